@@ -1,0 +1,54 @@
+# What a user types: `make demo` and `make test`. Each sets itself up in .venv from the locked dependencies.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python
+DEMO_LAKE ?= demo-lake
+
+.PHONY: demo test lint types check lock bench clean
+
+demo: $(VENV)/.runtime  ## run the whole workflow against a stand-in for the API
+	@$(BIN)/brewhouse demo --lake $(DEMO_LAKE)
+
+test: $(VENV)/.dev  ## the tests
+	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+lint: $(VENV)/.dev  ## style, formatting and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo
+
+types: $(VENV)/.dev  ## the strict type checker
+	@$(BIN)/mypy
+
+check: lint types test
+
+lock: $(VENV)/.uv  ## pin the dependencies anew, with hashes and for every platform
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		--python-version 3.11 $(LOCK_FLAGS) pyproject.toml requirements/build.in -o requirements/runtime.lock
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		--python-version 3.11 $(LOCK_FLAGS) pyproject.toml requirements/build.in --group dev -o requirements/dev.lock
+
+bench: $(VENV)/.dev  ## the benchmarks of docs/performance.md
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) $(DEMO_LAKE)
+
+$(VENV)/.uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Brewhouse needs Python 3.11 or later; $(PYTHON) is older. Name another one: make PYTHON=python3.12 demo" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@command -v uv >/dev/null 2>&1 || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@touch $@
+
+$(VENV)/.runtime: requirements/runtime.lock pyproject.toml | $(VENV)/.uv
+	@$(INSTALL) --require-hashes -r requirements/runtime.lock
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock pyproject.toml | $(VENV)/.uv
+	@$(INSTALL) --require-hashes -r requirements/dev.lock
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/.runtime
