@@ -1,0 +1,99 @@
+r"""JSON as PHP writes it: no blanks, ``\/`` for a slash and ``\u00fc`` for whatever is not ASCII."""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ERROR_HANDLER = "brewhouse-php-json"
+
+
+class NumberAsWritten(float):
+    """A number that goes into JSON digit for digit as it was written, for `11.50` must not become `11.5`.
+
+    Example:
+        >>> number = NumberAsWritten("11.50")
+        >>> number == 11.5, dumps({"latitude": number})
+        (True, b'{"latitude":11.50}')
+    """
+
+    text: str
+
+    def __new__(cls, text: str) -> NumberAsWritten:
+        """Keep the text beside the value it stands for."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def dumps(value: object) -> bytes:
+    r"""Write a value as PHP's `json_encode` does.
+
+    Args:
+        value: Anything JSON can say; the order of a dict's keys is kept.
+
+    Returns:
+        ASCII bytes without blanks.
+
+    Example:
+        >>> print(dumps({"name": "Bräu 🍺", "url": "http://a.example"}).decode())
+        {"name":"Br\u00e4u \ud83c\udf7a","url":"http:\/\/a.example"}
+    """
+    text = _ENCODER.encode(value)
+    if not text.isascii():
+        text = text.decode().encode("ascii", ERROR_HANDLER)
+    return text.replace(b"/", b"\\/")
+
+
+def render(
+    record: Mapping[str, object], *, without: tuple[str, ...] = (), coordinates_as_text: bool = False
+) -> bytes:
+    """Write one brewery as the API sends it.
+
+    Args:
+        record: The brewery.
+        without: Fields to leave out.
+        coordinates_as_text: Whether longitude and latitude become JSON strings, as in earlier releases.
+
+    Returns:
+        One JSON object.
+
+    Example:
+        >>> render({"id": "a", "latitude": 52, "street": None}, without=("street",), coordinates_as_text=True)
+        b'{"id":"a","latitude":"52"}'
+    """
+    if without:
+        record = {field: value for field, value in record.items() if field not in without}
+    if coordinates_as_text:
+        record = {
+            field: number_text(value) if field in ("longitude", "latitude") else value
+            for field, value in record.items()
+        }
+    return dumps(record)
+
+
+def number_text(value: object) -> object:
+    """Turn a number into its JSON text and leave everything else as it is."""
+    return dumps(value).decode() if isinstance(value, int | float) else value
+
+
+def _verbatim(value: object) -> msgspec.Raw:
+    if isinstance(value, NumberAsWritten):
+        return msgspec.Raw(value.text.encode())
+    raise TypeError(f"JSON has no way to say {value!r}.")
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    problem = cast("UnicodeEncodeError", error)
+    units = problem.object[problem.start : problem.end].encode("utf-16-be")
+    escapes = "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+    return escapes, problem.end
+
+
+codecs.register_error(ERROR_HANDLER, _escape)
+_ENCODER = msgspec.json.Encoder(enc_hook=_verbatim)
