@@ -1,0 +1,51 @@
+"""The `brewhouse` command: an error is one paragraph on standard error, and its kind is the exit code.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 checks failed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from brewhouse.cli import publish, read, runs, serve
+from brewhouse.errors import BrewhouseError
+
+app = typer.Typer(
+    name="brewhouse",
+    help="A lakehouse in a box: every brewery of the world, checked, published and queryable.\n\n"
+    'Example: brewhouse run && brewhouse query "SELECT country, sum(brewery_count) FROM '
+    'gold.breweries_by_location GROUP BY country"',
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for room in (publish, read, runs, serve):
+    room.register(app)
+
+
+def main() -> None:
+    """Run the command line; `--debug` anywhere shows the traceback of an error."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(args=arguments, prog_name="brewhouse")
+    except BrewhouseError as error:
+        if debug:
+            raise
+        print(f"brewhouse: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (OSError, RuntimeError, ValueError, LookupError) as error:
+        if debug:
+            raise
+        print(
+            f"brewhouse: An unexpected {type(error).__name__}: {error}. Run the command again with --debug to see where.",
+            file=sys.stderr,
+        )
+        sys.exit(1)

@@ -1,0 +1,121 @@
+"""Commands that run the jobs: run, extract, transform, aggregate, rollback."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
+from brewhouse.lake.lake import Lake
+from brewhouse.settings import Settings
+
+SourceOption = Annotated[
+    str | None, typer.Option("--source-url", help="Base URL of the API.", show_default=False)
+]
+ConcurrencyOption = Annotated[int | None, typer.Option("--concurrency", help="Requests at once. Default: 4")]
+HolesOption = Annotated[
+    int | None, typer.Option("--accept-holes", help="Publish although up to N rows cannot be had.")
+]
+DropOption = Annotated[
+    float | None,
+    typer.Option("--max-count-drop-percent", help="Fall of the number of breweries allowed. Default: 20"),
+]
+
+
+def run(
+    lake: LakeOption = None,
+    source_url: SourceOption = None,
+    concurrency: ConcurrencyOption = None,
+    accept_holes: HolesOption = None,
+    max_count_drop_percent: DropOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the whole workflow: extract, transform, aggregate.
+
+    Example: brewhouse run --lake ~/breweries
+    """
+    settings, place = settings_and_lake(
+        lake,
+        source_url=source_url,
+        concurrency=concurrency,
+        accept_holes=accept_holes,
+        max_count_drop_percent=max_count_drop_percent,
+    )
+    run_jobs(place, settings, ("extract", "transform", "aggregate"), as_json=as_json)
+
+
+def extract(
+    lake: LakeOption = None,
+    source_url: SourceOption = None,
+    concurrency: ConcurrencyOption = None,
+    accept_holes: HolesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take every brewery from the API into a raw snapshot, and prove it complete.
+
+    Example: brewhouse extract --concurrency 2
+    """
+    settings, place = settings_and_lake(
+        lake, source_url=source_url, concurrency=concurrency, accept_holes=accept_holes
+    )
+    run_jobs(place, settings, ("extract",), as_json=as_json)
+
+
+def transform(
+    lake: LakeOption = None, max_count_drop_percent: DropOption = None, as_json: JsonOption = False
+) -> None:
+    """Make the silver tables of the newest complete raw snapshot.
+
+    Example: brewhouse transform --max-count-drop-percent 50
+    """
+    settings, place = settings_and_lake(lake, max_count_drop_percent=max_count_drop_percent)
+    run_jobs(place, settings, ("transform",), as_json=as_json)
+
+
+def aggregate(lake: LakeOption = None, as_json: JsonOption = False) -> None:
+    """Make the gold tables of the published silver tables.
+
+    Example: brewhouse aggregate --json
+    """
+    settings, place = settings_and_lake(lake)
+    run_jobs(place, settings, ("aggregate",), as_json=as_json)
+
+
+def rollback(
+    table: Annotated[str, typer.Argument(help="Zone and table, as gold.breweries_by_location.")],
+    snapshot: Annotated[int, typer.Argument(help="Id of one of its snapshots.")],
+    lake: LakeOption = None,
+) -> None:
+    """Make a table show an earlier snapshot again.
+
+    Example: brewhouse rollback silver.breweries 5781947118336215154
+    """
+    from brewhouse.ids import new_id
+    from brewhouse.jobs.publishing import refresh_views
+    from brewhouse.lake.lock import run_lock
+    from brewhouse.lake.tables import Tables
+
+    _, place = settings_and_lake(lake)
+    with run_lock(place, new_id()):
+        tables = Tables(place)
+        tables.rollback(table, snapshot)
+        refresh_views(place, tables)
+    print(f"{table} shows snapshot {snapshot} again.")
+
+
+def run_jobs(lake: Lake, settings: Settings, jobs: tuple[str, ...], *, as_json: bool) -> None:
+    """Run jobs as one run and print what came of it."""
+    from brewhouse.cli.progress import progress_for_output
+    from brewhouse.cli.runs import print_report, report_of
+    from brewhouse.jobs.workflow import run_workflow
+
+    with progress_for_output() as progress:
+        run_id = run_workflow(lake, settings, progress, jobs)
+    print_report(report_of(lake, run_id), as_json=as_json)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    for command in (run, extract, transform, aggregate, rollback):
+        app.command()(command)

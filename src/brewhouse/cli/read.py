@@ -1,0 +1,179 @@
+"""Commands that read the published tables: query, tables, describe, history, rejected."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
+from brewhouse.cli.output import print_json, print_rows, print_table
+from brewhouse.errors import UsageError
+
+
+class Format(StrEnum):
+    """How a result is written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How the result is written.")]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", help="File to write instead of standard output.")
+]
+AtOption = Annotated[
+    str | None, typer.Option("--at", help="Read as of a time, a table snapshot id or a run id.")
+]
+TableArgument = Annotated[str, typer.Argument(help="Zone and table, as silver.breweries.")]
+
+
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT, in DuckDB's SQL.")],
+    lake: LakeOption = None,
+    output_format: FormatOption = Format.TABLE,
+    output: OutputOption = None,
+    at: AtOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Query the published tables with SQL; schemas bronze, silver and gold.
+
+    Example: brewhouse query "SELECT country, sum(operating_count) FROM gold.breweries_by_location GROUP BY country"
+    """
+    from brewhouse.lake.reading import connect
+    from brewhouse.lake.reading import query as run_query
+
+    _, place = settings_and_lake(lake)
+    result = run_query(connect(place, at), sql)
+    _write(result, Format.JSON if as_json else output_format, output)
+
+
+def tables(lake: LakeOption = None, as_json: JsonOption = False) -> None:
+    """List the published tables.
+
+    Example: brewhouse tables
+    """
+    from brewhouse.lake.tables import Tables
+
+    _, place = settings_and_lake(lake)
+    known = Tables(place)
+    rows = []
+    for name in known.names():
+        now = known.current(name)
+        rows.append(
+            {
+                "table": name,
+                "rows": now.rows if now else 0,
+                "published": now.committed_at.isoformat(timespec="seconds") if now else None,
+                "description": known.describe(name).description,
+            }
+        )
+    print_json(rows) if as_json else print_rows(rows)
+
+
+def describe(table: TableArgument, lake: LakeOption = None, as_json: JsonOption = False) -> None:
+    """Describe a table: what a row is, its columns, partition and sort order.
+
+    Example: brewhouse describe silver.breweries
+    """
+    from brewhouse.lake.tables import Tables
+
+    _, place = settings_and_lake(lake)
+    spec = Tables(place).describe(table)
+    if as_json:
+        print_json(spec)
+        return
+    print(f"{spec.name}: {spec.description}")
+    print(
+        f"partitioned by {', '.join(spec.partition) or 'nothing'}; sorted by {', '.join(spec.sort) or 'nothing'}"
+    )
+    print_rows([{"column": c.name, "type": c.type, "description": c.description} for c in spec.columns])
+
+
+def history(table: TableArgument, lake: LakeOption = None, as_json: JsonOption = False) -> None:
+    """List a table's snapshots, oldest first.
+
+    Example: brewhouse history gold.breweries_by_location
+    """
+    from brewhouse.lake.tables import Tables
+
+    _, place = settings_and_lake(lake)
+    rows = [
+        {
+            "snapshot": snapshot.snapshot_id,
+            "committed": snapshot.committed_at.isoformat(timespec="seconds"),
+            "run": snapshot.properties.get("brewhouse.run"),
+            "raw_snapshot": snapshot.properties.get("brewhouse.raw-snapshot"),
+            "rows": snapshot.rows,
+            "current": snapshot.current,
+        }
+        for snapshot in Tables(place).history(table)
+    ]
+    print_json(rows) if as_json else print_rows(rows)
+
+
+def rejected(
+    lake: LakeOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at the most.")] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """List the records of the newest snapshot that cannot be used, with every reason.
+
+    Example: brewhouse rejected --limit 5
+    """
+    from brewhouse.lake.reading import connect
+    from brewhouse.lake.reading import query as run_query
+
+    _, place = settings_and_lake(lake)
+    sql = f"SELECT reasons, page, record FROM silver.rejected_breweries ORDER BY page, record LIMIT {limit}"
+    _write(run_query(connect(place), sql), Format.JSON if as_json else Format.TABLE, None)
+
+
+def _write(result: Any, output_format: Format, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's own result
+    if output_format is Format.PARQUET:
+        _write_parquet(result, output)
+        return
+    names = [column[0] for column in result.description]
+    rows = result.fetchall()
+    if output is None:
+        _print(names, rows, output_format)
+        return
+    with output.open("w", encoding="utf-8", newline="") as file:
+        before, sys.stdout = sys.stdout, file
+        try:
+            _print(names, rows, output_format)
+        finally:
+            sys.stdout = before
+
+
+def _print(names: list[str], rows: list[tuple[Any, ...]], output_format: Format) -> None:
+    import csv
+
+    if output_format is Format.JSON:
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
+    elif output_format is Format.CSV:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(rows)
+    else:
+        print_table(names, rows)
+        print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}")
+
+
+def _write_parquet(result: Any, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's own result
+    import pyarrow.parquet as pq
+
+    if output is None:
+        raise UsageError("Parquet is no text to print.", hint="Name a file: --output result.parquet.")
+    pq.write_table(result.to_arrow_table(), output)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    for command in (query, tables, describe, history, rejected):
+        app.command()(command)

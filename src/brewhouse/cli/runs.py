@@ -1,0 +1,118 @@
+"""Commands about what happened: runs, show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
+from brewhouse.cli.output import print_json, print_rows
+from brewhouse.errors import UsageError
+from brewhouse.lake.lake import Lake
+
+if TYPE_CHECKING:
+    from brewhouse.events.runs import RunReport
+
+
+def runs(lake: LakeOption = None, as_json: JsonOption = False) -> None:
+    """List the runs of the lake, newest first.
+
+    Example: brewhouse runs --json
+    """
+    _, place = settings_and_lake(lake)
+    reports = _reports(place)[::-1]
+    if as_json:
+        print_json(reports)
+        return
+    print_rows(
+        [
+            {
+                "run": report.run,
+                "state": report.state,
+                "started": report.started_at[:19],
+                "seconds": report.seconds,
+                "jobs": ", ".join(job.name for job in report.jobs),
+                "error": report.error[:80],
+            }
+            for report in reports
+        ]
+    )
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="Run id, or `last`.")] = "last",
+    lake: LakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one run: its jobs, durations, counts, checks, drift and error.
+
+    Example: brewhouse show last
+    """
+    _, place = settings_and_lake(lake)
+    print_report(report_of(place, run), as_json=as_json)
+
+
+def report_of(lake: Lake, run: str) -> RunReport:
+    """Find a run's report.
+
+    Raises:
+        UsageError: The lake knows no such run.
+    """
+    reports = _reports(lake)
+    if run == "last" and reports:
+        return reports[-1]
+    for report in reports:
+        if report.run == run:
+            return report
+    raise UsageError(f"The lake {lake.root} knows no run {run}.", hint="`brewhouse runs` lists them.")
+
+
+def print_report(report: RunReport, *, as_json: bool) -> None:
+    """Print a run's report."""
+    if as_json:
+        print_json(report)
+        return
+    seconds = f" in {report.seconds:.2f} s" if report.seconds is not None else ""
+    print(f"run {report.run} {report.state.lower()}{seconds}, started {report.started_at[:19]}Z")
+    if report.error:
+        print(f"error: {report.error}")
+    print_rows(
+        [
+            {"job": job.name, "state": job.state.lower(), "seconds": job.seconds, "what": job.message}
+            for job in report.jobs
+        ]
+    )
+    if report.published:
+        print_rows(report.published)
+    _print_checks(report)
+    for drift in report.drift:
+        print(
+            f"drift: {drift['name']}: {drift['detail']} ({drift['count']} times, for example {drift['example']})"
+        )
+
+
+def _print_checks(report: RunReport) -> None:
+    if not report.checks:
+        return
+    found = [check for check in report.checks if not check["passed"]]
+    print(f"checks: {len(report.checks) - len(found)} passed, {len(found)} found something")
+    for check in found:
+        print(
+            f"{check['severity']}: {check['table']}: {check['name']}: {check['found']} found; {check['example']}"
+        )
+
+
+def _reports(lake: Lake) -> list[RunReport]:
+    from brewhouse.events.event import read_events
+    from brewhouse.events.runs import run_reports
+    from brewhouse.lake.lock import holder
+
+    held = holder(lake)
+    return run_reports(read_events(lake), held["run"] if held else None)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    for command in (runs, show):
+        app.command()(command)

@@ -1,0 +1,68 @@
+"""Commands around the stand-in for the API: mock-api, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from brewhouse.cli.options import LakeOption, settings_and_lake
+
+
+def mock_api(
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A CSV of the public dataset; else one is generated.")
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", min=0, help="How many breweries to generate.")] = 1000,
+    port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1; 0 takes a free one.")] = 8000,
+    dialect: Annotated[str, typer.Option("--dialect", help="current, previous or clone.")] = "current",
+    throttle: Annotated[
+        bool, typer.Option("--throttle/--no-throttle", help="120 requests a minute, as the API.")
+    ] = True,
+    fault: Annotated[
+        list[str] | None, typer.Option("--fault", help="Misbehave, as status=503,page=3,times=2.")
+    ] = None,
+) -> None:
+    """Serve a stand-in for the Open Brewery DB API on loopback.
+
+    Example: brewhouse mock-api --data breweries.csv --port 8000 --fault status=503,page=3,times=2
+    """
+    from brewhouse.demo.dataset import generate, read_csv
+    from brewhouse.demo.stand_in import StandIn
+
+    records = read_csv(data) if data else generate(rows)
+    stand_in = StandIn(records, port=port, dialect=dialect, throttle=throttle, faults=tuple(fault or ()))
+    stand_in.start()
+    print(f"{len(stand_in)} breweries at {stand_in.url}; stop with Ctrl-C", flush=True)
+    stand_in.serve_forever()
+
+
+def demo(
+    lake: LakeOption = Path("demo-lake"),
+    rows: Annotated[int, typer.Option("--rows", min=1, help="How many breweries to generate.")] = 2000,
+) -> None:
+    """Run the whole workflow against a stand-in for the API, over a generated dataset.
+
+    Example: brewhouse demo --lake demo-lake
+    """
+    from brewhouse.cli.publish import run_jobs
+    from brewhouse.demo.dataset import generate
+    from brewhouse.demo.stand_in import StandIn
+
+    with StandIn(generate(rows, unusable=3), throttle=True) as stand_in:
+        settings, place = settings_and_lake(lake, source_url=stand_in.url)
+        run_jobs(place, settings, ("extract", "transform", "aggregate"), as_json=False)
+    sql = "SELECT country, sum(operating_count) AS operating FROM gold.breweries_by_location GROUP BY 1 ORDER BY 2 DESC"
+    print(
+        f"\nThree things to try next (`source .venv/bin/activate` first):\n"
+        f'  brewhouse query --lake {lake} "{sql}"\n'
+        f"  brewhouse rejected --lake {lake}\n"
+        f"  brewhouse run        # the same over the live API, into ./lake"
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command("mock-api")(mock_api)
+    app.command()(demo)

@@ -1,0 +1,119 @@
+"""The embedded engine: DuckDB, in process, from files to files."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from brewhouse.engines.dialect import to_duckdb
+from brewhouse.engines.engine import Row
+from brewhouse.lake.spec import TableSpec
+from brewhouse.lake.views import identifier, literal, raw_records_sql, table_sql
+from brewhouse.models.model import Model
+
+_TYPES = {
+    "string": "VARCHAR",
+    "double": "DOUBLE",
+    "long": "BIGINT",
+    "int": "INTEGER",
+    "boolean": "BOOLEAN",
+    "timestamptz": "TIMESTAMPTZ",
+    "date": "DATE",
+}
+
+
+class DuckDBEngine:
+    """The engine on one machine.
+
+    Args:
+        memory_limit_mb: Megabytes it may use; beyond, it spills to a temporary folder.
+    """
+
+    def __init__(self, memory_limit_mb: int = 2048) -> None:
+        self._spill = tempfile.TemporaryDirectory(prefix="brewhouse-")
+        self._connection = duckdb.connect(
+            config={
+                "memory_limit": f"{memory_limit_mb}MB",
+                "temp_directory": self._spill.name,
+                "TimeZone": "UTC",
+            }
+        )
+        for schema in ("bronze", "staging", "silver", "gold"):
+            self._run(f"CREATE SCHEMA {schema}")
+
+    def attach_raw_snapshot(self, files: Sequence[str], run: str, taken_at: str) -> None:
+        """See `Engine.attach_raw_snapshot`."""
+        self._run(f"CREATE OR REPLACE VIEW bronze.breweries AS {raw_records_sql(files)}")
+        self._run(
+            f"CREATE OR REPLACE VIEW bronze.snapshot AS "
+            f"SELECT {literal(run)} AS run, CAST({literal(taken_at)} AS TIMESTAMPTZ) AS taken_at"
+        )
+
+    def attach_table(self, spec: TableSpec, files: Sequence[str]) -> None:
+        """See `Engine.attach_table`."""
+        self._run(f"DROP TABLE IF EXISTS temp.{_computed(spec.name)}")
+        self._run(f"CREATE OR REPLACE VIEW {identifier(spec.name)} AS {table_sql(spec, files)}")
+
+    def compute(self, model: Model) -> tuple[str, ...]:
+        """See `Engine.compute`."""
+        computed = _computed(model.name)
+        self._run(f"CREATE OR REPLACE TEMP TABLE {computed} AS {to_duckdb(model.sql)}")
+        self._run(f"CREATE OR REPLACE VIEW {identifier(model.name)} AS SELECT * FROM temp.{computed}")
+        return tuple(column[0] for column in self._run(f"DESCRIBE temp.{computed}").fetchall())
+
+    def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
+        """See `Engine.write`."""
+        columns = ", ".join(
+            f"CAST({identifier(column.name)} AS {_TYPES[column.type]}) AS {identifier(column.name)}"
+            for column in spec.columns
+        )
+        ids = ", ".join(f"{identifier(column.name)}: {field_ids[column.name]}" for column in spec.columns)
+        order = ", ".join(f"{identifier(name)} NULLS FIRST" for name in spec.sort)
+        files = []
+        for condition in self._partitions(spec):
+            file = str(folder / f"{uuid.uuid4()}.parquet")
+            select = f"SELECT {columns} FROM temp.{_computed(spec.name)} WHERE {condition}"
+            self._run(
+                f"COPY ({select}{f' ORDER BY {order}' if order else ''}) TO {literal(file)} "
+                f"(FORMAT parquet, COMPRESSION zstd, FIELD_IDS {{{ids}}})"
+            )
+            files.append(file)
+        self.attach_table(spec, files)
+        return tuple(files)
+
+    def rows(self, sql: str) -> list[Row]:
+        """See `Engine.rows`."""
+        result = self._run(to_duckdb(sql))
+        names = [column[0] for column in result.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._connection.close()
+        self._spill.cleanup()
+
+    def _partitions(self, spec: TableSpec) -> list[str]:
+        """Say which rows go into a file of their own, as one condition a file."""
+        names = ", ".join(identifier(name) for name in spec.partition) or "1"
+        source = f"SELECT DISTINCT {names} FROM temp.{_computed(spec.name)} ORDER BY ALL"
+        values = self._run(source).fetchall()
+        return [
+            " AND ".join(
+                f"{identifier(name)} IS NOT DISTINCT FROM {'NULL' if value is None else literal(str(value))}"
+                for name, value in zip(spec.partition, row, strict=False)
+            )
+            or "true"
+            for row in values
+        ]
+
+    def _run(self, sql: str) -> Any:  # noqa: ANN401 - DuckDB's own result
+        return self._connection.execute(sql)
+
+
+def _computed(name: str) -> str:
+    return identifier(name.replace(".", "__") + "__computed").replace(".", "")

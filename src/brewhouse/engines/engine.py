@@ -1,0 +1,58 @@
+"""What the jobs ask of an engine; nothing else in the code knows which one runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from brewhouse.lake.spec import TableSpec
+from brewhouse.models.model import Model
+
+Row = dict[str, Any]
+
+
+class Engine(Protocol):
+    """Makes raw snapshots and tables readable to SQL, runs models into Parquet files, answers small questions."""
+
+    def attach_raw_snapshot(self, files: Sequence[str], run: str, taken_at: str) -> None:
+        """Make a raw snapshot readable as `bronze.breweries`, and its facts as `bronze.snapshot`.
+
+        Args:
+            files: Absolute paths of its pages.
+            run: Its run id.
+            taken_at: When it was complete, ISO 8601 with offset.
+        """
+
+    def attach_table(self, spec: TableSpec, files: Sequence[str]) -> None:
+        """Make Parquet files readable as the table they belong to.
+
+        Args:
+            spec: The table; its columns are what is read.
+            files: Absolute paths; none gives an empty table.
+        """
+
+    def compute(self, model: Model) -> tuple[str, ...]:
+        """Run a model's SQL and keep its rows under the model's name, for the models that read it.
+
+        Returns:
+            The names of its columns, in order.
+        """
+
+    def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
+        """Write the rows of a computed model into Parquet files, a file a partition, and read it from these from now on.
+
+        Args:
+            spec: The table they are for: column types, partition and sort order.
+            field_ids: The Iceberg field id of each column.
+            folder: Where the files go.
+
+        Returns:
+            Their absolute paths.
+        """
+
+    def rows(self, sql: str) -> list[Row]:
+        """Answer a small question in Spark SQL."""
+
+    def close(self) -> None:
+        """Let go of memory and files."""

@@ -1,0 +1,137 @@
+"""Answering a reader's SQL over the published tables, as they are or as they were; it only reads."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.lake.lake import Lake
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from brewhouse.lake.tables import Tables, TableSnapshot
+
+_READS = {"SELECT", "EXPLAIN"}
+
+
+def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
+    """Open the published tables for reading; nothing outside the lake can be reached from there.
+
+    Args:
+        lake: The lake.
+        at: A time (ISO 8601), an Iceberg snapshot id or the id of the run that published; None reads what is current.
+
+    Returns:
+        A DuckDB connection with the schemas bronze, silver and gold.
+
+    Raises:
+        BrewhouseError: Nothing is published, or not at that time.
+    """
+    import duckdb
+
+    if at is None:
+        if not lake.views_file.exists():
+            raise BrewhouseError(
+                f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first."
+            )
+        connection = duckdb.connect(str(lake.views_file), read_only=True)
+    else:
+        connection = _connect_at(lake, at)
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET allowed_directories = [?]", [f"{lake.root}/"])
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN401 - DuckDB's own result
+    """Run one statement that only reads.
+
+    Args:
+        connection: Of `connect`.
+        sql: A SELECT, or a statement DuckDB treats as one (DESCRIBE, SHOW, SUMMARIZE, PIVOT, EXPLAIN).
+
+    Returns:
+        DuckDB's result.
+
+    Raises:
+        UsageError: It is no single reading statement, or DuckDB cannot run it.
+    """
+    import duckdb
+
+    try:
+        statements = connection.extract_statements(sql)
+        if len(statements) != 1 or statements[0].type.name not in _READS:
+            raise UsageError(
+                f"Only one SELECT can be run here, not {_kinds(statements)}.",
+                hint="To change tables, write a model or use `brewhouse rollback`.",
+            )
+        return connection.execute(statements[0])
+    except duckdb.Error as error:
+        raise UsageError(
+            f"The query cannot be run: {error}", hint="`brewhouse tables` lists what there is."
+        ) from error
+
+
+def _kinds(statements: list[Any]) -> str:
+    return ", ".join(statement.type.name for statement in statements) or "an empty text"
+
+
+def _connect_at(lake: Lake, at: str) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    from brewhouse.lake.tables import Tables
+    from brewhouse.lake.views import view_statements
+
+    tables = Tables(lake)
+    chosen = _snapshots_at(tables, at)
+    views = {
+        name: (tables.describe(name), tables.files(name, snapshot.snapshot_id))
+        for name, snapshot in chosen.items()
+    }
+    connection = duckdb.connect()
+    for statement in view_statements(views, []):
+        connection.execute(statement)
+    return connection
+
+
+def _snapshots_at(tables: Tables, at: str) -> dict[str, TableSnapshot]:
+    """Choose each table's snapshot: of that run, of the run that made that snapshot, or current at that time."""
+    history = {name: tables.history(name) for name in tables.names()}
+    every = [snapshot for snapshots in history.values() for snapshot in snapshots]
+    run = next((s.properties.get("brewhouse.raw-snapshot") for s in every if at in _names(s)), None)
+    if run is not None:
+        chosen = {
+            name: next((s for s in reversed(ss) if s.properties.get("brewhouse.raw-snapshot") == run), None)
+            for name, ss in history.items()
+        }
+    else:
+        time = _time(at)
+        chosen = {name: tables.snapshot_at(name, time) for name in history}
+    found = {name: snapshot for name, snapshot in chosen.items() if snapshot is not None}
+    if not found:
+        raise BrewhouseError(
+            f"No table was published at {at}.", hint="`brewhouse history TABLE` lists the snapshots."
+        )
+    return found
+
+
+def _names(snapshot: TableSnapshot) -> set[str]:
+    properties = snapshot.properties
+    return {
+        str(snapshot.snapshot_id),
+        *(properties.get(f"brewhouse.{name}", "") for name in ("run", "raw-snapshot")),
+    }
+
+
+def _time(at: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(at)
+    except ValueError as error:
+        raise UsageError(
+            f"{at!r} is neither a time (2026-08-02T12:00:00Z) nor a snapshot or run of this lake.",
+            hint="`brewhouse history TABLE` lists the snapshots.",
+        ) from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,0 +1,39 @@
+"""What a table is: its name, columns, partition and sort order, apart from how it is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: Its name, the same in every table that has it.
+        type: An Iceberg type: string, double, long, int, boolean, timestamptz or date.
+        description: What a value means, with its unit.
+    """
+
+    name: str
+    type: str
+    description: str
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A table as its model describes it.
+
+    Attributes:
+        name: Zone and table, as `silver.breweries`.
+        description: What a row is.
+        columns: In the order of the table.
+        partition: Names of the columns by whose values the files are separated.
+        sort: Names of the columns by which the rows of a file are ordered.
+    """
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    partition: tuple[str, ...] = ()
+    sort: tuple[str, ...] = ()

@@ -1,0 +1,28 @@
+-- One row per record of the newest raw snapshot that cannot be used, as received, with every reason why.
+-- sort: page, record
+
+SELECT
+    reasons,
+    received.id AS id,
+    received.name AS name,
+    received.brewery_type AS brewery_type,
+    received.address_1 AS address_1,
+    received.address_2 AS address_2,
+    received.address_3 AS address_3,
+    received.city AS city,
+    received.state_province AS state_province,
+    received.postal_code AS postal_code,
+    received.country AS country,
+    received.longitude AS longitude,
+    received.latitude AS latitude,
+    received.phone AS phone,
+    received.website_url AS website_url,
+    received.state AS state,
+    received.street AS street,
+    page,
+    record,
+    snapshot.run AS snapshot_run,
+    snapshot.taken_at AS snapshot_time
+FROM staging.records
+CROSS JOIN bronze.snapshot AS snapshot
+WHERE reasons IS NOT NULL AND NOT is_exact_duplicate
