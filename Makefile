@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python
 DEMO_LAKE ?= demo-lake
 
-.PHONY: demo test lint types check lock bench clean
+.PHONY: demo test lint types check lock bench docs clean
 
 demo: $(VENV)/.runtime  ## run the whole workflow against a stand-in for the API
 	@$(BIN)/brewhouse demo --lake $(DEMO_LAKE)
@@ -32,6 +32,9 @@ lock: $(VENV)/.uv  ## pin the dependencies anew, with hashes and for every platf
 
 bench: $(VENV)/.dev  ## the benchmarks of docs/performance.md
 	@$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.dev  ## the reference pages made from the code
+	@$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) $(DEMO_LAKE)

@@ -69,9 +69,7 @@ def count_drop(count: int, published: int | None, max_percent: float) -> Check:
         table="silver.breweries",
         severity="error",
         found=lost if fell else 0,
-        example=f"{published} published, {count} now; allow it with --max-count-drop-percent"
-        if fell
-        else None,
+        example=f"{published} published, {count} now; allow it with --max-count-drop-percent" if fell else None,
     )
 
 
@@ -119,9 +117,7 @@ def _group_check(engine: Engine, manifest: Manifest, group: str, column: str) ->
     ours = _cleaned(_gold_groups(engine, column), column)
     ours.update(_cleaned(_rejected_groups(engine, column), column))
     differing = sorted(name for name in expected.keys() | ours.keys() if expected[name] != ours[name])
-    example = (
-        f"{differing[0]}: {expected[differing[0]]} there, {ours[differing[0]]} here" if differing else None
-    )
+    example = f"{differing[0]}: {expected[differing[0]]} there, {ours[differing[0]]} here" if differing else None
     return Check(
         name=f"its counts equal {origin} own {group}",
         table=GOLD_TABLES[0],
@@ -157,7 +153,5 @@ def _count(engine: Engine, sql: str) -> int:
 
 
 def _first_reason(engine: Engine) -> str:
-    row = engine.rows("SELECT reasons, record FROM silver.rejected_breweries ORDER BY page, record LIMIT 1")[
-        0
-    ]
+    row = engine.rows("SELECT reasons, record FROM silver.rejected_breweries ORDER BY page, record LIMIT 1")[0]
     return f"{row['reasons']}: {row['record']}"

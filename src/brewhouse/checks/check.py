@@ -48,8 +48,7 @@ def demand(checks: Iterable[Check]) -> None:
     failed = [check for check in checks if check.severity == "error" and not check.passed]
     if failed:
         facts = "; ".join(
-            f"{check.table}: {check.name} ({check.found} found, for example {check.example})"
-            for check in failed
+            f"{check.table}: {check.name} ({check.found} found, for example {check.example})" for check in failed
         )
         raise ChecksFailed(
             f"Nothing was published, because {len(failed)} check(s) failed: {facts}.",

@@ -1,0 +1,1 @@
+"""Commands: thin, they parse, call a job or the lake, and print."""

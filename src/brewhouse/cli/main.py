@@ -45,7 +45,7 @@ def main() -> None:
         if debug:
             raise
         print(
-            f"brewhouse: An unexpected {type(error).__name__}: {error}. Run the command again with --debug to see where.",
+            f"brewhouse: Unexpected {type(error).__name__}: {error}. Run the command again with --debug to see where.",
             file=sys.stderr,
         )
         sys.exit(1)

@@ -63,9 +63,7 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
 
     def pages(self, done: int, total: int) -> None:
         """See `workflow.Progress`."""
-        self._bars.update(
-            self._task, completed=done, total=total, description=f"extract  page {done} of {total}"
-        )
+        self._bars.update(self._task, completed=done, total=total, description=f"extract  page {done} of {total}")
 
     def model(self, name: str) -> None:
         """See `workflow.Progress`."""

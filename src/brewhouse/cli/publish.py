@@ -10,13 +10,9 @@ from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 
-SourceOption = Annotated[
-    str | None, typer.Option("--source-url", help="Base URL of the API.", show_default=False)
-]
+SourceOption = Annotated[str | None, typer.Option("--source-url", help="Base URL of the API.", show_default=False)]
 ConcurrencyOption = Annotated[int | None, typer.Option("--concurrency", help="Requests at once. Default: 4")]
-HolesOption = Annotated[
-    int | None, typer.Option("--accept-holes", help="Publish although up to N rows cannot be had.")
-]
+HolesOption = Annotated[int | None, typer.Option("--accept-holes", help="Publish although up to N rows cannot be had.")]
 DropOption = Annotated[
     float | None,
     typer.Option("--max-count-drop-percent", help="Fall of the number of breweries allowed. Default: 20"),
@@ -56,15 +52,11 @@ def extract(
 
     Example: brewhouse extract --concurrency 2
     """
-    settings, place = settings_and_lake(
-        lake, source_url=source_url, concurrency=concurrency, accept_holes=accept_holes
-    )
+    settings, place = settings_and_lake(lake, source_url=source_url, concurrency=concurrency, accept_holes=accept_holes)
     run_jobs(place, settings, ("extract",), as_json=as_json)
 
 
-def transform(
-    lake: LakeOption = None, max_count_drop_percent: DropOption = None, as_json: JsonOption = False
-) -> None:
+def transform(lake: LakeOption = None, max_count_drop_percent: DropOption = None, as_json: JsonOption = False) -> None:
     """Make the silver tables of the newest complete raw snapshot.
 
     Example: brewhouse transform --max-count-drop-percent 50

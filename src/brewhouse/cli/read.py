@@ -24,12 +24,8 @@ class Format(StrEnum):
 
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How the result is written.")]
-OutputOption = Annotated[
-    Path | None, typer.Option("--output", help="File to write instead of standard output.")
-]
-AtOption = Annotated[
-    str | None, typer.Option("--at", help="Read as of a time, a table snapshot id or a run id.")
-]
+OutputOption = Annotated[Path | None, typer.Option("--output", help="File to write instead of standard output.")]
+AtOption = Annotated[str | None, typer.Option("--at", help="Read as of a time, a table snapshot id or a run id.")]
 TableArgument = Annotated[str, typer.Argument(help="Zone and table, as silver.breweries.")]
 
 
@@ -89,9 +85,7 @@ def describe(table: TableArgument, lake: LakeOption = None, as_json: JsonOption 
         print_json(spec)
         return
     print(f"{spec.name}: {spec.description}")
-    print(
-        f"partitioned by {', '.join(spec.partition) or 'nothing'}; sorted by {', '.join(spec.sort) or 'nothing'}"
-    )
+    print(f"partitioned by {', '.join(spec.partition) or 'nothing'}; sorted by {', '.join(spec.sort) or 'nothing'}")
     print_rows([{"column": c.name, "type": c.type, "description": c.description} for c in spec.columns])
 
 

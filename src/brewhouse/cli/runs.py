@@ -87,9 +87,7 @@ def print_report(report: RunReport, *, as_json: bool) -> None:
         print_rows(report.published)
     _print_checks(report)
     for drift in report.drift:
-        print(
-            f"drift: {drift['name']}: {drift['detail']} ({drift['count']} times, for example {drift['example']})"
-        )
+        print(f"drift: {drift['name']}: {drift['detail']} ({drift['count']} times, for example {drift['example']})")
 
 
 def _print_checks(report: RunReport) -> None:
@@ -98,9 +96,7 @@ def _print_checks(report: RunReport) -> None:
     found = [check for check in report.checks if not check["passed"]]
     print(f"checks: {len(report.checks) - len(found)} passed, {len(found)} found something")
     for check in found:
-        print(
-            f"{check['severity']}: {check['table']}: {check['name']}: {check['found']} found; {check['example']}"
-        )
+        print(f"{check['severity']}: {check['table']}: {check['name']}: {check['found']} found; {check['example']}")
 
 
 def _reports(lake: Lake) -> list[RunReport]:

@@ -20,9 +20,7 @@ def mock_api(
     throttle: Annotated[
         bool, typer.Option("--throttle/--no-throttle", help="120 requests a minute, as the API.")
     ] = True,
-    fault: Annotated[
-        list[str] | None, typer.Option("--fault", help="Misbehave, as status=503,page=3,times=2.")
-    ] = None,
+    fault: Annotated[list[str] | None, typer.Option("--fault", help="Misbehave, as status=503,page=3,times=2.")] = None,
 ) -> None:
     """Serve a stand-in for the Open Brewery DB API on loopback.
 

@@ -40,7 +40,7 @@ class Engine(Protocol):
         """
 
     def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
-        """Write the rows of a computed model into Parquet files, a file a partition, and read it from these from now on.
+        """Write a computed model into Parquet files, one a partition, and read it from these from now on.
 
         Args:
             spec: The table they are for: column types, partition and sort order.

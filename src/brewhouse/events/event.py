@@ -66,9 +66,7 @@ class EventLog:
             The event as written.
         """
         now = datetime.now(UTC)
-        event = Event(
-            id=new_id(), detail_type=detail_type, time=now.isoformat(), detail={"runId": self.run, **detail}
-        )
+        event = Event(id=new_id(), detail_type=detail_type, time=now.isoformat(), detail={"runId": self.run, **detail})
         path = f"events/date={now.date()}/{event.id}.json"
         self._lake.store.put(path, msgspec.json.encode(event), mode="create")
         return event

@@ -51,9 +51,7 @@ def aggregate(
 
     tables = Tables(lake)
     if not set(_SILVER) <= set(tables.names()) or (silver := tables.current(_SILVER[0])) is None:
-        raise BrewhouseError(
-            f"The lake {lake.root} has no silver tables.", hint="Run `brewhouse transform` first."
-        )
+        raise BrewhouseError(f"The lake {lake.root} has no silver tables.", hint="Run `brewhouse transform` first.")
     snapshot = find(lake, silver.properties[RAW_SNAPSHOT])
     models = models_of("gold")
     if is_published(tables, models, snapshot.run):

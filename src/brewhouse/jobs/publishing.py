@@ -85,11 +85,8 @@ def publish(
     """
     tables.publish(publications, properties)
     refresh_views(lake, tables)
-    published: list[dict[str, str | int]] = []
-    for publication in publications:
-        if (now := tables.current(publication.spec.name)) is not None:
-            published.append({"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows})
-    return published
+    snapshots = [tables.current(publication.spec.name) for publication in publications]
+    return [{"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows} for now in snapshots if now]
 
 
 def refresh_views(lake: Lake, tables: Tables) -> None:

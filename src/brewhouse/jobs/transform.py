@@ -69,9 +69,7 @@ def transform(
         rejected = engine.rows("SELECT count(*) AS n FROM silver.rejected_breweries")[0]["n"]
         published = tables.current("silver.breweries") if "silver.breweries" in tables.names() else None
         checks += silver_accounts(engine, snapshot.manifest)
-        checks.append(
-            count_drop(breweries, published.rows if published else None, settings.max_count_drop_percent)
-        )
+        checks.append(count_drop(breweries, published.rows if published else None, settings.max_count_drop_percent))
     finally:
         engine.close()
     record(checks)

@@ -1,0 +1,1 @@
+"""Where things are: raw snapshots, Iceberg tables, views, the lock."""

@@ -1,0 +1,1 @@
+"""The SQL of every table, and the columns' definitions."""

@@ -88,14 +88,12 @@ def models_of(*zones: str) -> list[Model]:
         for zone in zones
         for file in sorted((FOLDER / zone).glob("*.sql"))
     }
-    order = TopologicalSorter(
-        {name: [r for r in model.reads if r in models] for name, model in models.items()}
-    )
+    order = TopologicalSorter({name: [r for r in model.reads if r in models] for name, model in models.items()})
     return [models[name] for name in order.static_order()]
 
 
 def parse(name: str, text: str) -> Model:
-    """Read a model's file.
+    r"""Read a model's file.
 
     Args:
         name: Zone and table.
@@ -105,7 +103,7 @@ def parse(name: str, text: str) -> Model:
         UsageError: The SQL cannot be parsed.
 
     Example:
-        >>> model = parse("gold.t", "-- A row a city.\\n-- key: city\\n\\nSELECT city FROM silver.breweries")
+        >>> model = parse("gold.t", "-- A row a city.\n-- key: city\n\nSELECT city FROM silver.breweries")
         >>> model.description, model.key, model.reads
         ('A row a city.', ('city',), ('silver.breweries',))
     """
@@ -118,10 +116,7 @@ def parse(name: str, text: str) -> Model:
             fields[word] = value.strip()
         else:
             sentences.append(line)
-    lists = {
-        word: tuple(part.strip() for part in fields.get(word, "").split(",") if part.strip())
-        for word in _LISTS
-    }
+    lists = {word: tuple(part.strip() for part in fields.get(word, "").split(",") if part.strip()) for word in _LISTS}
     return Model(
         name=name,
         sql=body,

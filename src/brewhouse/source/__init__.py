@@ -1,0 +1,1 @@
+"""The Open Brewery DB API: contract, paging, throttle, retries."""

@@ -1,0 +1,91 @@
+"""Write the reference pages of this folder from the code, so that they cannot go stale; `make docs` runs it.
+
+`tests/test_docs.py` fails when a page differs from what this gives.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+import typer.main
+
+from brewhouse.cli.main import app
+from brewhouse.models.model import models_of
+from brewhouse.settings import Settings
+
+FOLDER = Path(__file__).parent
+MADE = "<!-- Made by `make docs`; edit the code, not this page. -->\n"
+
+
+def pages() -> dict[str, str]:
+    """Make every page, by file name."""
+    return {"cli.md": _cli(), "settings.md": _settings(), "tables.md": _tables()}
+
+
+def _cli() -> str:
+    group = typer.main.get_command(app)
+    context = typer.Context(group, info_name="brewhouse")
+    parts = [
+        MADE,
+        "# Commands\n",
+        "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 checks failed. `--debug` with any command shows the traceback of "
+        "an error. Errors go to standard error, results to standard output.\n",
+    ]
+    for name in group.list_commands(context):  # type: ignore[attr-defined]
+        command = group.get_command(context, name)  # type: ignore[attr-defined]
+        inner = typer.Context(command, info_name=name, parent=context)
+        parts.append(f"## brewhouse {name}\n\n```\n{command.get_help(inner)}\n```\n")
+    return "\n".join(parts)
+
+
+def _settings() -> str:
+    described = _attributes(Settings.__doc__ or "")
+    rows = []
+    defaults = Settings()
+    for name in Settings.__struct_fields__:
+        rows.append(f"| `{name}` | `BREWHOUSE_{name.upper()}` | `{getattr(defaults, name)}` | {described[name]} |")
+    return "\n".join(
+        [
+            MADE,
+            "# Settings\n",
+            "A flag wins over an environment variable, that over `brewhouse.toml` in the working folder, that over the default. "
+            "In `brewhouse.toml` a setting is a line: `concurrency = 2`.\n",
+            "| name | variable | default | meaning |",
+            "| --- | --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _attributes(docstring: str) -> dict[str, str]:
+    """Read the `Attributes:` section of a docstring."""
+    lines = docstring.partition("Attributes:\n")[2].splitlines()
+    return {name.strip(): text.strip() for name, _, text in (line.partition(":") for line in lines) if text}
+
+
+def _tables() -> str:
+    from brewhouse.engines.duckdb import DuckDBEngine
+
+    engine = DuckDBEngine()
+    engine.attach_raw_snapshot([], "run", "2026-01-01T00:00:00+00:00")
+    parts = [MADE, "# Tables\n"]
+    for model in models_of("staging", "silver", "gold"):
+        columns = engine.compute(model)
+        if model.temporary:
+            continue
+        spec = model.spec(columns)
+        parts.append(f"## {spec.name}\n\n{spec.description}\n")
+        parts.append(f"Key: {', '.join(model.key) or 'none'}. Partitioned by {', '.join(spec.partition) or 'nothing'}; "
+                     f"sorted by {', '.join(spec.sort) or 'nothing'}.\n")
+        parts.append("| column | type | meaning |\n| --- | --- | --- |")
+        parts.extend(f"| `{c.name}` | {c.type} | {c.description} |" for c in spec.columns)
+        parts.append("")
+    engine.close()
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, "utf-8")
