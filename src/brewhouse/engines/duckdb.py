@@ -40,7 +40,6 @@ class DuckDBEngine:
             config={
                 "memory_limit": f"{memory_limit_mb}MB",
                 "temp_directory": self._spill.name,
-                "TimeZone": "UTC",
             }
         )
         for schema in ("bronze", "staging", "silver", "gold"):
