@@ -105,7 +105,7 @@ def _reports(lake: Lake) -> list[RunReport]:
     from brewhouse.lake.lock import holder
 
     held = holder(lake)
-    return run_reports(read_events(lake), held["run"] if held else None)
+    return run_reports(read_events(lake), held.run if held else None)
 
 
 def register(app: typer.Typer) -> None:

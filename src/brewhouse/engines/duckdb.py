@@ -13,18 +13,8 @@ import duckdb
 from brewhouse.engines.dialect import to_duckdb
 from brewhouse.engines.engine import Row
 from brewhouse.lake.spec import TableSpec
-from brewhouse.lake.views import identifier, literal, raw_records_sql, table_sql
+from brewhouse.lake.views import DUCKDB_TYPES, identifier, literal, raw_records_sql, table_sql
 from brewhouse.models.model import Model
-
-_TYPES = {
-    "string": "VARCHAR",
-    "double": "DOUBLE",
-    "long": "BIGINT",
-    "int": "INTEGER",
-    "boolean": "BOOLEAN",
-    "timestamptz": "TIMESTAMPTZ",
-    "date": "DATE",
-}
 
 
 class DuckDBEngine:
@@ -68,7 +58,7 @@ class DuckDBEngine:
     def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
         """See `Engine.write`."""
         columns = ", ".join(
-            f"CAST({identifier(column.name)} AS {_TYPES[column.type]}) AS {identifier(column.name)}"
+            f"CAST({identifier(column.name)} AS {DUCKDB_TYPES[column.type]}) AS {identifier(column.name)}"
             for column in spec.columns
         )
         ids = ", ".join(f"{identifier(column.name)}: {field_ids[column.name]}" for column in spec.columns)

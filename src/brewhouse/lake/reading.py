@@ -33,9 +33,7 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
 
     if at is None:
         if not lake.views_file.exists():
-            raise BrewhouseError(
-                f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first."
-            )
+            raise BrewhouseError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
         connection = duckdb.connect(str(lake.views_file), read_only=True)
     else:
         connection = _connect_at(lake, at)
@@ -69,9 +67,7 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN4
             )
         return connection.execute(statements[0])
     except duckdb.Error as error:
-        raise UsageError(
-            f"The query cannot be run: {error}", hint="`brewhouse tables` lists what there is."
-        ) from error
+        raise UsageError(f"The query cannot be run: {error}", hint="`brewhouse tables` lists what there is.") from error
 
 
 def _kinds(statements: list[Any]) -> str:
@@ -87,8 +83,7 @@ def _connect_at(lake: Lake, at: str) -> duckdb.DuckDBPyConnection:
     tables = Tables(lake)
     chosen = _snapshots_at(tables, at)
     views = {
-        name: (tables.describe(name), tables.files(name, snapshot.snapshot_id))
-        for name, snapshot in chosen.items()
+        name: (tables.describe(name), tables.files(name, snapshot.snapshot_id)) for name, snapshot in chosen.items()
     }
     connection = duckdb.connect()
     for statement in view_statements(views, []):
@@ -111,9 +106,7 @@ def _snapshots_at(tables: Tables, at: str) -> dict[str, TableSnapshot]:
         chosen = {name: tables.snapshot_at(name, time) for name in history}
     found = {name: snapshot for name, snapshot in chosen.items() if snapshot is not None}
     if not found:
-        raise BrewhouseError(
-            f"No table was published at {at}.", hint="`brewhouse history TABLE` lists the snapshots."
-        )
+        raise BrewhouseError(f"No table was published at {at}.", hint="`brewhouse history TABLE` lists the snapshots.")
     return found
 
 

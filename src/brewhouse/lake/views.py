@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.spec import TableSpec
 
 RAW_FIELDS = (
-    "id", "name", "brewery_type", "address_1", "address_2", "address_3", "city", "state_province", "postal_code",
-    "country", "longitude", "latitude", "phone", "website_url", "state", "street",
+    "id",
+    "name",
+    "brewery_type",
+    "address_1",
+    "address_2",
+    "address_3",
+    "city",
+    "state_province",
+    "postal_code",
+    "country",
+    "longitude",
+    "latitude",
+    "phone",
+    "website_url",
+    "state",
+    "street",
 )
 DUCKDB_TYPES = {
-    "string": "VARCHAR", "double": "DOUBLE", "long": "BIGINT", "int": "INTEGER", "boolean": "BOOLEAN",
-    "timestamptz": "TIMESTAMPTZ", "date": "DATE",
+    "string": "VARCHAR",
+    "double": "DOUBLE",
+    "long": "BIGINT",
+    "int": "INTEGER",
+    "boolean": "BOOLEAN",
+    "timestamptz": "TIMESTAMPTZ",
+    "date": "DATE",
 }
 
 
 def identifier(name: str) -> str:
-    """Quote a name, or a dotted one part by part."""
+    """Quote a name, or a dotted one part by part.
+
+    Example:
+        >>> identifier("silver.breweries")
+        '"silver"."breweries"'
+    """
     return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
 
 
@@ -30,6 +52,11 @@ def literal(text: str) -> str:
 
 
 def raw_records_sql(files: Sequence[str]) -> str:
+    """Read raw pages: the contract's fields as text, the number of the page, and the record byte for byte.
+
+    Args:
+        files: Absolute paths of pages, named `page-<number>.<checksum>.jsonl.gz`.
+    """
     columns = ", ".join(f"fields.{identifier(name)} AS {identifier(name)}" for name in RAW_FIELDS)
     if not files:
         nulls = ", ".join(f"CAST(NULL AS VARCHAR) AS {identifier(name)}" for name in RAW_FIELDS)
@@ -44,8 +71,52 @@ def raw_records_sql(files: Sequence[str]) -> str:
 
 
 def table_sql(spec: TableSpec, files: Sequence[str]) -> str:
+    """Read a table's columns from its data files; a column older files lack is null there.
+
+    Args:
+        spec: The table.
+        files: Absolute paths of its Parquet files; none reads as an empty table.
+    """
     if not files:
-        return "SELECT " + ", ".join(f"CAST(NULL AS {DUCKDB_TYPES[c.type]}) AS {identifier(c.name)}" for c in spec.columns) + " WHERE false"
+        nulls = (f"CAST(NULL AS {DUCKDB_TYPES[c.type]}) AS {identifier(c.name)}" for c in spec.columns)
+        return f"SELECT {', '.join(nulls)} WHERE false"
     columns = ", ".join(identifier(c.name) for c in spec.columns)
     paths = ", ".join(literal(file) for file in files)
     return f"SELECT {columns} FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
+
+
+def view_statements(tables: Mapping[str, tuple[TableSpec, Sequence[str]]], raw_files: Sequence[str]) -> Iterator[str]:
+    """Give the statements that make the views of a lake.
+
+    Args:
+        tables: Each table's spec and data files.
+        raw_files: Pages of the newest raw snapshot, read as `bronze.breweries`.
+    """
+    for schema in sorted({"bronze", "silver", "gold", *(name.split(".")[0] for name in tables)}):
+        yield f"CREATE SCHEMA {identifier(schema)}"
+    yield f"CREATE VIEW bronze.breweries AS {raw_records_sql(raw_files)}"
+    for name, (spec, files) in tables.items():
+        yield f"CREATE VIEW {identifier(name)} AS {table_sql(spec, files)}"
+        yield f"COMMENT ON VIEW {identifier(name)} IS {literal(spec.description)}"
+        for column in spec.columns:
+            place = f"{identifier(name)}.{identifier(column.name)}"
+            yield f"COMMENT ON COLUMN {place} IS {literal(column.description)}"
+
+
+def write_views(lake: Lake, tables: Mapping[str, tuple[TableSpec, Sequence[str]]], raw_files: Sequence[str]) -> None:
+    """Make `brewhouse.duckdb` anew beside the old one and put it in its place in one step.
+
+    Args:
+        lake: Whose views.
+        tables: Each table's spec and data files.
+        raw_files: Pages of the newest raw snapshot.
+    """
+    import duckdb
+
+    for leftover in lake.root.glob(f"{lake.views_file.name}.new*"):
+        leftover.unlink()
+    new = lake.views_file.with_name(f"{lake.views_file.name}.new")
+    with duckdb.connect(str(new)) as connection:
+        for statement in view_statements(tables, raw_files):
+            connection.execute(statement)
+    new.replace(lake.views_file)

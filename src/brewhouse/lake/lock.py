@@ -1,0 +1,76 @@
+"""One run at a time on a lake: a lock the kernel lets go of when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import msgspec
+
+from brewhouse.errors import BrewhouseError
+from brewhouse.lake.lake import Lake
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who holds a lake's lock.
+
+    Attributes:
+        run: The run's id.
+        started_at: ISO 8601, UTC.
+        pid: Its process.
+    """
+
+    run: str
+    started_at: str
+    pid: int
+
+
+@contextmanager
+def run_lock(lake: Lake, run: str) -> Iterator[None]:
+    """Hold a lake's lock while the block runs.
+
+    Args:
+        lake: The lake.
+        run: Id of the run that takes it.
+
+    Raises:
+        BrewhouseError: Another run holds it; names that run and when it began.
+    """
+    lake.root.mkdir(parents=True, exist_ok=True)
+    with lake.lock_file.open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _refusal(lake, _read(lake)) from None
+        file.truncate(0)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        file.write(msgspec.json.encode(Holder(run, now, os.getpid())))
+        file.flush()
+        yield
+
+
+def holder(lake: Lake) -> Holder | None:
+    """Tell who holds a lake's lock, None when nobody does."""
+    try:
+        with lake.lock_file.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return _read(lake)
+    return None
+
+
+def _read(lake: Lake) -> Holder | None:
+    try:
+        return msgspec.json.decode(lake.lock_file.read_bytes(), type=Holder)
+    except msgspec.DecodeError:  # taken this very moment, not yet signed
+        return None
+
+
+def _refusal(lake: Lake, held: Holder | None) -> BrewhouseError:
+    who = f"Run {held.run} has been going on it since {held.started_at} (process {held.pid})" if held else "A run began"
+    return BrewhouseError(f"The lake {lake.root} is in use: {who}.", hint="Wait for it to end, then run again.")
