@@ -165,9 +165,7 @@ def _like(store: Store, column: str, pattern: str) -> Callable[[int], bool]:
 def _distances_km(store: Store, near: tuple[float, float]) -> list[float | None]:
     latitudes, longitudes = store.column("latitude"), store.column("longitude")
     return [
-        None
-        if latitude is None or longitude is None
-        else _distance_km(near, (float(latitude), float(longitude)))
+        None if latitude is None or longitude is None else _distance_km(near, (float(latitude), float(longitude)))
         for latitude, longitude in zip(latitudes, longitudes, strict=True)
     ]
 
@@ -179,9 +177,7 @@ def _distance_km(one: tuple[float, float], other: tuple[float, float]) -> float:
     return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, max(0.0, half))))
 
 
-def _shuffled_window(
-    rows: Sequence[int], runs: Sequence[int], window: tuple[int, int], chance: Random
-) -> list[int]:
+def _shuffled_window(rows: Sequence[int], runs: Sequence[int], window: tuple[int, int], chance: Random) -> list[int]:
     at, stop = window
     found: list[int] = []
     while at < stop:
@@ -190,9 +186,7 @@ def _shuffled_window(
         end = runs[run + 1] if run + 1 < len(runs) else len(rows)
         size = end - first
         step, shift = _coprime(size, chance), chance.randrange(size)
-        found += [
-            rows[first + (step * (place - first) + shift) % size] for place in range(at, min(end, stop))
-        ]
+        found += [rows[first + (step * (place - first) + shift) % size] for place in range(at, min(end, stop))]
         at = end
     return found
 

@@ -46,9 +46,7 @@ def generate(count: int, seed: int = 1, *, unusable: int = 0) -> Iterator[Record
         ('cd613e30-d8f1-4adf-81b7-584a2265b1f5', 'United States', True)
     """
     if count < 0 or not 0 <= unusable <= count:
-        raise UsageError(
-            f"{unusable} unusable of {count} breweries cannot be made.", hint="Ask for 0 or more."
-        )
+        raise UsageError(f"{unusable} unusable of {count} breweries cannot be made.", hint="Ask for 0 or more.")
     chance = random.Random(seed)  # noqa: S311 - the same invented data for the same seed is the point
     for row in range(count):
         record = _invent(chance)
@@ -115,9 +113,7 @@ def _readable(path: Path | str) -> Iterator[None]:
             hint="Give the path of a breweries CSV.",
         ) from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise BrewhouseError(
-            f"The dataset '{path}' is no CSV in UTF-8: {error}.", hint="Save it anew."
-        ) from error
+        raise BrewhouseError(f"The dataset '{path}' is no CSV in UTF-8: {error}.", hint="Save it anew.") from error
 
 
 def _rows(path: Path | str) -> Iterator[Record]:

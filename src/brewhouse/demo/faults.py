@@ -141,9 +141,7 @@ def parse_fault(spec: str) -> Fault:
     for part in spec.split(","):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if key not in _READ:
-            raise UsageError(
-                f"The fault '{spec}' has an unknown key '{key}'.", hint=f"Keys: {', '.join(_READ)}."
-            )
+            raise UsageError(f"The fault '{spec}' has an unknown key '{key}'.", hint=f"Keys: {', '.join(_READ)}.")
         try:
             fields[key] = _READ[key](value if equals else "yes")
         except ValueError as error:

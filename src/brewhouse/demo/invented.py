@@ -17,9 +17,7 @@ class Place(NamedTuple):
     phone: str
 
 
-def _place(
-    country: str, state: str, cities: str, where: tuple[float, float], postal: tuple[int, str]
-) -> Place:
+def _place(country: str, state: str, cities: str, where: tuple[float, float], postal: tuple[int, str]) -> Place:
     return Place(country, state, tuple(cities.split(", ")), *where, *postal)
 
 

@@ -50,9 +50,7 @@ def dumps(value: object) -> bytes:
     return text.replace(b"/", b"\\/")
 
 
-def render(
-    record: Mapping[str, object], *, without: tuple[str, ...] = (), coordinates_as_text: bool = False
-) -> bytes:
+def render(record: Mapping[str, object], *, without: tuple[str, ...] = (), coordinates_as_text: bool = False) -> bytes:
     """Write one brewery as the API sends it.
 
     Args:

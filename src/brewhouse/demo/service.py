@@ -80,15 +80,11 @@ class Service:
             answer.truncated = answer.truncated or fault.truncated
         return answer
 
-    def _answer_well(
-        self, request: Request, endpoint: str, brewery_id: str, params: dict[str, str]
-    ) -> Answer:
+    def _answer_well(self, request: Request, endpoint: str, brewery_id: str, params: dict[str, str]) -> Answer:
         if endpoint == "unknown":
             return answers.error(request, 404, f"The route {request.path.lstrip('/')} could not be found.")
         if request.method not in ("GET", "HEAD"):
-            answer = answers.error(
-                request, 405, f"The {request.method} method is not supported for this route."
-            )
+            answer = answers.error(request, 405, f"The {request.method} method is not supported for this route.")
             answer.headers.append(("Allow", "GET, HEAD"))
             return answer
         if endpoint == "home":
@@ -155,9 +151,7 @@ class Service:
             errors = {"query": ["The query field is required."]}
             return answers.invalid(request, errors, self._shelf.dialect)
         store, names = self._shelf.store, self._shelf.store.column("name")
-        query = Query(
-            filters=Filters(like=(("name", text),)), sort=(("name", False),), per_page=AUTOCOMPLETE_ROWS
-        )
+        query = Query(filters=Filters(like=(("name", text),)), sort=(("name", False),), per_page=AUTOCOMPLETE_ROWS)
         rows = self._chooser.window(store, query, self._chance)
         return answers.json_answer(dumps([{"id": store.id_of(row), "name": names[row]} for row in rows]))
 

@@ -74,9 +74,7 @@ class Shelf:
         if fault.add:
             records = generate(fault.add, seed=fault.add)
             self.add([{**record, "id": next(self._small_ids)} for record in records])
-        first = [
-            self.store.id_of(row) for row in self.store.rows[: (fault.remove or 0) + (fault.change or 0)]
-        ]
+        first = [self.store.id_of(row) for row in self.store.rows[: (fault.remove or 0) + (fault.change or 0)]]
         if fault.remove:
             self.store.remove(first)
         if fault.change:

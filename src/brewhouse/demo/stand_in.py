@@ -97,9 +97,7 @@ class StandIn:
         parsed = parse_faults(faults)
         self._lock = threading.RLock()
         self._shelf = Shelf(chain(records, raw_records), Dialect(dialect))
-        self._service = Service(
-            self._shelf, Throttle(limit_per_minute, window_s) if throttle else None, seed=seed
-        )
+        self._service = Service(self._shelf, Throttle(limit_per_minute, window_s) if throttle else None, seed=seed)
         self._served: deque[Served] = deque(maxlen=requests_kept)
         self._port = port
         self._server: Server | None = None

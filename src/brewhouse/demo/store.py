@@ -148,9 +148,7 @@ class Store:
         return len(self._ids) - 1
 
     def _read_lazy_columns(self) -> None:
-        lazy: dict[str, list[str | float | None]] = {
-            column: [] for column in (*TEXT_COLUMNS, "longitude", "latitude")
-        }
+        lazy: dict[str, list[str | float | None]] = {column: [] for column in (*TEXT_COLUMNS, "longitude", "latitude")}
         for record in self.bytes_of(range(len(self._ids))):
             keys = _keys(record)
             for column in TEXT_COLUMNS:

@@ -72,9 +72,7 @@ class Server:
         self._problem: OSError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve()), name="stand-in", daemon=True
-        )
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="stand-in", daemon=True)
 
     def start(self) -> None:
         """Listen, and return once connections are taken.
@@ -102,9 +100,7 @@ class Server:
         self._stopping = asyncio.Event()
         connections: set[_Connection] = set()
         try:
-            server = await self._loop.create_server(
-                lambda: _Connection(self._answer, connections), HOST, self.port
-            )
+            server = await self._loop.create_server(lambda: _Connection(self._answer, connections), HOST, self.port)
         except OSError as error:
             self._problem = error
             self._ready.set()
