@@ -103,6 +103,6 @@ def _apply_job(report: RunReport, time: str, detail: dict[str, Any]) -> None:
     if detail["state"] == _STARTED:
         report.jobs.append(JobReport(name=detail["jobName"], state="RUNNING", started_at=time))
         return
-    job = report.jobs[-1]
+    job = next(job for job in reversed(report.jobs) if job.name == detail["jobName"])
     job.state, job.seconds, job.message = detail["state"], detail["seconds"], detail["message"]
     job.counts = detail.get("counts", {})

@@ -199,18 +199,13 @@ async def _take_page(take: _Take, number: int) -> int:
 
 
 async def _learn_page_size(take: _Take) -> None:
-    """Find out whether the service gives fewer rows a page than it was asked for, as some clones do."""
+    """Take the first page alone, to find out whether the service gives fewer rows a page than it was asked for."""
     if 1 in take.pages or take.page_count <= 1:
         return
-    counts = {await _count_first_page(take) for _ in range(2)}
-    if len(counts) == 1 and 0 < (count := counts.pop()) < take.size:
+    count = await _take_page(take, 1)
+    if 0 < count < take.size and not take.census[1].hole_offsets and await _take_page(take, 1) == count:
         take.drift.note("per_page_clamped", f"asked for {take.size} rows a page, got {count}")
         take.size = count
-
-
-async def _count_first_page(take: _Take) -> int:
-    window = await take_page(take.client, 1, take.size, pages=take.page_count, max_holes=take.settings.max_holes)
-    return len(window.lines) + len(window.holes)
 
 
 async def _meta(client: Client, drift: DriftLog) -> MetaCounts:

@@ -123,13 +123,13 @@ class SQLiteCatalog(MetastoreCatalog):
             current = None
         staged = self._update_and_stage_table(current, identifier, requirements, updates)
         if current is not None and staged.metadata == current.metadata:
-            return CommitTableResponse(metadata=current.metadata, metadata_location=current.metadata_location)
+            return CommitTableResponse(metadata=current.metadata, metadata_location=current.metadata_location)  # type: ignore[call-arg]
         self._write_metadata(staged.metadata, staged.io, staged.metadata_location)
         if current is None:
             self._insert(self._key(identifier), staged.metadata_location)
         else:
             self._swap(self._key(identifier), current.metadata_location, staged.metadata_location)
-        return CommitTableResponse(metadata=staged.metadata, metadata_location=staged.metadata_location)
+        return CommitTableResponse(metadata=staged.metadata, metadata_location=staged.metadata_location)  # type: ignore[call-arg]
 
     def list_tables(self, namespace: str | Identifier) -> list[Identifier]:
         """List the tables of a namespace."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -260,17 +262,17 @@ class Draft:
             number, checksum = file.name.removeprefix("page-").split(".")[:2]
             try:
                 content = gzip.decompress(file.read_bytes())
-            except (OSError, EOFError, ValueError, gzip.zlib.error):  # type: ignore[attr-defined]
+            except (OSError, EOFError, zlib.error):
                 continue
             sha256 = hashlib.sha256(content).hexdigest()
             if sha256[:_CHECKSUM_DIGITS] != checksum or not number.isdigit():
                 continue
             lines = content.splitlines()
-            url = f"{self.started.source_url}/breweries?per_page={self.started.per_page_rows}&page={int(number)}&sort=id:asc"
+            query = f"per_page={self.started.per_page_rows}&page={int(number)}&sort=id:asc"
             page = Page(
                 number=int(number),
                 file=file.name,
-                url=url,
+                url=f"{self.started.source_url}/breweries?{query}",
                 status=200,
                 taken_at=_modified(file),
                 records=len(lines),
@@ -330,9 +332,8 @@ def find(lake: Lake, run: str) -> RawSnapshot:
     """
     file = next(lake.bronze.glob(f"date=*/run={run}/manifest.json"), None)
     if file is None:
-        known = ", ".join(
-            sorted(f.parent.name.removeprefix("run=") for f in lake.bronze.glob("date=*/run=*/manifest.json"))
-        )
+        files = lake.bronze.glob("date=*/run=*/manifest.json")
+        known = ", ".join(sorted(file.parent.name.removeprefix("run=") for file in files))
         raise BrewhouseError(
             f"The lake {lake.root} has no complete raw snapshot {run}; it has: {known or 'none'}.",
             hint="Run `brewhouse extract` first.",
@@ -360,6 +361,4 @@ def _read(file: Path) -> RawSnapshot:
 
 
 def _modified(file: Path) -> str:
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat()

@@ -30,11 +30,21 @@ async def take_page(client: Client, page: int, size: int, *, pages: int, max_hol
     except SourceUnavailable as error:
         if error.status is None or error.status < 500:
             raise
+        if not await _works_elsewhere(client, page, size, pages):
+            raise
+        return await _in_parts(client, page, size, max_holes, error)
+
+
+async def _works_elsewhere(client: Client, page: int, size: int, pages: int) -> bool:
+    """Say whether the source answers for another page, or, where there is none, for the counts of the whole."""
+    try:
         if pages > 1:
             await client.window(2 if page == 1 else 1, size, _TRIES_PER_PART)
         else:
             await client.meta()
-        return await _in_parts(client, page, size, max_holes, error)
+    except SourceUnavailable:
+        return False
+    return True
 
 
 async def _in_parts(client: Client, page: int, size: int, max_holes: int, cause: SourceUnavailable) -> Window:
