@@ -182,9 +182,9 @@ def test_never_publishes_what_disagrees_with_the_source(lake: Lake, lie: str) ->
 
 
 def test_could_not_check_counts_as_failed(lake: Lake) -> None:
-    with StandIn(generate(ROWS), faults=["status=500,endpoint=meta,after=1"]) as stand_in:
-        with pytest.raises(SourceUnavailable, match="meta"):
-            take(lake, stand_in)
+    faults = ["status=500,endpoint=meta,after=1"]
+    with StandIn(generate(ROWS), faults=faults) as stand_in, pytest.raises(SourceUnavailable, match="meta"):
+        take(lake, stand_in)
     assert newest(lake) is None
 
 
