@@ -11,6 +11,7 @@ import typer
 import typer.main
 
 from brewhouse.cli.main import app
+from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.models.model import models_of
 from brewhouse.settings import Settings
 
@@ -49,8 +50,8 @@ def _settings() -> str:
         [
             MADE,
             "# Settings\n",
-            "A flag wins over an environment variable, that over `brewhouse.toml` in the working folder, that over the default. "
-            "In `brewhouse.toml` a setting is a line: `concurrency = 2`.\n",
+            "A flag wins over an environment variable, that over `brewhouse.toml` in the working folder, that over the "
+            "default. In `brewhouse.toml` a setting is a line: `concurrency = 2`.\n",
             "| name | variable | default | meaning |",
             "| --- | --- | --- | --- |",
             *rows,
@@ -66,8 +67,6 @@ def _attributes(docstring: str) -> dict[str, str]:
 
 
 def _tables() -> str:
-    from brewhouse.engines.duckdb import DuckDBEngine
-
     engine = DuckDBEngine()
     engine.attach_raw_snapshot([], "run", "2026-01-01T00:00:00+00:00")
     parts = [MADE, "# Tables\n"]
@@ -77,8 +76,10 @@ def _tables() -> str:
             continue
         spec = model.spec(columns)
         parts.append(f"## {spec.name}\n\n{spec.description}\n")
-        parts.append(f"Key: {', '.join(model.key) or 'none'}. Partitioned by {', '.join(spec.partition) or 'nothing'}; "
-                     f"sorted by {', '.join(spec.sort) or 'nothing'}.\n")
+        parts.append(
+            f"Key: {', '.join(model.key) or 'none'}. Partitioned by {', '.join(spec.partition) or 'nothing'}; "
+            f"sorted by {', '.join(spec.sort) or 'nothing'}.\n"
+        )
         parts.append("| column | type | meaning |\n| --- | --- | --- |")
         parts.extend(f"| `{c.name}` | {c.type} | {c.description} |" for c in spec.columns)
         parts.append("")

@@ -156,9 +156,7 @@ def test_a_fault_strikes_the_list_unless_it_says_otherwise(client: Callable[...,
         ("any", "/meta"),
     ],
 )
-def test_a_fault_strikes_the_endpoint_it_names(
-    client: Callable[..., Client], endpoint: str, path: str
-) -> None:
+def test_a_fault_strikes_the_endpoint_it_names(client: Callable[..., Client], endpoint: str, path: str) -> None:
     one = client(f"status=503,endpoint={endpoint},times=1")
     assert one.http.get(f"/breweries{path}").status_code == 503
     assert one.http.get(f"/breweries{path}").status_code != 503
@@ -212,9 +210,7 @@ def test_a_503_says_how_long_to_wait_only_when_told(client: Callable[..., Client
 
 
 @pytest.mark.parametrize(("spec", "status"), [("html", 502), ("html,status=200", 200)])
-def test_an_html_page_comes_though_json_was_asked_for(
-    client: Callable[..., Client], spec: str, status: int
-) -> None:
+def test_an_html_page_comes_though_json_was_asked_for(client: Callable[..., Client], spec: str, status: int) -> None:
     answer = client(spec).get()
     assert answer.status_code == status
     assert answer.headers["Content-Type"].startswith("text/html")

@@ -162,9 +162,7 @@ def test_equal_values_come_in_another_order_at_each_request(http: httpx.Client) 
     assert answers[0] != answers[1]
 
 
-def test_a_sort_by_several_fields_is_total_when_the_last_is_the_id(
-    http: httpx.Client, records: list[Record]
-) -> None:
+def test_a_sort_by_several_fields_is_total_when_the_last_is_the_id(http: httpx.Client, records: list[Record]) -> None:
     received = [one for page in (1, 2, 3) for one in listed(http, sort="brewery_type:desc,id", page=page)]
     by_id = sorted(records, key=lambda record: record["id"])
     assert received == sorted(by_id, key=lambda record: record["brewery_type"], reverse=True)
@@ -291,9 +289,7 @@ def test_meta_leaves_nulls_out_of_its_groups(http: httpx.Client) -> None:
 
 
 def test_meta_keys_states_by_name_across_countries() -> None:
-    with StandIn(
-        [brewery("1", country="US", state_province="X"), brewery("2", state_province="X")]
-    ) as server:
+    with StandIn([brewery("1", country="US", state_province="X"), brewery("2", state_province="X")]) as server:
         assert ask(server, "/meta").json()["by_state"] == {"X": 2}
 
 
@@ -519,9 +515,7 @@ def test_a_brewery_that_is_not_served_cannot_be_changed() -> None:
 def test_it_can_be_changed_from_many_threads_while_it_serves() -> None:
     with StandIn(generate(50)) as server:
         threads = [
-            threading.Thread(
-                target=lambda turn=turn: server.add([brewery(f"{turn}-{row}") for row in range(20)])
-            )
+            threading.Thread(target=lambda turn=turn: server.add([brewery(f"{turn}-{row}") for row in range(20)]))
             for turn in range(5)
         ]
         for thread in threads:
@@ -573,9 +567,7 @@ def test_requests_on_one_connection_are_answered_in_their_order() -> None:
     with StandIn([brewery("a")], faults=["slow_s=0.1,times=1"]) as server:
         text = "GET /v1/breweries HTTP/1.1\nHost: x\n\n"
         text += "GET /v1/breweries/a HTTP/1.1\nHost: x\nConnection: close\n\n"
-        bodies = [
-            part.partition(b"\r\n\r\n")[2] for part in exchange(server, text).split(b"HTTP/1.1 200 OK")[1:]
-        ]
+        bodies = [part.partition(b"\r\n\r\n")[2] for part in exchange(server, text).split(b"HTTP/1.1 200 OK")[1:]]
     assert bodies == [b"[" + dumps(brewery("a")) + b"]", dumps(brewery("a"))]
 
 

@@ -1,0 +1,37 @@
+"""The reference pages say what the code does, and the README names only commands there are."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from brewhouse.cli.main import app
+
+ROOT = Path(__file__).parents[1]
+
+
+def generated_pages() -> dict[str, str]:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    pages: dict[str, str] = module.pages()
+    return pages
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="help texts wrap differently; needs Python 3.11")
+@pytest.mark.parametrize("page", ["settings.md", "tables.md", "cli.md"])
+def test_reference_pages_are_what_the_code_gives(page: str) -> None:
+    assert (ROOT / "docs" / page).read_text("utf-8") == generated_pages()[page], "run `make docs`"
+
+
+def test_the_readme_uses_only_commands_there_are() -> None:
+    names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    used = set(re.findall(r"^(?:\$ )?brewhouse ([a-z-]+)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE))
+    assert used
+    assert used <= names
