@@ -105,6 +105,6 @@ def _read_toml(file: Path) -> dict[str, Any]:
 
 def _convert(values: Mapping[str, Any], where: str) -> Settings:
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        return msgspec.convert(values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as error:
         raise UsageError(f"A setting in {where} cannot be used: {error}.", hint="See `docs/settings.md`.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -21,7 +22,10 @@ from brewhouse.lake.lock import holder
 from brewhouse.lake.reading import connect
 
 ROWS = 3000
+MORE = 40
 MOMENTS = 14
+LINES = ("extract: started", "transform: started", "model silver.rejected", "aggregate: started", "model gold")
+DELAYS_S = (0.0, 0.04, 0.12)
 TABLES = (
     "silver.breweries",
     "silver.rejected_breweries",
@@ -29,10 +33,13 @@ TABLES = (
     "gold.breweries_by_location",
 )
 
+_VIEWS = "SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE schema_name = 'gold'"
 
-def start(lake: Lake, url: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "brewhouse", "run", "--lake", str(lake.root), "--source-url", url]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+def start(lake: Lake, url: str, *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "brewhouse", "run", "--lake", str(lake.root), "--source-url", url, *options]
+    quick = {**os.environ, "BREWHOUSE_RETAKE_WAIT_S": "0"}
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=quick)
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
@@ -67,8 +74,12 @@ def reading_all_the_while(lake: Lake) -> Iterator[list[str]]:
                         "SELECT count(*), count(DISTINCT id), (SELECT count(*) FROM silver.rejected_breweries) "
                         "FROM silver.breweries"
                     ).fetchall()[0]
-                if breweries != distinct or breweries + rejected != ROWS:
+                    published = {row[0] for row in connection.execute(_VIEWS).fetchall()}
+                    sums = {connection.execute(f"SELECT sum(brewery_count) FROM {t}").fetchall()[0] for t in published}
+                if breweries != distinct or breweries + rejected not in (ROWS, ROWS + MORE):
                     wrong.append(f"{breweries} breweries, {distinct} ids, {rejected} rejected")
+                if published and (len(published) != 2 or len(sums) != 1):
+                    wrong.append(f"{published} sum up to {sums}")
             except Exception as error:  # noqa: BLE001 - whatever a reader meets is a finding
                 wrong.append(repr(error))
 
@@ -112,3 +123,54 @@ def test_a_run_killed_at_any_moment_leaves_nothing_half_done(source: StandIn, tm
     states = [report.state for report in run_reports(read_events(lake))]
     assert "INTERRUPTED" in states
     assert states[-1] == "SUCCEEDED"
+
+
+def kill_after_line(process: subprocess.Popen[bytes], line: str, delay_s: float) -> None:
+    """Wait until a run says it is there, and a little, then kill it."""
+    assert process.stderr is not None
+    while (said := process.stderr.readline()) and not said.decode().startswith(line):
+        pass
+    time.sleep(delay_s)
+    process.kill()
+    process.communicate()
+
+
+def test_a_run_killed_while_it_publishes_shows_the_old_or_the_new_and_no_mixture(tmp_path: Path) -> None:
+    records = list(generate(ROWS + MORE))
+    more = records[:MORE]
+    lake = Lake(tmp_path / "lake")
+    with StandIn(records[MORE:]) as source:
+        finish(start(lake, source.url))
+        with reading_all_the_while(lake) as wrong:
+            for number, (line, delay_s) in enumerate((line, delay) for line in LINES for delay in DELAYS_S):
+                if number % 2:
+                    source.remove([str(record["id"]) for record in more])
+                else:
+                    source.add(more)
+                kill_after_line(start(lake, source.url), line, delay_s)
+                assert holder(lake) is None, "a killed run's lock stays"
+            finish(start(lake, source.url))
+        undisturbed = Lake(tmp_path / "undisturbed")
+        finish(start(undisturbed, source.url))
+    assert wrong == []
+    assert content(lake) == content(undisturbed)
+
+
+def test_a_killed_extract_goes_on_with_the_pages_it_lacks(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    with StandIn(generate(ROWS), faults=["slow_s=0.05"]) as source:
+        process = start(lake, source.url, "--concurrency", "1")
+        while len(list(lake.root.rglob("page-*"))) < 6:
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.01)
+        process.kill()
+        process.communicate()
+        there = {int(file.name[5:10]) for file in lake.root.rglob("page-*") if file.name.endswith(".jsonl.gz")}
+        source.forget()
+        finish(start(lake, source.url))
+        asked = [int(served.params["page"]) for served in source.requests if served.path == "/v1/breweries"]
+    first, second = run_reports(read_events(lake))
+    assert (first.state, second.state) == ("INTERRUPTED", "SUCCEEDED")
+    assert first.jobs[0].state == "INTERRUPTED"
+    assert second.jobs[0].counts["resumed_pages"] == len(there) >= 5
+    assert sorted(asked) == [page for page in range(1, ROWS // 200 + 2) if page not in there]

@@ -7,36 +7,41 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from brewhouse.lake.snapshots import Groups, MetaCounts
+from brewhouse.lake.snapshots import Groups, Hole, Meta
 
-_COLUMNS = {"by_type": ("brewery_type",), "by_country": ("country",), "by_state": ("state_province", "state")}
+GROUPS = ("by_type", "by_country", "by_state")
 
 
-@dataclass
+@dataclass(frozen=True)
 class PageCensus:
-    """What is kept of a page to count the whole; small, whatever the records hold.
+    """What is kept of a page to count the whole; some 5 kB, whatever the records hold.
 
     Attributes:
         keys: A 64-bit hash of each record's id, or of its bytes when it has none. Two ids of one hash would make
             the census fail, never pass.
+        groups: For each group, the number of each record's value in the census's list of names; 0 is null.
+        without_id: How many records have no id.
         first_id: Of its first record.
         last_id: Of its last record.
-        without_id: Records that have no id.
-        groups: Counts by type, country and state.
-        hole_offsets: Rows, from 0, that the source cannot give.
+        holes: Rows that the source cannot give: offset from 0, ids before and after.
     """
 
     keys: array[int]
+    groups: dict[str, array[int]]
+    without_id: int
     first_id: str | None
     last_id: str | None
-    without_id: int
-    groups: dict[str, Counter[str]]
-    hole_offsets: Sequence[int] = ()
+    holes: tuple[tuple[int, str | None, str | None], ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows it stands for, those that cannot be had included."""
+        return len(self.keys) + len(self.holes)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Verdict:
         without_id: Records that have no id.
         differences: In words, what disagrees; none means complete.
         missing: By group, what the holes leave out.
+        holes: Rows that the source cannot give.
         concerned: Numbers of the pages that look wrong by themselves.
     """
 
@@ -56,112 +62,161 @@ class Verdict:
     records: int
     without_id: int
     differences: list[str]
-    missing: dict[str, dict[str, int]] = field(default_factory=dict)
-    concerned: frozenset[int] = frozenset()
+    missing: dict[str, dict[str, int]]
+    holes: list[Hole]
+    concerned: frozenset[int]
 
 
-def count_page(lines: Sequence[bytes], records: Sequence[Mapping[str, Any]], holes: Sequence[int] = ()) -> PageCensus:
-    """Count a page.
+class Census:
+    """Counts pages as they come, and compares the whole with what the source says.
 
-    Args:
-        lines: Each record's bytes.
-        records: The same records, decoded.
-        holes: Offsets of rows the source cannot give.
+    Example:
+        >>> census = Census()
+        >>> census.count(1, [b'{"id":"a"}'], [{"id": "a", "country": "Ireland"}])
+        >>> meta = Meta(total=2, by_country={"Ireland": 2})
+        >>> census.verdict(meta, meta, page_size_rows=200).differences
+        ['1 different ids, but /meta says 2 (-1)', "by_country 'Ireland': 1 records, but /meta says 2 (-1)"]
     """
-    ids = [record.get("id") for record in records]
-    keys = array("q", (hash(key if usable_id(key) else line) for key, line in zip(ids, lines, strict=True)))
-    texts = [key if isinstance(key, str) else None for key in ids]
-    groups = {
-        group: Counter(value for record in records if isinstance(value := _first(record, columns), str))
-        for group, columns in _COLUMNS.items()
-    }
-    return PageCensus(
-        keys=keys,
-        first_id=texts[0] if texts else None,
-        last_id=texts[-1] if texts else None,
-        without_id=sum(not usable_id(key) for key in ids),
-        groups=groups,
-        hole_offsets=tuple(holes),
-    )
 
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {}
+        self._pages: dict[int, PageCensus] = {}
 
-def usable_id(key: object) -> bool:
-    """Say whether a record can be told from others by its id."""
-    return isinstance(key, str) and key != ""
+    def count(
+        self, number: int, lines: Sequence[bytes], records: Sequence[Mapping[str, Any]], holes: Sequence[int] = ()
+    ) -> None:
+        """Count a page; it takes the place of the one of the same number.
 
+        Args:
+            number: From 1.
+            lines: Each record's bytes.
+            records: The same records, decoded.
+            holes: Offsets, from 0, of rows the source cannot give.
+        """
+        ids = [record.get("id") for record in records]
+        keys = array("q", (hash(key if _usable(key) else line) for key, line in zip(ids, lines, strict=True)))
+        texts = [str(key) if _usable(key) else None for key in ids]
+        self._pages[number] = PageCensus(
+            keys=keys,
+            groups={
+                "by_type": array("I", [self._code(record.get("brewery_type")) for record in records]),
+                "by_country": array("I", [self._code(record.get("country")) for record in records]),
+                "by_state": array("I", [self._code(_state(record)) for record in records]),
+            },
+            without_id=texts.count(None),
+            first_id=texts[0] if texts else None,
+            last_id=texts[-1] if texts else None,
+            holes=tuple(_places(texts, holes)),
+        )
 
-def take_census(pages: Mapping[int, PageCensus], before: MetaCounts, after: MetaCounts, size: int) -> Verdict:
-    """Compare what was received with what the source says it has.
+    def forget(self, number: int) -> None:
+        """Forget a page, if it was counted."""
+        self._pages.pop(number, None)
 
-    Args:
-        pages: By number, from 1.
-        before: The source's counts before.
-        after: The source's counts after.
-        size: Records in a full page.
-    """
-    distinct, repeated = _distinct(pages)
-    groups: dict[str, Counter[str]] = {name: Counter() for name in _COLUMNS}
-    for page in pages.values():
-        for name, counter in groups.items():
-            counter.update(page.groups[name])
-    records = sum(len(page.keys) for page in pages.values())
-    holes = sum(len(page.hole_offsets) for page in pages.values())
-    differences = []
-    if repeated:
-        differences.append(f"{records - distinct} of {records} records repeat an id")
-    differences += [
-        f"{distinct} different ids{f' and {holes} holes' if holes else ''}, but /meta said {meta.total} {when}"
-        for when, meta in (("before", before), ("after", after))
-        if distinct + holes != meta.total
-    ]
-    missing: dict[str, dict[str, int]] = {}
-    for name, counter in groups.items():
-        for when, meta in (("before", before), ("after", after)):
-            theirs: dict[str, int] | None = getattr(meta, name)
+    def clear(self) -> None:
+        """Forget all pages."""
+        self._pages.clear()
+
+    def verdict(self, before: Meta, after: Meta, page_size_rows: int) -> Verdict:
+        """Compare what was received with what the source says it has.
+
+        Args:
+            before: The source's counts before.
+            after: The source's counts after.
+            page_size_rows: Records in a full page.
+        """
+        pages = dict(sorted(self._pages.items()))
+        records = sum(len(page.keys) for page in pages.values())
+        repeated, sharing = _repeated(pages)
+        distinct = records - repeated
+        groups = self._grouped(pages)
+        holes = sum(len(page.holes) for page in pages.values())
+
+        differences = _differences_of_totals(before, after, distinct=distinct, repeated=repeated, holes=holes)
+        missing: dict[str, dict[str, int]] = {}
+        for name in GROUPS:
+            theirs = getattr(after, name)
             if theirs is not None:
-                lacking, wrong = _compare(theirs, counter, holes)
-                missing[name] = lacking
-                differences += [f"{name} {text} {when}" for text in wrong]
-    return Verdict(
-        received=Groups(total=distinct, **{name: dict(counter) for name, counter in groups.items()}),
-        records=records,
-        without_id=sum(page.without_id for page in pages.values()),
-        differences=differences,
-        missing={name: lacking for name, lacking in missing.items() if lacking},
-        concerned=repeated | _misplaced(pages, size),
-    )
+                lacking, texts = _compare(name, theirs, groups[name], holes)
+                missing |= {name: lacking} if lacking else {}
+                differences += texts
+        return Verdict(
+            received=Groups(total=distinct, **{name: dict(sorted(groups[name].items())) for name in GROUPS}),
+            records=records,
+            without_id=sum(page.without_id for page in pages.values()),
+            differences=differences,
+            missing=missing,
+            holes=list(_holes(pages, page_size_rows, missing)),
+            concerned=sharing | _misplaced(pages, page_size_rows),
+        )
+
+    def _code(self, value: object) -> int:
+        if value is None:
+            return 0
+        text = value if isinstance(value, str) else str(value)
+        return self._codes.setdefault(text, len(self._codes) + 1)
+
+    def _grouped(self, pages: Mapping[int, PageCensus]) -> dict[str, Counter[str]]:
+        names = ["", *self._codes]
+        grouped = {}
+        for group in GROUPS:
+            codes: Counter[int] = Counter()
+            for page in pages.values():
+                codes.update(page.groups[group])
+            del codes[0]
+            grouped[group] = Counter({names[code]: count for code, count in codes.items()})
+        return grouped
 
 
-def _compare(theirs: Mapping[str, int], ours: Mapping[str, int], holes: int) -> tuple[dict[str, int], list[str]]:
+def _differences_of_totals(before: Meta, after: Meta, *, distinct: int, repeated: int, holes: int) -> list[str]:
+    differences = []
+    if before != after:
+        differences.append(f"the source changed meanwhile: /meta said {before.total} before and {after.total} after")
+    if repeated:
+        differences.append(f"{repeated} records repeat an id")
+    if distinct + holes != after.total:
+        ours = f"{distinct} different ids" + (f" and {holes} rows that cannot be had" if holes else "")
+        differences.append(f"{ours}, but /meta says {after.total} ({distinct + holes - after.total:+d})")
+    return differences
+
+
+def _compare(
+    group: str, theirs: Mapping[str, int], ours: Mapping[str, int], holes: int
+) -> tuple[dict[str, int], list[str]]:
     """Tell what the holes explain, and what nothing does."""
+    if group == "by_type":  # the service counts its types in small letters
+        theirs, ours = _lowered(theirs), _lowered(ours)
     names = sorted(theirs.keys() | ours.keys())
-    lacking = {name: gap for name in names if (gap := theirs.get(name, 0) - ours.get(name, 0)) != 0}
-    if all(gap > 0 for gap in lacking.values()) and sum(lacking.values()) <= holes:
-        return lacking, []
+    gaps = {name: gap for name in names if (gap := theirs.get(name, 0) - ours.get(name, 0))}
+    if min(gaps.values(), default=0) >= 0 and sum(gaps.values()) <= holes:
+        return gaps, []
     return {}, [
-        f"{name!r} has {ours.get(name, 0)} records, but /meta said {theirs.get(name, 0)} ({-gap:+d})"
-        for name, gap in lacking.items()
+        f"{group} {name!r}: {ours.get(name, 0)} records, but /meta says {theirs.get(name, 0)} ({-gap:+d})"
+        for name, gap in gaps.items()
     ]
 
 
-def _distinct(pages: Mapping[int, PageCensus]) -> tuple[int, frozenset[int]]:
-    """Count different keys, and name the pages that share one, with all between them."""
+def _repeated(pages: Mapping[int, PageCensus]) -> tuple[int, frozenset[int]]:
+    """Count the records that repeat an id, and name the pages that share one, with those between them."""
     every = array("q")
     for page in pages.values():
         every.extend(page.keys)
     ordered = sorted(every)
-    twice = {key for key, following in pairwise(ordered) if key == following}
-    distinct = len(ordered) - sum(key == following for key, following in pairwise(ordered))
+    twice = [key for key, following in pairwise(ordered) if key == following]
     if not twice:
-        return distinct, frozenset()
-    holders = sorted(number for number, page in pages.items() if not twice.isdisjoint(page.keys))
-    return distinct, frozenset(range(holders[0], holders[-1] + 1))
+        return 0, frozenset()
+    keys = set(twice)
+    spans: dict[int, tuple[int, int]] = {}
+    for number, page in pages.items():
+        for key in keys.intersection(page.keys):
+            spans[key] = spans.get(key, (number, number))[0], number
+    return len(twice), frozenset(number for low, high in set(spans.values()) for number in range(low, high + 1))
 
 
-def _misplaced(pages: Mapping[int, PageCensus], size: int) -> frozenset[int]:
-    """Name pages that are short, but are not the last, and neighbours that are out of order."""
-    numbers = sorted(number for number, page in pages.items() if len(page.keys) or page.hole_offsets)
-    wrong = {n for n in numbers[:-1] if len(pages[n].keys) + len(pages[n].hole_offsets) < size}
+def _misplaced(pages: Mapping[int, PageCensus], page_size_rows: int) -> frozenset[int]:
+    """Name pages that have not their full size, though they are not the last, and neighbours that are out of order."""
+    numbers = [number for number, page in pages.items() if page.rows]
+    wrong = {number for number in numbers[:-1] if pages[number].rows != page_size_rows}
     for left, right in pairwise(numbers):
         last, first = pages[left].last_id, pages[right].first_id
         if last is not None and first is not None and last >= first:
@@ -169,5 +224,38 @@ def _misplaced(pages: Mapping[int, PageCensus], size: int) -> frozenset[int]:
     return frozenset(wrong)
 
 
-def _first(record: Mapping[str, Any], columns: Sequence[str]) -> object:
-    return next((value for column in columns if (value := record.get(column)) is not None), None)
+def _places(ids: Sequence[str | None], holes: Sequence[int]) -> Iterator[tuple[int, str | None, str | None]]:
+    """Find the neighbours of holes within their page."""
+    for earlier, offset in enumerate(holes):
+        index = offset - earlier
+        yield offset, ids[index - 1] if 0 < index <= len(ids) else None, ids[index] if index < len(ids) else None
+
+
+def _holes(pages: Mapping[int, PageCensus], page_size_rows: int, lacking: dict[str, dict[str, int]]) -> Iterator[Hole]:
+    """Give each hole its place in the whole."""
+    for number, page in pages.items():
+        for offset, before, after in page.holes:
+            lower = (pages[n].last_id for n in range(number - 1, 0, -1) if n in pages)
+            upper = (pages[n].first_id for n in range(number + 1, max(pages) + 1) if n in pages)
+            yield Hole(
+                position=(number - 1) * page_size_rows + offset + 1,
+                before_id=before or next((key for key in lower if key), None),
+                after_id=after or next((key for key in upper if key), None),
+                lacking=lacking,
+            )
+
+
+def _usable(key: object) -> bool:
+    return isinstance(key, str) and key != ""
+
+
+def _state(record: Mapping[str, Any]) -> object:
+    state = record.get("state_province")
+    return record.get("state") if state is None else state
+
+
+def _lowered(groups: Mapping[str, int]) -> Counter[str]:
+    counter: Counter[str] = Counter()
+    for name, count in groups.items():
+        counter[name.lower()] += count
+    return counter

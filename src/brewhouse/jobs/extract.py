@@ -1,45 +1,34 @@
-"""Extract: the API becomes a raw snapshot that is complete, and proven to be.
+"""Extract: the API's breweries become a raw snapshot, byte for byte, and proven complete.
 
-Pages are taken several at once and written as they come. Then the census compares them with the source's own counts;
-what disagrees is taken again, and only what agrees gets a manifest. An interrupted snapshot is gone on with.
+What was received is counted and compared with what the source says of itself, before and after. A disagreement is
+taken again: first the pages that look wrong, then the whole. Only a snapshot that agrees gets a manifest, and exists.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-
-import msgspec
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from brewhouse import __version__
-from brewhouse.checks.census import PageCensus, Verdict, count_page, take_census
-from brewhouse.checks.drift import DriftLog
+from brewhouse.checks.census import GROUPS, Verdict
 from brewhouse.errors import BrewhouseError
+from brewhouse.jobs.taking import Taking
+from brewhouse.lake.draft import Draft, Started, resumable
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.snapshots import (
-    Draft,
-    Hole,
-    Manifest,
-    MetaCounts,
-    Page,
-    Proof,
-    RawSnapshot,
-    Started,
-    complete_snapshots,
-    unfinished,
-)
+from brewhouse.lake.snapshots import Drift, Manifest, Meta, Proof, RawSnapshot, complete_runs, find
 from brewhouse.settings import Settings
 from brewhouse.source.client import Client
-from brewhouse.source.contract import GROUPS, parse_page
-from brewhouse.source.paging import take_page
+from brewhouse.source.paging import Pager
+from brewhouse.source.throttle import WINDOW_S
 
-Progress = Callable[[int, int], None]
+_DIFFERENCES_SHOWN = 6
 
 
 class SnapshotIncomplete(BrewhouseError):  # noqa: N818 - the state of the snapshot
-    """What was received is not what the source says it has."""
+    """What was received is not what the source says it has, however often it was taken."""
 
 
 @dataclass(frozen=True)
@@ -48,265 +37,198 @@ class Extraction:
 
     Attributes:
         snapshot: The complete raw snapshot.
-        resumed_pages: Pages that an interrupted extract had taken before.
-        requested_pages: Pages asked for now.
+        resumed_pages: Pages an interrupted run had left.
+        requested_pages: Pages taken from the source, those taken again included.
+        already_done: Whether there was nothing to do.
     """
 
     snapshot: RawSnapshot
     resumed_pages: int
     requested_pages: int
+    already_done: bool
 
 
-@dataclass
-class _Take:
-    """A snapshot being taken: what is known of its pages so far."""
-
-    client: Client
-    settings: Settings
-    draft: Draft
-    before: MetaCounts
-    size: int
-    progress: Progress
-    drift: DriftLog = field(default_factory=DriftLog)
-    pages: dict[int, Page] = field(default_factory=dict)
-    census: dict[int, PageCensus] = field(default_factory=dict)
-    requested: int = 0
-
-    @property
-    def page_count(self) -> int:
-        """Pages that the source's total fills."""
-        return -(-self.before.total // self.size)
+def _silent(done_pages: int, all_pages: int) -> None:
+    """Show nothing."""
 
 
-def extract(lake: Lake, settings: Settings, run: str, progress: Progress, *, window_s: float = 60.0) -> Extraction:
-    """Take a complete raw snapshot.
+def extract(
+    lake: Lake,
+    settings: Settings,
+    run: str,
+    progress: Callable[[int, int], None] = _silent,
+    *,
+    throttle_window_s: float = WINDOW_S,
+) -> Extraction:
+    """Take every brewery from the source into a raw snapshot.
+
+    An interrupted snapshot of the same source is gone on with; it keeps its own run id.
 
     Args:
         lake: Gets the snapshot.
-        settings: The source and how to ask it.
-        run: Id of the run; of the snapshot too, unless an interrupted one is gone on with.
+        settings: The source, and how it is asked.
+        run: Id of this run; ids sort by time.
         progress: Told how many pages of how many are there.
-        window_s: Length of the source's throttling window in seconds.
+        throttle_window_s: Length of the source's throttling window in seconds.
 
     Returns:
-        The snapshot, and what it took.
+        The snapshot and what it took; nothing is done when this run's snapshot is complete already.
 
     Raises:
-        SourceUnavailable: The source could not be asked.
-        SnapshotIncomplete: What came disagrees with the source's own counts, however often it was taken.
+        SourceUnavailable: The source does not answer, or not with what it should.
+        SnapshotIncomplete: What was received is not what the source says it has. Nothing is published.
+        BrewhouseError: The lake cannot be written.
     """
-    return asyncio.run(_extract(lake, settings, run, progress, window_s))
+    if run in complete_runs(lake):
+        return Extraction(find(lake, run), resumed_pages=0, requested_pages=0, already_done=True)
+    return asyncio.run(_Extract(lake, settings, run, progress).run(throttle_window_s))
 
 
-async def _extract(lake: Lake, settings: Settings, run: str, progress: Progress, window_s: float) -> Extraction:
-    async with Client(settings, window_s) as client:
-        draft = _interrupted(lake, settings)
-        drift = DriftLog()
-        if draft is None:
-            draft = _begin(lake, settings, run, await _meta(client, drift))
-        take = _Take(client, settings, draft, draft.started.meta, settings.per_page_rows, progress, drift)
-        resumed = _resume(take)
-        for number in range(1, settings.max_takes + 1):
-            await _fill(take)
-            after = await _meta(client, take.drift)
-            verdict = take_census(take.census, take.before, after, take.size)
+class _Extract:
+    """One extract: what it was told, and what it learns on the way."""
+
+    def __init__(self, lake: Lake, settings: Settings, run: str, progress: Callable[[int, int], None]) -> None:
+        self._lake = lake
+        self._settings = settings
+        self._run = run
+        self._progress = progress
+        self._deviations: Counter[str] = Counter()
+        self._takes = 1
+
+    async def run(self, throttle_window_s: float) -> Extraction:
+        async with Client(self._settings, throttle_window_s) as client:
+            draft, taking = await self._begin(client)
+            before, after, verdict = await self._until_complete(client, draft, taking)
+        self._accept(verdict)
+        manifest = self._manifest(draft, taking, before, after, verdict)
+        snapshot = draft.complete(manifest)
+        return Extraction(snapshot, taking.resumed, taking.requested, already_done=False)
+
+    async def _begin(self, client: Client) -> tuple[Draft, Taking]:
+        """Go on with an interrupted snapshot, or begin a new one with its first page."""
+        settings = self._settings
+        pager = Pager(client, settings)
+        draft = resumable(self._lake, settings.source_url, settings.per_page_rows, settings.resume_within_hours)
+        if draft is not None:
+            taking = Taking(pager, draft, settings.concurrency, self._progress)
+            taking.take_up(draft.started.meta_before.total)
+            return draft, taking
+        started_at = _now()
+        meta = await self._meta(client)
+        first, size = await pager.first(meta.total)
+        started = Started(
+            source_url=settings.source_url,
+            per_page_rows=settings.per_page_rows,
+            page_size_rows=size,
+            started_at=started_at,
+            meta_before=meta,
+        )
+        draft = Draft(self._lake, self._run, started)
+        draft.begin()
+        taking = Taking(pager, draft, settings.concurrency, self._progress)
+        await taking.keep(1, first)
+        return draft, taking
+
+    async def _until_complete(self, client: Client, draft: Draft, taking: Taking) -> tuple[Meta, Meta, Verdict]:
+        """Take what is missing, then again what disagrees, as often as the settings allow."""
+        settings = self._settings
+        before = draft.started.meta_before
+        await taking.rest(before.total)
+        was_partial = False
+        while True:
+            after = await self._meta(client)
+            verdict = taking.verdict(before, after)
             if not verdict.differences:
-                return Extraction(_complete(take, after, verdict, number), resumed, take.requested)
-            if number < settings.max_takes:
-                await _forget(take, after, verdict, again=number > 1)
-    raise _incomplete(settings, verdict)
+                return before, after, verdict
+            if self._takes >= settings.max_takes:
+                raise self._incomplete(verdict)
+            self._takes += 1
+            is_last = self._takes == settings.max_takes
+            was_partial = bool(verdict.concerned) and before == after and not was_partial and not is_last
+            before = after
+            if was_partial:
+                await taking.again(verdict.concerned, after.total)
+            else:
+                await asyncio.sleep(settings.retake_wait_s)
+                await taking.afresh(after.total)
 
+    async def _meta(self, client: Client) -> Meta:
+        meta, deviations = await client.meta()
+        self._deviations.update(deviations)
+        return Meta(total=meta.total, by_type=meta.by_type, by_country=meta.by_country, by_state=meta.by_state)
 
-def _interrupted(lake: Lake, settings: Settings) -> Draft | None:
-    """Find an interrupted snapshot of the same source that is young enough to go on with."""
-    oldest = (datetime.now(UTC) - timedelta(hours=settings.resume_within_hours)).isoformat()
-    newest = max((snapshot.run for snapshot in complete_snapshots(lake)), default="")
-    wanted = (settings.source_url, settings.per_page_rows)
-    for draft in reversed(unfinished(lake)):
-        started = draft.started
-        same = (started.source_url, started.per_page_rows) == wanted
-        if same and started.started_at >= oldest and draft.run > newest:
-            return draft
-    return None
+    def _incomplete(self, verdict: Verdict) -> SnapshotIncomplete:
+        shown = "; ".join(verdict.differences[:_DIFFERENCES_SHOWN])
+        more = len(verdict.differences) - _DIFFERENCES_SHOWN
+        return SnapshotIncomplete(
+            f"The snapshot of {self._settings.source_url} is not what the source says it has, after {self._takes} "
+            f"take(s): {shown}{f'; and {more} more differences' if more > 0 else ''}. "
+            "What was taken is kept; nothing was published.",
+            hint="The source may be changing just now: run again in some minutes.",
+        )
 
-
-def _begin(lake: Lake, settings: Settings, run: str, meta: MetaCounts) -> Draft:
-    now = datetime.now(UTC)
-    started = Started(
-        source_url=settings.source_url,
-        per_page_rows=settings.per_page_rows,
-        started_at=now.isoformat(),
-        meta=meta,
-    )
-    draft = Draft(lake, str(now.date()), run, started)
-    draft.begin()
-    return draft
-
-
-def _resume(take: _Take) -> int:
-    """Keep the pages that an interrupted extract left whole; a short one may be damaged and is taken again."""
-    for page, lines in take.draft.read_pages():
-        full = page.records == take.size or page.number >= take.page_count
-        if full and page.number not in take.pages:
-            _keep(take, page, lines)
-        else:
-            take.draft.discard(page)
-    return len(take.pages)
-
-
-def _keep(take: _Take, page: Page, lines: list[bytes]) -> None:
-    _, records = parse_page(b"[" + b",".join(lines) + b"]")
-    take.drift.observe(lines, records)
-    take.pages[page.number] = page
-    take.census[page.number] = count_page(lines, records)
-
-
-async def _fill(take: _Take) -> None:
-    """Take every page that is not there yet, and all that come after the last expected one, up to an empty one."""
-    await _learn_page_size(take)
-    missing = iter([number for number in range(1, take.page_count + 1) if number not in take.pages])
-
-    async def worker() -> None:
-        for number in missing:
-            await _take_page(take, number)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(take.settings.concurrency):
-                group.create_task(worker())
-    except* BrewhouseError as errors:
-        raise _first_of(errors) from None
-    number = take.page_count + 1
-    while await _take_page(take, number):
-        number += 1
-
-
-async def _take_page(take: _Take, number: int) -> int:
-    """Take one page and write it.
-
-    Returns:
-        How many records it has.
-    """
-    take.requested += 1
-    window = await take_page(take.client, number, take.size, pages=take.page_count, max_holes=take.settings.max_holes)
-    if window.lines or window.holes:
-        take.drift.observe(window.lines, window.records)
-        lines = [line.replace(b"\n", b" ").replace(b"\r", b" ") for line in window.lines]
-        take.pages[number] = await asyncio.to_thread(take.draft.write_page, number, window.url, window.taken_at, lines)
-        take.census[number] = count_page(lines, window.records, window.holes)
-        take.progress(len(take.pages), max(take.page_count, len(take.pages)))
-    return len(window.lines)
-
-
-async def _learn_page_size(take: _Take) -> None:
-    """Take the first page alone, to find out whether the service gives fewer rows a page than it was asked for."""
-    if 1 in take.pages or take.page_count <= 1:
-        return
-    count = await _take_page(take, 1)
-    if 0 < count < take.size and not take.census[1].hole_offsets and await _take_page(take, 1) == count:
-        take.drift.note("per_page_clamped", f"asked for {take.size} rows a page, got {count}")
-        take.size = count
-
-
-async def _meta(client: Client, drift: DriftLog) -> MetaCounts:
-    meta, deviations = await client.meta()
-    for name in deviations:
-        drift.note(name, f"/breweries/meta: {name.replace('_', ' ')}")
-    return msgspec.convert(meta, MetaCounts, from_attributes=True)
-
-
-async def _forget(take: _Take, after: MetaCounts, verdict: Verdict, *, again: bool) -> None:
-    """Let go of the pages to take again: those that look wrong, else, or the second time, all of them."""
-    some = verdict.concerned and not again and after == take.before
-    for number in list(take.pages) if not some else sorted(verdict.concerned & take.pages.keys()):
-        take.draft.discard(take.pages.pop(number))
-        del take.census[number]
-    take.before = after
-    if not some:
-        take.drift = DriftLog()
-        await asyncio.sleep(take.settings.retake_wait_s)
-        take.before = await _meta(take.client, take.drift)
-
-
-def _complete(take: _Take, after: MetaCounts, verdict: Verdict, takes: int) -> RawSnapshot:
-    holes = _holes(take, verdict)
-    if len(holes) > take.settings.accept_holes:
-        places = "; ".join(f"row {hole.position} after {hole.before_id}" for hole in holes)
+    def _accept(self, verdict: Verdict) -> None:
+        """Let a snapshot pass only when it lacks no more breweries than were accepted."""
+        if len(verdict.holes) <= self._settings.accept_holes:
+            return
+        places = "; ".join(
+            f"row {hole.position}, between ids {hole.before_id} and {hole.after_id}"
+            for hole in verdict.holes[:_DIFFERENCES_SHOWN]
+        )
         raise SnapshotIncomplete(
-            f"The source counts {len(holes)} breweries that it cannot give ({places}); the groups lack "
-            f"{verdict.missing}. What was taken is kept, nothing is published.",
-            hint=f"Run again later, or publish without them: --accept-holes {len(holes)}.",
+            f"{self._settings.source_url} cannot give {len(verdict.holes)} of the breweries it counts: {places}"
+            f"{'; and others' if len(verdict.holes) > _DIFFERENCES_SHOWN else ''}. They are missing in "
+            f"{_words(verdict.missing)}. What was taken is kept; nothing was published.",
+            hint=f"Publish without them with --accept-holes {len(verdict.holes)}.",
         )
-    proof = Proof(
-        records=verdict.records,
-        distinct_ids=verdict.received.total,
-        records_without_id=verdict.without_id,
-        groups_compared=[name for name in GROUPS if getattr(after, name) is not None],
-        takes=takes,
-    )
-    started = take.draft.started
-    manifest = Manifest(
-        run=take.draft.run,
-        date=take.draft.date,
-        source_url=started.source_url,
-        per_page_rows=take.size,
-        started_at=started.started_at,
-        finished_at=datetime.now(UTC).isoformat(),
-        code_version=__version__,
-        meta_before=take.before,
-        meta_after=after,
-        received=verdict.received,
-        missing=verdict.missing,
-        fields_seen=take.drift.fields_seen(),
-        drift=take.drift.drifts(),
-        holes=holes,
-        proof=proof,
-        pages=[take.pages[number] for number in sorted(take.pages)],
-    )
-    return take.draft.complete(manifest)
 
-
-def _holes(take: _Take, verdict: Verdict) -> list[Hole]:
-    return [
-        Hole(
-            position=(number - 1) * take.size + offset + 1,
-            before_id=_neighbour(take, number, offset, -1),
-            after_id=_neighbour(take, number, offset, +1),
-            lacking=verdict.missing,
+    def _manifest(self, draft: Draft, taking: Taking, before: Meta, after: Meta, verdict: Verdict) -> Manifest:
+        return Manifest(
+            run=draft.run,
+            date=draft.date,
+            source_url=draft.started.source_url,
+            per_page_rows=draft.started.per_page_rows,
+            started_at=draft.started.started_at,
+            finished_at=_now(),
+            code_version=__version__,
+            meta_before=before,
+            meta_after=after,
+            received=verdict.received,
+            missing=verdict.missing,
+            fields_seen=taking.fields_seen(),
+            drift=self._drift(draft, taking, after),
+            holes=verdict.holes,
+            proof=Proof(
+                records=verdict.records,
+                distinct_ids=verdict.received.total,
+                records_without_id=verdict.without_id,
+                groups_compared=[name for name in GROUPS if getattr(after, name) is not None],
+                takes=self._takes,
+            ),
+            pages=[page for _, page in sorted(taking.pages.items())],
         )
-        for number in sorted(take.census)
-        for offset in take.census[number].hole_offsets
-    ]
+
+    def _drift(self, draft: Draft, taking: Taking, meta: Meta) -> list[Drift]:
+        drift = [
+            Drift(name=name, detail="/breweries/meta", count=count, example=f"total {meta.total}")
+            for name, count in sorted(self._deviations.items())
+        ]
+        if taking.size < draft.started.per_page_rows:
+            drift.append(
+                Drift(
+                    name="per_page_clamped",
+                    detail=f"{draft.started.per_page_rows} to {taking.size}",
+                    count=len(taking.pages),
+                    example=taking.pages[1].url,
+                )
+            )
+        return drift + taking.drift()
 
 
-def _neighbour(take: _Take, number: int, offset: int, step: int) -> str | None:
-    """Name the record before or after a hole, on its page or the next one."""
-    census = take.census[number]
-    holes = set(census.hole_offsets)
-    rows = len(census.keys) + len(holes)
-    place = offset + step
-    while place in holes:
-        place += step
-    if 0 <= place < rows:
-        index = place - sum(hole < place for hole in holes)
-        return take.draft.record_id(take.pages[number], index)
-    other = take.census.get(number + step)
-    return (other.last_id if step < 0 else other.first_id) if other else None
+def _words(missing: dict[str, dict[str, int]]) -> str:
+    groups = [f"{name} {value!r}" for name, counts in missing.items() for value in counts]
+    return ", ".join(groups) or "no group of /meta"
 
 
-def _incomplete(settings: Settings, verdict: Verdict) -> SnapshotIncomplete:
-    facts = "; ".join(verdict.differences[:10])
-    more = f"; and {len(verdict.differences) - 10} more" if len(verdict.differences) > 10 else ""
-    return SnapshotIncomplete(
-        f"What {settings.source_url} gave is not what it says it has, though it was taken {settings.max_takes} times: "
-        f"{facts}{more}. What was taken is kept, nothing is published.",
-        hint="The source may be being updated: run again in some minutes.",
-    )
-
-
-def _first_of(errors: BaseExceptionGroup[BrewhouseError]) -> BrewhouseError:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, BrewhouseError)
-    return error
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

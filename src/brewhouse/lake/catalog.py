@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pyiceberg.catalog import MetastoreCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
+    NamespaceAlreadyExistsError,
     NoSuchNamespaceError,
     NoSuchTableError,
     TableAlreadyExistsError,
@@ -28,6 +29,7 @@ from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.schema import Schema
+    from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.update import TableRequirement, TableUpdate
 
 NAME = "brewhouse"
@@ -54,7 +56,7 @@ _ONE = "catalog_name = ? AND table_namespace = ? AND table_name = ?"
 
 
 class SQLiteCatalog(MetastoreCatalog):
-    """An Iceberg catalog in one SQLite file.
+    """An Iceberg catalog in one SQLite file, for one thread; another thread or process opens its own.
 
     Args:
         file: The database; made if absent.
@@ -66,17 +68,41 @@ class SQLiteCatalog(MetastoreCatalog):
         file.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(file, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         self._connection.executescript(_SCHEMA)
+        self._metadata: dict[tuple[str, str, str], tuple[str, TableMetadata]] = {}
 
     @contextmanager
     def atomically(self) -> Iterator[None]:
-        """Commit all tables changed inside at once, or none of them when an error leaves the block."""
-        self._connection.execute("BEGIN IMMEDIATE")
+        """Commit all tables changed inside at once, or none of them when an error leaves the block.
+
+        Raises:
+            CommitFailedException: Somebody else was writing to the catalog all the while this waited.
+        """
+        with self._transaction("BEGIN IMMEDIATE"):
+            yield
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """See the tables loaded inside as they were at one moment, whoever commits meanwhile."""
+        with self._transaction("BEGIN"):
+            yield
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[None]:
+        try:
+            self._connection.execute(begin)
+        except sqlite3.OperationalError as error:
+            raise CommitFailedException(f"The catalog cannot be written to: {error}") from error
         try:
             yield
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
 
     def create_table(
         self,
@@ -99,13 +125,15 @@ class SQLiteCatalog(MetastoreCatalog):
         Raises:
             NoSuchTableError: The catalog has no such table.
         """
-        row = self._connection.execute(
-            f"SELECT metadata_location FROM iceberg_tables WHERE {_ONE}", self._key(identifier)
-        ).fetchone()
+        key = self._key(identifier)
+        row = self._connection.execute(f"SELECT metadata_location FROM iceberg_tables WHERE {_ONE}", key).fetchone()
         if row is None:
             raise NoSuchTableError(f"Table does not exist: {identifier}")
         io = self._load_file_io(location=row[0])
-        metadata = FromInputFile.table_metadata(io.new_input(row[0]))
+        location, metadata = self._metadata.get(key, ("", None))
+        if metadata is None or location != row[0]:  # a metadata file never changes: a new state is a new file
+            metadata = FromInputFile.table_metadata(io.new_input(row[0]))
+            self._metadata[key] = (row[0], metadata)
         return Table(self.identifier_to_tuple(identifier), metadata, row[0], io, self)
 
     def commit_table(
@@ -129,6 +157,7 @@ class SQLiteCatalog(MetastoreCatalog):
             self._insert(self._key(identifier), staged.metadata_location)
         else:
             self._swap(self._key(identifier), current.metadata_location, staged.metadata_location)
+        self._metadata[self._key(identifier)] = (staged.metadata_location, staged.metadata)
         return CommitTableResponse(metadata=staged.metadata, metadata_location=staged.metadata_location)  # type: ignore[call-arg]
 
     def list_tables(self, namespace: str | Identifier) -> list[Identifier]:
@@ -150,11 +179,17 @@ class SQLiteCatalog(MetastoreCatalog):
         return [tuple(row[0].split(".")) for row in rows]
 
     def create_namespace(self, namespace: str | Identifier, properties: Properties = EMPTY_DICT) -> None:
-        """Create a namespace, or leave the one there is."""
-        self._connection.executemany(
-            "INSERT OR IGNORE INTO iceberg_namespace_properties VALUES (?, ?, ?, ?)",
-            [(NAME, self.namespace_to_string(namespace), *pair) for pair in {"exists": "true", **properties}.items()],
-        )
+        """Create a namespace.
+
+        Raises:
+            NamespaceAlreadyExistsError: The catalog has it already.
+        """
+        name = self.namespace_to_string(namespace)
+        rows = [(NAME, name, *pair) for pair in {"exists": "true", **properties}.items()]
+        try:
+            self._connection.executemany("INSERT INTO iceberg_namespace_properties VALUES (?, ?, ?, ?)", rows)
+        except sqlite3.IntegrityError as error:
+            raise NamespaceAlreadyExistsError(f"Namespace already exists: {name}") from error
 
     def load_namespace_properties(self, namespace: str | Identifier) -> Properties:
         """Read a namespace's properties.
@@ -182,6 +217,26 @@ class SQLiteCatalog(MetastoreCatalog):
         if cursor.rowcount == 0:
             raise NoSuchTableError(f"Table does not exist: {identifier}")
 
+    def rename_table(self, from_identifier: str | Identifier, to_identifier: str | Identifier) -> Table:
+        """Give a table another name; its files stay where they are.
+
+        Raises:
+            NoSuchTableError: The catalog has no such table.
+            NoSuchNamespaceError: The new name's namespace does not exist.
+            TableAlreadyExistsError: The new name is taken.
+        """
+        self.load_namespace_properties(self.namespace_from(to_identifier))
+        before, after = self._key(from_identifier), self._key(to_identifier)
+        try:
+            cursor = self._connection.execute(
+                f"UPDATE iceberg_tables SET table_namespace = ?, table_name = ? WHERE {_ONE}", (*after[1:], *before)
+            )
+        except sqlite3.IntegrityError as error:
+            raise TableAlreadyExistsError(f"Table {after[1]}.{after[2]} already exists") from error
+        if cursor.rowcount == 0:
+            raise NoSuchTableError(f"Table does not exist: {from_identifier}")
+        return self.load_table(to_identifier)
+
     def _key(self, identifier: str | Identifier) -> tuple[str, str, str]:
         namespace = self.namespace_to_string(self.namespace_from(identifier))
         return NAME, namespace, self.table_name_from(identifier)
@@ -204,5 +259,5 @@ class SQLiteCatalog(MetastoreCatalog):
     def _unsupported(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401 - stands in for methods of many shapes
         raise NotImplementedError("The local catalog does not need this; open catalog.db with PyIceberg's SQL catalog.")
 
-    register_table = rename_table = drop_namespace = update_namespace_properties = _unsupported
+    register_table = drop_namespace = update_namespace_properties = _unsupported
     list_views = view_exists = drop_view = load_view = register_view = rename_view = replace_view = _unsupported

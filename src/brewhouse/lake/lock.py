@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,6 +13,9 @@ import msgspec
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.lake import Lake
+
+_ATTEMPTS = 5
+_PAUSE_S = 0.02
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -41,10 +45,8 @@ def run_lock(lake: Lake, run: str) -> Iterator[None]:
     """
     lake.root.mkdir(parents=True, exist_ok=True)
     with lake.lock_file.open("a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _refusal(lake, _read(lake)) from None
+        if not _take(file.fileno()):
+            raise _refusal(lake, _read(lake))
         file.truncate(0)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         file.write(msgspec.json.encode(Holder(run, now, os.getpid())))
@@ -62,6 +64,19 @@ def holder(lake: Lake) -> Holder | None:
     except BlockingIOError:
         return _read(lake)
     return None
+
+
+def _take(descriptor: int) -> bool:
+    """Try to lock a file; a few times, since somebody who only asks for the holder has it for an instant."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if attempt < _ATTEMPTS - 1:
+                time.sleep(_PAUSE_S)
+        else:
+            return True
+    return False
 
 
 def _read(lake: Lake) -> Holder | None:

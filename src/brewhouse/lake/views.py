@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from brewhouse.lake.lake import Lake
@@ -71,18 +72,21 @@ def raw_records_sql(files: Sequence[str]) -> str:
 
 
 def table_sql(spec: TableSpec, files: Sequence[str]) -> str:
-    """Read a table's columns from its data files; a column older files lack is null there.
+    """Read a table's columns from its data files; a column that some or all of them lack is null there.
 
     Args:
         spec: The table.
         files: Absolute paths of its Parquet files; none reads as an empty table.
     """
+    nulls = ", ".join(f"CAST(NULL AS {DUCKDB_TYPES[c.type]}) AS {identifier(c.name)}" for c in spec.columns)
     if not files:
-        nulls = (f"CAST(NULL AS {DUCKDB_TYPES[c.type]}) AS {identifier(c.name)}" for c in spec.columns)
-        return f"SELECT {', '.join(nulls)} WHERE false"
-    columns = ", ".join(identifier(c.name) for c in spec.columns)
+        return f"SELECT {nulls} WHERE false"
+    columns = ", ".join(f"CAST({identifier(c.name)} AS {DUCKDB_TYPES[c.type]}) AS {identifier(c.name)}" for c in spec.columns)
     paths = ", ".join(literal(file) for file in files)
-    return f"SELECT {columns} FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
+    return (
+        f"SELECT {columns} FROM (SELECT {nulls} WHERE false UNION ALL BY NAME SELECT * "
+        f"FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false))"
+    )
 
 
 def view_statements(tables: Mapping[str, tuple[TableSpec, Sequence[str]]], raw_files: Sequence[str]) -> Iterator[str]:
@@ -113,10 +117,14 @@ def write_views(lake: Lake, tables: Mapping[str, tuple[TableSpec, Sequence[str]]
     """
     import duckdb
 
-    for leftover in lake.root.glob(f"{lake.views_file.name}.new*"):
-        leftover.unlink()
-    new = lake.views_file.with_name(f"{lake.views_file.name}.new")
+    for leftover in lake.root.glob(f"{lake.views_file.name}.*.tmp*"):
+        leftover.unlink(missing_ok=True)
+    new = lake.views_file.with_name(f"{lake.views_file.name}.{os.getpid()}.tmp")
     with duckdb.connect(str(new)) as connection:
+        connection.begin()
         for statement in view_statements(tables, raw_files):
             connection.execute(statement)
+        connection.commit()
+    # What somebody wrote into the old file and did not check in would keep DuckDB from opening the new one.
+    lake.views_file.with_name(f"{lake.views_file.name}.wal").unlink(missing_ok=True)
     new.replace(lake.views_file)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import ssl
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 import stamina
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.settings import Settings
-from brewhouse.source.contract import Meta, UnexpectedAnswerError, parse_meta, parse_page
+from brewhouse.source.contract import Meta, Record, UnexpectedAnswerError, parse_meta, parse_page, start_of
 from brewhouse.source.throttle import WINDOW_S, Throttle
 
 _HEADERS = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": "brewhouse"}
 _MAX_REFUSALS = 20
-_MAX_PAUSE_S = 300.0
+_MAX_PAUSE_S = 120.0
 
 Parsed = TypeVar("Parsed")
 
@@ -32,12 +33,17 @@ class SourceUnavailable(BrewhouseError):  # noqa: N818 - the state of the source
     Args:
         what: Which URL, what came, how often it was tried.
         hint: What to do.
-        status: HTTP status of the last answer, None when none came or it could not be read.
+        status: HTTP status of the last answer; None when none came or it could not be read.
     """
 
     def __init__(self, what: str, hint: str, status: int | None = None) -> None:
         super().__init__(what, hint)
         self.status = status
+
+    @property
+    def is_server_error(self) -> bool:
+        """Whether the source answered, and blamed itself."""
+        return self.status is not None and self.status >= 500
 
 
 class _PassingError(Exception):
@@ -54,15 +60,18 @@ class Window:
 
     Attributes:
         url: Where they came from.
+        status: HTTP status of the answer; 5xx when they could only be had in smaller windows.
         taken_at: When, ISO 8601, UTC.
         lines: Each record's bytes.
         records: Each record decoded.
+        holes: Offsets, from 0, of rows that the source cannot give.
     """
 
     url: str
+    status: int
     taken_at: str
     lines: list[bytes]
-    records: list[dict[str, Any]]
+    records: list[Record]
     holes: list[int] = field(default_factory=list)
 
 
@@ -77,12 +86,7 @@ class Client:
     def __init__(self, settings: Settings, window_s: float = WINDOW_S) -> None:
         self._settings = settings
         self._throttle = Throttle(window_s)
-        self._http = httpx.AsyncClient(
-            headers=_HEADERS,
-            timeout=settings.timeout_s,
-            limits=httpx.Limits(max_connections=settings.concurrency),
-            verify=_trust(settings.source_url),
-        )
+        self._http = httpx.AsyncClient(headers=_HEADERS, timeout=settings.timeout_s, follow_redirects=False)
 
     async def __aenter__(self) -> Client:
         return self
@@ -91,6 +95,10 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._http.aclose()
+
+    def url(self, page: int, size: int) -> str:
+        """Address of a page of breweries in the order of their ids."""
+        return f"{self._settings.source_url}/breweries?per_page={size}&page={page}&sort=id:asc"
 
     async def meta(self) -> tuple[Meta, list[str]]:
         """Ask for the counts of the whole.
@@ -101,7 +109,8 @@ class Client:
         Raises:
             SourceUnavailable: It could not be had.
         """
-        return await self._ask(f"{self._settings.source_url}/breweries/meta", parse_meta, self._settings.max_tries)
+        url = f"{self._settings.source_url}/breweries/meta"
+        return await self._ask(url, "The source's own counts", parse_meta, self._settings.max_tries)
 
     async def window(self, page: int, size: int, tries: int | None = None) -> Window:
         """Ask for a page of breweries in the order of their ids.
@@ -114,11 +123,12 @@ class Client:
         Raises:
             SourceUnavailable: It could not be had.
         """
-        url = f"{self._settings.source_url}/breweries?per_page={size}&page={page}&sort=id:asc"
-        lines, records = await self._ask(url, parse_page, tries or self._settings.max_tries)
-        return Window(url, datetime.now(UTC).isoformat(), lines, records)
+        url = self.url(page, size)
+        what = f"Page {page} of breweries"
+        lines, records = await self._ask(url, what, parse_page, tries or self._settings.max_tries)
+        return Window(url, 200, datetime.now(UTC).isoformat(timespec="milliseconds"), lines, records)
 
-    async def _ask(self, url: str, parse: Callable[[bytes], Parsed], tries: int) -> Parsed:
+    async def _ask(self, url: str, what: str, parse: Callable[[bytes], Parsed], tries: int) -> Parsed:
         settings = self._settings
         try:
             async for attempt in stamina.retry_context(
@@ -130,51 +140,45 @@ class Client:
                 wait_jitter=settings.retry_wait_s,
             ):
                 with attempt:
-                    return await self._try(url, parse)
+                    return _parse_answer(*await self._send(url), url, what, parse)
         except _PassingError as error:
             raise SourceUnavailable(
-                f"{url} could not be had in {tries} tries; last came {error}.",
+                f"{what} could not be had from {url} in {tries} tries; at last came {error}.",
                 hint="The source may be down for a while: run again later, what was taken is kept.",
                 status=error.status,
             ) from error
         raise AssertionError("a retry ends with a value or an error")
 
-    async def _try(self, url: str, parse: Callable[[bytes], Parsed]) -> Parsed:
-        try:
-            status, headers, body = await self._send(url)
-        except httpx.InvalidURL as error:
-            raise SourceUnavailable(f"{url} is no URL: {error}.", hint="Mend --source-url.") from error
-        except httpx.TransportError as error:
-            raise _PassingError(f"{type(error).__name__}: {error}") from error
-        if status >= 500:
-            raise _PassingError(f"status {status}: {_start(body)}", status)
-        if status >= 300:
-            where = f" to {headers['Location']}" if "Location" in headers else ""
-            raise SourceUnavailable(
-                f"{url} was answered with status {status}{where}: {_start(body)}; it was tried once.",
-                hint="The address or a parameter is wrong: look at --source-url and --per-page-rows.",
-                status=status,
-            )
-        try:
-            return parse(body)
-        except UnexpectedAnswerError as error:
-            raise _PassingError(f"status {status}, but {error}") from error
-
     async def _send(self, url: str) -> tuple[int, httpx.Headers, bytes]:
         """Send until the answer is no 429, waiting as the source asks."""
+        headers = httpx.Headers()
         for _ in range(_MAX_REFUSALS):
-            await self._throttle.admit()
-            headers = httpx.Headers()
-            try:
-                async with self._http.stream("GET", url) as response:
-                    headers = response.headers
-                    body = await self._body(response)
-            finally:
-                self._throttle.answered(headers)
-            if response.status_code != 429:
-                return response.status_code, headers, body
-            self._throttle.pause(_seconds(headers.get("Retry-After", "")))
-        raise _PassingError(f"status 429, {_MAX_REFUSALS} times in a row", 429)
+            status, headers, body = await self._send_once(url)
+            if status != 429:
+                return status, headers, body
+            self._throttle.pause(max(_pause_s(headers), self._settings.retry_wait_s))
+        raise SourceUnavailable(
+            f"{url} was refused with status 429 {_MAX_REFUSALS} times in a row, although each time we waited as told; "
+            f"Retry-After is {headers.get('Retry-After', 'not given')}.",
+            hint="Somebody else at this address may be using up the limit: run again later, what was taken is kept.",
+            status=429,
+        )
+
+    async def _send_once(self, url: str) -> tuple[int, httpx.Headers, bytes]:
+        await self._throttle.admit()
+        headers = None
+        try:
+            async with asyncio.timeout(self._settings.timeout_s), self._http.stream("GET", url) as response:
+                headers = response.headers
+                return response.status_code, headers, await self._body(response)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise SourceUnavailable(f"{url} is no address of the web: {error}.", hint="Mend --source-url.") from error
+        except TimeoutError as error:
+            raise _PassingError(f"nothing whole within {self._settings.timeout_s:g} s") from error
+        except httpx.RequestError as error:
+            raise _PassingError(f"{type(error).__name__}: {error}") from error
+        finally:
+            self._throttle.answered(headers)
 
     async def _body(self, response: httpx.Response) -> bytes:
         body = bytearray()
@@ -188,14 +192,35 @@ class Client:
         return bytes(body)
 
 
-def _trust(url: str) -> ssl.SSLContext:
-    """Trust the usual authorities; plain http trusts nobody, which saves the 0.2 s of reading their certificates."""
-    return httpx.create_ssl_context() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+def _parse_answer(
+    status: int, headers: httpx.Headers, body: bytes, url: str, what: str, parse: Callable[[bytes], Parsed]
+) -> Parsed:
+    """Make sense of an answer, or say why there is none."""
+    if status >= 500:
+        raise _PassingError(f"status {status}: {start_of(body)}", status)
+    if status >= 300:
+        where = f" to {headers['Location']}" if "Location" in headers else ""
+        raise SourceUnavailable(
+            f"{what} could not be had: {url} answered with status {status}{where}: {start_of(body)}; "
+            "it was tried once, as trying again would not help.",
+            hint="The address or a parameter is wrong: look at source_url and per_page_rows.",
+            status=status,
+        )
+    try:
+        return parse(body)
+    except UnexpectedAnswerError as error:
+        raise _PassingError(f"status {status}, but {error}") from error
 
 
-def _seconds(retry_after: str) -> float:
-    return min(float(retry_after), _MAX_PAUSE_S) if retry_after.isdigit() else 1.0
-
-
-def _start(body: bytes) -> str:
-    return repr(body[:200].decode("utf-8", "replace"))
+def _pause_s(headers: httpx.Headers) -> float:
+    """Read `Retry-After`, which is a number of seconds or a date."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return min(float(text), _MAX_PAUSE_S)
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return 1.0
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    return min(max((until - datetime.now(UTC)).total_seconds(), 0.0), _MAX_PAUSE_S)

@@ -6,7 +6,7 @@ dialects of it; they are understood, and each deviation is named.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
@@ -23,6 +23,9 @@ BREWERY_TYPES = frozenset(
 )  # fmt: skip
 GROUPS = ("by_type", "by_country", "by_state")
 
+Record: TypeAlias = dict[str, Any]
+"""A record decoded; what it holds is up to the source."""
+
 
 class UnexpectedAnswerError(Exception):
     """An answer with status 200 that is not what the contract says; it may be better the next time."""
@@ -38,7 +41,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
         by_state: Number by state, across countries.
     """
 
-    total: int
+    total: Annotated[int, msgspec.Meta(ge=0)]
     by_type: dict[str, int] | None = None
     by_country: dict[str, int] | None = None
     by_state: dict[str, int] | None = None
@@ -61,17 +64,19 @@ def parse_meta(body: bytes) -> tuple[Meta, list[str]]:
         (Meta(total=5, by_type=None, by_country=None, by_state=None), ['meta_numbers_as_text', 'meta_without_groups'])
     """
     try:
-        meta = msgspec.json.decode(body, type=Meta, strict=False)
-        raw = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        raise UnexpectedAnswerError(f"no meta object: {error}; {body[:200]!r}") from error
+        raw = msgspec.json.decode(body, type=dict[str, Any])
+        known = {name: raw[name] for name in ("total", *GROUPS) if raw.get(name) is not None}
+        known = {name: {} if value == [] else value for name, value in known.items()}  # PHP's empty map
+        meta = msgspec.convert(known, Meta, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnexpectedAnswerError(f"no counts of breweries ({error}): {start_of(body)}") from error
     deviations = ["meta_numbers_as_text"] if isinstance(raw["total"], str) else []
-    if meta.by_type is None:
+    if any(getattr(meta, group) is None for group in GROUPS):
         deviations.append("meta_without_groups")
     return meta, deviations
 
 
-def parse_page(body: bytes) -> tuple[list[bytes], list[dict[str, Any]]]:
+def parse_page(body: bytes) -> tuple[list[bytes], list[Record]]:
     """Read an answer of `/breweries`.
 
     Args:
@@ -88,8 +93,34 @@ def parse_page(body: bytes) -> tuple[list[bytes], list[dict[str, Any]]]:
         ([b'{"id" : "a"}'], [{'id': 'a'}])
     """
     try:
-        raws = msgspec.json.decode(body, type=list[msgspec.Raw])
-        records = msgspec.json.decode(body, type=list[dict[str, Any]])
-    except msgspec.DecodeError as error:
-        raise UnexpectedAnswerError(f"not a JSON array of objects: {error}; {body[:200]!r}") from error
-    return [bytes(raw) for raw in raws], records
+        records = _RECORDS.decode(body)
+        lines = [bytes(raw) for raw in _LINES.decode(body)]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnexpectedAnswerError(f"no JSON array of objects ({error}): {start_of(body)}") from error
+    return lines, records
+
+
+def parse_record(line: bytes) -> Record:
+    """Decode one record of a page that was parsed before."""
+    return _RECORD.decode(line)
+
+
+def one_line(record: bytes) -> bytes:
+    r"""Put a record on one line: JSON has line breaks between its tokens only, where they mean nothing.
+
+    Example:
+        >>> one_line(b'{"id":\r\n "a\\n"}')
+        b'{"id":   "a\\n"}'
+    """
+    return record.translate(_LINE_BREAKS_TO_BLANKS)
+
+
+def start_of(body: bytes) -> str:
+    """Show how an answer begins."""
+    return repr(body[:200].decode("utf-8", "replace")) if body else "an empty body"
+
+
+_RECORD = msgspec.json.Decoder(dict[str, Any])
+_RECORDS = msgspec.json.Decoder(list[dict[str, Any]])
+_LINES = msgspec.json.Decoder(list[msgspec.Raw])
+_LINE_BREAKS_TO_BLANKS = bytes.maketrans(b"\r\n", b"  ")

@@ -1,21 +1,22 @@
 """Staying below the source's throttle: what is left is read from its answers, and waited for.
 
-The service counts requests in a window of a minute that begins with the first one (Laravel's limiter). Our own window
-begins with our first request, which is never earlier, so waiting for its end is always enough.
+The service counts requests in a window of a minute that begins when the first one arrives. An answer comes after its
+request arrived, so a window is over for certain once its length has passed since the first answer we had in it. What is
+left in the next one is not known before its first answer: until then requests go out one at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 
 WINDOW_S = 60.0
-_POLL_S = 0.02
 
 
 class Throttle:
-    """Admits requests one after the other, none that the source would refuse.
+    """Admits requests, none that the source would refuse.
 
     Args:
         window_s: Length of the source's window in seconds.
@@ -23,51 +24,61 @@ class Throttle:
 
     def __init__(self, window_s: float = WINDOW_S) -> None:
         self._window_s = window_s
+        self._is_limited: bool | None = None
         self._left: int | None = None
-        self._limited = False
-        self._started_at = 0.0
+        self._window_ends = 0.0
         self._resume_at = 0.0
         self._in_flight = 0
         self._door = asyncio.Lock()
+        self._news = asyncio.Event()
 
     async def admit(self) -> None:
-        """Wait until another request may be sent."""
+        """Wait until another request may be sent; `answered` must follow."""
         async with self._door:
-            while (wait := self._wait()) > 0:  # noqa: ASYNC110 - what is waited for is the clock
-                await asyncio.sleep(wait)
-            if self._left is None and not self._in_flight:
-                self._started_at = time.monotonic()
+            while (wait := self._wait_s()) != 0:
+                self._news.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), wait)
             if self._left is not None:
                 self._left -= 1
             self._in_flight += 1
 
-    def answered(self, headers: Mapping[str, str]) -> None:
-        """Learn from an answer, or from its absence.
+    def answered(self, headers: Mapping[str, str] | None) -> None:
+        """Learn from an answer.
 
         Args:
-            headers: Of the answer; empty when none came.
+            headers: Of the answer; None when none came.
         """
         self._in_flight -= 1
-        text = headers.get("X-RateLimit-Remaining", "")
-        if not text.isdigit():
+        self._news.set()
+        if headers is None:
             return
-        self._limited = True
-        left = int(text) - self._in_flight
-        self._left = left if self._left is None else min(self._left, left)
+        text = headers.get("X-RateLimit-Remaining", "").strip()
+        if not text.isdecimal():
+            self._is_limited = bool(self._is_limited)
+            return
+        self._is_limited = True
+        left = max(int(text) - self._in_flight, 0)
+        if self._left is None:
+            self._left = left
+            self._window_ends = time.monotonic() + self._window_s
+        else:
+            self._left = min(self._left, left)
 
     def pause(self, seconds: float) -> None:
         """Let no request out for some time, as the source asked."""
         self._resume_at = max(self._resume_at, time.monotonic() + seconds)
         self._left = None
 
-    def _wait(self) -> float:
+    def _wait_s(self) -> float | None:
+        """Say how long to wait: 0 not at all, None until an answer comes."""
         now = time.monotonic()
         if now < self._resume_at:
             return self._resume_at - now
-        if self._limited and now >= self._started_at + self._window_s:
+        if self._is_limited is False:
+            return 0
+        if self._left is not None and now >= self._window_ends:
             self._left = None
-        if self._limited and self._left is None:
-            return _POLL_S if self._in_flight else 0.0
-        if self._left is not None and self._left <= 0:
-            return max(self._started_at + self._window_s - now, _POLL_S)
-        return 0.0
+        if self._left is None:
+            return None if self._in_flight else 0
+        return 0 if self._left > 0 else self._window_ends - now

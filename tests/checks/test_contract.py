@@ -1,0 +1,35 @@
+"""A model's promises are checked on its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from brewhouse.checks.check import Check
+from brewhouse.checks.contract import contract_checks
+from brewhouse.engines.duckdb import DuckDBEngine
+from brewhouse.models.model import parse
+
+Given = Callable[..., DuckDBEngine]
+MODEL = parse("silver.t", "-- A row.\n-- key: a, b\n-- not null: a\n\nSELECT 1")
+
+
+def checks(given: Given, *rows: tuple[str | None, str | None]) -> dict[str, Check]:
+    found = contract_checks(given("silver.t", {"a": "STRING", "b": "STRING"}, rows), MODEL)
+    return {check.name: check for check in found}
+
+
+def test_good_rows_pass(given: Given) -> None:
+    found = checks(given, ("x", "1"), ("x", "2"), ("y", None))
+    assert {name: check.found for name, check in found.items()} == {"(a, b) is unique": 0, "a is never null": 0}
+
+
+def test_a_key_that_stands_twice_is_found_nulls_included(given: Given) -> None:
+    check = checks(given, ("x", None), ("x", None), ("y", "1"))["(a, b) is unique"]
+    assert (check.found, check.severity, check.example) == (1, "error", '{"a":"x","b":null,"rows":2}')
+
+
+def test_a_null_is_found(given: Given) -> None:
+    check = checks(given, (None, "1"), (None, "2"), ("y", "1"))["a is never null"]
+    assert check.found == 2
+    assert check.example is not None
+    assert '"a":null' in check.example

@@ -1,0 +1,58 @@
+"""A lake with two runs in it, and the command line called as from a shell."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from brewhouse.cli.main import main
+from brewhouse.demo.dataset import generate
+from brewhouse.demo.stand_in import StandIn
+
+
+@dataclass
+class Outcome:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Outcome]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Call `brewhouse` with these arguments."""
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["brewhouse", *map(str, arguments)])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as left:
+            code = left.code or 0
+        said = capsys.readouterr()
+        assert isinstance(code, int)
+        return Outcome(code, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake after two runs; tests only read it."""
+    root = tmp_path_factory.mktemp("cli") / "lake"
+    with StandIn(generate(300, unusable=4)) as source, pytest.MonkeyPatch.context() as patch:
+        for _ in range(2):
+            patch.setattr(sys, "argv", ["brewhouse", "run", "--lake", str(root), "--source-url", source.url])
+            try:
+                main()
+            except SystemExit as left:
+                assert not left.code
+    return root

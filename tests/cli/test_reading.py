@@ -1,0 +1,119 @@
+"""Commands that read: what they print, in every format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+COUNT = "SELECT 'breweries' AS what, count(*) AS number FROM silver.breweries"
+Call = Callable[..., Any]
+
+
+def test_query_prints_a_table_with_its_row_count(call: Call, full: Path) -> None:
+    done = call("query", COUNT, "--lake", full)
+    assert (done.code, done.err) == (0, "")
+    assert "what" in done.out
+    assert "296" in done.out
+    assert done.out.endswith("1 row\n")
+
+
+def test_query_prints_csv(call: Call, full: Path) -> None:
+    done = call("query", COUNT, "--lake", full, "--format", "csv")
+    assert list(csv.reader(io.StringIO(done.out))) == [["what", "number"], ["breweries", "296"]]
+
+
+@pytest.mark.parametrize("options", [("--json",), ("--format", "json")])
+def test_query_prints_json(call: Call, full: Path, options: tuple[str, ...]) -> None:
+    assert json.loads(call("query", COUNT, "--lake", full, *options).out) == [{"what": "breweries", "number": 296}]
+
+
+@pytest.mark.parametrize("name", ["table", "csv", "json"])
+def test_query_writes_the_same_text_into_a_file(call: Call, full: Path, tmp_path: Path, name: str) -> None:
+    printed = call("query", COUNT, "--lake", full, "--format", name).out
+    done = call("query", COUNT, "--lake", full, "--format", name, "--output", tmp_path / "result")
+    assert (done.code, done.out) == (0, "")
+    assert (tmp_path / "result").read_text("utf-8") == printed
+
+
+def test_query_writes_parquet(call: Call, full: Path, tmp_path: Path) -> None:
+    assert call("query", COUNT, "--lake", full, "--format", "parquet", "--output", tmp_path / "r.parquet").code == 0
+    assert pq.read_table(tmp_path / "r.parquet").to_pylist() == [{"what": "breweries", "number": 296}]
+
+
+def test_parquet_without_a_file_is_wrong_usage(call: Call, full: Path) -> None:
+    done = call("query", COUNT, "--lake", full, "--format", "parquet")
+    assert done.code == 2
+    assert "--output" in done.err
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DROP VIEW silver.breweries",
+        "CREATE TABLE t AS SELECT 1",
+        "SELECT 1; SELECT 2",
+        "SELECT nothing",
+        "",
+        "COPY (SELECT 1) TO 'x.csv'",
+    ],
+)
+def test_query_only_reads(call: Call, full: Path, sql: str) -> None:
+    done = call("query", sql, "--lake", full)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("brewhouse: ")
+
+
+@pytest.mark.parametrize("zone", ["bronze.breweries", "silver.rejected_breweries", "gold.breweries_by_location"])
+def test_query_knows_every_zone(call: Call, full: Path, zone: str) -> None:
+    assert call("query", f"SELECT * FROM {zone} LIMIT 1", "--lake", full).code == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "columns"),
+    [
+        (("tables",), {"table", "rows", "published", "description"}),
+        (("history", "silver.breweries"), {"snapshot", "committed", "run", "raw_snapshot", "rows", "current"}),
+        (("rejected",), {"reasons", "page", "record"}),
+        (("runs",), {"run", "state", "started_at", "seconds", "error", "jobs", "checks", "drift", "published"}),
+    ],
+)
+def test_lists_are_json_for_programs_and_tables_for_people(
+    call: Call, full: Path, command: tuple[str, ...], columns: set[str]
+) -> None:
+    rows = json.loads(call(*command, "--lake", full, "--json").out)
+    assert rows
+    assert all(set(row) == columns for row in rows)
+    plain = call(*command, "--lake", full)
+    assert (plain.code, plain.err) == (0, "")
+    assert plain.out.strip()
+
+
+def test_history_reads_as_of_each_run(call: Call, full: Path) -> None:
+    history = json.loads(call("history", "silver.breweries", "--lake", full, "--json").out)
+    assert len(history) == 2
+    for snapshot in history:
+        for at in (snapshot["run"], snapshot["snapshot"]):
+            sql = "SELECT DISTINCT snapshot_run AS run FROM silver.breweries"
+            (row,) = json.loads(call("query", sql, "--lake", full, "--at", at, "--json").out)
+            assert row["run"] == snapshot["raw_snapshot"]
+
+
+def test_describe_names_every_column(call: Call, full: Path) -> None:
+    spec = json.loads(call("describe", "gold.breweries_by_location", "--lake", full, "--json").out)
+    plain = call("describe", "gold.breweries_by_location", "--lake", full).out
+    assert all(column["name"] in plain for column in spec["columns"])
+
+
+def test_show_tells_jobs_checks_and_tables(call: Call, full: Path) -> None:
+    report = json.loads(call("show", "--lake", full, "--json").out)
+    assert report["state"] == "SUCCEEDED"
+    assert [job["name"] for job in report["jobs"]] == ["extract", "transform", "aggregate"]
+    assert report["checks"]
+    assert report["run"] in call("show", report["run"], "--lake", full).out

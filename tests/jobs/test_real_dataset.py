@@ -1,0 +1,102 @@
+"""The real dataset: what is published equals what a few lines count in the CSV, version after version."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from brewhouse.demo.dataset import read_csv
+from brewhouse.demo.stand_in import StandIn
+from brewhouse.jobs.workflow import run_workflow
+from brewhouse.lake.lake import Lake
+from brewhouse.lake.reading import connect
+from brewhouse.lake.tables import Tables
+from brewhouse.settings import load
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+VERSIONS = ("2025-10-03", "2026-08-02")
+GOLD = ("gold.breweries_by_type_and_location", "gold.breweries_by_location")
+pytestmark = pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data/breweries-*.csv")
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def job_started(self, name: str) -> None: ...
+
+    def pages(self, done: int, total: int) -> None: ...
+
+    def model(self, name: str) -> None: ...
+
+    def job_ended(self, name: str, message: str, seconds: float) -> None: ...
+
+
+class Loaded:
+    """A lake that took one version of the dataset after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lake = Lake(folder / "lake")
+        self.runs: dict[str, str] = {}
+        for version in VERSIONS:
+            with StandIn(read_csv(DATA / f"breweries-{version}.csv")) as stand_in:
+                settings = load({"source_url": stand_in.url}, environ={})
+                self.runs[version] = run_workflow(self.lake, settings, Quiet())
+
+    def totals(self, column: str, at: str | None = None, table: str = GOLD[0]) -> dict[str | None, int]:
+        sql = f"SELECT {column}, sum(brewery_count) FROM {table} GROUP BY 1"
+        with closing(connect(self.lake, at)) as connection:
+            return {name: int(number) for name, number in connection.execute(sql).fetchall()}
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+    yield Loaded(tmp_path_factory.mktemp("real"))
+
+
+def counted(version: str, column: str) -> dict[str | None, int]:
+    with (DATA / f"breweries-{version}.csv").open(encoding="utf-8", newline="") as file:
+        return dict(Counter(" ".join(row[column].split()) or None for row in csv.DictReader(file)))
+
+
+@pytest.mark.parametrize("column", ["country", "brewery_type", "state_province", "city"])
+def test_totals_are_those_counted_from_the_csv(loaded: Loaded, column: str) -> None:
+    assert loaded.totals(column) == counted("2026-08-02", column)
+
+
+@pytest.mark.parametrize("column", ["country", "state_province", "city"])
+def test_totals_by_place_without_the_type_are_too(loaded: Loaded, column: str) -> None:
+    assert loaded.totals(column, table=GOLD[1]) == counted("2026-08-02", column)
+
+
+def test_operating_planned_and_closed_are_every_brewery_once(loaded: Loaded) -> None:
+    types = counted("2026-08-02", "brewery_type")
+    sql = f"SELECT sum(operating_count), sum(planned_count), sum(closed_count) FROM {GOLD[1]}"
+    with closing(connect(loaded.lake)) as connection:
+        operating, planned, closed = connection.execute(sql).fetchall()[0]
+    assert (planned, closed) == (types["planning"], types["closed"])
+    assert operating == sum(types.values()) - planned - closed
+
+
+def test_every_id_of_the_csv_is_there_once(loaded: Loaded) -> None:
+    with (DATA / "breweries-2026-08-02.csv").open(encoding="utf-8", newline="") as file:
+        ids = sorted(row["id"] for row in csv.DictReader(file))
+    with closing(connect(loaded.lake)) as connection:
+        assert [row[0] for row in connection.execute("SELECT id FROM silver.breweries ORDER BY id").fetchall()] == ids
+
+
+@pytest.mark.parametrize("column", ["country", "brewery_type"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_version_can_be_read_as_of_its_run(loaded: Loaded, version: str, column: str) -> None:
+    assert loaded.totals(column, at=loaded.runs[version]) == counted(version, column)
+
+
+@pytest.mark.parametrize("table", ["silver.breweries", *GOLD])
+def test_history_has_both_versions_and_the_second_is_current(loaded: Loaded, table: str) -> None:
+    history = Tables(loaded.lake).history(table)
+    assert [snapshot.properties["brewhouse.run"] for snapshot in history] == list(loaded.runs.values())
+    assert [snapshot.current for snapshot in history] == [False, True]

@@ -1,0 +1,196 @@
+"""The silver models, rows in, rows out, on the real engine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brewhouse.engines.duckdb import DuckDBEngine
+
+Transform = Callable[..., DuckDBEngine]
+ID = "5128df48-79fc-4f0f-8b52-d06be54d0cec"
+OTHER = "9c5a66c8-cc13-416f-a5d9-0a769c87d318"
+TEXTS = ("name", "address_1", "address_2", "address_3", "city", "state_province", "postal_code", "country", "phone")
+
+
+def brewery(**fields: object) -> dict[str, Any]:
+    return {"id": ID, "name": "Old Oak", **fields}
+
+
+def only(engine: DuckDBEngine, table: str = "silver.breweries") -> dict[str, Any]:
+    rows = engine.rows(f"SELECT * FROM {table}")
+    assert len(rows) == 1
+    return rows[0]
+
+
+def sizes(engine: DuckDBEngine) -> tuple[int, int, int]:
+    """Count breweries, rejected records and exact duplicates."""
+    tables = ("silver.breweries", "silver.rejected_breweries", "staging.records WHERE is_exact_duplicate")
+    breweries, rejected, duplicates = (engine.rows(f"SELECT count(*) AS n FROM {t}")[0]["n"] for t in tables)
+    return breweries, rejected, duplicates
+
+
+@pytest.mark.parametrize("column", TEXTS)
+def test_every_text_is_trimmed_and_its_inner_blanks_folded(transform: Transform, column: str) -> None:
+    row = only(transform([brewery(**{column: " \t Old \u00a0\n  Oak\u3000 Inn \u00a0"})]))
+    assert row[column] == "Old Oak Inn"
+
+
+@pytest.mark.parametrize("column", [*TEXTS[1:], "brewery_type", "website_url"])
+@pytest.mark.parametrize("blank", ["", "  ", "\u00a0", None])
+def test_an_empty_text_is_null(transform: Transform, column: str, blank: str | None) -> None:
+    assert only(transform([brewery(**{column: blank})]))[column] is None
+
+
+def test_type_and_id_are_lower_case(transform: Transform) -> None:
+    row = only(transform([brewery(id=f" {ID.upper()} ", brewery_type=" Micro ")]))
+    assert (row["id"], row["brewery_type"]) == (ID, "micro")
+
+
+def test_a_row_says_which_snapshot_it_is_of(transform: Transform) -> None:
+    row = only(transform([brewery()]))
+    assert (row["snapshot_run"], row["snapshot_time"]) == ("RUN1", datetime(2026, 8, 2, 12, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("longitude", "latitude", "expected"),
+    [
+        (-97.5, 35.25, (-97.5, 35.25, None)),
+        ("-97.5", " 35.25 ", (-97.5, 35.25, None)),
+        ("1e1", "+.5", (10.0, 0.5, None)),
+        (-97.46818222123456, 35.2, (-97.46818222123456, 35.2, None)),
+        (180, -90, (180.0, -90.0, None)),
+        (0, 51.5, (0.0, 51.5, None)),
+        (None, "", (None, None, None)),
+        (180.01, 10, (None, None, "out of range")),
+        (10, "-90.5", (None, None, "out of range")),
+        (0, "0.0", (None, None, "zero")),
+        ("north", 10, (None, None, "not a number")),
+        ("NaN", 10, (None, None, "not a number")),
+        ("Infinity", 10, (None, None, "not a number")),
+        ("1,5", 10, (None, None, "not a number")),
+        (10, None, (None, None, "only one")),
+        (" ", 10, (None, None, "only one")),
+    ],
+)
+def test_coordinates_are_numbers_or_null_with_the_reason(
+    transform: Transform, longitude: object, latitude: object, expected: tuple[float | None, float | None, str | None]
+) -> None:
+    row = only(transform([brewery(longitude=longitude, latitude=latitude)]))
+    assert (row["longitude"], row["latitude"], row["coordinates_issue"]) == expected
+
+
+@pytest.mark.parametrize(("new", "old"), [("state_province", "state"), ("address_1", "street")])
+def test_a_deprecated_twin_stands_in_only_when_the_new_field_is_absent(
+    transform: Transform, new: str, old: str
+) -> None:
+    assert only(transform([brewery(**{old: " a  b "})]))[new] == "a b"
+    assert only(transform([brewery(**{new: " ", old: "old"})]))[new] == "old"
+    assert only(transform([brewery(**{new: "new", old: "old"})]))[new] == "new"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reasons"),
+    [
+        ({"id": None}, "it has no id"),
+        ({"id": " "}, "it has no id"),
+        ({"id": "old-oak"}, "its id is no UUID"),
+        ({"id": ID + "0"}, "its id is no UUID"),
+        ({"name": None}, "it has no name"),
+        ({"name": "\u00a0 "}, "it has no name"),
+        ({"id": None, "name": None}, "it has no id; it has no name"),
+        ({"id": "x", "name": ""}, "its id is no UUID; it has no name"),
+    ],
+)
+def test_an_unusable_record_is_rejected_with_every_reason(
+    transform: Transform, fields: dict[str, Any], reasons: str
+) -> None:
+    engine = transform([brewery(**fields)])
+    assert only(engine, "silver.rejected_breweries")["reasons"] == reasons
+    assert sizes(engine) == (0, 1, 0)
+
+
+def test_of_records_with_one_id_and_different_content_the_first_is_the_brewery(transform: Transform) -> None:
+    engine = transform([brewery(name="First")], [brewery(id=ID.upper(), name="Second")])
+    assert only(engine)["name"] == "First"
+    rejected = only(engine, "silver.rejected_breweries")
+    assert rejected["name"] == "Second"
+    assert rejected["page"] == 2
+    assert rejected["reasons"] == "its id also stands in another record with different content"
+
+
+def test_a_record_without_a_name_does_not_take_the_place_of_one_with_the_same_id(transform: Transform) -> None:
+    engine = transform([brewery(name=None)], [brewery(name="Named")])
+    assert only(engine)["name"] == "Named"
+    rejected = only(engine, "silver.rejected_breweries")["reasons"]
+    assert rejected == "it has no name; its id also stands in another record with different content"
+
+
+def test_an_exact_duplicate_is_neither_brewery_nor_rejected(transform: Transform) -> None:
+    assert sizes(transform([brewery(), brewery()], [brewery(), brewery(id=OTHER)])) == (2, 0, 2)
+    assert sizes(transform([brewery(name=None), brewery(name=None)])) == (0, 1, 1)
+
+
+def test_a_rejected_record_is_kept_byte_for_byte_and_its_fields_as_received(transform: Transform) -> None:
+    line = (
+        '{"id" :null,  "name":"  A\\u00e9\\ud83c\\udf7a \U0001f37a ","longitude":-97.46818222123456789012,'
+        '"brewery_type":"MICRO","state":" TX ","new":{"a":[1, 2]}}'
+    )
+    row = only(transform([line]), "silver.rejected_breweries")
+    assert row["record"] == line
+    assert row["name"] == "  A\u00e9\U0001f37a \U0001f37a "
+    assert (row["brewery_type"], row["state"], row["state_province"]) == ("MICRO", " TX ", None)
+    assert float(row["longitude"]) == -97.46818222123457
+
+
+def test_an_empty_snapshot_gives_empty_tables(transform: Transform) -> None:
+    assert sizes(transform()) == (0, 0, 0)
+
+
+BLANKS = " \t\n\r\f\u00a0\u2003\u2028\u3000"
+text = st.none() | st.text(
+    alphabet=st.sampled_from(BLANKS + "aB\u00e9\u0130'\"\\\U0001f37a") | st.characters(codec="utf-8")
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(values=st.lists(text, min_size=1, max_size=12))
+def test_cleaning_is_idempotent_and_leaves_no_outer_or_double_blanks(
+    transform: Transform, values: list[str | None]
+) -> None:
+    def cleaned(texts: list[str | None]) -> list[str | None]:
+        records = [brewery(id=f"00000000-0000-0000-0000-{number:012}", city=city) for number, city in enumerate(texts)]
+        return [row["city"] for row in transform(records).rows("SELECT city FROM silver.breweries ORDER BY id")]
+
+    once = cleaned(values)
+    assert cleaned(once) == once
+    assert not [city for city in once if city is not None and re.search(r"^\s|\s$|\s\s|[^\S ]|^$", city)]
+
+
+ids = st.sampled_from([None, "", " ", "x", ID, ID.upper(), OTHER, f" {OTHER}"]) | st.uuids().map(str)
+names = st.sampled_from([None, "", "\u00a0", "Old Oak", "\U0001f37a"]) | st.text(st.characters(codec="utf-8"))
+records = st.fixed_dictionaries({}, optional={"id": ids, "name": names, "country": text, "city": text})
+
+
+@settings(max_examples=60, deadline=None)
+@given(pages=st.lists(st.lists(records, max_size=8), max_size=3))
+def test_every_record_is_a_brewery_rejected_or_an_exact_duplicate(
+    transform: Transform, pages: list[list[dict[str, Any]]]
+) -> None:
+    engine = transform(*pages)
+    breweries, rejected, duplicates = sizes(engine)
+    lines = [str(sorted(record.items())) for page in pages for record in page]
+    assert breweries + rejected + duplicates == len(lines)
+    usable = {r["id"].strip().lower() for page in pages for r in page if _is_usable(r)}
+    assert breweries == len(usable)
+
+
+def _is_usable(record: dict[str, Any]) -> bool:
+    identity, name = record.get("id") or "", record.get("name") or ""
+    return bool(re.fullmatch(r"[0-9a-f-]{36}", identity.strip().lower()) and name.strip())
