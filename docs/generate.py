@@ -27,12 +27,11 @@ def pages() -> dict[str, str]:
 def _cli() -> str:
     group = typer.main.get_command(app)
     context = typer.Context(group, info_name="brewhouse")
-    parts = [
-        MADE,
-        "# Commands\n",
-        "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 checks failed. `--debug` with any command shows the traceback of "
-        "an error. Errors go to standard error, results to standard output.\n",
-    ]
+    introduction = (
+        "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 checks failed. `--debug` with any command shows the traceback "
+        "of an error. Errors go to standard error, results to standard output.\n"
+    )
+    parts = [MADE, "# Commands\n", introduction]
     for name in group.list_commands(context):  # type: ignore[attr-defined]
         command = group.get_command(context, name)  # type: ignore[attr-defined]
         inner = typer.Context(command, info_name=name, parent=context)
@@ -42,22 +41,17 @@ def _cli() -> str:
 
 def _settings() -> str:
     described = _attributes(Settings.__doc__ or "")
-    rows = []
     defaults = Settings()
-    for name in Settings.__struct_fields__:
-        rows.append(f"| `{name}` | `BREWHOUSE_{name.upper()}` | `{getattr(defaults, name)}` | {described[name]} |")
-    return "\n".join(
-        [
-            MADE,
-            "# Settings\n",
-            "A flag wins over an environment variable, that over `brewhouse.toml` in the working folder, that over the "
-            "default. In `brewhouse.toml` a setting is a line: `concurrency = 2`.\n",
-            "| name | variable | default | meaning |",
-            "| --- | --- | --- | --- |",
-            *rows,
-            "",
-        ]
+    rows = [
+        f"| `{name}` | `BREWHOUSE_{name.upper()}` | `{getattr(defaults, name)}` | {described[name]} |"
+        for name in Settings.__struct_fields__
+    ]
+    introduction = (
+        "A flag wins over an environment variable, that over `brewhouse.toml` in the working folder, that over the "
+        "default. In `brewhouse.toml` a setting is a line: `concurrency = 2`.\n"
     )
+    head = ["| name | variable | default | meaning |", "| --- | --- | --- | --- |"]
+    return "\n".join([MADE, "# Settings\n", introduction, *head, *rows, ""])
 
 
 def _attributes(docstring: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.views import literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -34,7 +35,9 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     if at is None:
         if not lake.views_file.exists():
             raise BrewhouseError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
-        connection = duckdb.connect(str(lake.views_file), read_only=True)
+        connection = duckdb.connect()  # an instance of its own: connections to one file would share their settings
+        connection.execute(f"ATTACH {literal(str(lake.views_file))} AS published (READ_ONLY)")
+        connection.execute("USE published")
     else:
         connection = _connect_at(lake, at)
     connection.execute("SET allowed_directories = [?]", [f"{lake.root}/"])

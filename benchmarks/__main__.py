@@ -1,0 +1,115 @@
+"""Measure Brewhouse as its user meets it: whole processes, start-up included, median of several runs.
+
+`python -m benchmarks` measures everything; `python -m benchmarks small 200k 1m query help` some of it. The stand-in for
+the API runs in a process of its own, on the same machine, without throttle.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+
+BREWHOUSE = [sys.executable, "-m", "brewhouse"]
+DATASET = Path(__file__).parents[2] / "shared" / "data" / "breweries-2026-08-02.csv"
+COUNT = "SELECT country, sum(brewery_count) FROM gold.breweries_by_location GROUP BY 1"
+
+
+def measure(command: Sequence[str]) -> tuple[float, float]:
+    """Run a command once.
+
+    Returns:
+        Its wall time in seconds and its peak memory in megabytes.
+    """
+    began = perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    return seconds, usage.ru_maxrss / 1024
+
+
+def report(what: str, runs: Sequence[tuple[float, float]]) -> None:
+    """Print one row: median and range of the time, the largest memory."""
+    seconds = [run[0] for run in runs]
+    memory = max(run[1] for run in runs)
+    median = statistics.median(seconds)
+    print(
+        f"| {what} | {median:.2f} | {min(seconds):.2f} to {max(seconds):.2f} | {memory:.0f} | {len(runs)} |", flush=True
+    )
+
+
+@contextmanager
+def source(*options: str) -> Iterator[str]:
+    """Serve a dataset and give its URL."""
+    command = [*BREWHOUSE, "mock-api", "--port", "0", "--no-throttle", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().split(" at ")[1].split(";")[0]
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def whole_workflow(what: str, runs: int, *options: str) -> None:
+    """Measure `brewhouse run` into a new lake each time."""
+    with source(*options) as url, tempfile.TemporaryDirectory() as folder:
+        measured = []
+        for _ in range(runs):
+            lake = Path(folder) / "lake"
+            measured.append(measure([*BREWHOUSE, "run", "--lake", str(lake), "--source-url", url]))
+            shutil.rmtree(lake)
+    report(what, measured)
+
+
+def job_by_job(what: str, *options: str) -> None:
+    """Measure each job as a process of its own."""
+    with source(*options) as url, tempfile.TemporaryDirectory() as lake:
+        report(f"{what}, extract", [measure([*BREWHOUSE, "extract", "--lake", lake, "--source-url", url])])
+        report(f"{what}, transform", [measure([*BREWHOUSE, "transform", "--lake", lake])])
+        report(f"{what}, aggregate", [measure([*BREWHOUSE, "aggregate", "--lake", lake])])
+
+
+def queries() -> None:
+    """Measure a count over a gold table."""
+    with source("--rows", "11822") as url, tempfile.TemporaryDirectory() as lake:
+        measure([*BREWHOUSE, "run", "--lake", lake, "--source-url", url])
+        report(
+            "`brewhouse query` of a gold count",
+            [measure([*BREWHOUSE, "query", "--lake", lake, COUNT]) for _ in range(5)],
+        )
+
+
+def main(names: Sequence[str]) -> None:
+    """Measure what is named, or everything."""
+    print(
+        f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {datetime.now(UTC).date()}\n"
+    )
+    print("| what | median s | range s | peak MB | runs |\n| --- | --- | --- | --- | --- |")
+    wanted = names or ("small", "200k", "1m", "query", "help")
+    if "small" in wanted and DATASET.exists():
+        whole_workflow("whole workflow, 11,822 real breweries", 5, "--data", str(DATASET))
+    if "200k" in wanted:
+        whole_workflow("whole workflow, 200,000 breweries", 3, "--rows", "200000")
+    if "1m" in wanted:
+        job_by_job("1,000,000 breweries", "--rows", "1000000")
+    if "query" in wanted:
+        queries()
+    if "help" in wanted:
+        report("`brewhouse --help`", [measure([*BREWHOUSE, "--help"]) for _ in range(5)])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
