@@ -51,8 +51,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with StandIn(generate(300, unusable=4)) as source, pytest.MonkeyPatch.context() as patch:
         for _ in range(2):
             patch.setattr(sys, "argv", ["brewhouse", "run", "--lake", str(root), "--source-url", source.url])
-            try:
+            with pytest.raises(SystemExit) as left:
                 main()
-            except SystemExit as left:
-                assert not left.code
+            assert not left.value.code
     return root

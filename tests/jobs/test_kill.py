@@ -24,8 +24,8 @@ from brewhouse.lake.reading import connect
 ROWS = 3000
 MORE = 40
 MOMENTS = 14
-LINES = ("extract: started", "transform: started", "model silver.rejected", "aggregate: started", "model gold")
-DELAYS_S = (0.0, 0.04, 0.12)
+LINES = ("model silver.rejected", "transform: silver", "model gold.breweries_by_type", "aggregate: gold")
+DELAYS_S = (0.0, 0.1)
 TABLES = (
     "silver.breweries",
     "silver.rejected_breweries",

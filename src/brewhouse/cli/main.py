@@ -43,7 +43,7 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (OSError, RuntimeError, ValueError, LookupError) as error:
+    except Exception as error:  # whatever a library throws ends as one paragraph too
         if debug:
             raise
         print(
