@@ -94,9 +94,8 @@ def queries() -> None:
 
 def main(names: Sequence[str]) -> None:
     """Measure what is named, or everything."""
-    print(
-        f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {datetime.now(UTC).date()}\n"
-    )
+    machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{machine}, {datetime.now(UTC).date()}\n")
     print("| what | median s | range s | peak MB | runs |\n| --- | --- | --- | --- | --- |")
     wanted = names or ("small", "200k", "1m", "query", "help")
     if "small" in wanted and DATASET.exists():

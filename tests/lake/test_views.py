@@ -42,7 +42,7 @@ def test_a_table_without_files_is_empty_with_the_right_columns(tmp_path: Path) -
 def test_a_reader_that_holds_the_old_views_goes_on_and_leftovers_go(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     write_views(lake, {SPEC.name: (SPEC, [])}, [])
-    leftover = tmp_path / "brewhouse.duckdb.new"
+    leftover = tmp_path / "brewhouse.duckdb.1.tmp"
     leftover.write_bytes(b"half written by a killed run")
     with duckdb.connect(str(lake.views_file), read_only=True) as reader:
         write_views(lake, {}, [])

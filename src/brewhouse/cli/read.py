@@ -164,7 +164,10 @@ def _write_parquet(result: Any, output: Path | None) -> None:  # noqa: ANN401 - 
 
     if output is None:
         raise UsageError("Parquet is no text to print.", hint="Name a file: --output result.parquet.")
-    pq.write_table(result.to_arrow_table(), output)
+    batches = result.to_arrow_reader()
+    with pq.ParquetWriter(output, batches.schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
 
 
 def register(app: typer.Typer) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from brewhouse.lake.tables import Tables, TableSnapshot
 
-_READS = {"SELECT", "EXPLAIN"}
+_READS = {"SELECT"}  # not EXPLAIN: with ANALYZE it runs what it explains, a COPY too
 
 
 def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -51,7 +51,7 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN4
 
     Args:
         connection: Of `connect`.
-        sql: A SELECT, or a statement DuckDB treats as one (DESCRIBE, SHOW, SUMMARIZE, PIVOT, EXPLAIN).
+        sql: A SELECT, or a statement DuckDB treats as one (DESCRIBE, SHOW, SUMMARIZE, PIVOT).
 
     Returns:
         DuckDB's result.

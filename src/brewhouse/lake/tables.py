@@ -212,7 +212,8 @@ class Tables:
             return self._catalog.load_table(spec.name)
         except NoSuchTableError:
             zone = spec.name.split(".")[0]
-            self._catalog.create_namespace(zone)
+            if not self._catalog.namespace_exists(zone):
+                self._catalog.create_namespace(zone)
             schema = _schema(spec)
             return self._catalog.create_table(
                 spec.name,

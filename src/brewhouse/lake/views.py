@@ -81,7 +81,9 @@ def table_sql(spec: TableSpec, files: Sequence[str]) -> str:
     nulls = ", ".join(f"CAST(NULL AS {DUCKDB_TYPES[c.type]}) AS {identifier(c.name)}" for c in spec.columns)
     if not files:
         return f"SELECT {nulls} WHERE false"
-    columns = ", ".join(f"CAST({identifier(c.name)} AS {DUCKDB_TYPES[c.type]}) AS {identifier(c.name)}" for c in spec.columns)
+    columns = ", ".join(
+        f"CAST({identifier(c.name)} AS {DUCKDB_TYPES[c.type]}) AS {identifier(c.name)}" for c in spec.columns
+    )
     paths = ", ".join(literal(file) for file in files)
     return (
         f"SELECT {columns} FROM (SELECT {nulls} WHERE false UNION ALL BY NAME SELECT * "
