@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -164,7 +165,9 @@ def _write_parquet(result: Any, output: Path | None) -> None:  # noqa: ANN401 - 
 
     if output is None:
         raise UsageError("Parquet is no text to print.", hint="Name a file: --output result.parquet.")
-    batches = result.to_arrow_reader()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # DuckDB prefers con.sql(), which would run the text a second time
+        batches = result.to_arrow_reader()
     with pq.ParquetWriter(output, batches.schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
