@@ -14,6 +14,8 @@ from brewhouse.lake.lake import Lake
 if TYPE_CHECKING:
     from brewhouse.events.runs import RunReport
 
+_EXAMPLE_CHARACTERS = 160
+
 
 def runs(lake: LakeOption = None, as_json: JsonOption = False) -> None:
     """List the runs of the lake, newest first.
@@ -96,7 +98,15 @@ def _print_checks(report: RunReport) -> None:
     found = [check for check in report.checks if not check["passed"]]
     print(f"checks: {len(report.checks) - len(found)} passed, {len(found)} found something")
     for check in found:
-        print(f"{check['severity']}: {check['table']}: {check['name']}: {check['found']} found; {check['example']}")
+        print(
+            f"{check['severity']}: {check['table']}: {check['name']}: {check['found']} found; {_short(check['example'])}"
+        )
+
+
+def _short(example: str | None) -> str:
+    """Cut an example to what a line can show; `--json` has all of it."""
+    text = example or ""
+    return text if len(text) <= _EXAMPLE_CHARACTERS else f"{text[:_EXAMPLE_CHARACTERS]}…"
 
 
 def _reports(lake: Lake) -> list[RunReport]:
