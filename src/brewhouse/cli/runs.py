@@ -98,9 +98,8 @@ def _print_checks(report: RunReport) -> None:
     found = [check for check in report.checks if not check["passed"]]
     print(f"checks: {len(report.checks) - len(found)} passed, {len(found)} found something")
     for check in found:
-        print(
-            f"{check['severity']}: {check['table']}: {check['name']}: {check['found']} found; {_short(check['example'])}"
-        )
+        facts = f"{check['name']}: {check['found']} found; {_short(check['example'])}"
+        print(f"{check['severity']}: {check['table']}: {facts}")
 
 
 def _short(example: str | None) -> str:
