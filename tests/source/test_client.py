@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 import httpx
@@ -169,3 +170,28 @@ def test_line_breaks_become_blanks_and_nothing_else_changes() -> None:
 )
 def test_retry_after_is_seconds_or_a_date_within_reason(text: str, seconds: float) -> None:
     assert _pause_s(httpx.Headers({"Retry-After": text})) == seconds
+
+
+def test_an_answer_that_trickles_is_given_up_in_time() -> None:
+    """Each byte comes within the time-out, the whole does not."""
+
+    async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    async def ask() -> None:
+        server = await asyncio.start_server(trickle, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        try:
+            async with Client(settings_for(f"http://127.0.0.1:{port}", timeout_s=0.1, max_tries=1)) as client:
+                await asyncio.wait_for(client.window(1, 10), 5)
+        finally:
+            server.close()
+            await asyncio.sleep(0.05)
+
+    with pytest.raises(SourceUnavailable, match=r"nothing whole within 0\.1 s"):
+        asyncio.run(ask())

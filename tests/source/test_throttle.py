@@ -105,3 +105,31 @@ def test_all_requests_wait_when_one_is_refused() -> None:
         return waited
 
     assert asyncio.run(others_wait())
+
+
+def admitted_at_once(remaining: list[str], in_flight: int) -> int:
+    """Answer requests while others are under way, and count how many more may go."""
+
+    async def count() -> int:
+        throttle = Throttle()
+        await throttle.admit()
+        throttle.answered({"X-RateLimit-Remaining": "50"})
+        for _ in range(in_flight + len(remaining)):
+            await throttle.admit()
+        for text in remaining:
+            throttle.answered({"X-RateLimit-Remaining": text})
+        admitted = 0
+        while throttle._wait_s() == 0:
+            await throttle.admit()
+            admitted += 1
+        return admitted
+
+    return asyncio.run(count())
+
+
+def test_requests_under_way_are_taken_off_what_is_left() -> None:
+    assert admitted_at_once(["10"], in_flight=4) == 6
+
+
+def test_of_answers_out_of_order_the_smallest_counts() -> None:
+    assert admitted_at_once(["9", "10"], in_flight=0) == 8  # the second was under way when the first came
