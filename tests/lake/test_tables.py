@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
-from brewhouse.errors import BrewhouseError
+from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.catalog import NAME, SQLiteCatalog
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.spec import Column, TableSpec
@@ -180,3 +180,20 @@ def test_the_catalog_reads_what_pyicebergs_own_wrote(lake: Lake) -> None:
 def test_the_tables_need_no_sqlalchemy() -> None:
     code = "import sys, brewhouse.lake.tables; sys.exit('sqlalchemy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_lake_whose_path_no_table_location_can_hold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot hold #"):
+        Tables(Lake(tmp_path / "beer #1"))
+
+
+def test_a_catalog_somebody_else_changed_meanwhile_is_one_clear_error(lake: Lake) -> None:
+    tables = publish(lake, [(1, "x")])
+    other = sqlite3.connect(lake.catalog_file, isolation_level=None)
+    replacement = publication(tables, ONE, [(2, "x")])
+    tables._catalog._connection.execute("PRAGMA busy_timeout = 50")
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(BrewhouseError, match="Nothing was published"):
+        tables.publish([replacement], {})
+    other.close()
+    assert read(lake, "silver.one") == [(1, "x")]

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
 
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.spec import Column, TableSpec
-from brewhouse.lake.views import write_views
+from brewhouse.lake.views import (
+    DUCKDB_TYPES,
+    RAW_FIELDS,
+    literal,
+    raw_records_sql,
+    table_sql,
+    view_statements,
+    write_views,
+)
 
 SPEC = TableSpec("silver.it's", 'It\'s a "table".', (Column("na me", "string", "It's"), Column("n", "long", "Number")))
 
@@ -48,3 +58,50 @@ def test_a_reader_that_holds_the_old_views_goes_on_and_leftovers_go(tmp_path: Pa
         write_views(lake, {}, [])
         assert reader.execute('SELECT count(*) FROM silver."it\'s"').fetchall() == [(0,)]
     assert not leftover.exists()
+
+
+def test_a_file_may_lack_columns_and_so_may_all(tmp_path: Path) -> None:
+    files = [str(tmp_path / f"it's [{number}].parquet") for number in range(2)]
+    duckdb.execute(f"COPY (SELECT 1 AS n, 'x' AS \"na me\") TO {literal(files[0])}")
+    duckdb.execute(f"COPY (SELECT 'y' AS \"na me\") TO {literal(files[1])}")
+    wider = TableSpec(SPEC.name, "", (*SPEC.columns, Column("new", "date", "")))
+    with duckdb.connect() as connection:
+        for statement in view_statements({wider.name: (wider, files)}, []):
+            connection.execute(statement)
+        assert connection.execute('SELECT * FROM silver."it\'s" ORDER BY ALL').fetchall() == [
+            ("x", 1, None),
+            ("y", None, None),
+        ]
+        comments = connection.execute("SELECT comment FROM duckdb_columns() WHERE table_name = 'it''s'").fetchall()
+        assert [comment for (comment,) in comments][:2] == ["It's", "Number"]
+
+
+def test_an_empty_table_has_every_type() -> None:
+    spec = TableSpec("gold.none", "", tuple(Column(f"c_{kind}", kind, "") for kind in DUCKDB_TYPES))
+    kinds = [row[1] for row in duckdb.execute(f"DESCRIBE {table_sql(spec, [])}").fetchall()]
+    assert kinds == [kind.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE") for kind in DUCKDB_TYPES.values()]
+
+
+def test_no_pages_and_empty_pages_look_alike(tmp_path: Path) -> None:
+    page = tmp_path / "page-00001.00.jsonl.gz"
+    page.write_bytes(gzip.compress(b""))
+    shapes = []
+    for files in ([], [str(page)]):
+        assert duckdb.execute(raw_records_sql(files)).fetchall() == []
+        shapes.append([row[:2] for row in duckdb.execute(f"DESCRIBE {raw_records_sql(files)}").fetchall()])
+    assert shapes[0] == shapes[1]
+    assert [name for name, _ in shapes[0]] == [*RAW_FIELDS, "page", "record"]
+
+
+def test_what_a_killed_client_left_does_not_harm_the_new_file(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    write_views(lake, {}, [])
+    code = (
+        "import duckdb, os, sys\nc = duckdb.connect(sys.argv[1])\nc.execute('CREATE TABLE mine AS SELECT 1')\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(lake.views_file)], check=False)
+    assert lake.views_file.with_name("brewhouse.duckdb.wal").exists()
+    write_views(lake, {}, [])
+    with duckdb.connect(str(lake.views_file), read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM bronze.breweries").fetchall() == [(0,)]

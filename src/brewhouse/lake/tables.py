@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyiceberg.io.pyarrow as iceberg_parquet
-from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table.sorting import NullOrder, SortField, SortOrder
@@ -49,6 +49,7 @@ _TYPES: dict[str, IcebergType] = {
     "date": DateType(),
 }
 _FIRST_PARTITION_FIELD_ID = 1000
+_NO_LOCATION = "#?"  # they end a URI's path, and PyIceberg does not decode escapes
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,17 @@ class Tables:
 
     Args:
         lake: Where they are.
+
+    Raises:
+        UsageError: The lake's path cannot be that of Iceberg tables.
     """
 
     def __init__(self, lake: Lake) -> None:
+        if bad := sorted(set(_NO_LOCATION) & set(str(lake.root))):
+            raise UsageError(
+                f"A lake cannot be at {lake.root}: Iceberg's locations cannot hold {' or '.join(bad)}.",
+                hint="Choose a folder without it.",
+            )
         self._lake = lake
         self._catalog = SQLiteCatalog(lake.catalog_file, _uri(lake.warehouse))
 
@@ -127,10 +136,16 @@ class Tables:
         Args:
             publications: The tables and their files.
             properties: Kept with each table's new snapshot.
+
+        Raises:
+            BrewhouseError: Another process has the catalog, or changed a table meanwhile.
         """
-        with self._catalog.atomically():
-            for publication in publications:
-                self._publish(publication, dict(properties))
+        try:
+            with self._catalog.atomically():
+                for publication in publications:
+                    self._publish(publication, dict(properties))
+        except CommitFailedException as error:
+            raise BrewhouseError(f"Nothing was published: {error}.", hint="Run again.") from error
 
     def current(self, name: str) -> TableSnapshot | None:
         """Tell the snapshot of a table that readers see."""
