@@ -120,3 +120,15 @@ def test_an_extract_that_cannot_be_proven_publishes_nothing(lake: Lake) -> None:
     assert {name: Tables(lake).history(name) for name in Tables(lake).names()} == before
     report = run_reports(read_events(lake))[-1]
     assert [(job.name, job.state) for job in report.jobs] == [("extract", "FAILED")]
+
+
+def test_views_a_killed_run_left_behind_its_commit_are_made_good_by_a_repeated_job(lake: Lake) -> None:
+    with StandIn(generate(300)) as stand_in:
+        run(lake, stand_in.url)
+        before = lake.views_file.read_bytes()
+        stand_in.remove([str(record["id"]) for record in generate(300)][:10])
+        run(lake, stand_in.url)
+        lake.views_file.write_bytes(before)  # as when the run was killed between its commit and its views
+        assert sum(totals(lake, "country").values()) == 300
+        run(lake, stand_in.url, ("aggregate",))
+    assert sum(totals(lake, "country").values()) == 290

@@ -15,6 +15,7 @@ from brewhouse.jobs.publishing import (
     checksum,
     is_published,
     publish,
+    refresh_views,
     write_models,
 )
 from brewhouse.lake.lake import Lake
@@ -55,6 +56,7 @@ def aggregate(
     snapshot = find(lake, silver.properties[RAW_SNAPSHOT])
     models = models_of("gold")
     if is_published(tables, models, snapshot.run):
+        refresh_views(lake, tables)  # a run killed right after its commit did not come to it
         return JobResult(f"gold already shows snapshot {snapshot.run}; nothing to do")
 
     engine = DuckDBEngine(settings.memory_limit_mb)

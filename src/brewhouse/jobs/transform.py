@@ -19,6 +19,7 @@ from brewhouse.jobs.publishing import (
     checksum,
     is_published,
     publish,
+    refresh_views,
     write_models,
 )
 from brewhouse.lake.lake import Lake
@@ -59,6 +60,7 @@ def transform(
     tables = Tables(lake)
     models = models_of("staging", "silver")
     if is_published(tables, models, snapshot.run):
+        refresh_views(lake, tables)  # a run killed right after its commit did not come to it
         return JobResult(f"silver already shows snapshot {snapshot.run}; nothing to do")
 
     engine = DuckDBEngine(settings.memory_limit_mb)

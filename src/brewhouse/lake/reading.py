@@ -84,10 +84,11 @@ def _connect_at(lake: Lake, at: str) -> duckdb.DuckDBPyConnection:
     from brewhouse.lake.views import view_statements
 
     tables = Tables(lake)
-    chosen = _snapshots_at(tables, at)
-    views = {
-        name: (tables.describe(name), tables.files(name, snapshot.snapshot_id)) for name, snapshot in chosen.items()
-    }
+    with tables.reading():
+        views = {
+            name: (tables.describe(name), tables.files(name, snapshot.snapshot_id))
+            for name, snapshot in _snapshots_at(tables, at).items()
+        }
     connection = duckdb.connect()
     for statement in view_statements(views, []):
         connection.execute(statement)
