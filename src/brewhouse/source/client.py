@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import TypeVar
 
-import httpx
+import aiohttp
 import stamina
+import yarl
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.settings import Settings
@@ -76,11 +75,6 @@ class Window:
     holes: list[int] = field(default_factory=list)
 
 
-def _trust(url: str) -> ssl.SSLContext:
-    """Trust the usual authorities; plain http trusts nobody, which saves the 0.1 s of reading their certificates."""
-    return httpx.create_ssl_context() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
 class Client:
     """Asks one source, below its throttle.
 
@@ -92,20 +86,21 @@ class Client:
     def __init__(self, settings: Settings, window_s: float = WINDOW_S) -> None:
         self._settings = settings
         self._throttle = Throttle(window_s)
-        self._http = httpx.AsyncClient(
-            headers=_HEADERS,
-            timeout=settings.timeout_s,
-            follow_redirects=False,
-            verify=_trust(settings.source_url),
-        )
 
     async def __aenter__(self) -> Client:
+        self._http = aiohttp.ClientSession(
+            headers=_HEADERS,
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=True,
+            middlewares=(_send_only_once,),
+        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.aclose()
+        await self._http.close()
 
     def url(self, page: int, size: int) -> str:
         """Address of a page of breweries in the order of their ids."""
@@ -160,9 +155,9 @@ class Client:
             ) from error
         raise AssertionError("a retry ends with a value or an error")
 
-    async def _send(self, url: str) -> tuple[int, httpx.Headers, bytes]:
+    async def _send(self, url: str) -> tuple[int, Mapping[str, str], bytes]:
         """Send until the answer is no 429, waiting as the source asks."""
-        headers = httpx.Headers()
+        headers: Mapping[str, str] = {}
         for _ in range(_MAX_REFUSALS):
             status, headers, body = await self._send_once(url)
             if status != 429:
@@ -175,25 +170,24 @@ class Client:
             status=429,
         )
 
-    async def _send_once(self, url: str) -> tuple[int, httpx.Headers, bytes]:
+    async def _send_once(self, url: str) -> tuple[int, Mapping[str, str], bytes]:
+        address = _address(url)
         await self._throttle.admit()
-        headers = None
+        headers: Mapping[str, str] | None = None
         try:
-            async with asyncio.timeout(self._settings.timeout_s), self._http.stream("GET", url) as response:
+            async with self._http.get(address, allow_redirects=False) as response:
                 headers = response.headers
-                return response.status_code, headers, await self._body(response)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise SourceUnavailable(f"{url} is no address of the web: {error}.", hint="Mend --source-url.") from error
+                return response.status, headers, await self._body(response)
         except TimeoutError as error:
             raise _PassingError(f"nothing whole within {self._settings.timeout_s:g} s") from error
-        except httpx.RequestError as error:
+        except aiohttp.ClientError as error:
             raise _PassingError(f"{type(error).__name__}: {error}") from error
         finally:
             self._throttle.answered(headers)
 
-    async def _body(self, response: httpx.Response) -> bytes:
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()
-        async for part in response.aiter_bytes():
+        async for part in response.content.iter_any():
             body += part
             if len(body) > self._settings.max_body_bytes:
                 raise SourceUnavailable(
@@ -203,8 +197,29 @@ class Client:
         return bytes(body)
 
 
+def _address(url: str) -> yarl.URL:
+    """Read an address, or say at once that it is none."""
+    try:
+        address = yarl.URL(url)
+    except ValueError as error:
+        raise SourceUnavailable(f"{url} is no address of the web: {error}.", hint="Mend --source-url.") from error
+    if address.scheme not in {"http", "https"} or not address.host:
+        raise SourceUnavailable(f"{url} is no address of the web.", hint="Begin --source-url with http:// or https://.")
+    return address
+
+
+async def _send_only_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending again by itself what a lost connection swallowed: the throttle counts every request."""
+    try:
+        return await send(request)
+    except (aiohttp.ClientConnectorError, TimeoutError):
+        raise  # not sent again anyway
+    except aiohttp.ClientError as error:
+        raise _PassingError(f"{type(error).__name__}: {error}") from error
+
+
 def _parse_answer(
-    status: int, headers: httpx.Headers, body: bytes, url: str, what: str, parse: Callable[[bytes], Parsed]
+    status: int, headers: Mapping[str, str], body: bytes, url: str, what: str, parse: Callable[[bytes], Parsed]
 ) -> Parsed:
     """Make sense of an answer, or say why there is none."""
     if status >= 500:
@@ -223,7 +238,7 @@ def _parse_answer(
         raise _PassingError(f"status {status}, but {error}") from error
 
 
-def _pause_s(headers: httpx.Headers) -> float:
+def _pause_s(headers: Mapping[str, str]) -> float:
     """Read `Retry-After`, which is a number of seconds or a date."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal():
