@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
-INSTALL = $(UV) pip install --quiet --python $(BIN)/python
+INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 DEMO_LAKE ?= demo-lake
 
 .PHONY: demo test lint types check lock bench docs clean
@@ -49,9 +49,11 @@ $(VENV)/.uv:
 $(VENV)/.runtime: requirements/runtime.lock pyproject.toml | $(VENV)/.uv
 	@$(INSTALL) --require-hashes -r requirements/runtime.lock
 	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(VENV)/.uv
 	@$(INSTALL) --require-hashes -r requirements/dev.lock
 	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q src
 	@touch $@ $(VENV)/.runtime
