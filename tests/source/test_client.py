@@ -177,7 +177,7 @@ def test_what_is_no_array_of_objects_is_unexpected(body: bytes) -> None:
 
 
 def test_line_breaks_become_blanks_and_nothing_else_changes() -> None:
-    assert one_line(b'{\r\n "a":\t"x\\n\xc3\xbc" }') == b'{   "a":\t"x\\n\xc3\xbc" }'
+    assert one_line([b'{\r\n "a":\t"x\\n\xc3\xbc" }', b"{}"]) == [b'{   "a":\t"x\\n\xc3\xbc" }', b"{}"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -67,6 +67,20 @@ class Verdict:
     concerned: frozenset[int]
 
 
+class _Codes(dict[str, int]):
+    """Numbers for names, given in the order in which they are met, from 1."""
+
+    def __missing__(self, name: str) -> int:
+        self[name] = number = len(self) + 1
+        return number
+
+    def of(self, values: Iterable[object]) -> array[int]:
+        """Number values; null is 0, and what is no text is numbered by its text."""
+        return array(
+            "I", [0 if value is None else self[value if type(value) is str else str(value)] for value in values]
+        )
+
+
 class Census:
     """Counts pages as they come, and compares the whole with what the source says.
 
@@ -79,7 +93,7 @@ class Census:
     """
 
     def __init__(self) -> None:
-        self._codes: dict[str, int] = {}
+        self._codes = _Codes()
         self._pages: dict[int, PageCensus] = {}
 
     def count(
@@ -93,20 +107,19 @@ class Census:
             records: The same records, decoded.
             holes: Offsets, from 0, of rows the source cannot give.
         """
-        ids = [record.get("id") for record in records]
-        keys = array("q", (hash(key if _usable(key) else line) for key, line in zip(ids, lines, strict=True)))
-        texts = [str(key) if _usable(key) else None for key in ids]
+        ids = [key if type(key := record.get("id")) is str and key else None for record in records]
+        keys = array("q", [hash(line if key is None else key) for key, line in zip(ids, lines, strict=True)])
         self._pages[number] = PageCensus(
             keys=keys,
             groups={
-                "by_type": array("I", [self._code(record.get("brewery_type")) for record in records]),
-                "by_country": array("I", [self._code(record.get("country")) for record in records]),
-                "by_state": array("I", [self._code(_state(record)) for record in records]),
+                "by_type": self._codes.of([record.get("brewery_type") for record in records]),
+                "by_country": self._codes.of([record.get("country") for record in records]),
+                "by_state": self._codes.of([_state(record) for record in records]),
             },
-            without_id=texts.count(None),
-            first_id=texts[0] if texts else None,
-            last_id=texts[-1] if texts else None,
-            holes=tuple(_places(texts, holes)),
+            without_id=ids.count(None),
+            first_id=ids[0] if ids else None,
+            last_id=ids[-1] if ids else None,
+            holes=tuple(_places(ids, holes)),
         )
 
     def forget(self, number: int) -> None:
@@ -150,14 +163,8 @@ class Census:
             concerned=sharing | _misplaced(pages, page_size_rows),
         )
 
-    def _code(self, value: object) -> int:
-        if value is None:
-            return 0
-        text = value if isinstance(value, str) else str(value)
-        return self._codes.setdefault(text, len(self._codes) + 1)
-
     def _grouped(self, pages: Mapping[int, PageCensus]) -> dict[str, Counter[str]]:
-        names = ["", *self._codes]
+        names = ["", *self._codes]  # numbers are given in order, from 1
         grouped = {}
         for group in GROUPS:
             codes: Counter[int] = Counter()
@@ -243,10 +250,6 @@ def _holes(pages: Mapping[int, PageCensus], page_size_rows: int, lacking: dict[s
                 after_id=after or next((key for key in upper if key), None),
                 lacking=lacking,
             )
-
-
-def _usable(key: object) -> bool:
-    return isinstance(key, str) and key != ""
 
 
 def _state(record: Mapping[str, Any]) -> object:

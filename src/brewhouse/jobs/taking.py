@@ -125,7 +125,7 @@ class Taking:
         if not window.lines and not window.holes and number > 1:
             self._forget(number)
             return
-        lines = [one_line(line) for line in window.lines]
+        lines = one_line(window.lines)
         page = await asyncio.to_thread(
             self._draft.write_page, number, lines, url=window.url, status=window.status, taken_at=window.taken_at
         )

@@ -6,6 +6,7 @@ dialects of it; they are understood, and each deviation is named.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -105,14 +106,17 @@ def parse_record(line: bytes) -> Record:
     return _RECORD.decode(line)
 
 
-def one_line(record: bytes) -> bytes:
-    r"""Put a record on one line: JSON has line breaks between its tokens only, where they mean nothing.
+def one_line(records: Sequence[bytes]) -> Sequence[bytes]:
+    r"""Put each record on one line: JSON has line breaks between its tokens only, where they mean nothing.
 
     Example:
-        >>> one_line(b'{"id":\r\n "a\\n"}')
-        b'{"id":   "a\\n"}'
+        >>> one_line([b'{"id":\r\n "a\\n"}'])
+        [b'{"id":   "a\\n"}']
     """
-    return record.translate(_LINE_BREAKS_TO_BLANKS)
+    whole = b"".join(records)
+    if b"\n" not in whole and b"\r" not in whole:
+        return records
+    return [record.translate(_LINE_BREAKS_TO_BLANKS) for record in records]
 
 
 def start_of(body: bytes) -> str:
