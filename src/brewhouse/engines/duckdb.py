@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from brewhouse.engines.engine import Row
 from brewhouse.lake.spec import TableSpec
 from brewhouse.lake.views import DUCKDB_TYPES, identifier, literal, raw_records_sql, table_sql
 from brewhouse.models.model import Model
+
+_FILES_AT_ONCE = 2
 
 
 class DuckDBEngine:
@@ -32,7 +35,7 @@ class DuckDBEngine:
                 "temp_directory": self._spill.name,
             }
         )
-        for schema in ("bronze", "staging", "silver", "gold"):
+        for schema in ("bronze", "staging", "silver", "gold", "computed"):
             self._run(f"CREATE SCHEMA {schema}")
 
     def attach_raw_snapshot(self, files: Sequence[str], run: str, taken_at: str) -> None:
@@ -45,15 +48,15 @@ class DuckDBEngine:
 
     def attach_table(self, spec: TableSpec, files: Sequence[str]) -> None:
         """See `Engine.attach_table`."""
-        self._run(f"DROP TABLE IF EXISTS temp.{_computed(spec.name)}")
+        self._run(f"DROP TABLE IF EXISTS {_computed(spec.name)}")
         self._run(f"CREATE OR REPLACE VIEW {identifier(spec.name)} AS {table_sql(spec, files)}")
 
     def compute(self, model: Model) -> tuple[str, ...]:
         """See `Engine.compute`."""
         computed = _computed(model.name)
-        self._run(f"CREATE OR REPLACE TEMP TABLE {computed} AS {to_duckdb(model.sql)}")
-        self._run(f"CREATE OR REPLACE VIEW {identifier(model.name)} AS SELECT * FROM temp.{computed}")
-        return tuple(column[0] for column in self._run(f"DESCRIBE temp.{computed}").fetchall())
+        self._run(f"CREATE OR REPLACE TABLE {computed} AS {to_duckdb(model.sql)}")
+        self._run(f"CREATE OR REPLACE VIEW {identifier(model.name)} AS SELECT * FROM {computed}")
+        return tuple(column[0] for column in self._run(f"DESCRIBE {computed}").fetchall())
 
     def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
         """See `Engine.write`."""
@@ -63,17 +66,21 @@ class DuckDBEngine:
         )
         ids = ", ".join(f"{identifier(column.name)}: {field_ids[column.name]}" for column in spec.columns)
         order = ", ".join(f"{identifier(name)} NULLS FIRST" for name in spec.sort)
-        files = []
-        for condition in self._partitions(spec):
+
+        def copy(condition: str) -> str:
             file = str(folder / f"{uuid.uuid4()}.parquet")
-            select = f"SELECT {columns} FROM temp.{_computed(spec.name)} WHERE {condition}"
-            self._run(
-                f"COPY ({select}{f' ORDER BY {order}' if order else ''}) TO {literal(file)} "
-                f"(FORMAT parquet, COMPRESSION zstd, FIELD_IDS {{{ids}}})"
-            )
-            files.append(file)
+            select = f"SELECT {columns} FROM {_computed(spec.name)} WHERE {condition}"
+            with self._connection.cursor() as cursor:
+                cursor.execute(
+                    f"COPY ({select}{f' ORDER BY {order}' if order else ''}) TO {literal(file)} "
+                    f"(FORMAT parquet, COMPRESSION zstd, FIELD_IDS {{{ids}}})"
+                )
+            return file
+
+        with ThreadPoolExecutor(_FILES_AT_ONCE) as threads:  # one COPY of a small partition keeps one core busy
+            files = tuple(threads.map(copy, self._partitions(spec)))
         self.attach_table(spec, files)
-        return tuple(files)
+        return files
 
     def rows(self, sql: str) -> list[Row]:
         """See `Engine.rows`."""
@@ -89,7 +96,7 @@ class DuckDBEngine:
     def _partitions(self, spec: TableSpec) -> list[str]:
         """Say which rows go into a file of their own, as one condition a file."""
         names = ", ".join(identifier(name) for name in spec.partition) or "1"
-        source = f"SELECT DISTINCT {names} FROM temp.{_computed(spec.name)} ORDER BY ALL"
+        source = f"SELECT DISTINCT {names} FROM {_computed(spec.name)} ORDER BY ALL"
         values = self._run(source).fetchall()
         return [
             " AND ".join(
@@ -105,4 +112,4 @@ class DuckDBEngine:
 
 
 def _computed(name: str) -> str:
-    return identifier(name.replace(".", "__") + "__computed").replace(".", "")
+    return f"computed.{identifier(name.replace('.', '__'))}"

@@ -1,35 +1,59 @@
 -- Every record of the raw snapshot, cleaned, with what makes it unusable: the common ground of breweries and rejected_breweries.
 -- temporary: yes
 
-WITH cleaned AS (
+WITH received AS (
+    -- Most records are plain ASCII with single blanks between words: nothing in them needs folding.
+    SELECT *, NOT record RLIKE '  |" | "|[^ -~]|\\\\[bfnrtu]' AS is_tidy
+    FROM bronze.breweries
+),
+
+cleaned AS (
     SELECT
-        lower(nullif(trim(regexp_replace(id, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')), '')) AS id,
-        nullif(trim(regexp_replace(name, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')), '') AS name,
-        lower(nullif(trim(regexp_replace(brewery_type, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')), '')) AS brewery_type,
-        coalesce(nullif(trim(regexp_replace(address_1, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')), ''), nullif(trim(regexp_replace(street, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')), '')) AS address_1,
-        nullif(trim(regexp_replace(address_2, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')), '') AS address_2,
-        nullif(trim(regexp_replace(address_3, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')), '') AS address_3,
-        nullif(trim(regexp_replace(city, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')), '') AS city,
-        coalesce(nullif(trim(regexp_replace(state_province, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')), ''), nullif(trim(regexp_replace(state, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')), '')) AS state_province,
-        nullif(trim(regexp_replace(postal_code, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')), '') AS postal_code,
-        nullif(trim(regexp_replace(country, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')), '') AS country,
-        nullif(trim(regexp_replace(longitude, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')), '') AS longitude_text,
-        nullif(trim(regexp_replace(latitude, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')), '') AS latitude_text,
-        nullif(trim(regexp_replace(phone, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')), '') AS phone,
-        nullif(trim(regexp_replace(website_url, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')), '') AS website_url,
+        lower(nullif(CASE WHEN is_tidy THEN id ELSE trim(regexp_replace(id, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '')) AS id,
+        nullif(CASE WHEN is_tidy THEN name ELSE trim(regexp_replace(name, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS name,
+        lower(nullif(CASE WHEN is_tidy THEN brewery_type ELSE trim(regexp_replace(brewery_type, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '')) AS brewery_type,
+        coalesce(nullif(CASE WHEN is_tidy THEN address_1 ELSE trim(regexp_replace(address_1, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, ''), nullif(CASE WHEN is_tidy THEN street ELSE trim(regexp_replace(street, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '')) AS address_1,
+        nullif(CASE WHEN is_tidy THEN address_2 ELSE trim(regexp_replace(address_2, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS address_2,
+        nullif(CASE WHEN is_tidy THEN address_3 ELSE trim(regexp_replace(address_3, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS address_3,
+        nullif(CASE WHEN is_tidy THEN city ELSE trim(regexp_replace(city, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS city,
+        coalesce(nullif(CASE WHEN is_tidy THEN state_province ELSE trim(regexp_replace(state_province, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, ''), nullif(CASE WHEN is_tidy THEN state ELSE trim(regexp_replace(state, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '')) AS state_province,
+        nullif(CASE WHEN is_tidy THEN postal_code ELSE trim(regexp_replace(postal_code, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS postal_code,
+        nullif(CASE WHEN is_tidy THEN country ELSE trim(regexp_replace(country, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS country,
+        nullif(CASE WHEN is_tidy THEN longitude ELSE trim(regexp_replace(longitude, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS longitude_text,
+        nullif(CASE WHEN is_tidy THEN latitude ELSE trim(regexp_replace(latitude, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS latitude_text,
+        nullif(CASE WHEN is_tidy THEN phone ELSE trim(regexp_replace(phone, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS phone,
+        nullif(CASE WHEN is_tidy THEN website_url ELSE trim(regexp_replace(website_url, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS website_url,
         struct(id, name, brewery_type, address_1, address_2, address_3, city, state_province, postal_code, country, longitude, latitude, phone, website_url, state, street) AS received,
         page,
         record
-    FROM bronze.breweries
+    FROM received
+),
+
+repeated AS (
+    SELECT id FROM cleaned GROUP BY id HAVING count(*) > 1
+),
+
+copies AS (
+    SELECT cleaned.*, row_number() OVER (PARTITION BY record ORDER BY page) AS copy_number
+    FROM cleaned
+    LEFT SEMI JOIN repeated ON cleaned.id <=> repeated.id
+),
+
+numbered AS (
+    SELECT cleaned.*, 1 AS copy_number, 1 AS id_number
+    FROM cleaned
+    LEFT ANTI JOIN repeated ON cleaned.id <=> repeated.id
+    UNION ALL
+    SELECT *, CASE WHEN copy_number = 1 THEN row_number() OVER (PARTITION BY id, copy_number ORDER BY name IS NULL, page, record) END AS id_number
+    FROM copies
 ),
 
 measured AS (
     SELECT
         *,
         CASE WHEN longitude_text RLIKE '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$' THEN try_cast(longitude_text AS DOUBLE) END AS longitude_number,
-        CASE WHEN latitude_text RLIKE '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$' THEN try_cast(latitude_text AS DOUBLE) END AS latitude_number,
-        row_number() OVER (PARTITION BY record ORDER BY page) AS copy_number
-    FROM cleaned
+        CASE WHEN latitude_text RLIKE '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$' THEN try_cast(latitude_text AS DOUBLE) END AS latitude_number
+    FROM numbered
 ),
 
 located AS (
@@ -41,8 +65,7 @@ located AS (
             WHEN longitude_number IS NULL OR latitude_number IS NULL THEN 'not a number'
             WHEN NOT (longitude_number BETWEEN -180 AND 180 AND latitude_number BETWEEN -90 AND 90) THEN 'out of range'
             WHEN longitude_number = 0 AND latitude_number = 0 THEN 'zero'
-        END AS coordinates_issue,
-        CASE WHEN copy_number = 1 THEN row_number() OVER (PARTITION BY id, copy_number ORDER BY name IS NULL, page, record) END AS id_number
+        END AS coordinates_issue
     FROM measured
 )
 
