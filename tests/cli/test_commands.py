@@ -135,6 +135,26 @@ def test_rollback_shows_the_earlier_snapshot_again(call: Call, tmp_path: Path) -
     first = json.loads(call("history", "silver.breweries", *lake, "--json").out)[0]["snapshot"]
     assert call("rollback", "silver.breweries", first, *lake).code == 0
     assert json.loads(call("query", count, *lake, "--json").out) == [{"n": 110}]
+    last = json.loads(call("history", "silver.breweries", *lake, "--json").out)[-1]["snapshot"]
+    now = json.loads(call("rollback", "silver.breweries", last, *lake, "--json").out)
+    assert (now["table"], now["snapshot_id"], now["rows"]) == ("silver.breweries", last, 120)
+
+
+def test_each_job_by_itself_tells_what_it_did_as_json(call: Call, tmp_path: Path) -> None:
+    lake = ("--lake", tmp_path / "lake", "--json")
+    with StandIn(generate(120)) as source:
+        outcomes = [
+            call("extract", "--source-url", source.url, *lake),
+            call("transform", *lake),
+            call("aggregate", *lake),
+        ]
+    told = [json.loads(outcome.out) for outcome in outcomes]
+    assert [(run["state"], run["jobs"][0]["name"]) for run in told] == [
+        ("SUCCEEDED", "extract"),
+        ("SUCCEEDED", "transform"),
+        ("SUCCEEDED", "aggregate"),
+    ]
+    assert told[0]["jobs"][0]["counts"]["records"] == told[1]["jobs"][0]["counts"]["records"] == 120
 
 
 def test_demo_publishes_and_names_three_things_to_try(tmp_path: Path) -> None:

@@ -149,6 +149,12 @@ def test_a_rejected_record_is_kept_byte_for_byte_and_its_fields_as_received(tran
     assert float(row["longitude"]) == -97.46818222123457
 
 
+def test_numbers_of_a_rejected_record_keep_every_digit(transform: Transform) -> None:
+    line = '{"name": "\\"longitude\\": 1", "longitude" : -8.12345678901234567890, "latitude":1.50E+1}'
+    row = only(transform([line]), "silver.rejected_breweries")
+    assert (row["longitude"], row["latitude"]) == ("-8.12345678901234567890", "1.50E+1")
+
+
 def test_an_empty_snapshot_gives_empty_tables(transform: Transform) -> None:
     assert sizes(transform()) == (0, 0, 0)
 

@@ -78,11 +78,13 @@ def rollback(
     table: Annotated[str, typer.Argument(help="Zone and table, as gold.breweries_by_location.")],
     snapshot: Annotated[int, typer.Argument(help="Id of one of its snapshots.")],
     lake: LakeOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a table show an earlier snapshot again.
 
     Example: brewhouse rollback silver.breweries 5781947118336215154
     """
+    from brewhouse.cli.output import print_json
     from brewhouse.ids import new_id
     from brewhouse.jobs.publishing import refresh_views
     from brewhouse.lake.lock import run_lock
@@ -93,6 +95,10 @@ def rollback(
         tables = Tables(place)
         tables.rollback(table, snapshot)
         refresh_views(place, tables)
+        now = tables.current(table)
+    if as_json:
+        print_json(now)
+        return
     print(f"{table} shows snapshot {snapshot} again.")
 
 
