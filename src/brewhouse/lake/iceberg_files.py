@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pyiceberg.io.pyarrow as iceberg_parquet
+from pyiceberg.expressions import EqualTo
+from pyiceberg.expressions.visitors import _InclusiveMetricsEvaluator
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.typedef import Record
@@ -15,6 +17,7 @@ from pyiceberg.typedef import Record
 if TYPE_CHECKING:
     from pyiceberg.io.fileformat import DataFileStatistics
     from pyiceberg.schema import Schema
+    from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
 
 
@@ -66,6 +69,12 @@ def described_files(metadata: TableMetadata, files: Sequence[str]) -> list[DataF
             )
         )
     return described
+
+
+def holds(table: Table, column: str, value: str | int) -> Callable[[DataFile], bool]:
+    """Make a test whether a file may have rows with a value; False is certain, by the bounds of its columns."""
+    wanted = EqualTo(column, value)  # type: ignore[call-arg, arg-type]
+    return _InclusiveMetricsEvaluator(table.schema(), wanted).eval
 
 
 def _partition_value(file: str, field: PartitionField, statistics: DataFileStatistics, schema: Schema) -> Any:  # noqa: ANN401

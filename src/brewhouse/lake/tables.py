@@ -25,7 +25,7 @@ from pyiceberg.table.update import (
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.catalog import SQLiteCatalog
-from brewhouse.lake.iceberg_files import described_files, path_of, uri_of
+from brewhouse.lake.iceberg_files import described_files, holds, path_of, uri_of
 from brewhouse.lake.iceberg_schema import (
     evolution,
     field_ids,
@@ -35,7 +35,7 @@ from brewhouse.lake.iceberg_schema import (
     schema_of,
     spec_of,
 )
-from brewhouse.lake.iceberg_snapshot import data_files, write_snapshot
+from brewhouse.lake.iceberg_snapshot import Change, data_files, write_snapshot
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.spec import TableSpec
 
@@ -49,15 +49,17 @@ _NO_FILE_URI = "#?"  # PyIceberg does not decode URIs, so these cannot be escape
 
 @dataclass(frozen=True)
 class Publication:
-    """A table and the files that become its whole content.
+    """A table and the files that become its content: those it keeps, and new ones.
 
     Attributes:
         spec: The table; it is created, or its columns changed, as this says.
         files: Absolute paths of Parquet files below the table's data folder, each with rows of one partition only.
+        kept: Files of the current snapshot that stay, as `Tables.files` names them; a column they lack is null there.
     """
 
     spec: TableSpec
     files: tuple[str, ...]
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Tables:
         return field_ids(self._load(spec.name).metadata, spec)
 
     def publish(self, publications: Sequence[Publication], properties: Mapping[str, str]) -> None:
-        """Replace the content of tables, all in one transaction: a reader sees them all before it or all after it.
+        """Give tables a new content, all in one transaction: a reader sees them all before it or all after it.
 
         Args:
             publications: The tables and their files.
@@ -130,7 +132,8 @@ class Tables:
 
         Raises:
             BrewhouseError: Another process has the catalog, or changed a table meanwhile.
-            ValueError: A file does not have the table's columns, or has rows of several partitions.
+            ValueError: A file does not have the table's columns, or has rows of several partitions; or a kept file is
+                none of the table's, or is partitioned by a column that the table no longer has.
         """
         try:
             with self._catalog.atomically():
@@ -162,6 +165,28 @@ class Tables:
             _require_snapshot(name, table, snapshot_id)
         snapshot = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
         return sorted(path_of(file.file_path) for file in data_files(table, snapshot))
+
+    def files_by_value(self, name: str, column: str, value: str | int) -> tuple[list[str], list[str]]:
+        """Tell the current files that may hold rows with a value from those that certainly hold none.
+
+        Decided by the least and greatest value that Iceberg keeps of each file, of text shortened to 16 characters;
+        a file written before the table had the column may hold it, for all that is known.
+
+        Args:
+            name: Zone and table.
+            column: One of its columns.
+            value: What the rows would have in it.
+
+        Returns:
+            Absolute paths of both, each as `files` gives them.
+        """
+        table = self._load(name)
+        may_hold = holds(table, column, value)
+        maybe: list[str] = []
+        certainly_not: list[str] = []
+        for file in data_files(table, table.current_snapshot()):
+            (maybe if may_hold(file) else certainly_not).append(path_of(file.file_path))
+        return sorted(maybe), sorted(certainly_not)
 
     def history(self, name: str) -> list[TableSnapshot]:
         """List the snapshots of a table, oldest first."""
@@ -202,8 +227,9 @@ class Tables:
         """Commit one snapshot in which the table has the published files and no other."""
         changes = evolution(table.metadata, publication.spec)
         metadata = update_table_metadata(table.metadata, changes)
-        after = described_files(metadata, publication.files)
-        snapshot = write_snapshot(table, metadata, after, properties, moment_ms)
+        kept = frozenset(uri_of(file) for file in publication.kept)
+        change = Change(described_files(metadata, publication.files), kept)
+        snapshot = write_snapshot(table, metadata, change, properties, moment_ms)
         updates = (
             *changes,
             AddSnapshotUpdate(snapshot=snapshot),
