@@ -49,16 +49,23 @@ _TYPES: dict[str, IcebergType] = {
 }
 
 
-def spec_of(name: str, table: Table) -> TableSpec:
-    """Describe a table as it is stored."""
-    schema = table.schema()
-    names = {type(kind): word for word, kind in _TYPES.items()}
+def spec_of(name: str, table: Table, snapshot_id: int | None = None) -> TableSpec:
+    """Describe a table as it is stored; with a snapshot's id, by the columns the table had then.
+
+    Iceberg does not tell by what a snapshot was partitioned and sorted: it is what the table is by now, as far as it
+    had the columns.
+    """
+    snapshot = None if snapshot_id is None else table.metadata.snapshot_by_id(snapshot_id)
+    schemas = {schema.schema_id: schema for schema in table.metadata.schemas}
+    schema = table.schema() if snapshot is None or snapshot.schema_id is None else schemas[snapshot.schema_id]
+    types = {type(kind): word for word, kind in _TYPES.items()}
+    names = {field.field_id: field.name for field in schema.fields}
     return TableSpec(
         name=name,
         description=table.properties.get("comment", ""),
-        columns=tuple(Column(f.name, names[type(f.field_type)], f.doc or "") for f in schema.fields),
-        partition=tuple(schema.find_field(f.source_id).name for f in table.spec().fields),
-        sort=tuple(schema.find_field(f.source_id).name for f in table.sort_order().fields),
+        columns=tuple(Column(f.name, types[type(f.field_type)], f.doc or "", f.field_id) for f in schema.fields),
+        partition=tuple(names[f.source_id] for f in table.spec().fields if f.source_id in names),
+        sort=tuple(names[f.source_id] for f in table.sort_order().fields if f.source_id in names),
     )
 
 

@@ -210,9 +210,16 @@ class Tables:
         _require_snapshot(name, table, snapshot_id)
         table.manage_snapshots().set_current_snapshot(snapshot_id=snapshot_id).commit()
 
-    def describe(self, name: str) -> TableSpec:
-        """Describe a table as it is stored."""
-        return spec_of(name, self._load(name))
+    def describe(self, name: str, snapshot_id: int | None = None) -> TableSpec:
+        """Describe a table as it is stored, or with the columns it had in one of its snapshots.
+
+        Raises:
+            UsageError: The table has no such snapshot.
+        """
+        table = self._load(name)
+        if snapshot_id is not None:
+            _require_snapshot(name, table, snapshot_id)
+        return spec_of(name, table, snapshot_id)
 
     def _load(self, name: str) -> Table:
         try:
