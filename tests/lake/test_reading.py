@@ -146,3 +146,19 @@ def test_what_is_neither_time_nor_snapshot_nor_run_is_refused(lake: Lake) -> Non
 def test_a_lake_without_tables_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(BrewhouseError, match="brewhouse run"):
         connect(Lake(tmp_path))
+
+
+def test_an_old_snapshot_is_read_with_the_columns_it_had(tmp_path: Path, given: Given) -> None:
+    lake = Lake(tmp_path)
+    tables = Tables(lake)
+    shapes = ({"n": "long", "old": "string"}, {"old": "long"}, {"n": "string", "old": "long"})
+    for number, columns in enumerate(shapes):
+        spec = TableSpec(SPEC.name, "A row.", tuple(Column(name, kind, "") for name, kind in columns.items()))
+        engine = given(SPEC.name, dict.fromkeys(columns, "INT"), [[7] * len(columns)])
+        files = engine.write(spec, tables.field_ids(spec), tables.data_folder(spec.name))
+        kept = tuple(tables.files(spec.name)) if tables.names() else ()
+        tables.publish([Publication(spec, files, kept)], {"brewhouse.raw-snapshot": f"RAW{number}"})
+    answers = [answer(lake, "FROM gold.t ORDER BY ALL", str(s.snapshot_id)) for s in history(lake)]
+    assert answers == [[(7, "7")], [(7,), (None,)], [("7", 7), (None, 7), (None, None)]]
+    with connect(lake, str(history(lake)[1].snapshot_id)) as connection:
+        assert connection.execute("DESCRIBE gold.t").fetchall()[0][:2] == ("old", "BIGINT")

@@ -281,6 +281,9 @@ def test_columns_come_go_and_come_back_as_others(lake: Lake) -> None:
     first = tables.history(wanted.name)[0].snapshot_id
     assert rows_of(lake, first) == [{"country": "AT", "old": "x", "n": 1}]
     assert duckdb.execute(table_sql(wanted, tables.files(wanted.name, first))).fetchall() == [(1, "AT", None)]
+    then = tables.describe(wanted.name, first)
+    assert [(column.name, column.field_id) for column in then.columns] == [("country", 1), ("old", 2), ("n", 3)]
+    assert duckdb.execute(table_sql(then, tables.files(wanted.name, first))).fetchall() == [("AT", "x", 1)]
 
 
 def test_types_widen_or_become_other_columns(lake: Lake) -> None:

@@ -217,26 +217,6 @@ class SQLiteCatalog(MetastoreCatalog):
         if cursor.rowcount == 0:
             raise NoSuchTableError(f"Table does not exist: {identifier}")
 
-    def rename_table(self, from_identifier: str | Identifier, to_identifier: str | Identifier) -> Table:
-        """Give a table another name; its files stay where they are.
-
-        Raises:
-            NoSuchTableError: The catalog has no such table.
-            NoSuchNamespaceError: The new name's namespace does not exist.
-            TableAlreadyExistsError: The new name is taken.
-        """
-        self.load_namespace_properties(self.namespace_from(to_identifier))
-        before, after = self._key(from_identifier), self._key(to_identifier)
-        try:
-            cursor = self._connection.execute(
-                f"UPDATE iceberg_tables SET table_namespace = ?, table_name = ? WHERE {_ONE}", (*after[1:], *before)
-            )
-        except sqlite3.IntegrityError as error:
-            raise TableAlreadyExistsError(f"Table {after[1]}.{after[2]} already exists") from error
-        if cursor.rowcount == 0:
-            raise NoSuchTableError(f"Table does not exist: {from_identifier}")
-        return self.load_table(to_identifier)
-
     def _key(self, identifier: str | Identifier) -> tuple[str, str, str]:
         namespace = self.namespace_to_string(self.namespace_from(identifier))
         return NAME, namespace, self.table_name_from(identifier)
@@ -259,5 +239,5 @@ class SQLiteCatalog(MetastoreCatalog):
     def _unsupported(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401 - stands in for methods of many shapes
         raise NotImplementedError("The local catalog does not need this; open catalog.db with PyIceberg's SQL catalog.")
 
-    register_table = drop_namespace = update_namespace_properties = _unsupported
+    register_table = rename_table = drop_namespace = update_namespace_properties = _unsupported
     list_views = view_exists = drop_view = load_view = register_view = rename_view = replace_view = _unsupported

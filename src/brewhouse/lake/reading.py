@@ -86,7 +86,7 @@ def _connect_at(lake: Lake, at: str) -> duckdb.DuckDBPyConnection:
     tables = Tables(lake)
     with tables.reading():
         views = {
-            name: (tables.describe(name), tables.files(name, snapshot.snapshot_id))
+            name: (tables.describe(name, snapshot.snapshot_id), tables.files(name, snapshot.snapshot_id))
             for name, snapshot in _snapshots_at(tables, at).items()
         }
     connection = duckdb.connect()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -13,11 +13,13 @@ class Column:
         name: Its name, the same in every table that has it.
         type: An Iceberg type: string, double, long, int, boolean, timestamptz or date.
         description: What a value means, with its unit.
+        field_id: Iceberg's number for it in a table that is there; by it, not by name, files of any age are read.
     """
 
     name: str
     type: str
     description: str
+    field_id: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

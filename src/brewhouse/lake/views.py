@@ -74,6 +74,9 @@ def raw_records_sql(files: Sequence[str]) -> str:
 def table_sql(spec: TableSpec, files: Sequence[str]) -> str:
     """Read a table's columns from its data files; a column that some or all of them lack is null there.
 
+    Columns with an Iceberg field id are found by it, since a name may have meant another column when a file was
+    written; those of a table that is only being written, by name.
+
     Args:
         spec: The table.
         files: Absolute paths of its Parquet files; none reads as an empty table.
@@ -81,10 +84,17 @@ def table_sql(spec: TableSpec, files: Sequence[str]) -> str:
     nulls = ", ".join(f"CAST(NULL AS {DUCKDB_TYPES[c.type]}) AS {identifier(c.name)}" for c in spec.columns)
     if not files:
         return f"SELECT {nulls} WHERE false"
+    paths = ", ".join(literal(file) for file in files)
+    if all(column.field_id is not None for column in spec.columns):
+        fields = ", ".join(
+            f"{c.field_id}: {{name: {literal(c.name)}, type: {literal(DUCKDB_TYPES[c.type])}, default_value: NULL}}"
+            for c in spec.columns
+        )
+        names = ", ".join(identifier(c.name) for c in spec.columns)
+        return f"SELECT {names} FROM read_parquet([{paths}], schema = MAP {{{fields}}}, hive_partitioning = false)"
     columns = ", ".join(
         f"CAST({identifier(c.name)} AS {DUCKDB_TYPES[c.type]}) AS {identifier(c.name)}" for c in spec.columns
     )
-    paths = ", ".join(literal(file) for file in files)
     return (
         f"SELECT {columns} FROM (SELECT {nulls} WHERE false UNION ALL BY NAME SELECT * "
         f"FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false))"
