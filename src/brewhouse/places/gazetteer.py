@@ -8,18 +8,26 @@ from functools import cache, cached_property
 from typing import Literal, NamedTuple
 
 from brewhouse.places import iso, reference
+from brewhouse.places.iso import in_order_of_speech
 from brewhouse.places.names import REPLACEMENT, fold, readable_part, without_kind
 
 How = Literal["exact", "within country", "alias"]
-"""How a name is found: as ISO writes it, but for its spelling, or by another name."""
+"""How a name is found: as ISO writes it, as ISO writes it but for its spelling, or by another name."""
 
 
 class Entry(NamedTuple):
-    """A country or subdivision: its code, its name, every way ISO writes its name, and other codes for it."""
+    """A country or subdivision.
+
+    Attributes:
+        code: Its code.
+        title: Its canonical name.
+        names: Every way ISO writes its name, the title too.
+        codes: What else stands for it; a name wins over these.
+    """
 
     code: str
     title: str
-    names: frozenset[str]
+    names: tuple[str, ...]
     codes: tuple[str, ...]
 
 
@@ -89,7 +97,7 @@ class Gazetteer:
     def _names(self) -> list[tuple[str, str, How]]:
         aliases: list[tuple[str, str, How]] = [(name, code, "alias") for name, code in self._aliases]
         return aliases + [
-            (name, entry.code, "within country") for entry in self._entries.values() for name in sorted(entry.names)
+            (name, entry.code, "within country") for entry in self._entries.values() for name in entry.names
         ]
 
 
@@ -109,7 +117,7 @@ def countries() -> Gazetteer:
         >>> [found.code for name in ("england", "Korea, Republic of", "U.S.") if (found := countries().find(name))]
         ['GB', 'KR', 'US']
     """
-    return Gazetteer(map(_country, iso.countries()), _aliases_of(""))
+    return Gazetteer(country_entries(), _aliases_of(""))
 
 
 @cache
@@ -120,26 +128,42 @@ def subdivisions(country_code: str) -> Gazetteer:
         country_code: ISO 3166-1 alpha-2.
 
     Example:
-        >>> [found.code for name in ("Flanders", "Limburg", "Prov. de Namur") if (found := subdivisions("BE").find(name))]
-        ['BE-VLG', 'BE-VLI']
+        >>> belgian = subdivisions("BE")
+        >>> [found.code for name in ("Flanders", "Province de Namur") if (found := belgian.find(name))]
+        ['BE-VLG', 'BE-WNA']
     """
-    return Gazetteer(map(_subdivision, iso.subdivisions(country_code)), _aliases_of(country_code))
+    return Gazetteer(subdivision_entries(country_code), _aliases_of(country_code))
+
+
+def country_entries() -> list[Entry]:
+    """List the countries as pycountry has them, by code."""
+    return [
+        Entry(
+            code=country.alpha_2,
+            title=country.title,
+            names=_given(country.name, country.common_name, country.official_name, in_order_of_speech(country.name)),
+            codes=(country.alpha_2, country.alpha_3),
+        )
+        for country in iso.countries()
+    ]
+
+
+def subdivision_entries(country_code: str) -> list[Entry]:
+    """List a country's subdivisions as pycountry has them, the most general first."""
+    return [
+        Entry(
+            code=division.code,
+            title=division.title,
+            names=_given(division.name, division.title),
+            codes=(division.code, division.code.partition("-")[2]),
+        )
+        for division in iso.subdivisions(country_code)
+    ]
+
+
+def _given(*names: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def _aliases_of(country_code: str) -> list[tuple[str, str]]:
     return [(alias.name, alias.code) for alias in reference.aliases().get(country_code, [])]
-
-
-def _country(country: iso.Country) -> Entry:
-    names = {country.name, country.common_name, country.official_name, iso.in_order_of_speech(country.name)} - {None}
-    return Entry(
-        country.alpha_2,
-        country.title,
-        frozenset(name for name in names if name),
-        (country.alpha_2, country.alpha_3),
-    )
-
-
-def _subdivision(division: iso.Subdivision) -> Entry:
-    names = frozenset({division.name, division.title})
-    return Entry(division.code, division.title, names, (division.code, division.code[3:]))

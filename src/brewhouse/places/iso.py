@@ -98,6 +98,7 @@ def _subdivisions_by_country() -> dict[str, list[Subdivision]]:
 
 
 def _file(name: str) -> bytes:
-    spec = find_spec("pycountry")
-    assert spec and spec.submodule_search_locations  # it is a package we depend on
-    return Path(spec.submodule_search_locations[0], "databases", name).read_bytes()
+    package = find_spec("pycountry")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("pycountry is not installed")
+    return (Path(package.origin).parent / "databases" / name).read_bytes()

@@ -92,6 +92,7 @@ def match_places(locations: Sequence[Location]) -> list[Place]:
         for place, city in zip(places, called, strict=True)
     ]
 
+
 def _match(country: str | None, state: str | None) -> Place:
     land = gazetteer.countries().find(country) if country else None
     division = gazetteer.subdivisions(land.code).find(state) if land and land.code and state else None

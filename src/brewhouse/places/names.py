@@ -12,23 +12,23 @@ import unicodedata
 REPLACEMENT = "\ufffd"
 """What a decoder writes for bytes it cannot read."""
 
-# Letters that are one letter to Unicode, not a letter with an accent.
+# Letters that are one letter to Unicode, not a letter with an accent; the last is the dotless i.
 _LETTERS = str.maketrans(
-    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "ŋ": "n", "þ": "th", "ı": "i"}
+    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "ŋ": "n", "þ": "th"}
+    | {"\u0131": "i"}
 )
-_APOSTROPHES = re.compile(r"['’‘ʻʼ`´]")
+# Typewriter's and curly ones, the Hawaiian and the modifier letter, and accents that stand alone.
+_APOSTROPHES = re.compile("['\u2018\u2019\u02bb\u02bc`\u00b4]")
 _NO_WORD = re.compile(r"[\W_]+")
-_KINDS = frozenset(
-    """
+_KIND_WORDS = """
     region regions regional province provinces county counties co state territory territories district department
-    prefecture metropolis governorate municipality council area city commonwealth autonomous community canton republic
-    region regione regiao provincia provincie provinz distrito departement departamento comunidad condado comte
-    autonoma principado foral respublika regiunea
-    land bundesland freistaat gewest kanton lan landskapet landskap maakunta voivodeship voivodship wojewodztwo
-    oblast ken fu to do si gwangyeoksi teukbyeolsi teukbyeoljachido
-    the of de di du da do des dos
-    """.split()
-)
+    prefecture metropolis governorate municipality council area city canton republic commonwealth autonomous community
+    regione regiao regiunea provincia provincie provinz distrito departement departamento comunidad condado comte
+    autonoma principado foral respublika oblast voivodeship voivodship wojewodztwo maakunta landskapet landskap lan
+    land bundesland freistaat gewest kanton ken fu to do si gwangyeoksi teukbyeolsi teukbyeoljachido
+    the of de di du da des dos
+"""
+_KINDS = frozenset(_KIND_WORDS.split())
 
 
 def tidy(name: str | None) -> str | None:
@@ -59,7 +59,7 @@ def fold(name: str) -> str:
     """Give a key that is also blind to dots, hyphens, apostrophes and blanks.
 
     Example:
-        >>> fold("Hawke’s Bay"), fold("N.S.W."), fold("KwaZulu-Natal") == fold("Kwazulu Natal")
+        >>> fold("Hawke's Bay"), fold("N.S.W."), fold("KwaZulu-Natal") == fold("Kwazulu Natal")
         ('hawkesbay', 'nsw', True)
     """
     return "".join(_words(name))
