@@ -94,15 +94,17 @@ def match_places(locations: Sequence[Location]) -> list[Place]:
 
 
 def _match(country: str | None, state: str | None) -> Place:
-    land = gazetteer.countries().find(country) if country else None
-    division = gazetteer.subdivisions(land.code).find(state) if land and land.code and state else None
+    found_country = gazetteer.countries().find(country) if country else None
+    found_state = None
+    if found_country and found_country.code and state:
+        found_state = gazetteer.subdivisions(found_country.code).find(state)
     return Place(
-        country_code=land.code if land else None,
-        country_name=land.name if land else country,
-        state_code=division.code if division else None,
-        state_name=division.name if division else state,
+        country_code=found_country.code if found_country else None,
+        country_name=found_country.name if found_country else country,
+        state_code=found_state.code if found_state else None,
+        state_name=found_state.name if found_state else state,
         city_name=None,
-        match=_weakest([land, division] if state else [land]),
+        match=_weakest([found_country, found_state] if state else [found_country]),
     )
 
 
