@@ -85,3 +85,8 @@ def test_words_for_kinds_of_places_do_not_count(one: str, other: str) -> None:
 
 def test_different_cities_stay_different() -> None:
     assert len({plain(name) for name in ("St. Louis", "St Louis", "Saint Louis", "Stlouis")}) == 4
+
+
+def test_a_name_of_such_words_alone_keeps_them() -> None:
+    assert without_kind("State") == "state"
+    assert without_kind("The Land") == "theland"
