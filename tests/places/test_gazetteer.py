@@ -1,0 +1,165 @@
+"""Finding what a name stands for."""
+
+from __future__ import annotations
+
+import pytest
+
+from brewhouse.places import gazetteer
+from brewhouse.places.gazetteer import Entry, Found, Gazetteer
+
+SPOKEN = [
+    ("USA", "US"),
+    ("U.S.A.", "US"),
+    ("United States of America", "US"),
+    ("America", "US"),
+    ("UK", "GB"),
+    ("Great Britain", "GB"),
+    ("England", "GB"),
+    ("SCOTLAND", "GB"),
+    ("Wales", "GB"),
+    ("Northern Ireland", "GB"),
+    ("Isle of Man", "IM"),
+    ("Deutschland", "DE"),
+    ("Österreich", "AT"),
+    ("België", "BE"),
+    ("Belgique", "BE"),
+    ("Republic of Korea", "KR"),
+    ("Korea, Republic of", "KR"),
+    ("South Korea", "KR"),
+    ("대한민국", "KR"),
+    ("The Netherlands", "NL"),
+    ("Holland", "NL"),
+    ("Republic of Ireland", "IE"),
+    ("Éire", "IE"),
+    ("日本", "JP"),
+    ("Україна", "UA"),
+    ("Polska", "PL"),
+    ("Suomi", "FI"),
+    ("Sverige", "SE"),
+    ("Italia", "IT"),
+    ("Aotearoa", "NZ"),
+    ("Czech Republic", "CZ"),
+    ("Turkey", "TR"),
+    ("Russia", "RU"),
+]
+WITHIN = [
+    ("US", "CA", "US-CA"),
+    ("US", "us-ca", "US-CA"),
+    ("US", "Calif.", "US-CA"),
+    ("US", "Washington State", "US-WA"),
+    ("US", "Washington, D.C.", "US-DC"),
+    ("DE", "DE-BY", "DE-BY"),
+    ("DE", "Bavaria", "DE-BY"),
+    ("DE", "Freistaat Bayern", "DE-BY"),
+    ("DE", "North Rhine-Westphalia", "DE-NW"),
+    ("DE", "Baden-Wuerttemberg", "DE-BW"),
+    ("DE", "Th\ufffdringen", "DE-TH"),
+    ("AT", "K\ufffdrnten", "AT-2"),
+    ("AT", "Lower Austria", "AT-3"),
+    ("AU", "N.S.W.", "AU-NSW"),
+    ("AU", "New South Wales", "AU-NSW"),
+    ("BE", "Vlaanderen", "BE-VLG"),
+    ("BE", "Flanders", "BE-VLG"),
+    ("BE", "Région flamande", "BE-VLG"),
+    ("BE", "Limburg", "BE-VLI"),
+    ("CA", "Québec", "CA-QC"),
+    ("CA", "B.C.", "CA-BC"),
+    ("FR", "Bouches du Rhone", "FR-13"),
+    ("FR", "Bretagne", "FR-BRE"),
+    ("FR", "Brittany", "FR-BRE"),
+    ("GB", "Scotland", "GB-SCT"),
+    ("GB", "Durham", "GB-DUR"),
+    ("GB", "Wales", "GB-WLS"),
+    ("GB", "Cardiff", "GB-CRF"),
+    ("GB", "Hants", "GB-HAM"),
+    ("IE", "Co. Cork", "IE-CO"),
+    ("IT", "Südtirol", "IT-BZ"),
+    ("IT", "Tuscany", "IT-52"),
+    ("JP", "大阪府", "JP-27"),
+    ("JP", "Ōsaka", "JP-27"),
+    ("KR", "Deagu", "KR-27"),
+    ("KR", "서울특별시", "KR-11"),
+    ("NL", "North Holland", "NL-NH"),
+    ("NZ", "Northland", "NZ-NTL"),
+    ("NZ", "Northland Region", "NZ-NTL"),
+    ("PL", "Lower Silesian Voivodeship", "PL-02"),
+    ("PT", "Azores", "PT-20"),
+    ("SE", "Skåne", "SE-M"),
+    ("SE", "Halland County", "SE-N"),
+    ("UA", "Kyiv", "UA-30"),
+    ("UA", "Kyiv Oblast", "UA-32"),
+    ("UA", "Київська область", "UA-32"),
+    ("ZA", "KwaZulu Natal", "ZA-KZN"),
+]
+ATLANTIS = Gazetteer(
+    [
+        Entry("AT-1", "Mar", ("Mar", "Mar [Sea]"), ("AT-1", "1")),
+        Entry("AT-2", "Ciudad de Mar", ("Ciudad de Mar",), ("AT-2", "2")),
+        Entry("AT-3", "Mar", ("Mar",), ("AT-3", "3")),
+        Entry("AT-4", "1", ("1",), ("AT-4", "4")),
+    ],
+    [("Sea", "AT-1"), ("Shore", ""), ("City Sea", "AT-2")],
+)
+
+
+@pytest.mark.parametrize(("name", "code"), SPOKEN)
+def test_a_country_is_found_by_the_names_people_use(name: str, code: str) -> None:
+    found = gazetteer.countries().find(name)
+    assert found
+    assert found.code == code
+
+
+@pytest.mark.parametrize(("country_code", "name", "code"), WITHIN)
+def test_a_subdivision_is_found_by_the_names_people_use(country_code: str, name: str, code: str) -> None:
+    found = gazetteer.subdivisions(country_code).find(name)
+    assert found
+    assert found.code == code
+
+
+@pytest.mark.parametrize("name", ["Atlantis", "?", "", "\ufffd", "\ufffd\ufffd", "New", "South"])
+def test_what_is_unknown_is_not_guessed(name: str) -> None:
+    assert gazetteer.countries().find(name) is None
+    assert gazetteer.subdivisions("US").find(name) is None
+
+
+def test_a_country_without_subdivisions_has_none() -> None:
+    assert gazetteer.subdivisions("AX").find("Mariehamn") is None
+
+
+def test_every_name_and_code_of_pycountry_finds_a_place_of_that_name() -> None:
+    for country in gazetteer.country_entries():
+        for name in (*country.names, *country.codes):
+            found = gazetteer.countries().find(name)
+            assert found == Found(country.code, country.title, "exact" if name in country.names else "within country")
+        division_of = gazetteer.subdivisions(country.code)
+        for division in gazetteer.subdivision_entries(country.code):
+            by_code = division_of.find(division.code)
+            assert by_code
+            assert by_code.code == division.code
+            for name in division.names:
+                by_name = division_of.find(name)
+                assert by_name
+                assert by_name.how == "exact" or by_name.code != division.code
+
+
+def test_how_says_which_rule_found_it() -> None:
+    ways = {name: found.how for name in ("Mar [Sea]", "MAR", "AT-2", "sea") if (found := ATLANTIS.find(name))}
+    assert ways == {"Mar [Sea]": "exact", "MAR": "within country", "AT-2": "within country", "sea": "alias"}
+
+
+def test_of_two_with_one_name_the_more_general_is_found() -> None:
+    assert ATLANTIS.find("Mar") == Found("AT-1", "Mar", "exact")
+
+
+def test_the_whole_name_wins_over_one_without_words_for_kinds() -> None:
+    assert ATLANTIS.find("ciudad de mar") == Found("AT-2", "Ciudad de Mar", "within country")
+    assert ATLANTIS.find("City Sea") == Found("AT-2", "Ciudad de Mar", "alias")
+    assert ATLANTIS.find("Province of the Sea") == Found("AT-1", "Mar", "alias")
+
+
+def test_a_name_wins_over_a_code() -> None:
+    assert ATLANTIS.find("1") == Found("AT-4", "1", "exact")
+
+
+def test_an_alias_without_a_code_keeps_the_name_as_given() -> None:
+    assert ATLANTIS.find("SHORE") == Found(None, "SHORE", "alias")

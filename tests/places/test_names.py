@@ -1,0 +1,92 @@
+"""Keys of names: two spellings of one name have one key."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brewhouse.places.names import fold, plain, readable_part, tidy, without_kind
+
+NAMES = st.text(max_size=30)
+LATIN = st.text(st.characters(max_codepoint=0x17F), max_size=30)
+KEYS: list[Callable[[str], str]] = [plain, fold, without_kind, readable_part]
+
+
+@pytest.mark.parametrize("key", KEYS)
+@given(name=NAMES)
+def test_the_key_of_a_key_is_itself(key: Callable[[str], str], name: str) -> None:
+    assert key(key(name)) == key(name)
+
+
+@pytest.mark.parametrize("key", [plain, fold, without_kind])
+@given(name=LATIN)
+def test_case_does_not_count(key: Callable[[str], str], name: str) -> None:
+    assert key(name.upper()) == key(name) == key(name.lower())
+
+
+@pytest.mark.parametrize("key", [plain, fold, without_kind])
+@given(name=LATIN)
+def test_accents_do_not_count(key: Callable[[str], str], name: str) -> None:
+    bare = "".join(c for c in unicodedata.normalize("NFD", name) if not unicodedata.combining(c))
+    assert key(bare) == key(name) == key(unicodedata.normalize("NFD", name))
+
+
+@given(words=st.lists(st.text("abcxyzäßł", min_size=1, max_size=5), max_size=5))
+def test_blanks_dots_and_hyphens_do_not_count_when_folded(words: list[str]) -> None:
+    assert fold("".join(words)) == fold(" ".join(words)) == fold("-".join(words)) == fold(". ".join(words) + ".")
+
+
+@given(name=NAMES)
+def test_a_tidy_name_has_no_blanks_around_it_and_single_ones_within(name: str) -> None:
+    tidied = tidy(name)
+    assert tidied is None or tidied == " ".join(name.split()) != ""
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Straße", "STRASSE"),
+        ("Łódź", "lodz"),
+        ("Helsingør", "Helsingor"),
+        ("Ærø", "AERO"),
+        ("Diyarbakır", "DIYARBAKIR"),  # noqa: RUF001
+        ("Hawke’s Bay", "Hawkes Bay"),  # noqa: RUF001
+        ("Hawaiʻi", "Hawaii"),  # noqa: RUF001
+        ("D.C.", "dc"),
+        ("Provence-Alpes-Côte d’Azur", "Provence Alpes Cote d'Azur"),  # noqa: RUF001
+    ],
+)
+def test_spellings_of_one_name_fold_to_one_key(one: str, other: str) -> None:
+    assert fold(one) == fold(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("County Cork", "Cork"),
+        ("Co. Cork", "Cork"),
+        ("Waikato Region", "Waikato"),
+        ("State of New York", "New York"),
+        ("Land Salzburg", "Salzburg"),
+        ("Blekinge län", "Blekinge"),
+        ("Busan-gwangyeoksi", "Busan"),
+        ("Provincia di Roma", "Roma"),
+        ("Osaka Prefecture", "Ōsaka-fu"),
+    ],
+)
+def test_words_for_kinds_of_places_do_not_count(one: str, other: str) -> None:
+    assert without_kind(one) == without_kind(other)
+    assert fold(one) != fold(other)
+
+
+def test_different_cities_stay_different() -> None:
+    assert len({plain(name) for name in ("St. Louis", "St Louis", "Saint Louis", "Stlouis")}) == 4
+
+
+def test_a_name_of_such_words_alone_keeps_them() -> None:
+    assert without_kind("State") == "state"
+    assert without_kind("The Land") == "theland"
