@@ -18,6 +18,7 @@ from brewhouse.lake.views import DUCKDB_TYPES, identifier, literal, raw_records_
 from brewhouse.models.model import Model
 
 _FILES_AT_ONCE = 2
+_SCHEMAS = ("bronze", "staging", "silver", "gold", "reference", "previous", "published", "computed")
 
 
 class DuckDBEngine:
@@ -35,7 +36,7 @@ class DuckDBEngine:
                 "temp_directory": self._spill.name,
             }
         )
-        for schema in ("bronze", "staging", "silver", "gold", "computed"):
+        for schema in _SCHEMAS:
             self._run(f"CREATE SCHEMA {schema}")
 
     def attach_raw_snapshot(self, files: Sequence[str], run: str, taken_at: str) -> None:
@@ -50,6 +51,17 @@ class DuckDBEngine:
         """See `Engine.attach_table`."""
         self._run(f"DROP TABLE IF EXISTS {_computed(spec.name)}")
         self._run(f"CREATE OR REPLACE VIEW {identifier(spec.name)} AS {table_sql(spec, files)}")
+
+    def attach_rows(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
+        """See `Engine.attach_rows`."""
+        import pyarrow as pa
+
+        values = dict(zip(columns, zip(*rows, strict=True), strict=True)) if rows else {name: () for name in columns}
+        kinds = {"string": pa.string(), "double": pa.float64()}
+        given = pa.table({column: pa.array(values[column], kinds[kind]) for column, kind in columns.items()})
+        self._connection.register("given", given)
+        self._run(f"CREATE OR REPLACE TABLE {identifier(name)} AS SELECT * FROM given")
+        self._connection.unregister("given")
 
     def compute(self, model: Model) -> tuple[str, ...]:
         """See `Engine.compute`."""

@@ -32,6 +32,15 @@ class Engine(Protocol):
             files: Absolute paths; none gives an empty table.
         """
 
+    def attach_rows(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
+        """Make a few rows of reference data readable as a table.
+
+        Args:
+            name: Schema and table, as `reference.places`.
+            columns: Iceberg type of each column, by name, in order.
+            rows: Their values.
+        """
+
     def compute(self, model: Model) -> tuple[str, ...]:
         """Run a model's SQL and keep its rows under the model's name, for the models that read it.
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from brewhouse.checks.check import Check
 from brewhouse.checks.contract import contract_checks
 from brewhouse.engines.engine import Engine
+from brewhouse.jobs.inputs import MODELS, RAW_SNAPSHOT
 from brewhouse.lake.snapshots import newest
 from brewhouse.models.model import Model
 
 if TYPE_CHECKING:
     from brewhouse.lake.lake import Lake
+    from brewhouse.lake.spec import TableSpec
     from brewhouse.lake.tables import Publication, Tables
 
-RAW_SNAPSHOT = "brewhouse.raw-snapshot"
-MODELS = "brewhouse.models"
 RUN = "brewhouse.run"
 
 
@@ -40,42 +40,61 @@ class JobResult:
 
 
 def write_models(
-    engine: Engine, tables: Tables, models: Sequence[Model], progress: Callable[[str], None]
+    engine: Engine,
+    tables: Tables,
+    models: Sequence[Model],
+    batch: Mapping[str, str],
+    progress: Callable[[str], None],
+    *,
+    anew: bool = False,
 ) -> tuple[list[Publication], list[Check]]:
     """Have the engine write each model's table into files that nobody sees yet, and check its contract on these.
 
     Args:
         engine: Runs the models.
-        tables: Say which field ids the files carry and where they go.
+        tables: Say which field ids the files carry, where they go, and what a growing table has already.
         models: In an order in which each stands after what it reads.
+        batch: By column, its value in the rows that growing tables get now.
         progress: Told the name of each model before it runs.
+        anew: Whether growing tables begin again with this batch.
 
     Returns:
         What can be published, and what the checks found.
     """
     from brewhouse.lake.tables import Publication
 
+    known = frozenset(() if anew else tables.names())
     publications: list[Publication] = []
     checks: list[Check] = []
     for model in models:
         progress(model.name)
-        columns = engine.compute(model)
-        if model.temporary:
-            continue
-        spec = model.spec(columns)
+        spec = model.spec(engine.compute(model))
+        kept: list[str] = []
+        if model.grows_by and model.name in known:
+            mixed, kept = tables.files_by_value(model.name, model.grows_by, batch[model.grows_by])
+            if mixed:
+                _compute_beside(engine, model, spec, mixed, batch[model.grows_by])
         files = engine.write(spec, tables.field_ids(spec), tables.data_folder(spec.name))
-        publications.append(Publication(spec, files))
+        publications.append(Publication(spec, files, tuple(kept)))
         checks += contract_checks(engine, model)
     return publications, checks
 
 
+def _compute_beside(engine: Engine, model: Model, spec: TableSpec, files: Sequence[str], value: str) -> None:
+    """Compute a growing model again, with those rows of some of its files that are of other snapshots."""
+    old = f"published.{model.name.replace('.', '_')}"
+    engine.attach_table(replace(spec, name=old), files)
+    columns = ", ".join(column.name for column in spec.columns)
+    others = f"SELECT {columns} FROM {old} WHERE {model.grows_by} <> '{value}'"
+    engine.compute(replace(model, sql=f"SELECT {columns} FROM ({model.sql}) AS batch UNION ALL {others}"))
+
+
 def publish(
-    lake: Lake, tables: Tables, publications: Sequence[Publication], properties: dict[str, str]
+    tables: Tables, publications: Sequence[Publication], properties: dict[str, str]
 ) -> list[dict[str, str | int]]:
-    """Commit all tables in one transaction, then point the views at them.
+    """Commit all tables in one transaction.
 
     Args:
-        lake: Whose views are made anew.
         tables: The lake's tables.
         publications: Files that passed their checks.
         properties: Kept with each table's snapshot.
@@ -84,7 +103,6 @@ def publish(
         Each table with the id of its new snapshot and its rows.
     """
     tables.publish(publications, properties)
-    refresh_views(lake, tables)
     snapshots = [tables.current(publication.spec.name) for publication in publications]
     return [{"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows} for now in snapshots if now]
 
@@ -102,8 +120,6 @@ def is_published(tables: Tables, models: Sequence[Model], raw_snapshot: str) -> 
     """Say whether all these models' tables were made of that raw snapshot, by the same SQL."""
     wanted = (raw_snapshot, checksum(models))
     for model in models:
-        if model.temporary:
-            continue
         if model.name not in tables.names():
             return False
         now = tables.current(model.name)

@@ -1,42 +1,44 @@
-"""Transform: the newest complete raw snapshot becomes the silver tables.
+"""Transform: a complete raw snapshot becomes the silver tables.
 
-One clean row per brewery, and every record that cannot be used with the reasons why. Nothing is seen before
-all checks passed, and then everything at once.
+One clean row per brewery, every record that cannot be used with the reasons why, and what changed since the snapshot
+before. Nothing is seen before all checks passed, and then everything at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from brewhouse.checks.accounting import count_drop, silver_accounts
 from brewhouse.checks.check import Check, demand
+from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError
-from brewhouse.jobs.publishing import (
+from brewhouse.jobs.inputs import (
+    BREWERIES,
     MODELS,
     RAW_SNAPSHOT,
-    RUN,
-    JobResult,
-    checksum,
-    is_published,
-    publish,
-    refresh_views,
-    write_models,
+    attach_nothing_previous,
+    attach_previous,
+    attach_snapshot,
+    snapshot_before,
 )
+from brewhouse.jobs.publishing import RUN, JobResult, checksum, is_published, publish, refresh_views, write_models
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.snapshots import newest
+from brewhouse.lake.snapshots import RawSnapshot, find, newest
 from brewhouse.models.model import models_of
 from brewhouse.settings import Settings
 
+if TYPE_CHECKING:
+    from brewhouse.lake.tables import Tables
+
+Progress = Callable[[str], None]
+Record = Callable[[list[Check]], None]
+
 
 def transform(
-    lake: Lake,
-    settings: Settings,
-    run: str,
-    *,
-    progress: Callable[[str], None],
-    record: Callable[[list[Check]], None],
+    lake: Lake, settings: Settings, run: str, *, progress: Progress, record: Record, snapshot_run: str | None = None
 ) -> JobResult:
-    """Make the silver tables of the newest complete raw snapshot.
+    """Make the silver tables of a complete raw snapshot.
 
     Args:
         lake: Holds the snapshot and gets the tables.
@@ -44,43 +46,94 @@ def transform(
         run: Id of the run this is part of.
         progress: Told the name of each model before it runs.
         record: Told what the checks found, before a failed one stops the job.
+        snapshot_run: Run id of the raw snapshot; None takes the newest.
 
     Raises:
-        BrewhouseError: There is no complete raw snapshot.
+        BrewhouseError: There is no complete raw snapshot, or not that one.
         ChecksFailed: A check of severity error found something; the tables are as they were.
     """
     from brewhouse.engines.duckdb import DuckDBEngine
     from brewhouse.lake.tables import Tables
 
-    snapshot = newest(lake)
+    snapshot = find(lake, snapshot_run) if snapshot_run else newest(lake)
     if snapshot is None:
         raise BrewhouseError(
             f"The lake {lake.root} has no complete raw snapshot.", hint="Run `brewhouse extract` first."
         )
     tables = Tables(lake)
-    models = models_of("staging", "silver")
-    if is_published(tables, models, snapshot.run):
+    if is_published(tables, models_of("silver"), snapshot.run):
         refresh_views(lake, tables)  # a run killed right after its commit did not come to it
         return JobResult(f"silver already shows snapshot {snapshot.run}; nothing to do")
-
     engine = DuckDBEngine(settings.memory_limit_mb)
     try:
-        engine.attach_raw_snapshot(snapshot.files, snapshot.run, snapshot.manifest.finished_at)
-        publications, checks = write_models(engine, tables, models, progress)
-        breweries = engine.rows("SELECT count(*) AS n FROM silver.breweries")[0]["n"]
-        rejected = engine.rows("SELECT count(*) AS n FROM silver.rejected_breweries")[0]["n"]
-        published = tables.current("silver.breweries") if "silver.breweries" in tables.names() else None
-        checks += silver_accounts(engine, snapshot.manifest)
-        checks.append(count_drop(breweries, published.rows if published else None, settings.max_count_drop_percent))
+        before = snapshot_before(engine, tables, snapshot.run)
+        result = publish_silver(engine, lake, tables, settings, run, snapshot, before, progress=progress, record=record)
     finally:
         engine.close()
+    refresh_views(lake, tables)
+    return result
+
+
+def publish_silver(
+    engine: Engine,
+    lake: Lake,
+    tables: Tables,
+    settings: Settings,
+    run: str,
+    snapshot: RawSnapshot,
+    before: str | None,
+    *,
+    progress: Progress,
+    record: Record,
+    anew: bool = False,
+) -> JobResult:
+    """Make the silver tables of one raw snapshot, check them and commit them.
+
+    Args:
+        engine: Runs the models; the silver tables stay readable in it.
+        lake: Holds the raw snapshots.
+        tables: Get the silver tables.
+        settings: The threshold of the fall.
+        run: Id of the run this is part of.
+        snapshot: The raw snapshot.
+        before: Run id of the raw snapshot it is compared with; None when there is none.
+        progress: Told the name of each model before it runs.
+        record: Told what the checks found, before a failed one stops the job.
+        anew: Whether the tables begin again with this snapshot, whatever they hold.
+
+    Raises:
+        BrewhouseError: What changed cannot be told any more.
+        ChecksFailed: A check of severity error found something; nothing is committed.
+    """
+    models = models_of("silver")
+    breweries = next(model for model in models if model.name == BREWERIES)
+    if before:
+        attach_previous(engine, lake, tables, breweries, before, checksum(models))
+    attach_snapshot(engine, snapshot, progress)
+    if not before:
+        attach_nothing_previous(engine, breweries)
+
+    batch = {"snapshot_run": snapshot.run}
+    publications, checks = write_models(engine, tables, models, batch, progress, anew=anew)
+    counts = {name: _count(engine, f"silver.{table}") for name, table in _COUNTED.items()}
+    published = None if anew or BREWERIES not in tables.names() else tables.current(BREWERIES)
+    checks += silver_accounts(engine, snapshot.manifest)
+    limit = settings.max_count_drop_percent
+    checks.append(count_drop(counts["breweries"], published.rows if published else None, limit))
     record(checks)
     demand(checks)
-
-    properties = {RAW_SNAPSHOT: snapshot.run, MODELS: checksum(models), RUN: run}
     return JobResult(
         f"silver shows snapshot {snapshot.run}",
-        counts={"records": snapshot.records, "breweries": breweries, "rejected": rejected},
+        counts={"records": snapshot.records, **counts},
         checks=checks,
-        published=publish(lake, tables, publications, properties),
+        published=publish(
+            tables, publications, {RAW_SNAPSHOT: snapshot.run, MODELS: checksum(models), RUN: run}
+        ),
     )
+
+
+_COUNTED = {"breweries": "breweries", "rejected": "rejected_breweries", "changes": "brewery_changes"}
+
+
+def _count(engine: Engine, table: str) -> int:
+    return int(engine.rows(f"SELECT count(*) AS n FROM {table}")[0]["n"])

@@ -72,11 +72,14 @@ class SQLiteCatalog(MetastoreCatalog):
 
     @contextmanager
     def atomically(self) -> Iterator[None]:
-        """Commit all tables changed inside at once, or none of them when an error leaves the block.
+        """Commit all tables changed inside at once, or none of them when an error leaves the block; may be nested.
 
         Raises:
             CommitFailedException: Somebody else was writing to the catalog all the while this waited.
         """
+        if self._connection.in_transaction:
+            yield
+            return
         with self._transaction("BEGIN IMMEDIATE"):
             yield
 

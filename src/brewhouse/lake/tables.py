@@ -135,12 +135,22 @@ class Tables:
             ValueError: A file does not have the table's columns, or has rows of several partitions; or a kept file is
                 none of the table's, or is partitioned by a column that the table no longer has.
         """
+        with self.atomically():
+            tables = [self._load_or_create(publication.spec) for publication in publications]
+            moment_ms = max([int(time.time() * 1000), *(table.metadata.last_updated_ms for table in tables)])
+            for table, publication in zip(tables, publications, strict=True):
+                self._replace(table, publication, properties, moment_ms)
+
+    @contextmanager
+    def atomically(self) -> Iterator[None]:
+        """Publish several times inside, and have others see only what the last one leaves, or nothing after an error.
+
+        Raises:
+            BrewhouseError: Another process has the catalog, or changed a table meanwhile.
+        """
         try:
             with self._catalog.atomically():
-                tables = [self._load_or_create(publication.spec) for publication in publications]
-                moment_ms = max([int(time.time() * 1000), *(table.metadata.last_updated_ms for table in tables)])
-                for table, publication in zip(tables, publications, strict=True):
-                    self._replace(table, publication, properties, moment_ms)
+                yield
         except CommitFailedException as error:
             raise BrewhouseError(f"Nothing was published: {error}.", hint="Run again.") from error
 

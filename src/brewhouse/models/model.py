@@ -1,7 +1,7 @@
 """A model: one SQL file that makes one table, and the header comment that describes it.
 
 The header is the leading `--` lines: sentences that say what a row is, then `name: value` lines among
-key, not null, partition, sort and temporary.
+key, not null, partition, sort, grows by and temporary.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Model:
         not_null: Columns that are never null.
         partition: Columns by whose values the files are separated.
         sort: Columns by which the rows are ordered.
+        grows_by: Column that says which snapshot a row is of, when the table keeps the rows of earlier ones: those of
+            the same value are replaced, all others stay. Empty when each run makes the whole table anew.
         temporary: Whether it only serves other models and is not published.
         reads: Names of the tables its SQL reads.
     """
@@ -43,6 +45,7 @@ class Model:
     not_null: tuple[str, ...]
     partition: tuple[str, ...]
     sort: tuple[str, ...]
+    grows_by: str
     temporary: bool
     reads: tuple[str, ...]
 
@@ -112,7 +115,7 @@ def parse(name: str, text: str) -> Model:
     sentences: list[str] = []
     for line in header:
         word, separator, value = line.partition(":")
-        if separator and word in (*_LISTS, "temporary"):
+        if separator and word in (*_LISTS, "grows by", "temporary"):
             fields[word] = value.strip()
         else:
             sentences.append(line)
@@ -125,6 +128,7 @@ def parse(name: str, text: str) -> Model:
         not_null=lists["not null"],
         partition=lists["partition"],
         sort=lists["sort"],
+        grows_by=fields.get("grows by", ""),
         temporary=fields.get("temporary") == "yes",
         reads=_tables_read(name, body),
     )

@@ -1,14 +1,16 @@
--- One row per country, state, city and brewery type: how many breweries of that type are there. Counts closed and planned ones too.
--- key: country, state_province, city, brewery_type
--- sort: country, state_province, city, brewery_type
+-- One row per country, state, city, by their canonical names, and brewery type: how many breweries of that type are there. Counts closed and planned ones too.
+-- key: country_code, country_name, state_code, state_name, city_name, brewery_type
+-- sort: country_name, state_name, city_name, brewery_type
 
 SELECT
-    country,
-    state_province,
-    city,
+    country_code,
+    country_name,
+    state_code,
+    state_name,
+    city_name,
     brewery_type,
     count(*) AS brewery_count,
     count_if(longitude IS NOT NULL) AS with_coordinates_count,
-    count(*) / sum(count(*)) OVER (PARTITION BY country) AS share_of_country
+    count(*) / sum(count(*)) OVER (PARTITION BY country_code, country_name) AS share_of_country
 FROM silver.breweries
-GROUP BY country, state_province, city, brewery_type
+GROUP BY country_code, country_name, state_code, state_name, city_name, brewery_type

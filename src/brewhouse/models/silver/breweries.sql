@@ -1,27 +1,35 @@
--- One row per brewery of the newest raw snapshot, cleaned.
+-- One row per brewery of the newest raw snapshot, cleaned, its place as received and by its ISO 3166 codes.
 -- key: id
--- not null: id, name
+-- not null: id, name, place_match
 -- partition: country
 -- sort: state_province, city, name
 
 SELECT
-    id,
-    name,
-    brewery_type,
-    address_1,
-    address_2,
-    address_3,
-    city,
-    state_province,
-    postal_code,
-    country,
-    longitude,
-    latitude,
-    coordinates_issue,
-    phone,
-    website_url,
+    record.id,
+    record.name,
+    record.brewery_type,
+    record.address_1,
+    record.address_2,
+    record.address_3,
+    record.city,
+    record.state_province,
+    record.postal_code,
+    record.country,
+    place.country_code,
+    place.country_name,
+    place.state_code,
+    place.state_name,
+    place.city_name,
+    place.place_match,
+    record.longitude,
+    record.latitude,
+    record.coordinates_issue,
+    record.phone,
+    record.website_url,
     snapshot.run AS snapshot_run,
     snapshot.taken_at AS snapshot_time
-FROM staging.records
+FROM staging.records AS record
+LEFT JOIN reference.places AS place
+    ON record.country <=> place.country AND record.state_province <=> place.state_province AND record.city <=> place.city
 CROSS JOIN bronze.snapshot AS snapshot
-WHERE reasons IS NULL AND NOT is_exact_duplicate
+WHERE record.reasons IS NULL AND NOT record.is_exact_duplicate

@@ -1,0 +1,17 @@
+-- One row per snapshot date, country, state and brewery type: how many breweries there were. Counts closed and planned ones too.
+-- key: snapshot_date, country_code, country_name, state_code, state_name, brewery_type
+-- not null: snapshot_date
+-- grows by: snapshot_date
+-- sort: snapshot_date, country_name, state_name, brewery_type
+
+SELECT
+    CAST(snapshot_time AS DATE) AS snapshot_date,
+    country_code,
+    country_name,
+    state_code,
+    state_name,
+    brewery_type,
+    count(*) AS brewery_count,
+    snapshot_run
+FROM silver.breweries
+GROUP BY snapshot_time, snapshot_run, country_code, country_name, state_code, state_name, brewery_type
