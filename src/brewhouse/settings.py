@@ -59,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_body_bytes: PositiveInt = 64 * 1024 * 1024
     max_count_drop_percent: Annotated[float, Meta(ge=0, le=100)] = 20.0
     memory_limit_mb: PositiveInt = 2048
-    keep_snapshots_days: NonNegativeFloat = 30.0
+    keep_snapshots_days: Annotated[float, Meta(ge=0, le=36_500)] = 30.0
     keep_snapshots_last: PositiveInt = 10
     target_file_mb: PositiveInt = 128
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot
     from pyiceberg.table.update import TableUpdate
 
-_PROPERTIES = {"format-version": "2", "write.metadata.delete-after-commit.enabled": "false"}  # history is for good
+_PROPERTIES = {"format-version": "2", "write.metadata.delete-after-commit.enabled": "false"}  # maintenance does that
 _NO_FILE_URI = "#?"  # PyIceberg does not decode URIs, so these cannot be escaped
 
 
