@@ -38,6 +38,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         max_body_bytes: A longer answer of the source is refused.
         max_count_drop_percent: A larger fall of the number of breweries stops the publishing.
         memory_limit_mb: Megabytes the embedded SQL engine may use before it spills to disk.
+        keep_snapshots_days: Maintenance forgets table snapshots that are older.
+        keep_snapshots_last: So many of a table's newest snapshots are kept, however old.
+        target_file_mb: Megabytes a table's file should have; maintenance makes one of those below a quarter.
     """
 
     lake: Path = Path("lake")
@@ -56,6 +59,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_body_bytes: PositiveInt = 64 * 1024 * 1024
     max_count_drop_percent: Annotated[float, Meta(ge=0, le=100)] = 20.0
     memory_limit_mb: PositiveInt = 2048
+    keep_snapshots_days: Annotated[float, Meta(ge=0, le=36_500)] = 30.0
+    keep_snapshots_last: PositiveInt = 10
+    target_file_mb: PositiveInt = 128
 
 
 def load(flags: Mapping[str, Any], *, folder: Path = Path(), environ: Mapping[str, str] = os.environ) -> Settings:

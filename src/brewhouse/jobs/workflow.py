@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -40,6 +41,9 @@ class Progress(Protocol):
         """A job is done."""
 
 
+Job = Callable[[EventLog, Progress], JobResult]
+
+
 def run_workflow(lake: Lake, settings: Settings, progress: Progress, jobs: Sequence[str] = JOBS) -> str:
     """Run the workflow, or some of its jobs, as one run.
 
@@ -55,15 +59,37 @@ def run_workflow(lake: Lake, settings: Settings, progress: Progress, jobs: Seque
     Raises:
         BrewhouseError: Another run is going, or a job failed; the event log says so too.
     """
+    work = {name: partial(_JOBS[name], lake, settings) for name in jobs}
+    return run_jobs(lake, work, progress, while_waiting=_import_what_comes_next)
+
+
+def run_jobs(
+    lake: Lake, jobs: Mapping[str, Job], progress: Progress, while_waiting: Callable[[], None] | None = None
+) -> str:
+    """Run jobs as one run, each told as events.
+
+    Args:
+        lake: The lake to run on; it is locked meanwhile.
+        jobs: By name, in order.
+        progress: Shows how they get on.
+        while_waiting: Done by a thread beside the first job.
+
+    Returns:
+        The run id.
+
+    Raises:
+        BrewhouseError: Another run is going, or a job failed; the event log says so too.
+    """
     run = new_id()
     with run_lock(lake, run):
-        threading.Thread(target=_import_what_comes_next, daemon=True).start()
+        if while_waiting is not None:
+            threading.Thread(target=while_waiting, daemon=True).start()
         log = EventLog(lake, run)
         log.emit(RUN, {"state": "STARTED", "jobs": list(jobs)})
         started = time.monotonic()
         try:
-            for name in jobs:
-                _run_job(name, lake, settings, log, progress)
+            for name, work in jobs.items():
+                _run_job(name, work, log, progress)
         except BaseException as error:
             log.emit(RUN, {"state": "FAILED", "message": _words(error), "seconds": _since(started)})
             raise
@@ -71,14 +97,14 @@ def run_workflow(lake: Lake, settings: Settings, progress: Progress, jobs: Seque
     return run
 
 
-def _run_job(name: str, lake: Lake, settings: Settings, log: EventLog, progress: Progress) -> None:
+def _run_job(name: str, work: Job, log: EventLog, progress: Progress) -> None:
     """Run one job and tell what it did, in events shaped as AWS Glue's."""
     job = {"jobName": name, "jobRunId": f"{name}-{log.run}"}
     log.emit(JOB, {**job, "state": "STARTED", "severity": "INFO", "message": ""})
     progress.job_started(name)
     started = time.monotonic()
     try:
-        result = _JOBS[name](lake, settings, log, progress)
+        result = work(log, progress)
     except BaseException as error:
         failed = {
             "state": "FAILED",

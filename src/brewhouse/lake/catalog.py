@@ -24,6 +24,7 @@ from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionSpec
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import CommitTableResponse, Table
 from pyiceberg.table.sorting import UNSORTED_SORT_ORDER, SortOrder
+from pyiceberg.table.update import RemoveSnapshotsUpdate
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
 if TYPE_CHECKING:
@@ -153,6 +154,8 @@ class SQLiteCatalog(MetastoreCatalog):
         except NoSuchTableError:
             current = None
         staged = self._update_and_stage_table(current, identifier, requirements, updates)
+        if any(isinstance(update, RemoveSnapshotsUpdate) for update in updates) and current is not None:
+            staged.metadata = _without_gaps(current.metadata, staged.metadata)
         if current is not None and staged.metadata == current.metadata:
             return CommitTableResponse(metadata=current.metadata, metadata_location=current.metadata_location)  # type: ignore[call-arg]
         self._write_metadata(staged.metadata, staged.io, staged.metadata_location)
@@ -244,3 +247,15 @@ class SQLiteCatalog(MetastoreCatalog):
 
     register_table = rename_table = drop_namespace = update_namespace_properties = _unsupported
     list_views = view_exists = drop_view = load_view = register_view = rename_view = replace_view = _unsupported
+
+
+def _without_gaps(before: TableMetadata, after: TableMetadata) -> TableMetadata:
+    """Let a table's log begin after the last entry whose snapshot expired, as Iceberg's specification says.
+
+    PyIceberg takes out just those entries, so that what was current in a gap would seem to be what came before it.
+    See `snapshot-log` in https://iceberg.apache.org/spec/#table-metadata-fields.
+    """
+    known = {snapshot.snapshot_id for snapshot in after.snapshots}
+    log = list(before.snapshot_log)
+    gone = [number for number, entry in enumerate(log) if entry.snapshot_id not in known]
+    return after.model_copy(update={"snapshot_log": log[gone[-1] + 1 :] if gone else log})

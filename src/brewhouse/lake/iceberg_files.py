@@ -71,6 +71,11 @@ def described_files(metadata: TableMetadata, files: Sequence[str]) -> list[DataF
     return described
 
 
+def partition_of(file: DataFile) -> tuple[object, ...]:
+    """Tell a data file's partition: the number of its partition spec, then the values."""
+    return file.spec_id, *(file.partition[place] for place in range(len(file.partition)))
+
+
 def holds(table: Table, column: str, value: str | int) -> Callable[[DataFile], bool]:
     """Make a test whether a file may have rows with a value; False is certain, by the bounds of its columns."""
     wanted = EqualTo(column, value)  # type: ignore[call-arg, arg-type]

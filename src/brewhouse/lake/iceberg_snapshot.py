@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,29 @@ def live_entries(table: Table, manifest: ManifestFile) -> list[ManifestEntry]:
     if not manifest.has_added_files() and not manifest.has_existing_files():
         return []
     return manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+
+
+def referenced(table: Table, without: Collection[int] = ()) -> Iterator[str]:
+    """List the URIs of every file that a table refers to.
+
+    Args:
+        table: The table.
+        without: Ids of snapshots that are left out.
+    """
+    metadata = table.metadata
+    yield table.metadata_location
+    yield from (entry.metadata_file for entry in metadata.metadata_log)
+    yield from (file.statistics_path for file in (*metadata.statistics, *metadata.partition_statistics))
+    read: set[str] = set()
+    for snapshot in metadata.snapshots:
+        if snapshot.snapshot_id in without:
+            continue
+        yield snapshot.manifest_list
+        for manifest in snapshot.manifests(table.io):
+            yield manifest.manifest_path
+            if manifest.manifest_path not in read:
+                read.add(manifest.manifest_path)
+                yield from (entry.data_file.file_path for entry in live_entries(table, manifest))
 
 
 def write_snapshot(
@@ -156,6 +179,6 @@ def _summary(
             operation = Operation.OVERWRITE
     counts = Summary(operation, **collector.build(), **properties)
     summary = update_snapshot_summaries(counts, parent.summary if parent else None)
-    if change.rewrites:
-        summary["operation"] = Operation.REPLACE  # of which PyIceberg refuses to make the totals
+    if change.rewrites:  # of which PyIceberg refuses to make the totals
+        return Summary(Operation.REPLACE, **summary.additional_properties)
     return summary

@@ -6,11 +6,12 @@ An engine writes Parquet files below `data_folder`; nobody sees them before `pub
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
@@ -19,13 +20,15 @@ from pyiceberg.table.update import (
     AddSnapshotUpdate,
     AssertRefSnapshotId,
     AssertTableUUID,
+    RemovePartitionStatisticsUpdate,
+    RemoveSnapshotsUpdate,
     SetSnapshotRefUpdate,
     update_table_metadata,
 )
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.catalog import SQLiteCatalog
-from brewhouse.lake.iceberg_files import described_files, holds, path_of, uri_of
+from brewhouse.lake.iceberg_files import described_files, holds, partition_of, path_of, uri_of
 from brewhouse.lake.iceberg_schema import (
     evolution,
     field_ids,
@@ -35,15 +38,16 @@ from brewhouse.lake.iceberg_schema import (
     schema_of,
     spec_of,
 )
-from brewhouse.lake.iceberg_snapshot import Change, data_files, write_snapshot
+from brewhouse.lake.iceberg_snapshot import Change, data_files, referenced, write_snapshot
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.spec import TableSpec
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
+    from pyiceberg.table.update import TableUpdate
 
-_PROPERTIES = {"format-version": "2", "write.metadata.delete-after-commit.enabled": "false"}  # history is for good
+_PROPERTIES = {"format-version": "2", "write.metadata.delete-after-commit.enabled": "false"}  # maintenance does that
 _NO_FILE_URI = "#?"  # PyIceberg does not decode URIs, so these cannot be escaped
 
 
@@ -60,6 +64,36 @@ class Publication:
     spec: TableSpec
     files: tuple[str, ...]
     kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """The same rows of a table stored in other files.
+
+    Attributes:
+        table: Zone and table.
+        before: Current files that are replaced, as `Tables.files` names them.
+        after: Absolute paths of the files that have their rows.
+    """
+
+    table: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CurrentFile:
+    """A data file of the current snapshot.
+
+    Attributes:
+        path: Absolute path.
+        size_bytes: Its size.
+        partition: The same for files of the same partition.
+    """
+
+    path: str
+    size_bytes: int
+    partition: tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -137,9 +171,60 @@ class Tables:
         """
         with self.atomically():
             tables = [self._load_or_create(publication.spec) for publication in publications]
-            moment_ms = max([int(time.time() * 1000), *(table.metadata.last_updated_ms for table in tables)])
+            moment_ms = _moment_ms(tables)
             for table, publication in zip(tables, publications, strict=True):
-                self._replace(table, publication, properties, moment_ms)
+                changes = evolution(table.metadata, publication.spec)
+                metadata = update_table_metadata(table.metadata, changes)
+                kept = frozenset(uri_of(file) for file in publication.kept)
+                change = Change(described_files(metadata, publication.files), kept)
+                self._commit(table, changes, write_snapshot(table, metadata, change, properties, moment_ms))
+
+    def rewrite(self, rewrites: Sequence[Rewrite]) -> None:
+        """Store rows of tables in other files, and their manifests in few, all in one transaction.
+
+        The new snapshots have the properties of those they replace, so that they still say what they were made of.
+
+        Args:
+            rewrites: The tables and their files; one without files only has its manifests written anew.
+
+        Raises:
+            BrewhouseError: Another process has the catalog, or changed a table meanwhile.
+            ValueError: A file to be replaced is none of the table's.
+        """
+        with self.atomically():
+            tables = [self._load(rewrite.table) for rewrite in rewrites]
+            moment_ms = _moment_ms(tables)
+            for table, rewrite in zip(tables, rewrites, strict=True):
+                now = {file.file_path for file in data_files(table, table.current_snapshot())}
+                gone = {uri_of(file) for file in rewrite.before}
+                if not gone <= now:
+                    raise ValueError(f"{min(gone - now)} cannot be replaced: it is no current file of {rewrite.table}.")
+                change = Change(described_files(table.metadata, rewrite.after), frozenset(now - gone), rewrites=True)
+                properties = _properties(table.current_snapshot())
+                self._commit(table, (), write_snapshot(table, table.metadata, change, properties, moment_ms))
+
+    def expire(self, expired: Mapping[str, Collection[int]]) -> None:
+        """Forget snapshots of tables, all in one transaction; the current one, and any that has a name, stays.
+
+        Args:
+            expired: Ids by table.
+
+        Raises:
+            BrewhouseError: Another process has the catalog, or changed a table meanwhile.
+        """
+        with self.atomically():
+            for name, ids in expired.items():
+                table = self._load(name)
+                if going := set(ids) - self.named(name):
+                    updates: tuple[TableUpdate, ...] = (
+                        RemoveSnapshotsUpdate.model_validate({"snapshot-ids": sorted(going)}),
+                        *(
+                            RemovePartitionStatisticsUpdate.model_validate({"snapshot-id": file.snapshot_id})
+                            for file in table.metadata.partition_statistics
+                            if file.snapshot_id in going
+                        ),
+                    )
+                    self._catalog.commit_table(table, (AssertTableUUID(uuid=table.metadata.table_uuid),), updates)
 
     @contextmanager
     def atomically(self) -> Iterator[None]:
@@ -210,6 +295,42 @@ class Tables:
         wanted = seen[-1].snapshot_id if seen else None
         return next((snapshot for snapshot in self.history(name) if snapshot.snapshot_id == wanted), None)
 
+    def named(self, name: str) -> set[int]:
+        """List the snapshots of a table that a branch or a tag refers to; the current one is among them."""
+        return {reference.snapshot_id for reference in self._load(name).metadata.refs.values()}
+
+    def current_files(self, name: str) -> list[CurrentFile]:
+        """List the data files that readers of a table see now, with their sizes and partitions."""
+        table = self._load(name)
+        return [
+            CurrentFile(path_of(file.file_path), file.file_size_in_bytes, partition_of(file))
+            for file in data_files(table, table.current_snapshot())
+        ]
+
+    def manifests(self, name: str) -> int:
+        """Count the manifests of a table's current snapshot."""
+        table = self._load(name)
+        now = table.current_snapshot()
+        return len(now.manifests(table.io)) if now else 0
+
+    def folders(self) -> dict[str, str]:
+        """Name each table's folder, relative to the lake's root; without tables that are stored elsewhere."""
+        locations = {name: path_of(self._load(name).location()) for name in self.names()}
+        inside = {name: path for name, path in locations.items() if path.startswith(f"{self._lake.warehouse}/")}
+        return {name: self._relative(path) for name, path in inside.items()}
+
+    def referenced(self, without: Mapping[str, Collection[int]] = MappingProxyType({})) -> set[str]:
+        """List every file the tables refer to, from their metadata down to their data, relative to the lake's root.
+
+        Args:
+            without: Ids of snapshots, by table, that are left out.
+        """
+        return {
+            self._relative(path_of(uri))
+            for name in self.names()
+            for uri in referenced(self._load(name), without.get(name, ()))
+        }
+
     def rollback(self, name: str, snapshot_id: int) -> None:
         """Make a table show one of its earlier snapshots again; the later ones are kept.
 
@@ -231,6 +352,9 @@ class Tables:
             _require_snapshot(name, table, snapshot_id)
         return spec_of(name, table, snapshot_id)
 
+    def _relative(self, path: str) -> str:
+        return path.removeprefix(f"{self._lake.root}/")
+
     def _load(self, name: str) -> Table:
         try:
             return self._catalog.load_table(name)
@@ -240,13 +364,8 @@ class Tables:
                 f"The lake {self._lake.root} has no table {name}; it has: {known}.", hint="`brewhouse run` makes them."
             ) from error
 
-    def _replace(self, table: Table, publication: Publication, properties: Mapping[str, str], moment_ms: int) -> None:
-        """Commit one snapshot in which the table has the published files and no other."""
-        changes = evolution(table.metadata, publication.spec)
-        metadata = update_table_metadata(table.metadata, changes)
-        kept = frozenset(uri_of(file) for file in publication.kept)
-        change = Change(described_files(metadata, publication.files), kept)
-        snapshot = write_snapshot(table, metadata, change, properties, moment_ms)
+    def _commit(self, table: Table, changes: tuple[TableUpdate, ...], snapshot: Snapshot) -> None:
+        """Make a snapshot the current one, unless another one became it meanwhile."""
         updates = (
             *changes,
             AddSnapshotUpdate(snapshot=snapshot),
@@ -255,7 +374,7 @@ class Tables:
             ),
         )
         requirements = (
-            AssertTableUUID(uuid=metadata.table_uuid),
+            AssertTableUUID(uuid=table.metadata.table_uuid),
             AssertRefSnapshotId.model_validate({"ref": MAIN_BRANCH, "snapshot-id": snapshot.parent_snapshot_id}),
         )
         self._catalog.commit_table(table, requirements, updates)
@@ -295,9 +414,19 @@ def _describe(name: str, snapshot: Snapshot, *, current: bool) -> TableSnapshot:
         operation=summary.operation.value if summary else "",
         rows=int(facts.get("total-records", 0)),
         files=int(facts.get("total-data-files", 0)),
-        properties={key: value for key, value in facts.items() if key.startswith("brewhouse.")},
+        properties=_properties(snapshot),
         current=current,
     )
+
+
+def _properties(snapshot: Snapshot | None) -> dict[str, str]:
+    facts = snapshot.summary.additional_properties if snapshot and snapshot.summary else {}
+    return {key: value for key, value in facts.items() if key.startswith("brewhouse.")}
+
+
+def _moment_ms(tables: Sequence[Table]) -> int:
+    """Choose one time for a commit to all these tables, later than what they have."""
+    return max([int(time.time() * 1000), *(table.metadata.last_updated_ms for table in tables)])
 
 
 def _time(milliseconds: int) -> datetime:

@@ -1,0 +1,70 @@
+"""The command that keeps the tables small: maintain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
+from brewhouse.cli.output import print_json, print_rows
+
+if TYPE_CHECKING:
+    from brewhouse.jobs.maintain import TableMaintenance
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+DaysOption = Annotated[
+    float | None, typer.Option("--keep-days", help="Snapshots younger than this stay. Default: 30", show_default=False)
+]
+LastOption = Annotated[
+    int | None, typer.Option("--keep-last", help="So many of the newest stay. Default: 10", show_default=False)
+]
+
+
+def maintain(
+    lake: LakeOption = None,
+    keep_days: DaysOption = None,
+    keep_last: LastOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Expire old snapshots of the tables, make few files of many, delete what nothing refers to.
+
+    A file is deleted when it has been out of use for a day, so nobody who reads is disturbed.
+
+    Example: brewhouse maintain --keep-days 90 --dry-run
+    """
+    settings, place = settings_and_lake(lake, keep_snapshots_days=keep_days, keep_snapshots_last=keep_last)
+    from brewhouse.jobs.maintain import preview_maintenance, run_maintenance, total_of
+
+    if dry_run:
+        reports = preview_maintenance(place, settings)
+    else:
+        from brewhouse.cli.progress import progress_for_output
+
+        with progress_for_output() as progress:
+            reports = run_maintenance(place, settings, progress)
+    total = total_of(reports)
+    if as_json:
+        print_json({"dry_run": dry_run, "tables": reports, "total": total})
+        return
+    print_rows([_row(report) for report in (*reports, total)])
+    if dry_run:
+        print("Nothing was changed (--dry-run).")
+    if total.files_waiting:
+        print(f"{total.files_waiting} files more ({total.bytes_waiting} bytes) are deleted once unused for a day.")
+
+
+def _row(report: TableMaintenance) -> dict[str, str | int]:
+    return {
+        "table": report.table,
+        "snapshots expired": report.snapshots_expired,
+        "files compacted": f"{report.files_compacted} to {report.files_written}" if report.files_compacted else "",
+        "files removed": report.files_removed,
+        "bytes freed": report.bytes_freed,
+    }
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the command line."""
+    app.command()(maintain)

@@ -1,0 +1,55 @@
+"""`brewhouse maintain`: what it prints, and its options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brewhouse.demo.dataset import generate
+from brewhouse.demo.stand_in import StandIn
+
+Call = Callable[..., Any]
+
+
+def test_it_says_what_it_would_do_then_does_it_and_is_shown_as_a_run(call: Call, tmp_path: Path) -> None:
+    lake = ("--lake", tmp_path / "lake")
+    with StandIn(generate(60)) as source:
+        for _ in range(2):
+            assert call("run", *lake, "--source-url", source.url).code == 0
+    before = call("history", "silver.breweries", *lake, "--json").out
+    options = ("--keep-days", "0", "--keep-last", "1", *lake)
+    done = call("maintain", "--dry-run", *options)
+    assert (done.code, done.err) == (0, "")
+    assert "Nothing was changed" in done.out
+    foretold = json.loads(call("maintain", "--dry-run", "--json", *options).out)
+    assert foretold["dry_run"] is True
+    assert {table["table"]: table["snapshots_expired"] for table in foretold["tables"]} == {
+        "gold.breweries_by_location": 1,
+        "gold.breweries_by_type_and_location": 1,
+        "silver.breweries": 1,
+        "silver.rejected_breweries": 1,
+    }
+    assert call("history", "silver.breweries", *lake, "--json").out == before
+
+    done = call("maintain", *options)
+    assert done.code == 0
+    assert "maintain: 4 snapshots expired" in done.err
+    assert "total" in done.out
+    assert "deleted once unused for a day" in done.out
+    assert len(json.loads(call("history", "silver.breweries", *lake, "--json").out)) == 1
+    assert json.loads(call("show", "last", *lake, "--json").out)["jobs"][0]["name"] == "maintain"
+
+
+@pytest.mark.parametrize("options", [("--keep-last", "0"), ("--keep-days", "-1"), ("--keep-days", "1e9")])
+def test_a_setting_that_makes_no_sense_is_refused(call: Call, tmp_path: Path, options: tuple[str, ...]) -> None:
+    assert call("maintain", "--lake", tmp_path, *options).code == 2
+
+
+def test_a_lake_without_tables_is_an_error_in_words(call: Call, tmp_path: Path) -> None:
+    done = call("maintain", "--lake", tmp_path / "lake")
+    assert (done.code, done.out) == (1, "")
+    assert "has no tables" in done.err
