@@ -29,6 +29,11 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
         if done == total or done % max(total // _LINES_PER_DOWNLOAD, 1) == 0:
             print(f"extract: {done} of {total} pages", file=sys.stderr, flush=True)
 
+    def versions(self, done: int, total: int) -> None:
+        """Say that so many versions of the dataset, of so many, are done."""
+        if done == total or done % max(total // _LINES_PER_DOWNLOAD, 1) == 0:
+            print(f"backfill: {done} of {total} versions", file=sys.stderr, flush=True)
+
     def model(self, name: str) -> None:
         """See `workflow.Progress`."""
         print(f"model {name}", file=sys.stderr, flush=True)
@@ -64,6 +69,10 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
     def pages(self, done: int, total: int) -> None:
         """See `workflow.Progress`."""
         self._bars.update(self._task, completed=done, total=total, description=f"extract  page {done} of {total}")
+
+    def versions(self, done: int, total: int) -> None:
+        """Say that so many versions of the dataset, of so many, are done."""
+        self._bars.update(self._task, completed=done, total=total, description=f"backfill  version {done} of {total}")
 
     def model(self, name: str) -> None:
         """See `workflow.Progress`."""

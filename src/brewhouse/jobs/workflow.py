@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -40,7 +41,17 @@ class Progress(Protocol):
         """A job is done."""
 
 
-def run_workflow(lake: Lake, settings: Settings, progress: Progress, jobs: Sequence[str] = JOBS) -> str:
+Job: TypeAlias = Callable[[Lake, Settings, EventLog, Progress], JobResult]
+"""Does its work, tells what happens on the way, and what came of it."""
+
+
+def run_workflow(
+    lake: Lake,
+    settings: Settings,
+    progress: Progress,
+    jobs: Sequence[str] = JOBS,
+    others: Mapping[str, Job] = MappingProxyType({}),
+) -> str:
     """Run the workflow, or some of its jobs, as one run.
 
     Args:
@@ -48,6 +59,7 @@ def run_workflow(lake: Lake, settings: Settings, progress: Progress, jobs: Seque
         settings: Of this run.
         progress: Shows how it gets on.
         jobs: Which jobs, in order.
+        others: Jobs beside those of the workflow, by name.
 
     Returns:
         The run id.
@@ -63,7 +75,7 @@ def run_workflow(lake: Lake, settings: Settings, progress: Progress, jobs: Seque
         started = time.monotonic()
         try:
             for name in jobs:
-                _run_job(name, lake, settings, log, progress)
+                _run_job(name, {**_JOBS, **others}[name], lake, settings, log, progress)
         except BaseException as error:
             log.emit(RUN, {"state": "FAILED", "message": _words(error), "seconds": _since(started)})
             raise
@@ -71,14 +83,14 @@ def run_workflow(lake: Lake, settings: Settings, progress: Progress, jobs: Seque
     return run
 
 
-def _run_job(name: str, lake: Lake, settings: Settings, log: EventLog, progress: Progress) -> None:
+def _run_job(name: str, work: Job, lake: Lake, settings: Settings, log: EventLog, progress: Progress) -> None:
     """Run one job and tell what it did, in events shaped as AWS Glue's."""
     job = {"jobName": name, "jobRunId": f"{name}-{log.run}"}
     log.emit(JOB, {**job, "state": "STARTED", "severity": "INFO", "message": ""})
     progress.job_started(name)
     started = time.monotonic()
     try:
-        result = _JOBS[name](lake, settings, log, progress)
+        result = work(lake, settings, log, progress)
     except BaseException as error:
         failed = {
             "state": "FAILED",
@@ -140,7 +152,7 @@ def _aggregate(lake: Lake, settings: Settings, log: EventLog, progress: Progress
     return aggregate(lake, settings, log.run, progress=progress.model, record=_recorder(log, "aggregate"))
 
 
-_JOBS: dict[str, Callable[[Lake, Settings, EventLog, Progress], JobResult]] = {
+_JOBS: dict[str, Job] = {
     "extract": _extract,
     "transform": _transform,
     "aggregate": _aggregate,
