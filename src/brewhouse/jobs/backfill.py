@@ -20,8 +20,9 @@ from msgspec.structs import replace
 
 from brewhouse import __version__
 from brewhouse.checks.census import GROUPS, Census
+from brewhouse.checks.check import Check
 from brewhouse.errors import BrewhouseError
-from brewhouse.events.event import DRIFT, EventLog
+from brewhouse.events.event import CHECK, DRIFT, EventLog
 from brewhouse.ids import CHECKSUM_CHARACTERS, id_at
 from brewhouse.jobs.publishing import JobResult
 from brewhouse.jobs.workflow import Progress, run_workflow
@@ -111,7 +112,10 @@ def run_backfill(
         results.append(result)
         for drift in result.drift:
             log.emit(DRIFT, {"jobName": "backfill", **msgspec.to_builtins(drift)})
-        return _told(result)
+        done = _told(result)
+        facts = [{**msgspec.to_builtins(check), "passed": check.passed} for check in done.checks]
+        log.emit(CHECK, {"jobName": "backfill", "checks": facts})
+        return done
 
     run = run_workflow(lake, settings, progress, ("backfill",), {"backfill": work})
     return run, results[0]
@@ -283,7 +287,15 @@ def _told(result: Backfill) -> JobResult:
     }
     message = f"{counts['new']} of {counts['versions']} versions are new raw snapshots"
     message += f", {counts['there_already']} were there already, {counts['held_back']} are held back"
-    return JobResult(message, counts=counts)
+    held_back = [f"{version.name}: {version.reason}" for version in result.versions if version.outcome == "held back"]
+    check = Check(
+        name="every version can be used",
+        table="bronze.breweries",
+        severity="warning",
+        found=len(held_back),
+        example="; ".join(held_back) or None,
+    )
+    return JobResult(message, counts=counts, checks=[check])
 
 
 def _text(time: datetime) -> str:

@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import msgspec
 
@@ -94,7 +95,8 @@ def line_of(record: Record) -> bytes:
         >>> line_of({"id": "a", "longitude": "11.50", "latitude": "north"})
         b'{"id":"a","longitude":11.50,"latitude":"north"}'
     """
-    numbers = {name: msgspec.Raw(record[name].encode()) for name in COORDINATES if _is_json_number(record[name])}
+    coordinates = {name: record.get(name) for name in COORDINATES}
+    numbers = {name: msgspec.Raw(cell.encode()) for name, cell in coordinates.items() if _is_json_number(cell)}
     return msgspec.json.encode({**record, **numbers})
 
 
@@ -165,5 +167,5 @@ def _record(row: Mapping[str, str]) -> Record:
     return record
 
 
-def _is_json_number(cell: str | None) -> bool:
-    return cell is not None and _JSON_NUMBER.fullmatch(cell) is not None and math.isfinite(float(cell))
+def _is_json_number(cell: object) -> TypeGuard[str]:
+    return isinstance(cell, str) and _JSON_NUMBER.fullmatch(cell) is not None and math.isfinite(float(cell))

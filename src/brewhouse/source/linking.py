@@ -1,10 +1,10 @@
 """Linking the slug ids of the dataset's early years to the UUIDs of today.
 
 Until March 2023 a brewery's id was a slug of its name, later of its name and city; the next version gave each a UUID
-and did not say which. A record is the brewery of the record that has the same name, city and address in the first version
-with UUIDs, when each is the only one. A slug linked so in one version stays linked in all. What has no partner, mostly
-places closed before, gets a UUID made of its slug. All of it is carried back from version to version, since slugs were
-made anew three times, and addresses corrected.
+and did not say which. A record is the brewery that has the same name, city and address in the first version with UUIDs,
+when each is the only one. A slug linked so in one version stays linked in all. What has no partner, mostly places that
+closed before, gets a UUID made of its slug. All of it is carried back from version to version by place and by slug,
+since slugs were made anew twice, and addresses corrected.
 """
 
 from __future__ import annotations

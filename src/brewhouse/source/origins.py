@@ -76,7 +76,7 @@ def _file(file: Path, date: str | None) -> Origin:
         raise UsageError(f"The date of {file}, {text!r}, is none.", hint="Say it with --date YYYY-MM-DD.") from error
     if time.year < 1970:
         raise UsageError(f"The date of {file}, {text}, is before 1970.", hint="Say it with --date YYYY-MM-DD.")
-    return Origin(file.name, time, partial(_read, file))
+    return Origin(os.fsencode(file.name).decode("utf-8", "replace"), time, partial(_read, file))
 
 
 def _read(file: Path) -> bytes:
@@ -87,7 +87,10 @@ def _read(file: Path) -> bytes:
 
 
 def _in_repository(folder: Path, path: str) -> list[Origin]:
-    """List the versions of a file in a repository's history, through its renames, one for each change."""
+    """List the versions of a file in a repository's history, through its renames, one for each change of its content.
+
+    Commits of branches that were merged are versions at their own times; a merge by itself is none.
+    """
     git = _Git(folder)
     log = git.run("log", "--follow", "--raw", "-z", "--no-abbrev", "--format=%H %ct", "--", path)
     changes = list(_changes(log))
@@ -97,10 +100,16 @@ def _in_repository(folder: Path, path: str) -> list[Origin]:
     latest = ""
     for commit, seconds, blob, name in reversed(changes):
         if blob != latest and not _NO_BLOB.fullmatch(blob):
-            time = datetime.fromtimestamp(seconds, UTC)
-            origins.append(Origin(f"git:{commit}:{name}", time, partial(git.blob, blob)))
+            origins.append(Origin(f"git:{commit}:{name}", _moment(seconds, commit), partial(git.blob, blob)))
         latest = blob
     return origins
+
+
+def _moment(seconds: int, commit: str) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError) as error:
+        raise BrewhouseError(f"Commit {commit} is of a time that cannot be, {seconds} s after 1970.") from error
 
 
 def _changes(log: bytes) -> Iterator[tuple[str, int, str, str]]:
@@ -114,7 +123,7 @@ def _changes(log: bytes) -> Iterator[tuple[str, int, str, str]]:
             name = next(parts)
             if status[0] in "RC":
                 name = next(parts)
-            yield commit, seconds, blob, os.fsdecode(name)
+            yield commit, seconds, blob, name.decode("utf-8", "replace")
         elif len(words) == 2:
             commit, seconds = words[0], int(words[1])
 
