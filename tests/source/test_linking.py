@@ -87,8 +87,8 @@ def test_a_slug_several_records_have_says_nothing() -> None:
 
 def test_a_slug_seen_at_the_places_of_two_breweries_follows_the_evidence_of_each_version() -> None:
     anchor = [record(ONE, city="York"), record(TWO, city="Hull")]
-    results = linked(anchor, [record("ales", city="York")], [record("ales", city="Hull")])
-    assert [ids(result) for result in results] == [[ONE], [TWO]]
+    results = linked(anchor, *([record("ales", city=city)] for city in ("Leeds", "York", "Hull")))
+    assert [ids(result) for result in results] == [[uuid_of("ales")], [ONE], [TWO]]
 
 
 def test_records_that_have_a_uuid_keep_it_and_nobody_else_gets_it() -> None:

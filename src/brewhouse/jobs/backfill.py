@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from brewhouse import __version__
-from brewhouse.checks.census import GROUPS, Census
+from brewhouse.checks.census import GROUPS, Census, Verdict
 from brewhouse.checks.check import Check
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import CHECK, DRIFT, EventLog
@@ -173,23 +173,23 @@ def _first_records_after(lake: Lake, time: datetime) -> list[Record]:
 
 
 def _take(lake: Lake, origin: Origin, links: Links, *, has_slugs: bool) -> tuple[VersionResult, RawSnapshot | None]:
-    """Make a version's snapshot, if there is none; without a look at its rows, if nothing is to be learnt from them."""
-    result = VersionResult(time=_text(origin.time), name=origin.name, outcome="held back")
+    """Make a version's snapshot, if it has none; its rows are not looked at when nothing is to be learnt from them."""
+    result = VersionResult(time=_text(origin.time), name=origin.name, outcome="there already")
     try:
         content = origin.read()
-        there = _there(lake, origin.time, id_at(origin.time, content))
+        run = id_at(origin.time, content)
+        there = _there(lake, origin.time, run)
         if there and not has_slugs:
-            records = find(lake, there).records
-            return replace(result, outcome="there already", records=records, snapshot=there), None
+            return replace(result, records=find(lake, there).records, snapshot=there), None
         version = read_version(content)
         linked = links.link(version.records) if version.slugs else Linked(version.records, 0)
-        result = replace(result, records=len(version.records), slugs=version.slugs, linked=linked.linked)
+        looked_at = replace(result, records=len(version.records), slugs=version.slugs, linked=linked.linked)
         if there:
-            return replace(result, outcome="there already", snapshot=there), None
-        snapshot = _write(lake, id_at(origin.time, content), origin, version, linked.records)
+            return replace(looked_at, snapshot=there), None
+        snapshot = _write(lake, run, origin, version, linked.records)
     except HeldBackError as error:
         return replace(result, outcome="held back", reason=str(error)), None
-    return replace(result, outcome="new", snapshot=snapshot.run), snapshot
+    return replace(looked_at, outcome="new", snapshot=run), snapshot
 
 
 def _there(lake: Lake, time: datetime, run: str) -> str | None:
@@ -210,15 +210,9 @@ def _write(lake: Lake, run: str, origin: Origin, version: Version, records: Sequ
     """
     time = _text(origin.time)
     meta = Meta(total=len(records), **groups_of(version.records))
-    ordered = [line_of(record) for record in sorted(records, key=lambda record: record["id"])]
-    pages = [ordered[start : start + _PAGE_ROWS] for start in range(0, len(ordered), _PAGE_ROWS)]
-    census, profiler = Census(), Profiler()
-    profiles = []
-    for number, lines in enumerate(pages, start=1):
-        decoded = [parse_record(line) for line in lines]
-        census.count(number, lines, decoded)
-        profiles.append(profiler.look(lines, decoded))
-    verdict = census.verdict(meta, meta, _PAGE_ROWS)
+    lines = [line_of(record) for record in sorted(records, key=lambda record: record["id"])]
+    pages = [lines[start : start + _PAGE_ROWS] for start in range(0, len(lines), _PAGE_ROWS)]
+    verdict, fields_seen, drift = _looked_at(pages, meta)
     if verdict.differences:
         raise HeldBackError("; ".join(verdict.differences[:_DIFFERENCES_SHOWN]).replace("/meta", "its file"))
 
@@ -229,38 +223,50 @@ def _write(lake: Lake, run: str, origin: Origin, version: Version, records: Sequ
     if not draft.is_begun:
         draft.begin()
     written = [
-        draft.write_page(number, lines, url=origin.name, status=200, taken_at=time)
-        for number, lines in enumerate(pages, start=1)
+        draft.write_page(number, page, url=origin.name, status=200, taken_at=time)
+        for number, page in enumerate(pages, start=1)
     ]
-    manifest = Manifest(
-        run=run,
-        date=draft.date,
-        source_url=origin.name,
-        per_page_rows=_PAGE_ROWS,
-        started_at=time,
-        finished_at=time,
-        code_version=__version__,
-        meta_before=meta,
-        meta_after=meta,
-        received=verdict.received,
-        missing={},
-        fields_seen=profiler.fields_seen(profiles),
-        drift=_bad_bytes(version, origin)
-        + [
-            Drift(name=found.name, detail=found.detail, count=found.count, example=found.example)
-            for found in profiler.deviations(profiles)
-        ],
-        holes=[],
-        proof=Proof(
-            records=verdict.records,
-            distinct_ids=verdict.received.total,
-            records_without_id=verdict.without_id,
-            groups_compared=list(GROUPS),
-            takes=1,
-        ),
-        pages=written,
+    return draft.complete(
+        Manifest(
+            run=run,
+            date=draft.date,
+            source_url=origin.name,
+            per_page_rows=_PAGE_ROWS,
+            started_at=time,
+            finished_at=time,
+            code_version=__version__,
+            meta_before=meta,
+            meta_after=meta,
+            received=verdict.received,
+            missing={},
+            fields_seen=fields_seen,
+            drift=_bad_bytes(version, origin) + drift,
+            holes=[],
+            proof=Proof(
+                records=verdict.records,
+                distinct_ids=verdict.received.total,
+                records_without_id=verdict.without_id,
+                groups_compared=list(GROUPS),
+                takes=1,
+            ),
+            pages=written,
+        )
     )
-    return draft.complete(manifest)
+
+
+def _looked_at(pages: Sequence[Sequence[bytes]], meta: Meta) -> tuple[Verdict, dict[str, dict[str, int]], list[Drift]]:
+    """Count what the lines of a snapshot hold, as an extract does: the census, the fields seen, and the drift."""
+    census, profiler = Census(), Profiler()
+    profiles = []
+    for number, lines in enumerate(pages, start=1):
+        records = [parse_record(line) for line in lines]
+        census.count(number, lines, records)
+        profiles.append(profiler.look(lines, records))
+    drift = [
+        Drift(name=found.name, detail=found.detail, count=found.count, example=found.example)
+        for found in profiler.deviations(profiles)
+    ]
+    return census.verdict(meta, meta, _PAGE_ROWS), profiler.fields_seen(profiles), drift
 
 
 def _bad_bytes(version: Version, origin: Origin) -> list[Drift]:
