@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+CHECKSUM_CHARACTERS = 16
+"""How many characters at the end of an id made by `id_at` are the content's."""
+
 _last = 0
 _turn = threading.Lock()
 
@@ -24,4 +29,26 @@ def new_id() -> str:
     global _last  # noqa: PLW0603 - the order of ids is the process's own
     with _turn:
         _last = number = max((time.time_ns() // 1_000_000 << 80) | secrets.randbits(80), _last + 1)
+    return _written(number)
+
+
+def id_at(moment: datetime, content: bytes) -> str:
+    """Make the id of a content that was there at a moment, the same one every time.
+
+    Args:
+        moment: With its zone, from 1970 on; milliseconds count.
+        content: What the id's last `CHECKSUM_CHARACTERS` characters tell from others.
+
+    Returns:
+        26 characters; ids sort by their moments, and among those of `new_id`.
+
+    Example:
+        >>> id_at(datetime(2023, 3, 24, tzinfo=UTC), b"id,name")
+        '01GW8EMG00PRMNFNQMVA3G9AMH'
+    """
+    milliseconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return _written(milliseconds << 80 | int.from_bytes(hashlib.sha256(content).digest()[:10]))
+
+
+def _written(number: int) -> str:
     return "".join(_DIGITS[number >> shift & 31] for shift in range(125, -1, -5))

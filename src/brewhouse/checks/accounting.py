@@ -10,7 +10,6 @@ from brewhouse.checks.contract import violations
 from brewhouse.engines.engine import Engine
 from brewhouse.lake.snapshots import Manifest
 
-GOLD_TABLES = ("gold.breweries_by_type_and_location", "gold.breweries_by_location")
 _GROUPS = {"by_country": "country", "by_state": "state_province", "by_type": "brewery_type"}
 
 
@@ -74,35 +73,46 @@ def count_drop(count: int, published: int | None, max_percent: float) -> Check:
 
 
 def gold_sums(engine: Engine) -> list[Check]:
-    """Check that each gold table counts every silver row of each country once."""
+    """Check that the gold tables count every row of silver once, in every country, state and type.
+
+    Args:
+        engine: Reads the silver and gold tables.
+    """
+    place = "country_code, country_name, state_code, state_name"
     return [
-        violations(
-            engine,
-            "its counts add up to silver.breweries in every country",
-            table,
-            f"""
-            SELECT country, sum(silver_rows) AS silver_rows, sum(gold_rows) AS gold_rows
-            FROM (
-                SELECT country, count(*) AS silver_rows, 0 AS gold_rows FROM silver.breweries GROUP BY country
-                UNION ALL
-                SELECT country, 0 AS silver_rows, sum(brewery_count) AS gold_rows FROM {table} GROUP BY country
-            ) AS both_sides
-            GROUP BY country
-            HAVING sum(silver_rows) <> sum(gold_rows)
-            """,
-        )
-        for table in GOLD_TABLES
+        _same_sums(engine, "gold.breweries_by_location", place, "country and state"),
+        _same_sums(engine, "gold.breweries_by_type_and_location", place, "country and state"),
+        _same_sums(engine, "gold.breweries_by_type_and_location", "brewery_type", "type"),
     ]
 
 
-def source_counts(engine: Engine, manifest: Manifest) -> list[Check]:
-    """Check gold, plus what silver rejected, against the source's own groups, by the source's names.
+def _same_sums(engine: Engine, table: str, columns: str, words: str) -> Check:
+    return violations(
+        engine,
+        f"its counts add up to silver.breweries in every {words}",
+        table,
+        f"""
+        SELECT {columns}, sum(silver_rows) AS silver_rows, sum(gold_rows) AS gold_rows
+        FROM (
+            SELECT {columns}, count(*) AS silver_rows, 0 AS gold_rows FROM silver.breweries GROUP BY {columns}
+            UNION ALL
+            SELECT {columns}, 0 AS silver_rows, sum(brewery_count) AS gold_rows FROM {table} GROUP BY {columns}
+        ) AS both_sides
+        GROUP BY {columns}
+        HAVING sum(silver_rows) <> sum(gold_rows)
+        """,
+    )
 
-    Where the source gave no groups, those counted while the snapshot was taken stand in for them. Breweries
-    that the source could not give (holes) are taken off.
+
+def source_counts(engine: Engine, manifest: Manifest) -> list[Check]:
+    """Check silver, what it rejected included, against the source's own groups, by the source's names.
+
+    Gold goes by canonical names; that it adds up to silver is a check of its own. Where the source gave no groups,
+    those counted while the snapshot was taken stand in for them. Breweries that the source could not give (holes) are
+    taken off.
 
     Args:
-        engine: Reads the gold tables and the rejected records.
+        engine: Reads the silver tables.
         manifest: Holds the source's groups.
     """
     return [_group_check(engine, manifest, group, column) for group, column in _GROUPS.items()]
@@ -114,28 +124,27 @@ def _group_check(engine: Engine, manifest: Manifest, group: str, column: str) ->
     expected = _cleaned(theirs if theirs is not None else getattr(manifest.received, group), column)
     if theirs is not None:
         expected.subtract(_cleaned(manifest.missing.get(group, {}), column))
-    ours = _cleaned(_gold_groups(engine, column), column)
+    ours = _cleaned(_groups(engine, "silver.breweries", column), column)
     ours.update(_cleaned(_rejected_groups(engine, column), column))
     differing = sorted(name for name in expected.keys() | ours.keys() if expected[name] != ours[name])
     example = f"{differing[0]}: {expected[differing[0]]} there, {ours[differing[0]]} here" if differing else None
     return Check(
         name=f"its counts equal {origin} own {group}",
-        table=GOLD_TABLES[0],
+        table="silver.breweries",
         severity="error",
         found=len(differing),
         example=example,
     )
 
 
-def _gold_groups(engine: Engine, column: str) -> dict[str, int]:
-    sql = f"SELECT {column} AS name, sum(brewery_count) AS n FROM {GOLD_TABLES[0]} GROUP BY {column}"
-    return {row["name"]: int(row["n"]) for row in engine.rows(sql) if row["name"] is not None}
-
-
 def _rejected_groups(engine: Engine, column: str) -> dict[str, int]:
     value = "coalesce(state_province, state)" if column == "state_province" else column
-    sql = f"SELECT {value} AS name, count(*) AS n FROM silver.rejected_breweries GROUP BY {value}"
-    return {row["name"]: int(row["n"]) for row in engine.rows(sql) if row["name"] is not None}
+    return _groups(engine, "silver.rejected_breweries", value)
+
+
+def _groups(engine: Engine, table: str, value: str) -> dict[str, int]:
+    rows = engine.rows(f"SELECT {value} AS name, count(*) AS n FROM {table} GROUP BY {value}")
+    return {row["name"]: int(row["n"]) for row in rows if row["name"] is not None}
 
 
 def _cleaned(groups: Mapping[str, int], column: str) -> Counter[str]:

@@ -29,6 +29,11 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
         if done == total or done % max(total // _LINES_PER_DOWNLOAD, 1) == 0:
             print(f"extract: {done} of {total} pages", file=sys.stderr, flush=True)
 
+    def snapshots(self, done: int, total: int) -> None:
+        """See `workflow.Progress`."""
+        if done == total or done % max(total // _LINES_PER_DOWNLOAD, 1) == 0:
+            print(f"{done} of {total} snapshots", file=sys.stderr, flush=True)
+
     def model(self, name: str) -> None:
         """See `workflow.Progress`."""
         print(f"model {name}", file=sys.stderr, flush=True)
@@ -64,6 +69,10 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
     def pages(self, done: int, total: int) -> None:
         """See `workflow.Progress`."""
         self._bars.update(self._task, completed=done, total=total, description=f"extract  page {done} of {total}")
+
+    def snapshots(self, done: int, total: int) -> None:
+        """See `workflow.Progress`."""
+        self._bars.update(self._task, completed=done, total=total, description=f"snapshot {done} of {total}")
 
     def model(self, name: str) -> None:
         """See `workflow.Progress`."""

@@ -1,4 +1,4 @@
-"""Commands that run the jobs: run, extract, transform, aggregate, rollback."""
+"""Commands that run the jobs: run, extract, transform, aggregate, rebuild, rollback."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from brewhouse.settings import Settings
 SourceOption = Annotated[str | None, typer.Option("--source-url", help="Base URL of the API.", show_default=False)]
 ConcurrencyOption = Annotated[int | None, typer.Option("--concurrency", help="Requests at once. Default: 4")]
 HolesOption = Annotated[int | None, typer.Option("--accept-holes", help="Publish although up to N rows cannot be had.")]
+SnapshotOption = Annotated[
+    str | None, typer.Option("--snapshot", help="Run id of a raw snapshot. Default: the newest", show_default=False)
+]
 DropOption = Annotated[
     float | None,
     typer.Option("--max-count-drop-percent", help="Fall of the number of breweries allowed. Default: 20"),
@@ -25,9 +28,10 @@ def run(
     concurrency: ConcurrencyOption = None,
     accept_holes: HolesOption = None,
     max_count_drop_percent: DropOption = None,
+    snapshot: SnapshotOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the whole workflow: extract, transform, aggregate.
+    """Run the whole workflow: extract, transform, aggregate; with --snapshot publish from a raw snapshot again.
 
     Example: brewhouse run --lake ~/breweries
     """
@@ -38,7 +42,8 @@ def run(
         accept_holes=accept_holes,
         max_count_drop_percent=max_count_drop_percent,
     )
-    run_jobs(place, settings, ("extract", "transform", "aggregate"), as_json=as_json)
+    jobs = ("extract", "transform", "aggregate") if snapshot is None else ("transform", "aggregate")
+    run_jobs(place, settings, jobs, as_json=as_json, snapshot=snapshot)
 
 
 def extract(
@@ -56,13 +61,18 @@ def extract(
     run_jobs(place, settings, ("extract",), as_json=as_json)
 
 
-def transform(lake: LakeOption = None, max_count_drop_percent: DropOption = None, as_json: JsonOption = False) -> None:
+def transform(
+    lake: LakeOption = None,
+    max_count_drop_percent: DropOption = None,
+    snapshot: SnapshotOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Make the silver tables of the newest complete raw snapshot.
 
     Example: brewhouse transform --max-count-drop-percent 50
     """
     settings, place = settings_and_lake(lake, max_count_drop_percent=max_count_drop_percent)
-    run_jobs(place, settings, ("transform",), as_json=as_json)
+    run_jobs(place, settings, ("transform",), as_json=as_json, snapshot=snapshot)
 
 
 def aggregate(lake: LakeOption = None, as_json: JsonOption = False) -> None:
@@ -102,18 +112,35 @@ def rollback(
     print(f"{table} shows snapshot {snapshot} again.")
 
 
-def run_jobs(lake: Lake, settings: Settings, jobs: tuple[str, ...], *, as_json: bool) -> None:
+def rebuild(lake: LakeOption = None, max_count_drop_percent: DropOption = None, as_json: JsonOption = False) -> None:
+    """Make all silver and gold tables anew from every raw snapshot of the bronze zone.
+
+    Example: brewhouse rebuild
+    """
+    from brewhouse.cli.progress import progress_for_output
+    from brewhouse.cli.runs import print_report, report_of
+    from brewhouse.jobs.rebuild import run_rebuild
+
+    settings, place = settings_and_lake(lake, max_count_drop_percent=max_count_drop_percent)
+    with progress_for_output() as progress:
+        run_id = run_rebuild(place, settings, progress)
+    print_report(report_of(place, run_id), as_json=as_json)
+
+
+def run_jobs(
+    lake: Lake, settings: Settings, jobs: tuple[str, ...], *, as_json: bool, snapshot: str | None = None
+) -> None:
     """Run jobs as one run and print what came of it."""
     from brewhouse.cli.progress import progress_for_output
     from brewhouse.cli.runs import print_report, report_of
     from brewhouse.jobs.workflow import run_workflow
 
     with progress_for_output() as progress:
-        run_id = run_workflow(lake, settings, progress, jobs)
+        run_id = run_workflow(lake, settings, progress, jobs, snapshot)
     print_report(report_of(lake, run_id), as_json=as_json)
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    for command in (run, extract, transform, aggregate, rollback):
+    for command in (run, extract, transform, aggregate, rebuild, rollback):
         app.command()(command)

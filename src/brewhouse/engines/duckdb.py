@@ -56,7 +56,7 @@ class DuckDBEngine:
         """See `Engine.attach_rows`."""
         import pyarrow as pa
 
-        values = dict(zip(columns, zip(*rows, strict=True), strict=True)) if rows else {name: () for name in columns}
+        values = dict(zip(columns, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(columns, ())
         kinds = {"string": pa.string(), "double": pa.float64()}
         given = pa.table({column: pa.array(values[column], kinds[kind]) for column, kind in columns.items()})
         self._connection.register("given", given)

@@ -1,4 +1,4 @@
-"""What the silver models read: a raw snapshot, the ISO names of its places, and the breweries of the snapshot before."""
+"""What the silver models read: a raw snapshot, the ISO names of its places, the breweries of the snapshot before."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def attach_previous(engine: Engine, lake: Lake, tables: Tables, breweries: Model
         BrewhouseError: Neither the table nor the raw snapshot is there any more.
     """
     engine.attach_rows("previous.snapshot", {"run": "string"}, [(run,)])
-    published = [snapshot for snapshot in tables.history(BREWERIES) if snapshot.properties.get(RAW_SNAPSHOT) == run]
+    history = tables.history(BREWERIES) if BREWERIES in tables.names() else []
+    published = [snapshot for snapshot in history if snapshot.properties.get(RAW_SNAPSHOT) == run]
     fitting = [snapshot for snapshot in published if snapshot.properties.get(MODELS) == version]
     if not fitting and run in complete_runs(lake):
         attach_snapshot(engine, find(lake, run), lambda _: None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from brewhouse.engines.engine import Engine
 from brewhouse.jobs.inputs import MODELS, RAW_SNAPSHOT
 from brewhouse.lake.snapshots import newest
 from brewhouse.models.model import Model
+from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
     from brewhouse.lake.lake import Lake
@@ -39,23 +41,65 @@ class JobResult:
     published: list[dict[str, str | int]] = field(default_factory=list)
 
 
-def write_models(
-    engine: Engine,
-    tables: Tables,
-    models: Sequence[Model],
-    batch: Mapping[str, str],
+@dataclass(frozen=True)
+class Workbench:
+    """What a job that publishes works with.
+
+    Attributes:
+        lake: Holds the raw snapshots.
+        tables: The tables of the lake.
+        engine: Runs the models.
+        settings: Of this run.
+        run: Id of the run.
+        progress: Told the name of each model before it runs.
+        record: Told what the checks found, before a failed one stops the job.
+    """
+
+    lake: Lake
+    tables: Tables
+    engine: Engine
+    settings: Settings
+    run: str
+    progress: Callable[[str], None]
+    record: Callable[[list[Check]], None]
+
+
+@contextmanager
+def workbench(
+    lake: Lake,
+    settings: Settings,
+    run: str,
     progress: Callable[[str], None],
-    *,
-    anew: bool = False,
+    record: Callable[[list[Check]], None],
+) -> Iterator[Workbench]:
+    """Open a lake's tables and an engine, and let go of the engine afterwards.
+
+    Args:
+        lake: Holds the raw snapshots and the tables.
+        settings: The engine's memory.
+        run: Id of the run.
+        progress: Told the name of each model before it runs.
+        record: Told what the checks found.
+    """
+    from brewhouse.engines.duckdb import DuckDBEngine
+    from brewhouse.lake.tables import Tables
+
+    engine = DuckDBEngine(settings.memory_limit_mb)
+    try:
+        yield Workbench(lake, Tables(lake), engine, settings, run, progress, record)
+    finally:
+        engine.close()
+
+
+def write_models(
+    bench: Workbench, models: Sequence[Model], batch: Mapping[str, str], *, anew: bool = False
 ) -> tuple[list[Publication], list[Check]]:
     """Have the engine write each model's table into files that nobody sees yet, and check its contract on these.
 
     Args:
-        engine: Runs the models.
-        tables: Say which field ids the files carry, where they go, and what a growing table has already.
+        bench: Its tables say which field ids the files carry, where they go, and what a growing table has already.
         models: In an order in which each stands after what it reads.
         batch: By column, its value in the rows that growing tables get now.
-        progress: Told the name of each model before it runs.
         anew: Whether growing tables begin again with this batch.
 
     Returns:
@@ -63,11 +107,12 @@ def write_models(
     """
     from brewhouse.lake.tables import Publication
 
+    engine, tables = bench.engine, bench.tables
     known = frozenset(() if anew else tables.names())
     publications: list[Publication] = []
     checks: list[Check] = []
     for model in models:
-        progress(model.name)
+        bench.progress(model.name)
         spec = model.spec(engine.compute(model))
         kept: list[str] = []
         if model.grows_by and model.name in known:
@@ -90,20 +135,22 @@ def _compute_beside(engine: Engine, model: Model, spec: TableSpec, files: Sequen
 
 
 def publish(
-    tables: Tables, publications: Sequence[Publication], properties: dict[str, str]
+    bench: Workbench, publications: Sequence[Publication], models: Sequence[Model], raw_snapshot: str
 ) -> list[dict[str, str | int]]:
     """Commit all tables in one transaction.
 
     Args:
-        tables: The lake's tables.
+        bench: Whose tables get a new content.
         publications: Files that passed their checks.
-        properties: Kept with each table's snapshot.
+        models: What made them.
+        raw_snapshot: Run id of the raw snapshot they were made of.
 
     Returns:
         Each table with the id of its new snapshot and its rows.
     """
-    tables.publish(publications, properties)
-    snapshots = [tables.current(publication.spec.name) for publication in publications]
+    properties = {RAW_SNAPSHOT: raw_snapshot, MODELS: checksum(models), RUN: bench.run}
+    bench.tables.publish(publications, properties)
+    snapshots = [bench.tables.current(publication.spec.name) for publication in publications]
     return [{"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows} for now in snapshots if now]
 
 

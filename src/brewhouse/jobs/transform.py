@@ -7,36 +7,45 @@ before. Nothing is seen before all checks passed, and then everything at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from brewhouse.checks.accounting import count_drop, silver_accounts
 from brewhouse.checks.check import Check, demand
+from brewhouse.checks.places import place_doubts
 from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError
 from brewhouse.jobs.inputs import (
     BREWERIES,
-    MODELS,
-    RAW_SNAPSHOT,
     attach_nothing_previous,
     attach_previous,
     attach_snapshot,
     snapshot_before,
 )
-from brewhouse.jobs.publishing import RUN, JobResult, checksum, is_published, publish, refresh_views, write_models
+from brewhouse.jobs.publishing import (
+    JobResult,
+    Workbench,
+    checksum,
+    is_published,
+    publish,
+    refresh_views,
+    workbench,
+    write_models,
+)
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.snapshots import RawSnapshot, find, newest
 from brewhouse.models.model import models_of
 from brewhouse.settings import Settings
 
-if TYPE_CHECKING:
-    from brewhouse.lake.tables import Tables
-
-Progress = Callable[[str], None]
-Record = Callable[[list[Check]], None]
+_COUNTED = {"breweries": "breweries", "rejected": "rejected_breweries", "changes": "brewery_changes"}
 
 
 def transform(
-    lake: Lake, settings: Settings, run: str, *, progress: Progress, record: Record, snapshot_run: str | None = None
+    lake: Lake,
+    settings: Settings,
+    run: str,
+    *,
+    progress: Callable[[str], None],
+    record: Callable[[list[Check]], None],
+    snapshot_run: str | None = None,
 ) -> JobResult:
     """Make the silver tables of a complete raw snapshot.
 
@@ -52,87 +61,57 @@ def transform(
         BrewhouseError: There is no complete raw snapshot, or not that one.
         ChecksFailed: A check of severity error found something; the tables are as they were.
     """
-    from brewhouse.engines.duckdb import DuckDBEngine
-    from brewhouse.lake.tables import Tables
-
     snapshot = find(lake, snapshot_run) if snapshot_run else newest(lake)
     if snapshot is None:
         raise BrewhouseError(
             f"The lake {lake.root} has no complete raw snapshot.", hint="Run `brewhouse extract` first."
         )
-    tables = Tables(lake)
-    if is_published(tables, models_of("silver"), snapshot.run):
-        refresh_views(lake, tables)  # a run killed right after its commit did not come to it
-        return JobResult(f"silver already shows snapshot {snapshot.run}; nothing to do")
-    engine = DuckDBEngine(settings.memory_limit_mb)
-    try:
-        before = snapshot_before(engine, tables, snapshot.run)
-        result = publish_silver(engine, lake, tables, settings, run, snapshot, before, progress=progress, record=record)
-    finally:
-        engine.close()
-    refresh_views(lake, tables)
+    with workbench(lake, settings, run, progress, record) as bench:
+        if is_published(bench.tables, models_of("silver"), snapshot.run):
+            refresh_views(lake, bench.tables)  # a run killed right after its commit did not come to it
+            return JobResult(f"silver already shows snapshot {snapshot.run}; nothing to do")
+        result = publish_silver(bench, snapshot, snapshot_before(bench.engine, bench.tables, snapshot.run))
+        refresh_views(lake, bench.tables)
     return result
 
 
-def publish_silver(
-    engine: Engine,
-    lake: Lake,
-    tables: Tables,
-    settings: Settings,
-    run: str,
-    snapshot: RawSnapshot,
-    before: str | None,
-    *,
-    progress: Progress,
-    record: Record,
-    anew: bool = False,
-) -> JobResult:
+def publish_silver(bench: Workbench, snapshot: RawSnapshot, before: str | None, *, anew: bool = False) -> JobResult:
     """Make the silver tables of one raw snapshot, check them and commit them.
 
     Args:
-        engine: Runs the models; the silver tables stay readable in it.
-        lake: Holds the raw snapshots.
-        tables: Get the silver tables.
-        settings: The threshold of the fall.
-        run: Id of the run this is part of.
+        bench: What it works with.
         snapshot: The raw snapshot.
         before: Run id of the raw snapshot it is compared with; None when there is none.
-        progress: Told the name of each model before it runs.
-        record: Told what the checks found, before a failed one stops the job.
         anew: Whether the tables begin again with this snapshot, whatever they hold.
 
     Raises:
         BrewhouseError: What changed cannot be told any more.
         ChecksFailed: A check of severity error found something; nothing is committed.
     """
+    engine, tables = bench.engine, bench.tables
     models = models_of("silver")
     breweries = next(model for model in models if model.name == BREWERIES)
     if before:
-        attach_previous(engine, lake, tables, breweries, before, checksum(models))
-    attach_snapshot(engine, snapshot, progress)
+        attach_previous(engine, bench.lake, tables, breweries, before, checksum(models))
+    attach_snapshot(engine, snapshot, bench.progress)
     if not before:
         attach_nothing_previous(engine, breweries)
 
-    batch = {"snapshot_run": snapshot.run}
-    publications, checks = write_models(engine, tables, models, batch, progress, anew=anew)
+    publications, checks = write_models(bench, models, {"snapshot_run": snapshot.run}, anew=anew)
     counts = {name: _count(engine, f"silver.{table}") for name, table in _COUNTED.items()}
     published = None if anew or BREWERIES not in tables.names() else tables.current(BREWERIES)
     checks += silver_accounts(engine, snapshot.manifest)
-    limit = settings.max_count_drop_percent
+    checks += place_doubts(engine)
+    limit = bench.settings.max_count_drop_percent
     checks.append(count_drop(counts["breweries"], published.rows if published else None, limit))
-    record(checks)
+    bench.record(checks)
     demand(checks)
     return JobResult(
         f"silver shows snapshot {snapshot.run}",
         counts={"records": snapshot.records, **counts},
         checks=checks,
-        published=publish(
-            tables, publications, {RAW_SNAPSHOT: snapshot.run, MODELS: checksum(models), RUN: run}
-        ),
+        published=publish(bench, publications, models, snapshot.run),
     )
-
-
-_COUNTED = {"breweries": "breweries", "rejected": "rejected_breweries", "changes": "brewery_changes"}
 
 
 def _count(engine: Engine, table: str) -> int:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -37,14 +37,20 @@ class Progress(Protocol):
     def model(self, name: str) -> None:
         """A model's SQL begins to run."""
 
+    def snapshots(self, done: int, total: int) -> None:
+        """So many raw snapshots of so many are done."""
+
     def job_ended(self, name: str, message: str, seconds: float) -> None:
         """A job is done."""
 
 
-Job = Callable[[EventLog, Progress], JobResult]
+Job: TypeAlias = Callable[[EventLog, Progress], JobResult]
+"""Does its work, tells what happens on the way, and what came of it."""
 
 
-def run_workflow(lake: Lake, settings: Settings, progress: Progress, jobs: Sequence[str] = JOBS) -> str:
+def run_workflow(
+    lake: Lake, settings: Settings, progress: Progress, jobs: Sequence[str] = JOBS, snapshot_run: str | None = None
+) -> str:
     """Run the workflow, or some of its jobs, as one run.
 
     Args:
@@ -52,6 +58,7 @@ def run_workflow(lake: Lake, settings: Settings, progress: Progress, jobs: Seque
         settings: Of this run.
         progress: Shows how it gets on.
         jobs: Which jobs, in order.
+        snapshot_run: Run id of the raw snapshot to transform; None takes the newest.
 
     Returns:
         The run id.
@@ -59,7 +66,12 @@ def run_workflow(lake: Lake, settings: Settings, progress: Progress, jobs: Seque
     Raises:
         BrewhouseError: Another run is going, or a job failed; the event log says so too.
     """
-    work = {name: partial(_JOBS[name], lake, settings) for name in jobs}
+    every: dict[str, Job] = {
+        "extract": partial(_extract, lake, settings),
+        "transform": partial(_transform, lake, settings, snapshot_run),
+        "aggregate": partial(_aggregate, lake, settings),
+    }
+    work = {name: every[name] for name in jobs}
     return run_jobs(lake, work, progress, while_waiting=_import_what_comes_next)
 
 
@@ -158,22 +170,20 @@ def _extract(lake: Lake, settings: Settings, log: EventLog, progress: Progress) 
     )
 
 
-def _transform(lake: Lake, settings: Settings, log: EventLog, progress: Progress) -> JobResult:
-    return transform(lake, settings, log.run, progress=progress.model, record=_recorder(log, "transform"))
+def _transform(
+    lake: Lake, settings: Settings, snapshot_run: str | None, log: EventLog, progress: Progress
+) -> JobResult:
+    record = recorder(log, "transform")
+    return transform(lake, settings, log.run, progress=progress.model, record=record, snapshot_run=snapshot_run)
 
 
 def _aggregate(lake: Lake, settings: Settings, log: EventLog, progress: Progress) -> JobResult:
-    return aggregate(lake, settings, log.run, progress=progress.model, record=_recorder(log, "aggregate"))
+    return aggregate(lake, settings, log.run, progress=progress.model, record=recorder(log, "aggregate"))
 
 
-_JOBS: dict[str, Callable[[Lake, Settings, EventLog, Progress], JobResult]] = {
-    "extract": _extract,
-    "transform": _transform,
-    "aggregate": _aggregate,
-}
+def recorder(log: EventLog, job: str) -> Callable[[list[Check]], None]:
+    """Make a function that tells what checks found, as an event of a job."""
 
-
-def _recorder(log: EventLog, job: str) -> Callable[[list[Check]], None]:
     def record(checks: list[Check]) -> None:
         facts = [{**msgspec.to_builtins(check), "passed": check.passed} for check in checks]
         log.emit(CHECK, {"jobName": job, "checks": facts})

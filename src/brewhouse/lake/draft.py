@@ -70,6 +70,11 @@ class Draft:
         """Its folder."""
         return self.lake.bronze / f"date={self.date}" / f"run={self.run}"
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether a snapshot of this run was begun before."""
+        return (self.folder / "started.json").exists()
+
     def begin(self) -> None:
         """Write down what a later run needs to go on with it.
 
