@@ -12,6 +12,7 @@ import typer.main
 
 from brewhouse.cli.main import app
 from brewhouse.engines.duckdb import DuckDBEngine
+from brewhouse.jobs.inputs import attach_nothing_previous, attach_places
 from brewhouse.models.model import models_of
 from brewhouse.settings import Settings
 
@@ -64,11 +65,12 @@ def _tables() -> str:
     engine = DuckDBEngine()
     engine.attach_raw_snapshot([], "run", "2026-01-01T00:00:00+00:00")
     parts = [MADE, "# Tables\n"]
-    for model in models_of("staging", "silver", "gold"):
-        columns = engine.compute(model)
-        if model.temporary:
-            continue
-        spec = model.spec(columns)
+    for model in models_of("staging"):
+        engine.compute(model)
+    attach_places(engine)
+    attach_nothing_previous(engine, models_of("silver")[0])
+    for model in models_of("silver", "gold"):
+        spec = model.spec(engine.compute(model))
         parts.append(f"## {spec.name}\n\n{spec.description}\n")
         parts.append(
             f"Key: {', '.join(model.key) or 'none'}. Partitioned by {', '.join(spec.partition) or 'nothing'}; "

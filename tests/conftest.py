@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from brewhouse.engines.duckdb import DuckDBEngine
+from brewhouse.jobs.inputs import attach_nothing_previous, attach_places
 from brewhouse.models.model import models_of, parse
 
 Transform = Callable[..., DuckDBEngine]
@@ -37,7 +38,12 @@ def transform(engine: DuckDBEngine, tmp_path_factory: pytest.TempPathFactory) ->
             file.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), 1))
             files.append(str(file))
         engine.attach_raw_snapshot(files, "RUN1", "2026-08-02T12:00:00+00:00")
-        for model in models_of("staging", "silver"):
+        silver = models_of("silver")
+        for model in models_of("staging"):
+            engine.compute(model)
+        attach_places(engine)
+        attach_nothing_previous(engine, next(model for model in silver if model.name == "silver.breweries"))
+        for model in silver:
             engine.compute(model)
         return engine
 

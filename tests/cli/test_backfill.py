@@ -39,8 +39,17 @@ def test_it_ends_with_a_table_of_the_versions(call: Call, versions: list[Path], 
         ["2024-01-01T00:00:00Z", "breweries-2024-01-01.csv", "1", "new"],
     ]
     assert "3 versions: 2 new, 0 there already, 1 held back" in done.out
-    assert "brewhouse rebuild" in done.out
-    assert "backfill: 3 of 3 versions" in done.err
+    assert "3 of 3 snapshots" in done.err
+
+
+def test_the_tables_have_the_history_at_once(call: Call, versions: list[Path], tmp_path: Path) -> None:
+    lake = ("--lake", tmp_path / "lake", "--json")
+    call("backfill", *versions, *lake)
+    sql = "SELECT snapshot_date, sum(brewery_count) AS n FROM gold.brewery_counts_over_time GROUP BY 1 ORDER BY 1"
+    assert json.loads(call("query", sql, *lake).out) == [
+        {"snapshot_date": "2022-01-01", "n": 1},
+        {"snapshot_date": "2024-01-01", "n": 1},
+    ]
 
 
 def test_it_is_a_run_of_its_own(call: Call, versions: list[Path], tmp_path: Path) -> None:
@@ -48,7 +57,10 @@ def test_it_is_a_run_of_its_own(call: Call, versions: list[Path], tmp_path: Path
     report = json.loads(call("show", told["run"], "--lake", tmp_path / "lake", "--json").out)
     assert [version["outcome"] for version in told["versions"]] == ["new", "held back", "new"]
     assert told["versions"][1]["reason"] == "1 of its 1 records have no id"
-    assert [(job["name"], job["state"]) for job in report["jobs"]] == [("backfill", "SUCCEEDED")]
+    assert [(job["name"], job["state"]) for job in report["jobs"]] == [
+        ("backfill", "SUCCEEDED"),
+        ("rebuild", "SUCCEEDED"),
+    ]
     assert report["jobs"][0]["counts"] == {"versions": 3, "new": 2, "there_already": 0, "held_back": 1}
     assert report["checks"][0]["found"] == 1
     assert "breweries-2023-01-01.csv: 1 of its 1 records have no id" in report["checks"][0]["example"]
@@ -57,7 +69,11 @@ def test_it_is_a_run_of_its_own(call: Call, versions: list[Path], tmp_path: Path
 
 def test_a_second_run_changes_nothing(call: Call, versions: list[Path], tmp_path: Path) -> None:
     call("backfill", *versions, "--lake", tmp_path / "lake")
-    assert "0 new, 2 there already, 1 held back" in call("backfill", *versions, "--lake", tmp_path / "lake").out
+    history = call("history", "silver.breweries", "--lake", tmp_path / "lake").out
+    done = call("backfill", *versions, "--lake", tmp_path / "lake")
+    assert "0 new, 2 there already, 1 held back" in done.out
+    assert "nothing to do" in done.err
+    assert call("history", "silver.breweries", "--lake", tmp_path / "lake").out == history
 
 
 @pytest.mark.parametrize(

@@ -27,17 +27,14 @@ def test_it_says_what_it_would_do_then_does_it_and_is_shown_as_a_run(call: Call,
     assert "Nothing was changed" in done.out
     foretold = json.loads(call("maintain", "--dry-run", "--json", *options).out)
     assert foretold["dry_run"] is True
-    assert {table["table"]: table["snapshots_expired"] for table in foretold["tables"]} == {
-        "gold.breweries_by_location": 1,
-        "gold.breweries_by_type_and_location": 1,
-        "silver.breweries": 1,
-        "silver.rejected_breweries": 1,
-    }
+    tables = json.loads(call("tables", *lake, "--json").out)
+    expired = {table["table"]: table["snapshots_expired"] for table in foretold["tables"]}
+    assert expired == {table["table"]: 1 for table in tables}
     assert call("history", "silver.breweries", *lake, "--json").out == before
 
     done = call("maintain", *options)
     assert done.code == 0
-    assert "maintain: 4 snapshots expired" in done.err
+    assert f"maintain: {len(tables)} snapshots expired" in done.err
     assert "total" in done.out
     assert "deleted once unused for a day" in done.out
     assert len(json.loads(call("history", "silver.breweries", *lake, "--json").out)) == 1

@@ -83,7 +83,7 @@ def test_a_hundred_records_hold_every_awkward_thing() -> None:
     assert any("  " in name for name in names)
     assert any("ø" in name for name in names)
     assert any("🍺" in name for name in names)
-    assert "12.5" in longitudes
+    assert any(isinstance(longitude, str) for longitude in longitudes)
     assert 250.75 in longitudes
     assert any(record["longitude"] == 0 and record["latitude"] == 0 for record in records)
     assert any(record["website_url"] == "" for record in records)

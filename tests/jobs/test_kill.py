@@ -33,7 +33,10 @@ TABLES = (
     "gold.breweries_by_location",
 )
 
-_VIEWS = "SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE schema_name = 'gold'"
+_VIEWS = (
+    "SELECT schema_name || '.' || view_name FROM duckdb_views() "
+    "WHERE schema_name = 'gold' AND starts_with(view_name, 'breweries_by')"
+)
 
 
 def start(lake: Lake, url: str, *options: str) -> subprocess.Popen[bytes]:
@@ -56,6 +59,27 @@ def content(lake: Lake) -> dict[str, list[tuple[object, ...]]]:
             ).fetchall()
             for table in TABLES
         }
+
+
+def replayed(lake: Lake) -> list[tuple[object, ...]]:
+    """The breweries that the log of changes leads to: each one's last row, unless it says removed."""
+    with closing(connect(lake)) as connection:
+        rows, distinct = connection.execute(
+            "SELECT count(*), count(DISTINCT (id, snapshot_run)) FROM silver.brewery_changes"
+        ).fetchall()[0]
+        assert rows == distinct, "a change is logged twice"
+        return connection.execute(
+            "SELECT id, name, brewery_type, city, longitude FROM silver.brewery_changes "
+            "QUALIFY row_number() OVER (PARTITION BY id ORDER BY snapshot_run DESC) = 1 AND kind <> 'removed' "
+            "ORDER BY ALL"
+        ).fetchall()
+
+
+def shown(lake: Lake) -> list[tuple[object, ...]]:
+    """The same columns of the breweries that are there."""
+    with closing(connect(lake)) as connection:
+        sql = "SELECT id, name, brewery_type, city, longitude FROM silver.breweries ORDER BY ALL"
+        return connection.execute(sql).fetchall()
 
 
 @contextmanager
@@ -117,6 +141,7 @@ def test_a_run_killed_at_any_moment_leaves_nothing_half_done(source: StandIn, tm
             assert holder(lake) is None, "a killed run's lock stays"
         finish(start(lake, source.url))
         assert content(lake) == expected
+        assert replayed(lake) == shown(lake)
     assert wrong == []
     assert killed > MOMENTS // 2
 
@@ -154,6 +179,7 @@ def test_a_run_killed_while_it_publishes_shows_the_old_or_the_new_and_no_mixture
         finish(start(undisturbed, source.url))
     assert wrong == []
     assert content(lake) == content(undisturbed)
+    assert replayed(lake) == shown(lake)
 
 
 def test_a_killed_extract_goes_on_with_the_pages_it_lacks(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Any
 
 import pytest
@@ -15,19 +16,27 @@ from brewhouse.models.model import models_of
 
 Given = Callable[..., DuckDBEngine]
 SILVER = {
-    "country": "STRING",
-    "state_province": "STRING",
-    "city": "STRING",
+    "country_code": "STRING",
+    "country_name": "STRING",
+    "state_code": "STRING",
+    "state_name": "STRING",
+    "city_name": "STRING",
     "brewery_type": "STRING",
     "longitude": "DOUBLE",
+    "snapshot_run": "STRING",
+    "snapshot_time": "TIMESTAMP",
 }
+TAKEN = ("RUN1", "2026-08-02 23:30:00+00")
+VAR = ("FR", "France", "FR-83", "Var")
+FRANCE = ("FR", "France", None, None)
+NOWHERE = (None, None, None, None)
 ROWS = [
-    ("France", "Var", "Nice", "micro", 7.2),
-    ("France", "Var", "Nice", "micro", None),
-    ("France", "Var", "Nice", "closed", 7.3),
-    ("France", None, "Nice", "planning", 7.4),
-    (None, None, None, None, None),
-    (None, None, None, "closed", 0.5),
+    (*VAR, "Nice", "micro", 7.2, *TAKEN),
+    (*VAR, "Nice", "micro", None, *TAKEN),
+    (*VAR, "Nice", "closed", 7.3, *TAKEN),
+    (*FRANCE, "Nice", "planning", 7.4, *TAKEN),
+    (*NOWHERE, None, None, None, *TAKEN),
+    (*NOWHERE, None, "closed", 0.5, *TAKEN),
 ]
 
 
@@ -35,30 +44,43 @@ def gold(given: Given, rows: Sequence[Sequence[Any]], table: str) -> list[tuple[
     engine = given("silver.breweries", SILVER, rows)
     for model in models_of("gold"):
         engine.compute(model)
-    return [tuple(row.values()) for row in engine.rows(f"SELECT * FROM gold.{table} ORDER BY 1, 2, 3, 4")]
+    return [tuple(row.values()) for row in engine.rows(f"SELECT * FROM gold.{table} ORDER BY ALL")]
 
 
 def test_by_type_and_location_counts_each_type_and_its_share_of_the_country(given: Given) -> None:
     rows = gold(given, ROWS, "breweries_by_type_and_location")
     assert sorted(rows, key=str) == [
-        ("France", "Var", "Nice", "closed", 1, 1, 0.25),
-        ("France", "Var", "Nice", "micro", 2, 1, 0.5),
-        ("France", None, "Nice", "planning", 1, 1, 0.25),
-        (None, None, None, "closed", 1, 1, 0.5),
-        (None, None, None, None, 1, 0, 0.5),
+        (*VAR, "Nice", "closed", 1, 1, 0.25),
+        (*VAR, "Nice", "micro", 2, 1, 0.5),
+        (*FRANCE, "Nice", "planning", 1, 1, 0.25),
+        (*NOWHERE, None, "closed", 1, 1, 0.5),
+        (*NOWHERE, None, None, 1, 0, 0.5),
     ]
 
 
 def test_by_location_tells_operating_planned_and_closed_apart(given: Given) -> None:
     rows = gold(given, ROWS, "breweries_by_location")
     assert sorted(rows, key=str) == [
-        ("France", "Var", "Nice", 3, 2, 0, 1, 2),
-        ("France", None, "Nice", 1, 0, 1, 0, 1),
-        (None, None, None, 2, 1, 0, 1, 1),
+        (*VAR, "Nice", 3, 2, 0, 1, 2),
+        (*FRANCE, "Nice", 1, 0, 1, 0, 1),
+        (*NOWHERE, None, 2, 1, 0, 1, 1),
     ]
 
 
-@pytest.mark.parametrize("table", ["breweries_by_type_and_location", "breweries_by_location"])
+def test_counts_over_time_are_those_of_the_snapshots_day_in_utc(given: Given) -> None:
+    day = date(2026, 8, 2)
+    assert sorted(gold(given, ROWS, "brewery_counts_over_time"), key=str) == [
+        (day, *VAR, "closed", 1, "RUN1"),
+        (day, *VAR, "micro", 2, "RUN1"),
+        (day, *FRANCE, "planning", 1, "RUN1"),
+        (day, *NOWHERE, "closed", 1, "RUN1"),
+        (day, *NOWHERE, None, 1, "RUN1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "table", ["breweries_by_type_and_location", "breweries_by_location", "brewery_counts_over_time"]
+)
 def test_no_breweries_give_no_rows(given: Given, table: str) -> None:
     assert gold(given, [], table) == []
 
@@ -70,9 +92,12 @@ kind = st.sampled_from([None, "micro", "closed", "planning"])
 @settings(max_examples=25, deadline=None)
 @examples(rows=st.lists(st.tuples(place, place, place, kind, st.sampled_from([None, 1.5])), max_size=12))
 def test_gold_adds_up_to_silver(given: Given, rows: list[tuple[Any, ...]]) -> None:
-    by_type = gold(given, rows, "breweries_by_type_and_location")
-    by_place = gold(given, rows, "breweries_by_location")
-    assert sum(row[4] for row in by_type) == sum(row[3] for row in by_place) == len(rows)
-    assert all(row[3] == row[4] + row[5] + row[6] for row in by_place)
-    shares = {country: sum(row[6] for row in by_type if row[0] == country) for country in {row[0] for row in by_type}}
+    silver = [(country, country, state, state, *rest, *TAKEN) for country, state, *rest in rows]
+    by_type = gold(given, silver, "breweries_by_type_and_location")
+    by_place = gold(given, silver, "breweries_by_location")
+    over_time = gold(given, silver, "brewery_counts_over_time")
+    assert sum(row[6] for row in by_type) == sum(row[5] for row in by_place) == len(rows)
+    assert sum(row[6] for row in over_time) == len(rows)
+    assert all(row[5] == row[6] + row[7] + row[8] for row in by_place)
+    shares = {country: sum(row[8] for row in by_type if row[0] == country) for country in {row[0] for row in by_type}}
     assert all(share == pytest.approx(1) for share in shares.values())

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Record = dict[str, object]
 
 CSV_COLUMNS = FIELDS[:-2]
+_SPREAD_DEGREES = 0.2
 _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
@@ -146,8 +147,8 @@ def _invent(chance: random.Random) -> Record:
         "state_province": place.state,
         "postal_code": f"{digits:09d}"[-place.postal_digits :],
         "country": place.country,
-        "longitude": round(place.longitude + dice() - 0.5, 8) if has_place else None,
-        "latitude": round(place.latitude + dice() - 0.5, 8) if has_place else None,
+        "longitude": round(place.longitude + (dice() - 0.5) * _SPREAD_DEGREES, 8) if has_place else None,
+        "latitude": round(place.latitude + (dice() - 0.5) * _SPREAD_DEGREES, 8) if has_place else None,
         "phone": f"{place.phone}{digits % 10_000:04d}" if digits % 11 else None,
         "website_url": f"https://{stem.lower()}.example/beer" if digits % 9 else None,
         "state": place.state,
@@ -180,6 +181,11 @@ def _coordinates(longitude: object, latitude: object) -> Callable[[Record, int],
     return awkward
 
 
+def _coordinates_as_text(record: Record, _turn: int) -> None:
+    for name in ("longitude", "latitude"):
+        record[name] = None if record[name] is None else str(record[name])
+
+
 def _empty_strings(record: Record, _turn: int) -> None:
     record["address_2"] = record["phone"] = record["website_url"] = ""
 
@@ -193,7 +199,7 @@ _AWKWARD: dict[int, Callable[[Record, int], None]] = {
     13: _doubled_blanks,
     23: _accents,
     33: _emoji,
-    43: _coordinates("12.5", "48.25"),
+    44: _coordinates_as_text,
     53: _coordinates(250.75, 48.1),
     63: _coordinates(0, 0),
     73: _empty_strings,

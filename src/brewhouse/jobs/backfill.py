@@ -25,7 +25,7 @@ from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import DRIFT, EventLog
 from brewhouse.ids import CHECKSUM_CHARACTERS, id_at
 from brewhouse.jobs.publishing import JobResult
-from brewhouse.jobs.rebuild import rebuild
+from brewhouse.jobs.rebuild import is_rebuilt, rebuild
 from brewhouse.jobs.workflow import Progress, recorder, run_jobs
 from brewhouse.lake.draft import Draft, Started
 from brewhouse.lake.lake import Lake
@@ -111,6 +111,8 @@ def run_backfill(lake: Lake, settings: Settings, progress: Progress, origins: Se
         return done
 
     def make_anew(log: EventLog, progress: Progress) -> JobResult:
+        if is_rebuilt(lake):
+            return JobResult("the tables know every raw snapshot already; nothing to do")
         return rebuild(lake, settings, log.run, progress=progress.snapshots, record=recorder(log, "rebuild"))
 
     run = run_jobs(lake, {"backfill": take, "rebuild": make_anew}, progress)

@@ -38,7 +38,27 @@ def attach_snapshot(engine: Engine, snapshot: RawSnapshot, progress: Callable[[s
     for model in models_of("staging"):
         progress(model.name)
         engine.compute(model)
-    _attach_places(engine)
+    attach_places(engine)
+
+
+def attach_places(engine: Engine) -> None:
+    """Give every place that the staged records name its ISO codes and names, as `reference.places`.
+
+    Args:
+        engine: Has the staging models computed.
+    """
+    places = engine.rows(
+        "SELECT country, state_province, city, count(*) AS breweries FROM staging.records "
+        "GROUP BY country, state_province, city ORDER BY country, state_province, city"
+    )
+    named = [
+        (*(place[name] for name in _RECEIVED), iso.country_code, iso.country_name, iso.state_code, iso.state_name,
+         iso.city_name, iso.match)
+        for place, iso in zip(places, match_places([Location(**place) for place in places]), strict=True)
+    ]  # fmt: skip
+    engine.attach_rows("reference.places", dict.fromkeys((*_RECEIVED, *_NAMED), "string"), named)
+    columns = {name: "string" if name == "country_code" else "double" for name in Box._fields}
+    engine.attach_rows("reference.country_boxes", columns, country_boxes())
 
 
 def attach_previous(engine: Engine, lake: Lake, tables: Tables, breweries: Model, run: str, version: str) -> None:
@@ -106,19 +126,3 @@ def snapshot_before(engine: Engine, tables: Tables, run: str) -> str | None:
         engine.attach_table(replace(tables.describe(_CHANGES), name=log), tables.files(_CHANGES))
         known.add(engine.rows(f"SELECT max(snapshot_run) AS run FROM {log} WHERE snapshot_run < '{run}'")[0]["run"])
     return max((earlier for earlier in known if earlier and earlier < run), default=None)
-
-
-def _attach_places(engine: Engine) -> None:
-    """Give every place that the records name its ISO codes and names."""
-    places = engine.rows(
-        "SELECT country, state_province, city, count(*) AS breweries FROM staging.records "
-        "GROUP BY country, state_province, city ORDER BY country, state_province, city"
-    )
-    named = [
-        (*(place[name] for name in _RECEIVED), iso.country_code, iso.country_name, iso.state_code, iso.state_name,
-         iso.city_name, iso.match)
-        for place, iso in zip(places, match_places([Location(**place) for place in places]), strict=True)
-    ]  # fmt: skip
-    engine.attach_rows("reference.places", dict.fromkeys((*_RECEIVED, *_NAMED), "string"), named)
-    columns = {name: "string" if name == "country_code" else "double" for name in Box._fields}
-    engine.attach_rows("reference.country_boxes", columns, country_boxes())

@@ -12,6 +12,7 @@ from brewhouse.checks.check import Check
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import EventLog
 from brewhouse.jobs.aggregate import publish_gold
+from brewhouse.jobs.inputs import BREWERIES, RAW_SNAPSHOT
 from brewhouse.jobs.publishing import RUN, JobResult, Workbench, refresh_views, workbench
 from brewhouse.jobs.transform import publish_silver
 from brewhouse.jobs.workflow import Progress, recorder, run_jobs
@@ -87,6 +88,17 @@ def rebuild(
         counts={"raw_snapshots": len(runs), "left_out": len(rebuilding.left_out)},
         published=[{"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows} for now in published],
     )
+
+
+def is_rebuilt(lake: Lake) -> bool:
+    """Say whether the tables were made of every raw snapshot of the lake, as far as their history goes."""
+    from brewhouse.lake.tables import Tables
+
+    tables = Tables(lake)
+    if BREWERIES not in tables.names():
+        return False
+    known = {snapshot.properties.get(RAW_SNAPSHOT) for snapshot in tables.history(BREWERIES)}
+    return known.issuperset(complete_runs(lake))
 
 
 class _Rebuilding:
