@@ -364,6 +364,18 @@ def test_one_page_of_an_old_answer_is_taken_again_alone(lake: Lake) -> None:
         assert ids_of(done) == served_ids(stand_in)
 
 
+def test_when_the_counts_changed_too_the_whole_is_taken_again(lake: Lake) -> None:
+    with StandIn(generate(ROWS)) as stand_in:
+        folder = leave_unfinished(lake, stand_in)
+        (third,) = folder.glob("page-00003.*")
+        (fourth,) = folder.glob("page-00004.*")
+        replace(third, gzip.decompress(fourth.read_bytes()))
+        stand_in.remove(served_ids(stand_in)[:1])
+        done = extract(lake, settings_for(stand_in), "01B")
+        assert sorted(asked_pages(stand_in)) == [1, 2, 3, 4, 5, 6, 6, 7, 7]
+        assert ids_of(done) == served_ids(stand_in)
+
+
 def test_counts_that_lag_behind_are_waited_for(lake: Lake) -> None:
     with StandIn(generate(SMALL), faults=["stale_meta=2"]) as stand_in:
         stand_in.add(generate(3, seed=9))
@@ -459,6 +471,24 @@ def test_too_many_holes_are_a_broken_source(lake: Lake) -> None:
         pytest.raises(SourceUnavailable, match="More than 5 rows"),
     ):
         extract(lake, settings_for(stand_in, max_holes=5, accept_holes=10, concurrency=1), "01A")
+
+
+def test_a_hole_in_a_page_that_is_taken_again_counts_once(lake: Lake) -> None:
+    with StandIn(generate(ROWS), faults=["poison=650"]) as stand_in:
+        stand_in.misbehave("poison=650", f"reset,page={PAGES}")
+        with pytest.raises(SourceUnavailable):
+            extract(lake, settings_for(stand_in, concurrency=1, max_holes=1), "01A")
+        stand_in.misbehave("poison=650")
+        stand_in.forget()
+        (second,) = lake.bronze.rglob("page-00002.*")
+        (third,) = lake.bronze.rglob("page-00003.*")
+        replace(second, gzip.decompress(third.read_bytes()))
+        (fourth,) = lake.bronze.rglob("page-00004.*")
+        replace(fourth, gzip.decompress(third.read_bytes()))
+        done = extract(lake, settings_for(stand_in, max_holes=1, accept_holes=1), "01B")
+        asked = [int(served.params["page"]) for served in stand_in.requests if served.params.get("per_page") == "200"]
+    assert asked.count(4) > 1
+    assert [hole.position for hole in done.snapshot.manifest.holes] == [650]
 
 
 def test_a_source_down_as_a_whole_is_no_hole(lake: Lake) -> None:

@@ -76,8 +76,6 @@ class Taking:
             if number - 1 in self.pages and self.pages[number].sha256 == self.pages[number - 1].sha256:
                 return  # a source that gives the same page for ever; the census refuses it
             number += 1
-        for beyond in [kept for kept in self.pages if kept >= number]:
-            self._forget(beyond)
 
     async def again(self, numbers: Iterable[int], total: int) -> None:
         """Take some pages once more, and look whether there are more than before.
