@@ -480,14 +480,12 @@ def test_a_hole_in_a_page_that_is_taken_again_counts_once(lake: Lake) -> None:
             extract(lake, settings_for(stand_in, concurrency=1, max_holes=1), "01A")
         stand_in.misbehave("poison=650")
         stand_in.forget()
-        (second,) = lake.bronze.rglob("page-00002.*")
         (third,) = lake.bronze.rglob("page-00003.*")
-        replace(second, gzip.decompress(third.read_bytes()))
-        (fourth,) = lake.bronze.rglob("page-00004.*")
-        replace(fourth, gzip.decompress(third.read_bytes()))
+        (fifth,) = lake.bronze.rglob("page-00005.*")
+        replace(third, gzip.decompress(fifth.read_bytes()))
         done = extract(lake, settings_for(stand_in, max_holes=1, accept_holes=1), "01B")
         asked = [int(served.params["page"]) for served in stand_in.requests if served.params.get("per_page") == "200"]
-    assert asked.count(4) > 1
+    assert asked.count(4) == 2 * 3  # as often as it is tried, for the rest and for the pages that disagree
     assert [hole.position for hole in done.snapshot.manifest.holes] == [650]
 
 
