@@ -85,7 +85,7 @@ class DuckDBEngine:
             with self._connection.cursor() as cursor:
                 cursor.execute(
                     f"COPY ({select}{f' ORDER BY {order}' if order else ''}) TO {literal(file)} "
-                    f"(FORMAT parquet, COMPRESSION zstd, FIELD_IDS {{{ids}}})"
+                    f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, FIELD_IDS {{{ids}}})"
                 )
             return file
 

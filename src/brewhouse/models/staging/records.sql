@@ -23,7 +23,6 @@ cleaned AS (
         nullif(CASE WHEN is_tidy THEN latitude ELSE trim(regexp_replace(latitude, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS latitude_text,
         nullif(CASE WHEN is_tidy THEN phone ELSE trim(regexp_replace(phone, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS phone,
         nullif(CASE WHEN is_tidy THEN website_url ELSE trim(regexp_replace(website_url, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS website_url,
-        struct(id, name, brewery_type, address_1, address_2, address_3, city, state_province, postal_code, country, longitude, latitude, phone, website_url, state, street) AS received,
         page,
         record
     FROM received
@@ -85,7 +84,6 @@ SELECT
     phone,
     website_url,
     coordinates_issue,
-    received,
     page,
     record,
     copy_number > 1 AS is_exact_duplicate,
