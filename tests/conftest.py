@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from brewhouse.engines.duckdb import DuckDBEngine
-from brewhouse.models.model import models_of, parse
+from brewhouse.models.model import parse
+from brewhouse.models.project import models_of
 
 Transform = Callable[..., DuckDBEngine]
 Given = Callable[[str, Mapping[str, str], Sequence[Sequence[Any]]], DuckDBEngine]

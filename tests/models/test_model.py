@@ -8,7 +8,8 @@ import pytest
 
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.errors import UsageError
-from brewhouse.models.model import ZONES, Model, column_definitions, models_of, parse
+from brewhouse.models.model import ZONES, Model, column_definitions, parse
+from brewhouse.models.project import models_of
 
 MODELS = models_of(*ZONES)
 
@@ -16,7 +17,7 @@ MODELS = models_of(*ZONES)
 def test_defined_columns_are_the_used_ones(transform: Callable[..., DuckDBEngine]) -> None:
     engine = transform()
     columns = {model.name: engine.compute(model) for model in MODELS}
-    used = {column for model in MODELS if not model.temporary for column in columns[model.name]}
+    used = {column.name for model in MODELS if not model.temporary for column in columns[model.name]}
     assert used == set(column_definitions())
 
 
@@ -28,8 +29,8 @@ def test_every_model_says_what_a_row_is_and_promises_only_columns_it_has(
     engine = transform()
     columns: tuple[str, ...] = ()
     for each in MODELS[: MODELS.index(model) + 1]:
-        columns = engine.compute(each)
-    assert {*model.key, *model.not_null, *model.partition, *model.sort} <= set(columns)
+        columns = tuple(column.name for column in engine.compute(each))
+    assert {*model.key, *model.partition, *model.sort, *(c for r in model.rules for c in r.columns)} <= set(columns)
 
 
 def test_every_column_has_a_description() -> None:

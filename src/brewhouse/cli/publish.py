@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
+from brewhouse.cli.options import JsonOption, LakeOption, ModelsOption, settings_and_lake
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 
@@ -21,6 +21,7 @@ DropOption = Annotated[
 
 def run(
     lake: LakeOption = None,
+    models: ModelsOption = None,
     source_url: SourceOption = None,
     concurrency: ConcurrencyOption = None,
     accept_holes: HolesOption = None,
@@ -33,6 +34,7 @@ def run(
     """
     settings, place = settings_and_lake(
         lake,
+        models=models,
         source_url=source_url,
         concurrency=concurrency,
         accept_holes=accept_holes,
@@ -56,21 +58,26 @@ def extract(
     run_jobs(place, settings, ("extract",), as_json=as_json)
 
 
-def transform(lake: LakeOption = None, max_count_drop_percent: DropOption = None, as_json: JsonOption = False) -> None:
+def transform(
+    lake: LakeOption = None,
+    models: ModelsOption = None,
+    max_count_drop_percent: DropOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Make the silver tables of the newest complete raw snapshot.
 
     Example: brewhouse transform --max-count-drop-percent 50
     """
-    settings, place = settings_and_lake(lake, max_count_drop_percent=max_count_drop_percent)
+    settings, place = settings_and_lake(lake, models=models, max_count_drop_percent=max_count_drop_percent)
     run_jobs(place, settings, ("transform",), as_json=as_json)
 
 
-def aggregate(lake: LakeOption = None, as_json: JsonOption = False) -> None:
+def aggregate(lake: LakeOption = None, models: ModelsOption = None, as_json: JsonOption = False) -> None:
     """Make the gold tables of the published silver tables.
 
     Example: brewhouse aggregate --json
     """
-    settings, place = settings_and_lake(lake)
+    settings, place = settings_and_lake(lake, models=models)
     run_jobs(place, settings, ("aggregate",), as_json=as_json)
 
 

@@ -20,7 +20,7 @@ from brewhouse.jobs.publishing import (
 )
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.snapshots import find
-from brewhouse.models.model import models_of
+from brewhouse.models.project import models_of
 from brewhouse.settings import Settings
 
 _SILVER = ("silver.breweries", "silver.rejected_breweries")
@@ -51,17 +51,18 @@ def aggregate(
     from brewhouse.lake.tables import Tables
 
     tables = Tables(lake)
-    if not set(_SILVER) <= set(tables.names()) or (silver := tables.current(_SILVER[0])) is None:
-        raise BrewhouseError(f"The lake {lake.root} has no silver tables.", hint="Run `brewhouse transform` first.")
+    models = models_of("gold", folder=settings.models)
+    inputs = sorted({*_SILVER, *(need for model in models for need in model.needs if need.startswith("silver."))})
+    if not set(inputs) <= set(tables.names()) or (silver := tables.current(_SILVER[0])) is None:
+        raise BrewhouseError(f"The lake {lake.root} has not all silver tables that gold is made of.", hint="Run `brewhouse transform` first.")
     snapshot = find(lake, silver.properties[RAW_SNAPSHOT])
-    models = models_of("gold")
     if is_published(tables, models, snapshot.run):
         refresh_views(lake, tables)  # a run killed right after its commit did not come to it
         return JobResult(f"gold already shows snapshot {snapshot.run}; nothing to do")
 
     engine = DuckDBEngine(settings.memory_limit_mb)
     try:
-        for name in _SILVER:
+        for name in inputs:
             engine.attach_table(tables.describe(name), tables.files(name))
         publications, checks = write_models(engine, tables, models, progress)
         checks += gold_sums(engine)

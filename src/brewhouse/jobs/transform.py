@@ -24,7 +24,7 @@ from brewhouse.jobs.publishing import (
 )
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.snapshots import newest
-from brewhouse.models.model import models_of
+from brewhouse.models.project import models_of
 from brewhouse.settings import Settings
 
 
@@ -58,7 +58,7 @@ def transform(
             f"The lake {lake.root} has no complete raw snapshot.", hint="Run `brewhouse extract` first."
         )
     tables = Tables(lake)
-    models = models_of("staging", "silver")
+    models = models_of("staging", "silver", folder=settings.models)
     if is_published(tables, models, snapshot.run):
         refresh_views(lake, tables)  # a run killed right after its commit did not come to it
         return JobResult(f"silver already shows snapshot {snapshot.run}; nothing to do")

@@ -16,6 +16,7 @@ from brewhouse.ids import new_id
 from brewhouse.jobs.aggregate import aggregate
 from brewhouse.jobs.extract import extract
 from brewhouse.jobs.publishing import JobResult
+from brewhouse.jobs.rehearsal import rehearse
 from brewhouse.jobs.transform import transform
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.lock import run_lock
@@ -53,8 +54,11 @@ def run_workflow(lake: Lake, settings: Settings, progress: Progress, jobs: Seque
         The run id.
 
     Raises:
+        ModelError: The user's models cannot be run; nothing was begun.
         BrewhouseError: Another run is going, or a job failed; the event log says so too.
     """
+    if settings.models is not None and set(jobs) & {"transform", "aggregate"}:
+        rehearse(settings.models)
     run = new_id()
     with run_lock(lake, run):
         threading.Thread(target=_import_what_comes_next, daemon=True).start()
