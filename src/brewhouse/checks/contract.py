@@ -19,26 +19,11 @@ def contract_checks(engine: Engine, model: Model) -> list[Check]:
         engine: Reads the rows under the model's name, and what its `no row` rules read.
         model: Whose rules are checked.
     """
-    return [check for rule in model.rules for check in _checks(engine, model.name, rule)]
+    return [check for rule in model.rules for check in rule_checks(engine, model.name, rule)]
 
 
-def violations(engine: Engine, name: str, table: str, sql: str, severity: Severity = "error") -> Check:
-    """Make a check of a query that must give no row.
-
-    Args:
-        engine: Answers the query.
-        name: What must hold.
-        table: The table it is about.
-        sql: Spark SQL whose every row is a violation.
-        severity: What a violation means.
-    """
-    found = engine.rows(f"SELECT count(*) AS found FROM ({sql}\n) AS violation")[0]["found"]
-    example = engine.rows(f"SELECT * FROM ({sql}\n) AS violation LIMIT 1") if found else []
-    text = msgspec.json.encode(example[0], enc_hook=str).decode() if example else None
-    return Check(name=name, table=table, severity=severity, found=found, example=text)
-
-
-def _checks(engine: Engine, table: str, rule: Rule) -> Iterator[Check]:
+def rule_checks(engine: Engine, table: str, rule: Rule) -> Iterator[Check]:
+    """Check one promise, on the rows that the engine reads under the table's name."""
     rows = ".".join(_quoted(part) for part in table.split("."))
     match rule:
         case Unique(columns=names):
@@ -58,6 +43,22 @@ def _checks(engine: Engine, table: str, rule: Rule) -> Iterator[Check]:
             yield _row_count(number, table, rule)
         case NoRow(name=name, sql=sql):
             yield violations(engine, name, table, sql, rule.severity)
+
+
+def violations(engine: Engine, name: str, table: str, sql: str, severity: Severity = "error") -> Check:
+    """Make a check of a query that must give no row.
+
+    Args:
+        engine: Answers the query.
+        name: What must hold.
+        table: The table it is about.
+        sql: Spark SQL whose every row is a violation.
+        severity: What a violation means.
+    """
+    found = engine.rows(f"SELECT count(*) AS found FROM ({sql}\n) AS violation")[0]["found"]
+    example = engine.rows(f"SELECT * FROM ({sql}\n) AS violation LIMIT 1") if found else []
+    text = msgspec.json.encode(example[0], enc_hook=str).decode() if example else None
+    return Check(name=name, table=table, severity=severity, found=found, example=text)
 
 
 def _row_count(number: int, table: str, rule: RowCount) -> Check:

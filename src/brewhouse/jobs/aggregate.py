@@ -54,7 +54,7 @@ def aggregate(
     models = models_of("gold", folder=settings.models)
     inputs = sorted({*_SILVER, *(need for model in models for need in model.needs if need.startswith("silver."))})
     if not set(inputs) <= set(tables.names()) or (silver := tables.current(_SILVER[0])) is None:
-        raise BrewhouseError(f"The lake {lake.root} has not all silver tables that gold is made of.", hint="Run `brewhouse transform` first.")
+        raise BrewhouseError(f"The lake {lake.root} lacks silver tables.", hint="Run `brewhouse transform` first.")
     snapshot = find(lake, silver.properties[RAW_SNAPSHOT])
     if is_published(tables, models, snapshot.run):
         refresh_views(lake, tables)  # a run killed right after its commit did not come to it

@@ -1,18 +1,19 @@
 """Rehearse: every model runs on empty tables before a job begins, so that what cannot run is told at once.
 
-An hour of taking pages is not followed by a misspelt function in a user's model.
+So no misspelt function in a user's model comes to light only after all pages were taken.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from brewhouse.checks.contract import contract_checks
+from brewhouse.checks.contract import rule_checks
 from brewhouse.engines.engine import Engine, EngineError
 from brewhouse.lake.spec import TableSpec
 from brewhouse.models.inputs import INPUTS
 from brewhouse.models.model import ZONES, Model
-from brewhouse.models.problems import ModelError
+from brewhouse.models.problems import ModelError, Problem
 from brewhouse.models.project import models_of
 
 
@@ -42,11 +43,14 @@ def rehearse(folder: Path) -> dict[str, TableSpec]:
 
 
 def _rehearse(engine: Engine, model: Model) -> TableSpec | None:
+    place = model.problem("")
     try:
         columns = engine.compute(model)
         spec = None if model.temporary else model.spec(columns)
-        contract_checks(engine, model)
+        for rule in model.rules:
+            place = Problem(model.file, rule.line, 0, "")
+            list(rule_checks(engine, model.name, rule))
     except EngineError as error:
-        what = f"the engine cannot run it: {error.__cause__}"
-        raise ModelError([model.problem(what)]) from error
+        reason = str(error.__cause__).partition("\n")[0].rstrip(".")
+        raise ModelError([replace(place, what=f"the engine cannot run it: {reason}")]) from error
     return spec
