@@ -8,7 +8,7 @@ import msgspec
 
 from brewhouse.checks.check import Check, Severity
 from brewhouse.engines.engine import Engine
-from brewhouse.models.header import AcceptedValues, NotNull, NoRow, RowCount, Rule, Unique
+from brewhouse.models.header import AcceptedValues, NoRow, NotNull, RowCount, Rule, Unique
 from brewhouse.models.model import Model
 
 
@@ -66,7 +66,9 @@ def _row_count(number: int, table: str, rule: RowCount) -> Check:
     low = 0 if rule.least is None else rule.least
     high = number if rule.most is None else rule.most
     found = max(low - number, number - high, 0)
-    limits = [f"{word} {limit}" for word, limit in (("at least", rule.least), ("at most", rule.most)) if limit is not None]
+    limits = [
+        f"{word} {limit}" for word, limit in (("at least", rule.least), ("at most", rule.most)) if limit is not None
+    ]
     return Check(
         name=f"it has {' and '.join(limits)} rows",
         table=table,

@@ -71,7 +71,7 @@ def draw_text(nodes: Sequence[Node]) -> str:
     """
     places = {node.name: place for place, node in enumerate(nodes)}
     below: dict[str, list[Node]] = {node.name: [] for node in nodes}
-    roots = []
+    roots: list[Node] = []
     for node in nodes:
         parents = sorted((name for name in node.reads if name in places), key=places.__getitem__)
         (below[parents[-1]] if parents else roots).append(node)

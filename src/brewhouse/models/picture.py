@@ -20,7 +20,7 @@ _PADDING = 14.0
 _BOX_HEIGHT = 34.0
 _PASSAGE_HEIGHT = 12.0
 _GAP = 16.0
-_COLUMN_GAP = 84.0
+_COLUMN_GAP = 64.0
 _MARGIN = 20.0
 _TOP = 60.0
 _TIP = 7.0
@@ -28,25 +28,31 @@ _LEGEND_HEIGHT = 24.0
 _SWEEPS = 8
 
 _STYLE = """
-.lineage { --ground: #ffffff; --lane: #f4f6f8; --line: #9aa5b3; --text: #1d2733; --quiet: #66707d; --box: #ffffff;
-  --rim: #c6ced8; --own: #fff3dc; --own-rim: #d08a1d; --source: #e7eefd; --source-rim: #7d9be0; }
+.lineage text { font: 12px ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #1d2733; }
+.lineage .zone, .lineage .note { font: 600 11px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; fill: #66707d; }
+.lineage .zone { letter-spacing: 1px; text-transform: uppercase; }
+.lineage .ground { fill: #ffffff; }
+.lineage .lane { fill: #f3f5f8; }
+.lineage .box { fill: #ffffff; stroke: #c6ced8; stroke-width: 1.2; }
+.lineage .box.source { fill: #e7eefd; stroke: #7d9be0; }
+.lineage .box.own { fill: #fff3dc; stroke: #d08a1d; }
+.lineage .edge { fill: none; stroke: #9aa5b3; stroke-width: 1.4; }
+.lineage .edge.own { stroke: #d08a1d; }
+.lineage .tip { fill: #9aa5b3; }
+.lineage .tip.own { fill: #d08a1d; }
 @media (prefers-color-scheme: dark) {
-  .lineage { --ground: #0d1117; --lane: #161b22; --line: #6b7787; --text: #e6ebf1; --quiet: #93a0b0; --box: #212832;
-    --rim: #465263; --own: #3b2b0f; --own-rim: #e0a341; --source: #18264a; --source-rim: #5f80cf; }
+  .lineage text { fill: #e6ebf1; }
+  .lineage .zone, .lineage .note { fill: #93a0b0; }
+  .lineage .ground { fill: #0d1117; }
+  .lineage .lane { fill: #161b22; }
+  .lineage .box { fill: #212832; stroke: #465263; }
+  .lineage .box.source { fill: #18264a; stroke: #5f80cf; }
+  .lineage .box.own { fill: #3b2b0f; stroke: #e0a341; }
+  .lineage .edge { stroke: #6b7787; }
+  .lineage .edge.own { stroke: #e0a341; }
+  .lineage .tip { fill: #6b7787; }
+  .lineage .tip.own { fill: #e0a341; }
 }
-.lineage .ground { fill: var(--ground); }
-.lineage .lane { fill: var(--lane); }
-.lineage text { font: 12px ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: var(--text); }
-.lineage .zone, .lineage .note { font: 600 11px system-ui, "Segoe UI", Helvetica, Arial, sans-serif;
-  fill: var(--quiet); }
-.lineage .zone { letter-spacing: 0.09em; text-transform: uppercase; }
-.lineage .box { fill: var(--box); stroke: var(--rim); stroke-width: 1.2; }
-.lineage .box.own { fill: var(--own); stroke: var(--own-rim); }
-.lineage .box.source { fill: var(--source); stroke: var(--source-rim); }
-.lineage .edge { fill: none; stroke: var(--line); stroke-width: 1.4; }
-.lineage .tip { fill: var(--line); }
-.lineage .edge.own { stroke: var(--own-rim); }
-.lineage .tip.own { fill: var(--own-rim); }
 """
 
 
@@ -90,10 +96,11 @@ def draw_svg(nodes: Sequence[Node], title: str = "Lineage of the tables") -> str
         height += _LEGEND_HEIGHT
         parts += _legend(height)
     sentences = [f"{node.name} is made of {' and '.join(node.reads)}." for node in nodes if node.reads]
+    size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}"'
+    names = 'role="img" aria-labelledby="lineage-title lineage-desc"'
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" viewBox="0 0 {width:.0f} {height:.0f}" '
-            f'width="{width:.0f}" height="{height:.0f}" role="img" aria-labelledby="lineage-title lineage-desc">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" {size} {names}>',
             f'<title id="lineage-title">{escape(title)}</title>',
             f'<desc id="lineage-desc">{escape(" ".join(sentences))}</desc>',
             f"<style>{_STYLE}</style>",
@@ -150,7 +157,7 @@ def _order(grid: list[list[_Place]]) -> None:
         forward = sweep % 2 == 0
         for column in grid if forward else reversed(grid):
             ranks = {id(place): rank for each in grid for rank, place in enumerate(each)}
-            column.sort(key=lambda place: _mean([ranks[id(n)] for n in _neighbours(place, forward)], ranks[id(place)]))  # noqa: B023
+            column.sort(key=lambda place: _mean([ranks[id(n)] for n in _neighbours(place, forward)], ranks[id(place)]))
 
 
 def _neighbours(place: _Place, forward: bool) -> list[_Place]:
@@ -252,6 +259,6 @@ def _box(place: _Place, node: Node) -> str:
 def _legend(height: float) -> list[str]:
     y = height - _LEGEND_HEIGHT - 2
     return [
-        f'<rect class="box own" x="{_MARGIN:.1f}" y="{y:.1f}" width="16" height="12" rx="3"/>'
-        f'<text class="note" x="{_MARGIN + 24:.1f}" y="{y + 10:.1f}">your own tables</text>'
+        f'<rect class="box own" x="{_MARGIN:.1f}" y="{y:.1f}" width="16" height="12" rx="3"/>',
+        f'<text class="note" x="{_MARGIN + 24:.1f}" y="{y + 10:.1f}">your own tables</text>',
     ]

@@ -66,7 +66,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """Say which known name was probably meant, or which there are.
 
     Example:
-        >>> suggestion("ctry", ["city", "country"])
+        >>> suggestion("contry", ["city", "country"])
         '; did you mean country?'
         >>> suggestion("x", ["city", "country"])
         '; there are: city, country'

@@ -62,16 +62,22 @@ def _own(folder: Path, built_in: Mapping[str, Model]) -> dict[str, Model]:
     problems: list[Problem] = []
     for file in sorted(folder.rglob("*.sql")):
         try:
-            name = _table_name(file, file.relative_to(folder))
-            if name in built_in or name in models:
-                taken = "is one of Brewhouse's own" if name in built_in else f"is made by {models[name].file} too"
-                raise ModelError([Problem(str(file), 1, 0, f"the table {name} {taken}; give the file another name")])
-            models[name] = parse(name, _text(file), file=str(file), own=True)
+            model = _parse_own(file, folder, {**built_in, **models})
         except ModelError as error:
             problems += error.problems
+        else:
+            models[model.name] = model
     if problems:
         raise ModelError(problems)
     return models
+
+
+def _parse_own(file: Path, folder: Path, there: Mapping[str, Model]) -> Model:
+    name = _table_name(file, file.relative_to(folder))
+    if name in there:
+        taken = f"is made by {there[name].file} too" if there[name].own else "is one of Brewhouse's own"
+        raise ModelError([Problem(str(file), 1, 0, f"the table {name} {taken}; give the file another name")])
+    return parse(name, _text(file), file=str(file), own=True)
 
 
 def _table_name(file: Path, place: Path) -> str:
@@ -126,7 +132,7 @@ def _in_order(models: Mapping[str, Model]) -> list[Model]:
     """Put each model after the ones it needs, and give it the version that follows from theirs."""
     graph = {name: [need for need in model.needs if need in models] for name, model in models.items()}
     try:
-        names = list(TopologicalSorter(graph).static_order())
+        names = sorted(TopologicalSorter(graph).static_order(), key=lambda name: ZONES.index(models[name].zone))
     except CycleError as error:
         raise ModelError([_circle(error.args[1], models)]) from error
     versions: dict[str, str] = {}

@@ -63,7 +63,7 @@ class Select:
         from sqlglot.optimizer.qualify import qualify
         from sqlglot.optimizer.scope import traverse_scope
 
-        schema: dict[str, dict[str, dict[str, str]]] = {}
+        schema: dict[str, dict[str, object]] = {}
         for table, columns in known.items():
             zone, _, name = table.partition(".")
             schema.setdefault(zone, {})[name] = dict.fromkeys(columns, "unknown")
@@ -71,7 +71,7 @@ class Select:
             tree = qualify(
                 self.tree.copy(),
                 dialect="spark",
-                schema=schema,
+                schema=dict(schema),
                 identify=False,
                 validate_qualify_columns=False,
                 allow_partial_qualification=True,  # or it stops at the first, and does not say where
@@ -149,7 +149,9 @@ class Select:
         name = message.rstrip(".").rpartition(": ")[2]
         places = (_meta(each) for each in self.tree.find_all(exp.Identifier) if each.name == name)
         offset = next((place for place in places if place is not None), self._start())
-        return self._at(offset, message.rstrip(".").replace("automatically join", "join by a column that is not in both"))
+        return self._at(
+            offset, message.rstrip(".").replace("automatically join", "join by a column that is not in both")
+        )
 
     def _start(self) -> int:
         """Offset of its first word."""
@@ -161,7 +163,7 @@ class Select:
 
 
 def parse_select(text: str, file: str) -> Select:
-    """Parse a text that must be one SELECT, comments before it allowed.
+    r"""Parse a text that must be one SELECT, comments before it allowed.
 
     Args:
         text: The text; blanks in the place of what is no part of it keep the places right.
@@ -171,13 +173,12 @@ def parse_select(text: str, file: str) -> Select:
         ModelError: It is no valid SQL, or not one SELECT.
 
     Example:
-        >>> parse_select("-- A table.\\nSELECT id FROM silver.breweries", "t.sql").reads
+        >>> parse_select("-- A table.\nSELECT id FROM silver.breweries", "t.sql").reads
         ('silver.breweries',)
     """
     import sqlglot
     from sqlglot import exp
     from sqlglot.errors import ParseError, TokenError
-    from sqlglot.tokens import TokenType
 
     try:
         tokens = sqlglot.tokenize(text, dialect="spark")
@@ -187,12 +188,14 @@ def parse_select(text: str, file: str) -> Select:
     if not tokens:
         raise ModelError([Problem(file, max(len(text.splitlines()), 1), 0, "there is no SELECT")])
     first = tokens[0]
-    if first.token_type not in (TokenType.SELECT, TokenType.WITH, TokenType.L_PAREN):
+    if first.text.upper() not in ("SELECT", "WITH", "("):
         place = place_of(text, first.start)
         raise ModelError([Problem(file, *place, f"a table is one SELECT; this begins with {first.text}")])
-    ends = [token for token in tokens if token.token_type is TokenType.SEMICOLON]
+    ends = [token for token in tokens if token.text == ";" and text[token.start] == ";"]
     if ends and (after := [token for token in tokens if token.start > ends[0].start]):
-        raise ModelError([Problem(file, *place_of(text, after[0].start), "a table is one SELECT; here is a second one")])
+        raise ModelError(
+            [Problem(file, *place_of(text, after[0].start), "a table is one SELECT; here is a second one")]
+        )
     try:
         tree = sqlglot.parse_one(text, dialect="spark")
     except ParseError as error:
