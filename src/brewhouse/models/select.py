@@ -148,10 +148,9 @@ class Select:
 
         name = message.rstrip(".").rpartition(": ")[2]
         places = (_meta(each) for each in self.tree.find_all(exp.Identifier) if each.name == name)
-        offset = next((place for place in places if place is not None), self._start())
-        return self._at(
-            offset, message.rstrip(".").replace("automatically join", "join by a column that is not in both")
-        )
+        offset = max((place for place in places if place is not None), default=self._start())  # USING comes late
+        what = message.rstrip(".").replace("automatically join", "join by a column that is not in both")
+        return self._at(offset, what)
 
     def _start(self) -> int:
         """Offset of its first word."""
