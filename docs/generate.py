@@ -13,7 +13,7 @@ import typer.main
 from brewhouse.cli.main import app
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.jobs.inputs import attach_nothing_previous, attach_places
-from brewhouse.models.model import models_of
+from brewhouse.models.project import models_of
 from brewhouse.settings import Settings
 
 FOLDER = Path(__file__).parent

@@ -12,7 +12,8 @@ import pytest
 
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.jobs.inputs import attach_nothing_previous, attach_places
-from brewhouse.models.model import models_of, parse
+from brewhouse.models.model import parse
+from brewhouse.models.project import models_of
 
 Transform = Callable[..., DuckDBEngine]
 Given = Callable[[str, Mapping[str, str], Sequence[Sequence[Any]]], DuckDBEngine]

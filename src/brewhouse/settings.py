@@ -23,6 +23,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     Attributes:
         lake: The lake's root folder.
+        models: Folder of the user's own models, `silver/*.sql` and `gold/*.sql`; none without it.
         source_url: Base URL of the API, without a trailing slash.
         concurrency: Requests under way at once.
         per_page_rows: Breweries asked for in a page; the service allows 200 at most.
@@ -44,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """
 
     lake: Path = Path("lake")
+    models: Path | None = None
     source_url: str = "https://api.openbrewerydb.org/v1"
     concurrency: PositiveInt = 4
     per_page_rows: Annotated[int, Meta(ge=1, le=200)] = 200

@@ -12,7 +12,8 @@ from brewhouse.checks.accounting import count_drop, gold_sums, silver_accounts, 
 from brewhouse.checks.check import Check
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.lake.snapshots import Groups, Manifest, Meta, Proof
-from brewhouse.models.model import models_of, parse
+from brewhouse.models.model import parse
+from brewhouse.models.project import models_of
 
 Transform = Callable[..., DuckDBEngine]
 

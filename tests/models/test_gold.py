@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from brewhouse.engines.duckdb import DuckDBEngine
-from brewhouse.models.model import models_of
+from brewhouse.models.project import models_of
 
 Given = Callable[..., DuckDBEngine]
 SILVER = {

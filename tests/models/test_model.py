@@ -7,8 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from brewhouse.engines.duckdb import DuckDBEngine
-from brewhouse.errors import UsageError
-from brewhouse.models.model import ZONES, Model, column_definitions, models_of, parse
+from brewhouse.lake.spec import Column
+from brewhouse.models.model import ZONES, Model, column_definitions, parse
+from brewhouse.models.problems import ModelError
+from brewhouse.models.project import models_of
 
 MODELS = models_of(*ZONES)
 
@@ -16,7 +18,7 @@ MODELS = models_of(*ZONES)
 def test_defined_columns_are_the_used_ones(transform: Callable[..., DuckDBEngine]) -> None:
     engine = transform()
     columns = {model.name: engine.compute(model) for model in MODELS}
-    used = {column for model in MODELS if not model.temporary for column in columns[model.name]}
+    used = {column.name for model in MODELS if not model.temporary for column in columns[model.name]}
     assert used == set(column_definitions())
 
 
@@ -28,8 +30,8 @@ def test_every_model_says_what_a_row_is_and_promises_only_columns_it_has(
     engine = transform()
     columns: tuple[str, ...] = ()
     for each in MODELS[: MODELS.index(model) + 1]:
-        columns = engine.compute(each)
-    assert {*model.key, *model.not_null, *model.partition, *model.sort} <= set(columns)
+        columns = tuple(column.name for column in engine.compute(each))
+    assert {*model.key, *model.partition, *model.sort, *(c for r in model.rules for c in r.columns)} <= set(columns)
 
 
 def test_every_column_has_a_description() -> None:
@@ -43,18 +45,32 @@ def test_a_model_stands_after_the_ones_it_reads() -> None:
 
 
 def test_a_column_defined_nowhere_is_named() -> None:
-    with pytest.raises(UsageError, match=r"gold\.t gives columns that are defined nowhere: colour"):
-        parse("gold.t", "SELECT colour FROM silver.breweries").spec(("name", "colour"))
+    with pytest.raises(ModelError, match=r"gold\.t gives columns that models/columns\.toml does not define: colour"):
+        parse("gold.t", "SELECT colour FROM silver.breweries").spec((Column("colour", "string", ""),))
 
 
-def test_sql_that_cannot_be_parsed_names_the_model() -> None:
-    with pytest.raises(UsageError, match=r"gold\.t is no valid Spark SQL"):
-        parse("gold.t", "SELECT FROM WHERE (")
+def test_a_built_in_column_is_as_defined_whatever_the_engine_says() -> None:
+    (column,) = parse("gold.t", "SELECT 1 AS page").spec((Column("page", "int", ""),)).columns
+    assert column == column_definitions()["page"]
 
 
-def test_the_header_is_read() -> None:
-    model = parse(
-        "gold.t", "-- A row: a city.\n-- Really.\n-- key: a, b\n-- not null: a\n-- temporary: yes\n\nSELECT 1"
-    )
-    assert model.description == "A row: a city. Really."
-    assert (model.key, model.not_null, model.partition, model.temporary) == (("a", "b"), ("a",), (), True)
+def test_a_users_column_has_the_engines_type_and_its_own_or_the_defined_description() -> None:
+    text = "-- column a: The first letter.\nSELECT 'x' AS a, 'y' AS city, 1 AS b"
+    model = parse("gold.t", text, own=True)
+    spec = model.spec((Column("a", "string", ""), Column("city", "string", ""), Column("b", "int", "")))
+    city = column_definitions()["city"].description
+    assert [(c.type, c.description) for c in spec.columns] == [
+        ("string", "The first letter."),
+        ("string", city),
+        ("int", ""),
+    ]
+
+
+def test_a_type_no_table_can_hold_and_a_partition_by_fractions_are_placed() -> None:
+    model = parse("gold.t", "-- partition: b\nSELECT\n  array(1) AS a,\n  1.5 AS b", file="t.sql", own=True)
+    with pytest.raises(ModelError) as caught:
+        model.spec((Column("a", "INTEGER[]", ""), Column("b", "double", "")))
+    first, second = caught.value.problems
+    assert str(first).startswith("t.sql:3:3: column a is of the engine's type INTEGER[]")
+    assert "CAST" in first.what
+    assert str(second).startswith("t.sql:4:3: column b is a number with fractions")

@@ -13,6 +13,9 @@ from brewhouse.settings import Settings, load
 LakeOption = Annotated[
     Path | None, typer.Option("--lake", help="Root folder of the lake. Default: lake", show_default=False)
 ]
+ModelsOption = Annotated[
+    Path | None, typer.Option("--models", help="Folder of your own models, *.sql.", show_default=False)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
+from brewhouse.cli.options import JsonOption, LakeOption, ModelsOption, settings_and_lake
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 
@@ -27,6 +27,7 @@ def run(
     source_url: SourceOption = None,
     concurrency: ConcurrencyOption = None,
     accept_holes: HolesOption = None,
+    models: ModelsOption = None,
     max_count_drop_percent: DropOption = None,
     snapshot: SnapshotOption = None,
     as_json: JsonOption = False,
@@ -40,6 +41,7 @@ def run(
         source_url=source_url,
         concurrency=concurrency,
         accept_holes=accept_holes,
+        models=models,
         max_count_drop_percent=max_count_drop_percent,
     )
     jobs = ("extract", "transform", "aggregate") if snapshot is None else ("transform", "aggregate")
@@ -63,6 +65,7 @@ def extract(
 
 def transform(
     lake: LakeOption = None,
+    models: ModelsOption = None,
     max_count_drop_percent: DropOption = None,
     snapshot: SnapshotOption = None,
     as_json: JsonOption = False,
@@ -71,16 +74,16 @@ def transform(
 
     Example: brewhouse transform --max-count-drop-percent 50
     """
-    settings, place = settings_and_lake(lake, max_count_drop_percent=max_count_drop_percent)
+    settings, place = settings_and_lake(lake, models=models, max_count_drop_percent=max_count_drop_percent)
     run_jobs(place, settings, ("transform",), as_json=as_json, snapshot=snapshot)
 
 
-def aggregate(lake: LakeOption = None, as_json: JsonOption = False) -> None:
+def aggregate(lake: LakeOption = None, models: ModelsOption = None, as_json: JsonOption = False) -> None:
     """Make the gold tables of the published silver tables.
 
     Example: brewhouse aggregate --json
     """
-    settings, place = settings_and_lake(lake)
+    settings, place = settings_and_lake(lake, models=models)
     run_jobs(place, settings, ("aggregate",), as_json=as_json)
 
 
@@ -112,7 +115,12 @@ def rollback(
     print(f"{table} shows snapshot {snapshot} again.")
 
 
-def rebuild(lake: LakeOption = None, max_count_drop_percent: DropOption = None, as_json: JsonOption = False) -> None:
+def rebuild(
+    lake: LakeOption = None,
+    models: ModelsOption = None,
+    max_count_drop_percent: DropOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Make all silver and gold tables anew from every raw snapshot of the bronze zone.
 
     Example: brewhouse rebuild
@@ -121,7 +129,7 @@ def rebuild(lake: LakeOption = None, max_count_drop_percent: DropOption = None, 
     from brewhouse.cli.runs import print_report, report_of
     from brewhouse.jobs.rebuild import run_rebuild
 
-    settings, place = settings_and_lake(lake, max_count_drop_percent=max_count_drop_percent)
+    settings, place = settings_and_lake(lake, models=models, max_count_drop_percent=max_count_drop_percent)
     with progress_for_output() as progress:
         run_id = run_rebuild(place, settings, progress)
     print_report(report_of(place, run_id), as_json=as_json)

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from brewhouse.engines.dialect import to_duckdb
-from brewhouse.engines.engine import Row
-from brewhouse.lake.spec import TableSpec
+from brewhouse.engines.engine import EngineError, Row
+from brewhouse.lake.spec import Column, TableSpec
 from brewhouse.lake.views import DUCKDB_TYPES, identifier, literal, raw_records_sql, table_sql
 from brewhouse.models.model import Model
 
 _FILES_AT_ONCE = 2
 _SCHEMAS = ("bronze", "staging", "silver", "gold", "reference", "previous", "published", "computed")
+_ICEBERG_TYPES = {
+    **dict.fromkeys(("VARCHAR", "UUID", "ENUM"), "string"),
+    **dict.fromkeys(("FLOAT", "DOUBLE", "DECIMAL"), "double"),
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT"), "int"),
+    **dict.fromkeys(("BIGINT", "HUGEINT", "UINTEGER", "UBIGINT", "UHUGEINT"), "long"),
+    "BOOLEAN": "boolean",
+    "DATE": "date",
+    "TIMESTAMP WITH TIME ZONE": "timestamptz",
+}
 
 
 class DuckDBEngine:
@@ -63,12 +73,14 @@ class DuckDBEngine:
         self._run(f"CREATE OR REPLACE TABLE {identifier(name)} AS SELECT * FROM given")
         self._connection.unregister("given")
 
-    def compute(self, model: Model) -> tuple[str, ...]:
+    def compute(self, model: Model) -> tuple[Column, ...]:
         """See `Engine.compute`."""
         computed = _computed(model.name)
-        self._run(f"CREATE OR REPLACE TABLE {computed} AS {to_duckdb(model.sql)}")
+        with _translated(f"{model.file}: {model.name} cannot be computed"):
+            self._run(f"CREATE OR REPLACE TABLE {computed} AS {to_duckdb(model.sql)}")
         self._run(f"CREATE OR REPLACE VIEW {identifier(model.name)} AS SELECT * FROM {computed}")
-        return tuple(column[0] for column in self._run(f"DESCRIBE {computed}").fetchall())
+        described = self._run(f"DESCRIBE {computed}").fetchall()
+        return tuple(Column(name.lower(), _iceberg_type(kind), "") for name, kind, *_ in described)
 
     def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
         """See `Engine.write`."""
@@ -96,9 +108,10 @@ class DuckDBEngine:
 
     def rows(self, sql: str) -> list[Row]:
         """See `Engine.rows`."""
-        result = self._run(to_duckdb(sql))
-        names = [column[0] for column in result.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        with _translated("A question cannot be answered"):
+            result = self._run(to_duckdb(sql))
+            names = [column[0] for column in result.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -121,6 +134,22 @@ class DuckDBEngine:
 
     def _run(self, sql: str) -> Any:  # noqa: ANN401 - DuckDB's own result
         return self._connection.execute(sql)
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        raise EngineError(f"{what}: {error}") from error
+
+
+def _iceberg_type(kind: str) -> str:
+    """Tell which Iceberg type holds the values of one of DuckDB's.
+
+    A sum of whole numbers is a HUGEINT there and a long here; a decimal is a double, as every number with fractions.
+    """
+    return _ICEBERG_TYPES.get(kind.partition("(")[0], kind)
 
 
 def _computed(name: str) -> str:

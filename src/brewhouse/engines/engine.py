@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from brewhouse.lake.spec import TableSpec
+from brewhouse.errors import BrewhouseError
+from brewhouse.lake.spec import Column, TableSpec
 from brewhouse.models.model import Model
 
 Row = dict[str, Any]
+
+
+class EngineError(BrewhouseError):
+    """SQL that the engine cannot run."""
 
 
 class Engine(Protocol):
@@ -41,11 +46,15 @@ class Engine(Protocol):
             rows: Their values.
         """
 
-    def compute(self, model: Model) -> tuple[str, ...]:
+    def compute(self, model: Model) -> tuple[Column, ...]:
         """Run a model's SQL and keep its rows under the model's name, for the models that read it.
 
         Returns:
-            The names of its columns, in order.
+            Its columns, in order: names in small letters, Iceberg types (the engine's own word in capitals for a type
+            that a table cannot hold), no descriptions.
+
+        Raises:
+            EngineError: The engine cannot run it.
         """
 
     def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
@@ -61,7 +70,11 @@ class Engine(Protocol):
         """
 
     def rows(self, sql: str) -> list[Row]:
-        """Answer a small question in Spark SQL."""
+        """Answer a small question in Spark SQL.
+
+        Raises:
+            EngineError: The engine cannot run it.
+        """
 
     def close(self) -> None:
         """Let go of memory and files."""

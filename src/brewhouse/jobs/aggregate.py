@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from brewhouse.checks.accounting import gold_sums, source_counts
 from brewhouse.checks.check import Check, demand
@@ -19,7 +19,8 @@ from brewhouse.jobs.publishing import (
 )
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.snapshots import RawSnapshot, find
-from brewhouse.models.model import models_of
+from brewhouse.models.model import Model
+from brewhouse.models.project import models_of
 from brewhouse.settings import Settings
 
 
@@ -45,11 +46,13 @@ def aggregate(
         ChecksFailed: A check of severity error found something; the tables are as they were.
     """
     with workbench(lake, settings, run, progress, record) as bench:
-        names = {model.name for model in models_of("silver")}
-        if not names <= set(bench.tables.names()) or (silver := bench.tables.current(BREWERIES)) is None:
-            raise BrewhouseError(f"The lake {lake.root} has no silver tables.", hint="Run `brewhouse transform` first.")
+        models = models_of("gold", folder=settings.models)
+        lacking = sorted(_silver_for(models) - set(bench.tables.names()))
+        if lacking or (silver := bench.tables.current(BREWERIES)) is None:
+            names = ", ".join(lacking) or BREWERIES
+            raise BrewhouseError(f"The lake {lake.root} lacks {names}.", hint="Run `brewhouse transform` first.")
         snapshot = find(lake, silver.properties[RAW_SNAPSHOT])
-        if is_published(bench.tables, models_of("gold"), snapshot.run):
+        if is_published(bench.tables, models, snapshot.run):
             refresh_views(lake, bench.tables)  # a run killed right after its commit did not come to it
             return JobResult(f"gold already shows snapshot {snapshot.run}; nothing to do")
         result = publish_gold(bench, snapshot)
@@ -68,10 +71,10 @@ def publish_gold(bench: Workbench, snapshot: RawSnapshot, *, anew: bool = False)
     Raises:
         ChecksFailed: A check of severity error found something; nothing is committed.
     """
-    for model in models_of("silver"):
-        bench.engine.attach_table(bench.tables.describe(model.name), bench.tables.files(model.name))
-    models = models_of("gold")
-    publications, checks = write_models(bench, models, {"snapshot_date": snapshot.manifest.finished_at[:10]}, anew=anew)
+    models = models_of("gold", folder=bench.settings.models)
+    for name in sorted(_silver_for(models)):
+        bench.engine.attach_table(bench.tables.describe(name), bench.tables.files(name))
+    publications, checks = write_models(bench, models, snapshot, anew=anew)
     checks += gold_sums(bench.engine)
     checks += source_counts(bench.engine, snapshot.manifest)
     bench.record(checks)
@@ -83,3 +86,9 @@ def publish_gold(bench: Workbench, snapshot: RawSnapshot, *, anew: bool = False)
         checks=checks,
         published=published,
     )
+
+
+def _silver_for(models: Sequence[Model]) -> set[str]:
+    """Name the silver tables that gold models and the checks need."""
+    built_in = {model.name for model in models_of("silver")}
+    return built_in | {need for model in models for need in model.needs if need.startswith("silver.")}

@@ -9,7 +9,7 @@ from brewhouse.jobs.inputs import BREWERIES, attach_previous, attach_snapshot
 from brewhouse.jobs.publishing import checksum
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.snapshots import complete_runs, find
-from brewhouse.models.model import models_of
+from brewhouse.models.project import models_of
 from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def compare(lake: Lake, settings: Settings, first: str, second: str) -> list[Row
     from brewhouse.lake.tables import Tables
 
     before, after = named(lake, first), named(lake, second)
-    silver = {model.name: model for model in models_of("silver")}
+    silver = {model.name: model for model in models_of("silver", folder=settings.models)}
     engine = DuckDBEngine(settings.memory_limit_mb)
     try:
         attach_previous(engine, lake, Tables(lake), silver[BREWERIES], before, checksum(list(silver.values())))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.snapshots import RawSnapshot, complete_runs, find
-from brewhouse.models.model import Model, models_of
+from brewhouse.models.model import Model
+from brewhouse.models.project import models_of
 from brewhouse.places.boxes import Box, country_boxes
 from brewhouse.places.matching import Location, match_places
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -12,8 +12,9 @@ from brewhouse.checks.check import Check
 from brewhouse.checks.contract import contract_checks
 from brewhouse.engines.engine import Engine
 from brewhouse.jobs.inputs import MODELS, RAW_SNAPSHOT
-from brewhouse.lake.snapshots import newest
+from brewhouse.lake.snapshots import RawSnapshot, newest
 from brewhouse.models.model import Model
+from brewhouse.places.reference import FOLDER as REFERENCE
 from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -92,14 +93,14 @@ def workbench(
 
 
 def write_models(
-    bench: Workbench, models: Sequence[Model], batch: Mapping[str, str], *, anew: bool = False
+    bench: Workbench, models: Sequence[Model], snapshot: RawSnapshot, *, anew: bool = False
 ) -> tuple[list[Publication], list[Check]]:
     """Have the engine write each model's table into files that nobody sees yet, and check its contract on these.
 
     Args:
         bench: Its tables say which field ids the files carry, where they go, and what a growing table has already.
         models: In an order in which each stands after what it reads.
-        batch: By column, its value in the rows that growing tables get now.
+        snapshot: What they are made of; growing tables get its rows as a batch of their own.
         anew: Whether growing tables begin again with this batch.
 
     Returns:
@@ -108,6 +109,7 @@ def write_models(
     from brewhouse.lake.tables import Publication
 
     engine, tables = bench.engine, bench.tables
+    batch = {"snapshot_run": snapshot.run, "snapshot_date": snapshot.manifest.finished_at[:10]}
     known = frozenset(() if anew else tables.names())
     publications: list[Publication] = []
     checks: list[Check] = []
@@ -176,6 +178,8 @@ def is_published(tables: Tables, models: Sequence[Model], raw_snapshot: str) -> 
 
 
 def checksum(models: Sequence[Model]) -> str:
-    """Tell one version of the models from another."""
-    text = "\n".join(repr(model) for model in models)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """Tell one version of the models, and of the reference data beside them, from another."""
+    digest = hashlib.sha256("\n".join(f"{model.name} {model.version}" for model in models).encode())
+    for file in sorted(REFERENCE.glob("*.csv")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]

@@ -14,6 +14,7 @@ from brewhouse.events.event import EventLog
 from brewhouse.jobs.aggregate import publish_gold
 from brewhouse.jobs.inputs import BREWERIES, RAW_SNAPSHOT
 from brewhouse.jobs.publishing import RUN, JobResult, Workbench, refresh_views, workbench
+from brewhouse.jobs.rehearsal import rehearse
 from brewhouse.jobs.transform import publish_silver
 from brewhouse.jobs.workflow import Progress, recorder, run_jobs
 from brewhouse.lake.lake import Lake
@@ -64,6 +65,8 @@ def rebuild(
     Raises:
         BrewhouseError: There is no raw snapshot, or none whose checks pass; the tables are as they were.
     """
+    if settings.models is not None:
+        rehearse(settings.models)
     runs = complete_runs(lake)
     found: list[Check] = []
     with workbench(lake, settings, run, _silent, found.extend) as bench:

@@ -32,7 +32,7 @@ from brewhouse.jobs.publishing import (
 )
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.snapshots import RawSnapshot, find, newest
-from brewhouse.models.model import models_of
+from brewhouse.models.project import models_of
 from brewhouse.settings import Settings
 
 _COUNTED = {"breweries": "breweries", "rejected": "rejected_breweries", "changes": "brewery_changes"}
@@ -67,7 +67,7 @@ def transform(
             f"The lake {lake.root} has no complete raw snapshot.", hint="Run `brewhouse extract` first."
         )
     with workbench(lake, settings, run, progress, record) as bench:
-        if is_published(bench.tables, models_of("silver"), snapshot.run):
+        if is_published(bench.tables, models_of("silver", folder=settings.models), snapshot.run):
             refresh_views(lake, bench.tables)  # a run killed right after its commit did not come to it
             return JobResult(f"silver already shows snapshot {snapshot.run}; nothing to do")
         result = publish_silver(bench, snapshot, snapshot_before(bench.engine, bench.tables, snapshot.run))
@@ -89,7 +89,7 @@ def publish_silver(bench: Workbench, snapshot: RawSnapshot, before: str | None, 
         ChecksFailed: A check of severity error found something; nothing is committed.
     """
     engine, tables = bench.engine, bench.tables
-    models = models_of("silver")
+    models = models_of("silver", folder=bench.settings.models)
     breweries = next(model for model in models if model.name == BREWERIES)
     if before:
         attach_previous(engine, bench.lake, tables, breweries, before, checksum(models))
@@ -97,7 +97,7 @@ def publish_silver(bench: Workbench, snapshot: RawSnapshot, before: str | None, 
     if not before:
         attach_nothing_previous(engine, breweries)
 
-    publications, checks = write_models(bench, models, {"snapshot_run": snapshot.run}, anew=anew)
+    publications, checks = write_models(bench, models, snapshot, anew=anew)
     counts = {name: _count(engine, f"silver.{table}") for name, table in _COUNTED.items()}
     published = None if anew or BREWERIES not in tables.names() else tables.current(BREWERIES)
     checks += silver_accounts(engine, snapshot.manifest)

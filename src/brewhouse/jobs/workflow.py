@@ -17,6 +17,7 @@ from brewhouse.ids import new_id
 from brewhouse.jobs.aggregate import aggregate
 from brewhouse.jobs.extract import extract
 from brewhouse.jobs.publishing import JobResult
+from brewhouse.jobs.rehearsal import rehearse
 from brewhouse.jobs.transform import transform
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.lock import run_lock
@@ -66,6 +67,8 @@ def run_workflow(
     Raises:
         BrewhouseError: Another run is going, or a job failed; the event log says so too.
     """
+    if settings.models is not None and set(jobs) & {"transform", "aggregate"}:
+        rehearse(settings.models)
     every: dict[str, Job] = {
         "extract": partial(_extract, lake, settings),
         "transform": partial(_transform, lake, settings, snapshot_run),
@@ -90,6 +93,7 @@ def run_jobs(
         The run id.
 
     Raises:
+        ModelError: The user's models cannot be run; nothing was begun.
         BrewhouseError: Another run is going, or a job failed; the event log says so too.
     """
     run = new_id()

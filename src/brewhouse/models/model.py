@@ -1,23 +1,25 @@
 """A model: one SQL file that makes one table, and the header comment that describes it.
 
-The header is the leading `--` lines: sentences that say what a row is, then `name: value` lines among
-key, not null, partition, sort, grows by and temporary.
+The header is the leading `--` lines: sentences that say what a row is, then `name: value` lines; docs/models.md
+lists them.
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
-from graphlib import TopologicalSorter
 from pathlib import Path
 
-from brewhouse.errors import UsageError
 from brewhouse.lake.spec import Column, TableSpec
+from brewhouse.models.header import NoRow, Rule, parse_header
+from brewhouse.models.problems import ModelError, Problem
+from brewhouse.models.select import Select, parse_select
 
 FOLDER = Path(__file__).parent
 ZONES = ("staging", "silver", "gold")
-_LISTS = ("key", "not null", "partition", "sort")
+_TYPES = ("string", "double", "long", "int", "boolean", "timestamptz", "date")
 
 
 @dataclass(frozen=True)
@@ -29,44 +31,106 @@ class Model:
         sql: The SELECT, in Spark SQL.
         description: What a row is.
         key: Columns that together are unique.
-        not_null: Columns that are never null.
         partition: Columns by whose values the files are separated.
         sort: Columns by which the rows are ordered.
-        grows_by: Column that says which snapshot a row is of, when the table keeps the rows of earlier ones: those of
-            the same value are replaced, all others stay. Empty when each run makes the whole table anew.
+        grows_by: Column that says which batch a row is of, when the table keeps the rows of earlier snapshots: those of
+            the same batch are replaced, all others stay. Empty when each run makes the whole table anew.
         temporary: Whether it only serves other models and is not published.
+        rules: What must hold of its rows, the key's uniqueness first.
+        columns: What its own columns mean, by name.
         reads: Names of the tables its SQL reads.
+        needs: Names of the tables that must be there before it: those it reads, and those its checks read.
+        own: Whether the user wrote it, not Brewhouse.
+        version: Tells it from what it was while its file, or that of a model it needs, was another.
+        file: Its file, as errors name it.
+        text: The file's content.
+        select: Its SQL, parsed.
     """
 
     name: str
     sql: str
     description: str
     key: tuple[str, ...]
-    not_null: tuple[str, ...]
     partition: tuple[str, ...]
     sort: tuple[str, ...]
     grows_by: str
     temporary: bool
+    rules: tuple[Rule, ...]
+    columns: dict[str, str]
     reads: tuple[str, ...]
+    needs: tuple[str, ...]
+    own: bool
+    version: str
+    file: str = field(repr=False, compare=False)
+    text: str = field(repr=False, compare=False)
+    select: Select = field(repr=False, compare=False)
 
-    def spec(self, columns: tuple[str, ...]) -> TableSpec:
+    @property
+    def zone(self) -> str:
+        """The first part of its name."""
+        return self.name.partition(".")[0]
+
+    def spec(self, columns: Sequence[Column]) -> TableSpec:
         """Describe the table this model makes.
 
+        A built-in model's columns have the type and description of `columns.toml`; a user's have the type the engine
+        gives them and the description of the header, else that of the column of the same name there.
+
         Args:
-            columns: Names of the columns its SQL gives, in order.
+            columns: What its SQL gives, in order, with the engine's types.
 
         Raises:
-            UsageError: A column that `columns.toml` does not define.
+            ModelError: A built-in model's column is not in `columns.toml`, one has a type no table can hold, or the
+                table is partitioned by one with fractions.
         """
         defined = column_definitions()
-        if unknown := [name for name in columns if name not in defined]:
-            raise UsageError(
-                f"Model {self.name} gives columns that are defined nowhere: {', '.join(unknown)}.",
-                hint="Define them in models/columns.toml.",
-            )
-        return TableSpec(
-            self.name, self.description, tuple(defined[name] for name in columns), self.partition, self.sort
+        if not self.own:
+            if unknown := [column.name for column in columns if column.name not in defined]:
+                what = f"{self.name} gives columns that models/columns.toml does not define: {', '.join(unknown)}"
+                raise ModelError([self.problem(what)])
+            typed = tuple(defined[column.name] for column in columns)
+        else:
+            typed = tuple(Column(column.name, column.type, self._meaning(column.name)) for column in columns)
+        if problems := [*self._bad_types(typed)]:
+            raise ModelError(problems)
+        return TableSpec(self.name, self.description, typed, self.partition, self.sort)
+
+    def problem(self, what: str, column: str = "") -> Problem:
+        """Say that something is wrong with it, or with one of the columns it gives."""
+        return Problem(self.file, *self.select.place_of_column(column), what)
+
+    def check_select(self, rule: NoRow) -> Select:
+        """Parse the query of one of its `no row` rules.
+
+        Raises:
+            ModelError: It is not one SELECT.
+        """
+        lines = self.text.splitlines()
+        begin = rule.line - 1
+        sql = "\n".join(
+            " " * max(line.find(part), 0) + part
+            for part, line in zip(rule.sql.split("\n"), lines[begin:], strict=False)
         )
+        return parse_select("\n" * begin + sql, self.file)
+
+    def _meaning(self, column: str) -> str:
+        known = column_definitions().get(column)
+        return self.columns.get(column) or (known.description if known else "")
+
+    def _bad_types(self, columns: Sequence[Column]) -> list[Problem]:
+        return [
+            self.problem(
+                f"column {column.name} is of the engine's type {column.type}, which a table cannot hold; "
+                f"make it one of another with CAST(… AS STRING) or the like",
+                column.name,
+            )
+            for column in columns
+            if column.type not in _TYPES
+        ] + [
+            self.problem(f"column {column.name} is a number with fractions: no files are separated by it", column.name)
+            for column in columns
+            if column.type == "double" and column.name in self.partition
+        ]
 
 
 @cache
@@ -76,76 +140,59 @@ def column_definitions() -> dict[str, Column]:
     return {name: Column(name, entry["type"], entry["description"]) for name, entry in table.items()}
 
 
-def models_of(*zones: str) -> list[Model]:
-    """Load the models of some zones, each after the ones it reads.
-
-    Args:
-        zones: Among staging, silver and gold.
-
-    Example:
-        >>> [model.name for model in models_of("staging", "silver")][:2]
-        ['staging.records', 'silver.breweries']
-    """
-    models = {
-        (model := parse(f"{zone}.{file.stem}", file.read_text("utf-8"))).name: model
-        for zone in zones
-        for file in sorted((FOLDER / zone).glob("*.sql"))
-    }
-    order = TopologicalSorter({name: [r for r in model.reads if r in models] for name, model in models.items()})
-    return [models[name] for name in order.static_order()]
-
-
-def parse(name: str, text: str) -> Model:
+def parse(name: str, text: str, *, file: str | None = None, own: bool = False) -> Model:
     r"""Read a model's file.
 
     Args:
         name: Zone and table.
         text: The file's content.
+        file: Its file, as errors name it; None names the model.
+        own: Whether it is the user's.
 
     Raises:
-        UsageError: The SQL cannot be parsed.
+        ModelError: The header has a field that cannot be understood, or the SQL is not one SELECT.
 
     Example:
         >>> model = parse("gold.t", "-- A row a city.\n-- key: city\n\nSELECT city FROM silver.breweries")
         >>> model.description, model.key, model.reads
         ('A row a city.', ('city',), ('silver.breweries',))
     """
-    header, body = _split(text)
-    fields: dict[str, str] = {}
-    sentences: list[str] = []
-    for line in header:
-        word, separator, value = line.partition(":")
-        if separator and word in (*_LISTS, "grows by", "temporary"):
-            fields[word] = value.strip()
-        else:
-            sentences.append(line)
-    lists = {word: tuple(part.strip() for part in fields.get(word, "").split(",") if part.strip()) for word in _LISTS}
-    return Model(
-        name=name,
-        sql=body,
-        description=" ".join(sentences),
-        key=lists["key"],
-        not_null=lists["not null"],
-        partition=lists["partition"],
-        sort=lists["sort"],
-        grows_by=fields.get("grows by", ""),
-        temporary=fields.get("temporary") == "yes",
-        reads=_tables_read(name, body),
-    )
-
-
-def _split(text: str) -> tuple[list[str], str]:
-    lines = text.splitlines()
-    size = next((i for i, line in enumerate(lines) if not line.startswith("--")), len(lines))
-    return [line.removeprefix("--").strip() for line in lines[:size]], "\n".join(lines[size:]).strip()
-
-
-def _tables_read(name: str, sql: str) -> tuple[str, ...]:
-    import sqlglot
-    from sqlglot import exp
-
+    file = file or name
+    header = parse_header(text, file)
+    problems = list(header.problems)
     try:
-        tree = sqlglot.parse_one(sql, dialect="spark")
-    except sqlglot.ParseError as error:
-        raise UsageError(f"Model {name} is no valid Spark SQL: {error}.", hint="Mend the file.") from error
-    return tuple(sorted({f"{table.db}.{table.name}" for table in tree.find_all(exp.Table) if table.db}))
+        select = parse_select(text, file)
+    except ModelError as error:
+        raise ModelError([*problems, *error.problems]) from error
+    if problems:
+        raise ModelError(problems)
+    model = Model(
+        name=name,
+        sql="\n".join(text.splitlines()[header.size :]).strip().rstrip("; \n"),
+        description=header.description,
+        key=header.key,
+        partition=header.partition,
+        sort=header.sort,
+        grows_by=header.grows_by,
+        temporary=header.temporary,
+        rules=header.rules,
+        columns={column: meaning for column, (meaning, _) in header.columns.items()},
+        reads=select.reads,
+        needs=select.reads,
+        own=own,
+        version="",
+        file=file,
+        text=text,
+        select=select,
+    )
+    return _with_needs(model)
+
+
+def _with_needs(model: Model) -> Model:
+    from dataclasses import replace
+
+    needs = set(model.reads)
+    for rule in model.rules:
+        if isinstance(rule, NoRow):
+            needs.update(model.check_select(rule).reads)
+    return replace(model, needs=tuple(sorted(needs - ({model.name} - set(model.reads)))))
