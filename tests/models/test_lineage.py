@@ -48,7 +48,9 @@ def test_no_box_lies_on_another_and_every_line_goes_to_the_right(reads: list[lis
     nodes: list[Node] = []
     for number, read in enumerate(reads):
         names = tuple(sorted({nodes[index % number].name for index in read})) if number else ()
-        nodes.append(Node(f"{('silver', 'gold')[number > 4]}.t{number}", own=number % 2 == 1, description="", reads=names))
+        nodes.append(
+            Node(f"{('silver', 'gold')[number > 4]}.t{number}", own=number % 2 == 1, description="", reads=names)
+        )
     root = ET.fromstring(draw_svg(nodes))
     rects = [rect for group in root.iter(f"{SVG}g") for rect in group.iter(f"{SVG}rect")]
     boxes = [[float(rect.get(key, "")) for key in ("x", "y", "width", "height")] for rect in rects]

@@ -238,10 +238,11 @@ def _names(value: str) -> tuple[str, ...]:
 
 def _accepted(value: str, severity: Severity, line: int) -> Rule:
     found = re.fullmatch(r"(\w+)\s+in\s+(\S.*)", _one_line(value))
+    listed = _VALUE.finditer(found.group(2) if found else "")
     values = tuple(
-        quoted.replace("''", "'") if quoted else plain.strip()
-        for quoted, plain in re.findall(r"'((?:[^']|'')*)'|([^,']+)", found.group(2) if found else "")
-        if quoted or plain.strip()
+        plain if quoted is None else quoted.replace("''", "'")
+        for quoted, plain in (value.groups() for value in listed)
+        if quoted is not None or plain
     )
     if not found or not values:
         raise _Mistake("accepted values are written as `accepted values: brewery_type in micro, nano`")
@@ -271,6 +272,7 @@ def _no_row(value: str, severity: Severity, line: int) -> Rule:
     return NoRow(_one_line(name), sql.strip().rstrip(";"), severity, line + value[:begin].count("\n"))
 
 
+_VALUE = re.compile(r"\s*(?:'((?:[^']|'')*)'|([^,]*?))\s*(?:,|$)")
 _LISTS = ("key", "partition", "sort")
 _CHECKS: dict[str, Callable[[str, Severity, int], Rule]] = {
     "unique": lambda value, severity, line: Unique(_names(value), severity, line),
