@@ -7,7 +7,7 @@ with the field or sentence above it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar, Literal, TypeAlias
@@ -213,7 +213,7 @@ def _misspelt(word: str) -> str | None:
     return close[0] if close else None
 
 
-def _once(name: str, known: dict[str, object] | dict[str, tuple[str, ...]] | dict[str, tuple[str, int]]) -> str:
+def _once(name: str, known: Collection[str]) -> str:
     if name in known:
         raise _Mistake(f"{name} stands here a second time")
     return name
