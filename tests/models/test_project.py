@@ -84,7 +84,7 @@ def test_a_check_makes_a_model_wait_for_what_it_reads(write: Write) -> None:
             "SELECT a.id FROM silver.breweries a, silver.breweries b WHERE name > ''",
             "t.sql:1:63: column name is in",
         ),
-        ("t.sql", "SELECT a.id FROM silver.breweries a JOIN gold.breweries_by_location b USING (id)", "t.sql:1:77: "),
+        ("t.sql", "SELECT a.id FROM silver.breweries a JOIN gold.breweries_by_location b USING (id)", "t.sql:1:78: "),
         ("t.sql", "SELECT id FROM silver.breweries GROUP BY 3", "t.sql:1:1: Unknown output column: 3"),
         ("t.sql", "SELECT id FROM gold.t", "t.sql:1:16: these models read each other in a circle: gold.t reads gold.t"),
         ("silver/breweries.sql", "SELECT 1 AS a", "silver/breweries.sql:1: the table silver.breweries is one of Brew"),

@@ -7,7 +7,7 @@ with the field or sentence above it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar, Literal, TypeAlias
@@ -219,7 +219,7 @@ def _misspelt(word: str) -> str | None:
     return close[0] if close else None
 
 
-def _once(name: str, known: dict[str, object] | dict[str, tuple[str, ...]] | dict[str, tuple[str, int]]) -> str:
+def _once(name: str, known: Collection[str]) -> str:
     if name in known:
         raise _Mistake(f"{name} stands here a second time")
     return name
@@ -250,10 +250,11 @@ def _names(value: str) -> tuple[str, ...]:
 
 def _accepted(value: str, severity: Severity, line: int) -> Rule:
     found = re.fullmatch(r"(\w+)\s+in\s+(\S.*)", _one_line(value))
+    listed = _VALUE.finditer(found.group(2) if found else "")
     values = tuple(
-        quoted.replace("''", "'") if quoted else plain.strip()
-        for quoted, plain in re.findall(r"'((?:[^']|'')*)'|([^,']+)", found.group(2) if found else "")
-        if quoted or plain.strip()
+        plain if quoted is None else quoted.replace("''", "'")
+        for quoted, plain in (value.groups() for value in listed)
+        if quoted is not None or plain
     )
     if not found or not values:
         raise _Mistake("accepted values are written as `accepted values: brewery_type in micro, nano`")
@@ -283,6 +284,7 @@ def _no_row(value: str, severity: Severity, line: int) -> Rule:
     return NoRow(_one_line(name), sql.strip().rstrip(";"), severity, line + value[:begin].count("\n"))
 
 
+_VALUE = re.compile(r"\s*(?:'((?:[^']|'')*)'|([^,]*?))\s*(?:,|$)")
 _LISTS = ("key", "partition", "sort")
 _SINGLE = ("grows by", "temporary")
 _BATCHES = ("snapshot_run", "snapshot_date")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -189,10 +189,10 @@ def parse(name: str, text: str, *, file: str | None = None, own: bool = False) -
 
 
 def _with_needs(model: Model) -> Model:
-    from dataclasses import replace
-
     needs = set(model.reads)
     for rule in model.rules:
         if isinstance(rule, NoRow):
             needs.update(model.check_select(rule).reads)
-    return replace(model, needs=tuple(sorted(needs - ({model.name} - set(model.reads)))))
+    if model.name not in model.reads:
+        needs.discard(model.name)  # a check may read the table it is about
+    return replace(model, needs=tuple(sorted(needs)))
