@@ -32,7 +32,8 @@ CITIES = """-- One row per city with an open brewery.
 -- key: country, city
 -- row count: at least 1
 -- no row: it has no more open breweries than all: SELECT c.city FROM gold.cities AS c JOIN
---   (SELECT country_name AS country, city_name AS city, sum(brewery_count) AS n FROM gold.breweries_by_location GROUP BY 1, 2) AS l
+--   (SELECT country_name AS country, city_name AS city, sum(brewery_count) AS n
+--    FROM gold.breweries_by_location GROUP BY 1, 2) AS l
 --     ON l.country = c.country AND l.city = c.city
 --   WHERE c.open_count > l.n
 -- column open_count: Number of open breweries

@@ -28,7 +28,7 @@ def test_the_text_names_each_table_once_at_its_place() -> None:
     lines = draw_text(NODES).splitlines()
     assert (lines[0], lines[-1]) == (SOURCE, "* your own")
     for node in NODES[1:]:
-        assert len([line for line in lines if re.search(rf"─ {re.escape(node.name)}( |$)", line)]) == 1
+        assert len([line for line in lines if re.search(rf"(^|─ ){re.escape(node.name)}( |$)", line)]) == 1
     assert any("gold.own *  (and silver.rejected_breweries)" in line for line in lines)
 
 
