@@ -103,6 +103,18 @@ def test_own_tables_are_published_and_made_anew_when_a_model_changes(lake: Lake,
     assert len(Tables(lake).history("gold.cities")) == before[0] + 1
 
 
+def test_gold_made_of_older_silver_is_made_anew_once_silver_is(lake: Lake, models: Path) -> None:
+    with StandIn(generate(300)) as source:
+        run(lake, source.url, models)
+        (models / "silver" / "open_breweries.sql").write_text(OPEN + "AND id > '8'\n")
+        run(lake, source.url, models, "aggregate")
+        run(lake, source.url, models, "transform", "aggregate")
+    with closing(connect(lake)) as connection:
+        sql = "SELECT sum(open_count), (SELECT count(*) FROM silver.open_breweries) FROM gold.cities"
+        total, count = connection.execute(sql).fetchone() or (0, 1)
+    assert total == count
+
+
 def test_a_failing_check_publishes_nothing_and_a_warning_is_told(lake: Lake, models: Path) -> None:
     (models / "cities.sql").write_text(CITIES.replace("-- row count: at least 1", "-- warn row count: at most 1"))
     (models / "bad.sql").write_text("-- A row.\n-- no row: there is none: SELECT * FROM gold.bad\nSELECT 1 AS page")

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from brewhouse.checks.accounting import gold_sums, source_counts
 from brewhouse.checks.check import Check, demand
 from brewhouse.errors import BrewhouseError
-from brewhouse.jobs.inputs import BREWERIES, RAW_SNAPSHOT
+from brewhouse.jobs.inputs import BREWERIES, MODELS, RAW_SNAPSHOT
 from brewhouse.jobs.publishing import (
     JobResult,
     Workbench,
     is_published,
     publish,
     refresh_views,
+    version_of,
     workbench,
     write_models,
 )
@@ -52,7 +53,7 @@ def aggregate(
             names = ", ".join(lacking) or BREWERIES
             raise BrewhouseError(f"The lake {lake.root} lacks {names}.", hint="Run `brewhouse transform` first.")
         snapshot = find(lake, silver.properties[RAW_SNAPSHOT])
-        if is_published(bench.tables, models, snapshot.run):
+        if is_published(bench.tables, models, version_of(models, silver.properties[MODELS]), snapshot.run):
             refresh_views(lake, bench.tables)  # a run killed right after its commit did not come to it
             return JobResult(f"gold already shows snapshot {snapshot.run}; nothing to do")
         result = publish_gold(bench, snapshot)
@@ -72,6 +73,8 @@ def publish_gold(bench: Workbench, snapshot: RawSnapshot, *, anew: bool = False)
         ChecksFailed: A check of severity error found something; nothing is committed.
     """
     models = models_of("gold", folder=bench.settings.models)
+    silver = bench.tables.current(BREWERIES)
+    assert silver is not None
     for name in sorted(_silver_for(models)):
         bench.engine.attach_table(bench.tables.describe(name), bench.tables.files(name))
     publications, checks = write_models(bench, models, snapshot, anew=anew)
@@ -79,7 +82,7 @@ def publish_gold(bench: Workbench, snapshot: RawSnapshot, *, anew: bool = False)
     checks += source_counts(bench.engine, snapshot.manifest)
     bench.record(checks)
     demand(checks)
-    published = publish(bench, publications, models, snapshot.run)
+    published = publish(bench, publications, version_of(models, silver.properties[MODELS]), snapshot.run)
     return JobResult(
         f"gold shows snapshot {snapshot.run}",
         counts={str(entry["table"]): int(entry["rows"]) for entry in published},

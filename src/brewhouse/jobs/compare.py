@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from brewhouse.errors import UsageError
 from brewhouse.jobs.inputs import BREWERIES, attach_previous, attach_snapshot
-from brewhouse.jobs.publishing import checksum
+from brewhouse.jobs.publishing import version_of
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.snapshots import complete_runs, find
 from brewhouse.models.project import models_of
@@ -40,7 +40,7 @@ def compare(lake: Lake, settings: Settings, first: str, second: str) -> list[Row
     silver = {model.name: model for model in models_of("silver", folder=settings.models)}
     engine = DuckDBEngine(settings.memory_limit_mb)
     try:
-        attach_previous(engine, lake, Tables(lake), silver[BREWERIES], before, checksum(list(silver.values())))
+        attach_previous(engine, lake, Tables(lake), silver[BREWERIES], before, version_of(list(silver.values())))
         attach_snapshot(engine, find(lake, after), _silent)
         engine.compute(silver[BREWERIES])
         engine.compute(silver[_CHANGES])

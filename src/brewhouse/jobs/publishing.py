@@ -137,20 +137,20 @@ def _compute_beside(engine: Engine, model: Model, spec: TableSpec, files: Sequen
 
 
 def publish(
-    bench: Workbench, publications: Sequence[Publication], models: Sequence[Model], raw_snapshot: str
+    bench: Workbench, publications: Sequence[Publication], version: str, raw_snapshot: str
 ) -> list[dict[str, str | int]]:
     """Commit all tables in one transaction.
 
     Args:
         bench: Whose tables get a new content.
         publications: Files that passed their checks.
-        models: What made them.
+        version: Of the models that made them.
         raw_snapshot: Run id of the raw snapshot they were made of.
 
     Returns:
         Each table with the id of its new snapshot and its rows.
     """
-    properties = {RAW_SNAPSHOT: raw_snapshot, MODELS: checksum(models), RUN: bench.run}
+    properties = {RAW_SNAPSHOT: raw_snapshot, MODELS: version, RUN: bench.run}
     bench.tables.publish(publications, properties)
     snapshots = [bench.tables.current(publication.spec.name) for publication in publications]
     return [{"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows} for now in snapshots if now]
@@ -165,21 +165,26 @@ def refresh_views(lake: Lake, tables: Tables) -> None:
     write_views(lake, current, raw.files if raw else [])
 
 
-def is_published(tables: Tables, models: Sequence[Model], raw_snapshot: str) -> bool:
-    """Say whether all these models' tables were made of that raw snapshot, by the same SQL."""
-    wanted = (raw_snapshot, checksum(models))
-    for model in models:
-        if model.name not in tables.names():
-            return False
-        now = tables.current(model.name)
-        if now is None or (now.properties.get(RAW_SNAPSHOT), now.properties.get(MODELS)) != wanted:
-            return False
-    return True
+def is_published(tables: Tables, models: Sequence[Model], version: str, raw_snapshot: str) -> bool:
+    """Say whether all these models' tables were made of that raw snapshot, by that version of them."""
+    if not {model.name for model in models} <= set(tables.names()):
+        return False
+    current = [tables.current(model.name) for model in models]
+    return all(
+        now is not None and (now.properties.get(RAW_SNAPSHOT), now.properties.get(MODELS)) == (raw_snapshot, version)
+        for now in current
+    )
 
 
-def checksum(models: Sequence[Model]) -> str:
-    """Tell one version of the models, and of the reference data beside them, from another."""
-    digest = hashlib.sha256("\n".join(f"{model.name} {model.version}" for model in models).encode())
+def version_of(models: Sequence[Model], beneath: str = "") -> str:
+    """Tell one version of the models, and of the reference data beside them, from another.
+
+    Args:
+        models: The models.
+        beneath: The version of those that made the tables they read.
+    """
+    lines = [beneath, *(f"{model.name} {model.version}" for model in models)]
+    digest = hashlib.sha256("\n".join(lines).encode())
     for file in sorted(REFERENCE.glob("*.csv")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

@@ -23,10 +23,10 @@ from brewhouse.jobs.inputs import (
 from brewhouse.jobs.publishing import (
     JobResult,
     Workbench,
-    checksum,
     is_published,
     publish,
     refresh_views,
+    version_of,
     workbench,
     write_models,
 )
@@ -67,7 +67,8 @@ def transform(
             f"The lake {lake.root} has no complete raw snapshot.", hint="Run `brewhouse extract` first."
         )
     with workbench(lake, settings, run, progress, record) as bench:
-        if is_published(bench.tables, models_of("silver", folder=settings.models), snapshot.run):
+        models = models_of("silver", folder=settings.models)
+        if is_published(bench.tables, models, version_of(models), snapshot.run):
             refresh_views(lake, bench.tables)  # a run killed right after its commit did not come to it
             return JobResult(f"silver already shows snapshot {snapshot.run}; nothing to do")
         result = publish_silver(bench, snapshot, snapshot_before(bench.engine, bench.tables, snapshot.run))
@@ -92,7 +93,7 @@ def publish_silver(bench: Workbench, snapshot: RawSnapshot, before: str | None, 
     models = models_of("silver", folder=bench.settings.models)
     breweries = next(model for model in models if model.name == BREWERIES)
     if before:
-        attach_previous(engine, bench.lake, tables, breweries, before, checksum(models))
+        attach_previous(engine, bench.lake, tables, breweries, before, version_of(models))
     attach_snapshot(engine, snapshot, bench.progress)
     if not before:
         attach_nothing_previous(engine, breweries)
@@ -110,7 +111,7 @@ def publish_silver(bench: Workbench, snapshot: RawSnapshot, before: str | None, 
         f"silver shows snapshot {snapshot.run}",
         counts={"records": snapshot.records, **counts},
         checks=checks,
-        published=publish(bench, publications, models, snapshot.run),
+        published=publish(bench, publications, version_of(models), snapshot.run),
     )
 
 
