@@ -21,7 +21,7 @@ from time import perf_counter
 
 BREWHOUSE = [sys.executable, "-m", "brewhouse"]
 DATASET = Path(__file__).parents[2] / "shared" / "data" / "breweries-2026-08-02.csv"
-COUNT = "SELECT country, sum(brewery_count) FROM gold.breweries_by_location GROUP BY 1"
+COUNT = "SELECT country_name, sum(brewery_count) FROM gold.breweries_by_location GROUP BY 1"
 
 
 def measure(command: Sequence[str]) -> tuple[float, float]:

@@ -13,6 +13,9 @@ import typer.main
 from brewhouse.cli.main import app
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.jobs.inputs import attach_nothing_previous, attach_places
+from brewhouse.models.lineage import lineage
+from brewhouse.models.model import ZONES
+from brewhouse.models.picture import draw_svg
 from brewhouse.models.project import models_of
 from brewhouse.settings import Settings
 
@@ -22,7 +25,7 @@ MADE = "<!-- Made by `make docs`; edit the code, not this page. -->\n"
 
 def pages() -> dict[str, str]:
     """Make every page, by file name."""
-    return {"cli.md": _cli(), "settings.md": _settings(), "tables.md": _tables()}
+    return {"cli.md": _cli(), "settings.md": _settings(), "tables.md": _tables(), "lineage.svg": _lineage()}
 
 
 def _cli() -> str:
@@ -81,6 +84,10 @@ def _tables() -> str:
         parts.append("")
     engine.close()
     return "\n".join(parts)
+
+
+def _lineage() -> str:
+    return draw_svg(lineage(models_of(*ZONES)))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from brewhouse.errors import BrewhouseError
 app = typer.Typer(
     name="brewhouse",
     help="A lakehouse in a box: every brewery of the world, checked, published and queryable.\n\n"
-    'Example: brewhouse run && brewhouse query "SELECT country, sum(brewery_count) FROM '
-    'gold.breweries_by_location GROUP BY country"',
+    'Example: brewhouse run && brewhouse query "SELECT country_name, sum(brewery_count) FROM '
+    'gold.breweries_by_location GROUP BY country_name"',
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

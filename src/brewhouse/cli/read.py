@@ -40,7 +40,7 @@ def query(
 ) -> None:
     """Query the published tables with SQL; schemas bronze, silver and gold.
 
-    Example: brewhouse query "SELECT country, sum(operating_count) FROM gold.breweries_by_location GROUP BY country"
+    Example: brewhouse query "SELECT country_name, sum(operating_count) FROM gold.breweries_by_location GROUP BY 1"
     """
     from brewhouse.lake.reading import connect
     from brewhouse.lake.reading import query as run_query
