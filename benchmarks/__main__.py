@@ -1,7 +1,7 @@
 """Measure Brewhouse as its user meets it: whole processes, start-up included, median of several runs.
 
-`python -m benchmarks` measures everything; `python -m benchmarks small 200k 1m query help` some of it. The stand-in for
-the API runs in a process of its own, on the same machine, without throttle.
+`python -m benchmarks` measures everything; `python -m benchmarks small 200k 1m changed query help` some of it. The
+stand-in for the API runs in a process of its own, on the same machine, without throttle.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -82,6 +83,20 @@ def job_by_job(what: str, *options: str) -> None:
         report(f"{what}, aggregate", [measure([*BREWHOUSE, "aggregate", "--lake", lake])])
 
 
+def changed(what: str, rows: int) -> None:
+    """Measure the transform when one brewery of a hundred changed, and a query that only cleans the same snapshot."""
+    with tempfile.TemporaryDirectory() as lake:
+        with source("--rows", str(rows)) as url:
+            measure([*BREWHOUSE, "extract", "--lake", lake, "--source-url", url])
+        measure([*BREWHOUSE, "transform", "--lake", lake])
+        with source("--rows", str(rows), "--fault", f"change={rows // 100},after=1") as url:
+            urllib.request.urlopen(f"{url}/breweries").close()  # the change comes after the first answer
+            measure([*BREWHOUSE, "extract", "--lake", lake, "--source-url", url])
+        report(f"{what}, transform", [measure([*BREWHOUSE, "transform", "--lake", lake])])
+        plain = [sys.executable, "-m", "benchmarks.plain", lake, f"{lake}/plain.parquet"]
+        report(f"{what}, a query that only cleans", [measure(plain) for _ in range(3)])
+
+
 def queries() -> None:
     """Measure a count over a gold table."""
     with source("--rows", "11822") as url, tempfile.TemporaryDirectory() as lake:
@@ -97,13 +112,15 @@ def main(names: Sequence[str]) -> None:
     machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{machine}, {datetime.now(UTC).date()}\n")
     print("| what | median s | range s | peak MB | runs |\n| --- | --- | --- | --- | --- |")
-    wanted = names or ("small", "200k", "1m", "query", "help")
+    wanted = names or ("small", "200k", "1m", "changed", "query", "help")
     if "small" in wanted and DATASET.exists():
         whole_workflow("whole workflow, 11,822 real breweries", 5, "--data", str(DATASET))
     if "200k" in wanted:
         whole_workflow("whole workflow, 200,000 breweries", 3, "--rows", "200000")
     if "1m" in wanted:
         job_by_job("1,000,000 breweries", "--rows", "1000000")
+    if "changed" in wanted:
+        changed("1,000,000 breweries, 1 % changed", 1_000_000)
     if "query" in wanted:
         queries()
     if "help" in wanted:

@@ -1,0 +1,32 @@
+"""The yardstick of the transform: one DuckDB query that only cleans the newest raw snapshot of a lake.
+
+`python -m benchmarks.plain LAKE FILE`
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import duckdb
+
+from brewhouse.engines.dialect import to_duckdb
+from brewhouse.lake.lake import Lake
+from brewhouse.lake.snapshots import newest
+from brewhouse.lake.views import literal, raw_records_sql
+from brewhouse.models.project import models_of
+
+
+def main(root: str, file: str) -> None:
+    """Clean every record and write them all, without places, checks, changes or a table format."""
+    snapshot = newest(Lake(Path(root)))
+    assert snapshot is not None
+    (staging,) = models_of("staging")
+    with duckdb.connect() as connection:
+        connection.execute("CREATE SCHEMA bronze")
+        connection.execute(f"CREATE VIEW bronze.breweries AS {raw_records_sql(snapshot.files)}")
+        connection.execute(f"COPY ({to_duckdb(staging.sql)}) TO {literal(file)} (FORMAT parquet, COMPRESSION zstd)")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
