@@ -76,7 +76,7 @@ def publish_gold(bench: Workbench, snapshot: RawSnapshot, *, anew: bool = False)
     checks += source_counts(bench.engine, snapshot.manifest)
     bench.record(checks)
     demand(checks)
-    published = publish(bench, publications, models, snapshot.run)
+    published = publish(bench, publications, models, snapshot.run, anew=anew)
     return JobResult(
         f"gold shows snapshot {snapshot.run}",
         counts={str(entry["table"]): int(entry["rows"]) for entry in published},

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 RAW_SNAPSHOT = "brewhouse.raw-snapshot"
 MODELS = "brewhouse.models"
+ANEW = "brewhouse.begins-anew"
 BREWERIES = "silver.breweries"
 _CHANGES = "silver.brewery_changes"
 _PREVIOUS = "previous.breweries"
@@ -107,7 +108,9 @@ def attach_nothing_previous(engine: Engine, breweries: Model) -> None:
 
 
 def snapshot_before(engine: Engine, tables: Tables, run: str) -> str | None:
-    """Find the newest raw snapshot before another of which the tables were made.
+    """Find the newest raw snapshot before another of which the tables were made, since they last began anew.
+
+    One that a rebuild left out is not in the log of changes any more, so nothing may be compared with it.
 
     Args:
         engine: Reads the log of changes.
@@ -120,7 +123,9 @@ def snapshot_before(engine: Engine, tables: Tables, run: str) -> str | None:
     names = tables.names()
     if BREWERIES not in names:
         return None
-    known = {snapshot.properties.get(RAW_SNAPSHOT, "") for snapshot in tables.history(BREWERIES)}
+    history = tables.history(BREWERIES)
+    began = max((number for number, snapshot in enumerate(history) if ANEW in snapshot.properties), default=0)
+    known = {snapshot.properties.get(RAW_SNAPSHOT, "") for snapshot in history[began:]}
     if _CHANGES in names:
         log = "published.brewery_changes"
         engine.attach_table(replace(tables.describe(_CHANGES), name=log), tables.files(_CHANGES))

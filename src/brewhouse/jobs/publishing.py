@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from brewhouse.checks.check import Check
 from brewhouse.checks.contract import contract_checks
 from brewhouse.engines.engine import Engine
-from brewhouse.jobs.inputs import MODELS, RAW_SNAPSHOT
+from brewhouse.jobs.inputs import ANEW, MODELS, RAW_SNAPSHOT
 from brewhouse.lake.snapshots import newest
 from brewhouse.models.model import Model
 from brewhouse.settings import Settings
@@ -135,7 +135,12 @@ def _compute_beside(engine: Engine, model: Model, spec: TableSpec, files: Sequen
 
 
 def publish(
-    bench: Workbench, publications: Sequence[Publication], models: Sequence[Model], raw_snapshot: str
+    bench: Workbench,
+    publications: Sequence[Publication],
+    models: Sequence[Model],
+    raw_snapshot: str,
+    *,
+    anew: bool = False,
 ) -> list[dict[str, str | int]]:
     """Commit all tables in one transaction.
 
@@ -144,11 +149,14 @@ def publish(
         publications: Files that passed their checks.
         models: What made them.
         raw_snapshot: Run id of the raw snapshot they were made of.
+        anew: Whether growing tables begin again with it.
 
     Returns:
         Each table with the id of its new snapshot and its rows.
     """
     properties = {RAW_SNAPSHOT: raw_snapshot, MODELS: checksum(models), RUN: bench.run}
+    if anew:
+        properties[ANEW] = "yes"
     bench.tables.publish(publications, properties)
     snapshots = [bench.tables.current(publication.spec.name) for publication in publications]
     return [{"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows} for now in snapshots if now]
