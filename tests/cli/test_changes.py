@@ -154,7 +154,7 @@ def test_an_empty_lake_is_an_error_that_says_what_to_do(
     assert "brewhouse: The lake" in done.err
 
 
-def test_a_lake_of_before_there_was_a_log_says_how_to_get_one(call: Call, tmp_path: Path, lake: Path) -> None:
+def test_a_lake_of_before_there_was_a_log_says_how_to_get_one(call: Call, tmp_path: Path) -> None:
     import duckdb
 
     old = tmp_path / "old"

@@ -180,9 +180,7 @@ def test_a_repeated_job_appends_nothing(lake: Lake, history: list[str]) -> None:
     assert complete_runs(lake) == history
 
 
-def test_other_models_make_no_brewery_change(
-    lake: Lake, source: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_models_make_no_brewery_change(lake: Lake, source: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run(lake, source)
 
     def others(*zones: str) -> list[Any]:
@@ -287,7 +285,13 @@ def test_a_comparison_the_other_way_round_is_the_inverse(full: tuple[Lake, list[
     settings = load({}, environ={})
     there, back = compare(lake, settings, history[0], "last"), compare(lake, settings, "last", history[0])
     assert [row["id"] for row in there] == [row["id"] for row in back]
-    opposite = {"added": "removed", "removed": "added", "changed": "changed", "closed": "reopened", "reopened": "closed"}
+    opposite = {
+        "added": "removed",
+        "removed": "added",
+        "changed": "changed",
+        "closed": "reopened",
+        "reopened": "closed",
+    }
     for one, other in zip(there, back, strict=True):
         assert other["kind"] == opposite[one["kind"]]
         assert other["changed_fields"] == one["changed_fields"]

@@ -43,7 +43,10 @@ def change(engine: DuckDBEngine) -> dict[str, Any]:
 
 def test_in_the_first_snapshot_every_brewery_is_added(transform: Transform) -> None:
     rows = changes(transform([brewery(), brewery(id=OTHER, brewery_type="closed")]))
-    assert [(row["id"], row["kind"], row["previous_run"]) for row in rows] == [(ID, "added", None), (OTHER, "added", None)]
+    assert [(row["id"], row["kind"], row["previous_run"]) for row in rows] == [
+        (ID, "added", None),
+        (OTHER, "added", None),
+    ]
     assert {row["changed_fields"] for row in rows} == {None}
 
 
