@@ -177,15 +177,17 @@ def by_id(rows: list[dict[str, Any]]) -> dict[str, tuple[Any, ...]]:
     return {row["id"]: tuple(row.get(field) for field in COMPARED) for row in rows}
 
 
-values = {
-    **dict.fromkeys(TEXTS[1:], st.sampled_from([None, "closed", "", "x"])),
-    **dict.fromkeys(("longitude", "latitude"), st.sampled_from([None, 0.0, 1.5])),
-}
-snapshot = st.lists(
-    st.fixed_dictionaries({"id": st.sampled_from("ABCD"), "name": st.sampled_from("ab")}, optional=values),
-    unique_by=lambda row: row["id"],
-    max_size=4,
+TEXT_VALUES, NUMBERS = st.sampled_from([None, "closed", "", "x"]), st.sampled_from([None, 0.0, 1.5])
+cell = st.sampled_from(COMPARED[1:]).flatmap(
+    lambda field: st.tuples(st.just(field), NUMBERS if field in ("longitude", "latitude") else TEXT_VALUES)
 )
+row = st.builds(
+    lambda key, name, cells: {"id": key, "name": name, **dict(cells)},
+    st.sampled_from("ABCD"),
+    st.sampled_from("ab"),
+    st.lists(cell, max_size=2),  # few, so that two rows often differ in one field only
+)
+snapshot = st.lists(row, unique_by=lambda brewery: str(brewery["id"]), max_size=4)
 
 
 @settings(max_examples=60, deadline=None)
