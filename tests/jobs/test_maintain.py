@@ -23,7 +23,7 @@ from brewhouse.events.event import read_events
 from brewhouse.events.runs import run_reports
 from brewhouse.jobs.maintain import TableMaintenance, preview_maintenance, run_maintenance, total_of
 from brewhouse.jobs.publishing import refresh_views
-from brewhouse.jobs.workflow import run_workflow
+from brewhouse.jobs.workflow import Silent, run_workflow
 from brewhouse.lake.catalog import NAME
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.lock import run_lock
@@ -36,20 +36,6 @@ COUNTRY = Column("country", "string", "Country")
 N = Column("n", "long", "Number")
 GROWING = TableSpec("silver.growing", "A row a number.", (COUNTRY, N), ("country",), ("n",))
 Rows = list[tuple[object, ...]]
-
-
-class Quiet:
-    """Shows nothing."""
-
-    def job_started(self, name: str) -> None: ...
-
-    def pages(self, done: int, total: int) -> None: ...
-
-    def model(self, name: str) -> None: ...
-
-    def snapshots(self, done: int, total: int) -> None: ...
-
-    def job_ended(self, name: str, message: str, seconds: float) -> None: ...
 
 
 @pytest.fixture
@@ -74,7 +60,7 @@ def append(lake: Lake, number: int, spec: TableSpec = GROWING, countries: tuple[
 
 
 def maintain(lake: Lake, **changes: object) -> TableMaintenance:
-    return total_of(run_maintenance(lake, load(changes, environ={}), Quiet()))
+    return total_of(run_maintenance(lake, load(changes, environ={}), Silent()))
 
 
 def preview(lake: Lake, **changes: object) -> TableMaintenance:
@@ -319,10 +305,10 @@ def test_a_job_knows_its_work_is_done_after_maintenance(lake: Lake) -> None:
     with StandIn(generate(300)) as source:
         settings = load({"source_url": source.url}, environ={})
         for _ in range(3):
-            run_workflow(lake, settings, Quiet())
+            run_workflow(lake, settings, Silent())
         done = maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1)
         assert done.snapshots_expired == 2 * len(Tables(lake).names())
-        run_workflow(lake, settings, Quiet(), ("transform", "aggregate"))
+        run_workflow(lake, settings, Silent(), ("transform", "aggregate"))
     assert all("nothing to do" in job.message for job in run_reports(read_events(lake))[-1].jobs)
 
 
@@ -360,12 +346,10 @@ import os, signal, sys
 from pathlib import Path
 import brewhouse.engines.duckdb
 from brewhouse.jobs import maintain
+from brewhouse.jobs.workflow import Silent
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.tables import Tables
 from brewhouse.settings import load
-
-class Quiet:
-    job_started = job_ended = lambda self, *_: None
 
 def die_after(frame, event, argument):
     if event == "return" and frame.f_code.co_name == sys.argv[2]:
@@ -373,7 +357,7 @@ def die_after(frame, event, argument):
 
 sys.setprofile(die_after)
 settings = load({"keep_snapshots_days": 0, "keep_snapshots_last": 1}, environ={})
-maintain.run_maintenance(Lake(Path(sys.argv[1])), settings, Quiet())
+maintain.run_maintenance(Lake(Path(sys.argv[1])), settings, Silent())
 """
 MOMENTS = ("_merge", "write_snapshot", "rewrite", "release", "expire", "_sort_out")
 

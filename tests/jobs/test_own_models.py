@@ -13,7 +13,7 @@ from brewhouse.errors import ChecksFailed
 from brewhouse.events.event import read_events
 from brewhouse.events.runs import run_reports
 from brewhouse.jobs.rehearsal import rehearse
-from brewhouse.jobs.workflow import run_workflow
+from brewhouse.jobs.workflow import Silent, run_workflow
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.reading import connect
 from brewhouse.lake.tables import Tables
@@ -43,20 +43,6 @@ FROM silver.open_breweries GROUP BY country, city
 """
 
 
-class Quiet:
-    """Shows nothing."""
-
-    def job_started(self, name: str) -> None: ...
-
-    def pages(self, done: int, total: int) -> None: ...
-
-    def model(self, name: str) -> None: ...
-
-    def snapshots(self, done: int, total: int) -> None: ...
-
-    def job_ended(self, name: str, message: str, seconds: float) -> None: ...
-
-
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
@@ -73,7 +59,7 @@ def models(tmp_path: Path) -> Path:
 
 def run(lake: Lake, url: str, models: Path, *jobs: str) -> None:
     settings = load({"source_url": url, "models": models, "max_tries": 1}, environ={})
-    run_workflow(lake, settings, Quiet(), jobs or ("extract", "transform", "aggregate"))
+    run_workflow(lake, settings, Silent(), jobs or ("extract", "transform", "aggregate"))
 
 
 def test_own_tables_are_published_and_made_anew_when_a_model_changes(lake: Lake, models: Path) -> None:

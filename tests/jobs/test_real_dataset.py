@@ -6,35 +6,25 @@ import csv
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from brewhouse.demo.dataset import read_csv
 from brewhouse.demo.stand_in import StandIn
-from brewhouse.jobs.workflow import run_workflow
+from brewhouse.jobs.backfill import run_backfill
+from brewhouse.jobs.compare import compare
+from brewhouse.jobs.workflow import Silent, run_workflow
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.reading import connect
 from brewhouse.lake.tables import Tables
 from brewhouse.settings import load
+from brewhouse.source.origins import origins_of
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 VERSIONS = ("2025-10-03", "2026-08-02")
 GOLD = ("gold.breweries_by_type_and_location", "gold.breweries_by_location")
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data/breweries-*.csv")
-
-
-class Quiet:
-    """Shows nothing."""
-
-    def job_started(self, name: str) -> None: ...
-
-    def pages(self, done: int, total: int) -> None: ...
-
-    def model(self, name: str) -> None: ...
-
-    def snapshots(self, done: int, total: int) -> None: ...
-
-    def job_ended(self, name: str, message: str, seconds: float) -> None: ...
 
 
 class Loaded:
@@ -46,7 +36,7 @@ class Loaded:
         for version in VERSIONS:
             with StandIn(read_csv(DATA / f"breweries-{version}.csv")) as stand_in:
                 settings = load({"source_url": stand_in.url}, environ={})
-                self.runs[version] = run_workflow(self.lake, settings, Quiet())
+                self.runs[version] = run_workflow(self.lake, settings, Silent())
 
     def totals(self, column: str, at: str | None = None, table: str = GOLD[0]) -> dict[str | None, int]:
         sql = f"SELECT {column}, sum(brewery_count) FROM {table} GROUP BY 1"
@@ -130,3 +120,117 @@ def test_history_has_both_versions_and_the_second_is_current(loaded: Loaded, tab
     history = Tables(loaded.lake).history(table)
     assert [snapshot.properties["brewhouse.run"] for snapshot in history] == list(loaded.runs.values())
     assert [snapshot.current for snapshot in history] == [False, True]
+
+
+DATES = ("2025-10-03", "2026-05-14", "2026-08-02")
+CHANGES = "silver.brewery_changes"
+
+
+def tidied(version: str) -> dict[str, tuple[str | float | None, ...]]:
+    """Every row of a CSV by its id, in one order of the columns, cleaned with a line of Python."""
+    with (DATA / f"breweries-{version}.csv").open(encoding="utf-8", newline="") as file:
+        return {
+            row["id"]: tuple(
+                (float(value) if name in ("longitude", "latitude") else " ".join(value.split())) if value else None
+                for name, value in sorted(row.items())
+            )
+            for row in csv.DictReader(file)
+        }
+
+
+def differences(earlier: str, later: str) -> dict[str, int]:
+    """Count the ids that are new, gone or different from one CSV to another."""
+    before, after = tidied(earlier), tidied(later)
+    return {
+        "added": len(after.keys() - before.keys()),
+        "removed": len(before.keys() - after.keys()),
+        "changed": sum(before[key] != after[key] for key in before.keys() & after.keys()),
+    }
+
+
+def moves_to_and_from_closed(earlier: str, later: str) -> tuple[int, int]:
+    types = []
+    for version in (earlier, later):
+        with (DATA / f"breweries-{version}.csv").open(encoding="utf-8", newline="") as file:
+            types.append({row["id"]: row["brewery_type"] for row in csv.DictReader(file)})
+    before, after = types
+    both = [(before[key] == "closed", after[key] == "closed") for key in before.keys() & after.keys()]
+    return both.count((False, True)), both.count((True, False))
+
+
+class ThreeVersions:
+    """A lake with all versions of the dataset in it, one way or the other."""
+
+    def __init__(self, lake: Lake, runs: list[str]) -> None:
+        self.lake = lake
+        self.runs = runs
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with closing(connect(self.lake)) as connection:
+            return connection.execute(sql).fetchall()
+
+
+@pytest.fixture(scope="module")
+def taken(tmp_path_factory: pytest.TempPathFactory) -> ThreeVersions:
+    """Three runs against the API."""
+    lake = Lake(tmp_path_factory.mktemp("taken") / "lake")
+    runs = []
+    for version in DATES:
+        with StandIn(read_csv(DATA / f"breweries-{version}.csv")) as stand_in:
+            settings = load({"source_url": stand_in.url, "concurrency": 8}, environ={})
+            runs.append(run_workflow(lake, settings, Silent()))
+    return ThreeVersions(lake, runs)
+
+
+@pytest.fixture(scope="module")
+def backfilled(tmp_path_factory: pytest.TempPathFactory) -> ThreeVersions:
+    """One backfill from the files."""
+    lake = Lake(tmp_path_factory.mktemp("backfilled") / "lake")
+    files = [DATA / f"breweries-{version}.csv" for version in DATES]
+    _, done = run_backfill(lake, load({}, environ={}), Silent(), origins_of(files))
+    return ThreeVersions(lake, [str(version.snapshot) for version in done.versions])
+
+
+@pytest.fixture(params=["taken", "backfilled"])
+def three(request: pytest.FixtureRequest) -> ThreeVersions:
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, ThreeVersions)
+    return found
+
+
+def test_as_many_ids_are_added_removed_and_changed_as_a_script_counts(three: ThreeVersions) -> None:
+    for earlier, later, snapshot in zip(DATES, DATES[1:], three.runs[1:], strict=False):
+        kinds = dict(three.rows(f"SELECT kind, count(*) FROM {CHANGES} WHERE snapshot_run = '{snapshot}' GROUP BY 1"))
+        closed, reopened = moves_to_and_from_closed(earlier, later)
+        assert (kinds.pop("closed", 0), kinds.pop("reopened", 0)) == (closed, reopened)
+        kinds["changed"] = kinds.get("changed", 0) + closed + reopened
+        assert {"added": 0, "removed": 0, **kinds} == differences(earlier, later)
+    first = three.rows(f"SELECT kind, count(*) FROM {CHANGES} WHERE snapshot_run = '{three.runs[0]}' GROUP BY 1")
+    assert first == [("added", len(tidied(DATES[0])))]
+
+
+def test_a_comparison_counts_as_the_script_does(backfilled: ThreeVersions) -> None:
+    found = compare(backfilled.lake, load({}, environ={}), DATES[0], DATES[-1])
+    names = {"closed": "changed", "reopened": "changed"}
+    kinds = Counter(names.get(str(row["kind"]), str(row["kind"])) for row in found)
+    assert kinds == differences(DATES[0], DATES[-1])
+
+
+def test_counts_over_time_are_those_of_the_files(backfilled: ThreeVersions) -> None:
+    over_time = "SELECT {}, sum(brewery_count) FROM gold.brewery_counts_over_time WHERE snapshot_date = '{}' GROUP BY 1"
+    for version in DATES:
+        by_type = {name: int(number) for name, number in backfilled.rows(over_time.format("brewery_type", version))}
+        assert by_type == counted(version, "brewery_type")
+        by_country = {name: int(number) for name, number in backfilled.rows(over_time.format("country_code", version))}
+        assert by_country == by_code(counted(version, "country"))
+    assert backfilled.rows("SELECT count(DISTINCT snapshot_date) FROM gold.brewery_counts_over_time") == [(3,)]
+
+
+def test_runs_of_one_day_count_as_the_last_of_them_over_time(taken: ThreeVersions) -> None:
+    rows = taken.rows("SELECT DISTINCT snapshot_run FROM gold.brewery_counts_over_time ORDER BY snapshot_date DESC")
+    assert rows[0] == (taken.runs[-1],)
+
+
+def test_both_ways_give_the_same_breweries(taken: ThreeVersions, backfilled: ThreeVersions) -> None:
+    sql = "SELECT COLUMNS(lambda c: NOT starts_with(c, 'snapshot_')) FROM silver.breweries ORDER BY id"
+    assert taken.rows(sql) == backfilled.rows(sql)

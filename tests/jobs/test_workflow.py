@@ -13,26 +13,12 @@ from brewhouse.demo.stand_in import StandIn
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
 from brewhouse.events.runs import run_reports
-from brewhouse.jobs.workflow import run_workflow
+from brewhouse.jobs.workflow import Silent, run_workflow
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.lock import run_lock
 from brewhouse.lake.reading import connect
 from brewhouse.lake.tables import Tables
 from brewhouse.settings import load
-
-
-class Quiet:
-    """Shows nothing."""
-
-    def job_started(self, name: str) -> None: ...
-
-    def pages(self, done: int, total: int) -> None: ...
-
-    def model(self, name: str) -> None: ...
-
-    def snapshots(self, done: int, total: int) -> None: ...
-
-    def job_ended(self, name: str, message: str, seconds: float) -> None: ...
 
 
 @pytest.fixture
@@ -42,7 +28,7 @@ def lake(tmp_path: Path) -> Lake:
 
 def run(lake: Lake, url: str, jobs: tuple[str, ...] = ("extract", "transform", "aggregate"), **changes: object) -> str:
     quick = {"retry_wait_s": 0.0, "retake_wait_s": 0.0, "max_tries": 2}
-    return run_workflow(lake, load({"source_url": url, **quick, **changes}, environ={}), Quiet(), jobs)
+    return run_workflow(lake, load({"source_url": url, **quick, **changes}, environ={}), Silent(), jobs)
 
 
 def totals(lake: Lake, column: str, at: str | None = None) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -12,7 +12,8 @@ import typer
 
 from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
 from brewhouse.cli.output import print_json, print_rows
-from brewhouse.errors import UsageError
+from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.lake.lake import Lake
 
 
 class Kind(StrEnum):
@@ -42,8 +43,6 @@ def changes(
 
     Example: brewhouse changes --since 2026-04-01 --country BE --kind added --kind reopened
     """
-    from brewhouse.lake.reading import connect
-
     _, place = settings_and_lake(lake)
     conditions = ["true"]
     values: list[object] = []
@@ -56,12 +55,12 @@ def changes(
     if kind:
         conditions.append("list_contains(?, kind)")
         values.append([one.value for one in kind])
-    result = connect(place).execute(
+    rows = _published(
+        place,
         f"SELECT * FROM silver.brewery_changes WHERE {' AND '.join(conditions)} ORDER BY snapshot_run DESC, kind, id",
         values,
     )
-    names = [column[0] for column in result.description or ()]
-    _show([dict(zip(names, row, strict=True)) for row in result.fetchall()], limit, as_json=as_json)
+    _show(rows, limit, as_json=as_json)
 
 
 def diff(
@@ -90,17 +89,35 @@ def places(
 
     Example: brewhouse places --unmatched
     """
-    from brewhouse.lake.reading import connect
-
     _, place = settings_and_lake(lake)
-    result = connect(place).execute(
+    rows = _published(
+        place,
         "SELECT country, state_province, country_code, country_name, state_code, state_name, place_match, "
         "count(*) AS breweries FROM silver.breweries WHERE place_match = 'none' OR NOT ? GROUP BY ALL ORDER BY ALL",
         [unmatched],
     )
-    names = [column[0] for column in result.description or ()]
-    rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     print_json(rows) if as_json else print_rows(rows)
+
+
+def _published(lake: Lake, sql: str, values: Sequence[object]) -> list[dict[str, Any]]:
+    """Query the published tables, which a lake of an earlier version may lack.
+
+    Raises:
+        BrewhouseError: They cannot answer.
+    """
+    import duckdb
+
+    from brewhouse.lake.reading import connect
+
+    try:
+        result = connect(lake).execute(sql, values)
+    except (duckdb.CatalogException, duckdb.BinderException) as error:
+        raise BrewhouseError(
+            f"The tables of the lake {lake.root} are of an earlier version.",
+            hint="Make them anew with `brewhouse rebuild`.",
+        ) from error
+    names = [column[0] for column in result.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
 def _show(rows: list[dict[str, Any]], limit: int, *, as_json: bool) -> None:

@@ -51,7 +51,7 @@ def demo(
     with StandIn(generate(rows, unusable=3), throttle=True) as stand_in:
         settings, place = settings_and_lake(lake, source_url=stand_in.url)
         run_jobs(place, settings, ("extract", "transform", "aggregate"), as_json=False)
-    sql = "SELECT country_name, sum(operating_count) AS operating FROM gold.breweries_by_location GROUP BY 1 ORDER BY 2 DESC"
+    sql = "SELECT country_name, sum(operating_count) AS n FROM gold.breweries_by_location GROUP BY 1 ORDER BY 2 DESC"
     print(
         f"\nThree things to try next (`source .venv/bin/activate` first):\n"
         f'  brewhouse query --lake {lake} "{sql}"\n'

@@ -46,6 +46,7 @@ class DuckDBEngine:
                 "temp_directory": self._spill.name,
             }
         )
+        self._run("SET GLOBAL TimeZone = 'UTC'")  # or the day of a time would depend on the machine
         for schema in _SCHEMAS:
             self._run(f"CREATE SCHEMA {schema}")
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 RAW_SNAPSHOT = "brewhouse.raw-snapshot"
 MODELS = "brewhouse.models"
+COMPARED_WITH = "brewhouse.compared-with"
 BREWERIES = "silver.breweries"
 _CHANGES = "silver.brewery_changes"
 _PREVIOUS = "previous.breweries"
@@ -108,7 +109,10 @@ def attach_nothing_previous(engine: Engine, breweries: Model) -> None:
 
 
 def snapshot_before(engine: Engine, tables: Tables, run: str) -> str | None:
-    """Find the newest raw snapshot before another of which the tables were made.
+    """Find the raw snapshot to compare another with: the newest before it of which the tables were made.
+
+    They count since they last began anew: what a rebuild left out is not in the log of changes any more. A snapshot
+    that comes late, behind newer ones in the log, is compared with itself: the log already leads past it.
 
     Args:
         engine: Reads the log of changes.
@@ -121,9 +125,14 @@ def snapshot_before(engine: Engine, tables: Tables, run: str) -> str | None:
     names = tables.names()
     if BREWERIES not in names:
         return None
-    known = {snapshot.properties.get(RAW_SNAPSHOT, "") for snapshot in tables.history(BREWERIES)}
+    history = tables.history(BREWERIES)
+    made = [(one.properties.get(RAW_SNAPSHOT, ""), one.properties.get(COMPARED_WITH)) for one in history]
+    began = max((number for number, (_, compared_with) in enumerate(made) if compared_with == ""), default=0)
+    known = {raw for raw, compared_with in made[began:] if raw != compared_with}
     if _CHANGES in names:
         log = "published.brewery_changes"
         engine.attach_table(replace(tables.describe(_CHANGES), name=log), tables.files(_CHANGES))
-        known.add(engine.rows(f"SELECT max(snapshot_run) AS run FROM {log} WHERE snapshot_run < '{run}'")[0]["run"])
+        known |= {row["run"] for row in engine.rows(f"SELECT DISTINCT snapshot_run AS run FROM {log}")}
+    if run not in known and run < max(known):
+        return run
     return max((earlier for earlier in known if earlier and earlier < run), default=None)

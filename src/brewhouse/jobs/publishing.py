@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from brewhouse.checks.check import Check
 from brewhouse.checks.contract import contract_checks
 from brewhouse.engines.engine import Engine
-from brewhouse.jobs.inputs import MODELS, RAW_SNAPSHOT
+from brewhouse.jobs.inputs import COMPARED_WITH, MODELS, RAW_SNAPSHOT
 from brewhouse.lake.snapshots import RawSnapshot, newest
 from brewhouse.models.model import Model
 from brewhouse.places.reference import FOLDER as REFERENCE
@@ -137,7 +137,11 @@ def _compute_beside(engine: Engine, model: Model, spec: TableSpec, files: Sequen
 
 
 def publish(
-    bench: Workbench, publications: Sequence[Publication], version: str, raw_snapshot: str
+    bench: Workbench,
+    publications: Sequence[Publication],
+    version: str,
+    raw_snapshot: str,
+    compared_with: str | None = None,
 ) -> list[dict[str, str | int]]:
     """Commit all tables in one transaction.
 
@@ -146,11 +150,17 @@ def publish(
         publications: Files that passed their checks.
         version: Of the models that made them.
         raw_snapshot: Run id of the raw snapshot they were made of.
+        compared_with: Run id of the raw snapshot it was compared with; None when there is none.
 
     Returns:
         Each table with the id of its new snapshot and its rows.
     """
-    properties = {RAW_SNAPSHOT: raw_snapshot, MODELS: version, RUN: bench.run}
+    properties = {
+        RAW_SNAPSHOT: raw_snapshot,
+        COMPARED_WITH: compared_with or "",
+        MODELS: version,
+        RUN: bench.run,
+    }
     bench.tables.publish(publications, properties)
     snapshots = [bench.tables.current(publication.spec.name) for publication in publications]
     return [{"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows} for now in snapshots if now]

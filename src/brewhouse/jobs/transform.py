@@ -111,7 +111,7 @@ def publish_silver(bench: Workbench, snapshot: RawSnapshot, before: str | None, 
         f"silver shows snapshot {snapshot.run}",
         counts={"records": snapshot.records, **counts},
         checks=checks,
-        published=publish(bench, publications, version_of(models), snapshot.run),
+        published=publish(bench, publications, version_of(models), snapshot.run, before),
     )
 
 

@@ -45,6 +45,25 @@ class Progress(Protocol):
         """A job is done."""
 
 
+class Silent:
+    """Shows nothing."""
+
+    def job_started(self, name: str) -> None:
+        """See `Progress`."""
+
+    def pages(self, done: int, total: int) -> None:
+        """See `Progress`."""
+
+    def model(self, name: str) -> None:
+        """See `Progress`."""
+
+    def snapshots(self, done: int, total: int) -> None:
+        """See `Progress`."""
+
+    def job_ended(self, name: str, message: str, seconds: float) -> None:
+        """See `Progress`."""
+
+
 Job: TypeAlias = Callable[[EventLog, Progress], JobResult]
 """Does its work, tells what happens on the way, and what came of it."""
 

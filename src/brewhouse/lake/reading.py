@@ -40,6 +40,7 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
         connection.execute("USE published")
     else:
         connection = _connect_at(lake, at)
+    connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET allowed_directories = [?]", [f"{lake.root}/"])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
