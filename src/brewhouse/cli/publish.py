@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
+from brewhouse.cli.options import JsonOption, LakeOption, LogFormatOption, settings_and_lake
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 
@@ -29,6 +29,8 @@ def run(
     accept_holes: HolesOption = None,
     max_count_drop_percent: DropOption = None,
     snapshot: SnapshotOption = None,
+    *,
+    log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole workflow: extract, transform, aggregate; with --snapshot publish from a raw snapshot again.
@@ -41,6 +43,7 @@ def run(
         concurrency=concurrency,
         accept_holes=accept_holes,
         max_count_drop_percent=max_count_drop_percent,
+        log_format=log_format,
     )
     jobs = ("extract", "transform", "aggregate") if snapshot is None else ("transform", "aggregate")
     run_jobs(place, settings, jobs, as_json=as_json, snapshot=snapshot)
@@ -51,13 +54,16 @@ def extract(
     source_url: SourceOption = None,
     concurrency: ConcurrencyOption = None,
     accept_holes: HolesOption = None,
+    log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take every brewery from the API into a raw snapshot, and prove it complete.
 
     Example: brewhouse extract --concurrency 2
     """
-    settings, place = settings_and_lake(lake, source_url=source_url, concurrency=concurrency, accept_holes=accept_holes)
+    settings, place = settings_and_lake(
+        lake, source_url=source_url, concurrency=concurrency, accept_holes=accept_holes, log_format=log_format
+    )
     run_jobs(place, settings, ("extract",), as_json=as_json)
 
 
@@ -65,22 +71,23 @@ def transform(
     lake: LakeOption = None,
     max_count_drop_percent: DropOption = None,
     snapshot: SnapshotOption = None,
+    log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the silver tables of the newest complete raw snapshot.
 
     Example: brewhouse transform --max-count-drop-percent 50
     """
-    settings, place = settings_and_lake(lake, max_count_drop_percent=max_count_drop_percent)
+    settings, place = settings_and_lake(lake, max_count_drop_percent=max_count_drop_percent, log_format=log_format)
     run_jobs(place, settings, ("transform",), as_json=as_json, snapshot=snapshot)
 
 
-def aggregate(lake: LakeOption = None, as_json: JsonOption = False) -> None:
+def aggregate(lake: LakeOption = None, log_format: LogFormatOption = None, as_json: JsonOption = False) -> None:
     """Make the gold tables of the published silver tables.
 
     Example: brewhouse aggregate --json
     """
-    settings, place = settings_and_lake(lake)
+    settings, place = settings_and_lake(lake, log_format=log_format)
     run_jobs(place, settings, ("aggregate",), as_json=as_json)
 
 
@@ -112,7 +119,12 @@ def rollback(
     print(f"{table} shows snapshot {snapshot} again.")
 
 
-def rebuild(lake: LakeOption = None, max_count_drop_percent: DropOption = None, as_json: JsonOption = False) -> None:
+def rebuild(
+    lake: LakeOption = None,
+    max_count_drop_percent: DropOption = None,
+    log_format: LogFormatOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Make all silver and gold tables anew from every raw snapshot of the bronze zone.
 
     Example: brewhouse rebuild
@@ -121,8 +133,8 @@ def rebuild(lake: LakeOption = None, max_count_drop_percent: DropOption = None, 
     from brewhouse.cli.runs import print_report, report_of
     from brewhouse.jobs.rebuild import run_rebuild
 
-    settings, place = settings_and_lake(lake, max_count_drop_percent=max_count_drop_percent)
-    with progress_for_output() as progress:
+    settings, place = settings_and_lake(lake, max_count_drop_percent=max_count_drop_percent, log_format=log_format)
+    with progress_for_output(settings.log_format) as progress:
         run_id = run_rebuild(place, settings, progress)
     print_report(report_of(place, run_id), as_json=as_json)
 
@@ -135,7 +147,7 @@ def run_jobs(
     from brewhouse.cli.runs import print_report, report_of
     from brewhouse.jobs.workflow import run_workflow
 
-    with progress_for_output() as progress:
+    with progress_for_output(settings.log_format) as progress:
         run_id = run_workflow(lake, settings, progress, jobs, snapshot)
     print_report(report_of(lake, run_id), as_json=as_json)
 
