@@ -87,7 +87,9 @@ def hidden(text: str, url: str) -> str:
         >>> hidden("535 user me, password secret", "mailto://me:secret@example.com")
         '535 user me, password …'
     """
-    parts = {part for part in re.split(r"[/:@?&=,;#]+", url.partition("://")[2]) if len(part) >= _SECRET_CHARACTERS}
+    parts = {
+        part for part in re.split(r"[/:@?&=,;#]+", url.partition("://")[2] or url) if len(part) >= _SECRET_CHARACTERS
+    }
     for secret in sorted(parts | {unquote(part) for part in parts}, key=len, reverse=True):
         text = text.replace(secret, "…")
     return text

@@ -12,6 +12,10 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.views import literal
 
 _COLUMNS = "{id: 'VARCHAR', \"detail-type\": 'VARCHAR', source: 'VARCHAR', time: 'TIMESTAMPTZ', detail: 'JSON'}"
+_NO_EVENTS = (
+    "(SELECT '' AS id, '' AS \"detail-type\", '' AS source, CAST(NULL AS TIMESTAMPTZ) AS time, "
+    "CAST(NULL AS JSON) AS detail, '' AS filename WHERE false)"
+)
 _CHECKS = '[{"name":"VARCHAR","table":"VARCHAR","severity":"VARCHAR","found":"BIGINT","example":"VARCHAR"}]'
 _ENDED = "('SUCCEEDED', 'FAILED', 'STOPPED', 'TIMEOUT')"
 _MAX_BYTES = 64 * 1024 * 1024
@@ -29,7 +33,8 @@ _UNREADABLE = """
 """
 _RUNS = f"""
     SELECT run, max(detail ->> 'workflow') AS workflow,
-        coalesce(max(state) FILTER (state IN {_ENDED}), 'RUNNING') AS state, min(time) AS started_at, max(time) FILTER (state IN {_ENDED}) AS ended_at,
+        coalesce(max(state) FILTER (state IN {_ENDED}), 'RUNNING') AS state,
+        min(time) AS started_at, max(time) FILTER (state IN {_ENDED}) AS ended_at,
         max(CAST(detail ->> 'seconds' AS DOUBLE)) AS seconds,
         max(message) FILTER (state IN {_ENDED} AND state <> 'SUCCEEDED') AS error,
         max(detail -> 'jobs') AS jobs
@@ -51,11 +56,13 @@ def monitoring_statements(lake: Lake) -> Iterator[str]:
     Args:
         lake: Whose events.
     """
-    pattern = literal(f"{lake.events}/date=*/*.json")
-    files = (
-        f"read_json({pattern}, format = 'newline_delimited', columns = {_COLUMNS}, ignore_errors = true, "
-        f"hive_partitioning = false, filename = true, maximum_object_size = {_MAX_BYTES})"
-    )
+    files = _NO_EVENTS
+    if any(lake.events.glob("date=*/*.json")):  # DuckDB takes no pattern that matches nothing
+        pattern = literal(f"{lake.events}/date=*/*.json")
+        files = (
+            f"read_json({pattern}, format = 'newline_delimited', columns = {_COLUMNS}, ignore_errors = true, "
+            f"hive_partitioning = false, filename = true, maximum_object_size = {_MAX_BYTES})"
+        )
     yield "CREATE SCHEMA monitoring"
     views = {"events": _EVENTS, "unreadable_events": _UNREADABLE, "runs": _RUNS, "checks": _CHECKS_VIEW}
     for name, sql in views.items():
