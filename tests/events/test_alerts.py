@@ -56,9 +56,9 @@ class Story:
                 self.say(CHECK, run, jobName=name, checks=[{**found, "example": "a", "passed": False}])
             state = outcome if name == job else "SUCCEEDED"
             self.say(JOB, run, jobName=name, state=state, seconds=1.0, message=f"{name} {state}", counts={"records": 3})
-        self.say(
-            RUN, run, state=outcome, workflow=workflow, seconds=3.0, message="" if outcome == "SUCCEEDED" else "no"
-        )
+        self.now += timedelta(minutes=1)
+        why = "" if outcome == "SUCCEEDED" else "no"
+        self.say(RUN, run, state=outcome, workflow=workflow, seconds=3.0, message=why)
 
     def look(self, *, arrives: bool = True) -> list[str]:
         """Send what is due, as `notify` does; tell its kinds."""
