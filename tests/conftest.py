@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,97 @@ from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.jobs.inputs import attach_nothing_previous, attach_places
 from brewhouse.models.model import parse
 from brewhouse.models.project import models_of
+
+
+@dataclass
+class Receiver:
+    """An HTTP server and what it was sent.
+
+    Attributes:
+        url: Its address.
+        requests: Path and body of each request.
+        status: What it answers with.
+    """
+
+    url: str
+    requests: list[tuple[str, bytes]] = field(default_factory=list)
+    status: int = 200
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A real HTTP server on the loopback."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            received.requests.append((self.path, body))
+            self.send_response(received.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the library's
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        received = Receiver(f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield received
+        server.shutdown()
+        thread.join()
+
+
+@dataclass
+class Inbox:
+    """An SMTP server and what it was sent.
+
+    Attributes:
+        url: An Apprise URL that sends there.
+        mails: What came.
+    """
+
+    url: str
+    mails: list[EmailMessage] = field(default_factory=list)
+
+    @property
+    def subjects(self) -> list[str]:
+        """Subject of each mail."""
+        return [str(mail["Subject"]) for mail in self.mails]
+
+    def text(self, number: int) -> str:
+        """The text of a mail, with the line ends of Python."""
+        part = self.mails[number].get_body(("plain",))
+        assert part is not None
+        return str(part.get_content()).replace("\r\n", "\n")
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    """A real SMTP server on the loopback."""
+    from aiosmtpd.controller import Controller
+
+    class Keeper:
+        async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: ANN401, N802 - aiosmtpd's
+            received.mails.append(message_from_bytes(envelope.content, policy=policy.default))
+            return "250 OK"
+
+    controller = Controller(Keeper(), hostname="127.0.0.1", port=_free_port())
+    controller.start()
+    received = Inbox(
+        f"mailto://127.0.0.1:{controller.port}?mode=insecure&from=brewhouse@example.org&to=me@example.org&format=text"
+    )
+    yield received
+    controller.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
 
 Transform = Callable[..., DuckDBEngine]
 Given = Callable[[str, Mapping[str, str], Sequence[Sequence[Any]]], DuckDBEngine]

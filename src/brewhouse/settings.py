@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -16,6 +16,48 @@ from brewhouse.errors import UsageError
 PositiveInt = Annotated[int, Meta(ge=1)]
 NonNegativeInt = Annotated[int, Meta(ge=0)]
 NonNegativeFloat = Annotated[float, Meta(ge=0)]
+
+
+class Secret:
+    """A text that is not shown when it is printed, as an address with a token in it.
+
+    Example:
+        >>> Secret("slack://token")
+        Secret('…')
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = str(text)
+
+    def reveal(self) -> str:
+        """Give the text itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret('…')"
+
+
+class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who is told what: the section `[alerts]`.
+
+    Attributes:
+        urls: Apprise URLs of those who are told; as a variable, separated by blanks.
+        on: What is told: failed, checks_failed, recovered, late, drift.
+        quiet_hours: Nothing is sent in these hours of the machine's day, as 22:00-07:00.
+        late_after_hours: The workflow is late after so many hours without a success; 0 is never.
+        ping_url: Called when the workflow starts, succeeds and fails, as Healthchecks takes it.
+    """
+
+    urls: tuple[Secret, ...] = ()
+    on: tuple[Literal["failed", "checks_failed", "recovered", "late", "drift"], ...] = (
+        "failed",
+        "checks_failed",
+        "recovered",
+        "late",
+    )
+    quiet_hours: Annotated[str, Meta(pattern=r"^$|^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")] = ""
+    late_after_hours: NonNegativeFloat = 0.0
+    ping_url: Secret | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -42,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         keep_snapshots_days: Maintenance forgets table snapshots that are older.
         keep_snapshots_last: So many of a table's newest snapshots are kept, however old.
         target_file_mb: Megabytes a table's file should have; maintenance makes one of those below a quarter.
+        log_format: How a run tells on standard error how it gets on: text, or json for a line of JSON each.
+        alerts: Who is told what.
     """
 
     lake: Path = Path("lake")
@@ -64,6 +108,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     keep_snapshots_days: Annotated[float, Meta(ge=0, le=36_500)] = 30.0
     keep_snapshots_last: PositiveInt = 10
     target_file_mb: PositiveInt = 128
+    log_format: Literal["text", "json"] = "text"
+    alerts: Alerts = Alerts()
+
+
+_SECTIONS: dict[str, type[msgspec.Struct]] = {"alerts": Alerts}
 
 
 def load(flags: Mapping[str, Any], *, folder: Path = Path(), environ: Mapping[str, str] = os.environ) -> Settings:
@@ -84,22 +133,34 @@ def load(flags: Mapping[str, Any], *, folder: Path = Path(), environ: Mapping[st
         >>> load({"concurrency": 2}, environ={"BREWHOUSE_CONCURRENCY": "8", "BREWHOUSE_TIMEOUT_S": "5"}).concurrency
         2
     """
-    names = Settings.__struct_fields__
     file = folder / "brewhouse.toml"
     places: list[tuple[str, dict[str, Any]]] = [
         (str(file), _read_toml(file)),
-        (
-            "the environment (BREWHOUSE_*)",
-            {name: environ[key] for name in names if (key := f"BREWHOUSE_{name.upper()}") in environ},
-        ),
+        ("the environment (BREWHOUSE_*)", _read_environment(environ)),
         ("the command line", {name: value for name, value in flags.items() if value is not None}),
     ]
     merged: dict[str, Any] = {}
     for where, values in places:
         _convert(values, where)
-        merged.update(values)
+        sections = {name: {**merged.get(name, {}), **values[name]} for name in _SECTIONS if name in values}
+        merged.update({**values, **sections})
     settings = _convert(merged, "the settings")
     return msgspec.structs.replace(settings, source_url=settings.source_url.rstrip("/"))
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Read `BREWHOUSE_<SETTING>`, and `BREWHOUSE_<SECTION>_<SETTING>` with lists separated by blanks."""
+    names = [name for name in Settings.__struct_fields__ if name not in _SECTIONS]
+    found: dict[str, Any] = {name: environ[key] for name in names if (key := f"BREWHOUSE_{name.upper()}") in environ}
+    for section, kind in _SECTIONS.items():
+        values: dict[str, Any] = {
+            field.name: environ[key].split() if isinstance(field.default, tuple) else environ[key]
+            for field in msgspec.structs.fields(kind)
+            if (key := f"BREWHOUSE_{section.upper()}_{field.name.upper()}") in environ
+        }
+        if values:
+            found[section] = values
+    return found
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from brewhouse.lake.lake import Lake
 
 
 def test_an_event_has_eventbridges_envelope_and_a_file_of_its_own(tmp_path: Path) -> None:
-    event = EventLog(Lake(tmp_path), "R1").emit(JOB, {"jobName": "extract", "state": "STARTED"})
+    event = EventLog(Lake(tmp_path), "R1").emit(JOB, {"jobName": "extract"})
     (file,) = tmp_path.glob("events/date=*/*.json")
     said = json.loads(file.read_bytes())
     assert said == {
@@ -25,7 +25,14 @@ def test_an_event_has_eventbridges_envelope_and_a_file_of_its_own(tmp_path: Path
         "detail-type": JOB,
         "source": "brewhouse",
         "time": event.time,
-        "detail": {"runId": "R1", "jobName": "extract", "state": "STARTED"},
+        "detail": {
+            "runId": "R1",
+            "jobName": "extract",
+            "jobRunId": "extract-R1",
+            "state": "RUNNING",
+            "severity": "INFO",
+            "message": "",
+        },
     }
     assert file.name == f"{event.id}.json"
     assert file.parent.name == f"date={datetime.fromisoformat(event.time).date()}"
@@ -46,7 +53,7 @@ def test_an_event_is_never_overwritten(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(event_module, "new_id", lambda: "SAME")
     log = EventLog(Lake(tmp_path), "R1")
-    first = log.emit(RUN, {"state": "STARTED"})
+    first = log.emit(RUN, {"state": "RUNNING"})
     with pytest.raises(AlreadyExistsError):
         log.emit(RUN, {"state": "FAILED"})
     assert read_events(Lake(tmp_path)) == [first]
@@ -56,7 +63,7 @@ def said(kind: str, run: str = "R1", **detail: object) -> Event:
     return Event(id="I", detail_type=kind, time="2026-08-02T12:00:00+00:00", detail={"runId": run, **detail})
 
 
-STARTED = [said(RUN, state="STARTED"), said(JOB, jobName="extract", state="STARTED")]
+STARTED = [said(RUN, state="RUNNING"), said(JOB, jobName="extract", state="RUNNING")]
 
 
 def test_a_run_without_an_end_is_running_only_when_it_is_the_one_that_goes_now() -> None:
@@ -94,6 +101,24 @@ def test_a_failed_run_says_why_and_keeps_its_state() -> None:
 
 
 def test_runs_are_told_apart_and_stay_in_order() -> None:
-    events = [said(RUN, "B", state="STARTED"), said(RUN, "A", state="STARTED")]
+    events = [said(RUN, "B", state="RUNNING"), said(RUN, "A", state="RUNNING")]
     events.append(said(RUN, "B", state="SUCCEEDED", seconds=1.0))
     assert [(r.run, r.state) for r in run_reports(events)] == [("B", "SUCCEEDED"), ("A", "INTERRUPTED")]
+
+
+def test_what_is_no_event_is_passed_over(tmp_path: Path) -> None:
+    event = EventLog(Lake(tmp_path), "R1").emit(RUN, {})
+    day = next(tmp_path.glob("events/date=*"))
+    for number, content in enumerate((b"", b"\xff\xfe", b"[1, 2]", b'{"id": "x"', b'{"id": 1, "detail": {}}')):
+        (day / f"broken-{number}.json").write_bytes(content)
+    assert read_events(Lake(tmp_path)) == [event]
+
+
+def test_an_event_of_glue_itself_belongs_to_its_own_run() -> None:
+    """AWS Glue tells only the end of a job, without our fields."""
+    detail = {"jobName": "extract", "severity": "ERROR", "state": "FAILED", "jobRunId": "jr_1", "message": "no source"}
+    (report,) = run_reports([Event(id="I", detail_type=JOB, time="2026-08-02T12:00:00Z", detail=detail)])
+    assert (report.run, [(job.name, job.state, job.message) for job in report.jobs]) == (
+        "jr_1",
+        [("extract", "FAILED", "no source")],
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
+from brewhouse.cli.options import JsonOption, LakeOption, LogFormatOption, settings_and_lake
 from brewhouse.cli.output import print_json, print_rows
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def backfill(
     date: Annotated[str | None, typer.Option("--date", help="Date of the file, when its name has none.")] = None,
     path: Annotated[str, typer.Option("--path", help="The file's path in a repository.")] = "breweries.csv",
     lake: LakeOption = None,
+    log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make raw snapshots of earlier versions of the dataset: CSV files, or the whole history of a git repository.
@@ -33,9 +34,9 @@ def backfill(
     from brewhouse.jobs.backfill import run_backfill
     from brewhouse.source.origins import origins_of
 
-    settings, place = settings_and_lake(lake)
+    settings, place = settings_and_lake(lake, log_format=log_format)
     origins = origins_of(paths, date, path)
-    with progress_for_output() as progress:
+    with progress_for_output(settings.log_format) as progress:
         run, result = run_backfill(place, settings, progress, origins)
     if as_json:
         print_json({"run": run, "versions": result.versions, "drift": result.drift})

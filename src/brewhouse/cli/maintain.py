@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
+from brewhouse.cli.options import JsonOption, LakeOption, LogFormatOption, settings_and_lake
 from brewhouse.cli.output import print_json, print_rows
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def maintain(
     keep_days: DaysOption = None,
     keep_last: LastOption = None,
     dry_run: DryRunOption = False,
+    log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Expire old snapshots of the tables, make few files of many, delete what nothing refers to.
@@ -34,7 +35,9 @@ def maintain(
 
     Example: brewhouse maintain --keep-days 90 --dry-run
     """
-    settings, place = settings_and_lake(lake, keep_snapshots_days=keep_days, keep_snapshots_last=keep_last)
+    settings, place = settings_and_lake(
+        lake, keep_snapshots_days=keep_days, keep_snapshots_last=keep_last, log_format=log_format
+    )
     from brewhouse.jobs.maintain import preview_maintenance, run_maintenance, total_of
 
     if dry_run:
@@ -42,7 +45,7 @@ def maintain(
     else:
         from brewhouse.cli.progress import progress_for_output
 
-        with progress_for_output() as progress:
+        with progress_for_output(settings.log_format) as progress:
             reports = run_maintenance(place, settings, progress)
     total = total_of(reports)
     if as_json:

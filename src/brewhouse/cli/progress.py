@@ -43,6 +43,28 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
         print(f"{name}: {message} ({seconds:.2f} s)", file=sys.stderr, flush=True)
 
 
+class SilentProgress(AbstractContextManager["SilentProgress"]):
+    """Shows nothing, since the log is shown."""
+
+    def __exit__(self, *_: object) -> None:
+        """There is nothing to let go of."""
+
+    def job_started(self, name: str) -> None:
+        """See `workflow.Progress`."""
+
+    def pages(self, done: int, total: int) -> None:
+        """See `workflow.Progress`."""
+
+    def snapshots(self, done: int, total: int) -> None:
+        """See `workflow.Progress`."""
+
+    def model(self, name: str) -> None:
+        """See `workflow.Progress`."""
+
+    def job_ended(self, name: str, message: str, seconds: float) -> None:
+        """See `workflow.Progress`."""
+
+
 class TerminalProgress(AbstractContextManager["TerminalProgress"]):
     """A bar for the pages and one for the models."""
 
@@ -84,6 +106,12 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
         self._bars.console.print(f"[green]✓[/] {name:<10} {seconds:6.2f} s  {message}", highlight=False)
 
 
-def progress_for_output() -> PlainProgress | TerminalProgress:
-    """Choose by whether a person watches standard error."""
+def progress_for_output(log_format: str = "text") -> PlainProgress | TerminalProgress | SilentProgress:
+    """Choose by whether a person watches standard error, or a program reads the log there.
+
+    Args:
+        log_format: The setting: text or json.
+    """
+    if log_format == "json":
+        return SilentProgress()
     return TerminalProgress() if sys.stderr.isatty() else PlainProgress()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from brewhouse.cli.options import JsonOption, LakeOption, ModelsOption, settings_and_lake
+from brewhouse.cli.options import JsonOption, LakeOption, LogFormatOption, ModelsOption, settings_and_lake
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 
@@ -30,6 +30,8 @@ def run(
     models: ModelsOption = None,
     max_count_drop_percent: DropOption = None,
     snapshot: SnapshotOption = None,
+    *,
+    log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole workflow: extract, transform, aggregate; with --snapshot publish from a raw snapshot again.
@@ -43,6 +45,7 @@ def run(
         accept_holes=accept_holes,
         models=models,
         max_count_drop_percent=max_count_drop_percent,
+        log_format=log_format,
     )
     jobs = ("extract", "transform", "aggregate") if snapshot is None else ("transform", "aggregate")
     run_jobs(place, settings, jobs, as_json=as_json, snapshot=snapshot)
@@ -53,13 +56,16 @@ def extract(
     source_url: SourceOption = None,
     concurrency: ConcurrencyOption = None,
     accept_holes: HolesOption = None,
+    log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take every brewery from the API into a raw snapshot, and prove it complete.
 
     Example: brewhouse extract --concurrency 2
     """
-    settings, place = settings_and_lake(lake, source_url=source_url, concurrency=concurrency, accept_holes=accept_holes)
+    settings, place = settings_and_lake(
+        lake, source_url=source_url, concurrency=concurrency, accept_holes=accept_holes, log_format=log_format
+    )
     run_jobs(place, settings, ("extract",), as_json=as_json)
 
 
@@ -68,22 +74,30 @@ def transform(
     models: ModelsOption = None,
     max_count_drop_percent: DropOption = None,
     snapshot: SnapshotOption = None,
+    log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the silver tables of the newest complete raw snapshot.
 
     Example: brewhouse transform --max-count-drop-percent 50
     """
-    settings, place = settings_and_lake(lake, models=models, max_count_drop_percent=max_count_drop_percent)
+    settings, place = settings_and_lake(
+        lake, models=models, max_count_drop_percent=max_count_drop_percent, log_format=log_format
+    )
     run_jobs(place, settings, ("transform",), as_json=as_json, snapshot=snapshot)
 
 
-def aggregate(lake: LakeOption = None, models: ModelsOption = None, as_json: JsonOption = False) -> None:
+def aggregate(
+    lake: LakeOption = None,
+    models: ModelsOption = None,
+    log_format: LogFormatOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Make the gold tables of the published silver tables.
 
     Example: brewhouse aggregate --json
     """
-    settings, place = settings_and_lake(lake, models=models)
+    settings, place = settings_and_lake(lake, models=models, log_format=log_format)
     run_jobs(place, settings, ("aggregate",), as_json=as_json)
 
 
@@ -119,6 +133,7 @@ def rebuild(
     lake: LakeOption = None,
     models: ModelsOption = None,
     max_count_drop_percent: DropOption = None,
+    log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make all silver and gold tables anew from every raw snapshot of the bronze zone.
@@ -129,8 +144,10 @@ def rebuild(
     from brewhouse.cli.runs import print_report, report_of
     from brewhouse.jobs.rebuild import run_rebuild
 
-    settings, place = settings_and_lake(lake, models=models, max_count_drop_percent=max_count_drop_percent)
-    with progress_for_output() as progress:
+    settings, place = settings_and_lake(
+        lake, models=models, max_count_drop_percent=max_count_drop_percent, log_format=log_format
+    )
+    with progress_for_output(settings.log_format) as progress:
         run_id = run_rebuild(place, settings, progress)
     print_report(report_of(place, run_id), as_json=as_json)
 
@@ -143,7 +160,7 @@ def run_jobs(
     from brewhouse.cli.runs import print_report, report_of
     from brewhouse.jobs.workflow import run_workflow
 
-    with progress_for_output() as progress:
+    with progress_for_output(settings.log_format) as progress:
         run_id = run_workflow(lake, settings, progress, jobs, snapshot)
     print_report(report_of(lake, run_id), as_json=as_json)
 

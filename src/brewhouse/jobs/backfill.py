@@ -22,11 +22,11 @@ from brewhouse import __version__
 from brewhouse.checks.census import GROUPS, Census, Verdict
 from brewhouse.checks.check import Check
 from brewhouse.errors import BrewhouseError
-from brewhouse.events.event import DRIFT, EventLog
+from brewhouse.events.event import EventLog
 from brewhouse.ids import CHECKSUM_CHARACTERS, id_at
 from brewhouse.jobs.publishing import JobResult
 from brewhouse.jobs.rebuild import is_rebuilt, rebuild
-from brewhouse.jobs.workflow import Progress, recorder, run_jobs
+from brewhouse.jobs.workflow import Progress, recorder, run_jobs, tell_drift
 from brewhouse.lake.draft import Draft, Started
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.snapshots import Drift, Manifest, Meta, Proof, RawSnapshot, complete_runs, find
@@ -104,8 +104,7 @@ def run_backfill(lake: Lake, settings: Settings, progress: Progress, origins: Se
     def take(log: EventLog, progress: Progress) -> JobResult:
         result = backfill(lake, origins, progress.snapshots)
         results.append(result)
-        for drift in result.drift:
-            log.emit(DRIFT, {"jobName": "backfill", **msgspec.to_builtins(drift)})
+        tell_drift(log, "backfill", result.drift)
         done = _told(result)
         recorder(log, "backfill")(done.checks)
         return done
@@ -115,7 +114,7 @@ def run_backfill(lake: Lake, settings: Settings, progress: Progress, origins: Se
             return JobResult("the tables know every raw snapshot already; nothing to do")
         return rebuild(lake, settings, log.run, progress=progress.snapshots, record=recorder(log, "rebuild"))
 
-    run = run_jobs(lake, {"backfill": take, "rebuild": make_anew}, progress)
+    run = run_jobs(lake, settings, "backfill", {"backfill": take, "rebuild": make_anew}, progress)
     return run, results[0]
 
 

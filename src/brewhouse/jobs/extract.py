@@ -48,7 +48,7 @@ class Extraction:
     already_done: bool
 
 
-def _silent(done_pages: int, all_pages: int) -> None:
+def _silent(*_: object) -> None:
     """Show nothing."""
 
 
@@ -57,6 +57,7 @@ def extract(
     settings: Settings,
     run: str,
     progress: Callable[[int, int], None] = _silent,
+    record_drift: Callable[[list[Drift]], None] = _silent,
     *,
     throttle_window_s: float = WINDOW_S,
 ) -> Extraction:
@@ -69,6 +70,7 @@ def extract(
         settings: The source, and how it is asked.
         run: Id of this run; ids sort by time.
         progress: Told how many pages of how many are there.
+        record_drift: Told what deviates from the contract, as far as it was seen, before a failure stops the job.
         throttle_window_s: Length of the source's throttling window in seconds.
 
     Returns:
@@ -81,24 +83,35 @@ def extract(
     """
     if run in complete_runs(lake):
         return Extraction(find(lake, run), resumed_pages=0, requested_pages=0, already_done=True)
-    return asyncio.run(_Extract(lake, settings, run, progress).run(throttle_window_s))
+    return asyncio.run(_Extract(lake, settings, run, progress, record_drift).run(throttle_window_s))
 
 
 class _Extract:
     """One extract: what it was told, and what it learns on the way."""
 
-    def __init__(self, lake: Lake, settings: Settings, run: str, progress: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        settings: Settings,
+        run: str,
+        progress: Callable[[int, int], None],
+        record_drift: Callable[[list[Drift]], None],
+    ) -> None:
         self._lake = lake
         self._settings = settings
         self._run = run
         self._progress = progress
+        self._record_drift = record_drift
         self._deviations: Counter[str] = Counter()
         self._takes = 1
 
     async def run(self, throttle_window_s: float) -> Extraction:
         async with Client(self._settings, throttle_window_s) as client:
             draft, taking = await self._begin(client)
-            before, after, verdict = await self._until_complete(client, draft, taking)
+            try:
+                before, after, verdict = await self._until_complete(client, draft, taking)
+            finally:
+                self._record_drift(self._drift(draft, taking, draft.started.meta_before))
         self._accept(verdict)
         manifest = self._manifest(draft, taking, before, after, verdict)
         snapshot = draft.complete(manifest)
@@ -219,7 +232,7 @@ class _Extract:
                     name="per_page_clamped",
                     detail=f"{draft.started.per_page_rows} to {taking.size}",
                     count=len(taking.pages),
-                    example=taking.pages[1].url,
+                    example=next((page.url for page in taking.pages.values()), ""),
                 )
             )
         return drift + taking.drift()

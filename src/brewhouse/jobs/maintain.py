@@ -91,7 +91,7 @@ def run_maintenance(lake: Lake, settings: Settings, progress: Progress) -> list[
         done.extend(reports)
         return result
 
-    run_jobs(lake, {"maintain": job}, progress)
+    run_jobs(lake, settings, "maintain", {"maintain": job}, progress)
     return done
 
 

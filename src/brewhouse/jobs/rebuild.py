@@ -40,7 +40,7 @@ def run_rebuild(lake: Lake, settings: Settings, progress: Progress) -> str:
     def job(log: EventLog, progress: Progress) -> JobResult:
         return rebuild(lake, settings, log.run, progress=progress.snapshots, record=recorder(log, "rebuild"))
 
-    return run_jobs(lake, {"rebuild": job}, progress)
+    return run_jobs(lake, settings, "rebuild", {"rebuild": job}, progress)
 
 
 def rebuild(

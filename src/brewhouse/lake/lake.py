@@ -41,6 +41,11 @@ class Lake:
         return self.root / "events"
 
     @property
+    def logs(self) -> Path:
+        """Folder of the runs' logs, `date=YYYY-MM-DD/` below it."""
+        return self.root / "logs"
+
+    @property
     def catalog_file(self) -> Path:
         """The Iceberg catalog, a SQLite database."""
         return self.root / "catalog.db"

@@ -33,12 +33,15 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def run_lock(lake: Lake, run: str) -> Iterator[None]:
+def run_lock(lake: Lake, run: str) -> Iterator[Holder | None]:
     """Hold a lake's lock while the block runs.
 
     Args:
         lake: The lake.
         run: Id of the run that takes it.
+
+    Yields:
+        Who held it before, None when nobody ever did.
 
     Raises:
         BrewhouseError: Another run holds it; names that run and when it began.
@@ -47,11 +50,12 @@ def run_lock(lake: Lake, run: str) -> Iterator[None]:
     with lake.lock_file.open("a+b") as file:
         if not _take(file.fileno()):
             raise _refusal(lake, _read(lake))
+        before = _read(lake)
         file.truncate(0)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         file.write(msgspec.json.encode(Holder(run, now, os.getpid())))
         file.flush()
-        yield
+        yield before
 
 
 def holder(lake: Lake) -> Holder | None:

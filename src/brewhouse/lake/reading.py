@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.views import literal
+from brewhouse.lake.monitoring import monitoring_statements
+from brewhouse.lake.views import literal, view_statements
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,7 +27,7 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
         at: A time (ISO 8601), an Iceberg snapshot id or the id of the run that published; None reads what is current.
 
     Returns:
-        A DuckDB connection with the schemas bronze, silver and gold.
+        A DuckDB connection with the schemas bronze, silver and gold; monitoring is as it is now.
 
     Raises:
         BrewhouseError: Nothing is published, or not at that time.
@@ -33,6 +35,8 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     if at is None:
+        if not lake.views_file.exists() and lake.events.exists():
+            return _locked(_connect_to(lake, view_statements({}, [])), lake)  # so that it can be seen why
         if not lake.views_file.exists():
             raise BrewhouseError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
         connection = duckdb.connect()  # an instance of its own: connections to one file would share their settings
@@ -40,6 +44,10 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
         connection.execute("USE published")
     else:
         connection = _connect_at(lake, at)
+    return _locked(connection, lake)
+
+
+def _locked(connection: duckdb.DuckDBPyConnection, lake: Lake) -> duckdb.DuckDBPyConnection:
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET allowed_directories = [?]", [f"{lake.root}/"])
     connection.execute("SET enable_external_access = false")
@@ -69,7 +77,10 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN4
                 f"Only one SELECT can be run here, not {_kinds(statements)}.",
                 hint="To change tables, write a model or use `brewhouse rollback`.",
             )
-        return connection.execute(statements[0])
+        try:
+            return connection.execute(statements[0])
+        except duckdb.IOException:  # files of events were put together while they were read
+            return connection.execute(statements[0])
     except duckdb.Error as error:
         raise UsageError(f"The query cannot be run: {error}", hint="`brewhouse tables` lists what there is.") from error
 
@@ -79,10 +90,7 @@ def _kinds(statements: list[Any]) -> str:
 
 
 def _connect_at(lake: Lake, at: str) -> duckdb.DuckDBPyConnection:
-    import duckdb
-
     from brewhouse.lake.tables import Tables
-    from brewhouse.lake.views import view_statements
 
     tables = Tables(lake)
     with tables.reading():
@@ -90,8 +98,14 @@ def _connect_at(lake: Lake, at: str) -> duckdb.DuckDBPyConnection:
             name: (tables.describe(name, snapshot.snapshot_id), tables.files(name, snapshot.snapshot_id))
             for name, snapshot in _snapshots_at(tables, at).items()
         }
+    return _connect_to(lake, view_statements(views, []))
+
+
+def _connect_to(lake: Lake, views: Iterable[str]) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
     connection = duckdb.connect()
-    for statement in view_statements(views, []):
+    for statement in (*views, *monitoring_statements(lake)):
         connection.execute(statement)
     return connection
 

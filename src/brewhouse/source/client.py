@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ _MAX_REFUSALS = 20
 _MAX_PAUSE_S = 120.0
 
 Parsed = TypeVar("Parsed")
+
+_log = logging.getLogger(__name__)
 
 stamina.instrumentation.set_on_retry_hooks(())  # what finally failed is told once, by the error
 
@@ -146,7 +149,11 @@ class Client:
                 wait_jitter=settings.retry_wait_s,
             ):
                 with attempt:
-                    return _parse_answer(*await self._send(url), url, what, parse)
+                    try:
+                        return _parse_answer(*await self._send(url), url, what, parse)
+                    except _PassingError as error:
+                        _log.warning("try %d of %d of %s: %s", attempt.num, tries, url, error)
+                        raise
         except _PassingError as error:
             raise SourceUnavailable(
                 f"{what} could not be had from {url} in {tries} tries; at last came {error}.",
@@ -162,7 +169,9 @@ class Client:
             status, headers, body = await self._send_once(url)
             if status != 429:
                 return status, headers, body
-            self._throttle.pause(max(_pause_s(headers), self._settings.retry_wait_s))
+            pause_s = max(_pause_s(headers), self._settings.retry_wait_s)
+            _log.warning("%s was refused with status 429; waiting %g s", url, pause_s)
+            self._throttle.pause(pause_s)
         raise SourceUnavailable(
             f"{url} was refused with status 429 {_MAX_REFUSALS} times in a row, although each time we waited as told; "
             f"Retry-After is {headers.get('Retry-After', 'not given')}.",

@@ -1,0 +1,78 @@
+"""Views over the events of a lake: schema monitoring, what happened in which run.
+
+They read the files as they are now, so they show a run that is going on. A line that is no event is left out, and
+counted by `monitoring.unreadable_events`; an event that two files have counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from brewhouse.lake.lake import Lake
+from brewhouse.lake.views import literal
+
+_COLUMNS = "{id: 'VARCHAR', \"detail-type\": 'VARCHAR', source: 'VARCHAR', time: 'TIMESTAMPTZ', detail: 'JSON'}"
+_NO_EVENTS = (
+    "(SELECT '' AS id, '' AS \"detail-type\", '' AS source, CAST(NULL AS TIMESTAMPTZ) AS time, "
+    "CAST(NULL AS JSON) AS detail, '' AS filename WHERE false)"
+)
+_CHECKS = '[{"name":"VARCHAR","table":"VARCHAR","severity":"VARCHAR","found":"BIGINT","example":"VARCHAR"}]'
+_ENDED = "('SUCCEEDED', 'FAILED', 'STOPPED', 'TIMEOUT')"
+_MAX_BYTES = 64 * 1024 * 1024
+
+_EVENTS = """
+    SELECT id, any_value("detail-type") AS detail_type, any_value(source) AS source, any_value(time) AS time,
+        coalesce(any_value(detail ->> 'runId'), any_value(detail ->> 'jobRunId')) AS run,
+        any_value(detail ->> 'jobName') AS job,
+        any_value(detail ->> 'state') AS state, any_value(detail ->> 'severity') AS level,
+        any_value(detail ->> 'message') AS message, any_value(detail) AS detail
+    FROM {files} WHERE id IS NOT NULL AND time IS NOT NULL GROUP BY id
+"""
+_UNREADABLE = """
+    SELECT filename AS file, count(*) AS lines FROM {files} WHERE id IS NULL OR time IS NULL GROUP BY filename
+"""
+_RUNS = f"""
+    SELECT run, max(detail ->> 'workflow') AS workflow,
+        coalesce(max(state) FILTER (state IN {_ENDED}), 'RUNNING') AS state,
+        min(time) AS started_at, max(time) FILTER (state IN {_ENDED}) AS ended_at,
+        max(CAST(detail ->> 'seconds' AS DOUBLE)) AS seconds,
+        max(message) FILTER (state IN {_ENDED} AND state <> 'SUCCEEDED') AS error,
+        max(detail -> 'jobs') AS jobs
+    FROM monitoring.events WHERE detail_type = 'Brewhouse Run State Change' GROUP BY run
+"""
+_CHECKS_VIEW = f"""
+    SELECT time, run, job, c."table" AS "table", c.name AS name, c.severity AS severity, c.found = 0 AS passed,
+        c.found AS found, c.example AS example
+    FROM (
+        SELECT time, run, job, unnest(from_json(detail -> 'checks', '{_CHECKS}')) AS c
+        FROM monitoring.events WHERE detail_type = 'Brewhouse Check Result'
+    )
+"""
+
+
+def monitoring_statements(lake: Lake) -> Iterator[str]:
+    """Give the statements that make the views of a lake's events.
+
+    Args:
+        lake: Whose events.
+    """
+    files = _NO_EVENTS
+    if any(lake.events.glob("date=*/*.json")):  # DuckDB takes no pattern that matches nothing
+        pattern = literal(f"{lake.events}/date=*/*.json")
+        files = (
+            f"read_json({pattern}, format = 'newline_delimited', columns = {_COLUMNS}, ignore_errors = true, "
+            f"hive_partitioning = false, filename = true, maximum_object_size = {_MAX_BYTES})"
+        )
+    yield "CREATE SCHEMA monitoring"
+    views = {"events": _EVENTS, "unreadable_events": _UNREADABLE, "runs": _RUNS, "checks": _CHECKS_VIEW}
+    for name, sql in views.items():
+        yield f"CREATE VIEW monitoring.{name} AS {sql.replace('{files}', files)}"
+        yield f"COMMENT ON VIEW monitoring.{name} IS {literal(_MEANINGS[name])}"
+
+
+_MEANINGS = {
+    "events": "A row for each event: what happened, when, in which run; detail has all of it as JSON.",
+    "unreadable_events": "A row for each file below events/ with lines that are no events.",
+    "runs": "A row for each run, with its state; RUNNING until its end is told.",
+    "checks": "A row for each check of each run, with what it found.",
+}
