@@ -1,11 +1,12 @@
 """Measure Brewhouse as its user meets it: whole processes, start-up included, median of several runs.
 
-`python -m benchmarks` measures everything; `python -m benchmarks small 200k 1m changed query help` some of it. The
-stand-in for the API runs in a process of its own, on the same machine, without throttle.
+`python -m benchmarks` measures everything; `python -m benchmarks small 200k 1m changed query events help` some of it.
+The stand-in for the API runs in a process of its own, on the same machine, without throttle.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -16,7 +17,7 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 
@@ -107,12 +108,35 @@ def queries() -> None:
         )
 
 
+def archived_events(number: int) -> None:
+    """Measure a query of the events of a hundred days, a file a day as the archive makes them."""
+    with source("--rows", "2000") as url, tempfile.TemporaryDirectory() as lake:
+        measure([*BREWHOUSE, "run", "--lake", lake, "--source-url", url])
+        made = [json.loads(file.read_bytes()) for file in sorted(Path(lake).glob("events/date=*/*.json"))]
+        for day in range(100):
+            date = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
+            folder = Path(lake, "events", f"date={date.date()}")
+            folder.mkdir()
+            lines = []
+            for index in range(number // 100):
+                event = {**made[index % len(made)], "id": f"{day:03}-{index:06}", "time": date.isoformat()}
+                event["detail"] = {**event["detail"], "runId": f"run-{day}-{index // len(made)}"}
+                lines.append(json.dumps(event) + "\n")
+            (folder / "events.0.json").write_text("".join(lines))
+        for what, sql in {
+            "count by kind": "SELECT detail_type, level, count(*) FROM monitoring.events GROUP BY ALL",
+            "newest failures": "SELECT * FROM monitoring.runs ORDER BY started_at DESC LIMIT 10",
+        }.items():
+            command = [*BREWHOUSE, "query", "--lake", lake, sql]
+            report(f"`brewhouse query` of {number:,} events, {what}", [measure(command) for _ in range(5)])
+
+
 def main(names: Sequence[str]) -> None:
     """Measure what is named, or everything."""
     machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{machine}, {datetime.now(UTC).date()}\n")
     print("| what | median s | range s | peak MB | runs |\n| --- | --- | --- | --- | --- |")
-    wanted = names or ("small", "200k", "1m", "changed", "query", "help")
+    wanted = names or ("small", "200k", "1m", "changed", "query", "events", "help")
     if "small" in wanted and DATASET.exists():
         whole_workflow("whole workflow, 11,822 real breweries", 5, "--data", str(DATASET))
     if "200k" in wanted:
@@ -123,6 +147,8 @@ def main(names: Sequence[str]) -> None:
         changed("1,000,000 breweries, 1 % changed", 1_000_000)
     if "query" in wanted:
         queries()
+    if "events" in wanted:
+        archived_events(100_000)
     if "help" in wanted:
         report("`brewhouse --help`", [measure([*BREWHOUSE, "--help"]) for _ in range(5)])
 

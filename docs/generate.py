@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import typer
 import typer.main
 
@@ -40,6 +41,9 @@ def _cli() -> str:
         command = group.get_command(context, name)  # type: ignore[attr-defined]
         inner = typer.Context(command, info_name=name, parent=context)
         parts.append(f"## brewhouse {name}\n\n```\n{command.get_help(inner)}\n```\n")
+        for below, of_group in getattr(command, "commands", {}).items():
+            innermost = typer.Context(of_group, info_name=below, parent=inner)
+            parts.append(f"## brewhouse {name} {below}\n\n```\n{of_group.get_help(innermost)}\n```\n")
     return "\n".join(parts)
 
 
@@ -49,10 +53,20 @@ def _settings() -> str:
     rows = [
         f"| `{name}` | `BREWHOUSE_{name.upper()}` | `{getattr(defaults, name)}` | {described[name]} |"
         for name in Settings.__struct_fields__
+        if not isinstance(getattr(defaults, name), msgspec.Struct)
     ]
+    for section in (name for name in Settings.__struct_fields__ if isinstance(getattr(defaults, name), msgspec.Struct)):
+        values = getattr(defaults, section)
+        meanings = _attributes(type(values).__doc__ or "")
+        rows += [
+            f"| `{section}.{name}` | `BREWHOUSE_{section.upper()}_{name.upper()}` | "
+            f"`{msgspec.json.encode(getattr(values, name)).decode()}` | {meanings[name]} |"
+            for name in values.__struct_fields__
+        ]
     introduction = (
         "A flag wins over an environment variable, that over `brewhouse.toml` in the working folder, that over the "
-        "default. In `brewhouse.toml` a setting is a line: `concurrency = 2`.\n"
+        "default. In `brewhouse.toml` a setting is a line: `concurrency = 2`; what has a dot in its name stands "
+        "below the section's line: `[alerts]`, then `late_after_hours = 26`.\n"
     )
     head = ["| name | variable | default | meaning |", "| --- | --- | --- | --- |"]
     return "\n".join([MADE, "# Settings\n", introduction, *head, *rows, ""])

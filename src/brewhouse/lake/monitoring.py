@@ -16,17 +16,22 @@ _NO_EVENTS = (
     "(SELECT '' AS id, '' AS \"detail-type\", '' AS source, CAST(NULL AS TIMESTAMPTZ) AS time, "
     "CAST(NULL AS JSON) AS detail, '' AS filename WHERE false)"
 )
+_SHAPE = (
+    '{"runId":"VARCHAR","jobRunId":"VARCHAR","jobName":"VARCHAR","state":"VARCHAR","severity":"VARCHAR",'
+    '"message":"VARCHAR"}'
+)
 _CHECKS = '[{"name":"VARCHAR","table":"VARCHAR","severity":"VARCHAR","found":"BIGINT","example":"VARCHAR"}]'
 _ENDED = "('SUCCEEDED', 'FAILED', 'STOPPED', 'TIMEOUT')"
 _MAX_BYTES = 64 * 1024 * 1024
 
 _EVENTS = """
-    SELECT id, any_value("detail-type") AS detail_type, any_value(source) AS source, any_value(time) AS time,
-        coalesce(any_value(detail ->> 'runId'), any_value(detail ->> 'jobRunId')) AS run,
-        any_value(detail ->> 'jobName') AS job,
-        any_value(detail ->> 'state') AS state, any_value(detail ->> 'severity') AS level,
-        any_value(detail ->> 'message') AS message, any_value(detail) AS detail
-    FROM {files} WHERE id IS NOT NULL AND time IS NOT NULL GROUP BY id
+    SELECT id, detail_type, source, time, coalesce(said.runId, said.jobRunId) AS run, said.jobName AS job,
+        said.state AS state, said.severity AS level, said.message AS message, detail
+    FROM (
+        SELECT id, "detail-type" AS detail_type, time, any_value(source) AS source, any_value(detail) AS detail,
+            json_transform(any_value(detail), '{shape}') AS said
+        FROM {files} WHERE id IS NOT NULL AND time IS NOT NULL GROUP BY id, "detail-type", time
+    )
 """
 _UNREADABLE = """
     SELECT filename AS file, count(*) AS lines FROM {files} WHERE id IS NULL OR time IS NULL GROUP BY filename
@@ -66,7 +71,7 @@ def monitoring_statements(lake: Lake) -> Iterator[str]:
     yield "CREATE SCHEMA monitoring"
     views = {"events": _EVENTS, "unreadable_events": _UNREADABLE, "runs": _RUNS, "checks": _CHECKS_VIEW}
     for name, sql in views.items():
-        yield f"CREATE VIEW monitoring.{name} AS {sql.replace('{files}', files)}"
+        yield f"CREATE VIEW monitoring.{name} AS {sql.replace('{files}', files).replace('{shape}', _SHAPE)}"
         yield f"COMMENT ON VIEW monitoring.{name} IS {literal(_MEANINGS[name])}"
 
 
