@@ -1,7 +1,7 @@
 """Measure Brewhouse as its user meets it: whole processes, start-up included, median of several runs.
 
-`python -m benchmarks` measures everything; `python -m benchmarks small 200k 1m query events help` some of it. The stand-in
-for the API runs in a process of its own, on the same machine, without throttle.
+`python -m benchmarks` measures everything; `python -m benchmarks small 200k 1m query events help` some of it. The
+stand-in for the API runs in a process of its own, on the same machine, without throttle.
 """
 
 from __future__ import annotations
