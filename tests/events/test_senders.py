@@ -100,8 +100,7 @@ def test_without_apprise_a_run_says_so_before_it_is_needed(
 ) -> None:
     warn_of_missing_parts(Alerts(urls=(Secret("json://s3cret"),)))
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sys, "meta_path", [])
-    monkeypatch.delitem(sys.modules, "apprise", raising=False)
+    monkeypatch.setitem(sys.modules, "apprise", None)
     warn_of_missing_parts(Alerts())
     assert capsys.readouterr().err == ""
     warn_of_missing_parts(Alerts(urls=(Secret("json://s3cret"),)))
