@@ -54,3 +54,33 @@ def test_toml_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
     (tmp_path / "brewhouse.toml").write_bytes(b'lake = "\xff"')
     with pytest.raises(UsageError, match=r"brewhouse\.toml is no valid TOML"):
         load({}, folder=tmp_path, environ={})
+
+
+def test_a_section_is_put_together_from_its_places_too(tmp_path: Path) -> None:
+    (tmp_path / "brewhouse.toml").write_text('[alerts]\nurls = ["json://a"]\nlate_after_hours = 26\n')
+    environ = {"BREWHOUSE_ALERTS_URLS": "json://b json://c", "BREWHOUSE_ALERTS_QUIET_HOURS": "22:00-07:00"}
+    alerts = load({}, folder=tmp_path, environ=environ).alerts
+    assert [url.reveal() for url in alerts.urls] == ["json://b", "json://c"]
+    assert (alerts.late_after_hours, alerts.quiet_hours) == (26.0, "22:00-07:00")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('urls = "json://t0ken"', r"Expected `array`.*alerts\.urls"),
+        ('on = ["sometimes"]', r"alerts\.on"),
+        ('quiet_hours = "25:00-07:00"', r"alerts\.quiet_hours"),
+        ("late_after_hours = -1", r"alerts\.late_after_hours"),
+        ("colour = 1", r"colour.*alerts"),
+    ],
+)
+def test_a_wrong_setting_of_a_section_is_named_and_no_secret_shown(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "brewhouse.toml").write_text(f"[alerts]\n{line}\n")
+    with pytest.raises(UsageError, match=message) as failure:
+        load({}, folder=tmp_path, environ={})
+    assert "t0ken" not in str(failure.value)
+
+
+def test_an_address_is_not_shown_when_the_settings_are_printed() -> None:
+    settings = load({"alerts": {"urls": ["slack://t0ken"], "ping_url": "https://x/t0ken"}}, environ={})
+    assert "t0ken" not in repr(settings)

@@ -81,7 +81,11 @@ def test_query_knows_every_zone(call: Call, full: Path, zone: str) -> None:
         (("tables",), {"table", "rows", "published", "description"}),
         (("history", "silver.breweries"), {"snapshot", "committed", "run", "raw_snapshot", "rows", "current"}),
         (("rejected",), {"reasons", "page", "record"}),
-        (("runs",), {"run", "state", "started_at", "seconds", "error", "jobs", "checks", "drift", "published"}),
+        (
+            ("runs",),
+            {"run", "workflow", "state", "started_at", "ended_at", "seconds", "error", "jobs", "checks", "drift"}
+            | {"published"},
+        ),
     ],
 )
 def test_lists_are_json_for_programs_and_tables_for_people(

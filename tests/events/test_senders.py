@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from brewhouse.events.event import ALERT_FAILED, ALERT_SENT, read_events
-from brewhouse.events.notifying import Pinger, send_test
+from brewhouse.events.notifying import Pinger, send_test, warn_of_missing_parts
 from brewhouse.events.senders import SendingFailed, hidden, ping, send
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Alerts, Secret
@@ -93,6 +93,20 @@ def test_without_apprise_the_error_names_the_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(SendingFailed, match=r"pip install 'brewhouse\[alerts\]'"):
         send("json://example.org", "subject", "body")
+
+
+def test_without_apprise_a_run_says_so_before_it_is_needed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warn_of_missing_parts(Alerts(urls=(Secret("json://s3cret"),)))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    warn_of_missing_parts(Alerts())
+    assert capsys.readouterr().err == ""
+    warn_of_missing_parts(Alerts(urls=(Secret("json://s3cret"),)))
+    said = capsys.readouterr().err
+    assert "pip install 'brewhouse[alerts]'" in said
+    assert "s3cret" not in said
 
 
 def test_an_encoded_secret_is_hidden_in_both_forms() -> None:

@@ -6,25 +6,29 @@ Nothing here fails a run. A message that was sent but whose event was lost to a 
 from __future__ import annotations
 
 import fcntl
+import logging
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from shlex import quote
 
 import msgspec
 
 from brewhouse.events.alerts import Message, due, is_quiet
 from brewhouse.events.event import ALERT_FAILED, ALERT_SENT, EventLog, read_events
-from brewhouse.events.senders import SendingFailed, masked, ping, receiver_id, send
+from brewhouse.events.senders import INSTALL, SendingFailed, masked, ping, receiver_id, send
 from brewhouse.events.wording import body, subject
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Alerts, Secret
 
 _TURN_S = 60.0
 _PAUSE_S = 0.05
+
+_log = logging.getLogger(__name__)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +76,14 @@ def notify(lake: Lake, alerts: Alerts, running: str | None = None, now: datetime
                 receiver=receiver_id(url.reveal()),
             )
         ]
+
+
+def warn_of_missing_parts(alerts: Alerts) -> None:
+    """Say before a run, not when it failed, that nobody could be told."""
+    if alerts.urls and find_spec("apprise") is None:
+        message = "[alerts] has urls, but Apprise is not installed, so nobody can be told: " + INSTALL
+        print(f"brewhouse: {message}", file=sys.stderr)
+        _log.warning("%s", message)
 
 
 def send_test(lake: Lake, alerts: Alerts) -> list[Outcome]:

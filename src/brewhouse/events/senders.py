@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from brewhouse.errors import BrewhouseError
 
 TIMEOUT_S = 10.0
+INSTALL = "pip install 'brewhouse[alerts]'"
 _SECRET_CHARACTERS = 4
 
 
@@ -31,9 +32,7 @@ def send(url: str, subject: str, body: str) -> None:
     try:
         import apprise
     except ImportError as error:
-        raise SendingFailed(
-            "Messages need Apprise, which is not installed.", hint="Install it: pip install 'brewhouse[alerts]'."
-        ) from error
+        raise SendingFailed("Messages need Apprise, which is not installed.", hint=f"Install it: {INSTALL}.") from error
 
     receiver = apprise.Apprise()
     with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as said:  # type: ignore[no-untyped-call]

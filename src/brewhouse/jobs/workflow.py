@@ -21,7 +21,7 @@ from brewhouse.events.alerts import WORKFLOW
 from brewhouse.events.archive import archive_events
 from brewhouse.events.event import CHECK, DRIFT, JOB, LEVELS, PUBLISHED, RUN, EventLog
 from brewhouse.events.logs import run_log
-from brewhouse.events.notifying import Pinger, notify
+from brewhouse.events.notifying import Pinger, notify, warn_of_missing_parts
 from brewhouse.events.runs import end_interrupted
 from brewhouse.ids import new_id
 from brewhouse.jobs.aggregate import aggregate
@@ -156,6 +156,7 @@ def run_jobs(
 
         this = {"jobName": workflow, "jobRunId": run, "workflow": workflow, "jobs": list(jobs)}
         log.emit(RUN, {**this, "message": f"run {run} of the {workflow} workflow starts: {', '.join(jobs)}"})
+        warn_of_missing_parts(settings.alerts)
         pinger.started()
         for name in jobs:
             log.emit(JOB, {"jobName": name, "state": "WAITING"})

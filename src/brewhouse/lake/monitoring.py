@@ -1,7 +1,8 @@
 """Views over the events of a lake: schema monitoring, what happened in which run.
 
 They read the files as they are now, so they show a run that is going on. A line that is no event is left out, and
-counted by `monitoring.unreadable_events`; an event that two files have counts once.
+counted by `monitoring.unreadable_events`; an event that two files have counts once. They are made for each connection:
+making one lists all files, which every run would pay for if they stood in `brewhouse.duckdb`.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ _CHECKS_VIEW = f"""
 
 
 def monitoring_statements(lake: Lake) -> Iterator[str]:
-    """Give the statements that make the views of a lake's events.
+    """Give the statements that make the views of a lake's events, in a database of their own.
 
     Args:
         lake: Whose events.
@@ -68,7 +69,7 @@ def monitoring_statements(lake: Lake) -> Iterator[str]:
             f"read_json({pattern}, format = 'newline_delimited', columns = {_COLUMNS}, ignore_errors = true, "
             f"hive_partitioning = false, filename = true, maximum_object_size = {_MAX_BYTES})"
         )
-    yield "CREATE SCHEMA monitoring"
+    yield "ATTACH ':memory:' AS monitoring"
     views = {"events": _EVENTS, "unreadable_events": _UNREADABLE, "runs": _RUNS, "checks": _CHECKS_VIEW}
     for name, sql in views.items():
         yield f"CREATE VIEW monitoring.{name} AS {sql.replace('{files}', files).replace('{shape}', _SHAPE)}"

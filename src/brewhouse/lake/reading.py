@@ -27,7 +27,7 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
         at: A time (ISO 8601), an Iceberg snapshot id or the id of the run that published; None reads what is current.
 
     Returns:
-        A DuckDB connection with the schemas bronze, silver and gold; monitoring is as it is now.
+        A DuckDB connection with the schemas bronze, silver and gold, and monitoring as it is now.
 
     Raises:
         BrewhouseError: Nothing is published, or not at that time.
@@ -36,7 +36,7 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
 
     if at is None:
         if not lake.views_file.exists() and lake.events.exists():
-            return _locked(_connect_to(lake, view_statements({}, [])), lake)  # so that it can be seen why
+            return _locked(_connect_to(view_statements({}, [])), lake)  # so that it can be seen why
         if not lake.views_file.exists():
             raise BrewhouseError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
         connection = duckdb.connect()  # an instance of its own: connections to one file would share their settings
@@ -48,7 +48,10 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
 
 
 def _locked(connection: duckdb.DuckDBPyConnection, lake: Lake) -> duckdb.DuckDBPyConnection:
+    """Add what happened, and let nothing else be reached."""
     connection.execute("SET TimeZone = 'UTC'")
+    for statement in monitoring_statements(lake):
+        connection.execute(statement)
     connection.execute("SET allowed_directories = [?]", [f"{lake.root}/"])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -98,14 +101,14 @@ def _connect_at(lake: Lake, at: str) -> duckdb.DuckDBPyConnection:
             name: (tables.describe(name, snapshot.snapshot_id), tables.files(name, snapshot.snapshot_id))
             for name, snapshot in _snapshots_at(tables, at).items()
         }
-    return _connect_to(lake, view_statements(views, []))
+    return _connect_to(view_statements(views, []))
 
 
-def _connect_to(lake: Lake, views: Iterable[str]) -> duckdb.DuckDBPyConnection:
+def _connect_to(views: Iterable[str]) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     connection = duckdb.connect()
-    for statement in (*views, *monitoring_statements(lake)):
+    for statement in views:
         connection.execute(statement)
     return connection
 

@@ -129,14 +129,12 @@ def write_views(lake: Lake, tables: Mapping[str, tuple[TableSpec, Sequence[str]]
     """
     import duckdb
 
-    from brewhouse.lake.monitoring import monitoring_statements
-
     for leftover in lake.root.glob(f"{lake.views_file.name}.*.tmp*"):
         leftover.unlink(missing_ok=True)
     new = lake.views_file.with_name(f"{lake.views_file.name}.{os.getpid()}.tmp")
     with duckdb.connect(str(new)) as connection:
         connection.begin()
-        for statement in (*view_statements(tables, raw_files), *monitoring_statements(lake)):
+        for statement in view_statements(tables, raw_files):
             connection.execute(statement)
         connection.commit()
     # What somebody wrote into the old file and did not check in would keep DuckDB from opening the new one.
