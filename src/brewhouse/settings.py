@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -22,7 +22,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Everything a run can be told; each name carries its unit.
 
     Attributes:
-        lake: The lake's root folder.
+        lake: The lake's root: a folder, or `s3://bucket/prefix`.
+        catalog: Which Iceberg catalog knows the tables of a lake on S3, `glue` or `rest`; a local one has its own.
+        catalog_uri: Where the REST catalog answers.
+        catalog_database: What the names of the catalog's databases begin with: `brewhouse` gives `brewhouse_silver`.
+        lock_expires_s: Seconds after which the lock of a run that died is free, for a lake on S3.
         source_url: Base URL of the API, without a trailing slash.
         concurrency: Requests under way at once.
         per_page_rows: Breweries asked for in a page; the service allows 200 at most.
@@ -43,7 +47,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         target_file_mb: Megabytes a table's file should have; maintenance makes one of those below a quarter.
     """
 
-    lake: Path = Path("lake")
+    lake: str = "lake"
+    catalog: Literal["glue", "rest"] = "glue"
+    catalog_uri: str = ""
+    catalog_database: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$")] = "brewhouse"
+    lock_expires_s: Annotated[float, Meta(ge=2)] = 120.0
     source_url: str = "https://api.openbrewerydb.org/v1"
     concurrency: PositiveInt = 4
     per_page_rows: Annotated[int, Meta(ge=1, le=200)] = 200

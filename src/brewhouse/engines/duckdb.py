@@ -14,7 +14,7 @@ import duckdb
 from brewhouse.engines.dialect import to_duckdb
 from brewhouse.engines.engine import Row
 from brewhouse.lake.spec import TableSpec
-from brewhouse.lake.views import DUCKDB_TYPES, identifier, literal, raw_records_sql, table_sql
+from brewhouse.lake.views import DUCKDB_TYPES, identifier, literal, raw_records_sql, reach, table_sql
 from brewhouse.models.model import Model
 
 _FILES_AT_ONCE = 2
@@ -41,6 +41,7 @@ class DuckDBEngine:
 
     def attach_raw_snapshot(self, files: Sequence[str], run: str, taken_at: str) -> None:
         """See `Engine.attach_raw_snapshot`."""
+        reach(self._connection, files)
         self._run(f"CREATE OR REPLACE VIEW bronze.breweries AS {raw_records_sql(files)}")
         self._run(
             f"CREATE OR REPLACE VIEW bronze.snapshot AS "
@@ -49,6 +50,7 @@ class DuckDBEngine:
 
     def attach_table(self, spec: TableSpec, files: Sequence[str]) -> None:
         """See `Engine.attach_table`."""
+        reach(self._connection, files)
         self._run(f"DROP TABLE IF EXISTS {_computed(spec.name)}")
         self._run(f"CREATE OR REPLACE VIEW {identifier(spec.name)} AS {table_sql(spec, files)}")
 
@@ -72,6 +74,7 @@ class DuckDBEngine:
 
     def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
         """See `Engine.write`."""
+        reach(self._connection, [str(folder)])
         columns = ", ".join(
             f"CAST({identifier(column.name)} AS {DUCKDB_TYPES[column.type]}) AS {identifier(column.name)}"
             for column in spec.columns

@@ -32,14 +32,14 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     """
     import duckdb
 
-    if at is None:
+    if at is None and lake.is_local:
         if not lake.views_file.exists():
-            raise BrewhouseError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
+            raise _nothing(lake)
         connection = duckdb.connect()  # an instance of its own: connections to one file would share their settings
         connection.execute(f"ATTACH {literal(str(lake.views_file))} AS published (READ_ONLY)")
         connection.execute("USE published")
     else:
-        connection = _connect_at(lake, at)
+        connection = _connect_by_catalog(lake, at)
     connection.execute("SET allowed_directories = [?]", [f"{lake.root}/"])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -77,22 +77,35 @@ def _kinds(statements: list[Any]) -> str:
     return ", ".join(statement.type.name for statement in statements) or "an empty text"
 
 
-def _connect_at(lake: Lake, at: str) -> duckdb.DuckDBPyConnection:
+def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection:
+    """Make the views anew, in memory, of what the catalog shows or showed."""
     import duckdb
 
+    from brewhouse.lake.snapshots import newest
     from brewhouse.lake.tables import Tables
-    from brewhouse.lake.views import view_statements
+    from brewhouse.lake.views import reach, view_statements
 
     tables = Tables(lake)
     with tables.reading():
-        views = {
-            name: (tables.describe(name, snapshot.snapshot_id), tables.files(name, snapshot.snapshot_id))
-            for name, snapshot in _snapshots_at(tables, at).items()
-        }
+        if at is None:
+            views = {name: (tables.describe(name), tables.files(name)) for name in tables.names()}
+        else:
+            views = {
+                name: (tables.describe(name, snapshot.snapshot_id), tables.files(name, snapshot.snapshot_id))
+                for name, snapshot in _snapshots_at(tables, at).items()
+            }
+    if not views:
+        raise _nothing(lake)
+    raw = newest(lake) if at is None else None
     connection = duckdb.connect()
-    for statement in view_statements(views, []):
+    reach(connection, [str(lake.root)])
+    for statement in view_statements(views, raw.files if raw else []):
         connection.execute(statement)
     return connection
+
+
+def _nothing(lake: Lake) -> BrewhouseError:
+    return BrewhouseError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
 
 
 def _snapshots_at(tables: Tables, at: str) -> dict[str, TableSnapshot]:
