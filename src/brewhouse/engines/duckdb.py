@@ -14,7 +14,7 @@ import duckdb
 from brewhouse.engines.dialect import to_duckdb
 from brewhouse.engines.engine import Row
 from brewhouse.lake.spec import TableSpec
-from brewhouse.lake.views import DUCKDB_TYPES, identifier, literal, raw_records_sql, reach, table_sql
+from brewhouse.lake.views import DUCKDB_TYPES, fetch, identifier, literal, raw_records_sql, reach, table_sql
 from brewhouse.models.model import Model
 
 _FILES_AT_ONCE = 2
@@ -41,7 +41,7 @@ class DuckDBEngine:
 
     def attach_raw_snapshot(self, files: Sequence[str], run: str, taken_at: str) -> None:
         """See `Engine.attach_raw_snapshot`."""
-        reach(self._connection, files)
+        self._fetch(files)
         self._run(f"CREATE OR REPLACE VIEW bronze.breweries AS {raw_records_sql(files)}")
         self._run(
             f"CREATE OR REPLACE VIEW bronze.snapshot AS "
@@ -50,7 +50,7 @@ class DuckDBEngine:
 
     def attach_table(self, spec: TableSpec, files: Sequence[str]) -> None:
         """See `Engine.attach_table`."""
-        reach(self._connection, files)
+        self._fetch(files)
         self._run(f"DROP TABLE IF EXISTS {_computed(spec.name)}")
         self._run(f"CREATE OR REPLACE VIEW {identifier(spec.name)} AS {table_sql(spec, files)}")
 
@@ -107,6 +107,10 @@ class DuckDBEngine:
         """See `Engine.close`."""
         self._connection.close()
         self._spill.cleanup()
+
+    def _fetch(self, files: Sequence[str]) -> None:
+        reach(self._connection, files)
+        fetch(files)
 
     def _partitions(self, spec: TableSpec) -> list[str]:
         """Say which rows go into a file of their own, as one condition a file."""

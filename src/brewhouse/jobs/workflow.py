@@ -18,6 +18,7 @@ from brewhouse.jobs.aggregate import aggregate
 from brewhouse.jobs.extract import extract
 from brewhouse.jobs.publishing import JobResult
 from brewhouse.jobs.transform import transform
+from brewhouse.lake.faults import in_words
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.lock import run_lock
 from brewhouse.settings import Settings
@@ -116,7 +117,8 @@ def _run_job(name: str, work: Job, log: EventLog, progress: Progress) -> None:
     progress.job_started(name)
     started = time.monotonic()
     try:
-        result = work(log, progress)
+        with in_words():
+            result = work(log, progress)
     except BaseException as error:
         failed = {
             "state": "FAILED",

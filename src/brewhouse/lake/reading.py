@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.lake.faults import explained
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.views import literal
 
@@ -70,6 +71,8 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN4
             )
         return connection.execute(statements[0])
     except duckdb.Error as error:
+        if known := explained(error):
+            raise known from error
         raise UsageError(f"The query cannot be run: {error}", hint="`brewhouse tables` lists what there is.") from error
 
 

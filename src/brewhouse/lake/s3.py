@@ -19,8 +19,9 @@ from brewhouse.errors import UsageError
 
 if TYPE_CHECKING:
     import boto3
-    from obstore.fsspec import FsspecStore
     from obstore.store import S3Store
+
+    from brewhouse.lake.copies import Copies
 
 SCHEME = "s3://"
 _PATIENCE: dict[str, Any] = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
@@ -77,11 +78,10 @@ class S3Path(PosixPath):
         return bytes(bucket_store(self.bucket).get(self.key).bytes())
 
     def open(self, mode: str = "r", *_: object, **__: object) -> IO[Any]:  # type: ignore[override]
-        """Open the object for reading bytes here and there, without having all of it."""
+        """Open the object, which does not change any more, for reading bytes here and there."""
         if mode != "rb":
             raise io.UnsupportedOperation(f"{self} can only be opened for reading bytes.")
-        opened: IO[Any] = filesystem().open(str(self), mode)
-        return opened
+        return filesystem().open(str(self), mode)
 
     def glob(self, pattern: str, **_: object) -> Iterator[S3Path]:  # type: ignore[override]
         """List the objects whose keys match a pattern, part by part; prefixes are not listed."""
@@ -193,11 +193,11 @@ def bucket_store(bucket: str, prefix: str = "") -> S3Store:
 
 
 @cache
-def filesystem() -> FsspecStore:
+def filesystem() -> Copies:
     """Give all of S3 as a file system for DuckDB and for PyArrow."""
-    from obstore.fsspec import FsspecStore
+    from brewhouse.lake.copies import Copies
 
-    return FsspecStore("s3", **_access())
+    return Copies()
 
 
 def _access() -> dict[str, Any]:

@@ -112,6 +112,12 @@ def reach(connection: duckdb.DuckDBPyConnection, files: Iterable[str]) -> None:
         connection.register_filesystem(filesystem())
 
 
+def fetch(files: Sequence[str]) -> None:
+    """Fetch what is about to be read from S3, many files at once."""
+    if remote := [file for file in files if file.startswith(SCHEME)]:
+        filesystem().fetch(remote)
+
+
 def view_statements(tables: Mapping[str, tuple[TableSpec, Sequence[str]]], raw_files: Sequence[str]) -> Iterator[str]:
     """Give the statements that make the views of a lake.
 
