@@ -22,6 +22,7 @@ import pytest
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.jobs.inputs import attach_nothing_previous, attach_places
 from brewhouse.lake import s3
+from brewhouse.lake.lake import Lake, Shared
 from brewhouse.models.model import models_of, parse
 
 Transform = Callable[..., DuckDBEngine]
@@ -91,11 +92,19 @@ def strict_aws_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def bucket(aws_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def bucket(aws_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An empty bucket, as `s3://name`, in an account of its own, which the environment points at."""
-    yield enter_account(monkeypatch, aws_url, tmp_path)
-    s3.forget()
+    with pytest.MonkeyPatch.context() as patch:
+        yield enter_account(patch, aws_url, tmp_path_factory.mktemp("home"))
+        s3.forget()
+
+
+@pytest.fixture
+def shared_lake(bucket: str) -> Lake:
+    """A lake on S3, empty, with databases of its own; its lock expires soon."""
+    name = f"lake{next(_NUMBERS)}"
+    return Lake.at(f"{bucket}/deep/{name}", Shared(catalog_database=name, lock_expires_s=2))
 
 
 @contextmanager
@@ -129,12 +138,12 @@ def _emulator(folder: Path, **variables: str) -> Iterator[str]:
         process.wait(30)
 
 
-_ACCOUNTS = itertools.count(100_000_000_001)
+_NUMBERS = itertools.count(100_000_000_001)
 
 
 def enter_account(patch: pytest.MonkeyPatch, url: str, home: Path) -> str:
     """Make the process, and those it starts, work in an empty account with one bucket; gives its URL."""
-    account = str(next(_ACCOUNTS))
+    account = str(next(_NUMBERS))
     for name in [name for name in os.environ if name.startswith(("AWS_", "BREWHOUSE_", "PYICEBERG_"))]:
         patch.delenv(name)
     told = {

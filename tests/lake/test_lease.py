@@ -21,8 +21,8 @@ def held_by(lake: Lake) -> Lease:
     return lease
 
 
-def test_a_second_run_is_refused_by_the_name_of_the_first(bucket: str) -> None:
-    lake = Lake.at(f"{bucket}/lake")
+def test_a_second_run_is_refused_by_the_name_of_the_first(shared_lake: Lake) -> None:
+    lake = shared_lake
     assert holder(lake) is None
     with run_lock(lake, "FIRST"):
         held = holder(lake)
@@ -36,8 +36,8 @@ def test_a_second_run_is_refused_by_the_name_of_the_first(bucket: str) -> None:
         pass
 
 
-def test_of_many_that_want_it_at_once_one_gets_it(bucket: str) -> None:
-    lake = Lake.at(f"{bucket}/lake")
+def test_of_many_that_want_it_at_once_one_gets_it(shared_lake: Lake) -> None:
+    lake = shared_lake
 
     def take(number: int) -> bool:
         try:
@@ -52,16 +52,16 @@ def test_of_many_that_want_it_at_once_one_gets_it(bucket: str) -> None:
             assert sum(threads.map(take, range(8))) == 1
 
 
-def test_it_is_renewed_while_its_run_lives(bucket: str) -> None:
-    lake = Lake.at(f"{bucket}/lake", Shared(lock_expires_s=0.4))
+def test_it_is_renewed_while_its_run_lives(shared_lake: Lake) -> None:
+    lake = Lake(shared_lake.root, Shared(lock_expires_s=0.4))
     with run_lock(lake, "LONG"):
         first = held_by(lake)
         time.sleep(1)
         assert held_by(lake).expires_at > first.expires_at
 
 
-def test_that_of_a_run_that_died_is_free_once_it_has_expired(bucket: str) -> None:
-    lake = Lake.at(f"{bucket}/lake", Shared(lock_expires_s=60))
+def test_that_of_a_run_that_died_is_free_once_it_has_expired(shared_lake: Lake) -> None:
+    lake = Lake(shared_lake.root, Shared(lock_expires_s=60))
     with run_lock(lake, "DIES"):
         held = held_by(lake)
     dead = msgspec.structs.replace(held, expires_at=datetime.now(UTC) + timedelta(seconds=0.5))
@@ -75,8 +75,8 @@ def test_that_of_a_run_that_died_is_free_once_it_has_expired(bucket: str) -> Non
         assert held_now.run == "LATE"
 
 
-def test_a_run_that_could_not_renew_it_and_lost_it_says_so(bucket: str) -> None:
-    lake = Lake.at(f"{bucket}/lake", Shared(lock_expires_s=60))
+def test_a_run_that_could_not_renew_it_and_lost_it_says_so(shared_lake: Lake) -> None:
+    lake = Lake(shared_lake.root, Shared(lock_expires_s=60))
 
     def lose_it() -> None:
         with run_lock(lake, "ASLEEP"):

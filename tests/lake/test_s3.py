@@ -46,8 +46,8 @@ def relative(root: Path, found: list[Path]) -> list[str]:
         lambda root: [(root / FILES[4]).unlink(), (root / FILES[4]).exists()],
     ],
 )
-def test_a_path_on_s3_answers_as_a_local_one_does(look: Looks, tmp_path: Path, bucket: str) -> None:
-    there, here = Lake.at(f"{bucket}/a/lake"), Lake(tmp_path / "lake")
+def test_a_path_on_s3_answers_as_a_local_one_does(look: Looks, tmp_path: Path, shared_lake: Lake) -> None:
+    there, here = shared_lake, Lake(tmp_path / "lake")
     for lake in (there, here):
         for file in FILES:
             lake.store.put(file, file.encode())
@@ -71,10 +71,10 @@ def test_a_path_on_s3_is_never_taken_for_one_of_this_machine(bucket: str) -> Non
         path.write_text("x")
 
 
-def test_of_many_puts_that_only_create_one_wins(bucket: str) -> None:
+def test_of_many_puts_that_only_create_one_wins(shared_lake: Lake) -> None:
     from obstore.exceptions import AlreadyExistsError
 
-    lake = Lake.at(f"{bucket}/lake")
+    lake = shared_lake
 
     def put(number: int) -> bool:
         try:
@@ -112,6 +112,8 @@ def test_a_profile_of_the_aws_configuration_says_where_and_who(
         monkeypatch.delenv(name)
     (tmp_path / "config").write_text(f"[profile beer]\nregion = eu-central-1\nendpoint_url = {url}\n")
     (tmp_path / "credentials").write_text(f"[beer]\naws_access_key_id = {account}\naws_secret_access_key = x\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_PROFILE", "beer")
     s3.forget()
     Lake.at(f"{bucket}/lake").store.put("x", b"1")

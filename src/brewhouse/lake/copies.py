@@ -7,6 +7,7 @@ whole, which costs one request where reading its parts costs many, and is writte
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
 import tempfile
 import uuid
@@ -44,7 +45,7 @@ class Copies(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not typed
     def open(self, path: str, mode: str = "rb", **_: object) -> IO[bytes]:
         """Open an object for reading, or a new one for writing."""
         if mode.startswith("r"):
-            return self._copy(path).open("rb")
+            return _Opened(self._copy(path))
         return _Written(self._place(path), self._object(path))  # type: ignore[return-value]
 
     def info(self, path: str, **_: object) -> dict[str, Any]:
@@ -76,6 +77,13 @@ class Copies(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not typed
     def _place(self, path: str) -> Path:
         name = hashlib.sha256(self._strip_protocol(path).encode()).hexdigest()
         return self._folder / name
+
+
+class _Opened(io.FileIO):
+    """A copy being read; DuckDB does not close what it has opened."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class _Written:

@@ -22,9 +22,10 @@ from pyiceberg.table.update import (
     RemoveSnapshotsUpdate,
     SetSnapshotRefUpdate,
 )
+from pyiceberg.utils.config import Config
 
 from brewhouse.errors import UsageError
-from brewhouse.lake.s3 import session
+from brewhouse.lake.s3 import client
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -79,11 +80,9 @@ class Glue:
     """The Glue Data Catalog of the account and region."""
 
     def __init__(self) -> None:
-        from botocore.config import Config
         from pyiceberg.catalog.glue import GlueCatalog
 
-        retries = Config(retries={"max_attempts": 5, "mode": "standard"})
-        self._client = session().client("glue", config=retries)
+        self._client = client("glue")
         self._glue = GlueCatalog(NAME, client=self._client, **_IO)
         self.catalog: Catalog = self._glue
 
@@ -123,7 +122,8 @@ class Rest:
     """
 
     def __init__(self, uri: str) -> None:
-        self.catalog = load_catalog(NAME, type="rest", uri=uri, **_IO)
+        configured = Config().get_catalog_config(NAME) or {}
+        self.catalog = load_catalog(NAME, **{**configured, "type": "rest", "uri": uri, **_IO})
 
     def databases(self) -> dict[str, str]:
         """See `Remote.databases`."""

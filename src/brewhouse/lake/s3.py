@@ -175,6 +175,14 @@ def session() -> boto3.Session:
     return opened
 
 
+@cache
+def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its classes as it goes
+    """Open a service of AWS, as boto3 does; that takes a while, so it is done once."""
+    from botocore.config import Config
+
+    return session().client(service, config=Config(retries={"max_attempts": 5, "mode": "standard"}))
+
+
 def endpoint(service: str) -> str | None:
     """Tell the endpoint configured for a service, as by `AWS_ENDPOINT_URL`; None is Amazon's own."""
     from botocore.configprovider import ConfiguredEndpointProvider
@@ -217,5 +225,5 @@ def _access() -> dict[str, Any]:
 
 def forget() -> None:
     """Forget the session and the open buckets, for a process whose AWS environment changes."""
-    for remembered in (session, bucket_store, filesystem):
+    for remembered in (session, client, bucket_store, filesystem):
         remembered.cache_clear()

@@ -244,7 +244,7 @@ class SharedCatalog(MetastoreCatalog):
     def _names(self) -> list[Identifier]:
         databases = {n: at for n, at in self._remote.databases().items() if n.startswith(self._databases)}
         for database, location in databases.items():
-            if location and not f"{location.rstrip('/')}/".startswith(f"{self._lake.root}/"):
+            if location and not f"{location.rstrip('/')}/".startswith(f"{self._lake.warehouse}/"):
                 raise UsageError(
                     f"The database {database} belongs to {location}, not to the lake {self._lake.root}.",
                     hint="Give this lake another BREWHOUSE_CATALOG_DATABASE.",
