@@ -49,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     lake: str = "lake"
     catalog: Literal["glue", "rest"] = "glue"
-    catalog_uri: str = ""
+    catalog_uri: str | None = None
     catalog_database: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$")] = "brewhouse"
     lock_expires_s: Annotated[float, Meta(ge=2)] = 120.0
     source_url: str = "https://api.openbrewerydb.org/v1"

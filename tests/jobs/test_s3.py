@@ -67,7 +67,7 @@ def content(lake: Lake) -> dict[str, list[tuple[object, ...]]]:
     with closing(connect(lake)) as connection:
         return {
             name: connection.execute(
-                f"SELECT COLUMNS(lambda c: NOT contains(c, 'snapshot_')) FROM {name} ORDER BY ALL"
+                f"SELECT COLUMNS(lambda c: NOT regexp_matches(c, 'snapshot_|previous_run')) FROM {name} ORDER BY ALL"
             ).fetchall()
             for name in (*names, "bronze.breweries")
         }

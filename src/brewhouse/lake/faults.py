@@ -16,7 +16,7 @@ from brewhouse.errors import BrewhouseError
 _REQUEST = re.compile(r"Error performing (GET|HEAD|PUT|POST|DELETE) (\S+)")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"status code: (\d+)")
-_DENIED = re.compile(r"not authorized to perform: (\S+) on resource: (\S+)")
+_DENIED = re.compile(r"not authorized to perform: (\S+)(?: on resource: (\S+))?")
 _ACTIONS = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject"}
 _ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _REGION_HINT = "Set AWS_REGION to the bucket's region, which `aws s3api get-bucket-location` tells."
@@ -115,9 +115,8 @@ def _of_boto3(error: BaseException) -> BrewhouseError | None:
     code, message = str(answer.get("Code", "")), str(answer.get("Message", ""))
     if code.startswith(("AccessDenied", "UnauthorizedOperation")):
         named = _DENIED.search(message)
-        if named:
-            return _denied(named[1], named[2])
-        return _denied(str(getattr(error, "operation_name", "it")), f"the Glue Data Catalog ({message})")
+        action = named[1] if named else str(getattr(error, "operation_name", "this"))
+        return _denied(action, (named[2] if named else "") or "the Glue Data Catalog")
     if code in ("UnrecognizedClientException", "InvalidClientTokenId", "ExpiredTokenException", "ExpiredToken"):
         return BrewhouseError(f"AWS does not accept the credentials: {message or code}.", hint=_CREDENTIALS_HINT)
     return None

@@ -25,7 +25,7 @@ class Shared:
     """
 
     catalog: str = "glue"
-    catalog_uri: str = ""
+    catalog_uri: str | None = None
     catalog_database: str = "brewhouse"
     lock_expires_s: float = 120.0
 
