@@ -50,5 +50,20 @@ def id_at(moment: datetime, content: bytes) -> str:
     return _written(milliseconds << 80 | int.from_bytes(hashlib.sha256(content).digest()[:10]))
 
 
+def day_of(made: str) -> str | None:
+    """Tell the day, UTC, on which an id was made; None when it is none of these ids.
+
+    Example:
+        >>> day_of("01GW8EMG00PRMNFNQMVA3G9AMH"), day_of("last")
+        ('2023-03-24', None)
+    """
+    if len(made) != 26 or not set(made) <= set(_DIGITS):
+        return None
+    milliseconds = 0
+    for digit in made[:10]:
+        milliseconds = milliseconds << 5 | _DIGITS.index(digit)
+    return str((datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)).date())
+
+
 def _written(number: int) -> str:
     return "".join(_DIGITS[number >> shift & 31] for shift in range(125, -1, -5))

@@ -64,7 +64,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Everything a run can be told; each name carries its unit.
 
     Attributes:
-        lake: The lake's root folder.
+        lake: The lake's root: a folder, or `s3://bucket/prefix`.
+        catalog: Which Iceberg catalog knows the tables of a lake on S3, `glue` or `rest`; a local one has its own.
+        catalog_uri: Where the REST catalog answers.
+        catalog_database: What the names of the catalog's databases begin with: `brewhouse` gives `brewhouse_silver`.
+        lock_expires_s: Seconds after which the lock of a run that died is free, for a lake on S3.
         models: Folder of the user's own models, `silver/*.sql` and `gold/*.sql`; none without it.
         source_url: Base URL of the API, without a trailing slash.
         concurrency: Requests under way at once.
@@ -88,7 +92,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         alerts: Who is told what.
     """
 
-    lake: Path = Path("lake")
+    lake: str = "lake"
+    catalog: Literal["glue", "rest"] = "glue"
+    catalog_uri: str | None = None
+    catalog_database: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$")] = "brewhouse"
+    lock_expires_s: Annotated[float, Meta(ge=2)] = 120.0
     models: Path | None = None
     source_url: str = "https://api.openbrewerydb.org/v1"
     concurrency: PositiveInt = 4

@@ -16,7 +16,7 @@ from brewhouse.events.event import read_events
 from brewhouse.events.logs import read_log
 from brewhouse.events.runs import run_reports
 from brewhouse.jobs.lineage import is_configured
-from brewhouse.jobs.workflow import run_workflow
+from brewhouse.jobs.workflow import Silent, run_workflow
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import load
 
@@ -24,22 +24,8 @@ if TYPE_CHECKING:
     from tests.conftest import Receiver
 
 
-class Quiet:
-    """Shows nothing."""
-
-    def job_started(self, name: str) -> None: ...
-
-    def pages(self, done: int, total: int) -> None: ...
-
-    def model(self, name: str) -> None: ...
-
-    def snapshots(self, done: int, total: int) -> None: ...
-
-    def job_ended(self, name: str, message: str, seconds: float) -> None: ...
-
-
 def run(lake: Lake, url: str) -> str:
-    return run_workflow(lake, load({"source_url": url, "max_tries": 1}, environ={}), Quiet())
+    return run_workflow(lake, load({"source_url": url, "max_tries": 1}, environ={}), Silent())
 
 
 def sent(receiver: Receiver) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from brewhouse.events.event import ALERT_FAILED, ALERT_SENT, read_events
 from brewhouse.events.logs import read_log
 from brewhouse.events.notifying import notify
 from brewhouse.events.runs import end_killed_runs, run_reports
-from brewhouse.jobs.workflow import JOBS, run_workflow
+from brewhouse.jobs.workflow import JOBS, Silent, run_workflow
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.reading import connect
 from brewhouse.settings import Alerts, Settings, load
@@ -31,20 +31,6 @@ if TYPE_CHECKING:
     from tests.conftest import Inbox, Receiver
 
 ROWS = 300
-
-
-class Quiet:
-    """Shows nothing."""
-
-    def job_started(self, name: str) -> None: ...
-
-    def pages(self, done: int, total: int) -> None: ...
-
-    def model(self, name: str) -> None: ...
-
-    def snapshots(self, done: int, total: int) -> None: ...
-
-    def job_ended(self, name: str, message: str, seconds: float) -> None: ...
 
 
 @pytest.fixture
@@ -73,7 +59,7 @@ class Told:
         return load({"source_url": url, **quick, "alerts": self.alerts}, environ={})
 
     def run(self, url: str, jobs: Sequence[str] = JOBS) -> str:
-        return run_workflow(self.lake, self.settings(url), Quiet(), jobs)
+        return run_workflow(self.lake, self.settings(url), Silent(), jobs)
 
     @property
     def hooked(self) -> list[str]:

@@ -46,6 +46,11 @@ def main() -> None:
     except Exception as error:  # whatever a library throws ends as one paragraph too
         if debug:
             raise
+        from brewhouse.lake.faults import explained
+
+        if known := explained(error):
+            print(f"brewhouse: {known}", file=sys.stderr)
+            sys.exit(known.exit_code)
         print(
             f"brewhouse: Unexpected {type(error).__name__}: {error}. Run the command again with --debug to see where.",
             file=sys.stderr,

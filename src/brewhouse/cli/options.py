@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, Shared
 from brewhouse.settings import Settings, load
 
 
@@ -20,7 +20,8 @@ class LogFormat(StrEnum):
 
 
 LakeOption = Annotated[
-    Path | None, typer.Option("--lake", help="Root folder of the lake. Default: lake", show_default=False)
+    str | None,
+    typer.Option("--lake", help="Root of the lake: a folder, or s3://bucket/prefix. Default: lake", show_default=False),
 ]
 ModelsOption = Annotated[
     Path | None, typer.Option("--models", help="Folder of your own models, *.sql.", show_default=False)
@@ -32,7 +33,7 @@ LogFormatOption = Annotated[
 ]
 
 
-def settings_and_lake(lake: Path | None, **flags: Any) -> tuple[Settings, Lake]:  # noqa: ANN401 - as they are typed
+def settings_and_lake(lake: str | None, **flags: Any) -> tuple[Settings, Lake]:  # noqa: ANN401 - as they are typed
     """Put the settings together and name the lake they point to.
 
     Args:
@@ -40,4 +41,10 @@ def settings_and_lake(lake: Path | None, **flags: Any) -> tuple[Settings, Lake]:
         flags: Other options by setting name, None when not given.
     """
     settings = load({"lake": lake, **flags})
-    return settings, Lake(settings.lake.expanduser().resolve())
+    shared = Shared(
+        catalog=settings.catalog,
+        catalog_uri=settings.catalog_uri,
+        catalog_database=settings.catalog_database,
+        lock_expires_s=settings.lock_expires_s,
+    )
+    return settings, Lake.at(settings.lake, shared)

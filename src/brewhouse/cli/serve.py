@@ -37,7 +37,7 @@ def mock_api(
 
 
 def demo(
-    lake: LakeOption = Path("demo-lake"),
+    lake: LakeOption = "demo-lake",
     rows: Annotated[int, typer.Option("--rows", min=1, help="How many breweries to generate.")] = 2000,
 ) -> None:
     """Run the whole workflow against a stand-in for the API, over a generated dataset.

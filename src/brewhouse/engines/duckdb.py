@@ -15,7 +15,7 @@ import duckdb
 from brewhouse.engines.dialect import to_duckdb
 from brewhouse.engines.engine import EngineError, Row
 from brewhouse.lake.spec import Column, TableSpec
-from brewhouse.lake.views import DUCKDB_TYPES, identifier, literal, raw_records_sql, table_sql
+from brewhouse.lake.views import DUCKDB_TYPES, fetch, identifier, literal, raw_records_sql, reach, table_sql
 from brewhouse.models.model import Model
 
 _FILES_AT_ONCE = 2
@@ -52,6 +52,7 @@ class DuckDBEngine:
 
     def attach_raw_snapshot(self, files: Sequence[str], run: str, taken_at: str) -> None:
         """See `Engine.attach_raw_snapshot`."""
+        self._fetch(files)
         self._run(f"CREATE OR REPLACE VIEW bronze.breweries AS {raw_records_sql(files)}")
         self._run(
             f"CREATE OR REPLACE VIEW bronze.snapshot AS "
@@ -60,6 +61,7 @@ class DuckDBEngine:
 
     def attach_table(self, spec: TableSpec, files: Sequence[str]) -> None:
         """See `Engine.attach_table`."""
+        self._fetch(files)
         self._run(f"DROP TABLE IF EXISTS {_computed(spec.name)}")
         self._run(f"CREATE OR REPLACE VIEW {identifier(spec.name)} AS {table_sql(spec, files)}")
 
@@ -85,6 +87,7 @@ class DuckDBEngine:
 
     def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
         """See `Engine.write`."""
+        reach(self._connection, [str(folder)])
         columns = ", ".join(
             f"CAST({identifier(column.name)} AS {DUCKDB_TYPES[column.type]}) AS {identifier(column.name)}"
             for column in spec.columns
@@ -118,6 +121,10 @@ class DuckDBEngine:
         """See `Engine.close`."""
         self._connection.close()
         self._spill.cleanup()
+
+    def _fetch(self, files: Sequence[str]) -> None:
+        reach(self._connection, files)
+        fetch(files)
 
     def _partitions(self, spec: TableSpec) -> list[str]:
         """Say which rows go into a file of their own, as one condition a file."""

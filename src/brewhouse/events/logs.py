@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -99,9 +100,7 @@ def run_log(lake: Lake, run: str, *, to_stderr: bool = False) -> Iterator[RunLog
         run: The run's id.
         to_stderr: Whether each line is written to standard error too.
     """
-    folder = lake.logs / f"date={datetime.now(UTC).date()}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{run}.jsonl").open("a", encoding="utf-8") as file:
+    with _file(lake, run) as file:
         handler = RunLog(run, [file, sys.stderr] if to_stderr else [file])
         _ROOM.addHandler(handler)
         _ROOM.setLevel(logging.INFO)
@@ -110,6 +109,24 @@ def run_log(lake: Lake, run: str, *, to_stderr: bool = False) -> Iterator[RunLog
         finally:
             _ROOM.removeHandler(handler)
             _ROOM.setLevel(logging.NOTSET)
+
+
+@contextmanager
+def _file(lake: Lake, run: str) -> Iterator[TextIO]:
+    """Open the log of a run; on S3, where nothing can be added to an object, it is put there when the run ends."""
+    folder = lake.logs / f"date={datetime.now(UTC).date()}"
+    if lake.is_local:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{run}.jsonl").open("a", encoding="utf-8") as file:
+            yield file
+        return
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+        try:
+            yield file
+        finally:
+            file.seek(0)
+            name = (folder / f"{run}.jsonl").relative_to(lake.root).as_posix()
+            lake.store.put(name, file.read().encode(), mode="create")
 
 
 def read_log(lake: Lake, run: str, job: str | None = None) -> list[LogLine]:

@@ -12,7 +12,6 @@ from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -29,6 +28,7 @@ from brewhouse.jobs.rebuild import is_rebuilt, rebuild
 from brewhouse.jobs.workflow import Progress, recorder, run_jobs, tell_drift
 from brewhouse.lake.draft import Draft, Started
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.s3 import path_at
 from brewhouse.lake.snapshots import Drift, Manifest, Meta, Proof, RawSnapshot, complete_runs, find
 from brewhouse.settings import Settings
 from brewhouse.source.contract import Record, parse_record
@@ -166,7 +166,7 @@ def _first_records_after(lake: Lake, time: datetime) -> list[Record]:
     runs = complete_runs(lake)
     position = bisect(runs, id_at(time, b"")[:-CHECKSUM_CHARACTERS] + "Z" * CHECKSUM_CHARACTERS)
     files = find(lake, runs[position]).files if position < len(runs) else []
-    return [parse_record(line) for file in files for line in gzip.decompress(Path(file).read_bytes()).splitlines()]
+    return [parse_record(line) for file in files for line in gzip.decompress(path_at(file).read_bytes()).splitlines()]
 
 
 def _take(lake: Lake, origin: Origin, links: Links, *, has_slugs: bool) -> tuple[VersionResult, RawSnapshot | None]:

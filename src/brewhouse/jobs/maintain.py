@@ -167,7 +167,7 @@ def total_of(reports: Sequence[TableMaintenance]) -> TableMaintenance:
 
 
 def _require_tables(lake: Lake) -> None:
-    if not lake.catalog_file.exists():
+    if lake.is_local and not lake.catalog_file.exists():  # opening it would make it
         raise BrewhouseError(f"The lake {lake.root} has no tables.", hint="`brewhouse run` makes them.")
 
 
@@ -248,7 +248,7 @@ def _sort_out(
 
 def _sweep_views(lake: Lake, reports: dict[str, TableMaintenance], *, delete: bool) -> None:
     """Delete views that a killed run did not finish; nobody else makes any while this run has the lock."""
-    leftovers = list(lake.root.glob(f"{lake.views_file.name}.*.tmp*"))
+    leftovers = list(lake.root.glob(f"{lake.views_file.name}.*.tmp*")) if lake.is_local else []
     if leftovers:
         size = sum(file.stat().st_size for file in leftovers)
         name = lake.views_file.name

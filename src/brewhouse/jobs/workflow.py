@@ -30,6 +30,7 @@ from brewhouse.jobs.lineage import lineage_of
 from brewhouse.jobs.publishing import JobResult
 from brewhouse.jobs.rehearsal import rehearse
 from brewhouse.jobs.transform import transform
+from brewhouse.lake.faults import in_words
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.lock import run_lock
 from brewhouse.lake.snapshots import Drift
@@ -205,7 +206,8 @@ def _run_job(name: str, work: Job, log: EventLog, progress: Progress) -> None:
     progress.job_started(name)
     started = time.monotonic()
     try:
-        result = work(log, progress)
+        with in_words():
+            result = work(log, progress)
     except BaseException as error:
         if not isinstance(error, BrewhouseError):
             _log.error("%s stops", name, exc_info=error)

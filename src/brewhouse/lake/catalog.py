@@ -155,7 +155,7 @@ class SQLiteCatalog(MetastoreCatalog):
             current = None
         staged = self._update_and_stage_table(current, identifier, requirements, updates)
         if any(isinstance(update, RemoveSnapshotsUpdate) for update in updates) and current is not None:
-            staged.metadata = _without_gaps(current.metadata, staged.metadata)
+            staged.metadata = without_gaps(current.metadata, staged.metadata)
         if current is not None and staged.metadata == current.metadata:
             return CommitTableResponse(metadata=current.metadata, metadata_location=current.metadata_location)  # type: ignore[call-arg]
         self._write_metadata(staged.metadata, staged.io, staged.metadata_location)
@@ -249,7 +249,7 @@ class SQLiteCatalog(MetastoreCatalog):
     list_views = view_exists = drop_view = load_view = register_view = rename_view = replace_view = _unsupported
 
 
-def _without_gaps(before: TableMetadata, after: TableMetadata) -> TableMetadata:
+def without_gaps(before: TableMetadata, after: TableMetadata) -> TableMetadata:
     """Let a table's log begin after the last entry whose snapshot expired, as Iceberg's specification says.
 
     PyIceberg takes out just those entries, so that what was current in a gap would seem to be what came before it.

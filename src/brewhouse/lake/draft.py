@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from brewhouse.errors import BrewhouseError
+from brewhouse.lake.faults import explained
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.manifest import Manifest, Meta, Page
 from brewhouse.lake.snapshots import RawSnapshot
@@ -164,7 +165,7 @@ class Draft:
         except AlreadyExistsError:
             return False
         except (OSError, BaseError) as error:
-            raise BrewhouseError(
+            raise explained(error) or BrewhouseError(
                 f"{self.folder / name} cannot be written: {error}.", hint="Look at the disk's space and permissions."
             ) from error
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.typedef import Record
 
+from brewhouse.lake.s3 import SCHEME, path_at
+
 if TYPE_CHECKING:
     from pyiceberg.io.fileformat import DataFileStatistics
     from pyiceberg.schema import Schema
@@ -22,13 +25,13 @@ if TYPE_CHECKING:
 
 
 def uri_of(path: str | Path) -> str:
-    """Name a local file as Iceberg's writers do: not percent-encoded, for PyIceberg does not decode.
+    """Name a file as Iceberg's writers do: not percent-encoded, for PyIceberg does not decode.
 
     Example:
-        >>> uri_of("/data/a lake")
-        'file:///data/a lake'
+        >>> uri_of("/data/a lake"), uri_of("s3://bucket/lake")
+        ('file:///data/a lake', 's3://bucket/lake')
     """
-    return f"file://{path}"
+    return str(path) if str(path).startswith(SCHEME) else f"file://{path}"
 
 
 def path_of(uri: str) -> str:
@@ -46,7 +49,7 @@ def described_files(metadata: TableMetadata, files: Sequence[str]) -> list[DataF
     ids = iceberg_parquet.parquet_path_to_id_mapping(schema)
     described, seen = [], None
     for file in files:
-        footer = pq.read_metadata(file)
+        footer, size_bytes = _footer(file)
         arrow = footer.schema.to_arrow_schema()
         if seen is None or not arrow.equals(seen, check_metadata=True):
             iceberg_parquet._check_pyarrow_schema_compatible(schema, arrow, format_version=2)
@@ -60,7 +63,7 @@ def described_files(metadata: TableMetadata, files: Sequence[str]) -> list[DataF
                 partition=Record(
                     *(_partition_value(file, field, statistics, schema) for field in metadata.spec().fields)
                 ),
-                file_size_in_bytes=Path(file).stat().st_size,
+                file_size_in_bytes=size_bytes,
                 sort_order_id=None,
                 spec_id=metadata.default_spec_id,
                 equality_ids=None,
@@ -82,6 +85,12 @@ def holds(table: Table, column: str, value: str | int) -> Callable[[DataFile], b
     return _InclusiveMetricsEvaluator(table.schema(), wanted).eval
 
 
+def _footer(file: str) -> tuple[pq.FileMetaData, int]:
+    """Read a Parquet file's footer, and tell the file's size in bytes."""
+    with path_at(file).open("rb") as opened:
+        return pq.read_metadata(opened), opened.seek(0, os.SEEK_END)
+
+
 def _partition_value(file: str, field: PartitionField, statistics: DataFileStatistics, schema: Schema) -> Any:  # noqa: ANN401
     """Tell the one value all rows of a file have in a column, by the footer when it says so."""
     nulls = statistics.null_value_counts.get(field.source_id)
@@ -91,7 +100,8 @@ def _partition_value(file: str, field: PartitionField, statistics: DataFileStati
     least, most = (aggregate.current_min, aggregate.current_max) if aggregate else (None, None)
     if nulls == 0 and least is not None and least == most:  # of long text, the footer has a shortened value or none
         return statistics.partition(PartitionSpec(field), schema)[0]
-    values = pq.read_table(file, columns=[field.name]).column(0).unique().to_pylist()
+    with path_at(file).open("rb") as opened:
+        values = pq.read_table(opened, columns=[field.name]).column(0).unique().to_pylist()
     if len(values) != 1:
         raise ValueError(f"{file} has rows of {len(values)} partitions by {field.name}.")
     return values[0]

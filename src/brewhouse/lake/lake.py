@@ -7,23 +7,57 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brewhouse.lake.s3 import S3Path, bucket_store, path_at
+
 if TYPE_CHECKING:
-    from obstore.store import LocalStore
+    from obstore.store import LocalStore, S3Store
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What a lake on S3 needs and a local one has in its folder.
+
+    Attributes:
+        catalog: Which Iceberg catalog knows its tables, `glue` or `rest`.
+        catalog_uri: Where the REST catalog answers.
+        catalog_database: What the names of the catalog's databases begin with, as `brewhouse_silver`.
+        lock_expires_s: Seconds after which the lock of a run that died is free.
+    """
+
+    catalog: str = "glue"
+    catalog_uri: str | None = None
+    catalog_database: str = "brewhouse"
+    lock_expires_s: float = 120.0
 
 
 @dataclass(frozen=True)
 class Lake:
-    """A lake's root folder and the places below it.
+    """A lake's root and the places below it.
 
     Attributes:
-        root: Absolute path of the root folder; it need not exist yet.
+        root: Absolute path of the root folder, or an `S3Path`; it need not exist yet.
+        shared: For a lake on S3.
 
     Example:
         >>> Lake(Path("/data/lake")).catalog_file.name
         'catalog.db'
+        >>> str(Lake.at("s3://bucket/lake").bronze)
+        's3://bucket/lake/bronze/breweries'
     """
 
     root: Path
+    shared: Shared = Shared()
+
+    @classmethod
+    def at(cls, place: str, shared: Shared = Shared()) -> Lake:
+        """Name a lake by a folder, which may begin with `~`, or by a URL `s3://bucket/prefix`."""
+        root = path_at(place)
+        return cls(root if isinstance(root, S3Path) else root.expanduser().resolve(), shared)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of this machine: it then has a catalog, a lock and views of its own in it."""
+        return not isinstance(self.root, S3Path)
 
     @property
     def bronze(self) -> Path:
@@ -61,8 +95,10 @@ class Lake:
         return self.root / "run.lock"
 
     @cached_property
-    def store(self) -> LocalStore:
+    def store(self) -> LocalStore | S3Store:
         """The root as an object store; its paths are relative to the root and use `/`."""
+        if isinstance(self.root, S3Path):
+            return bucket_store(self.root.bucket, self.root.key)
         from obstore.store import LocalStore
 
         return LocalStore(prefix=self.root, mkdir=True)

@@ -1,4 +1,4 @@
-"""One run at a time on a lake: a lock the kernel lets go of when its holder dies."""
+"""One run at a time on a lake: a lock the kernel lets go of when its holder dies, or on S3 one that expires."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from brewhouse.errors import BrewhouseError
+from brewhouse.lake import lease
 from brewhouse.lake.lake import Lake
 
 _ATTEMPTS = 5
@@ -25,11 +26,13 @@ class Holder(msgspec.Struct, frozen=True):
         run: The run's id.
         started_at: ISO 8601, UTC.
         pid: Its process.
+        host: The machine of that; empty when it is this one.
     """
 
     run: str
     started_at: str
     pid: int
+    host: str = ""
 
 
 @contextmanager
@@ -46,6 +49,13 @@ def run_lock(lake: Lake, run: str) -> Iterator[Holder | None]:
     Raises:
         BrewhouseError: Another run holds it; names that run and when it began.
     """
+    if not lake.is_local:
+        last, _ = lease.last(lake)
+        with lease.hold(lake, run, os.getpid()) as held:
+            if held is not None:
+                raise _refusal(lake, _holder_of(held))
+            yield _holder_of(last) if last else None
+        return
     lake.root.mkdir(parents=True, exist_ok=True)
     with lake.lock_file.open("a+b") as file:
         if not _take(file.fileno()):
@@ -60,6 +70,9 @@ def run_lock(lake: Lake, run: str) -> Iterator[Holder | None]:
 
 def holder(lake: Lake) -> Holder | None:
     """Tell who holds a lake's lock, None when nobody does."""
+    if not lake.is_local:
+        held, _ = lease.read(lake)
+        return _holder_of(held) if held else None
     try:
         with lake.lock_file.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -90,6 +103,15 @@ def _read(lake: Lake) -> Holder | None:
         return None
 
 
+def _holder_of(held: lease.Lease) -> Holder:
+    return Holder(held.run, held.started_at, held.pid, held.host)
+
+
 def _refusal(lake: Lake, held: Holder | None) -> BrewhouseError:
-    who = f"Run {held.run} has been going on it since {held.started_at} (process {held.pid})" if held else "A run began"
+    at = f" on {held.host}" if held and held.host else ""
+    who = (
+        f"Run {held.run} has been going on it since {held.started_at} (process {held.pid}{at})"
+        if held
+        else "A run began"
+    )
     return BrewhouseError(f"The lake {lake.root} is in use: {who}.", hint="Wait for it to end, then run again.")

@@ -63,10 +63,9 @@ def monitoring_statements(lake: Lake) -> Iterator[str]:
         lake: Whose events.
     """
     files = _NO_EVENTS
-    if any(lake.events.glob("date=*/*.json")):  # DuckDB takes no pattern that matches nothing
-        pattern = literal(f"{lake.events}/date=*/*.json")
+    if places := _places(lake):
         files = (
-            f"read_json({pattern}, format = 'newline_delimited', columns = {_COLUMNS}, ignore_errors = true, "
+            f"read_json({places}, format = 'newline_delimited', columns = {_COLUMNS}, ignore_errors = true, "
             f"hive_partitioning = false, filename = true, maximum_object_size = {_MAX_BYTES})"
         )
     yield "ATTACH ':memory:' AS monitoring"
@@ -74,6 +73,15 @@ def monitoring_statements(lake: Lake) -> Iterator[str]:
     for name, sql in views.items():
         yield f"CREATE VIEW monitoring.{name} AS {sql.replace('{files}', files).replace('{shape}', _SHAPE)}"
         yield f"COMMENT ON VIEW monitoring.{name} IS {literal(_MEANINGS[name])}"
+
+
+def _places(lake: Lake) -> str:
+    """Name the files of the events for DuckDB, which takes no pattern that matches nothing; an empty text for none."""
+    files = lake.events.glob("date=*/*.json")
+    if lake.is_local:
+        return literal(f"{lake.events}/date=*/*.json") if any(files) else ""
+    names = ", ".join(literal(str(file)) for file in files)
+    return f"[{names}]" if names else ""
 
 
 _MEANINGS = {

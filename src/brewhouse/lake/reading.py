@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.lake.faults import explained
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.monitoring import monitoring_statements
-from brewhouse.lake.views import literal, view_statements
+from brewhouse.lake.views import literal, reach, view_statements
 
 if TYPE_CHECKING:
     import duckdb
@@ -34,16 +35,16 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     """
     import duckdb
 
-    if at is None:
-        if not lake.views_file.exists() and lake.events.exists():
-            return _locked(_connect_to(view_statements({}, [])), lake)  # so that it can be seen why
-        if not lake.views_file.exists():
-            raise BrewhouseError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
+    if at is not None or not lake.is_local:
+        connection = _connect_by_catalog(lake, at)
+    elif lake.views_file.exists():
         connection = duckdb.connect()  # an instance of its own: connections to one file would share their settings
         connection.execute(f"ATTACH {literal(str(lake.views_file))} AS published (READ_ONLY)")
         connection.execute("USE published")
+    elif lake.events.is_dir():
+        connection = _connect_to(view_statements({}, []))  # so that it can be seen why nothing is published
     else:
-        connection = _connect_at(lake, at)
+        raise _nothing(lake)
     return _locked(connection, lake)
 
 
@@ -85,6 +86,8 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN4
         except duckdb.IOException:  # files of events were put together while they were read
             return connection.execute(statements[0])
     except duckdb.Error as error:
+        if known := explained(error):
+            raise known from error
         raise UsageError(f"The query cannot be run: {error}", hint="`brewhouse tables` lists what there is.") from error
 
 
@@ -92,25 +95,38 @@ def _kinds(statements: list[Any]) -> str:
     return ", ".join(statement.type.name for statement in statements) or "an empty text"
 
 
-def _connect_at(lake: Lake, at: str) -> duckdb.DuckDBPyConnection:
+def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection:
+    """Make the views anew, in memory, of what the catalog shows or showed."""
+    from brewhouse.lake.snapshots import newest
     from brewhouse.lake.tables import Tables
 
     tables = Tables(lake)
     with tables.reading():
-        views = {
-            name: (tables.describe(name, snapshot.snapshot_id), tables.files(name, snapshot.snapshot_id))
-            for name, snapshot in _snapshots_at(tables, at).items()
-        }
-    return _connect_to(view_statements(views, []))
+        if at is None:
+            views = {name: (tables.describe(name), tables.files(name)) for name in tables.names()}
+        else:
+            views = {
+                name: (tables.describe(name, snapshot.snapshot_id), tables.files(name, snapshot.snapshot_id))
+                for name, snapshot in _snapshots_at(tables, at).items()
+            }
+    if not views and not lake.events.is_dir():
+        raise _nothing(lake)
+    raw = newest(lake) if at is None else None
+    return _connect_to(view_statements(views, raw.files if raw else []), str(lake.root))
 
 
-def _connect_to(views: Iterable[str]) -> duckdb.DuckDBPyConnection:
+def _connect_to(views: Iterable[str], *roots: str) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     connection = duckdb.connect()
+    reach(connection, roots)
     for statement in views:
         connection.execute(statement)
     return connection
+
+
+def _nothing(lake: Lake) -> BrewhouseError:
+    return BrewhouseError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
 
 
 def _snapshots_at(tables: Tables, at: str) -> dict[str, TableSnapshot]:

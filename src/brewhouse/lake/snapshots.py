@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from brewhouse.errors import BrewhouseError
+from brewhouse.ids import day_of
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.manifest import Drift, Groups, Hole, Manifest, Meta, Page, Proof
 
@@ -80,6 +81,9 @@ def find(lake: Lake, run: str) -> RawSnapshot:
     Raises:
         BrewhouseError: The lake has no such snapshot, or its manifest cannot be read.
     """
+    likely = lake.bronze / f"date={day_of(run)}" / f"run={run}" / "manifest.json"
+    if likely.exists():  # nearly always; to list a long history takes many requests on S3
+        return _read(likely)
     files = {_run_of(file): file for file in _manifests(lake)}
     if run not in files:
         raise BrewhouseError(

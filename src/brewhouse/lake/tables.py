@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot
     from pyiceberg.table.update import TableUpdate
 
+    from brewhouse.lake.shared_catalog import SharedCatalog
+
 _PROPERTIES = {"format-version": "2", "write.metadata.delete-after-commit.enabled": "false"}  # maintenance does that
 _NO_FILE_URI = "#?"  # PyIceberg does not decode URIs, so these cannot be escaped
 
@@ -138,7 +140,7 @@ class Tables:
                 hint="Choose a folder without it.",
             )
         self._lake = lake
-        self._catalog = SQLiteCatalog(lake.catalog_file, uri_of(lake.warehouse))
+        self._catalog = _open_catalog(lake)
 
     def names(self) -> list[str]:
         """List the tables by zone and name."""
@@ -393,6 +395,14 @@ class Tables:
                 sort_order=first_sort_order(spec, ids),
                 properties={**_PROPERTIES, "comment": spec.description},
             )
+
+
+def _open_catalog(lake: Lake) -> SQLiteCatalog | SharedCatalog:
+    if lake.is_local:
+        return SQLiteCatalog(lake.catalog_file, uri_of(lake.warehouse))
+    from brewhouse.lake.shared_catalog import SharedCatalog
+
+    return SharedCatalog(lake)
 
 
 def _require_snapshot(name: str, table: Table, snapshot_id: int) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.s3 import SCHEME, filesystem
 from brewhouse.lake.spec import TableSpec
+
+if TYPE_CHECKING:
+    import duckdb
 
 RAW_FIELDS = (
     "id",
@@ -101,6 +106,18 @@ def table_sql(spec: TableSpec, files: Sequence[str]) -> str:
     )
 
 
+def reach(connection: duckdb.DuckDBPyConnection, files: Iterable[str]) -> None:
+    """Let a connection reach files on S3, if any of these is there."""
+    if any(file.startswith(SCHEME) for file in files) and not connection.filesystem_is_registered("s3"):
+        connection.register_filesystem(filesystem())
+
+
+def fetch(files: Sequence[str]) -> None:
+    """Fetch what is about to be read from S3, many files at once."""
+    if remote := [file for file in files if file.startswith(SCHEME)]:
+        filesystem().fetch(remote)
+
+
 def view_statements(tables: Mapping[str, tuple[TableSpec, Sequence[str]]], raw_files: Sequence[str]) -> Iterator[str]:
     """Give the statements that make the views of a lake.
 
@@ -120,13 +137,15 @@ def view_statements(tables: Mapping[str, tuple[TableSpec, Sequence[str]]], raw_f
 
 
 def write_views(lake: Lake, tables: Mapping[str, tuple[TableSpec, Sequence[str]]], raw_files: Sequence[str]) -> None:
-    """Make `brewhouse.duckdb` anew beside the old one and put it in its place in one step.
+    """Make `brewhouse.duckdb` anew beside the old one and put it in its place in one step; on S3 there is none.
 
     Args:
         lake: Whose views.
         tables: Each table's spec and data files.
         raw_files: Pages of the newest raw snapshot.
     """
+    if not lake.is_local:
+        return
     import duckdb
 
     for leftover in lake.root.glob(f"{lake.views_file.name}.*.tmp*"):

@@ -1,0 +1,113 @@
+"""S3 as a file system for DuckDB and PyArrow, by copies on this machine.
+
+The files they read and write, pages and Parquet files, never change once they are there. So each is fetched once and
+whole, which costs one request where reading its parts costs many, and is written here first and put when it is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import tempfile
+import uuid
+import weakref
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from fsspec.spec import AbstractFileSystem
+
+from brewhouse.lake.s3 import SCHEME, S3Path, bucket_store, path_at
+
+_AT_ONCE = 16
+_UNCHANGED_SINCE = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Copies(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not typed
+    """Objects on S3 that never change, fetched when they are first opened."""
+
+    protocol = "s3"
+    cachable = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = Path(tempfile.mkdtemp(prefix="brewhouse-s3-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+
+    def fetch(self, files: Iterable[str]) -> None:
+        """Fetch files that are about to be read, many at once."""
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            list(threads.map(self._copy, files))
+
+    def open(self, path: str, mode: str = "rb", **_: object) -> IO[bytes]:
+        """Open an object for reading, or a new one for writing."""
+        if mode.startswith("r"):
+            return _Opened(self._copy(path))
+        return _Written(self._place(path), self._object(path))  # type: ignore[return-value]
+
+    def info(self, path: str, **_: object) -> dict[str, Any]:
+        """Tell an object's size."""
+        return {"name": path, "size": self._copy(path).stat().st_size, "type": "file"}
+
+    def glob(self, path: str, **_: object) -> list[str]:
+        """Give the path back: patterns are not used."""
+        return [path]
+
+    def modified(self, path: str) -> datetime:
+        """Tell the same time of every object, since none changes."""
+        del path
+        return _UNCHANGED_SINCE
+
+    def _copy(self, path: str) -> Path:
+        place = self._place(path)
+        if not place.exists():
+            coming = place.with_name(f"{place.name}.{uuid.uuid4()}")
+            coming.write_bytes(self._object(path).read_bytes())
+            coming.replace(place)
+        return place
+
+    def _object(self, path: str) -> S3Path:
+        found = path_at(f"{SCHEME}{self._strip_protocol(path)}")
+        assert isinstance(found, S3Path)
+        return found
+
+    def _place(self, path: str) -> Path:
+        name = hashlib.sha256(self._strip_protocol(path).encode()).hexdigest()
+        return self._folder / name
+
+
+class _Opened(io.FileIO):
+    """A copy being read; DuckDB does not close what it has opened."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Written:
+    """A file being written here, that is put on S3 when it is closed."""
+
+    def __init__(self, place: Path, target: S3Path) -> None:
+        self._place = place
+        self._target = target
+        self._file = place.open("wb")
+
+    def write(self, content: bytes) -> int:
+        return self._file.write(content)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        if not self._file.closed:
+            self._file.close()
+            try:
+                bucket_store(self._target.bucket).put(self._target.key, self._place)
+            except BaseException:
+                self._place.unlink()  # a copy of nothing
+                raise

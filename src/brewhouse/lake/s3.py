@@ -1,0 +1,234 @@
+"""Objects on Amazon S3 as paths, with the credentials, region and endpoint that the AWS tools use too.
+
+`AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL` and the files in `~/.aws` are read by boto3, so that what works with
+the `aws` command works here; the objects themselves go through obstore, which has conditional puts.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import cache
+from pathlib import Path, PosixPath, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any
+
+from brewhouse.errors import UsageError
+
+if TYPE_CHECKING:
+    import boto3
+    from obstore.store import S3Store
+
+    from brewhouse.lake.copies import Copies
+
+SCHEME = "s3://"
+_PATIENCE: dict[str, Any] = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
+
+
+class S3Path(PosixPath):
+    """An object, or a prefix of objects, on S3; it is read, listed and deleted as a local path is.
+
+    What has no meaning on S3, or is not needed, raises TypeError: it is no path of this machine.
+
+    Example:
+        >>> path = S3Path("/bucket/lake") / "bronze"
+        >>> str(path), path.parent.name, path.key
+        ('s3://bucket/lake/bronze', 'lake', 'lake/bronze')
+    """
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        text = PurePosixPath.__str__(self)
+        return f"s3:/{text}" if text.startswith("/") else text
+
+    def __fspath__(self) -> str:
+        raise TypeError(f"{self} is no path of this machine.")
+
+    @property
+    def bucket(self) -> str:
+        """Name of its bucket."""
+        return self.parts[1]
+
+    @property
+    def key(self) -> str:
+        """Its key in the bucket."""
+        return "/".join(self.parts[2:])
+
+    def exists(self, **_: object) -> bool:
+        """Say whether there is such an object."""
+        try:
+            bucket_store(self.bucket).head(self.key)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def is_dir(self, **_: object) -> bool:
+        """Say whether there are objects below it."""
+        return next(self._below(self.key), None) is not None
+
+    def read_bytes(self) -> bytes:
+        """Read the object.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        return bytes(bucket_store(self.bucket).get(self.key).bytes())
+
+    def open(self, mode: str = "r", *_: object, **__: object) -> IO[Any]:  # type: ignore[override]
+        """Open the object, which does not change any more, for reading bytes here and there."""
+        if mode != "rb":
+            raise io.UnsupportedOperation(f"{self} can only be opened for reading bytes.")
+        return filesystem().open(str(self), mode)
+
+    def glob(self, pattern: str, **_: object) -> Iterator[S3Path]:  # type: ignore[override]
+        """List the objects whose keys match a pattern, part by part; a pattern of one part finds prefixes too."""
+        if "/" not in pattern:
+            listed = bucket_store(self.bucket).list_with_delimiter(self.key)
+            keys = [*(found["path"] for found in listed["objects"]), *listed["common_prefixes"]]
+            yield from (path for key in keys if (path := S3Path("/", self.bucket, key)).match(pattern))
+            return
+        fixed = []
+        for part in PurePosixPath(pattern).parts[:-1]:
+            if "*" in part:
+                break
+            fixed.append(part)
+        depth = len(PurePosixPath(pattern).parts)
+        for key in self._below(self.joinpath(*fixed).key):
+            path = S3Path("/", self.bucket, key)
+            below = PurePosixPath(*path.parts[len(self.parts) :])
+            if len(below.parts) == depth and below.match(pattern):
+                yield path
+
+    def rglob(self, pattern: str, **_: object) -> Iterator[S3Path]:  # type: ignore[override]
+        """List the objects below it whose names match a pattern."""
+        for key in self._below(self.key):
+            path = S3Path("/", self.bucket, key)
+            if path.match(pattern):
+                yield path
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Delete the object; one that is not there is as good as deleted."""
+        del missing_ok
+        bucket_store(self.bucket).delete(self.key)
+
+    def mkdir(self, *_: object, **__: object) -> None:
+        """Do nothing: S3 has no folders that would have to be made."""
+
+    def stat(self, **_: object) -> os.stat_result:
+        """Tell its size, and when it was written.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        facts = bucket_store(self.bucket).head(self.key)
+        written = int(facts["last_modified"].timestamp())
+        return os.stat_result((stat.S_IFREG, 0, 0, 1, 0, 0, facts["size"], written, written, written))
+
+    def _below(self, key: str) -> Iterator[str]:
+        for objects in bucket_store(self.bucket).list(key):
+            for found in objects:
+                yield found["path"]
+
+
+def path_at(place: str) -> Path:
+    """Name a place of this machine or of S3.
+
+    Args:
+        place: A path, or a URL `s3://bucket/key`.
+
+    Raises:
+        UsageError: The URL names no bucket.
+
+    Example:
+        >>> path_at("s3://bucket/a/b").name, path_at("/data").name
+        ('b', 'data')
+    """
+    if not place.startswith(SCHEME):
+        return Path(place)
+    if not (rest := place.removeprefix(SCHEME).strip("/")):
+        raise UsageError(f"{place} names no bucket.", hint="Write it as s3://bucket/prefix.")
+    return S3Path("/", rest)
+
+
+@cache
+def session() -> boto3.Session:
+    """Open a session with what the environment and the files in `~/.aws` say.
+
+    Raises:
+        UsageError: boto3 is not installed, the profile does not exist, or there are no credentials.
+    """
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError
+    except ImportError as error:
+        raise UsageError(
+            "A lake on S3 needs boto3, which is not installed.", hint="Install `brewhouse[aws]`."
+        ) from error
+    try:
+        opened = boto3.Session()
+        known = opened.get_credentials()
+    except BotoCoreError as error:
+        raise UsageError(f"AWS cannot be used: {error}.", hint="Look at AWS_PROFILE and ~/.aws.") from error
+    if known is None:
+        raise UsageError(
+            "There are no AWS credentials.",
+            hint="Set AWS_PROFILE, or log in with `aws configure` or `aws sso login`.",
+        )
+    return opened
+
+
+@cache
+def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its classes as it goes
+    """Open a service of AWS, as boto3 does; that takes a while, so it is done once."""
+    from botocore.config import Config
+
+    return session().client(service, config=Config(retries={"max_attempts": 5, "mode": "standard"}))
+
+
+def endpoint(service: str) -> str | None:
+    """Tell the endpoint configured for a service, as by `AWS_ENDPOINT_URL`; None is Amazon's own."""
+    from botocore.configprovider import ConfiguredEndpointProvider
+
+    core = session()._session  # boto3 has no other way to the configuration it read
+    url: str | None = ConfiguredEndpointProvider(core.full_config, core.get_scoped_config(), service).provide()
+    return url
+
+
+@cache
+def bucket_store(bucket: str, prefix: str = "") -> S3Store:
+    """Open a bucket, or what is below a prefix of it."""
+    from obstore.store import S3Store
+
+    return S3Store(bucket, prefix=prefix or None, **_access())
+
+
+@cache
+def filesystem() -> Copies:
+    """Give all of S3 as a file system for DuckDB and for PyArrow."""
+    from brewhouse.lake.copies import Copies
+
+    return Copies()
+
+
+def _access() -> dict[str, Any]:
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    url = endpoint("s3")
+    return {
+        "credential_provider": Boto3CredentialProvider(session()),
+        "config": {
+            **({"region": session().region_name} if session().region_name else {}),
+            **({"endpoint": url} if url else {}),
+        },
+        "client_options": {"allow_http": url is not None and url.startswith("http:")},
+        "retry_config": _PATIENCE,
+    }
+
+
+def forget() -> None:
+    """Forget the session and the open buckets, for a process whose AWS environment changes."""
+    for remembered in (session, client, bucket_store, filesystem):
+        remembered.cache_clear()

@@ -1,0 +1,96 @@
+"""Every command works on a lake on S3, and says the same as on a local one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brewhouse.cli.main import main
+from brewhouse.demo.dataset import generate
+from brewhouse.demo.stand_in import StandIn
+from brewhouse.lake.lake import Lake
+from brewhouse.lake.snapshots import complete_runs
+
+Call = Any
+READING = (
+    ("query", "SELECT * EXCLUDE (snapshot_run, snapshot_time) FROM silver.breweries ORDER BY ALL", "--json"),
+    ("query", "SELECT count(*), min(record) FROM bronze.breweries", "--format", "csv"),
+    ("query", "SELECT sum(brewery_count) FROM gold.breweries_by_location", "--at", "2100-01-01", "--json"),
+    ("describe", "silver.breweries", "--json"),
+    ("rejected", "--json"),
+    ("places", "--json"),
+    ("diff", "last", "last", "--json"),
+)
+
+
+@pytest.fixture(scope="module")
+def lakes(bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """The same run on a lake of this machine and on one on S3."""
+    local, shared = tmp_path_factory.mktemp("s3") / "lake", f"{bucket}/lake"
+    with StandIn(generate(200, unusable=3)) as source, pytest.MonkeyPatch.context() as patch:
+        for lake in (local, shared):
+            patch.setattr(sys, "argv", ["brewhouse", "run", "--lake", str(lake), "--source-url", source.url])
+            with pytest.raises(SystemExit) as left:
+                main()
+            assert not left.value.code
+        yield local, shared
+
+
+@pytest.mark.parametrize("command", READING, ids=lambda command: " ".join(command)[:40])
+def test_it_reads_the_same(call: Call, lakes: tuple[Path, str], command: tuple[str, ...]) -> None:
+    local, shared = (call(*command, "--lake", lake) for lake in lakes)
+    assert shared.code == 0, shared.err
+    assert shared.out == local.out
+
+
+def test_what_was_done_is_told(call: Call, lakes: tuple[Path, str]) -> None:
+    _, lake = lakes
+    assert [run["state"] for run in json.loads(call("runs", "--lake", lake, "--json").out)] == ["SUCCEEDED"]
+    assert json.loads(call("show", "last", "--lake", lake, "--json").out)["state"] == "SUCCEEDED"
+    assert {table["table"] for table in json.loads(call("tables", "--lake", lake, "--json").out)} >= {
+        "gold.breweries_by_location",
+        "silver.breweries",
+    }
+    kinds = {change["kind"] for change in json.loads(call("changes", "--lake", lake, "--json").out)}
+    assert kinds == {"added"}
+
+
+def test_tables_are_made_anew_maintained_and_rolled_back(call: Call, lakes: tuple[Path, str], tmp_path: Path) -> None:
+    _, lake = lakes
+    for command in ("rebuild", "transform", "aggregate"):
+        done = call(command, "--lake", lake)
+        assert done.code == 0, done.err
+    history = json.loads(call("history", "silver.breweries", "--lake", lake, "--json").out)
+    assert [snapshot["current"] for snapshot in history] == [False, True]
+    assert call("rollback", "silver.breweries", history[0]["snapshot"], "--lake", lake).code == 0
+    now = json.loads(call("history", "silver.breweries", "--lake", lake, "--json").out)
+    assert [snapshot["current"] for snapshot in now] == [True, False]
+    would, did = (
+        json.loads(call("maintain", "--lake", lake, "--json", "--keep-last", "1", "--keep-days", "0", *dry).out)
+        for dry in (["--dry-run"], [])
+    )
+    assert would["total"]["snapshots_expired"] == did["total"]["snapshots_expired"] > 0
+    assert would["total"]["files_waiting"] == did["total"]["files_waiting"] > 0
+
+    records = [{name: value or "" for name, value in record.items()} for record in generate(150)]
+    file = tmp_path / "breweries-2025-10-03.csv"
+    with file.open("w", newline="") as opened:
+        writer = csv.DictWriter(opened, records[0].keys())
+        writer.writeheader()
+        writer.writerows(records)
+    filled = call("backfill", file, "--lake", lake)
+    assert filled.code == 0, filled.err
+    assert len(complete_runs(Lake.at(lake))) == 2
+
+
+def test_the_demo_works_there(call: Call, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BREWHOUSE_CATALOG_DATABASE", "demo")
+    done = call("demo", "--rows", "50", "--lake", f"{bucket}/demo")
+    assert done.code == 0, done.err
+    assert f"--lake {bucket}/demo" in done.out
