@@ -15,6 +15,7 @@ import msgspec
 
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.s3 import read_many
 
 RUN = "Brewhouse Run State Change"
 JOB = "Glue Job State Change"
@@ -75,4 +76,4 @@ class EventLog:
 def read_events(lake: Lake) -> list[Event]:
     """Read every event of a lake, oldest first."""
     files = sorted(lake.events.glob("date=*/*.json"))
-    return [msgspec.json.decode(file.read_bytes(), type=Event) for file in files]
+    return [msgspec.json.decode(content, type=Event) for content in read_many(files)]
