@@ -80,8 +80,7 @@ def allow(strict_aws_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Allo
     """Become a user of an emulator that asks who may do what, who may do only this."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.setenv(name, "us-east-1")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, os.devnull)
     monkeypatch.setenv("AWS_ENDPOINT_URL", strict_aws_url)

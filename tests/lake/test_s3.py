@@ -108,7 +108,7 @@ def test_a_profile_of_the_aws_configuration_says_where_and_who(
     bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     url, account = os.environ["AWS_ENDPOINT_URL"], os.environ["AWS_ACCESS_KEY_ID"]
-    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"):
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
         monkeypatch.delenv(name)
     (tmp_path / "config").write_text(f"[profile beer]\nregion = eu-central-1\nendpoint_url = {url}\n")
     (tmp_path / "credentials").write_text(f"[beer]\naws_access_key_id = {account}\naws_secret_access_key = x\n")

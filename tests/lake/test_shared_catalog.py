@@ -11,10 +11,11 @@ import duckdb
 import pyarrow as pa
 import pytest
 from pyiceberg.catalog.glue import GlueCatalog
+from pyiceberg.table import Table
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake import s3
-from brewhouse.lake.commits import last_commit
+from brewhouse.lake.commits import Pending, announce, last_commit
 from brewhouse.lake.lake import Lake, Shared
 from brewhouse.lake.reading import connect
 from brewhouse.lake.spec import Column, TableSpec
@@ -164,6 +165,22 @@ def test_a_first_commit_that_dies_half_way_shows_no_table(lake: Lake) -> None:
     assert Tables(lake).names() == []
     publish(lake, [2])
     assert shown(lake) == glue_tables(lake) == [[2]] * 3
+
+
+def test_a_commit_that_only_did_not_come_to_say_it_is_done_is_done(lake: Lake) -> None:
+    before = {name: table.metadata_location for name, table in raw_tables(publish(lake, [1], "FIRST")).items()}
+    after = {name: table.metadata.current_snapshot_id for name, table in raw_tables(publish(lake, [2], "LAST")).items()}
+    pending = {name: Pending(before[name], after[name] or 0) for name in before}
+    announce(lake, pending, last_commit(lake)[1])
+    assert shown(lake) == [[2]] * 3
+    publish(lake, [3], "NEXT")
+    runs = [snapshot.properties["brewhouse.run"] for snapshot in Tables(lake).history("silver.one")]
+    assert runs == ["FIRST", "LAST", "NEXT"]
+
+
+def raw_tables(tables: Tables) -> dict[str, Table]:
+    """The tables by their names in the catalog."""
+    return {f"{tables._lake.shared.catalog_database}_{name}": tables._load(name) for name in NAMES}
 
 
 def test_a_table_that_somebody_else_changed_meanwhile_is_not_overwritten(lake: Lake) -> None:

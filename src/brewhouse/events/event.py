@@ -18,6 +18,7 @@ import msgspec
 
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.s3 import read_many
 
 RUN = "Brewhouse Run State Change"
 JOB = "Glue Job State Change"
@@ -142,11 +143,15 @@ def events_in(file: Path) -> list[Event]:
     Raises:
         FileNotFoundError: It is gone.
     """
-    return [event for line in file.read_bytes().splitlines() if (event := _event(line)) is not None]
+    return _events(file.read_bytes())
+
+
+def _events(content: bytes) -> list[Event]:
+    return [event for line in content.splitlines() if (event := _event(line)) is not None]
 
 
 def _read(files: Sequence[Path]) -> list[Event]:
-    events = {event.id: event for file in files for event in events_in(file)}
+    events = {event.id: event for content in read_many(files) for event in _events(content)}
     return sorted(events.values(), key=lambda event: event.id)
 
 

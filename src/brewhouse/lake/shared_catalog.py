@@ -10,7 +10,7 @@ set a moment later.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import repeat
@@ -216,10 +216,11 @@ class SharedCatalog(MetastoreCatalog):
         commit, version = last_commit(self._lake)
         if not commit.tables:
             return version
-        for name, pending in commit.tables.items():
-            table = self._load(tuple(name.split(".")))
-            if table and table.metadata.current_snapshot_id == pending.after:
-                self._remote.restore(table, _at(table, pending.before))
+        tables = [table for name in commit.tables if (table := self._load(tuple(name.split("."))))]
+        if not _is_whole(commit, tables):
+            for table in tables:
+                if (before := _shown(table, commit)) is not table:
+                    self._remote.restore(table, before)
         self._seen = None
         return announce(self._lake, {}, version)
 
@@ -234,7 +235,8 @@ class SharedCatalog(MetastoreCatalog):
             commit, version = last_commit(self._lake)
             with ThreadPoolExecutor(_AT_ONCE) as threads:
                 found = [loaded for loaded in threads.map(self._load, self._names()) if loaded is not None]
-                shown = list(threads.map(_shown, found, repeat(commit)))
+                undone = Commit() if _is_whole(commit, found) else commit
+                shown = list(threads.map(_shown, found, repeat(undone)))
             seen = dict(zip(map(self._name_of, found), shown, strict=True))
             if last_commit(self._lake)[1] == version:
                 return seen
@@ -273,6 +275,12 @@ class SharedCatalog(MetastoreCatalog):
     load_namespace_properties = drop_table = _unsupported
     register_table = rename_table = drop_namespace = update_namespace_properties = _unsupported
     list_views = view_exists = drop_view = load_view = register_view = rename_view = replace_view = _unsupported
+
+
+def _is_whole(commit: Commit, tables: Iterable[Table]) -> bool:
+    """Say whether all tables of a commit have what it announced, though it did not come to say that it is done."""
+    now = {".".join(table.name()): table.metadata.current_snapshot_id for table in tables}
+    return all(now.get(name) == pending.after for name, pending in commit.tables.items())
 
 
 def _shown(table: Table, commit: Commit) -> Table:
