@@ -112,7 +112,7 @@ def test_a_run_killed_anywhere_leaves_nothing_half_done(
     run_jobs(shared_lake, settings, JOBS, as_json=True)
     assert content(shared_lake) == expected
     states = [report.state for report in run_reports(read_events(shared_lake))]
-    assert states == ["INTERRUPTED"] * len(LINES) + ["SUCCEEDED"]
+    assert states == ["FAILED"] * len(LINES) + ["SUCCEEDED"]
     capsys.readouterr()
 
 
