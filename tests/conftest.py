@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from brewhouse.engines.duckdb import DuckDBEngine
+from brewhouse.engines.spark import SparkEngine
+from brewhouse.engines.spark_session import open_session
 from brewhouse.jobs.inputs import attach_nothing_previous, attach_places
 from brewhouse.models.model import models_of, parse
 
@@ -23,6 +26,19 @@ def engine() -> Iterator[DuckDBEngine]:
     engine = DuckDBEngine(512)
     yield engine
     engine.close()
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkEngine]:
+    """The distributed engine on this machine; its tests are of one group, so that one process starts it."""
+    pytest.importorskip("pyspark", reason="needs PySpark, as `pip install 'brewhouse[spark]'` brings it")
+    if shutil.which("java") is None:
+        pytest.skip("needs Java 17")
+    session = open_session("local[2]", 1024)
+    engine = SparkEngine(session)
+    yield engine
+    engine.close()
+    session.stop()
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,21 @@ from brewhouse.settings import Settings, load
 
 LakeOption = Annotated[
     Path | None, typer.Option("--lake", help="Root folder of the lake. Default: lake", show_default=False)
+]
+
+
+class EngineName(StrEnum):
+    """What can run the models."""
+
+    DUCKDB = "duckdb"
+    SPARK = "spark"
+
+
+EngineOption = Annotated[
+    EngineName | None, typer.Option("--engine", help="What runs the models. Default: duckdb", show_default=False)
+]
+MasterOption = Annotated[
+    str | None, typer.Option("--spark-master", help="Where Spark runs. Default: local[*]", show_default=False)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 

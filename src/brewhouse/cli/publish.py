@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
+from brewhouse.cli.options import EngineOption, JsonOption, LakeOption, MasterOption, settings_and_lake
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 
@@ -29,6 +29,8 @@ def run(
     accept_holes: HolesOption = None,
     max_count_drop_percent: DropOption = None,
     snapshot: SnapshotOption = None,
+    engine: EngineOption = None,
+    spark_master: MasterOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole workflow: extract, transform, aggregate; with --snapshot publish from a raw snapshot again.
@@ -41,6 +43,8 @@ def run(
         concurrency=concurrency,
         accept_holes=accept_holes,
         max_count_drop_percent=max_count_drop_percent,
+        engine=engine,
+        spark_master=spark_master,
     )
     jobs = ("extract", "transform", "aggregate") if snapshot is None else ("transform", "aggregate")
     run_jobs(place, settings, jobs, as_json=as_json, snapshot=snapshot)
@@ -65,22 +69,31 @@ def transform(
     lake: LakeOption = None,
     max_count_drop_percent: DropOption = None,
     snapshot: SnapshotOption = None,
+    engine: EngineOption = None,
+    spark_master: MasterOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the silver tables of the newest complete raw snapshot.
 
     Example: brewhouse transform --max-count-drop-percent 50
     """
-    settings, place = settings_and_lake(lake, max_count_drop_percent=max_count_drop_percent)
+    settings, place = settings_and_lake(
+        lake, max_count_drop_percent=max_count_drop_percent, engine=engine, spark_master=spark_master
+    )
     run_jobs(place, settings, ("transform",), as_json=as_json, snapshot=snapshot)
 
 
-def aggregate(lake: LakeOption = None, as_json: JsonOption = False) -> None:
+def aggregate(
+    lake: LakeOption = None,
+    engine: EngineOption = None,
+    spark_master: MasterOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Make the gold tables of the published silver tables.
 
     Example: brewhouse aggregate --json
     """
-    settings, place = settings_and_lake(lake)
+    settings, place = settings_and_lake(lake, engine=engine, spark_master=spark_master)
     run_jobs(place, settings, ("aggregate",), as_json=as_json)
 
 
@@ -112,7 +125,13 @@ def rollback(
     print(f"{table} shows snapshot {snapshot} again.")
 
 
-def rebuild(lake: LakeOption = None, max_count_drop_percent: DropOption = None, as_json: JsonOption = False) -> None:
+def rebuild(
+    lake: LakeOption = None,
+    max_count_drop_percent: DropOption = None,
+    engine: EngineOption = None,
+    spark_master: MasterOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Make all silver and gold tables anew from every raw snapshot of the bronze zone.
 
     Example: brewhouse rebuild
@@ -121,7 +140,9 @@ def rebuild(lake: LakeOption = None, max_count_drop_percent: DropOption = None, 
     from brewhouse.cli.runs import print_report, report_of
     from brewhouse.jobs.rebuild import run_rebuild
 
-    settings, place = settings_and_lake(lake, max_count_drop_percent=max_count_drop_percent)
+    settings, place = settings_and_lake(
+        lake, max_count_drop_percent=max_count_drop_percent, engine=engine, spark_master=spark_master
+    )
     with progress_for_output() as progress:
         run_id = run_rebuild(place, settings, progress)
     print_report(report_of(place, run_id), as_json=as_json)

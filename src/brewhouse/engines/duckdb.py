@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from brewhouse.engines.dialect import to_duckdb
+from brewhouse.engines.dialect import DUCKDB_MACROS, java_double, to_duckdb
 from brewhouse.engines.engine import Row
 from brewhouse.lake.spec import TableSpec
 from brewhouse.lake.views import DUCKDB_TYPES, identifier, literal, raw_records_sql, table_sql
@@ -38,6 +38,10 @@ class DuckDBEngine:
         )
         for schema in _SCHEMAS:
             self._run(f"CREATE SCHEMA {schema}")
+        self._connection.create_function("unicode_lower", str.lower, ["VARCHAR"], "VARCHAR")
+        self._connection.create_function("unicode_upper", str.upper, ["VARCHAR"], "VARCHAR")
+        self._connection.create_function("java_double", java_double, ["DOUBLE"], "VARCHAR")
+        self._run(DUCKDB_MACROS)
 
     def attach_raw_snapshot(self, files: Sequence[str], run: str, taken_at: str) -> None:
         """See `Engine.attach_raw_snapshot`."""
