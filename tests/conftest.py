@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,9 @@ from brewhouse.engines.spark import SparkEngine
 from brewhouse.engines.spark_session import open_session
 from brewhouse.jobs.inputs import attach_nothing_previous, attach_places
 from brewhouse.models.model import models_of, parse
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 Transform = Callable[..., DuckDBEngine]
 Given = Callable[[str, Mapping[str, str], Sequence[Sequence[Any]]], DuckDBEngine]
@@ -28,17 +31,35 @@ def engine() -> Iterator[DuckDBEngine]:
     engine.close()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what needs Spark in one process, which starts it once."""
+    for item in items:
+        if "spark_session" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("spark"))
+            # PySpark leaves the socket by which an answer came to the garbage collector.
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
+
+
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkEngine]:
-    """The distributed engine on this machine; its tests are of one group, so that one process starts it."""
+def spark_session() -> Iterator[SparkSession]:
+    """Spark on this machine."""
     pytest.importorskip("pyspark", reason="needs PySpark, as `pip install 'brewhouse[spark]'` brings it")
     if shutil.which("java") is None:
         pytest.skip("needs Java 17")
-    session = open_session("local[2]", 1024)
-    engine = SparkEngine(session)
+    with pytest.MonkeyPatch.context() as patch:
+        # Small data: start soon rather than run fast.
+        patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        session = open_session("local[2]", 1024)
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def spark(spark_session: SparkSession) -> Iterator[SparkEngine]:
+    engine = SparkEngine(spark_session)
     yield engine
     engine.close()
-    session.stop()
 
 
 @pytest.fixture(scope="module")

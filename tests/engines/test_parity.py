@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from brewhouse.demo.dataset import read_csv
 from brewhouse.engines.duckdb import DuckDBEngine
-from brewhouse.engines.engine import Engine
+from brewhouse.engines.engine import Engine, Row
 from brewhouse.engines.spark import SparkEngine
 from brewhouse.jobs.inputs import attach_places
 from brewhouse.models.model import models_of
@@ -25,10 +25,9 @@ Pages = Sequence[Sequence[Mapping[str, Any] | str]]
 Differing = Callable[[Pages, Pages], dict[str, list[Any]]]
 DATA = Path(__file__).parents[3] / "shared" / "data"
 PER_PAGE = 200
-pytestmark = pytest.mark.xdist_group("spark")
 
 
-def tables(engine: Engine, before: Sequence[str], now: Sequence[str]) -> dict[str, set[tuple[Any, ...]]]:
+def tables(engine: Engine, before: Sequence[str], now: Sequence[str]) -> dict[str, list[Row]]:
     """Run all models on two snapshots, given the files of their pages, and give the rows of every table."""
     silver = models_of("silver")
     breweries = next(model for model in silver if model.name == "silver.breweries")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from brewhouse.engines.dialect import to_spark, view_name
 from brewhouse.engines.engine import Row
 from brewhouse.engines.spark_records import RECORDS_TYPES, parsed
+from brewhouse.errors import UsageError
 from brewhouse.lake.spec import TableSpec
 from brewhouse.models.model import Model
 
@@ -86,7 +87,13 @@ class SparkEngine:
 
     def compute(self, model: Model) -> tuple[str, ...]:
         """See `Engine.compute`."""
-        computed = self._session.sql(to_spark(model.sql))
+        from pyspark.errors import AnalysisException
+
+        try:
+            computed = self._session.sql(to_spark(model.sql))
+        except AnalysisException as error:
+            reason = str(error).partition("\n")[0]
+            raise UsageError(f"Model {model.name} does not run on Spark: {reason}", hint="Mend its SQL.") from error
         self._keep(model.name, computed)
         return tuple(computed.columns)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -47,6 +48,7 @@ def open_session(master: str, memory_limit_mb: int) -> SparkSession:
             "The engine spark needs Java, which is not installed.",
             hint="Install Java 17, as `apt-get install openjdk-17-jre-headless`, or use --engine duckdb.",
         )
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # what it tells is raised as well
     conf = SparkConf().setMaster(master).setAppName("brewhouse")
     for name, value in _settings(master, memory_limit_mb).items():
         conf.setIfMissing(name, value)
