@@ -34,7 +34,10 @@ COLUMNS = (
 )
 IDS = {column.name: column.field_id or 0 for column in COLUMNS}
 SPEC = TableSpec("silver.places", "Places.", COLUMNS, ("country",), ("city",))
-CELLS = "CAST('0.1' AS DOUBLE) AS size, CAST('2026-08-02' AS DATE) AS day, CAST('2026-08-02 23:30:00.123456+00' AS TIMESTAMP) AS at, true AS new, 1 AS small"
+CELLS = (
+    "CAST('0.1' AS DOUBLE) AS size, CAST('2026-08-02' AS DATE) AS day, "
+    "CAST('2026-08-02 23:30:00.123456+00' AS TIMESTAMP) AS at, true AS new, 1 AS small"
+)
 ROWS = [("B", "z", 1), (None, "q", 2), ("B", "a", 3), ("O'x/é=1", "m", 4), ("B", None, 5)]
 
 

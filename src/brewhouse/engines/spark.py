@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -65,7 +66,7 @@ class SparkEngine:
         from pyspark.sql import functions as f
 
         if files:
-            lines = self._session.read.option("__globPaths__", "false").text(list(files), lineSep="\n")
+            lines = self._session.read.text([_no_pattern(file) for file in files], lineSep="\n")
             named = lines.select(f.col("value").alias("json"), f.col("_metadata.file_name").alias("filename"))
             records = named.mapInArrow(parsed, ", ".join(f"{name} {kind}" for name, kind in RECORDS_TYPES.items()))
         else:
@@ -156,7 +157,7 @@ class SparkEngine:
             )
             for column in spec.columns
         ]
-        return self._session.read.option("__globPaths__", "false").schema(StructType(fields)).parquet(*files)
+        return self._session.read.schema(StructType(fields)).parquet(*map(_no_pattern, files))
 
     def _nothing(self, types: Mapping[str, str]) -> DataFrame:
         columns = ", ".join(f"CAST(NULL AS {kind}) AS `{name}`" for name, kind in types.items())
@@ -197,6 +198,16 @@ def _moved(source: Path, folder: Path) -> tuple[str, ...]:
     files = tuple(str(file.rename(folder / f"{uuid.uuid4()}.parquet")) for file in sorted(source.rglob("*.parquet")))
     shutil.rmtree(source)
     return files
+
+
+def _no_pattern(path: str) -> str:
+    """Write a path so that Spark looks for no pattern in it.
+
+    Example:
+        >>> _no_pattern("/data/a [b]")
+        '/data/a \\\\[b\\\\]'
+    """
+    return re.sub(r"([][{}*?\\])", r"\\\1", path)
 
 
 def _instant(micros: int | None) -> datetime | None:

@@ -51,7 +51,7 @@ def open_session(master: str, memory_limit_mb: int) -> SparkSession:
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # what it tells is raised as well
     conf = SparkConf().setMaster(master).setAppName("brewhouse")
     for name, value in _settings(master, memory_limit_mb).items():
-        conf.setIfMissing(name, value)
+        conf.set(name, value)
     try:
         return SparkSession.builder.config(conf=conf).getOrCreate()
     except PySparkRuntimeError as error:
@@ -65,7 +65,7 @@ def open_session(master: str, memory_limit_mb: int) -> SparkSession:
 
 
 def _settings(master: str, memory_limit_mb: int) -> dict[str, str]:
-    """Say how a session of our own is started, where the user's `spark-defaults.conf` does not say so."""
+    """Say how a session of our own is started, above what `spark-defaults.conf` says."""
     log4j = Path(__file__).with_name("log4j2.properties").as_uri()
     settings = {
         "spark.ui.enabled": "false",
