@@ -1,4 +1,4 @@
-"""Tables made on Spark are maintained, rebuilt and read like any other; Spark's own Iceberg reads those of both engines."""
+"""Tables made on Spark are maintained, rebuilt and read like any other; Iceberg in Spark reads those of both engines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,9 +22,6 @@ from brewhouse.lake.reading import connect
 from brewhouse.lake.tables import Tables
 from brewhouse.settings import Settings, load
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
 ROWS = 300
 ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.0_2.13:1.10.0"
 READ = """
@@ -39,6 +35,9 @@ for location in sys.argv[2:]:
     rows = session.read.format("iceberg").load(location)
     print("ROWS", json.dumps([rows.columns, sorted(rows.toJSON().collect())]))
 """
+
+
+pytestmark = pytest.mark.usefixtures("spark_session")
 
 
 class Quiet:
@@ -68,7 +67,7 @@ def content(lake: Lake) -> dict[str, list[tuple[object, ...]]]:
 
 
 @pytest.fixture(scope="module")
-def made(spark_session: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A lake of two runs: the first snapshot taken up by the embedded engine, the second by Spark."""
     lake = Lake(tmp_path_factory.mktemp("spark") / "a lake")
     records = list(generate(ROWS, unusable=3))

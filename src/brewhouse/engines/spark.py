@@ -201,11 +201,11 @@ def _moved(source: Path, folder: Path) -> tuple[str, ...]:
 
 
 def _no_pattern(path: str) -> str:
-    """Write a path so that Spark looks for no pattern in it.
+    r"""Write a path so that Spark looks for no pattern in it.
 
     Example:
-        >>> _no_pattern("/data/a [b]")
-        '/data/a \\\\[b\\\\]'
+        >>> print(_no_pattern("/data/a [b]"))
+        /data/a \[b\]
     """
     return re.sub(r"([][{}*?\\])", r"\\\1", path)
 
