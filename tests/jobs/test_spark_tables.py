@@ -1,4 +1,4 @@
-"""Tables made on Spark are maintained, rebuilt and read like any other; Iceberg in Spark reads those of both engines."""
+"""Tables made on Spark are maintained, rebuilt and read like any other; Iceberg in Spark reads both engines' tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from brewhouse.lake.tables import Tables
 from brewhouse.settings import Settings, load
 
 ROWS = 300
-ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.0_2.13:1.10.0"
+ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.11.0"
 READ = """
 import sys, json
 from pyspark.sql import SparkSession
