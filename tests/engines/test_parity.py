@@ -163,7 +163,7 @@ pages = st.lists(st.lists(records, min_size=20, max_size=60), min_size=1, max_si
 
 
 @settings(
-    max_examples=3,
+    max_examples=2,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # an example takes seconds, and the rows that differ are told
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],

@@ -168,13 +168,13 @@ def test_a_session_that_is_there_is_used_and_left_as_it_was(spark_session: Spark
     ("hidden", "words"),
     [("pyspark", "needs PySpark"), ("java", "needs Java")],
 )
-def test_what_is_missing_is_told_with_what_to_install(hidden: str, words: str) -> None:
+def test_what_is_missing_is_told_with_what_to_install(tmp_path: Path, hidden: str, words: str) -> None:
     code = (
         "from brewhouse.engines.choose import open_engine; from brewhouse.settings import load; "
         "open_engine(load({'engine': 'spark'}, environ={})).__enter__()"
     )
     if hidden == "pyspark":
         code = f"import sys; sys.modules['pyspark'] = None; {code}"
-    environment = {name: value for name, value in os.environ.items() if name not in ("JAVA_HOME", "PATH")}
+    environment = {**{name: value for name, value in os.environ.items() if name != "JAVA_HOME"}, "PATH": str(tmp_path)}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert f"UsageError: The engine spark {words}" in ended.stderr
