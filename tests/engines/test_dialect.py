@@ -119,6 +119,6 @@ def test_coordinates_are_written_alike(engine: DuckDBEngine, spark: SparkEngine)
 def test_nothing_but_the_names_of_tables_is_changed_for_spark() -> None:
     sql = "SELECT '{🍺} silver.x' AS `gold.y`, b.id -- silver.z\nFROM silver.breweries AS b JOIN gold.`t` USING (id)"
     assert to_spark(sql) == sql.replace("silver.breweries AS b", "`silver.breweries` AS b").replace(
-        "gold.`t`", "`gold.t` AS t"
+        "gold.`t`", "`gold.t` AS `t`"
     )
     assert to_spark("WITH t AS (SELECT 1 AS n) SELECT n FROM t") == "WITH t AS (SELECT 1 AS n) SELECT n FROM t"

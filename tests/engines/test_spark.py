@@ -159,6 +159,9 @@ def test_a_session_that_is_there_is_used_and_left_as_it_was(spark_session: Spark
         engine.close()
         assert spark_session.conf.get("spark.sql.session.timeZone") == "Asia/Tokyo"
         assert not spark_session.catalog.listTables()
+        active = type(spark_session).getActiveSession()
+        assert active is not None
+        assert active.conf.get("spark.sql.session.timeZone") == "Asia/Tokyo"
         assert spark_session.sql("SELECT 1 AS n").collect()[0].n == 1
     finally:
         spark_session.conf.set("spark.sql.session.timeZone", str(zone))

@@ -78,7 +78,7 @@ def to_spark(sql: str) -> str:
 
     Example:
         >>> to_spark("SELECT city FROM silver.breweries, gold.t AS t")
-        'SELECT city FROM `silver.breweries` AS breweries, `gold.t` AS t'
+        'SELECT city FROM `silver.breweries` AS `breweries`, `gold.t` AS t'
     """
     import sqlglot
     from sqlglot import exp
@@ -87,13 +87,13 @@ def to_spark(sql: str) -> str:
         tables = sorted(
             (table.args["db"].meta["start"], table.this.meta["end"] + 1, table)
             for table in sqlglot.parse_one(sql, dialect="spark").find_all(exp.Table)
-            if table.db
+            if table.db and not table.catalog
         )
     except sqlglot.ParseError as error:
         raise UsageError(f"This is no valid Spark SQL: {error}.", hint="Mend it.") from error
     parts, done = [], 0
     for start, end, table in tables:
-        alias = "" if table.alias else f" AS {table.name}"
+        alias = "" if table.alias else f" AS {view_name(table.name)}"
         parts += [sql[done:start], view_name(f"{table.db}.{table.name}"), alias]
         done = end
     return "".join([*parts, sql[done:]])

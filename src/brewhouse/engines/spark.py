@@ -55,6 +55,7 @@ class SparkEngine:
     """
 
     def __init__(self, session: SparkSession, target_file_mb: int = 128) -> None:
+        self._there = session
         self._session = session.newSession()
         for name, value in _SETTINGS.items():
             self._session.conf.set(name, value)
@@ -138,10 +139,11 @@ class SparkEngine:
         ]
 
     def close(self) -> None:
-        """See `Engine.close`; the session that was there before stays."""
+        """See `Engine.close`; the session that was there before stays, and is the active one again."""
         for kept in self._kept.values():
             kept.unpersist()
         self._kept.clear()
+        self._there.createDataFrame([], "n int")
 
     def _read(self, spec: TableSpec, files: Sequence[str]) -> DataFrame:
         """Read columns by their field ids where they have any, else by name; one that a file lacks is null there."""
