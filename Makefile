@@ -12,7 +12,7 @@ demo: $(VENV)/.runtime  ## run the whole workflow against a stand-in for the API
 	@$(BIN)/brewhouse demo --lake $(DEMO_LAKE)
 
 test: $(VENV)/.dev  ## the tests
-	@$(BIN)/python -m pytest -n auto --dist worksteal
+	@$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: $(VENV)/.dev  ## style, formatting and the direction of imports
 	@$(BIN)/ruff check .

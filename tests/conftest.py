@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,11 +21,13 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from brewhouse.engines.duckdb import DuckDBEngine
+from brewhouse.engines.spark import SparkEngine
+from brewhouse.engines.spark_session import open_session
 from brewhouse.jobs.inputs import attach_nothing_previous, attach_places
 from brewhouse.lake import s3
 from brewhouse.lake.lake import Lake, Shared
@@ -122,6 +125,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 Transform = Callable[..., DuckDBEngine]
 Given = Callable[[str, Mapping[str, str], Sequence[Sequence[Any]]], DuckDBEngine]
 
@@ -129,6 +135,37 @@ Given = Callable[[str, Mapping[str, str], Sequence[Sequence[Any]]], DuckDBEngine
 @pytest.fixture(scope="module")
 def engine() -> Iterator[DuckDBEngine]:
     engine = DuckDBEngine(512)
+    yield engine
+    engine.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what needs Spark in one process, which starts it once."""
+    for item in items:
+        if "spark_session" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("spark"))
+            # PySpark leaves the socket by which an answer came to the garbage collector.
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
+
+
+@pytest.fixture(scope="session")
+def spark_session() -> Iterator[SparkSession]:
+    """Spark on this machine."""
+    pytest.importorskip("pyspark", reason="needs PySpark, as `pip install 'brewhouse[spark]'` brings it")
+    if shutil.which("java") is None:
+        pytest.skip("needs Java 17")
+    with pytest.MonkeyPatch.context() as patch:
+        # Small data: start soon rather than run fast.
+        patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        session = open_session("local[2]", 1024)
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def spark(spark_session: SparkSession) -> Iterator[SparkEngine]:
+    engine = SparkEngine(spark_session)
     yield engine
     engine.close()
 

@@ -84,7 +84,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         resume_within_hours: An interrupted snapshot older than this is not taken up again.
         max_body_bytes: A longer answer of the source is refused.
         max_count_drop_percent: A larger fall of the number of breweries stops the publishing.
-        memory_limit_mb: Megabytes the embedded SQL engine may use before it spills to disk.
+        engine: What runs the models: duckdb in this process, or spark on this machine or a cluster.
+        spark_master: Where Spark runs, as `local[*]` or `spark://host:7077`, unless a session is there already.
+        memory_limit_mb: Megabytes the SQL engine may use on this machine before it spills to disk.
         keep_snapshots_days: Maintenance forgets table snapshots that are older.
         keep_snapshots_last: So many of a table's newest snapshots are kept, however old.
         target_file_mb: Megabytes a table's file should have; maintenance makes one of those below a quarter.
@@ -112,6 +114,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     resume_within_hours: NonNegativeFloat = 12.0
     max_body_bytes: PositiveInt = 64 * 1024 * 1024
     max_count_drop_percent: Annotated[float, Meta(ge=0, le=100)] = 20.0
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    spark_master: str = "local[*]"
     memory_limit_mb: PositiveInt = 2048
     keep_snapshots_days: Annotated[float, Meta(ge=0, le=36_500)] = 30.0
     keep_snapshots_last: PositiveInt = 10

@@ -133,7 +133,7 @@ def test_a_model_that_cannot_run_stops_the_run_before_its_first_request(lake: La
 def test_what_only_the_engine_knows_is_told_with_its_place(models: Path, text: str, problem: str) -> None:
     (models / "x.sql").write_text(text)
     with pytest.raises(ModelError, match=problem):
-        rehearse(models)
+        rehearse(load({"models": models}, environ={}))
 
 
 def test_every_type_a_table_can_hold_is_told_by_the_engine(models: Path) -> None:
@@ -142,5 +142,5 @@ def test_every_type_a_table_can_hold_is_told_by_the_engine(models: Path) -> None
         "CAST(1 AS FLOAT) AS f, 'x' AS g, true AS h, DATE '2026-01-01' AS i, max(snapshot_time) AS j "
         "FROM silver.rejected_breweries"
     )
-    types = [column.type for column in rehearse(models)["gold.x"].columns]
+    types = [column.type for column in rehearse(load({"models": models}, environ={}))["gold.x"].columns]
     assert types == ["int", "int", "long", "long", "double", "double", "string", "boolean", "date", "timestamptz"]

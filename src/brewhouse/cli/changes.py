@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
+from brewhouse.cli.options import EngineOption, JsonOption, LakeOption, MasterOption, settings_and_lake
 from brewhouse.cli.output import print_json, print_rows
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.lake import Lake
@@ -68,6 +68,8 @@ def diff(
     second: Annotated[str, typer.Argument(help="The same, of the one it is compared with.")],
     limit: LimitOption = 100,
     lake: LakeOption = None,
+    engine: EngineOption = None,
+    spark_master: MasterOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare any two raw snapshots of the lake.
@@ -76,7 +78,7 @@ def diff(
     """
     from brewhouse.jobs.compare import compare
 
-    settings, place = settings_and_lake(lake)
+    settings, place = settings_and_lake(lake, engine=engine, spark_master=spark_master)
     _show(compare(place, settings, first, second), limit, as_json=as_json)
 
 

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brewhouse.cli.options import JsonOption, LakeOption, LogFormatOption, settings_and_lake
+from brewhouse.cli.options import (
+    EngineOption,
+    JsonOption,
+    LakeOption,
+    LogFormatOption,
+    MasterOption,
+    settings_and_lake,
+)
 from brewhouse.cli.output import print_json, print_rows
 
 if TYPE_CHECKING:
@@ -25,6 +32,8 @@ def maintain(
     lake: LakeOption = None,
     keep_days: DaysOption = None,
     keep_last: LastOption = None,
+    engine: EngineOption = None,
+    spark_master: MasterOption = None,
     dry_run: DryRunOption = False,
     log_format: LogFormatOption = None,
     as_json: JsonOption = False,
@@ -36,7 +45,12 @@ def maintain(
     Example: brewhouse maintain --keep-days 90 --dry-run
     """
     settings, place = settings_and_lake(
-        lake, keep_snapshots_days=keep_days, keep_snapshots_last=keep_last, log_format=log_format
+        lake,
+        keep_snapshots_days=keep_days,
+        keep_snapshots_last=keep_last,
+        engine=engine,
+        spark_master=spark_master,
+        log_format=log_format,
     )
     from brewhouse.jobs.maintain import preview_maintenance, run_maintenance, total_of
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brewhouse.cli.options import JsonOption, LakeOption, ModelsOption, settings_and_lake
+from brewhouse.cli.options import EngineOption, JsonOption, LakeOption, MasterOption, ModelsOption, settings_and_lake
 from brewhouse.cli.output import print_json, print_rows
 from brewhouse.lake.lake import Lake
 
@@ -33,6 +34,11 @@ def models(
     output: Annotated[
         Path | None, typer.Option("--output", help="File for the drawing instead of standard output.")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run each on empty tables, and say whether it runs on the engine.")
+    ] = False,
+    engine: EngineOption = None,
+    spark_master: MasterOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the models, Brewhouse's and your own, and prove that they fit together.
@@ -42,11 +48,13 @@ def models(
     from brewhouse.models.model import ZONES
     from brewhouse.models.project import models_of
 
-    settings, place = settings_and_lake(lake, models=folder)
-    if settings.models is not None:
+    settings, place = settings_and_lake(lake, models=folder, engine=engine, spark_master=spark_master)
+    if check or settings.models is not None:
         from brewhouse.jobs.rehearsal import rehearse
 
-        rehearse(settings.models)
+        made = rehearse(settings)
+        if check:
+            print(f"{len(made)} tables: every model runs on {settings.engine}.", file=sys.stderr)
     known = models_of(*ZONES, folder=settings.models)
     if graph:
         _write(_drawn(known, graph_format), output)

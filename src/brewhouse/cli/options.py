@@ -26,6 +26,21 @@ LakeOption = Annotated[
 ModelsOption = Annotated[
     Path | None, typer.Option("--models", help="Folder of your own models, *.sql.", show_default=False)
 ]
+
+
+class EngineName(StrEnum):
+    """What can run the models."""
+
+    DUCKDB = "duckdb"
+    SPARK = "spark"
+
+
+EngineOption = Annotated[
+    EngineName | None, typer.Option("--engine", help="What runs the models. Default: duckdb", show_default=False)
+]
+MasterOption = Annotated[
+    str | None, typer.Option("--spark-master", help="Where Spark runs. Default: local[*]", show_default=False)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 LogFormatOption = Annotated[
     LogFormat | None,

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from brewhouse.cli.options import JsonOption, LakeOption, LogFormatOption, ModelsOption, settings_and_lake
+from brewhouse.cli.options import (
+    EngineOption,
+    JsonOption,
+    LakeOption,
+    LogFormatOption,
+    MasterOption,
+    ModelsOption,
+    settings_and_lake,
+)
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 
@@ -31,6 +39,8 @@ def run(
     max_count_drop_percent: DropOption = None,
     snapshot: SnapshotOption = None,
     *,
+    engine: EngineOption = None,
+    spark_master: MasterOption = None,
     log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,6 +55,8 @@ def run(
         accept_holes=accept_holes,
         models=models,
         max_count_drop_percent=max_count_drop_percent,
+        engine=engine,
+        spark_master=spark_master,
         log_format=log_format,
     )
     jobs = ("extract", "transform", "aggregate") if snapshot is None else ("transform", "aggregate")
@@ -74,6 +86,8 @@ def transform(
     models: ModelsOption = None,
     max_count_drop_percent: DropOption = None,
     snapshot: SnapshotOption = None,
+    engine: EngineOption = None,
+    spark_master: MasterOption = None,
     log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -82,7 +96,12 @@ def transform(
     Example: brewhouse transform --max-count-drop-percent 50
     """
     settings, place = settings_and_lake(
-        lake, models=models, max_count_drop_percent=max_count_drop_percent, log_format=log_format
+        lake,
+        models=models,
+        max_count_drop_percent=max_count_drop_percent,
+        engine=engine,
+        spark_master=spark_master,
+        log_format=log_format,
     )
     run_jobs(place, settings, ("transform",), as_json=as_json, snapshot=snapshot)
 
@@ -90,6 +109,8 @@ def transform(
 def aggregate(
     lake: LakeOption = None,
     models: ModelsOption = None,
+    engine: EngineOption = None,
+    spark_master: MasterOption = None,
     log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,7 +118,9 @@ def aggregate(
 
     Example: brewhouse aggregate --json
     """
-    settings, place = settings_and_lake(lake, models=models, log_format=log_format)
+    settings, place = settings_and_lake(
+        lake, models=models, engine=engine, spark_master=spark_master, log_format=log_format
+    )
     run_jobs(place, settings, ("aggregate",), as_json=as_json)
 
 
@@ -133,6 +156,8 @@ def rebuild(
     lake: LakeOption = None,
     models: ModelsOption = None,
     max_count_drop_percent: DropOption = None,
+    engine: EngineOption = None,
+    spark_master: MasterOption = None,
     log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -145,7 +170,12 @@ def rebuild(
     from brewhouse.jobs.rebuild import run_rebuild
 
     settings, place = settings_and_lake(
-        lake, models=models, max_count_drop_percent=max_count_drop_percent, log_format=log_format
+        lake,
+        models=models,
+        max_count_drop_percent=max_count_drop_percent,
+        engine=engine,
+        spark_master=spark_master,
+        log_format=log_format,
     )
     with progress_for_output(settings.log_format) as progress:
         run_id = run_rebuild(place, settings, progress)

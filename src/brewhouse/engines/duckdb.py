@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from brewhouse.engines.dialect import to_duckdb
+from brewhouse.engines.dialect import DUCKDB_MACROS, java_double, to_duckdb
 from brewhouse.engines.engine import EngineError, Row
 from brewhouse.lake.spec import Column, TableSpec
 from brewhouse.lake.views import DUCKDB_TYPES, fetch, identifier, literal, raw_records_sql, reach, table_sql
@@ -49,6 +49,10 @@ class DuckDBEngine:
         self._run("SET GLOBAL TimeZone = 'UTC'")  # or the day of a time would depend on the machine
         for schema in _SCHEMAS:
             self._run(f"CREATE SCHEMA {schema}")
+        self._connection.create_function("unicode_lower", str.lower, ["VARCHAR"], "VARCHAR")
+        self._connection.create_function("unicode_upper", str.upper, ["VARCHAR"], "VARCHAR")
+        self._connection.create_function("java_double", java_double, ["DOUBLE"], "VARCHAR")
+        self._run(DUCKDB_MACROS)
 
     def attach_raw_snapshot(self, files: Sequence[str], run: str, taken_at: str) -> None:
         """See `Engine.attach_raw_snapshot`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from brewhouse.engines.choose import open_engine
 from brewhouse.errors import UsageError
 from brewhouse.jobs.inputs import BREWERIES, attach_previous, attach_snapshot
 from brewhouse.jobs.publishing import version_of
@@ -33,20 +34,16 @@ def compare(lake: Lake, settings: Settings, first: str, second: str) -> list[Row
     Raises:
         UsageError: The lake has no such snapshot.
     """
-    from brewhouse.engines.duckdb import DuckDBEngine
     from brewhouse.lake.tables import Tables
 
     before, after = named(lake, first), named(lake, second)
     silver = {model.name: model for model in models_of("silver", folder=settings.models)}
-    engine = DuckDBEngine(settings.memory_limit_mb)
-    try:
+    with open_engine(settings) as engine:
         attach_previous(engine, lake, Tables(lake), silver[BREWERIES], before, version_of(list(silver.values())))
         attach_snapshot(engine, find(lake, after), _silent)
         engine.compute(silver[BREWERIES])
         engine.compute(silver[_CHANGES])
         return engine.rows(f"SELECT * FROM {_CHANGES} ORDER BY id")
-    finally:
-        engine.close()
 
 
 def named(lake: Lake, name: str) -> str:

@@ -16,6 +16,7 @@ import msgspec
 
 from brewhouse.checks.check import demand
 from brewhouse.checks.compaction import same_rows
+from brewhouse.engines.choose import open_engine
 from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import EventLog
@@ -190,19 +191,15 @@ def _plans(tables: Tables, settings: Settings, now: datetime) -> dict[str, _Plan
 
 def _compact(tables: Tables, plans: Mapping[str, _Plan], settings: Settings) -> list[Rewrite]:
     """Have the engine write each group of small files as one, and prove that the rows are the same."""
-    from brewhouse.engines.duckdb import DuckDBEngine
     from brewhouse.lake.tables import Rewrite
 
     rewrites = []
-    engine = DuckDBEngine(settings.memory_limit_mb)
-    try:
+    with open_engine(settings) as engine:
         for name, plan in plans.items():
             if plan.groups or plan.merges_manifests:
                 before = tuple(file for group in plan.groups for file in group)
                 after = tuple(file for group in plan.groups for file in _merge(engine, tables, name, group))
                 rewrites.append(Rewrite(name, before, after))
-    finally:
-        engine.close()
     return rewrites
 
 

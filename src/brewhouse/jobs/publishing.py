@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from brewhouse.checks.check import Check
 from brewhouse.checks.contract import contract_checks
+from brewhouse.engines.choose import open_engine
 from brewhouse.engines.engine import Engine
 from brewhouse.jobs.inputs import COMPARED_WITH, MODELS, RAW_SNAPSHOT
 from brewhouse.lake.snapshots import RawSnapshot, newest
@@ -77,19 +78,15 @@ def workbench(
 
     Args:
         lake: Holds the raw snapshots and the tables.
-        settings: The engine's memory.
+        settings: Which engine, and its memory.
         run: Id of the run.
         progress: Told the name of each model before it runs.
         record: Told what the checks found.
     """
-    from brewhouse.engines.duckdb import DuckDBEngine
     from brewhouse.lake.tables import Tables
 
-    engine = DuckDBEngine(settings.memory_limit_mb)
-    try:
+    with open_engine(settings) as engine:
         yield Workbench(lake, Tables(lake), engine, settings, run, progress, record)
-    finally:
-        engine.close()
 
 
 def write_models(

@@ -66,7 +66,7 @@ def rebuild(
         BrewhouseError: There is no raw snapshot, or none whose checks pass; the tables are as they were.
     """
     if settings.models is not None:
-        rehearse(settings.models)
+        rehearse(settings)
     runs = complete_runs(lake)
     found: list[Check] = []
     with workbench(lake, settings, run, _silent, found.extend) as bench:

@@ -6,22 +6,23 @@ So no misspelt function in a user's model comes to light only after all pages we
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from brewhouse.checks.contract import rule_checks
+from brewhouse.engines.choose import open_engine
 from brewhouse.engines.engine import Engine, EngineError
 from brewhouse.lake.spec import TableSpec
 from brewhouse.models.inputs import INPUTS
 from brewhouse.models.model import ZONES, Model
 from brewhouse.models.problems import ModelError, Problem
 from brewhouse.models.project import models_of
+from brewhouse.settings import Settings
 
 
-def rehearse(folder: Path) -> dict[str, TableSpec]:
+def rehearse(settings: Settings) -> dict[str, TableSpec]:
     """Run all models, Brewhouse's and the user's, on empty tables, and their checks.
 
     Args:
-        folder: The user's own models.
+        settings: The folder of the user's own models, and the engine that will run them.
 
     Returns:
         The table each model will make, by name; temporary ones are not among them.
@@ -29,16 +30,11 @@ def rehearse(folder: Path) -> dict[str, TableSpec]:
     Raises:
         ModelError: A model cannot be run; names all that is wrong, with file and line.
     """
-    from brewhouse.engines.duckdb import DuckDBEngine
-
-    models = models_of(*ZONES, folder=folder)
-    engine = DuckDBEngine()
-    try:
+    models = models_of(*ZONES, folder=settings.models)
+    with open_engine(settings) as engine:
         for name, given in INPUTS.items():
             engine.attach_table(TableSpec(name, "", given.columns), [])
         specs = [(model, _rehearse(engine, model)) for model in models]
-    finally:
-        engine.close()
     return {model.name: spec for model, spec in specs if spec is not None}
 
 

@@ -104,7 +104,7 @@ def run_workflow(
         BrewhouseError: Another run is going, or a job failed; the event log says so too.
     """
     if settings.models is not None and set(jobs) & {"transform", "aggregate"}:
-        rehearse(settings.models)
+        rehearse(settings)
     every: dict[str, Job] = {
         "extract": partial(_extract, lake, settings),
         "transform": partial(_transform, lake, settings, snapshot_run),

@@ -63,16 +63,25 @@ def raw_records_sql(files: Sequence[str]) -> str:
     Args:
         files: Absolute paths of pages, named `page-<number>.<checksum>.jsonl.gz`.
     """
-    columns = ", ".join(f"fields.{identifier(name)} AS {identifier(name)}" for name in RAW_FIELDS)
     if not files:
         nulls = ", ".join(f"CAST(NULL AS VARCHAR) AS {identifier(name)}" for name in RAW_FIELDS)
         return f"SELECT {nulls}, CAST(NULL AS BIGINT) AS page, CAST(NULL AS VARCHAR) AS record WHERE false"
-    structure = "{" + ", ".join(f'"{name}":"VARCHAR"' for name in RAW_FIELDS) + "}"
     paths = ", ".join(literal(file) for file in files)
+    return records_sql(f"read_json_objects([{paths}], format = 'newline_delimited', filename = true)")
+
+
+def records_sql(lines: str) -> str:
+    """Read the fields, the number of the page and the record itself from lines of raw pages.
+
+    Args:
+        lines: What has the columns `json`, a line, and `filename`, of its page.
+    """
+    columns = ", ".join(f"fields.{identifier(name)} AS {identifier(name)}" for name in RAW_FIELDS)
+    structure = "{" + ", ".join(f'"{name}":"VARCHAR"' for name in RAW_FIELDS) + "}"
     return (
         f"SELECT {columns}, page, record FROM (SELECT json_transform(json, {literal(structure)}) AS fields, "
         r"CAST(regexp_extract(filename, 'page-(\d+)\.[^/]*$', 1) AS BIGINT) AS page, CAST(json AS VARCHAR) AS record "
-        f"FROM read_json_objects([{paths}], format = 'newline_delimited', filename = true))"
+        f"FROM {lines})"
     )
 
 

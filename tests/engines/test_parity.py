@@ -1,0 +1,182 @@
+"""Every built-in model gives the same rows on both engines, in values and types."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from brewhouse.demo.dataset import read_csv
+from brewhouse.engines.duckdb import DuckDBEngine
+from brewhouse.engines.engine import Engine, Row
+from brewhouse.engines.spark import SparkEngine
+from brewhouse.jobs.inputs import attach_places
+from brewhouse.models.project import models_of
+
+Pages = Sequence[Sequence[Mapping[str, Any] | str]]
+Differing = Callable[[Pages, Pages], dict[str, list[Any]]]
+DATA = Path(__file__).parents[3] / "shared" / "data"
+PER_PAGE = 200
+
+
+def tables(engine: Engine, before: Sequence[str], now: Sequence[str]) -> dict[str, list[Row]]:
+    """Run all models on two snapshots, given the files of their pages, and give the rows of every table."""
+    silver = models_of("silver")
+    breweries = next(model for model in silver if model.name == "silver.breweries")
+    for files, run, models in (
+        (before, "RUN0", [replace(breweries, name="previous.breweries")]),
+        (now, "RUN1", [*silver, *models_of("gold")]),
+    ):
+        engine.attach_raw_snapshot(files, run, "2026-08-02T23:30:00.123456+00:00")
+        for model in models_of("staging"):
+            engine.compute(model)
+        attach_places(engine)
+        engine.attach_rows("previous.snapshot", {"run": "string"}, [("RUN0",)])
+        for model in models:
+            engine.compute(model)
+    names = [model.name for model in models_of("staging", "silver", "gold")]
+    return {name: engine.rows(f"SELECT * FROM {name}") for name in names}
+
+
+def described(value: object) -> object:
+    """Tell apart what is equal in Python but not in SQL: 1 and 1.0, 0.0 and -0.0."""
+    if isinstance(value, dict):
+        return tuple((name, described(inner)) for name, inner in value.items())
+    return type(value).__name__, value.isoformat() if isinstance(value, datetime) else repr(value)
+
+
+@pytest.fixture(scope="module")
+def differing(engine: DuckDBEngine, spark: SparkEngine, tmp_path_factory: pytest.TempPathFactory) -> Differing:
+    """Run all models on two snapshots with both engines, and give the rows that only one of them has."""
+    folder = tmp_path_factory.mktemp("parity [0]")
+
+    def files(name: str, pages: Pages) -> list[str]:
+        paths = [folder / f"{name}-page-{number:05}.abcdef123456.jsonl.gz" for number in range(1, len(pages) + 1)]
+        for path, records in zip(paths, pages, strict=True):
+            lines = [record if isinstance(record, str) else json.dumps(record) for record in records]
+            path.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), 1))
+        return [str(path) for path in paths]
+
+    def compare(before: Pages, now: Pages) -> dict[str, list[Any]]:
+        given_files = files("before", before), files("now", now)
+        one, other = tables(engine, *given_files), tables(spark, *given_files)
+        assert sum(map(len, one.values())) > 0 or not any(map(len, now))
+        found: dict[str, list[Any]] = {}
+        for name, rows in one.items():
+            here, there = (sorted(map(repr, map(described, part))) for part in (rows, other[name]))
+            if here != there:
+                found[name] = [*sorted(set(here) ^ set(there))[:4], len(here), len(there)]
+        return found
+
+    return compare
+
+
+def uuid(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012}"
+
+
+AWKWARD_FIELDS: list[dict[str, Any]] = [
+    *({field: " \t Old \u00a0\n  Oak\u3000 Inn \u00a0"} for field in ("city", "country", "phone", "brewery_type")),
+    *({field: blank} for field in ("city", "country", "phone") for blank in ("", "  ", "\u00a0", "\x1c\x85", None)),
+    *(
+        {"longitude": longitude, "latitude": latitude, "country": "France"}
+        for longitude, latitude in [
+            (-97.5, 35.25), ("-97.5", " 35.25 "), ("1e1", "+.5"), (-97.46818222123456, 35.2), (180, -90), (0, 51.5),
+            (None, ""), (180.01, 10), (10, "-90.5"), (0, "0.0"), ("-0", "-0.0"), ("north", 10), ("NaN", 10),
+            (5e-5, 1e-9),
+            ("Infinity", 10), ("1,5", 10), (10, None), (" ", 10), ("1e400", 1), ("1e-400", 1), (1e-7, 48),
+            ("5.", ".5e1"),
+            (True, [1]), ({"a": 1.50}, 3), (12345678901234567890123, 1), ("0x10", "1d"), ("1f", "1_0"),
+        ]
+    ),
+    {"state": " a  b "}, {"state_province": " ", "state": "old"},
+    {"street": "s"}, {"address_1": "new", "street": "old"},
+    {"brewery_type": "MİCRO ΑΣ"}, {"brewery_type": "closed"}, {"brewery_type": "planning"},
+    {"name": "Straße İ ΣΑΣ", "city": "Wien", "country": "Austria", "address_1": "ΟΔΟΣ 1"},
+    {"name": "STRASSE i̇ σας", "city": "Wien", "country": "Austria", "address_1": "οδος 1"},
+    {"name": "straße i̇ σας", "city": "Wien", "country": "Austria", "address_1": "οδος 1"},
+    {"name": "\U0001f37a", "city": "\ud83c\udf7a", "state_province": "Flanders", "country": "Belgium"},
+    {"name": 12, "phone": 1.50, "postal_code": 1e5, "website_url": True,
+     "address_2": [1, 2.50, {"a": None}], "address_3": {}},
+    {"country": "England", "state_province": "West  Sussex", "city": "it's \\ \" 'quoted'"},
+    {"name": ""}, {"name": "\u00a0 "}, {"id": "old-oak"}, {"id": None}, {"id": " "}, {"id": uuid(1).upper()},
+    {"id": "x", "name": ""}, {"id": 7}, {"id": f"\u00a0{uuid(999)}\u3000"},
+]  # fmt: skip
+AWKWARD_LINES = [
+    '{"id" :null,  "name":"  A\\u00e9\\ud83c\\udf7a \U0001f37a ","longitude":-97.46818222123456789012,"new":{"a":[1]}}',
+    '{"name": "\\"longitude\\": 1", "longitude" : -8.12345678901234567890, "latitude":1.50E+1}',
+    f'{{"id":"{uuid(2000)}","name":"twice","name":"second"}}',
+    f'{{"id":"{uuid(2001)}","name":"a\\u0000b\\u001f\\/\\b","phone":-0,"postal_code":-0.0,"city":1e400,"state":0.1e-9}}',
+    "{}",
+    "{}",
+]
+
+
+def test_awkward_rows_come_out_the_same(differing: Differing) -> None:
+    records: list[dict[str, Any]] = [
+        {"id": uuid(number), "name": f"Oak {number}", **fields} for number, fields in enumerate(AWKWARD_FIELDS)
+    ]
+    repeated = [records[0], records[3], {**records[5], "name": "another"}, {**records[5], "name": None}]
+    changed = [{**record, "city": "Elsewhere", "brewery_type": "closed"} for record in records[::3]]
+    assert differing([changed, records[1::3]], [[*records, *AWKWARD_LINES], [], repeated]) == {}
+
+
+def test_no_rows_come_out_the_same(differing: Differing) -> None:
+    assert differing([], []) == {}
+
+
+BLANKS = " \t\n\r\f\x0b\x1c\x85\u00a0\u2003\u2028\u3000"
+LETTERS = st.characters(codec="utf-8", exclude_categories=["Cn"]) | st.sampled_from(
+    BLANKS + "aBé\u0130ΣßA'\"\\\U0001f37a"
+)
+numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.floats(-180, 180)
+values = (
+    st.none()
+    | st.text(LETTERS, max_size=12)
+    | numbers
+    | st.booleans()
+    | numbers.map(str)
+    | st.lists(numbers, max_size=2)
+)
+ids = st.integers(0, 60).map(uuid) | st.integers(0, 20).map(uuid).map(str.upper) | st.sampled_from([None, "", "x", 7])
+names = st.sampled_from(["Old Oak", "old oak", "", None, "\u00a0"]) | st.text(LETTERS, max_size=12)
+countries = st.sampled_from(["France", "United States", "Belgium", "BELGIUM ", "Åland", None]) | values
+records = st.fixed_dictionaries(
+    {"id": ids, "name": names},
+    optional={
+        "brewery_type": st.sampled_from(["micro", "Closed", "planning", None]) | values,
+        "address_1": values, "street": values,
+        "city": st.sampled_from(["Gent", "gent", "GENT"]) | values, "state_province": values, "state": values,
+        "postal_code": values, "country": countries, "longitude": values, "latitude": values, "phone": values,
+        "website_url": values, "address_2": values, "address_3": values,
+    },
+)  # fmt: skip
+pages = st.lists(st.lists(records, min_size=20, max_size=60), min_size=1, max_size=2)
+
+
+@settings(
+    max_examples=2,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # an example takes seconds, and the rows that differ are told
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
+@given(before=pages, now=pages)
+def test_any_rows_come_out_the_same(differing: Differing, before: Pages, now: Pages) -> None:
+    assert differing(before, [*now, before[0][::2]]) == {}
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data/breweries-*.csv")
+def test_the_real_dataset_comes_out_the_same(differing: Differing) -> None:
+    def paged(version: str) -> Pages:
+        every = list(read_csv(DATA / f"breweries-{version}.csv"))
+        return [every[first : first + PER_PAGE] for first in range(0, len(every), PER_PAGE)]
+
+    assert differing(paged("2025-10-03")[:3], paged("2026-08-02")) == {}

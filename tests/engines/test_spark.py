@@ -1,0 +1,183 @@
+"""The distributed engine writes what a table's description asks for, and reads what any engine wrote."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from pyarrow import parquet
+
+from brewhouse.engines.duckdb import DuckDBEngine
+from brewhouse.engines.spark import SparkEngine
+from brewhouse.engines.spark_session import open_session
+from brewhouse.lake.spec import Column, TableSpec
+from brewhouse.models.model import parse
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+COLUMNS = (
+    Column("country", "string", "c", 7),
+    Column("city", "string", "c", 3),
+    Column("n", "long", "n", 9),
+    Column("size", "double", "s", 10),
+    Column("day", "date", "d", 11),
+    Column("at", "timestamptz", "a", 12),
+    Column("new", "boolean", "n", 13),
+    Column("small", "int", "s", 14),
+)
+IDS = {column.name: column.field_id or 0 for column in COLUMNS}
+SPEC = TableSpec("silver.places", "Places.", COLUMNS, ("country",), ("city",))
+CELLS = (
+    "CAST('0.1' AS DOUBLE) AS size, CAST('2026-08-02' AS DATE) AS day, "
+    "CAST('2026-08-02 23:30:00.123456+00' AS TIMESTAMP) AS at, true AS new, 1 AS small"
+)
+ROWS = [("B", "z", 1), (None, "q", 2), ("B", "a", 3), ("O'x/é=1", "m", 4), ("B", None, 5)]
+
+
+def quoted(value: object) -> str:
+    return "CAST(NULL AS STRING)" if value is None else '"' + str(value) + '"'
+
+
+def computed(engine: SparkEngine | DuckDBEngine, rows: Sequence[tuple[object, ...]]) -> None:
+    selects = [f"SELECT {quoted(a)} AS country, {quoted(b)} AS city, {n} AS n, {CELLS}" for a, b, n in rows]
+    nothing = f"SELECT CAST(NULL AS STRING) AS country, CAST(NULL AS STRING) AS city, 0 AS n, {CELLS} WHERE false"
+    engine.compute(parse(SPEC.name, " UNION ALL ".join([*selects, nothing])))
+
+
+def contents(files: Sequence[str]) -> list[list[tuple[object, ...]]]:
+    tables = (parquet.ParquetFile(file).read(columns=["country", "city", "n"]).to_pylist() for file in files)
+    return sorted(([tuple(row.values()) for row in table] for table in tables), key=str)
+
+
+def test_each_partition_is_a_file_of_its_own_sorted_and_nothing_else_remains(
+    spark: SparkEngine, tmp_path: Path
+) -> None:
+    folder = tmp_path / "a [b] {c}"
+    folder.mkdir()
+    computed(spark, ROWS)
+    files = spark.write(SPEC, IDS, folder)
+    assert contents(files) == [
+        [("O'x/é=1", "m", 4)],
+        [("B", None, 5), ("B", "a", 3), ("B", "z", 1)],
+        [(None, "q", 2)],
+    ]
+    assert sorted(files) == sorted(map(str, folder.rglob("*")))
+    assert spark.rows("SELECT sum(n) AS n FROM silver.places") == [{"n": 15}]
+
+
+def test_files_are_as_those_of_the_embedded_engine(spark: SparkEngine, engine: DuckDBEngine, tmp_path: Path) -> None:
+    schemas = []
+    for each in (spark, engine):
+        computed(each, ROWS[:1])
+        (file,) = each.write(SPEC, IDS, tmp_path)
+        footer = parquet.ParquetFile(file)
+        schemas.append(
+            [(f.name, str(f.type), (f.metadata or {}).get(b"PARQUET:field_id")) for f in footer.schema_arrow]
+        )
+        assert footer.metadata.row_group(0).column(0).compression == "ZSTD"
+    assert schemas[0] == schemas[1]
+
+
+def test_each_engine_reads_the_others_files_by_field_id(
+    spark: SparkEngine, engine: DuckDBEngine, tmp_path: Path
+) -> None:
+    wanted = (
+        Column("town", "string", "renamed", 3),
+        Column("small", "long", "grown", 14),
+        Column("lost", "string", "of a later time", 99),
+        *(column for column in COLUMNS if column.name in ("n", "size", "day", "at", "new")),
+    )
+    row = {
+        "town": "z", "small": 1, "lost": None, "n": 1, "size": 0.1, "day": date(2026, 8, 2),
+        "at": datetime(2026, 8, 2, 23, 30, 0, 123456, UTC), "new": True,
+    }  # fmt: skip
+    for writer, reader in ((spark, engine), (engine, spark), (spark, spark)):
+        computed(writer, ROWS[:1])
+        files = writer.write(SPEC, IDS, tmp_path)
+        reader.attach_table(TableSpec("silver.read", "", wanted), files)
+        (read,) = reader.rows("SELECT * FROM silver.read ORDER BY town")
+        assert read == {column.name: row[column.name] for column in wanted}
+
+
+@pytest.mark.parametrize("partition", [(), ("country",)])
+def test_an_empty_table_reads_as_empty(spark: SparkEngine, tmp_path: Path, partition: tuple[str, ...]) -> None:
+    computed(spark, [])
+    files = spark.write(TableSpec(SPEC.name, "", COLUMNS, partition, ("city",)), IDS, tmp_path)
+    assert sum(parquet.ParquetFile(file).metadata.num_rows for file in files) == 0
+    assert spark.rows("SELECT country, n FROM silver.places") == []
+
+
+@pytest.mark.parametrize("parts", [1, 40])
+@pytest.mark.parametrize("partition", [(), ("country",)])
+def test_files_have_the_size_they_should_whatever_the_parts_of_the_input(
+    spark_session: SparkSession, tmp_path: Path, parts: int, partition: tuple[str, ...]
+) -> None:
+    engine = SparkEngine(spark_session, target_file_mb=1)
+    rows = "SELECT explode(sequence(1, 60000)) AS n"
+    cells = "CASE WHEN n % 10 = 0 THEN 'B' ELSE 'C' END AS country, concat(sha2(CAST(n AS STRING), 256), n) AS city"
+    engine.compute(parse(SPEC.name, f"SELECT /*+ REPARTITION({parts}) */ {cells}, n, {CELLS} FROM ({rows}) AS numbers"))
+    files = engine.write(TableSpec(SPEC.name, "", COLUMNS, partition, ("city",)), IDS, tmp_path)
+    sizes = sorted(Path(file).stat().st_size for file in files)
+    assert sum(sizes) > 2_000_000
+    assert sizes[-1] < 1_600_000
+    assert sum(sizes) / len(sizes) > 400_000
+    for file in files:
+        table = parquet.ParquetFile(file).read(columns=["country", "city"])
+        assert not partition or len(set(table["country"].to_pylist())) == 1
+        cities = list(map(str, table["city"].to_pylist()))
+        assert cities == sorted(cities)
+    assert engine.rows("SELECT count(*) AS n, count(DISTINCT n) AS d FROM silver.places") == [{"n": 60000, "d": 60000}]
+    engine.close()
+
+
+def test_instants_are_those_of_utc_in_any_zone_of_the_machine(spark: SparkEngine) -> None:
+    sql = "SELECT CAST('2026-03-29 02:30:00+00:00' AS TIMESTAMP) AS at, CAST(NULL AS TIMESTAMP) AS none"
+    code = (
+        "import os, time; os.environ['TZ'] = 'Europe/Brussels'; time.tzset(); "
+        "from datetime import datetime; from brewhouse.engines.spark import _instant; print(_instant(1774751400000000))"
+    )
+    assert spark.rows(sql) == [{"at": datetime(2026, 3, 29, 2, 30, tzinfo=UTC), "none": None}]
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "2026-03-29 02:30:00+00:00"
+
+
+def test_a_session_that_is_there_is_used_and_left_as_it_was(spark_session: SparkSession) -> None:
+    zone = spark_session.conf.get("spark.sql.session.timeZone")
+    spark_session.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
+    try:
+        engine = SparkEngine(open_session("spark://nowhere:7077", 1))
+        computed(engine, ROWS)
+        assert engine.rows("SELECT CAST(at AS STRING) AS at FROM silver.places LIMIT 1") == [
+            {"at": "2026-08-02 23:30:00.123456"}
+        ]
+        engine.close()
+        assert spark_session.conf.get("spark.sql.session.timeZone") == "Asia/Tokyo"
+        assert not spark_session.catalog.listTables()
+        active = type(spark_session).getActiveSession()
+        assert active is not None
+        assert active.conf.get("spark.sql.session.timeZone") == "Asia/Tokyo"
+        assert spark_session.sql("SELECT 1 AS n").collect()[0].n == 1
+    finally:
+        spark_session.conf.set("spark.sql.session.timeZone", str(zone))
+
+
+@pytest.mark.parametrize(
+    ("hidden", "words"),
+    [("pyspark", "needs PySpark"), ("java", "needs Java")],
+)
+def test_what_is_missing_is_told_with_what_to_install(tmp_path: Path, hidden: str, words: str) -> None:
+    code = (
+        "from brewhouse.engines.choose import open_engine; from brewhouse.settings import load; "
+        "open_engine(load({'engine': 'spark'}, environ={})).__enter__()"
+    )
+    if hidden == "pyspark":
+        code = f"import sys; sys.modules['pyspark'] = None; {code}"
+    environment = {**{name: value for name, value in os.environ.items() if name != "JAVA_HOME"}, "PATH": str(tmp_path)}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert f"UsageError: The engine spark {words}" in ended.stderr

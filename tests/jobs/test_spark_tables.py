@@ -1,0 +1,124 @@
+"""Tables made on Spark are maintained, rebuilt and read like any other; Iceberg in Spark reads both engines' tables."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from brewhouse.demo.dataset import generate
+from brewhouse.demo.stand_in import StandIn
+from brewhouse.jobs.compare import compare
+from brewhouse.jobs.maintain import run_maintenance
+from brewhouse.jobs.rebuild import run_rebuild
+from brewhouse.jobs.workflow import run_workflow
+from brewhouse.lake.lake import Lake
+from brewhouse.lake.reading import connect
+from brewhouse.lake.tables import Tables
+from brewhouse.settings import Settings, load
+
+ROWS = 300
+ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.11.0"
+READ = """
+import sys, json
+from pyspark.sql import SparkSession
+builder = SparkSession.builder.master("local[1]").config("spark.jars.packages", sys.argv[1])
+for name in ("driver.host", "driver.bindAddress"):
+    builder = builder.config(f"spark.{name}", "127.0.0.1")
+session = builder.config("spark.ui.enabled", "false").config("spark.sql.session.timeZone", "UTC").getOrCreate()
+for location in sys.argv[2:]:
+    rows = session.read.format("iceberg").load(location)
+    print("ROWS", json.dumps([rows.columns, sorted(rows.toJSON().collect())]))
+"""
+
+
+pytestmark = pytest.mark.usefixtures("spark_session")
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def job_started(self, name: str) -> None: ...
+
+    def pages(self, done: int, total: int) -> None: ...
+
+    def model(self, name: str) -> None: ...
+
+    def snapshots(self, done: int, total: int) -> None: ...
+
+    def job_ended(self, name: str, message: str, seconds: float) -> None: ...
+
+
+def settings(engine: str, url: str = "http://127.0.0.1:1/v1", **changes: object) -> Settings:
+    return load({"engine": engine, "source_url": url, **changes}, environ={})
+
+
+def content(lake: Lake) -> dict[str, list[tuple[object, ...]]]:
+    with closing(connect(lake)) as connection:
+        return {
+            name: connection.execute(f"SELECT * FROM {name} ORDER BY ALL").fetchall()
+            for name in sorted(Tables(lake).names())
+        }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A lake of two runs: the first snapshot taken up by the embedded engine, the second by Spark."""
+    lake = Lake(tmp_path_factory.mktemp("spark") / "a lake")
+    records = list(generate(ROWS, unusable=3))
+    with StandIn(records) as source:
+        run_workflow(lake, settings("duckdb", source.url), Quiet())
+        source.remove([str(record["id"]) for record in records[:20]])
+        run_workflow(lake, settings("spark", source.url), Quiet())
+    return lake
+
+
+def test_what_changed_is_told_across_engines(made: Lake) -> None:
+    with closing(connect(made)) as connection:
+        kinds = connection.execute("SELECT kind, count(*) FROM silver.brewery_changes GROUP BY 1 ORDER BY 1").fetchall()
+    assert dict(kinds)["removed"] >= 17
+    runs = sorted(folder.name.removeprefix("run=") for folder in made.bronze.glob("date=*/run=*"))
+    told = [compare(made, settings(engine), runs[0], runs[1]) for engine in ("duckdb", "spark")]
+    assert told[0] == told[1]
+
+
+def test_rebuilding_it_on_spark_gives_the_same_rows(made: Lake) -> None:
+    before = content(made)
+    for engine in ("spark", "duckdb"):
+        run_rebuild(made, settings(engine), Quiet())
+        assert content(made) == before
+
+
+def test_maintaining_it_on_spark_keeps_its_rows_in_fewer_files(made: Lake) -> None:
+    before = content(made)
+    reports = {report.table: report for report in run_maintenance(made, settings("spark"), Quiet())}
+    changes = reports["silver.brewery_changes"]
+    assert (changes.files_compacted, changes.files_written) == (2, 1)
+    assert content(made) == before
+    assert not any(report.files_compacted for report in run_maintenance(made, settings("duckdb"), Quiet()))
+
+
+def test_sparks_own_iceberg_reads_the_tables_of_both_engines(made: Lake, tmp_path: Path) -> None:
+    tables = ("silver.breweries", "silver.brewery_changes", "gold.breweries_by_location")
+    newest = [
+        str(max((made.warehouse.joinpath(*name.split(".")) / "metadata").glob("*.metadata.json"))) for name in tables
+    ]
+    script = tmp_path / "read.py"
+    script.write_text(READ)
+    ended = subprocess.run([sys.executable, str(script), ICEBERG, *newest], capture_output=True, text=True, check=False)
+    if "unresolved dependency" in ended.stderr or "download failed" in ended.stderr:
+        pytest.skip(f"needs Maven Central, for {ICEBERG}")
+    read = [json.loads(line[5:]) for line in ended.stdout.splitlines() if line.startswith("ROWS ")]
+    assert len(read) == len(tables), ended.stderr
+    with closing(connect(made)) as connection:
+        for name, (columns, rows) in zip(tables, read, strict=True):
+            described = connection.execute(f"SELECT * FROM {name}")
+            assert columns == [column[0] for column in described.description or ()]
+            expected = [dict(zip(columns, row, strict=True)) for row in described.fetchall()]
+            assert len(rows) == len(expected)
+            shown = {(row.get("id"), row.get("name"), row.get("brewery_count")) for row in map(json.loads, rows)}
+            assert shown == {(row.get("id"), row.get("name"), row.get("brewery_count")) for row in expected}
