@@ -23,6 +23,7 @@ cleaned AS (
         nullif(CASE WHEN is_tidy THEN latitude ELSE trim(regexp_replace(latitude, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS latitude_text,
         nullif(CASE WHEN is_tidy THEN phone ELSE trim(regexp_replace(phone, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS phone,
         nullif(CASE WHEN is_tidy THEN website_url ELSE trim(regexp_replace(website_url, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS website_url,
+        struct(id, name, brewery_type, address_1, address_2, address_3, city, state_province, postal_code, country, longitude, latitude, phone, website_url, state, street) AS fields,
         page,
         record
     FROM received
@@ -66,6 +67,19 @@ located AS (
             WHEN longitude_number = 0 AND latitude_number = 0 THEN 'zero'
         END AS coordinates_issue
     FROM measured
+),
+
+judged AS (
+    SELECT
+        *,
+        nullif(concat_ws(
+            '; ',
+            CASE WHEN id IS NULL THEN 'it has no id' END,
+            CASE WHEN NOT id RLIKE '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN 'its id is no UUID' END,
+            CASE WHEN name IS NULL THEN 'it has no name' END,
+            CASE WHEN id IS NOT NULL AND id_number > 1 THEN 'its id also stands in another record with different content' END
+        ), '') AS reasons
+    FROM located
 )
 
 SELECT
@@ -84,14 +98,9 @@ SELECT
     phone,
     website_url,
     coordinates_issue,
+    CASE WHEN reasons IS NOT NULL THEN fields END AS received,
     page,
     record,
     copy_number > 1 AS is_exact_duplicate,
-    nullif(concat_ws(
-        '; ',
-        CASE WHEN id IS NULL THEN 'it has no id' END,
-        CASE WHEN NOT id RLIKE '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN 'its id is no UUID' END,
-        CASE WHEN name IS NULL THEN 'it has no name' END,
-        CASE WHEN id IS NOT NULL AND id_number > 1 THEN 'its id also stands in another record with different content' END
-    ), '') AS reasons
-FROM located
+    reasons
+FROM judged
