@@ -1,4 +1,4 @@
-"""Commands that read the published tables: query, tables, describe, history, rejected."""
+"""Commands that read the published tables: query, queries, tables, describe, history, rejected."""
 
 from __future__ import annotations
 
@@ -27,11 +27,15 @@ class Format(StrEnum):
 FormatOption = Annotated[Format, typer.Option("--format", help="How the result is written.")]
 OutputOption = Annotated[Path | None, typer.Option("--output", help="File to write instead of standard output.")]
 AtOption = Annotated[str | None, typer.Option("--at", help="Read as of a time, a table snapshot id or a run id.")]
+SavedOption = Annotated[
+    str | None, typer.Option("--saved", help="Run a saved query; `brewhouse queries` lists them.", show_default=False)
+]
 TableArgument = Annotated[str, typer.Argument(help="Zone and table, as silver.breweries.")]
 
 
 def query(
-    sql: Annotated[str, typer.Argument(help="One SELECT, in DuckDB's SQL.")],
+    sql: Annotated[str | None, typer.Argument(help="One SELECT, in DuckDB's SQL.", show_default=False)] = None,
+    saved: SavedOption = None,
     lake: LakeOption = None,
     output_format: FormatOption = Format.TABLE,
     output: OutputOption = None,
@@ -44,10 +48,24 @@ def query(
     """
     from brewhouse.lake.reading import connect
     from brewhouse.lake.reading import query as run_query
+    from brewhouse.queries import for_duckdb, saved_query
 
+    if (sql is None) == (saved is None):
+        raise UsageError("Give either a SELECT or --saved NAME.", hint="`brewhouse queries` lists the saved ones.")
     _, place = settings_and_lake(lake)
-    result = run_query(connect(place, at), sql)
+    result = run_query(connect(place, at), sql or for_duckdb(saved_query(saved or "").sql))
     _write(result, Format.JSON if as_json else output_format, output)
+
+
+def queries(as_json: JsonOption = False) -> None:
+    """List the saved queries: what an analyst asks first.
+
+    Example: brewhouse queries && brewhouse query --saved top_cities
+    """
+    from brewhouse.queries import saved_queries
+
+    rows = [{"name": query.name, "question": query.question} for query in saved_queries()]
+    print_json(rows) if as_json else print_rows(rows)
 
 
 def tables(lake: LakeOption = None, as_json: JsonOption = False) -> None:
@@ -175,5 +193,5 @@ def _write_parquet(result: Any, output: Path | None) -> None:  # noqa: ANN401 - 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    for command in (query, tables, describe, history, rejected):
+    for command in (query, queries, tables, describe, history, rejected):
         app.command()(command)
