@@ -80,8 +80,8 @@ def for_athena(sql: str, database: str) -> str:
         >>> for_athena("SELECT 'gold.x' FROM gold.breweries_by_location -- gold.y", "brewhouse")
         "SELECT 'gold.x' FROM brewhouse_gold.breweries_by_location -- gold.y"
     """
-    from sqlglot.dialects.athena import Athena
     from sqlglot import TokenType
+    from sqlglot.dialects.athena import Athena
 
     tokens = Athena().tokenize(sql)
     starts = [
