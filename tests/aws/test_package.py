@@ -81,7 +81,7 @@ def test_dependencies_that_are_there_are_not_taken_again(
 
 def test_a_wheel_other_than_the_locked_one_is_refused(tmp_path: Path, lock: Path) -> None:
     lock.write_text(f"small==1.0 --hash=sha256:{'0' * 64}\n")
-    with pytest.raises(BrewhouseError, match="(?i)hash"):
+    with pytest.raises(BrewhouseError, match=r"(?i)hash"):
         make_package(tmp_path / "out", "6.0", lock)
 
 

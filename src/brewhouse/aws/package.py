@@ -19,11 +19,7 @@ from brewhouse.errors import BrewhouseError, UsageError
 
 MANIFEST = "manifest.json"
 _GLIBC = 34  # of Amazon Linux 2023, which Glue runs on: wheels for it or anything older
-_PLATFORMS = [
-    *(f"manylinux_2_{minor}_x86_64" for minor in range(_GLIBC, 4, -1)),
-    "manylinux2014_x86_64",
-    "manylinux1_x86_64",
-]
+_PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(_GLIBC, 4, -1)] + ["manylinux2014_x86_64"]
 
 
 class File(msgspec.Struct, frozen=True):
@@ -139,7 +135,7 @@ def _write_dependencies(file: Path, locked: bytes, python: str) -> None:
         if done.returncode:
             raise BrewhouseError(
                 f"The dependencies for Python {python} could not be taken: {done.stderr.strip()[-500:]}",
-                hint="It needs pip in this environment and a package index (PIP_INDEX_URL) or a folder (PIP_FIND_LINKS).",
+                hint="It needs pip here and a package index (PIP_INDEX_URL) or a folder of wheels (PIP_FIND_LINKS).",
             )
         pins = re.findall(r"^[\w.\[\]-]+==[^\s\\;]+", locked.decode(), re.MULTILINE)
         taken = {f"wheels/{wheel.name}": wheel for wheel in wheels.iterdir()}
