@@ -106,6 +106,22 @@ def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> M
     return manifest
 
 
+def read_package(folder: Path) -> Manifest:
+    """Read a package that was made before, and prove that it is whole.
+
+    Raises:
+        UsageError: It is no package, or a file is not the one its manifest names.
+    """
+    try:
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise UsageError(f"{folder} is no package: {error}.", hint="`brewhouse aws package` makes one.") from error
+    for file in (*manifest.uploads, manifest.template):
+        if not (folder / file.name).is_file() or _file(folder / file.name) != file:
+            raise UsageError(f"{folder / file.name} is not what the manifest says.", hint="Make the package anew.")
+    return manifest
+
+
 def _has(folder: Path, dependencies: Path, lock_sha256: str) -> bool:
     """Say whether the folder has these dependencies, whole."""
     try:

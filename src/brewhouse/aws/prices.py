@@ -79,14 +79,12 @@ def estimate(use: Use, parameters: Mapping[str, str]) -> list[dict[str, str | fl
     job = dpu * max(use.minutes_per_job, 1) / 60 * p.glue_dpu_hour
     crawl = _CRAWLER_DPU * _CRAWLER_MINUTES / 60 * p.crawler_dpu_hour if parameters["RunCrawler"] == "true" else 0.0
     requests = (_PUTS_A_RUN * p.s3_1000_puts + _GETS_A_RUN * p.s3_1000_gets) / 1000
+    scanned_tb = use.queries * max(use.query_mb, 10) / 1e6
     parts = {
         f"Glue jobs: {use.runs} runs of 3 jobs, {dpu} DPU": use.runs * 3 * job,
         f"Glue maintenance: {use.maintenance_runs} runs": use.maintenance_runs * job,
         f"Glue crawler: {use.runs if crawl else 0} crawls": use.runs * crawl,
-        f"Athena: {use.queries} queries of {use.query_mb:g} MB": use.queries
-        * max(use.query_mb, 10)
-        / 1e6
-        * p.athena_tb,
+        f"Athena: {use.queries} queries of {use.query_mb:g} MB": scanned_tb * p.athena_tb,
         f"S3 storage: {use.stored_gb:g} GB": use.stored_gb * p.s3_gb_month,
         f"S3 requests: {use.runs} runs": use.runs * requests,
         f"CloudWatch logs: {use.runs} runs": use.runs * 3 * 0.001 * p.logs_gb,

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
 _NO_CREDENTIALS = {"InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException"}
+_ALLOW = "Have it allowed, and run the command again."
 _NOT_AUTHORIZED = re.compile(
-    r"(?:User: )?(?P<who>arn:\S+) is not authorized to perform: (?P<action>[\w*:-]+)(?: on resource: (?P<resource>\S+))?"
+    r"(?P<who>arn:\S+) is not authorized to perform: (?P<action>[\w*:-]+)(?: on resource: (?P<resource>\S+))?"
 )
 
 
@@ -93,13 +94,11 @@ def in_plain_words(error: Any, resource: str = "") -> BrewhouseError:  # noqa: A
     """
     code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     if missing := missing_permission(message):
-        return BrewhouseError(missing, hint="Have it allowed, and run the command again.")
+        return BrewhouseError(missing, hint=_ALLOW)
     if code in _DENIED:
         action = f"{_service(error)}:{error.operation_name}"
         on = f" on {resource}" if resource else ""
-        return BrewhouseError(
-            f"Permission is missing: {action}{on}.", hint="Have it allowed, and run the command again."
-        )
+        return BrewhouseError(f"Permission is missing: {action}{on}.", hint=_ALLOW)
     if code in _NO_CREDENTIALS:
         return UsageError(f"AWS does not know these credentials: {message}", hint="Set AWS_PROFILE to others.")
     return BrewhouseError(f"AWS refused {_service(error)}:{error.operation_name}: {message} ({code}).")

@@ -23,6 +23,12 @@ def template() -> str:
     return before + "\n".join(_named_query(query) for query in saved_queries()) + after
 
 
+def defaults() -> dict[str, str]:
+    """Give the default of every parameter that has one."""
+    parameters = parse(template())["Parameters"]
+    return {name: str(facts["Default"]) for name, facts in parameters.items() if "Default" in facts}
+
+
 def parse(text: str) -> dict[str, Any]:
     """Read a template; `!Ref x` becomes `{"Ref": "x"}`, `!Sub x` `{"Fn::Sub": "x"}`, as in its JSON form.
 

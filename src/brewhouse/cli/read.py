@@ -15,6 +15,13 @@ from brewhouse.cli.output import print_json, print_rows, print_table
 from brewhouse.errors import UsageError
 
 
+class Place(StrEnum):
+    """What answers a query."""
+
+    HERE = "here"
+    ATHENA = "athena"
+
+
 class Format(StrEnum):
     """How a result is written."""
 
@@ -40,6 +47,7 @@ def query(
     output_format: FormatOption = Format.TABLE,
     output: OutputOption = None,
     at: AtOption = None,
+    on: Annotated[Place, typer.Option("--on", help="`athena` asks the stack `brewhouse` in its account.")] = Place.HERE,
     as_json: JsonOption = False,
 ) -> None:
     """Query the published tables with SQL; schemas bronze, silver and gold.
@@ -50,11 +58,16 @@ def query(
     from brewhouse.lake.reading import query as run_query
     from brewhouse.queries import for_duckdb, saved_query
 
+    if on is Place.ATHENA:
+        from brewhouse.cli.aws import query_on_athena
+
+        query_on_athena(sql, saved, "brewhouse", Format.JSON if as_json else output_format, output)
+        return
     if (sql is None) == (saved is None):
         raise UsageError("Give either a SELECT or --saved NAME.", hint="`brewhouse queries` lists the saved ones.")
     _, place = settings_and_lake(lake)
     result = run_query(connect(place, at), sql or for_duckdb(saved_query(saved or "").sql))
-    _write(result, Format.JSON if as_json else output_format, output)
+    write(result, Format.JSON if as_json else output_format, output)
 
 
 def queries(as_json: JsonOption = False) -> None:
@@ -144,10 +157,17 @@ def rejected(
 
     _, place = settings_and_lake(lake)
     sql = f"SELECT reasons, page, record FROM silver.rejected_breweries ORDER BY page, record LIMIT {limit}"
-    _write(run_query(connect(place), sql), Format.JSON if as_json else Format.TABLE, None)
+    write(run_query(connect(place), sql), Format.JSON if as_json else Format.TABLE, None)
 
 
-def _write(result: Any, output_format: Format, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's own result
+def write(result: Any, output_format: Format, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's own result, or alike
+    """Write a result as asked.
+
+    Args:
+        result: Has `description`, `fetchall` and `to_arrow_reader`, as DuckDB's.
+        output_format: How.
+        output: File to write; None prints.
+    """
     if output_format is Format.PARQUET:
         _write_parquet(result, output)
         return
