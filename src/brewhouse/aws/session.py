@@ -35,12 +35,16 @@ class Account:
     region: str
     caller: str
     session: boto3.Session = field(repr=False)
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients' classes when they are asked for
         """Give a client of a service; AWS_ENDPOINT_URL is obeyed."""
         from botocore.config import Config
 
-        return self.session.client(service, config=Config(retries={"mode": "standard", "max_attempts": 5}))
+        if service not in self._clients:  # making one takes longer than most of its requests
+            retries = Config(retries={"mode": "standard", "max_attempts": 5})
+            self._clients[service] = self.session.client(service, config=retries)
+        return self._clients[service]
 
 
 def open_account() -> Account:
