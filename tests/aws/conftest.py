@@ -50,6 +50,18 @@ def emulator_url(emulator: ModuleType, tmp_path_factory: pytest.TempPathFactory)
         yield url
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _read_the_models_of_services_once() -> Iterator[None]:
+    """Each session reads them anew, which takes most of a command's time; a program has only one."""
+    from botocore import session
+    from botocore.loaders import create_loader
+
+    loader = create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "create_loader", lambda *_: loader)
+        yield
+
+
 @pytest.fixture
 def account(emulator_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Account:
     """An empty account, which the process works in."""

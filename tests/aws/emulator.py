@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def running_emulator(folder: Path, **variables: str) -> Iterator[str]:
         process.wait(30)
 
 
+@cache
 def without_refused(text: str) -> tuple[str, list[dict[str, Any]]]:
     """Take the refused types out of a template.
 

@@ -38,7 +38,9 @@ def parse(text: str) -> dict[str, Any]:
     """
     import yaml
 
-    class Loader(yaml.SafeLoader):  # type: ignore[misc,unused-ignore]
+    base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
+
+    class Loader(base):  # type: ignore[misc]
         """Knows CloudFormation's tags as well."""
 
     Loader.add_multi_constructor("!", _intrinsic)
