@@ -7,7 +7,8 @@ import importlib.util
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -28,18 +29,26 @@ Call = Callable[..., tuple[int, str, str]]
 Package = Callable[..., Path]
 
 
+@cache
 def _load(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
 
 @pytest.fixture(scope="session")
+def load() -> Callable[[str], ModuleType]:
+    """Load a module that stands beside the tests, which are no package."""
+    return _load
+
+
+@pytest.fixture(scope="session")
 def emulator() -> ModuleType:
-    """The helpers of `emulator.py`; the tests are no package."""
+    """The helpers of `emulator.py`."""
     return _load("emulator")
 
 
@@ -104,27 +113,27 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 @pytest.fixture
 def package(emulator: ModuleType, tmp_path: Path) -> Package:
     """Make a package with the production template, as far as the emulator takes it, and small files."""
+    some = {
+        "glue_job.py": b"print('a script')",
+        "brewhouse-0.1.0-py3-none-any.whl": b"a wheel",
+        "dependencies-python3.13.gluewheels.zip": b"some wheels",
+    }
 
-    def make(wheel: str = "a wheel", change: Callable[[str], str] = str) -> Path:
+    def make(artefacts: Mapping[str, bytes] = some, change: Callable[[str], str] = str) -> Path:
         folder = tmp_path / "package"
         folder.mkdir(exist_ok=True)
         left, _ = emulator.without_refused(template())
-        content = {
-            "glue_job.py": "print('a script')",
-            "brewhouse-0.1.0-py3-none-any.whl": wheel,
-            "dependencies-python3.13.gluewheels.zip": "some wheels",
-            "stack.yaml": change(left),
-        }
-        for name, text in content.items():
-            (folder / name).write_text(text)
-        script, wheel_file, dependencies, stack = (
-            File(name, hashlib.sha256(text.encode()).hexdigest(), len(text.encode())) for name, text in content.items()
+        content = {**artefacts, "stack.yaml": change(left).encode()}
+        for name, data in content.items():
+            (folder / name).write_bytes(data)
+        script, wheel, dependencies, stack = (
+            File(name, hashlib.sha256(data).hexdigest(), len(data)) for name, data in content.items()
         )
         manifest = Manifest(
             glue_version="6.0",
             lock_sha256="",
             script=script,
-            wheel=wheel_file,
+            wheel=wheel,
             dependencies=dependencies,
             template=stack,
         )

@@ -83,7 +83,12 @@ def test_a_second_deploy_changes_nothing(deployed: Account, deploy: Call) -> Non
 
 
 def test_only_what_changed_is_uploaded_and_changed(deployed: Account, deploy: Call) -> None:
-    code, out, err = deploy(wheel="another wheel")
+    artefacts = {
+        "glue_job.py": b"print('a script')",
+        "brewhouse-0.1.0-py3-none-any.whl": b"another wheel",
+        "dependencies-python3.13.gluewheels.zip": b"some wheels",
+    }
+    code, out, err = deploy(artefacts=artefacts)
     assert (code, err) == (0, "")
     assert [line.split()[1] for line in out.splitlines() if line.startswith("uploaded")] == [
         "brewhouse-0.1.0-py3-none-any.whl"

@@ -11,7 +11,8 @@ from brewhouse.errors import BrewhouseError, UsageError
 def _error(code: str, message: str, operation: str = "PutObject") -> Exception:
     from botocore.exceptions import ClientError
 
-    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
+    error: Exception = ClientError({"Error": {"Code": code, "Message": message}}, operation)
+    return error
 
 
 def test_the_account_is_the_one_of_the_credentials(account: Account) -> None:
