@@ -1,7 +1,7 @@
 """Plays Glue: reads triggers, jobs, scripts and wheels back from the account, and runs the workflow as Glue would.
 
 The emulator stores all of this and runs none of it. What is played here comes only from what is stored there, so a
-wrong path, a package that was left out, a trigger that is not active or names the wrong job fails as it would in the account.
+wrong path, a package that was left out, a trigger that is not active or names the wrong job fails as in the account.
 """
 
 from __future__ import annotations

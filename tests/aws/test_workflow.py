@@ -53,16 +53,20 @@ def _artefacts(fails: str = "nothing", *, complete: bool = True) -> dict[str, by
     }
 
 
+@pytest.fixture(scope="session")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the player makes its environments; the same artefacts share one."""
+    return tmp_path_factory.mktemp("glue")
+
+
 @pytest.fixture
-def play(account: Account, deploy: Call, load: Callable[[str], Any], tmp_path: Path) -> Play:
+def play(account: Account, deploy: Call, load: Callable[[str], Any], environments: Path) -> Play:
     """Deploy some artefacts, and give a player of the workflow."""
 
-    def run(artefacts: dict[str, bytes], *arguments: str) -> Any:  # noqa: ANN401 - a GluePlayer, of a module loaded by path
+    def run(artefacts: dict[str, bytes], *arguments: str) -> Any:  # noqa: ANN401 - a GluePlayer
         code, _, err = deploy(*arguments, artefacts=artefacts)
         assert (code, err) == (0, "")
-        folder = tmp_path / "glue"
-        folder.mkdir(exist_ok=True)
-        return load("glue_player").GluePlayer(account, "brew", folder, {"6.0": Path(sys.executable)})
+        return load("glue_player").GluePlayer(account, "brew", environments, {"6.0": Path(sys.executable)})
 
     return run
 
