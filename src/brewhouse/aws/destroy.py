@@ -9,10 +9,10 @@ from brewhouse.aws.session import Account, plain_errors
 
 
 def databases_of(account: Account, bucket: str) -> list[str]:
-    """Find the Glue databases whose tables lie in a bucket."""
+    """Find the Glue databases whose tables lie in a bucket, by what the stack wrote on them."""
     pages = account.client("glue").get_paginator("get_databases").paginate()
     found = [database for page in pages for database in page["DatabaseList"]]
-    return sorted(each["Name"] for each in found if each.get("LocationUri", "").startswith(f"s3://{bucket}/"))
+    return sorted(each["Name"] for each in found if each.get("Parameters", {}).get("brewhouse.bucket") == bucket)
 
 
 def remove_databases(account: Account, names: list[str]) -> None:
