@@ -17,7 +17,7 @@ _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "40
 _NO_CREDENTIALS = {"InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException"}
 _ALLOW = "Have it allowed, and run the command again."
 _NOT_AUTHORIZED = re.compile(
-    r"(?P<who>arn:\S+) is not authorized to perform: (?P<action>[\w*:-]+)(?: on resource: (?P<resource>[^\s\"]+))?"
+    r"(?P<who>arn:\S+) is not authorized to perform: (?P<action>[\w*:-]+)(?: on resource: \"?(?P<resource>[^\s\"]+))?"
 )
 
 
