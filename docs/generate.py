@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import typer
@@ -37,14 +38,20 @@ def _cli() -> str:
         "of an error. Errors go to standard error, results to standard output.\n"
     )
     parts = [MADE, "# Commands\n", introduction]
-    for name in group.list_commands(context):  # type: ignore[attr-defined]
-        command = group.get_command(context, name)  # type: ignore[attr-defined]
-        inner = typer.Context(command, info_name=name, parent=context)
-        parts.append(f"## brewhouse {name}\n\n```\n{command.get_help(inner)}\n```\n")
-        for below, of_group in getattr(command, "commands", {}).items():
-            innermost = typer.Context(of_group, info_name=below, parent=inner)
-            parts.append(f"## brewhouse {name} {below}\n\n```\n{of_group.get_help(innermost)}\n```\n")
+    parts += _commands(group, context)
     return "\n".join(parts)
+
+
+def _commands(group: Any, context: typer.Context) -> list[str]:  # noqa: ANN401 - of the click inside Typer
+    """Describe the commands of a group, and after a group those inside of it."""
+    parts = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        inner = typer.Context(command, info_name=name, parent=context)
+        parts.append(f"## {inner.command_path}\n\n```\n{command.get_help(inner)}\n```\n")
+        if hasattr(command, "list_commands"):
+            parts += _commands(command, inner)
+    return parts
 
 
 def _settings() -> str:

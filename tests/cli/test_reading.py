@@ -121,3 +121,23 @@ def test_show_tells_jobs_checks_and_tables(call: Call, full: Path) -> None:
     assert [job["name"] for job in report["jobs"]] == ["extract", "transform", "aggregate"]
     assert report["checks"]
     assert report["run"] in call("show", report["run"], "--lake", full).out
+
+
+def test_a_saved_query_runs_by_its_name(call: Call, full: Path) -> None:
+    done = call("query", "--saved", "breweries_by_country", "--lake", full, "--format", "csv")
+    assert (done.code, done.err) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(done.out)))
+    assert sum(int(row["breweries"]) for row in rows) == 296
+
+
+def test_queries_lists_what_saved_ones_there_are(call: Call, full: Path) -> None:
+    listed = json.loads(call("queries", "--json").out)
+    assert "top_cities" in [query["name"] for query in listed]
+    assert call("query", "--saved", listed[0]["name"], "--lake", full).code == 0
+
+
+@pytest.mark.parametrize("arguments", [(), (COUNT, "--saved", "top_cities")])
+def test_a_query_is_either_written_out_or_saved(call: Call, full: Path, arguments: tuple[str, ...]) -> None:
+    done = call("query", *arguments, "--lake", full)
+    assert done.code == 2
+    assert "brewhouse queries" in done.err

@@ -1,4 +1,4 @@
-"""Commands that read the published tables: query, tables, describe, history, rejected."""
+"""Commands that read the published tables: query, queries, tables, describe, history, rejected."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ from brewhouse.cli.output import print_json, print_rows, print_table
 from brewhouse.errors import UsageError
 
 
+class Place(StrEnum):
+    """What answers a query."""
+
+    HERE = "here"
+    ATHENA = "athena"
+
+
 class Format(StrEnum):
     """How a result is written."""
 
@@ -27,15 +34,20 @@ class Format(StrEnum):
 FormatOption = Annotated[Format, typer.Option("--format", help="How the result is written.")]
 OutputOption = Annotated[Path | None, typer.Option("--output", help="File to write instead of standard output.")]
 AtOption = Annotated[str | None, typer.Option("--at", help="Read as of a time, a table snapshot id or a run id.")]
+SavedOption = Annotated[
+    str | None, typer.Option("--saved", help="Run a saved query; `brewhouse queries` lists them.", show_default=False)
+]
 TableArgument = Annotated[str, typer.Argument(help="Zone and table, as silver.breweries.")]
 
 
 def query(
-    sql: Annotated[str, typer.Argument(help="One SELECT, in DuckDB's SQL.")],
+    sql: Annotated[str | None, typer.Argument(help="One SELECT, in DuckDB's SQL.", show_default=False)] = None,
+    saved: SavedOption = None,
     lake: LakeOption = None,
     output_format: FormatOption = Format.TABLE,
     output: OutputOption = None,
     at: AtOption = None,
+    on: Annotated[Place, typer.Option("--on", help="`athena` asks the stack `brewhouse` in its account.")] = Place.HERE,
     as_json: JsonOption = False,
 ) -> None:
     """Query the published tables with SQL; schemas bronze, silver and gold.
@@ -44,10 +56,29 @@ def query(
     """
     from brewhouse.lake.reading import connect
     from brewhouse.lake.reading import query as run_query
+    from brewhouse.queries import for_duckdb, saved_query
 
+    if on is Place.ATHENA:
+        from brewhouse.cli.aws import query_on_athena
+
+        query_on_athena(sql, saved, "brewhouse", Format.JSON if as_json else output_format, output)
+        return
+    if (sql is None) == (saved is None):
+        raise UsageError("Give either a SELECT or --saved NAME.", hint="`brewhouse queries` lists the saved ones.")
     _, place = settings_and_lake(lake)
-    result = run_query(connect(place, at), sql)
-    _write(result, Format.JSON if as_json else output_format, output)
+    result = run_query(connect(place, at), sql or for_duckdb(saved_query(saved or "").sql))
+    write(result, Format.JSON if as_json else output_format, output)
+
+
+def queries(as_json: JsonOption = False) -> None:
+    """List the saved queries: what an analyst asks first.
+
+    Example: brewhouse queries && brewhouse query --saved top_cities
+    """
+    from brewhouse.queries import saved_queries
+
+    rows = [{"name": query.name, "question": query.question} for query in saved_queries()]
+    print_json(rows) if as_json else print_rows(rows)
 
 
 def tables(lake: LakeOption = None, as_json: JsonOption = False) -> None:
@@ -126,10 +157,17 @@ def rejected(
 
     _, place = settings_and_lake(lake)
     sql = f"SELECT reasons, page, record FROM silver.rejected_breweries ORDER BY page, record LIMIT {limit}"
-    _write(run_query(connect(place), sql), Format.JSON if as_json else Format.TABLE, None)
+    write(run_query(connect(place), sql), Format.JSON if as_json else Format.TABLE, None)
 
 
-def _write(result: Any, output_format: Format, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's own result
+def write(result: Any, output_format: Format, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's own result, or alike
+    """Write a result as asked.
+
+    Args:
+        result: Has `description`, `fetchall` and `to_arrow_reader`, as DuckDB's.
+        output_format: How.
+        output: File to write; None prints.
+    """
     if output_format is Format.PARQUET:
         _write_parquet(result, output)
         return
@@ -175,5 +213,5 @@ def _write_parquet(result: Any, output: Path | None) -> None:  # noqa: ANN401 - 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    for command in (query, tables, describe, history, rejected):
+    for command in (query, queries, tables, describe, history, rejected):
         app.command()(command)

@@ -1,0 +1,1 @@
+"""Brewhouse in an AWS account: the stack, deploying and removing it, its jobs, Athena."""

@@ -1,0 +1,103 @@
+"""SQL through Athena: the result, the bytes it scanned, and what that cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from brewhouse.aws.prices import prices
+from brewhouse.aws.session import Account
+from brewhouse.errors import UsageError
+from brewhouse.queries import for_athena
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+POLL_S = 0.5
+_MINIMUM_BYTES = 10_000_000  # every query is billed as if it scanned as much
+_INTEGERS = {"tinyint": int, "smallint": int, "integer": int, "bigint": int}
+_TYPES: Mapping[str, Callable[[str], Any]] = {
+    **_INTEGERS,
+    "float": float,
+    "double": float,
+    "decimal": Decimal,
+    "boolean": lambda text: text == "true",
+    "date": date.fromisoformat,
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a query gave, in the shape the commands print.
+
+    Attributes:
+        description: Name and type of each column, as in Python's database API.
+        rows: Values, as many as columns.
+        scanned_bytes: Bytes Athena read.
+    """
+
+    description: list[tuple[str, str]]
+    rows: list[tuple[Any, ...]]
+    scanned_bytes: int
+
+    @property
+    def cost_usd(self) -> float:
+        """What it cost, in US dollars."""
+        return max(self.scanned_bytes, _MINIMUM_BYTES) / 1e12 * prices().athena_tb
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """Give all rows."""
+        return self.rows
+
+    def to_arrow_reader(self) -> pa.RecordBatchReader:
+        """Give all rows as Arrow, for Parquet."""
+        import pyarrow as pa
+
+        names = [name for name, _ in self.description]
+        columns = list(zip(*self.rows, strict=True)) or [()] * len(names)
+        table = pa.table({name: list(values) for name, values in zip(names, columns, strict=True)})
+        return table.to_reader()
+
+
+def run_query(account: Account, workgroup: str, database: str, sql: str) -> Result:
+    """Run a query and wait for it.
+
+    Args:
+        account: Where.
+        workgroup: Bounds what it may scan.
+        database: What the names of the Glue databases begin with.
+        sql: In Athena's dialect, tables named by zone.
+
+    Raises:
+        UsageError: Athena cannot run it; says why.
+    """
+    client = account.client("athena")
+    query = client.start_query_execution(
+        QueryString=for_athena(sql, database),
+        WorkGroup=workgroup,
+        QueryExecutionContext={"Database": f"{database}_gold"},
+    )["QueryExecutionId"]
+    while True:
+        found = client.get_query_execution(QueryExecutionId=query)["QueryExecution"]
+        if found["Status"]["State"] not in {"QUEUED", "RUNNING"}:
+            break
+        time.sleep(POLL_S)
+    if found["Status"]["State"] != "SUCCEEDED":
+        reason = found["Status"].get("StateChangeReason", "no reason given")
+        raise UsageError(f"Athena could not run the query: {reason}", hint="Tables are named by zone, as gold.<table>.")
+    pages = list(client.get_paginator("get_query_results").paginate(QueryExecutionId=query))
+    info = pages[0]["ResultSet"]["ResultSetMetadata"]["ColumnInfo"]
+    description = [(column["Name"], column["Type"]) for column in info]
+    raw = [[cell.get("VarCharValue") for cell in row["Data"]] for page in pages for row in page["ResultSet"]["Rows"]]
+    if raw and raw[0] == [name for name, _ in description]:
+        raw = raw[1:]  # a SELECT's first row are the names
+    rows = [tuple(_value(kind, text) for (_, kind), text in zip(description, row, strict=True)) for row in raw]
+    return Result(description, rows, found.get("Statistics", {}).get("DataScannedInBytes", 0))
+
+
+def _value(kind: str, text: str | None) -> Any:  # noqa: ANN401 - of whatever type the column is
+    return None if text is None else _TYPES.get(kind.split("(", maxsplit=1)[0], str)(text)

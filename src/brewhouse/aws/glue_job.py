@@ -1,0 +1,83 @@
+"""The script of every Glue job: it runs one job of the workflow on the lake, with what Glue passes on the command line.
+
+Glue starts it by itself, outside of any package, so it names everything in full and imports what the wheel brought
+along. An error ends it with its own words, which Glue shows as the run's message.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+JOBS = ("extract", "transform", "aggregate", "maintain")
+
+
+def arguments_of(argv: Sequence[str]) -> argparse.Namespace:
+    """Read our arguments; Glue adds others of its own, such as `--JOB_RUN_ID`.
+
+    Args:
+        argv: Without the script's name.
+    """
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--job", choices=JOBS, required=True)
+    parser.add_argument("--lake", required=True)
+    parser.add_argument("--catalog-database", required=True)
+    parser.add_argument("--engine", required=True)
+    parser.add_argument("--source-url", required=True)
+    return parser.parse_known_args(argv)[0]
+
+
+class Log:
+    """Writes how a job gets on into its log; pages only now and then."""
+
+    def job_started(self, name: str) -> None:
+        """See `brewhouse.jobs.workflow.Progress`."""
+        print(f"{name} begins", flush=True)
+
+    def pages(self, done: int, total: int) -> None:
+        """See `brewhouse.jobs.workflow.Progress`."""
+        if done % 10 == 0 or done == total:
+            print(f"{done} of {total} pages", flush=True)
+
+    def model(self, name: str) -> None:
+        """See `brewhouse.jobs.workflow.Progress`."""
+        print(f"model {name}", flush=True)
+
+    def snapshots(self, done: int, total: int) -> None:
+        """See `brewhouse.jobs.workflow.Progress`."""
+        print(f"{done} of {total} snapshots", flush=True)
+
+    def job_ended(self, name: str, message: str, seconds: float) -> None:
+        """See `brewhouse.jobs.workflow.Progress`."""
+        print(f"{name}: {message} ({seconds:.2f} s)", flush=True)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run one job.
+
+    Args:
+        argv: Without the script's name.
+
+    Raises:
+        BrewhouseError: The job failed.
+    """
+    from brewhouse.lake.lake import Lake, Shared
+    from brewhouse.settings import load
+
+    given = arguments_of(argv)
+    flags = {name: getattr(given, name) for name in ("lake", "catalog_database", "engine", "source_url")}
+    settings = load(flags)
+    lake = Lake.at(settings.lake, Shared(catalog_database=given.catalog_database))
+    if given.job == "maintain":
+        from brewhouse.jobs.maintain import run_maintenance
+
+        run_maintenance(lake, settings, Log())
+    else:
+        from brewhouse.jobs.workflow import run_workflow
+
+        run_workflow(lake, settings, Log(), (given.job,))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

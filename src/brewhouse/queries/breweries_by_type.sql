@@ -1,0 +1,9 @@
+-- Breweries by type
+-- Which kinds of brewery are there, and what share of all is each?
+SELECT
+    brewery_type,
+    sum(brewery_count) AS breweries,
+    round(100.0 * sum(brewery_count) / sum(sum(brewery_count)) OVER (), 1) AS percent
+FROM gold.breweries_by_type_and_location
+GROUP BY brewery_type
+ORDER BY breweries DESC, brewery_type

@@ -1,0 +1,10 @@
+-- Why records were rejected
+-- Which reasons kept records of the newest snapshot out, and how often?
+SELECT
+    reason,
+    count(*) AS records,
+    min(record) AS example
+FROM silver.rejected_breweries
+CROSS JOIN UNNEST(split(reasons, '; ')) AS t (reason)
+GROUP BY reason
+ORDER BY records DESC, reason

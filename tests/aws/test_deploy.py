@@ -1,0 +1,261 @@
+"""Deploying, updating, failing and destroying the production template, on an emulator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from brewhouse.aws.session import Account
+from brewhouse.aws.stacks import find_stack
+from brewhouse.aws.template import template
+from brewhouse.queries import saved_queries
+
+STACK = "brew"
+Call = Callable[..., tuple[int, str, str]]
+
+
+def states(account: Account) -> dict[str, str]:
+    glue = account.client("glue")
+    names = ("start", "after-extract", "after-transform", "after-aggregate", "maintenance")
+    return {name: glue.get_trigger(Name=f"{STACK}-{name}")["Trigger"]["State"] for name in names}
+
+
+def bucket(account: Account) -> str:
+    return f"{STACK}-{account.number}-{account.region}"
+
+
+def timeout(account: Account) -> int:
+    return int(account.client("glue").get_job(JobName=f"{STACK}-extract")["Job"]["Timeout"])
+
+
+def keys(account: Account) -> list[str]:
+    return [each["Key"] for each in account.client("s3").list_objects_v2(Bucket=bucket(account)).get("Contents", [])]
+
+
+def test_the_harness_takes_out_these_types_and_no_others(emulator: ModuleType) -> None:
+    _, gone = emulator.without_refused(template())
+    assert sorted({facts["Type"] for facts in gone}) == sorted(emulator.REFUSED)
+    assert len(gone) == 1 + len(saved_queries())
+
+
+def test_the_emulator_refuses_exactly_these_types(account: Account, emulator: ModuleType) -> None:
+    cloudformation = account.client("cloudformation")
+    with pytest.raises(cloudformation.exceptions.ClientError) as refused:
+        cloudformation.validate_template(TemplateBody=template())
+    assert all(kind in str(refused.value) for kind in emulator.REFUSED)
+    cloudformation.validate_template(TemplateBody=emulator.without_refused(template())[0])
+
+
+def test_one_command_makes_everything(account: Account, deploy: Call) -> None:
+    code, out, err = deploy()
+    assert (code, err) == (0, "")
+    assert set(states(account).values()) == {"ACTIVATED"}
+    assert len(keys(account)) == 3
+    assert "FAILED" not in out
+    assert out.count("ok  ") == 12
+    glue = account.client("glue")
+    for job in ("extract", "transform", "aggregate", "maintain"):
+        found = glue.get_job(JobName=f"{STACK}-{job}")["Job"]
+        assert found["Command"]["ScriptLocation"].split("/", 3)[3] in keys(account)
+        modules = found["DefaultArguments"]["--additional-python-modules"].split(",")
+        assert [each.split("/", 3)[3] in keys(account) for each in modules] == [True, True]
+
+
+def test_the_bucket_is_closed(deployed: Account) -> None:
+    s3 = deployed.client("s3")
+    assert all(s3.get_public_access_block(Bucket=bucket(deployed))["PublicAccessBlockConfiguration"].values())
+    assert s3.get_bucket_versioning(Bucket=bucket(deployed))["Status"] == "Enabled"
+    policy = json.loads(s3.get_bucket_policy(Bucket=bucket(deployed))["Policy"])
+    assert policy["Statement"][0]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_a_second_deploy_changes_nothing(deployed: Account, deploy: Call) -> None:
+    before = find_stack(deployed, STACK)
+    code, out, err = deploy()
+    assert (code, err) == (0, "")
+    assert "nothing to change" in out
+    assert "uploaded" not in out
+    assert find_stack(deployed, STACK) == before
+
+
+def test_only_what_changed_is_uploaded_and_changed(deployed: Account, deploy: Call) -> None:
+    artefacts = {
+        "glue_job.py": b"print('a script')",
+        "brewhouse-0.1.0-py3-none-any.whl": b"another wheel",
+        "dependencies-python3.13.gluewheels.zip": b"some wheels",
+    }
+    code, out, err = deploy(artefacts=artefacts)
+    assert (code, err) == (0, "")
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("uploaded")] == [
+        "brewhouse-0.1.0-py3-none-any.whl"
+    ]
+    changed = [line.split()[:2] for line in out.splitlines() if line.strip().startswith("modify")]
+    assert sorted(name for _, name in changed) == ["AggregateJob", "ExtractJob", "MaintainJob", "TransformJob"]
+    assert len(keys(deployed)) == 4
+
+
+def test_a_parameter_is_changed_and_stays_changed(deployed: Account, deploy: Call) -> None:
+    assert deploy("--parameter", "TimeoutMinutes=45")[0] == 0
+    assert timeout(deployed) == 45
+    code, out, _ = deploy()
+    assert code == 0
+    assert "nothing to change" in out
+    assert timeout(deployed) == 45
+
+
+def test_the_crawler_can_be_left_out(account: Account, deploy: Call) -> None:
+    assert deploy("--parameter", "RunCrawler=false")[0] == 0
+    glue = account.client("glue")
+    assert glue.get_crawlers()["Crawlers"] == []
+    with pytest.raises(glue.exceptions.EntityNotFoundException):
+        glue.get_trigger(Name=f"{STACK}-after-aggregate")
+    tables = glue.get_tables(DatabaseName="brewhouse_bronze")["TableList"]
+    assert sorted(table["Name"] for table in tables) == ["breweries", "events"]
+
+
+def test_a_trigger_that_is_not_active_is_started(deployed: Account, deploy: Call) -> None:
+    deployed.client("glue").stop_trigger(Name=f"{STACK}-after-extract")
+    assert states(deployed)["after-extract"] != "ACTIVATED"
+    code, out, _ = deploy()
+    assert code == 0
+    assert f"trigger {STACK}-after-extract was not active; it is started" in out
+    assert states(deployed)["after-extract"] == "ACTIVATED"
+
+
+def test_an_artefact_that_is_gone_is_uploaded_again(deployed: Account, deploy: Call) -> None:
+    deployed.client("s3").delete_object(Bucket=bucket(deployed), Key=keys(deployed)[0])
+    code, out, _ = deploy()
+    assert code == 0
+    assert out.count("uploaded") == 1
+
+
+def test_a_first_deploy_that_fails_leaves_nothing_and_says_why(account: Account, deploy: Call) -> None:
+    account.client("glue").create_job(
+        Name=f"{STACK}-aggregate", Role="r", Command={"Name": "glueetl", "ScriptLocation": "s3://x/y"}
+    )
+    code, _, err = deploy()
+    assert code == 1
+    assert "AggregateJob" in err
+    assert "already exists" in err.lower()
+    glue = account.client("glue")
+    with pytest.raises(glue.exceptions.EntityNotFoundException):
+        glue.get_job(JobName=f"{STACK}-extract")
+    glue.delete_job(JobName=f"{STACK}-aggregate")
+    code, out, err = deploy()
+    assert (code, err) == (0, "")
+    assert "cleared away" in out
+
+
+def _with_role_of_a_taken_name(text: str) -> str:
+    changed: dict[str, Any] = json.loads(text)
+    changed["Resources"]["OtherJob"] = {
+        "Type": "AWS::Glue::Job",
+        "Properties": {**changed["Resources"]["ExtractJob"]["Properties"], "Name": "taken"},
+    }
+    changed["Resources"]["ExtractJob"]["Properties"]["Timeout"] = 77
+    return json.dumps(changed)
+
+
+def test_an_update_that_fails_is_rolled_back_and_the_lake_left_alone(deployed: Account, deploy: Call) -> None:
+    deployed.client("s3").put_object(Bucket=bucket(deployed), Key="lake/bronze/x", Body=b"kept")
+    deployed.client("glue").create_job(
+        Name="taken", Role="r", Command={"Name": "glueetl", "ScriptLocation": "s3://x/y"}
+    )
+    code, _, err = deploy(change=_with_role_of_a_taken_name)
+    assert code == 1
+    assert "UPDATE_ROLLBACK_COMPLETE" in err
+    assert "OtherJob" in err
+    assert timeout(deployed) == 30
+    assert "lake/bronze/x" in keys(deployed)
+    assert set(states(deployed).values()) == {"ACTIVATED"}
+
+
+def test_destroy_keeps_the_lake_and_the_next_deploy_goes_on_with_it(
+    deployed: Account, deploy: Call, call: Call
+) -> None:
+    deployed.client("s3").put_object(Bucket=bucket(deployed), Key="lake/bronze/x", Body=b"kept")
+    code, out, err = call("destroy", "--stack", STACK, "--yes")
+    assert (code, err) == (0, "")
+    assert f"What stays: s3://{bucket(deployed)}" in out
+    assert "brewhouse_bronze, brewhouse_gold, brewhouse_silver" in out
+    assert find_stack(deployed, STACK) is None
+    assert "lake/bronze/x" in keys(deployed)
+    code, _, err = deploy()
+    assert (code, err) == (0, "")
+    again = find_stack(deployed, STACK)
+    assert again
+    assert again.parameters["DataExists"] == "true"
+    assert "lake/bronze/x" in keys(deployed)
+
+
+def test_destroy_with_data_leaves_nothing(deployed: Account, call: Call) -> None:
+    s3 = deployed.client("s3")
+    for body in (b"old", b"new"):
+        s3.put_object(Bucket=bucket(deployed), Key="lake/x", Body=body)
+    s3.delete_object(Bucket=bucket(deployed), Key="lake/x")
+    s3.create_multipart_upload(Bucket=bucket(deployed), Key="lake/half")
+    code, _, err = call("destroy", "--stack", STACK, "--with-data", "--yes")
+    assert (code, err) == (0, "")
+    assert s3.list_buckets()["Buckets"] == []
+    assert deployed.client("glue").get_databases()["DatabaseList"] == []
+    assert deployed.client("iam").list_roles()["Roles"] == []
+    assert deployed.client("logs").describe_log_groups()["logGroups"] == []
+
+
+@pytest.mark.usefixtures("deployed")
+def test_what_stayed_can_be_deleted_later(call: Call) -> None:
+    assert call("destroy", "--stack", STACK, "--yes")[0] == 0
+    code, out, err = call("destroy", "--stack", STACK, "--with-data", "--yes")
+    assert (code, err) == (0, "")
+    assert "3 databases" in out
+    assert call("destroy", "--stack", STACK, "--with-data", "--yes")[0] == 2
+
+
+def test_nothing_is_done_without_a_yes(account: Account, package: Callable[[], object], call: Call) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.confirm", lambda _: False)
+        code, out, _ = call("deploy", "--stack", STACK, "--packaged", "--folder", package())
+    assert code == 1
+    assert "ExtractJob" in out
+    assert account.client("s3").list_buckets()["Buckets"] == []
+    assert find_stack(account, STACK) is None
+
+
+@pytest.mark.parametrize(
+    ("parameter", "said"),
+    [
+        ("Nothing=1", "There is no parameter Nothing"),
+        ("BucketName=mine", "There is no parameter BucketName"),
+        ("NumberOfWorkers=1", "1 workers"),
+        ("Schedule=cron(0 6 * * * *)", "exactly one must be ?"),
+        ("GlueVersion=5.1", "is for Glue 6.0, not 5.1"),
+        ("nonsense", "is no parameter"),
+    ],
+)
+def test_a_parameter_that_cannot_work_is_refused_before_anything_is_done(
+    account: Account, deploy: Call, parameter: str, said: str
+) -> None:
+    code, _, err = deploy("--parameter", parameter)
+    assert code == 2
+    assert said in err
+    assert find_stack(account, STACK) is None
+
+
+@pytest.mark.parametrize("name", ["Brew", "-brew", "brew_house", "b" * 40, "1brew"])
+def test_a_name_the_bucket_could_not_carry_is_refused(call: Call, name: str) -> None:
+    code, _, err = call("deploy", "--stack", name, "--yes")
+    assert code == 2
+    assert "cannot be called" in err or "No such option" in err
+
+
+def test_a_package_that_was_changed_is_refused(account: Account, package: Callable[[], Any], call: Call) -> None:
+    folder = package()
+    (folder / "glue_job.py").write_text("something else")
+    code, _, err = call("deploy", "--packaged", "--folder", folder, "--yes")
+    assert code == 2
+    assert "is not what the manifest says" in err
+    assert account.client("s3").list_buckets()["Buckets"] == []

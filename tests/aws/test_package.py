@@ -1,0 +1,126 @@
+"""The package: the same bytes twice, and enough to run in an environment that has nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from zipfile import ZipFile
+
+import msgspec
+import pytest
+
+from brewhouse.aws.glue_job import JOBS, arguments_of
+from brewhouse.aws.package import MANIFEST, File, Manifest, make_package
+from brewhouse.aws.wheel import write_wheel, write_zip
+from brewhouse.errors import BrewhouseError, UsageError
+
+
+@pytest.fixture
+def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A lock file of one package, which a folder has in two builds: for Python 3.13 and for Windows."""
+    house = tmp_path / "house"
+    house.mkdir()
+    for tag in ("cp313-cp313-manylinux_2_28_x86_64", "cp313-cp313-win_amd64"):
+        info = "small-1.0.dist-info"
+        content = {
+            "small.py": tag.encode(),
+            f"{info}/METADATA": b"Metadata-Version: 2.1\nName: small\nVersion: 1.0\n",
+            f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n".encode(),
+            f"{info}/RECORD": b"",
+        }
+        write_zip(house / f"small-1.0-{tag}.whl", content)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(house))
+    digest = hashlib.sha256((house / "small-1.0-cp313-cp313-manylinux_2_28_x86_64.whl").read_bytes()).hexdigest()
+    file = tmp_path / "one.lock"
+    file.write_text(f"small==1.0 \\\n    --hash=sha256:{digest}\n")
+    return file
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_packaged_twice_it_has_the_same_bytes(tmp_path: Path, lock: Path) -> None:
+    make_package(tmp_path / "first", "6.0", lock)
+    make_package(tmp_path / "second", "6.0", lock)
+    assert _content(tmp_path / "first") == _content(tmp_path / "second")
+
+
+def test_the_manifest_has_the_checksum_of_every_file(tmp_path: Path, lock: Path) -> None:
+    made = make_package(tmp_path / "out", "6.0", lock)
+    content = _content(tmp_path / "out")
+    assert msgspec.json.decode(content.pop(MANIFEST), type=Manifest) == made
+    listed = {file.name: file.sha256 for file in (*made.uploads, made.template)}
+    assert listed == {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+
+
+def test_dependencies_are_taken_for_the_python_and_platform_of_glue(tmp_path: Path, lock: Path) -> None:
+    made = make_package(tmp_path / "out", "6.0", lock)
+    with ZipFile(tmp_path / "out" / made.dependencies.name) as archive:
+        assert archive.namelist() == [
+            "wheels/requirements.txt",
+            "wheels/small-1.0-cp313-cp313-manylinux_2_28_x86_64.whl",
+        ]
+        assert archive.read("wheels/requirements.txt") == b"small==1.0\n"
+
+
+def test_dependencies_that_are_there_are_not_taken_again(
+    tmp_path: Path, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_package(tmp_path / "out", "6.0", lock)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
+    assert make_package(tmp_path / "out", "6.0", lock) == made
+    (tmp_path / "out" / made.dependencies.name).write_bytes(b"half")
+    with pytest.raises(BrewhouseError, match="could not be taken"):
+        make_package(tmp_path / "out", "6.0", lock)
+
+
+def test_a_wheel_other_than_the_locked_one_is_refused(tmp_path: Path, lock: Path) -> None:
+    lock.write_text(f"small==1.0 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(BrewhouseError, match=r"(?i)hash"):
+        make_package(tmp_path / "out", "6.0", lock)
+
+
+def test_an_unknown_glue_version_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"5\.1, 6\.0"):
+        make_package(tmp_path, "4.0")
+
+
+def test_another_content_has_another_key() -> None:
+    assert File("a.py", "a" * 64, 1).key != File("a.py", "b" * 64, 1).key
+
+
+def test_the_wheel_installs_and_runs_in_a_clean_environment(tmp_path: Path) -> None:
+    wheel = write_wheel(tmp_path)
+    venv.create(tmp_path / "clean", symlinks=True)
+    python = tmp_path / "clean" / "bin" / "python"
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*install, str(wheel)], check=True)
+    command = "import brewhouse.aws, importlib.metadata as m; print(brewhouse.__file__, m.version('brewhouse'))"
+    said = subprocess.run([python, "-I", "-c", command], check=True, capture_output=True, text=True).stdout
+    assert said.startswith(str(tmp_path / "clean"))
+    with ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert {"brewhouse/aws/stack.yaml", "brewhouse/queries/near.sql", "brewhouse/models/columns.toml"} <= set(names)
+    assert not [name for name in names if "__pycache__" in name]
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_the_script_reads_its_arguments_among_those_of_glue(job: str) -> None:
+    ours = ["--job", job, "--lake", "s3://b/lake", "--catalog-database", "c", "--engine", "spark", "--source-url", "u"]
+    glue = [
+        "--JOB_NAME",
+        "x",
+        "--JOB_RUN_ID",
+        "jr_1",
+        "--job-bookmark-option",
+        "job-bookmark-disable",
+        "--job-language",
+        "python",
+    ]
+    given = arguments_of([*glue[:4], *ours, *glue[4:], "true"])
+    assert (given.job, given.lake, given.engine) == (job, "s3://b/lake", "spark")

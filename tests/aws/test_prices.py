@@ -1,0 +1,61 @@
+"""What a month costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from brewhouse.aws.prices import Use, estimate, prices
+from brewhouse.aws.template import defaults
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+def _together(use: Use, **parameters: str) -> float:
+    return float(estimate(use, {**defaults(), **parameters})[-1]["usd_month"])
+
+
+def test_the_sum_is_the_sum_of_the_parts() -> None:
+    *parts, together = estimate(Use(), defaults())
+    assert sum(float(part["usd_month"]) for part in parts) == pytest.approx(together["usd_month"], abs=0.05)
+
+
+def test_nothing_used_costs_nothing() -> None:
+    assert _together(Use(runs=0, maintenance_runs=0, queries=0, stored_gb=0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("dearer", "parameters"),
+    [
+        (Use(runs=60), {}),
+        (Use(minutes_per_job=4), {}),
+        (Use(queries=100_000), {}),
+        (Use(stored_gb=100), {}),
+        (Use(), {"WorkerType": "G.2X"}),
+        (Use(), {"NumberOfWorkers": "4"}),
+        (Use(), {"KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/x"}),
+    ],
+)
+def test_more_costs_more(dearer: Use, parameters: dict[str, str]) -> None:
+    assert _together(dearer, **parameters) > _together(Use())
+
+
+def test_the_crawler_is_dearer_than_a_job() -> None:
+    saved = _together(Use()) - _together(Use(), RunCrawler="false")
+    job = 2 * 2 / 60 * prices().glue_dpu_hour
+    assert saved / 30 > job
+
+
+def test_a_query_is_billed_for_ten_megabytes_at_the_least() -> None:
+    assert _together(Use(queries=10_000, query_mb=0.1)) == _together(Use(queries=10_000, query_mb=10))
+
+
+def test_the_command_names_date_and_source_and_needs_no_account(call: Call) -> None:
+    code, out, err = call("estimate", "--runs", "10")
+    assert (code, err) == (0, "")
+    assert str(prices().as_of) in out
+    assert prices().source[:30] in out
+    listed = json.loads(call("estimate", "--json")[1])
+    assert listed["parts"][-1]["part"] == "together"
