@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -46,12 +47,13 @@ def models_of(*zones: str, folder: Path | None = None) -> list[Model]:
     return [model for model in ordered if model.zone in zones]
 
 
-def _built_in() -> list[Model]:
-    return [
+@cache
+def _built_in() -> tuple[Model, ...]:
+    return tuple(
         parse(f"{zone}.{file.stem}", file.read_text("utf-8"), file=f"models/{zone}/{file.name}")
         for zone in ZONES
         for file in sorted((FOLDER / zone).glob("*.sql"))
-    ]
+    )
 
 
 def _own(folder: Path, built_in: Mapping[str, Model]) -> dict[str, Model]:
