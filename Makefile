@@ -30,9 +30,9 @@ lock: $(VENV)/.uv  ## pin the dependencies anew, with hashes and for every platf
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--python-version 3.11 $(LOCK_FLAGS) pyproject.toml requirements/build.in --group dev -o requirements/dev.lock
 	@for python in 3.11 3.13; do $(UV) pip compile --quiet --generate-hashes --no-annotate --no-header --no-emit-index-url \
-		--python-version $$python --python-platform x86_64-manylinux_2_34 --only-binary :all: --all-extras \
-		--no-emit-package pyspark --no-emit-package py4j --constraint requirements/dev.lock \
-		$(LOCK_FLAGS) pyproject.toml -o src/brewhouse/aws/python$$python.lock || exit 1; done  # for Glue, which has PySpark
+		--python-version $$python --python-platform x86_64-manylinux_2_34 --only-binary :all: \
+		--extra aws --extra alerts --extra lineage --constraint requirements/dev.lock \
+		$(LOCK_FLAGS) pyproject.toml -o src/brewhouse/aws/python$$python.lock || exit 1; done  # for Glue, which has PySpark and pandas
 
 bench: $(VENV)/.dev  ## the benchmarks of docs/performance.md
 	@$(BIN)/python -m benchmarks
