@@ -32,6 +32,7 @@ def test_reference_pages_are_what_the_code_gives(page: str) -> None:
 
 def test_the_readme_uses_only_commands_there_are() -> None:
     names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    names |= {group.name or group.typer_instance.info.name for group in app.registered_groups if group.typer_instance}
     used = set(re.findall(r"^(?:\$ )?brewhouse ([a-z-]+)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE))
     assert used
     assert used <= names

@@ -21,7 +21,8 @@ from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.jobs import transform as transforming
 from brewhouse.jobs.compare import compare
 from brewhouse.jobs.maintain import run_maintenance
-from brewhouse.jobs.workflow import Silent, run_workflow
+from brewhouse.jobs.running import Silent
+from brewhouse.jobs.workflow import run_workflow
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.reading import connect
 from brewhouse.lake.snapshots import complete_runs

@@ -16,7 +16,8 @@ from brewhouse.events.event import read_events
 from brewhouse.events.logs import read_log
 from brewhouse.events.runs import run_reports
 from brewhouse.jobs.lineage import is_configured
-from brewhouse.jobs.workflow import Silent, run_workflow
+from brewhouse.jobs.running import Silent
+from brewhouse.jobs.workflow import run_workflow
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import load
 

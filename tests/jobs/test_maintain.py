@@ -23,7 +23,8 @@ from brewhouse.events.event import read_events
 from brewhouse.events.runs import run_reports
 from brewhouse.jobs.maintain import TableMaintenance, preview_maintenance, run_maintenance, total_of
 from brewhouse.jobs.publishing import refresh_views
-from brewhouse.jobs.workflow import Silent, run_workflow
+from brewhouse.jobs.running import Silent
+from brewhouse.jobs.workflow import run_workflow
 from brewhouse.lake.catalog import NAME
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.lock import run_lock
@@ -346,7 +347,7 @@ import os, signal, sys
 from pathlib import Path
 import brewhouse.engines.duckdb
 from brewhouse.jobs import maintain
-from brewhouse.jobs.workflow import Silent
+from brewhouse.jobs.running import Silent
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.tables import Tables
 from brewhouse.settings import load

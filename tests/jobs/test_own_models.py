@@ -13,7 +13,8 @@ from brewhouse.errors import ChecksFailed
 from brewhouse.events.event import read_events
 from brewhouse.events.runs import run_reports
 from brewhouse.jobs.rehearsal import rehearse
-from brewhouse.jobs.workflow import Silent, run_workflow
+from brewhouse.jobs.running import Silent
+from brewhouse.jobs.workflow import run_workflow
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.reading import connect
 from brewhouse.lake.tables import Tables

@@ -14,7 +14,8 @@ from brewhouse.demo.dataset import read_csv
 from brewhouse.demo.stand_in import StandIn
 from brewhouse.jobs.backfill import run_backfill
 from brewhouse.jobs.compare import compare
-from brewhouse.jobs.workflow import Silent, run_workflow
+from brewhouse.jobs.running import Silent
+from brewhouse.jobs.workflow import run_workflow
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.reading import connect
 from brewhouse.lake.tables import Tables

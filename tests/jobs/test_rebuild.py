@@ -20,7 +20,8 @@ from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
 from brewhouse.events.runs import run_reports
 from brewhouse.jobs.rebuild import run_rebuild
-from brewhouse.jobs.workflow import Silent, run_workflow
+from brewhouse.jobs.running import Silent
+from brewhouse.jobs.workflow import run_workflow
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.lock import holder
 from brewhouse.lake.reading import connect

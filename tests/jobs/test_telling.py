@@ -22,7 +22,8 @@ from brewhouse.events.event import ALERT_FAILED, ALERT_SENT, read_events
 from brewhouse.events.logs import read_log
 from brewhouse.events.notifying import notify
 from brewhouse.events.runs import end_killed_runs, run_reports
-from brewhouse.jobs.workflow import JOBS, Silent, run_workflow
+from brewhouse.jobs.running import Silent
+from brewhouse.jobs.workflow import JOBS, run_workflow
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.reading import connect
 from brewhouse.settings import Alerts, Settings, load

@@ -32,24 +32,24 @@ class Log:
     """Writes how a job gets on into its log; pages only now and then."""
 
     def job_started(self, name: str) -> None:
-        """See `brewhouse.jobs.workflow.Progress`."""
+        """See `brewhouse.jobs.running.Progress`."""
         print(f"{name} begins", flush=True)
 
     def pages(self, done: int, total: int) -> None:
-        """See `brewhouse.jobs.workflow.Progress`."""
+        """See `brewhouse.jobs.running.Progress`."""
         if done % 10 == 0 or done == total:
             print(f"{done} of {total} pages", flush=True)
 
     def model(self, name: str) -> None:
-        """See `brewhouse.jobs.workflow.Progress`."""
+        """See `brewhouse.jobs.running.Progress`."""
         print(f"model {name}", flush=True)
 
     def snapshots(self, done: int, total: int) -> None:
-        """See `brewhouse.jobs.workflow.Progress`."""
+        """See `brewhouse.jobs.running.Progress`."""
         print(f"{done} of {total} snapshots", flush=True)
 
     def job_ended(self, name: str, message: str, seconds: float) -> None:
-        """See `brewhouse.jobs.workflow.Progress`."""
+        """See `brewhouse.jobs.running.Progress`."""
         print(f"{name}: {message} ({seconds:.2f} s)", flush=True)
 
 

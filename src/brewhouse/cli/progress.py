@@ -21,25 +21,25 @@ class PlainProgress(AbstractContextManager["PlainProgress"]):
         """There is nothing to let go of."""
 
     def job_started(self, name: str) -> None:
-        """See `workflow.Progress`."""
+        """See `running.Progress`."""
         print(f"{name}: started", file=sys.stderr, flush=True)
 
     def pages(self, done: int, total: int) -> None:
-        """See `workflow.Progress`."""
+        """See `running.Progress`."""
         if done == total or done % max(total // _LINES_PER_DOWNLOAD, 1) == 0:
             print(f"extract: {done} of {total} pages", file=sys.stderr, flush=True)
 
     def snapshots(self, done: int, total: int) -> None:
-        """See `workflow.Progress`."""
+        """See `running.Progress`."""
         if done == total or done % max(total // _LINES_PER_DOWNLOAD, 1) == 0:
             print(f"{done} of {total} snapshots", file=sys.stderr, flush=True)
 
     def model(self, name: str) -> None:
-        """See `workflow.Progress`."""
+        """See `running.Progress`."""
         print(f"model {name}", file=sys.stderr, flush=True)
 
     def job_ended(self, name: str, message: str, seconds: float) -> None:
-        """See `workflow.Progress`."""
+        """See `running.Progress`."""
         print(f"{name}: {message} ({seconds:.2f} s)", file=sys.stderr, flush=True)
 
 
@@ -50,19 +50,19 @@ class SilentProgress(AbstractContextManager["SilentProgress"]):
         """There is nothing to let go of."""
 
     def job_started(self, name: str) -> None:
-        """See `workflow.Progress`."""
+        """See `running.Progress`."""
 
     def pages(self, done: int, total: int) -> None:
-        """See `workflow.Progress`."""
+        """See `running.Progress`."""
 
     def snapshots(self, done: int, total: int) -> None:
-        """See `workflow.Progress`."""
+        """See `running.Progress`."""
 
     def model(self, name: str) -> None:
-        """See `workflow.Progress`."""
+        """See `running.Progress`."""
 
     def job_ended(self, name: str, message: str, seconds: float) -> None:
-        """See `workflow.Progress`."""
+        """See `running.Progress`."""
 
 
 class TerminalProgress(AbstractContextManager["TerminalProgress"]):
@@ -85,23 +85,23 @@ class TerminalProgress(AbstractContextManager["TerminalProgress"]):
         self._bars.stop()
 
     def job_started(self, name: str) -> None:
-        """See `workflow.Progress`."""
+        """See `running.Progress`."""
         self._task = self._bars.add_task(name, total=None)
 
     def pages(self, done: int, total: int) -> None:
-        """See `workflow.Progress`."""
+        """See `running.Progress`."""
         self._bars.update(self._task, completed=done, total=total, description=f"extract  page {done} of {total}")
 
     def snapshots(self, done: int, total: int) -> None:
-        """See `workflow.Progress`."""
+        """See `running.Progress`."""
         self._bars.update(self._task, completed=done, total=total, description=f"snapshot {done} of {total}")
 
     def model(self, name: str) -> None:
-        """See `workflow.Progress`."""
+        """See `running.Progress`."""
         self._bars.update(self._task, advance=1, description=name)
 
     def job_ended(self, name: str, message: str, seconds: float) -> None:
-        """See `workflow.Progress`."""
+        """See `running.Progress`."""
         self._bars.remove_task(self._task)
         self._bars.console.print(f"[green]✓[/] {name:<10} {seconds:6.2f} s  {message}", highlight=False)
 

@@ -25,7 +25,7 @@ from brewhouse.events.event import EventLog
 from brewhouse.ids import CHECKSUM_CHARACTERS, id_at
 from brewhouse.jobs.publishing import JobResult
 from brewhouse.jobs.rebuild import is_rebuilt, rebuild
-from brewhouse.jobs.workflow import Progress, recorder, run_jobs, tell_drift
+from brewhouse.jobs.running import Progress, recorder, run_jobs, tell_drift
 from brewhouse.lake.draft import Draft, Started
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.s3 import path_at

@@ -21,7 +21,7 @@ from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import EventLog
 from brewhouse.jobs.publishing import JobResult, refresh_views
-from brewhouse.jobs.workflow import Progress, run_jobs
+from brewhouse.jobs.running import Progress, run_jobs
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.maintenance import MANY_MANIFESTS, compactions, expired, removable
 from brewhouse.lake.released import forget, release, released, stored_files

@@ -15,8 +15,8 @@ from brewhouse.jobs.aggregate import publish_gold
 from brewhouse.jobs.inputs import BREWERIES, RAW_SNAPSHOT
 from brewhouse.jobs.publishing import RUN, JobResult, Workbench, refresh_views, workbench
 from brewhouse.jobs.rehearsal import rehearse
+from brewhouse.jobs.running import Progress, recorder, run_jobs
 from brewhouse.jobs.transform import publish_silver
-from brewhouse.jobs.workflow import Progress, recorder, run_jobs
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.snapshots import RawSnapshot, complete_runs, find
 from brewhouse.settings import Settings

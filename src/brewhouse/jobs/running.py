@@ -1,0 +1,280 @@
+"""Running jobs as one run: locked, logged, every step told as an event, and people told what they should know."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import date
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+
+from brewhouse.checks.check import Check
+from brewhouse.errors import BrewhouseError
+from brewhouse.events.alerts import WORKFLOW
+from brewhouse.events.archive import archive_events
+from brewhouse.events.event import CHECK, DRIFT, JOB, LEVELS, PUBLISHED, RUN, EventLog
+from brewhouse.events.logs import run_log
+from brewhouse.events.notifying import Pinger, notify, warn_of_missing_parts
+from brewhouse.events.runs import end_interrupted
+from brewhouse.ids import new_id
+from brewhouse.jobs.lineage import lineage_of
+from brewhouse.jobs.publishing import JobResult
+from brewhouse.lake.faults import in_words
+from brewhouse.lake.lake import Lake
+from brewhouse.lake.lock import run_lock
+from brewhouse.lake.snapshots import Drift
+from brewhouse.settings import Settings
+
+_LINES_PER_DOWNLOAD = 10
+_DAYS_ARCHIVED = 7
+
+_log = logging.getLogger(__name__)
+
+
+class Progress(Protocol):
+    """Shows how a run gets on."""
+
+    def job_started(self, name: str) -> None:
+        """A job begins."""
+
+    def pages(self, done: int, total: int) -> None:
+        """So many pages of so many are there."""
+
+    def model(self, name: str) -> None:
+        """A model's SQL begins to run."""
+
+    def snapshots(self, done: int, total: int) -> None:
+        """So many raw snapshots of so many are done."""
+
+    def job_ended(self, name: str, message: str, seconds: float) -> None:
+        """A job is done."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def job_started(self, name: str) -> None:
+        """See `Progress`."""
+
+    def pages(self, done: int, total: int) -> None:
+        """See `Progress`."""
+
+    def model(self, name: str) -> None:
+        """See `Progress`."""
+
+    def snapshots(self, done: int, total: int) -> None:
+        """See `Progress`."""
+
+    def job_ended(self, name: str, message: str, seconds: float) -> None:
+        """See `Progress`."""
+
+
+Job: TypeAlias = Callable[[EventLog, Progress], JobResult]
+"""Does its work, tells what happens on the way, and what came of it."""
+
+
+def run_jobs(
+    lake: Lake,
+    settings: Settings,
+    workflow: str,
+    jobs: Mapping[str, Job],
+    progress: Progress,
+    *,
+    while_waiting: Callable[[], None] | None = None,
+) -> str:
+    """Run jobs as one run, each told as events, and tell people what they should know.
+
+    Args:
+        lake: The lake to run on; it is locked meanwhile.
+        settings: Who is told, and how the log is shown.
+        workflow: What this is a run of.
+        jobs: By name, in order.
+        progress: Shows how they get on.
+        while_waiting: Done by a thread beside the first job.
+
+    Returns:
+        The run id.
+
+    Raises:
+        ModelError: The user's models cannot be run; nothing was begun.
+        BrewhouseError: Another run is going, or a job failed; the event log says so too.
+    """
+    run = new_id()
+    with run_lock(lake, run) as before, _terminable(), ExitStack() as on_exit:
+        if while_waiting is not None:
+            threading.Thread(target=while_waiting, daemon=True).start()
+        if before is not None:
+            with _beside("The end of an earlier run could not be written"):
+                end_interrupted(lake, run, date.fromisoformat(before.started_at[:10]))
+        telling = on_exit.enter_context(run_log(lake, run, to_stderr=settings.log_format == "json"))
+        lineage = lineage_of(lake, settings)
+        log = EventLog(lake, run, [lineage.tell] if lineage else [])
+        pinger = Pinger(lake, settings.alerts.ping_url if workflow == WORKFLOW else None, run)
+        on_exit.callback(_archive, lake)
+        if lineage:
+            on_exit.callback(lineage.close)
+
+        this = {"jobName": workflow, "jobRunId": run, "workflow": workflow, "jobs": list(jobs)}
+        log.emit(RUN, {**this, "message": f"run {run} of the {workflow} workflow starts: {', '.join(jobs)}"})
+        warn_of_missing_parts(settings.alerts)
+        pinger.started()
+        for name in jobs:
+            log.emit(JOB, {"jobName": name, "state": "WAITING"})
+        started = time.monotonic()
+        try:
+            for name, work in jobs.items():
+                telling.job = name
+                _run_job(name, work, log, LoggedProgress(progress))
+        except BaseException as error:
+            telling.job = ""
+            end = _end_of(error, started)
+            log.emit(RUN, {**this, **end})
+            _tell_people(lake, settings, pinger, end)
+            raise
+        telling.job = ""
+        end = {"state": "SUCCEEDED", "message": f"run {run} succeeded", "seconds": _since(started)}
+        log.emit(RUN, {**this, **end})
+        _tell_people(lake, settings, pinger, end)
+    return run
+
+
+def _tell_people(lake: Lake, settings: Settings, pinger: Pinger, end: Mapping[str, Any]) -> None:
+    with _beside("Nobody could be told"):
+        pinger.ended(end["state"], end["message"])
+        notify(lake, settings.alerts)
+
+
+def _archive(lake: Lake) -> None:
+    with _beside("The events of past days could not be put together"):
+        archive_events(lake, most_days=_DAYS_ARCHIVED)
+
+
+@contextmanager
+def _beside(what: str) -> Iterator[None]:
+    """Do what must not fail a run; what goes wrong is said and logged."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        print(f"brewhouse: {what}: {_words(error)}", file=sys.stderr)
+        _log.warning("%s: %s", what, _words(error), exc_info=error)
+
+
+def _run_job(name: str, work: Job, log: EventLog, progress: Progress) -> None:
+    """Run one job and tell what it did, in events shaped as AWS Glue's."""
+    log.emit(JOB, {"jobName": name, "message": f"{name} starts"})
+    progress.job_started(name)
+    started = time.monotonic()
+    try:
+        with in_words():
+            result = work(log, progress)
+    except BaseException as error:
+        if not isinstance(error, BrewhouseError):
+            _log.error("%s stops", name, exc_info=error)
+        log.emit(JOB, {"jobName": name, **_end_of(error, started)})
+        raise
+    if result.published:
+        tables = ", ".join(str(table["table"]) for table in result.published)
+        log.emit(PUBLISHED, {"jobName": name, "tables": result.published, "message": f"published {tables}"})
+    succeeded = {"state": "SUCCEEDED", "message": result.message, "seconds": _since(started)}
+    log.emit(JOB, {"jobName": name, **succeeded, "counts": result.counts})
+    progress.job_ended(name, result.message, _since(started))
+
+
+def _end_of(error: BaseException, started: float) -> dict[str, Any]:
+    """Tell how a run or a job ended that did not succeed."""
+    is_stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+    return {
+        "state": "STOPPED" if is_stopped else "FAILED",
+        "severity": "WARN" if is_stopped else "ERROR",
+        "message": "It was stopped (Ctrl-C or SIGTERM)." if is_stopped else _words(error),
+        "errorType": type(error).__name__,
+        "seconds": _since(started),
+    }
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end a run as Ctrl-C does, with its words; elsewhere than in the main thread it stays as it is."""
+
+    def stop(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class LoggedProgress:
+    """Passes on how a run gets on, and keeps some of it in the log.
+
+    Args:
+        shown: Where it is shown.
+    """
+
+    def __init__(self, shown: Progress) -> None:
+        self._shown = shown
+        self.job_started = shown.job_started
+        self.job_ended = shown.job_ended
+
+    def pages(self, done: int, total: int) -> None:
+        """See `Progress`."""
+        self._shown.pages(done, total)
+        if _is_told(done, total):
+            _log.info("%d of %d pages", done, total)
+
+    def model(self, name: str) -> None:
+        """See `Progress`."""
+        self._shown.model(name)
+        _log.info("model %s", name)
+
+    def snapshots(self, done: int, total: int) -> None:
+        """See `Progress`."""
+        self._shown.snapshots(done, total)
+        if _is_told(done, total):
+            _log.info("%d of %d snapshots", done, total)
+
+
+def _is_told(done: int, total: int) -> bool:
+    return done == total or done % max(total // _LINES_PER_DOWNLOAD, 1) == 0
+
+
+def recorder(log: EventLog, job: str) -> Callable[[list[Check]], None]:
+    """Make a function that tells what checks found, as an event of a job."""
+
+    def record(checks: list[Check]) -> None:
+        facts = [{**msgspec.to_builtins(check), "passed": check.passed} for check in checks]
+        found = [check for check in checks if not check.passed]
+        levels = ("ERROR" if check.severity == "error" else "WARN" for check in found)
+        severity = max(levels, default="INFO", key=LEVELS.index)
+        said = f"{len(checks) - len(found)} checks passed, {len(found)} found something"
+        named = "; ".join(f"{check.table}: {check.name} ({check.found} found)" for check in found)
+        message = f"{said}: {named}" if named else said
+        log.emit(CHECK, {"jobName": job, "severity": severity, "message": message, "checks": facts})
+
+    return record
+
+
+def tell_drift(log: EventLog, job: str, drift: Sequence[Drift]) -> None:
+    """Tell what the source sent that its contract does not say, an event each."""
+    for found in drift:
+        message = f"drift: {found.name}: {found.detail} ({found.count} times, for example {found.example})"
+        log.emit(DRIFT, {"jobName": job, "severity": "WARN", "message": message, **msgspec.to_builtins(found)})
+
+
+def _words(error: BaseException) -> str:
+    return str(error) if isinstance(error, BrewhouseError) else f"{type(error).__name__}: {error}"
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)
