@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+import typer.main
 
 from brewhouse.cli.main import app
 
@@ -31,8 +33,8 @@ def test_reference_pages_are_what_the_code_gives(page: str) -> None:
 
 
 def test_the_readme_uses_only_commands_there_are() -> None:
-    names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    names |= {group.name or group.typer_instance.info.name for group in app.registered_groups if group.typer_instance}
+    group = typer.main.get_command(app)
+    names = set(group.list_commands(typer.Context(group)))  # type: ignore[attr-defined]
     used = set(re.findall(r"^(?:\$ )?brewhouse ([a-z-]+)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE))
     assert used
     assert used <= names
