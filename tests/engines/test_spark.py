@@ -148,6 +148,7 @@ def test_instants_are_those_of_utc_in_any_zone_of_the_machine(spark: SparkEngine
 
 
 def test_a_session_that_is_there_is_used_and_left_as_it_was(spark_session: SparkSession) -> None:
+    spark_session.createDataFrame([], "n int")  # makes it the active one, whatever ran before
     zone = spark_session.conf.get("spark.sql.session.timeZone")
     spark_session.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
     try:
