@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from brewhouse.errors import UsageError
 from brewhouse.queries import SavedQuery, for_athena, saved_queries
 
 if TYPE_CHECKING:
@@ -35,8 +36,14 @@ def parse(text: str) -> dict[str, Any]:
     Example:
         >>> parse("Name: !Sub ${AWS::StackName}-lake")
         {'Name': {'Fn::Sub': '${AWS::StackName}-lake'}}
+
+    Raises:
+        UsageError: PyYAML is missing.
     """
-    import yaml
+    try:
+        import yaml
+    except ImportError as error:
+        raise UsageError("PyYAML is not installed.", hint="Install it: pip install 'brewhouse[aws]'.") from error
 
     base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
 
