@@ -8,6 +8,7 @@ from brewhouse.engines.choose import open_engine
 from brewhouse.errors import UsageError
 from brewhouse.jobs.inputs import BREWERIES, attach_previous, attach_snapshot
 from brewhouse.jobs.publishing import version_of
+from brewhouse.jobs.running import Silent
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.snapshots import complete_runs, find
 from brewhouse.models.project import models_of
@@ -40,7 +41,7 @@ def compare(lake: Lake, settings: Settings, first: str, second: str) -> list[Row
     silver = {model.name: model for model in models_of("silver", folder=settings.models)}
     with open_engine(settings) as engine:
         attach_previous(engine, lake, Tables(lake), silver[BREWERIES], before, version_of(list(silver.values())))
-        attach_snapshot(engine, find(lake, after), _silent)
+        attach_snapshot(engine, find(lake, after), Silent().model)
         engine.compute(silver[BREWERIES])
         engine.compute(silver[_CHANGES])
         return engine.rows(f"SELECT * FROM {_CHANGES} ORDER BY id")
@@ -77,7 +78,3 @@ def named(lake: Lake, name: str) -> str:
 def _some(runs: list[str]) -> str:
     shown = runs[-5:]
     return ("among others " if len(runs) > len(shown) else "") + (", ".join(shown) or "none")
-
-
-def _silent(_name: str) -> None:
-    """Show nothing of the single models."""

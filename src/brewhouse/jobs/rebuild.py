@@ -15,7 +15,7 @@ from brewhouse.jobs.aggregate import publish_gold
 from brewhouse.jobs.inputs import BREWERIES, RAW_SNAPSHOT
 from brewhouse.jobs.publishing import RUN, JobResult, Workbench, refresh_views, workbench
 from brewhouse.jobs.rehearsal import rehearse
-from brewhouse.jobs.running import Progress, recorder, run_jobs
+from brewhouse.jobs.running import Progress, Silent, recorder, run_jobs
 from brewhouse.jobs.transform import publish_silver
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.snapshots import RawSnapshot, complete_runs, find
@@ -69,7 +69,7 @@ def rebuild(
         rehearse(settings)
     runs = complete_runs(lake)
     found: list[Check] = []
-    with workbench(lake, settings, run, _silent, found.extend) as bench:
+    with workbench(lake, settings, run, Silent().model, found.extend) as bench:
         rebuilding = _Rebuilding(bench)
         with bench.tables.atomically():
             for done, snapshot_run in enumerate(runs, start=1):
@@ -138,7 +138,3 @@ class _Rebuilding:
             found=len(self.left_out),
             example="; ".join(self.left_out) or None,
         )
-
-
-def _silent(_name: str) -> None:
-    """Show nothing of the single models."""

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from brewhouse.checks.accounting import count_drop, silver_accounts
 from brewhouse.checks.check import Check, demand
-from brewhouse.checks.places import place_doubts
 from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError
 from brewhouse.jobs.inputs import (
@@ -102,7 +101,6 @@ def publish_silver(bench: Workbench, snapshot: RawSnapshot, before: str | None, 
     counts = {name: _count(engine, f"silver.{table}") for name, table in _COUNTED.items()}
     published = None if anew or BREWERIES not in tables.names() else tables.current(BREWERIES)
     checks += silver_accounts(engine, snapshot.manifest)
-    checks += place_doubts(engine)
     limit = bench.settings.max_count_drop_percent
     checks.append(count_drop(counts["breweries"], published.rows if published else None, limit))
     bench.record(checks)

@@ -1,6 +1,9 @@
 -- One row per brewery of the newest raw snapshot, cleaned, its place as received and by its ISO 3166 codes.
 -- key: id
 -- not null: id, name, place_match
+-- warn no row: every place is known to ISO 3166:
+--   SELECT country, state_province, count(*) AS breweries FROM silver.breweries
+--   WHERE place_match = 'none' GROUP BY country, state_province
 -- partition: country
 -- sort: state_province, city, name
 

@@ -1,6 +1,12 @@
 -- One row per brewery and doubt about it: coordinates outside its country, or a probable duplicate. Nothing is mended.
 -- key: id, doubt
 -- not null: id, doubt, detail
+-- warn no row: coordinates lie in the brewery's country:
+--   SELECT id, name, country_name, detail FROM silver.suspect_breweries WHERE doubt = 'coordinates outside the country'
+-- warn no row: no coordinates fit only the other way round:
+--   SELECT id, name, country_name, detail FROM silver.suspect_breweries WHERE doubt = 'coordinates swapped'
+-- warn no row: no two breweries have the same name, city and address:
+--   SELECT id, name, country_name, detail FROM silver.suspect_breweries WHERE doubt = 'probable duplicate'
 -- sort: doubt, country_code, id
 
 WITH inside AS (
