@@ -16,6 +16,8 @@ from pyarrow import parquet
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.engines.spark import SparkEngine
 from brewhouse.engines.spark_session import open_session
+from brewhouse.errors import UsageError
+from brewhouse.lake.s3 import S3Path
 from brewhouse.lake.spec import Column, TableSpec
 from brewhouse.models.model import parse
 
@@ -166,6 +168,11 @@ def test_a_session_that_is_there_is_used_and_left_as_it_was(spark_session: Spark
         assert spark_session.sql("SELECT 1 AS n").collect()[0].n == 1
     finally:
         spark_session.conf.set("spark.sql.session.timeZone", str(zone))
+
+
+def test_a_folder_on_s3_is_refused_in_words(spark: SparkEngine) -> None:
+    with pytest.raises(UsageError, match=r"cannot write to s3://bucket/data: it needs a lake in a folder"):
+        spark.write(SPEC, {}, S3Path("/bucket/data"))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from brewhouse.engines.dialect import to_spark, view_name
 from brewhouse.engines.engine import EngineError, Row
 from brewhouse.engines.spark_records import RECORDS_TYPES, parsed
+from brewhouse.errors import UsageError
+from brewhouse.lake.s3 import S3Path
 from brewhouse.lake.spec import Column, TableSpec
 from brewhouse.models.model import Model
 
@@ -103,9 +105,18 @@ class SparkEngine:
         return tuple(Column(name.lower(), _iceberg_type(kind), "") for name, kind in computed.dtypes)
 
     def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
-        """See `Engine.write`."""
+        """See `Engine.write`.
+
+        Raises:
+            UsageError: The folder is on S3, where files cannot be renamed.
+        """
         from pyspark.sql import functions as f
 
+        if isinstance(folder, S3Path):
+            raise UsageError(
+                f"Spark cannot write to {folder}: it needs a lake in a folder.",
+                hint="Use the embedded engine for a lake on S3: leave --engine away.",
+            )
         columns = [
             f.col(f"`{c.name}`").cast(SPARK_TYPES[c.type]).alias(c.name, metadata={_FIELD_ID: field_ids[c.name]})
             for c in spec.columns
