@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +35,8 @@ def draft_of(lake: Lake, run: str = "01A", *, age_hours: float = 0.0, url: str =
 
 
 def write(draft: Draft, number: int = 1, lines: list[bytes] = LINES) -> Page:
-    return draft.write_page(number, lines, url=f"{URL}/breweries", status=200, taken_at=draft.started.started_at)
+    taken_at = draft.started.started_at
+    return asyncio.run(draft.write_page(number, lines, url=f"{URL}/breweries", status=200, taken_at=taken_at))
 
 
 def finish(draft: Draft, *pages: Page) -> None:

@@ -91,6 +91,38 @@ def test_a_slow_answer_is_given_up_and_asked_for_again() -> None:
         assert len(window(settings_for(stand_in.url, timeout_s=0.1)).lines) == 10
 
 
+@pytest.mark.parametrize(("variable", "is_passed"), [("", True), ("brewery.test", False), ("*", False)])
+def test_a_proxy_of_the_environment_is_used_unless_the_source_is_excepted(
+    monkeypatch: pytest.MonkeyPatch, variable: str, *, is_passed: bool
+) -> None:
+    asked = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n[{"id": "a"}]')
+        writer.close()
+
+    async def ask() -> Window:
+        server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        monkeypatch.setenv("http_proxy", f"http://someone:secret@127.0.0.1:{port}")
+        monkeypatch.setenv("no_proxy", variable)
+        try:
+            async with Client(settings_for("http://brewery.test/v1", max_tries=1)) as client:
+                return await client.window(1, 10)
+        finally:
+            server.close()
+
+    if is_passed:
+        assert asyncio.run(ask()).lines == [b'{"id": "a"}']
+        assert asked[0].startswith(b"GET http://brewery.test/v1/breweries?")
+        assert b"Proxy-Authorization: Basic" in asked[0]
+    else:
+        with pytest.raises(SourceUnavailable, match=r"brewery\.test"):
+            asyncio.run(ask())
+        assert not asked
+
+
 @pytest.mark.parametrize("status", [302, 400, 404, 422])
 def test_a_refusal_is_not_tried_again(status: int) -> None:
     with StandIn(generate(ROWS), faults=[f"status={status}"]) as stand_in:

@@ -7,6 +7,7 @@ since what the ids of the early years mean is known from later ones. A version t
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from bisect import bisect
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ from brewhouse.jobs.running import Progress, recorder, run_jobs, tell_drift
 from brewhouse.lake.draft import Draft, Started
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.s3 import path_at
-from brewhouse.lake.snapshots import Drift, Manifest, Meta, Proof, RawSnapshot, complete_runs, find
+from brewhouse.lake.snapshots import Drift, Manifest, Meta, Page, Proof, RawSnapshot, complete_runs, find
 from brewhouse.settings import Settings
 from brewhouse.source.contract import Record, parse_record
 from brewhouse.source.drift import Profiler
@@ -219,10 +220,7 @@ def _write(lake: Lake, run: str, origin: Origin, version: Version, records: Sequ
     draft = Draft(lake, run, started)
     if not draft.is_begun:
         draft.begin()
-    written = [
-        draft.write_page(number, page, url=origin.name, status=200, taken_at=time)
-        for number, page in enumerate(pages, start=1)
-    ]
+    written = asyncio.run(_write_pages(draft, pages))
     return draft.complete(
         Manifest(
             run=run,
@@ -249,6 +247,14 @@ def _write(lake: Lake, run: str, origin: Origin, version: Version, records: Sequ
             pages=written,
         )
     )
+
+
+async def _write_pages(draft: Draft, pages: Sequence[Sequence[bytes]]) -> list[Page]:
+    started = draft.started
+    return [
+        await draft.write_page(number, lines, url=started.source_url, status=200, taken_at=started.started_at)
+        for number, lines in enumerate(pages, start=1)
+    ]
 
 
 def _looked_at(pages: Sequence[Sequence[bytes]], meta: Meta) -> tuple[Verdict, dict[str, dict[str, int]], list[Drift]]:

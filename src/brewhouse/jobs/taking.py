@@ -124,8 +124,8 @@ class Taking:
             self._forget(number)
             return
         lines = one_line(window.lines)
-        page = await asyncio.to_thread(
-            self._draft.write_page, number, lines, url=window.url, status=window.status, taken_at=window.taken_at
+        page = await self._draft.write_page(
+            number, lines, url=window.url, status=window.status, taken_at=window.taken_at
         )
         self._count(page, window.lines, window.records, window.holes)
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import TypeVar
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import stamina
@@ -95,7 +96,7 @@ class Client:
             headers=_HEADERS,
             timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,
+            proxy=_proxy(self._settings.source_url),
             middlewares=(_send_only_once,),
         )
         return self
@@ -215,6 +216,15 @@ def _address(url: str) -> yarl.URL:
     if address.scheme not in {"http", "https"} or not address.host:
         raise SourceUnavailable(f"{url} is no address of the web.", hint="Begin --source-url with http:// or https://.")
     return address
+
+
+def _proxy(url: str) -> str | None:
+    """Find the proxy that the environment names for an address.
+
+    Once, for aiohttp's `trust_env` looks it up in a thread for every request, which takes longer than the request.
+    """
+    address = _address(url)
+    return None if proxy_bypass(f"{address.host}:{address.port}") else getproxies().get(address.scheme)
 
 
 async def _send_only_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

@@ -92,9 +92,11 @@ class Profiler:
                 profile.note("state_differs", "state is not state_province", _where(record))
             if not has_id(record):
                 profile.note("record_without_id", "id is no text or empty", _text(msgspec.json.encode(record)))
-        for line, joined in zip(lines, one_line(lines), strict=True):
-            if line != joined:
-                profile.note("multiline_record", "line breaks became blanks", _text(joined))
+        joined = one_line(lines)
+        if joined is not lines:
+            for before, after in zip(lines, joined, strict=True):
+                if before != after:
+                    profile.note("multiline_record", "line breaks became blanks", _text(after))
         return profile
 
     def fields_seen(self, profiles: Iterable[Profile]) -> dict[str, dict[str, int]]:
