@@ -86,7 +86,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         max_count_drop_percent: A larger fall of the number of breweries stops the publishing.
         engine: What runs the models: duckdb in this process, or spark on this machine or a cluster.
         spark_master: Where Spark runs, as `local[*]` or `spark://host:7077`, unless a session is there already.
-        memory_limit_mb: Megabytes the SQL engine may use on this machine before it spills to disk.
+        memory_limit_mb: Megabytes a job may use on this machine; beyond, the SQL engine spills to disk.
         keep_snapshots_days: Maintenance forgets table snapshots that are older.
         keep_snapshots_last: So many of a table's newest snapshots are kept, however old.
         target_file_mb: Megabytes a table's file should have; maintenance makes one of those below a quarter.

@@ -75,3 +75,13 @@ def test_a_folder_that_looks_like_a_partition_adds_no_column(given: Given, tmp_p
     engine = given(SPEC.name, TYPES, ROWS[:1])
     engine.write(SPEC, IDS, folder)
     assert engine.rows("SELECT * FROM silver.places") == [{"country": "B", "city": "z", "n": 1}]
+
+
+def test_duckdb_gets_less_than_the_process_may_use() -> None:
+    for limit_mb, least_mb in ((4096, 3500), (400, 190)):
+        engine = DuckDBEngine(limit_mb)
+        (row,) = engine.rows("SELECT value FROM duckdb_settings() WHERE name = 'memory_limit'")
+        number, unit = str(row["value"]).split()
+        given_mb = float(number) * {"GiB": 2**30, "MiB": 2**20}[unit] / 1e6
+        engine.close()
+        assert least_mb < given_mb < limit_mb

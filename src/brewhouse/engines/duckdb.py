@@ -19,6 +19,7 @@ from brewhouse.lake.views import DUCKDB_TYPES, fetch, identifier, literal, raw_r
 from brewhouse.models.model import Model
 
 _FILES_AT_ONCE = 2
+_PYTHON_MB = 300  # libraries, metadata, and what DuckDB takes beyond its own limit
 _SCHEMAS = ("bronze", "staging", "silver", "gold", "reference", "previous", "published", "computed")
 _ICEBERG_TYPES = {
     **dict.fromkeys(("VARCHAR", "UUID", "ENUM"), "string"),
@@ -35,14 +36,15 @@ class DuckDBEngine:
     """The engine on one machine.
 
     Args:
-        memory_limit_mb: Megabytes it may use; beyond, it spills to a temporary folder.
+        memory_limit_mb: Megabytes this process may use; DuckDB gets what Python does not need, and spills beyond it to
+            a temporary folder.
     """
 
     def __init__(self, memory_limit_mb: int = 2048) -> None:
         self._spill = tempfile.TemporaryDirectory(prefix="brewhouse-")
         self._connection = duckdb.connect(
             config={
-                "memory_limit": f"{memory_limit_mb}MB",
+                "memory_limit": f"{max(memory_limit_mb - _PYTHON_MB, memory_limit_mb // 2)}MB",
                 "temp_directory": self._spill.name,
             }
         )
