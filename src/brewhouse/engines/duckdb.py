@@ -73,14 +73,10 @@ class DuckDBEngine:
 
     def attach_rows(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
         """See `Engine.attach_rows`."""
-        import pyarrow as pa
-
-        values = dict(zip(columns, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(columns, ())
-        kinds = {"string": pa.string(), "double": pa.float64()}
-        given = pa.table({column: pa.array(values[column], kinds[kind]) for column, kind in columns.items()})
-        self._connection.register("given", given)
-        self._run(f"CREATE OR REPLACE TABLE {identifier(name)} AS SELECT * FROM given")
-        self._connection.unregister("given")
+        kinds = {"string": "VARCHAR", "double": "DOUBLE"}
+        values = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in columns]
+        given = ", ".join(f"unnest(?::{kinds[kind]}[]) AS {identifier(name)}" for name, kind in columns.items())
+        self._connection.execute(f"CREATE OR REPLACE TABLE {identifier(name)} AS SELECT {given}", values)
 
     def compute(self, model: Model) -> tuple[Column, ...]:
         """See `Engine.compute`."""

@@ -65,7 +65,7 @@ class SQLiteCatalog(MetastoreCatalog):
     """
 
     def __init__(self, file: Path, warehouse: str) -> None:
-        super().__init__(NAME, warehouse=warehouse)
+        super().__init__(NAME, warehouse=warehouse, **{"py-io-impl": "brewhouse.lake.object_io.ObjectIO"})
         file.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(file, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         self._connection.executescript(_SCHEMA)

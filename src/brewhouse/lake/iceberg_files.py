@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
-import pyiceberg.io.pyarrow as iceberg_parquet
+from pyiceberg.conversions import to_bytes
 from pyiceberg.expressions import EqualTo
 from pyiceberg.expressions.visitors import _InclusiveMetricsEvaluator
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-from pyiceberg.partitioning import PartitionField, PartitionSpec
+from pyiceberg.partitioning import PartitionField, partition_record_value
 from pyiceberg.typedef import Record
+from pyiceberg.types import PrimitiveType
+from pyiceberg.utils.truncate import truncate_upper_bound_text_string
 
-from brewhouse.lake.s3 import SCHEME, path_at
+from brewhouse.lake.footers import Column, Footer, different_values, read_footers
+from brewhouse.lake.s3 import SCHEME
 
 if TYPE_CHECKING:
-    from pyiceberg.io.fileformat import DataFileStatistics
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
+
+_BOUND_CHARACTERS = 16
+_NARROWER = {"long": "int", "double": "float"}
+"""Types that Iceberg reads as a wider one; see https://iceberg.apache.org/spec/#schema-evolution."""
 
 
 def uri_of(path: str | Path) -> str:
@@ -42,33 +46,42 @@ def path_of(uri: str) -> str:
 def described_files(metadata: TableMetadata, files: Sequence[str]) -> list[DataFile]:
     """Read the footers of Parquet files into what Iceberg keeps of a file.
 
-    As `pyiceberg.io.pyarrow.parquet_file_to_data_file` does, but what is the same for all files only once.
+    Bounds of text are shortened to 16 characters, as Iceberg's `truncate(16)` does by default, see
+    https://iceberg.apache.org/docs/latest/configuration/#write-properties.
+
+    Raises:
+        ValueError: A file does not have the table's columns, or not their types, or rows of several partitions.
     """
     schema = metadata.schema()
-    plan = iceberg_parquet.compute_statistics_plan(schema, metadata.properties)
-    ids = iceberg_parquet.parquet_path_to_id_mapping(schema)
-    described, seen = [], None
-    for file in files:
-        footer, size_bytes = _footer(file)
-        arrow = footer.schema.to_arrow_schema()
-        if seen is None or not arrow.equals(seen, check_metadata=True):
-            iceberg_parquet._check_pyarrow_schema_compatible(schema, arrow, format_version=2)
-            seen = arrow
-        statistics = iceberg_parquet.data_file_statistics_from_parquet_metadata(footer, plan, ids)
+    described = []
+    for footer in read_footers(files):
+        columns = _columns_by_id(footer, schema)
+        lower = {key: _bound(schema, key, column.least) for key, column in columns.items()}
+        upper = {key: _bound(schema, key, column.most, is_upper=True) for key, column in columns.items()}
         described.append(
             DataFile.from_args(
                 content=DataFileContent.DATA,
-                file_path=uri_of(file),
+                file_path=uri_of(footer.file),
                 file_format=FileFormat.PARQUET,
                 partition=Record(
-                    *(_partition_value(file, field, statistics, schema) for field in metadata.spec().fields)
+                    *(
+                        _partition_value(footer, field, columns[field.source_id], schema)
+                        for field in metadata.spec().fields
+                    )
                 ),
-                file_size_in_bytes=size_bytes,
+                record_count=footer.rows,
+                file_size_in_bytes=footer.size_bytes,
+                column_sizes={key: column.size_bytes for key, column in columns.items()},
+                value_counts={key: column.values for key, column in columns.items()},
+                null_value_counts={key: column.nulls for key, column in columns.items() if column.nulls is not None},
+                nan_value_counts={},
+                lower_bounds={key: bound for key, bound in lower.items() if bound is not None},
+                upper_bounds={key: bound for key, bound in upper.items() if bound is not None},
+                split_offsets=footer.offsets_bytes,
                 sort_order_id=None,
                 spec_id=metadata.default_spec_id,
                 equality_ids=None,
                 key_metadata=None,
-                **statistics.to_serialized_dict(),
             )
         )
     return described
@@ -85,23 +98,36 @@ def holds(table: Table, column: str, value: str | int) -> Callable[[DataFile], b
     return _InclusiveMetricsEvaluator(table.schema(), wanted).eval
 
 
-def _footer(file: str) -> tuple[pq.FileMetaData, int]:
-    """Read a Parquet file's footer, and tell the file's size in bytes."""
-    with path_at(file).open("rb") as opened:
-        return pq.read_metadata(opened), opened.seek(0, os.SEEK_END)
+def _columns_by_id(footer: Footer, schema: Schema) -> dict[int, Column]:
+    """Find a file's columns by their field ids, and see that they are the table's."""
+    found = {column.field_id: column for column in footer.columns if column.field_id is not None}
+    for field in schema.fields:
+        column = found.get(field.field_id)
+        kind = str(field.field_type)
+        if column is None or column.name != field.name or column.type not in {kind, _NARROWER.get(kind)}:
+            raise ValueError(f"{footer.file} has no column {field.name} of type {kind} with id {field.field_id}.")
+    if len(found) != len(schema.fields) or len(footer.columns) != len(found):
+        raise ValueError(f"{footer.file} has columns that the table has not.")
+    return {field.field_id: found[field.field_id] for field in schema.fields}
 
 
-def _partition_value(file: str, field: PartitionField, statistics: DataFileStatistics, schema: Schema) -> Any:  # noqa: ANN401
+def _bound(schema: Schema, field_id: int, value: Any, *, is_upper: bool = False) -> bytes | None:  # noqa: ANN401
+    """Write a bound as Iceberg does."""
+    if isinstance(value, str):
+        value = truncate_upper_bound_text_string(value, _BOUND_CHARACTERS) if is_upper else value[:_BOUND_CHARACTERS]
+    kind = schema.find_type(field_id)
+    assert isinstance(kind, PrimitiveType)
+    return None if value is None else to_bytes(kind, value)
+
+
+def _partition_value(footer: Footer, field: PartitionField, column: Column, schema: Schema) -> Any:  # noqa: ANN401
     """Tell the one value all rows of a file have in a column, by the footer when it says so."""
-    nulls = statistics.null_value_counts.get(field.source_id)
-    if nulls == statistics.record_count:
+    if column.nulls == footer.rows:
         return None
-    aggregate = statistics.column_aggregates.get(field.source_id)
-    least, most = (aggregate.current_min, aggregate.current_max) if aggregate else (None, None)
-    if nulls == 0 and least is not None and least == most:  # of long text, the footer has a shortened value or none
-        return statistics.partition(PartitionSpec(field), schema)[0]
-    with path_at(file).open("rb") as opened:
-        values = pq.read_table(opened, columns=[field.name]).column(0).unique().to_pylist()
+    if column.nulls == 0 and column.is_exact and column.least is not None and column.least == column.most:
+        values = [column.least]
+    else:  # of long text, the footer has a shortened value or none
+        values = different_values(footer.file, column.name)
     if len(values) != 1:
-        raise ValueError(f"{file} has rows of {len(values)} partitions by {field.name}.")
-    return values[0]
+        raise ValueError(f"{footer.file} has rows of {len(values)} partitions by {column.name}.")
+    return partition_record_value(field, values[0], schema)

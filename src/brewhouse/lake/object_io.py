@@ -1,17 +1,22 @@
-"""PyIceberg's way to the objects of a lake on S3: the same as that of everything else here."""
+"""PyIceberg's way to the metadata of a lake, in a folder or on S3: the same as that of everything else here.
+
+Those that PyIceberg brings need PyArrow or fsspec, which a run on this machine does without.
+"""
 
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 from pyiceberg.io import FileIO, InputFile, OutputFile
 
+from brewhouse.lake.iceberg_files import path_of
 from brewhouse.lake.s3 import S3Path, bucket_store, path_at
 
 
 class ObjectIO(FileIO):
-    """Reads, writes and deletes objects by their URLs."""
+    """Reads, writes and deletes files and objects by their URLs."""
 
     def new_input(self, location: str) -> InputFile:
         """Name an object to be read."""
@@ -23,21 +28,21 @@ class ObjectIO(FileIO):
 
     def delete(self, location: str | InputFile | OutputFile) -> None:
         """Delete an object."""
-        path_at(location if isinstance(location, str) else location.location).unlink(missing_ok=True)
+        _place(location if isinstance(location, str) else location.location).unlink(missing_ok=True)
 
 
 class _Object(InputFile, OutputFile):
     """One object."""
 
     def __len__(self) -> int:
-        return path_at(self.location).stat().st_size
+        return _place(self.location).stat().st_size
 
     def exists(self) -> bool:
-        return path_at(self.location).exists()
+        return _place(self.location).exists()
 
     def open(self, seekable: bool = True) -> Any:  # noqa: ANN401 - BytesIO has a wider protocol
         del seekable
-        return io.BytesIO(path_at(self.location).read_bytes())
+        return io.BytesIO(_place(self.location).read_bytes())
 
     def to_input_file(self) -> InputFile:
         return self
@@ -57,15 +62,8 @@ class _Writer(io.BytesIO):
     def close(self) -> None:
         if self.closed:
             return
-        from obstore.exceptions import AlreadyExistsError
-
-        path = path_at(self._location)
-        assert isinstance(path, S3Path)
         try:
-            mode: Any = "overwrite" if self._overwrite else "create"
-            bucket_store(path.bucket).put(path.key, self.getvalue(), mode=mode)
-        except AlreadyExistsError as error:
-            raise FileExistsError(f"{self._location} exists already.") from error
+            _put(self._location, self.getvalue(), overwrite=self._overwrite)
         finally:
             super().close()
 
@@ -74,3 +72,22 @@ class _Writer(io.BytesIO):
             self.close()
         else:
             super().close()
+
+
+def _place(location: str) -> Path:
+    return path_at(path_of(location))
+
+
+def _put(location: str, content: bytes, *, overwrite: bool) -> None:
+    path = _place(location)
+    if not isinstance(path, S3Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb" if overwrite else "xb") as file:
+            file.write(content)
+        return
+    from obstore.exceptions import AlreadyExistsError
+
+    try:
+        bucket_store(path.bucket).put(path.key, content, mode="overwrite" if overwrite else "create")
+    except AlreadyExistsError as error:
+        raise FileExistsError(f"{location} exists already.") from error
