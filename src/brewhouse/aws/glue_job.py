@@ -14,7 +14,7 @@ JOBS = ("extract", "transform", "aggregate", "maintain")
 
 
 def arguments_of(argv: Sequence[str]) -> argparse.Namespace:
-    """Read our arguments; Glue adds others of its own, such as `--JOB_RUN_ID`.
+    """Read our arguments, and those of Glue that name its runs; it adds others of its own.
 
     Args:
         argv: Without the script's name.
@@ -25,6 +25,9 @@ def arguments_of(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--catalog-database", required=True)
     parser.add_argument("--engine", required=True)
     parser.add_argument("--source-url", required=True)
+    parser.add_argument("--retries", type=int, default=0)
+    parser.add_argument("--WORKFLOW_RUN_ID", dest="workflow_run")
+    parser.add_argument("--JOB_RUN_ID", dest="job_run", default="")
     return parser.parse_known_args(argv)[0]
 
 
@@ -74,9 +77,12 @@ def main(argv: Sequence[str]) -> None:
 
         run_maintenance(lake, settings, Log())
     else:
+        from brewhouse.jobs.running import Part
+        from brewhouse.jobs.workflow import JOBS as ALL
         from brewhouse.jobs.workflow import run_workflow
 
-        run_workflow(lake, settings, Log(), (given.job,))
+        part = Part(given.workflow_run, given.job_run, ALL, given.retries) if given.workflow_run else None
+        run_workflow(lake, settings, Log(), (given.job,), part=part)
 
 
 if __name__ == "__main__":
