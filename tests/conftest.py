@@ -249,6 +249,17 @@ def bucket(aws_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 
 
 @pytest.fixture
+def spark_on_s3(spark_session: SparkSession, bucket: str) -> Iterator[str]:
+    """A bucket, as `s3://name`, that Spark's Python workers reach too, as those of a cluster do by their own means."""
+    environment = spark_session.sparkContext.environment
+    told = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    environment.update(told)
+    yield bucket
+    for name in told:
+        del environment[name]
+
+
+@pytest.fixture
 def shared_lake(bucket: str) -> Lake:
     """A lake on S3, empty, with databases of its own; its lock expires soon."""
     name = f"lake{next(_NUMBERS)}"
