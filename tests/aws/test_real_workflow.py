@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import cache
 from pathlib import Path
@@ -22,8 +22,10 @@ from typing import Any
 import pytest
 
 from brewhouse.aws.checks import GLUE_PYTHON
+from brewhouse.aws.counts import count_checks
 from brewhouse.aws.package import make_package
 from brewhouse.aws.session import Account, open_account
+from brewhouse.aws.stacks import Stack, find_stack
 from brewhouse.cli.main import main
 from brewhouse.demo.dataset import generate
 from brewhouse.demo.stand_in import StandIn
@@ -39,6 +41,7 @@ from brewhouse.settings import load
 
 STACK = "brew"
 ROWS = 300
+pytestmark = pytest.mark.xdist_group("glue")  # one package, one environment
 EnterAccount = Callable[[pytest.MonkeyPatch, str, Path], str]
 Load = Callable[[str], ModuleType]
 
@@ -64,22 +67,20 @@ def _glue() -> tuple[str, Path]:
 
 
 class Cloud:
-    """An account with the stack and its workflow, beside a source and a lake on this machine."""
+    """An account with the stack whose workflow ran once, beside a source and a lake on this machine that has the same.
 
-    def __init__(self, account: Account, source: StandIn, player: Any, local: Lake) -> None:  # noqa: ANN401
+    Attributes:
+        states: How each job and the crawler of that run ended.
+    """
+
+    def __init__(self, account: Account, source: StandIn, player: Any, home: Path) -> None:  # noqa: ANN401
         self.account = account
         self.source = source
         self.player = player
-        self.local = local
         self.lake = Lake.at(f"s3://{STACK}-{account.number}-{account.region}/lake")
-
-    def play(self) -> dict[str, str]:
-        """Play the workflow, and give the state of each job with what the failed ones said."""
-        states: dict[str, str] = self.player.play()
-        return states
-
-    def run_locally(self) -> None:
-        settings = load({"source_url": self.source.url, "retake_wait_s": 0}, environ={})
+        self.local = Lake(home / "local")
+        self.states: dict[str, str] = player.play()
+        settings = load({"source_url": source.url, "retake_wait_s": 0}, environ={})
         run_workflow(self.local, settings, Silent())
 
     def reports(self) -> list[RunReport]:
@@ -117,7 +118,7 @@ def cloud(
         )
         account = open_account()
         player = load("glue_player").GluePlayer(account, STACK, home, {version: python}, _as_on_aws(account))
-        yield Cloud(account, source, player, Lake(home / "local"))
+        yield Cloud(account, source, player, home)
 
 
 def _renew_manifest(folder: Path) -> None:
@@ -182,14 +183,36 @@ def content(lake: Lake) -> dict[str, list[tuple[object, ...]]]:
 
 
 def test_the_workflow_gives_the_tables_of_a_local_run(cloud: Cloud) -> None:
-    states = cloud.play()
-    assert set(states.values()) == {"SUCCEEDED"}, cloud.said()
-    assert list(states) == [f"{STACK}-{job}" for job in (*JOBS, "raw")]
-    cloud.run_locally()
+    assert set(cloud.states.values()) == {"SUCCEEDED"}, cloud.said()
+    assert list(cloud.states) == [f"{STACK}-{job}" for job in (*JOBS, "raw")]
     assert content(cloud.lake) == content(cloud.local)
-    (report,) = cloud.reports()
+    report = cloud.reports()[0]
     assert (report.state, report.workflow_run[:3]) == ("SUCCEEDED", "wr_")
     assert [job.name for job in report.jobs] == list(JOBS)
+
+
+def test_what_is_counted_in_every_table_is_what_the_run_says(cloud: Cloud) -> None:
+    """Athena's place is taken by DuckDB: the emulator's Athena reads no Iceberg tables."""
+    stack = find_stack(cloud.account, STACK)
+    assert stack
+
+    def counted(_account: Account, _stack: Stack, tables: Iterable[str]) -> dict[str, int]:
+        with closing(connect(cloud.lake)) as connection:
+            return {name: connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0] for name in tables}
+
+    report = cloud.reports()[0]
+    checks = list(count_checks(cloud.account, stack, report.workflow_run, counted))
+    assert len(checks) == 1 + len(Tables(cloud.lake).names())
+    assert all(check.passed for check in checks)
+
+    def miscounted(account: Account, stack: Stack, tables: Iterable[str]) -> dict[str, int]:
+        return {**counted(account, stack, tables), "silver.breweries": 7}
+
+    (wrong,) = [check for check in count_checks(cloud.account, stack, None, miscounted) if not check.passed]
+    assert wrong.name.endswith("silver.breweries")
+    assert wrong.detail == "the run says 296 rows, Athena counts 7"
+    unknown = next(count_checks(cloud.account, stack, "wr_other", counted))
+    assert (unknown.passed, unknown.detail) == (False, "not told by any event")
 
 
 def test_a_job_that_fails_is_tried_again_and_then_stops_the_chain(cloud: Cloud) -> None:
@@ -209,7 +232,7 @@ def test_a_job_that_fails_is_tried_again_and_then_stops_the_chain(cloud: Cloud) 
     cloud.player.runs.clear()
     records = list(generate(ROWS, unusable=4))
     cloud.source.remove([str(record["id"]) for record in records[: ROWS // 2]])
-    states = cloud.play()
+    states = cloud.player.play()
     assert states == {f"{STACK}-extract": "SUCCEEDED", f"{STACK}-transform": "FAILED"}
     denied, _, failed, again = (run.output for run in cloud.player.runs)
     assert "AWS denies s3:" in denied
