@@ -6,10 +6,11 @@ wrong path, a package that was left out, a trigger that is not active or names t
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,17 @@ class GluePlayer:
         stack: Its name, which is the workflow's too.
         folder: For scripts, wheels and environments.
         pythons: The Python to take for each Glue version.
-        environment: Of the jobs, beside nothing at all: credentials, region, endpoint.
+        environment_of: What the jobs of a role find in their environment, beside nothing at all.
+        before: Told a job's name and attempt before it starts.
+        runs: Every attempt of a job.
     """
 
     account: Account
     stack: str
     folder: Path
     pythons: Mapping[str, Path]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment_of: Callable[[str], Mapping[str, str]] = lambda _: {}
+    before: Callable[[str, int], object] = lambda *_: None
     runs: list[JobRun] = field(default_factory=list)
 
     def play(self) -> dict[str, str]:
@@ -55,42 +59,46 @@ class GluePlayer:
         for each in triggers(self.account, self.stack):
             assert each["State"] == "ACTIVATED", f"{each['Name']} would never fire: {each['State']}"
         states: dict[str, str] = {}
+        run = f"wr_{secrets.token_hex(32)}"
         waiting = [each for each in inside if each["Type"] == "CONDITIONAL"]
         due = starts
         while due:
             for trigger in due:
                 for action in trigger["Actions"]:
-                    name, state = self._act(action)
+                    name, state = self._act(action, run)
                     states[name] = state
             due = [each for each in waiting if _is_met(each["Predicate"], states)]
             waiting = [each for each in waiting if each not in due]
         return states
 
-    def run_job(self, name: str) -> str:
-        """Run a job with its retries, and give its last state."""
+    def run_job(self, name: str, workflow_run: str | None = None) -> str:
+        """Run a job with its retries, in a run of the workflow or by itself, and give its last state."""
         job = self.account.client("glue").get_job(JobName=name)["Job"]
         assert job["Command"]["Name"] == "glueetl"
         script = self._download(job["Command"]["ScriptLocation"])
         arguments = job["DefaultArguments"]
         python = self._environment(job["GlueVersion"], arguments)
-        given = {"--JOB_NAME": name, "--WORKFLOW_NAME": self.stack, "--WORKFLOW_RUN_ID": "wr_1", **arguments}
+        run = {"--WORKFLOW_NAME": self.stack, "--WORKFLOW_RUN_ID": workflow_run} if workflow_run else {}
+        given = {"--JOB_NAME": name, **run, **arguments}
         state = "FAILED"
         for attempt in range(int(job["MaxRetries"]) + 1):
-            argv = [word for pair in {**given, "--JOB_RUN_ID": f"jr_{attempt}"}.items() for word in pair]
-            state = self._attempt(name, [str(python), "-I", str(script), *argv], 60 * int(job["Timeout"]))
+            self.before(name, attempt)
+            argv = [word for pair in {**given, "--JOB_RUN_ID": f"jr_{secrets.token_hex(32)}"}.items() for word in pair]
+            command = [str(python), "-I", str(script), *argv]
+            state = self._attempt(name, command, self.environment_of(job["Role"]), 60 * int(job["Timeout"]))
             if state == "SUCCEEDED":
                 break
         return state
 
-    def _act(self, action: Mapping[str, Any]) -> tuple[str, str]:
+    def _act(self, action: Mapping[str, Any], run: str) -> tuple[str, str]:
         if "JobName" in action:
-            return action["JobName"], self.run_job(action["JobName"])
+            return action["JobName"], self.run_job(action["JobName"], run)
         assert action["CrawlerName"] in resources(self.account, self.stack, "AWS::Glue::Crawler")
         self.account.client("glue").get_crawler(Name=action["CrawlerName"])
         return action["CrawlerName"], "SUCCEEDED"
 
-    def _attempt(self, name: str, command: list[str], timeout_s: int) -> str:
-        environment = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), **self.environment}
+    def _attempt(self, name: str, command: list[str], given: Mapping[str, str], timeout_s: int) -> str:
+        environment = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), **given}
         try:
             done = subprocess.run(
                 command,
@@ -117,7 +125,17 @@ class GluePlayer:
         if not home.exists():
             subprocess.run([self.pythons[glue_version], "-m", "venv", "--without-pip", home], check=True)
             for module in modules:
-                pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", option]
+                pip = [
+                    sys.executable,
+                    "-m",
+                    "pip",
+                    "--python",
+                    str(python),
+                    "install",
+                    "--quiet",
+                    "--no-compile",
+                    option,
+                ]
                 if module.name.endswith(".gluewheels.zip"):
                     with zipfile.ZipFile(module) as archive:
                         archive.extractall(home / "unpacked")

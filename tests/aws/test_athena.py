@@ -8,11 +8,15 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import boto3
 import pyarrow.parquet as pq
 import pytest
+from botocore.stub import Stubber
 
 from brewhouse.aws.athena import Result, _value
+from brewhouse.aws.counts import counted_by_athena
 from brewhouse.aws.session import Account
+from brewhouse.aws.stacks import Stack
 
 Call = Callable[..., tuple[int, str, str]]
 ASKED = "SELECT 'a' AS name, 42 AS number"
@@ -73,3 +77,26 @@ def test_a_query_that_cannot_be_run_is_said(call: Call) -> None:
 def test_a_query_is_either_written_out_or_saved(call: Call) -> None:
     assert call("query")[0] == 2
     assert call("query", "SELECT 1", "--saved", "top_cities")[0] == 2
+
+
+def test_all_tables_are_counted_by_one_query_as_athena_answers_it() -> None:
+    session = boto3.Session("key", "secret", region_name="eu-central-1")
+    account = Account("1", "eu-central-1", "arn", session)
+    stack = Stack("arn", "brew", "CREATE_COMPLETE", {"CatalogDatabase": "beer"}, {})
+    sql = (
+        "SELECT 'gold.a' AS name, count(*) AS row_count FROM beer_gold.a UNION ALL "
+        "SELECT 'silver.b' AS name, count(*) AS row_count FROM beer_silver.b"
+    )
+    asked = {"QueryString": sql, "WorkGroup": "brew", "QueryExecutionContext": {"Database": "beer_gold"}}
+    columns = [{"Name": "name", "Type": "varchar"}, {"Name": "row_count", "Type": "bigint"}]
+    rows = [["name", "row_count"], ["gold.a", "12"], ["silver.b", "0"]]
+    result = {
+        "ResultSetMetadata": {"ColumnInfo": columns},
+        "Rows": [{"Data": [{"VarCharValue": value} for value in row]} for row in rows],
+    }
+    succeeded = {"Status": {"State": "SUCCEEDED"}, "Statistics": {"DataScannedInBytes": 2_000}}
+    with Stubber(account.client("athena")) as athena:
+        athena.add_response("start_query_execution", {"QueryExecutionId": "q"}, asked)
+        athena.add_response("get_query_execution", {"QueryExecution": succeeded}, {"QueryExecutionId": "q"})
+        athena.add_response("get_query_results", {"ResultSet": result}, {"QueryExecutionId": "q"})
+        assert counted_by_athena(account, stack, ["gold.a", "silver.b"]) == {"gold.a": 12, "silver.b": 0}

@@ -112,6 +112,7 @@ def test_the_wheel_installs_and_runs_in_a_clean_environment(tmp_path: Path) -> N
 @pytest.mark.parametrize("job", JOBS)
 def test_the_script_reads_its_arguments_among_those_of_glue(job: str) -> None:
     ours = ["--job", job, "--lake", "s3://b/lake", "--catalog-database", "c", "--engine", "spark", "--source-url", "u"]
+    ours += ["--aws-region", "eu-central-1"]
     glue = [
         "--JOB_NAME",
         "x",

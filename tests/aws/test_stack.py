@@ -82,6 +82,7 @@ _BREAKS: list[tuple[str, Change]] = [
     ("the schedule cron", lambda s: s["Parameters"]["Schedule"].update(Default="cron(0 6 * * * *)")),
     ("Glue version 4.0", lambda s: _resource("ExtractJob")(s).update(GlueVersion="4.0")),
     ("1 workers", lambda s: _resource("ExtractJob")(s).update(NumberOfWorkers=1)),
+    ("told that it is 1", lambda s: _resource("ExtractJob")(s).update(MaxRetries=0)),
     ("has no timeout", lambda s: _resource("ExtractJob")(s).pop("Timeout")),
     ("is not started", lambda s: _resource("AfterExtractTrigger")(s).pop("StartOnCreation")),
     ("has no condition", lambda s: _resource("AfterExtractTrigger")(s)["Predicate"].update(Conditions=[])),

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from pyarrow import parquet
+from pyarrow import BufferReader, parquet
 
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.engines.spark import SparkEngine
 from brewhouse.engines.spark_session import open_session
-from brewhouse.errors import UsageError
-from brewhouse.lake.s3 import S3Path
+from brewhouse.lake.s3 import path_at
 from brewhouse.lake.spec import Column, TableSpec
 from brewhouse.models.model import parse
 
@@ -170,9 +169,44 @@ def test_a_session_that_is_there_is_used_and_left_as_it_was(spark_session: Spark
         spark_session.conf.set("spark.sql.session.timeZone", str(zone))
 
 
-def test_a_folder_on_s3_is_refused_in_words(spark: SparkEngine) -> None:
-    with pytest.raises(UsageError, match=r"cannot write to s3://bucket/data: it needs a lake in a folder"):
-        spark.write(SPEC, {}, S3Path("/bucket/data"))
+def test_each_engine_reads_on_s3_what_the_other_wrote_there(
+    spark: SparkEngine, engine: DuckDBEngine, spark_on_s3: str
+) -> None:
+    folder = path_at(f"{spark_on_s3}/data")
+    both = []
+    for writer, reader in ((spark, engine), (engine, spark)):
+        computed(writer, ROWS)
+        files = writer.write(SPEC, IDS, folder)
+        assert len(files) == len({row[0] for row in ROWS})
+        for file in files:
+            read = parquet.read_table(BufferReader(path_at(file).read_bytes()))
+            assert [int((field.metadata or {})[b"PARQUET:field_id"]) for field in read.schema] == list(IDS.values())
+            assert read["city"].to_pylist() == sorted(read["city"].to_pylist(), key=lambda city: city or "")
+        wanted = (
+            Column("town", "string", "renamed", 3),
+            Column("small", "long", "grown", 14),
+            Column("lost", "string", "of a later time", 99),
+            *(column for column in COLUMNS if column.name not in {"city", "small"}),
+        )
+        reader.attach_table(TableSpec("silver.read", "", wanted), files)
+        both.append(reader.rows("SELECT * FROM silver.read ORDER BY n"))
+    assert both[0] == both[1]
+    assert [(row["country"], row["town"], row["n"]) for row in both[0]] == sorted(ROWS, key=lambda row: row[2])
+    assert {path.name for path in folder.rglob("*")} == {path.name for path in folder.glob("*.parquet")}
+
+
+def test_nothing_is_put_on_s3_by_a_task_that_fails_and_nothing_of_an_empty_table(
+    spark: SparkEngine, spark_on_s3: str
+) -> None:
+    folder = path_at(f"{spark_on_s3}/none")
+    computed(spark, [])
+    assert spark.write(SPEC, IDS, folder) == ()
+    assert spark.rows("SELECT country FROM silver.places") == []
+    computed(spark, ROWS)
+    wrong = (*COLUMNS[:2], Column("n", "date", "no number is one"), *COLUMNS[3:])
+    with pytest.raises(Exception, match="n"):
+        spark.write(TableSpec(SPEC.name, "", wrong), IDS, folder)
+    assert list(folder.rglob("*")) == []
 
 
 @pytest.mark.parametrize(

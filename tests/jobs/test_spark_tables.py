@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -22,16 +22,17 @@ from brewhouse.lake.tables import Tables
 from brewhouse.settings import Settings, load
 
 ROWS = 300
-ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.11.0"
+ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.11.0,org.apache.iceberg:iceberg-aws-bundle:1.11.0"
 READ = """
-import sys, json
+import json, sys
 from pyspark.sql import SparkSession
-builder = SparkSession.builder.master("local[1]").config("spark.jars.packages", sys.argv[1])
-for name in ("driver.host", "driver.bindAddress"):
-    builder = builder.config(f"spark.{name}", "127.0.0.1")
-session = builder.config("spark.ui.enabled", "false").config("spark.sql.session.timeZone", "UTC").getOrCreate()
-for location in sys.argv[2:]:
-    rows = session.read.format("iceberg").load(location)
+given = json.load(sys.stdin)
+builder = SparkSession.builder.master("local[1]")
+for name, value in given["settings"].items():
+    builder = builder.config(name, value)
+session = builder.getOrCreate()
+for table in given["tables"]:
+    rows = session.table(table) if table.startswith("glue.") else session.read.format("iceberg").load(table)
     print("ROWS", json.dumps([rows.columns, sorted(rows.toJSON().collect())]))
 """
 
@@ -102,23 +103,55 @@ def test_maintaining_it_on_spark_keeps_its_rows_in_fewer_files(made: Lake) -> No
     assert not any(report.files_compacted for report in run_maintenance(made, settings("duckdb"), Quiet()))
 
 
-def test_sparks_own_iceberg_reads_the_tables_of_both_engines(made: Lake, tmp_path: Path) -> None:
+def test_sparks_own_iceberg_reads_the_tables_of_both_engines_and_those_on_s3_by_the_glue_catalog(
+    made: Lake, shared_lake: Lake
+) -> None:
+    with StandIn(generate(ROWS, unusable=3)) as source:
+        run_workflow(shared_lake, settings("duckdb", source.url), Quiet())
     tables = ("silver.breweries", "silver.brewery_changes", "gold.breweries_by_location")
     newest = [
         str(max((made.warehouse.joinpath(*name.split(".")) / "metadata").glob("*.metadata.json"))) for name in tables
     ]
-    script = tmp_path / "read.py"
-    script.write_text(READ)
-    ended = subprocess.run([sys.executable, str(script), ICEBERG, *newest], capture_output=True, text=True, check=False)
+    in_glue = [f"glue.{shared_lake.shared.catalog_database}_{name}" for name in tables]
+    ended = subprocess.run(
+        [sys.executable, "-c", READ],
+        input=json.dumps({"settings": _iceberg_settings(), "tables": [*newest, *in_glue]}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if "unresolved dependency" in ended.stderr or "download failed" in ended.stderr:
         pytest.skip(f"needs Maven Central, for {ICEBERG}")
     read = [json.loads(line[5:]) for line in ended.stdout.splitlines() if line.startswith("ROWS ")]
-    assert len(read) == len(tables), ended.stderr
-    with closing(connect(made)) as connection:
-        for name, (columns, rows) in zip(tables, read, strict=True):
-            described = connection.execute(f"SELECT * FROM {name}")
-            assert columns == [column[0] for column in described.description or ()]
-            expected = [dict(zip(columns, row, strict=True)) for row in described.fetchall()]
-            assert len(rows) == len(expected)
-            shown = {(row.get("id"), row.get("name"), row.get("brewery_count")) for row in map(json.loads, rows)}
-            assert shown == {(row.get("id"), row.get("name"), row.get("brewery_count")) for row in expected}
+    assert len(read) == 2 * len(tables), ended.stderr
+    for lake, found in ((made, read[: len(tables)]), (shared_lake, read[len(tables) :])):
+        with closing(connect(lake)) as connection:
+            for name, (columns, rows) in zip(tables, found, strict=True):
+                described = connection.execute(f"SELECT * FROM {name}")
+                assert columns == [column[0] for column in described.description or ()]
+                expected = [dict(zip(columns, row, strict=True)) for row in described.fetchall()]
+                assert len(rows) == len(expected)
+                shown = {(row.get("id"), row.get("name"), row.get("brewery_count")) for row in map(json.loads, rows)}
+                assert shown == {(row.get("id"), row.get("name"), row.get("brewery_count")) for row in expected}
+
+
+def _iceberg_settings() -> dict[str, str]:
+    """Settings of a Spark with Iceberg, as its documentation has them for the Glue catalog, at the emulator."""
+    catalog = {
+        "": "org.apache.iceberg.spark.SparkCatalog",
+        ".type": "glue",
+        ".io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+        ".warehouse": "s3://unused",
+        ".client.region": os.environ["AWS_REGION"],
+        ".glue.endpoint": os.environ["AWS_ENDPOINT_URL"],
+        ".s3.endpoint": os.environ["AWS_ENDPOINT_URL"],
+        ".s3.path-style-access": "true",
+    }
+    return {
+        "spark.jars.packages": ICEBERG,
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.sql.session.timeZone": "UTC",
+        **{f"spark.sql.catalog.glue{name}": value for name, value in catalog.items()},
+    }

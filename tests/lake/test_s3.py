@@ -104,6 +104,19 @@ def test_a_file_is_fetched_once_and_a_new_one_put_when_it_is_closed(bucket: str)
         assert again.read() == b"rows", "what was written here is fetched again"
 
 
+def test_an_object_is_opened_without_fetching_all_of_it(shared_lake: Lake) -> None:
+    lake = shared_lake
+    content = bytes(range(256)) * 1024
+    lake.store.put("x", content)
+    with (lake.root / "x").open("rb") as opened:
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(-70_000, os.SEEK_END)
+        assert (size, opened.read()) == (len(content), content[-70_000:])
+        opened.seek(5)
+        assert (opened.read(3), opened.tell()) == (content[5:8], 8)
+    assert s3.filesystem().copy_of(str(lake.root / "x")) is None
+
+
 def test_a_profile_of_the_aws_configuration_says_where_and_who(
     bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -84,6 +84,9 @@ def _jobs(resources: Resources, values: Mapping[str, str], parameters: Mapping[s
             yield f"{name}: {workers or 'no'} workers; Glue starts a Spark job with 2 at the least."
         if not _value(job.get("Timeout"), values):
             yield f"{name}: has no timeout; Glue's default is 8 hours."
+        retries, told = str(job.get("MaxRetries", 0)), str(job.get("DefaultArguments", {}).get("--retries", 0))
+        if retries != told:
+            yield f"{name}: is retried {retries} times, but told that it is {told} times."
     allowed = set(parameters.get("GlueVersion", {}).get("AllowedValues", GLUE_PYTHON))
     if allowed != set(GLUE_PYTHON):
         yield f"Parameter GlueVersion allows {sorted(allowed)}, but known are {sorted(GLUE_PYTHON)}."

@@ -7,6 +7,7 @@ along. An error ends it with its own words, which Glue shows as the run's messag
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -14,7 +15,7 @@ JOBS = ("extract", "transform", "aggregate", "maintain")
 
 
 def arguments_of(argv: Sequence[str]) -> argparse.Namespace:
-    """Read our arguments; Glue adds others of its own, such as `--JOB_RUN_ID`.
+    """Read our arguments, and those of Glue that name its runs; it adds others of its own.
 
     Args:
         argv: Without the script's name.
@@ -25,6 +26,10 @@ def arguments_of(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--catalog-database", required=True)
     parser.add_argument("--engine", required=True)
     parser.add_argument("--source-url", required=True)
+    parser.add_argument("--aws-region", required=True)
+    parser.add_argument("--retries", type=int, default=0)
+    parser.add_argument("--WORKFLOW_RUN_ID", dest="workflow_run")
+    parser.add_argument("--JOB_RUN_ID", dest="job_run", default="")
     return parser.parse_known_args(argv)[0]
 
 
@@ -62,10 +67,18 @@ def main(argv: Sequence[str]) -> None:
     Raises:
         BrewhouseError: The job failed.
     """
+    from brewhouse.lake.faults import in_words
+
+    given = arguments_of(argv)
+    os.environ.setdefault("AWS_REGION", given.aws_region)  # no page says whether Glue does
+    with in_words():
+        _run(given)
+
+
+def _run(given: argparse.Namespace) -> None:
     from brewhouse.lake.lake import Lake, Shared
     from brewhouse.settings import load
 
-    given = arguments_of(argv)
     flags = {name: getattr(given, name) for name in ("lake", "catalog_database", "engine", "source_url")}
     settings = load(flags)
     lake = Lake.at(settings.lake, Shared(catalog_database=given.catalog_database))
@@ -74,9 +87,12 @@ def main(argv: Sequence[str]) -> None:
 
         run_maintenance(lake, settings, Log())
     else:
+        from brewhouse.jobs.running import Part
+        from brewhouse.jobs.workflow import JOBS as ALL
         from brewhouse.jobs.workflow import run_workflow
 
-        run_workflow(lake, settings, Log(), (given.job,))
+        part = Part(given.workflow_run, given.job_run, ALL, given.retries) if given.workflow_run else None
+        run_workflow(lake, settings, Log(), (given.job,), part=part)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from brewhouse.aws.athena import run_query
+from brewhouse.aws.counts import count_checks
 from brewhouse.aws.deploy import Check, checks, resources
 from brewhouse.aws.running import last_job_runs
 from brewhouse.aws.session import Account
@@ -28,6 +29,7 @@ def verify(account: Account, stack: Stack) -> Iterator[Check]:
     yield _ran(account, stack)
     yield from _tables(account, stack)
     yield from _queries(account, stack)
+    yield from _counts(account, stack)
     for crawler in resources(account, stack.name, "AWS::Glue::Crawler"):
         last = account.client("glue").get_crawler(Name=crawler)["Crawler"].get("LastCrawl", {})
         state = last.get("Status")
@@ -60,6 +62,14 @@ def _tables(account: Account, stack: Stack) -> Iterator[Check]:
         for table in found:
             location = table.get("Parameters", {}).get("metadata_location", "")
             yield Check(f"{database}.{table['Name']} is an Iceberg table", bool(location), location)
+
+
+def _counts(account: Account, stack: Stack) -> Iterator[Check]:
+    """Ask Athena to count every table, and compare with what the runs say."""
+    try:
+        yield from count_checks(account, stack)
+    except BrewhouseError as error:
+        yield Check("Athena counts what the run says", passed=False, detail=str(error))
 
 
 def _queries(account: Account, stack: Stack) -> Iterator[Check]:

@@ -66,12 +66,16 @@ def deploy(
     parameter: ParameterOption = None,
     folder: FolderOption = _FOLDER,
     packaged: Annotated[bool, typer.Option("--packaged", help="Take the folder's package as it is.")] = False,
+    first_run: Annotated[
+        bool, typer.Option("--run", help="Then run the workflow, and have Athena count what the run says it published.")
+    ] = False,
     yes: YesOption = False,
 ) -> None:
     """Make or update the stack: shows what would change, asks, follows it, and proves that it will run.
 
-    Example: brewhouse aws deploy --parameter RunCrawler=false
+    Example: brewhouse aws deploy --run --parameter RunCrawler=false
     """
+    from brewhouse.aws.counts import count_checks
     from brewhouse.aws.deploy import check_name, checks, start_triggers
     from brewhouse.aws.session import open_account, plain_errors
     from brewhouse.aws.stacks import find_stack, the_stack
@@ -86,8 +90,13 @@ def deploy(
         for name in start_triggers(account, stack):
             print(f"trigger {name} was not active; it is started")
             changed = True
-        _print_checks(checks(account, the_stack(account, stack)))
-    if changed:
+        made = the_stack(account, stack)
+        _print_checks(checks(account, made))
+        if first_run:
+            workflow_run = _run_workflow(account, stack, wait=True)
+            _print_checks(count_checks(account, made, workflow_run))
+            print("Next: `brewhouse aws query --saved breweries_by_country`.")
+    if changed and not first_run:
         print("Next: `brewhouse aws run --wait`, then `brewhouse aws query --saved breweries_by_country`.")
 
 
@@ -100,18 +109,11 @@ def run(
 
     Example: brewhouse aws run --wait
     """
-    from brewhouse.aws.running import follow, start
     from brewhouse.aws.session import open_account, plain_errors
 
     account = open_account()
     with plain_errors():
-        run_id = start(account, stack)
-        print(f"workflow run {run_id} is started")
-        if wait:
-            for step in follow(account, stack, run_id):
-                seconds = f" ({step.seconds:.0f} s)" if step.seconds is not None else ""
-                print(f"{step.name}: {step.state.lower()}{seconds} {step.message}".rstrip(), flush=True)
-            print("every job succeeded")
+        _run_workflow(account, stack, wait=wait)
 
 
 @aws.command()
@@ -280,6 +282,20 @@ def destroy(
         else:
             print(f"What stays: s3://{bucket}, and the databases {', '.join(databases) or '(none)'}.")
             print("`brewhouse aws deploy` goes on with them; `brewhouse aws destroy --with-data` deletes them.")
+
+
+def _run_workflow(account: Account, stack: str, *, wait: bool) -> str:
+    """Start the workflow, follow it to its end if wanted, and give the run's id."""
+    from brewhouse.aws.running import follow, start
+
+    run_id = start(account, stack)
+    print(f"workflow run {run_id} is started")
+    if wait:
+        for step in follow(account, stack, run_id):
+            seconds = f" ({step.seconds:.0f} s)" if step.seconds is not None else ""
+            print(f"{step.name}: {step.state.lower()}{seconds} {step.message}".rstrip(), flush=True)
+        print("every job succeeded")
+    return run_id
 
 
 def _parameters(given: list[str] | None) -> dict[str, str]:

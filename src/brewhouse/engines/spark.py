@@ -1,21 +1,26 @@
-"""The distributed engine: PySpark, on this machine, a cluster or AWS Glue. No row comes to the driver."""
+"""The distributed engine: PySpark, on this machine, a cluster or AWS Glue. No row comes to the driver.
+
+In a lake in a folder, Spark itself reads and writes the files; on S3 its Python workers do, see `spark_files`.
+"""
 
 from __future__ import annotations
 
 import math
+import os
 import re
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.engines.dialect import to_spark, view_name
 from brewhouse.engines.engine import EngineError, Row
+from brewhouse.engines.spark_files import PARTITION, read_pages, read_rows, write_rows
 from brewhouse.engines.spark_records import RECORDS_TYPES, parsed
-from brewhouse.errors import UsageError
-from brewhouse.lake.s3 import S3Path
+from brewhouse.lake.s3 import SCHEME, S3Path
 from brewhouse.lake.spec import Column, TableSpec
 from brewhouse.models.model import Model
 
@@ -42,8 +47,8 @@ _ICEBERG_TYPES = {
     "timestamp": "timestamptz",
 }
 _FIELD_ID = "parquet.field.id"
-_PARTITION = "brewhouse_partition"
 _CACHE_BYTES_PER_FILE_BYTE = 3  # measured: Spark's memory holds a row in three times the bytes of a Parquet file
+_TOLD = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
@@ -77,10 +82,12 @@ class SparkEngine:
         """See `Engine.attach_raw_snapshot`."""
         from pyspark.sql import functions as f
 
-        if files:
+        if _on_s3(files):
+            records = self._from_files(files, read_pages, RECORDS_TYPES)
+        elif files:
             lines = self._session.read.text([_no_pattern(file) for file in files], lineSep="\n")
             named = lines.select(f.col("value").alias("json"), f.col("_metadata.file_name").alias("filename"))
-            records = named.mapInArrow(parsed, ", ".join(f"{name} {kind}" for name, kind in RECORDS_TYPES.items()))
+            records = named.mapInArrow(parsed, _schema(RECORDS_TYPES))
         else:
             records = self._nothing(RECORDS_TYPES)
         self._show("bronze.breweries", records)
@@ -91,11 +98,15 @@ class SparkEngine:
 
     def attach_table(self, spec: TableSpec, files: Sequence[str]) -> None:
         """See `Engine.attach_table`."""
-        self._show(spec.name, self._read(spec, files))
+        if files and self._reads_by_python(files):  # which takes longer than Spark itself, so it is done once
+            types = {column.name: SPARK_TYPES[column.type] for column in spec.columns}
+            self._keep(spec.name, self._from_files(files, partial(read_rows, spec.columns), types))
+        else:
+            self._show(spec.name, self._read(spec, files))
 
     def attach_rows(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
         """See `Engine.attach_rows`."""
-        schema = ", ".join(f"`{column}` {SPARK_TYPES[kind]}" for column, kind in columns.items())
+        schema = _schema({column: SPARK_TYPES[kind] for column, kind in columns.items()})
         self._keep(name, self._session.createDataFrame([tuple(row) for row in rows], schema))
 
     def compute(self, model: Model) -> tuple[Column, ...]:
@@ -105,36 +116,28 @@ class SparkEngine:
         return tuple(Column(name.lower(), _iceberg_type(kind), "") for name, kind in computed.dtypes)
 
     def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
-        """See `Engine.write`.
-
-        Raises:
-            UsageError: The folder is on S3, where files cannot be renamed.
-        """
+        """See `Engine.write`."""
         from pyspark.sql import functions as f
 
-        if isinstance(folder, S3Path):
-            raise UsageError(
-                f"Spark cannot write to {folder}: it needs a lake in a folder.",
-                hint="Use the embedded engine for a lake on S3: leave --engine away.",
-            )
         columns = [
             f.col(f"`{c.name}`").cast(SPARK_TYPES[c.type]).alias(c.name, metadata={_FIELD_ID: field_ids[c.name]})
             for c in spec.columns
         ]
         rows = self._session.table(view_name(spec.name)).select(*columns)
-        writing = folder / f"writing-{uuid.uuid4()}"
         sort = [f.col(f"`{name}`").asc_nulls_first() for name in spec.sort]
         apart = self._distribute(spec, rows, sort)
         if spec.partition:
-            # A folder for each partition, named by a checksum: its files have the columns themselves.
+            # A checksum tells partitions apart: their files have the columns themselves.
             value = f.md5(f.to_json(f.struct(*(f"`{name}`" for name in spec.partition))))
-            writer = apart.withColumn(_PARTITION, value).sortWithinPartitions(_PARTITION, *sort).write
-            writer = writer.partitionBy(_PARTITION)
+            apart = apart.withColumn(PARTITION, value).sortWithinPartitions(PARTITION, *sort)
+        elif sort:
+            apart = apart.sortWithinPartitions(*sort)
+        if isinstance(folder, S3Path):
+            self._tell_workers()
+            write = partial(write_rows, str(folder), spec.columns, dict(field_ids))
+            files = tuple(row.file for row in apart.mapInArrow(write, "file string").collect())
         else:
-            writer = (apart.sortWithinPartitions(*sort) if sort else apart).write
-        options = {"compression": "zstd", "mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"}
-        writer.options(**options).parquet(str(writing))
-        files = _moved(writing, folder)
+            files = _written(apart, folder)
         self.attach_table(spec, files)
         return files
 
@@ -183,6 +186,21 @@ class SparkEngine:
         ]
         return self._session.read.schema(StructType(fields)).parquet(*map(_no_pattern, files))
 
+    def _reads_by_python(self, files: Sequence[str]) -> bool:
+        """Say whether the workers' Python reads; Spark 3.5 cannot read as long what an older file has as int."""
+        return _on_s3(files) or self._session.version < "4"
+
+    def _from_files(self, files: Sequence[str], read: Any, types: Mapping[str, str]) -> DataFrame:  # noqa: ANN401
+        """Have the workers' Python read files, each in a task of its own."""
+        self._tell_workers()
+        names = self._session.createDataFrame([(file,) for file in files], "file string")
+        return names.repartition(len(files)).mapInArrow(read, _schema(types))
+
+    def _tell_workers(self) -> None:
+        """Tell the workers' Python which S3 is meant; whose credentials count is their own affair."""
+        told = self._session.sparkContext.environment
+        told.update({name: os.environ[name] for name in _TOLD if name in os.environ})
+
     def _nothing(self, types: Mapping[str, str]) -> DataFrame:
         columns = ", ".join(f"CAST(NULL AS {kind}) AS `{name}`" for name, kind in types.items())
         return self._session.sql(f"SELECT {columns} WHERE false")
@@ -217,11 +235,23 @@ class SparkEngine:
         return int(str(plan.stats().sizeInBytes()))
 
 
-def _moved(source: Path, folder: Path) -> tuple[str, ...]:
-    """Move the committed files out of the folder of one write, which goes."""
-    files = tuple(str(file.rename(folder / f"{uuid.uuid4()}.parquet")) for file in sorted(source.rglob("*.parquet")))
-    shutil.rmtree(source)
+def _written(rows: DataFrame, folder: Path) -> tuple[str, ...]:
+    """Have Spark write files into a folder of this one write, and move those of committed tasks out of it."""
+    writing = folder / f"writing-{uuid.uuid4()}"
+    options = {"compression": "zstd", "mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"}
+    writer = rows.write.options(**options)
+    (writer.partitionBy(PARTITION) if PARTITION in rows.columns else writer).parquet(str(writing))
+    files = tuple(str(file.rename(folder / f"{uuid.uuid4()}.parquet")) for file in sorted(writing.rglob("*.parquet")))
+    shutil.rmtree(writing)
     return files
+
+
+def _on_s3(files: Sequence[str]) -> bool:
+    return any(file.startswith(SCHEME) for file in files)
+
+
+def _schema(types: Mapping[str, str]) -> str:
+    return ", ".join(f"`{name}` {kind}" for name, kind in types.items())
 
 
 def _no_pattern(path: str) -> str:

@@ -155,7 +155,7 @@ def _of_workflow(
             run=success.run,
             time=success.ended_at,
             since=ended[0].since,
-            why=tuple(job.message for job in success.jobs if job.message),
+            why=tuple(job.message for job in success.jobs if job.state == "SUCCEEDED" and job.message),
             failures=sum(len(incident.reports) for incident in ended),
         )
 

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -73,12 +74,20 @@ class EventLog:
         lake: Where they go.
         run: The run they belong to.
         listeners: Are told each event after it is written.
+        facts: In the detail of each event.
     """
 
-    def __init__(self, lake: Lake, run: str, listeners: Sequence[Callable[[Event], None]] = ()) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        run: str,
+        listeners: Sequence[Callable[[Event], None]] = (),
+        facts: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._lake = lake
         self.run = run
         self._listeners = listeners
+        self._facts = facts
 
     def emit(self, detail_type: str, detail: Mapping[str, Any]) -> Event:
         """Write an event.
@@ -99,6 +108,7 @@ class EventLog:
             "state": "RUNNING",
             "severity": "INFO",
             "message": "",
+            **self._facts,
         }
         event = Event(id=new_id(), detail_type=detail_type, time=now.isoformat(), detail={**common, **detail})
         path = f"events/date={now.date()}/{event.id}.json"

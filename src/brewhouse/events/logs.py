@@ -1,7 +1,8 @@
 """The log of a run: what its jobs say on the way, a JSON line each, in one file that a kill leaves as it was.
 
-`logging` is used as everywhere in Python; while a run goes on, its lines go to `logs/date=…/<run>.jsonl`, and as JSON
-to standard error when that is wanted. What libraries say does not: it may hold addresses with secrets in them.
+`logging` is used as everywhere in Python; while a run goes on, its lines go to `logs/date=…/<run>.jsonl` (on S3 to
+`<run>.<id>.jsonl`, one for each process of a run), and as JSON to standard error when that is wanted. What libraries
+say does not: it may hold addresses with secrets in them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TextIO
 import msgspec
 
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
 
 _LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR", "DEBUG": "INFO"}
@@ -125,7 +127,7 @@ def _file(lake: Lake, run: str) -> Iterator[TextIO]:
             yield file
         finally:
             file.seek(0)
-            name = (folder / f"{run}.jsonl").relative_to(lake.root).as_posix()
+            name = (folder / f"{run}.{new_id()}.jsonl").relative_to(lake.root).as_posix()
             lake.store.put(name, file.read().encode(), mode="create")
 
 
@@ -140,7 +142,7 @@ def read_log(lake: Lake, run: str, job: str | None = None) -> list[LogLine]:
     Raises:
         UsageError: There is no log of this run.
     """
-    files = [file for file in lake.logs.glob("date=*/*.jsonl") if file.stem == run]
+    files = [file for file in lake.logs.glob("date=*/*.jsonl") if file.name.partition(".")[0] == run]
     if not files:
         raise UsageError(f"The lake {lake.root} has no log of run {run}.", hint="`brewhouse runs` lists the runs.")
     lines = (line for file in sorted(files) for line in file.read_bytes().splitlines())

@@ -117,8 +117,9 @@ class Pinger:
 
     def ended(self, state: str, message: str) -> None:
         """Tell how the run ended; one that a person stopped is told by its silence."""
-        if self._start is not None and state != "STOPPED":
-            self._start.join()
+        if self._url is not None and state != "STOPPED":
+            if self._start is not None:
+                self._start.join()
             self._ping("" if state == "SUCCEEDED" else "/fail", message)
 
     def _ping(self, ending: str, text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -17,6 +17,8 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.lock import holder, run_lock
 
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT")
+_BETWEEN_JOBS = timedelta(hours=1)
+"""How long a run whose jobs are started one by one, as by AWS Glue, may say nothing between two of them."""
 INTERRUPTED = "INTERRUPTED"
 """The state shown of a run that ended without a word, until the next one writes its end."""
 
@@ -49,6 +51,7 @@ class RunReport(msgspec.Struct, kw_only=True):
         state: RUNNING, SUCCEEDED, FAILED, STOPPED, or INTERRUPTED when it ended without a word.
         started_at: ISO 8601, UTC.
         workflow: Which workflow it was a run of.
+        workflow_run: Its id at the scheduler that starts its jobs one by one, as AWS Glue's `wr_…`; else empty.
         ended_at: ISO 8601, UTC; empty while it runs.
         seconds: How long it took, None while it runs.
         error: Why it failed.
@@ -62,6 +65,7 @@ class RunReport(msgspec.Struct, kw_only=True):
     state: str
     started_at: str
     workflow: str = ""
+    workflow_run: str = ""
     ended_at: str = ""
     seconds: float | None = None
     error: str = ""
@@ -71,23 +75,29 @@ class RunReport(msgspec.Struct, kw_only=True):
     published: list[dict[str, Any]] = msgspec.field(default_factory=list)
 
 
-def run_reports(events: Iterable[Event], running: str | None = None) -> list[RunReport]:
+def run_reports(events: Iterable[Event], running: str | None = None, now: datetime | None = None) -> list[RunReport]:
     """Fold events into runs.
 
     Args:
         events: Oldest first.
-        running: Id of the run that is going now; any other without an end was interrupted.
+        running: Id of the run that is going now; any other without an end was interrupted, unless another scheduler
+            starts its jobs one by one, and may be about to start the next.
+        now: A moment with its zone; None is the present one.
 
     Returns:
         The runs, oldest first.
     """
     reports: dict[str, RunReport] = {}
+    last: dict[str, str] = {}
     for event in events:
         if event.detail_type in _FOLDS:
             report = reports.setdefault(event.run, RunReport(run=event.run, state="RUNNING", started_at=event.time))
             _FOLDS[event.detail_type](report, event)
+            last[event.run] = event.time
+    soon = ((now or datetime.now(UTC)) - _BETWEEN_JOBS).isoformat()
     for report in reports.values():
-        if report.state == "RUNNING" and report.run != running:
+        is_between_jobs = report.workflow_run and last[report.run] > soon
+        if report.state == "RUNNING" and report.run != running and not is_between_jobs:
             report.state = INTERRUPTED
             for job in report.jobs:
                 job.state = INTERRUPTED if job.state == "RUNNING" else job.state
@@ -117,6 +127,18 @@ def end_interrupted(lake: Lake, running: str, since: date | None = None) -> None
         log.emit(RUN, {"jobName": report.workflow, "jobRunId": report.run, "workflow": report.workflow, **end})
 
 
+def run_of(lake: Lake, workflow_run: str, since: date) -> RunReport | None:
+    """Find the run that a scheduler's workflow run is here; None when none of its jobs has begun.
+
+    Args:
+        lake: Whose runs.
+        workflow_run: Its id at the scheduler.
+        since: The day from which on it may have begun.
+    """
+    reports = run_reports(read_events(lake, since))
+    return next((report for report in reversed(reports) if report.workflow_run == workflow_run), None)
+
+
 def end_killed_runs(lake: Lake) -> None:
     """Write the end of each run that ended without a word, unless a run is going: that one has done it.
 
@@ -142,15 +164,20 @@ def _last_said(lake: Lake, report: RunReport) -> str:
 def _fold_run(report: RunReport, event: Event) -> None:
     detail = event.detail
     report.workflow = str(detail.get("workflow") or report.workflow)
+    report.workflow_run = str(detail.get("workflowRunId") or report.workflow_run)
     if detail.get("state") in ENDED:
         report.state, report.ended_at, report.seconds = detail["state"], event.time, detail.get("seconds")
         report.error = "" if report.state == "SUCCEEDED" else detail.get("message", "")
+    elif report.state in ENDED:  # its scheduler goes on with it
+        report.state, report.ended_at, report.seconds, report.error = "RUNNING", "", None, ""
 
 
 def _fold_job(report: RunReport, event: Event) -> None:
     detail = event.detail
     name, state = detail.get("jobName", ""), detail.get("state", "")
     if state == "RUNNING":
+        for before in report.jobs:  # an attempt that was killed, if another one begins
+            before.state = INTERRUPTED if (before.name, before.state) == (name, "RUNNING") else before.state
         report.jobs.append(JobReport(name=name, state=state, started_at=event.time))
     elif state in ENDED:
         job = next((job for job in reversed(report.jobs) if job.name == name), None)

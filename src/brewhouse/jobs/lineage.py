@@ -46,17 +46,18 @@ def is_configured(environ: dict[str, str] | None = None) -> bool:
     )
 
 
-def lineage_of(lake: Lake, settings: Settings) -> Lineage | None:
+def lineage_of(lake: Lake, settings: Settings, workflow: str) -> Lineage | None:
     """Begin to send lineage, if it is to be sent.
 
     Args:
         lake: Whose tables.
         settings: Name the source.
+        workflow: What is run.
 
     Returns:
         What is to be told each event, or None.
     """
-    return Lineage(lake, settings.source_url) if is_configured() else None
+    return Lineage(lake, settings.source_url, workflow) if is_configured() else None
 
 
 class Lineage:
@@ -65,11 +66,13 @@ class Lineage:
     Args:
         lake: Whose tables.
         source_url: Of the API.
+        workflow: What is run.
     """
 
-    def __init__(self, lake: Lake, source_url: str) -> None:
+    def __init__(self, lake: Lake, source_url: str, workflow: str) -> None:
         self._lake = lake
         self._source_url = source_url
+        self._workflow = workflow
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -95,7 +98,7 @@ class Lineage:
         from openlineage.client.client import OpenLineageClient
 
         client: OpenLineageClient = OpenLineageClient()
-        translation = _Translation(self._lake, self._source_url)
+        translation = _Translation(self._lake, self._source_url, self._workflow)
         while (event := self._events.get()) is not None:
             for sent in translation.of(event):
                 client.emit(sent)
@@ -105,12 +108,12 @@ class Lineage:
 class _Translation:
     """Turns events into OpenLineage's, and keeps what a job told until its end."""
 
-    def __init__(self, lake: Lake, source_url: str) -> None:
+    def __init__(self, lake: Lake, source_url: str, workflow: str) -> None:
         self._lake = lake
         self._source_url = source_url
+        self._workflow = workflow
         self._checks: list[dict[str, Any]] = []
         self._tables: list[dict[str, Any]] = []
-        self._workflow = ""
 
     def of(self, event: Event) -> list[RunEvent]:
         """Translate an event; most say nothing by themselves."""
@@ -120,7 +123,6 @@ class _Translation:
         elif event.detail_type == PUBLISHED:
             self._tables += detail["tables"]
         elif event.detail_type == RUN and detail["state"] in _STATES:
-            self._workflow = detail["workflow"]
             return [self._event(event, self._workflow, _uuid(event.run), [], [])]
         elif event.detail_type == JOB and detail["state"] in _STATES:
             is_end = detail["state"] in ENDED

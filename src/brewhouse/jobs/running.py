@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import date
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -21,7 +22,7 @@ from brewhouse.events.archive import archive_events
 from brewhouse.events.event import CHECK, DRIFT, JOB, LEVELS, PUBLISHED, RUN, EventLog
 from brewhouse.events.logs import run_log
 from brewhouse.events.notifying import Pinger, notify, warn_of_missing_parts
-from brewhouse.events.runs import end_interrupted
+from brewhouse.events.runs import ENDED, RunReport, end_interrupted, run_of
 from brewhouse.ids import new_id
 from brewhouse.jobs.lineage import lineage_of
 from brewhouse.jobs.publishing import JobResult
@@ -79,6 +80,23 @@ Job: TypeAlias = Callable[[EventLog, Progress], JobResult]
 """Does its work, tells what happens on the way, and what came of it."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """What is done here of a run whose jobs another scheduler starts one by one, as the workflow of AWS Glue does.
+
+    Attributes:
+        workflow_run: Id of the whole at that scheduler.
+        job_run: Id of this job's run there.
+        jobs: All jobs of the whole, in order.
+        retries: How often the scheduler starts a job again that failed.
+    """
+
+    workflow_run: str
+    job_run: str
+    jobs: tuple[str, ...]
+    retries: int = 0
+
+
 def run_jobs(
     lake: Lake,
     settings: Settings,
@@ -87,8 +105,9 @@ def run_jobs(
     progress: Progress,
     *,
     while_waiting: Callable[[], None] | None = None,
+    part: Part | None = None,
 ) -> str:
-    """Run jobs as one run, each told as events, and tell people what they should know.
+    """Run jobs as one run, or as a part of one, each told as events, and tell people what they should know.
 
     Args:
         lake: The lake to run on; it is locked meanwhile.
@@ -97,15 +116,17 @@ def run_jobs(
         jobs: By name, in order.
         progress: Shows how they get on.
         while_waiting: Done by a thread beside the first job.
+        part: Which part of a run this is; None is all of it.
 
     Returns:
-        The run id.
+        The run id; all parts of a run have the same.
 
     Raises:
         ModelError: The user's models cannot be run; nothing was begun.
         BrewhouseError: Another run is going, or a job failed; the event log says so too.
     """
-    run = new_id()
+    earlier = _earlier(lake, part)
+    run = earlier.run if earlier else new_id()
     with run_lock(lake, run) as before, _terminable(), ExitStack() as on_exit:
         if while_waiting is not None:
             threading.Thread(target=while_waiting, daemon=True).start()
@@ -113,35 +134,55 @@ def run_jobs(
             with _beside("The end of an earlier run could not be written"):
                 end_interrupted(lake, run, date.fromisoformat(before.started_at[:10]))
         telling = on_exit.enter_context(run_log(lake, run, to_stderr=settings.log_format == "json"))
-        lineage = lineage_of(lake, settings)
-        log = EventLog(lake, run, [lineage.tell] if lineage else [])
+        lineage = lineage_of(lake, settings, workflow)
+        facts = {"workflowRunId": part.workflow_run} if part else {}
+        log = EventLog(lake, run, [lineage.tell] if lineage else [], facts)
         pinger = Pinger(lake, settings.alerts.ping_url if workflow == WORKFLOW else None, run)
         on_exit.callback(_archive, lake)
         if lineage:
             on_exit.callback(lineage.close)
 
-        this = {"jobName": workflow, "jobRunId": run, "workflow": workflow, "jobs": list(jobs)}
-        log.emit(RUN, {**this, "message": f"run {run} of the {workflow} workflow starts: {', '.join(jobs)}"})
+        every = part.jobs if part else tuple(jobs)
+        this = {"jobName": workflow, "jobRunId": run, "workflow": workflow, "jobs": list(every)}
         warn_of_missing_parts(settings.alerts)
-        pinger.started()
-        for name in jobs:
-            log.emit(JOB, {"jobName": name, "state": "WAITING"})
-        started = time.monotonic()
+        if earlier is None or earlier.state in ENDED:
+            log.emit(RUN, {**this, "message": f"run {run} of the {workflow} workflow starts: {', '.join(every)}"})
+            pinger.started()
+            for name in every:
+                log.emit(JOB, {"jobName": name, "state": "WAITING"})
+        started = time.monotonic() - (_age_s(earlier) if earlier else 0)
+        ended: dict[str, Any] | None = None
         try:
             for name, work in jobs.items():
                 telling.job = name
-                _run_job(name, work, log, LoggedProgress(progress))
+                _run_job(name, work, log, LoggedProgress(progress), part.job_run if part else "")
+            if name == every[-1]:
+                ended = {"state": "SUCCEEDED", "message": f"run {run} succeeded", "seconds": _since(started)}
         except BaseException as error:
-            telling.job = ""
             end = _end_of(error, started)
-            log.emit(RUN, {**this, **end})
-            _tell_people(lake, settings, pinger, end)
+            ended = None if part and _is_tried_again(part, name, end, earlier) else end
             raise
-        telling.job = ""
-        end = {"state": "SUCCEEDED", "message": f"run {run} succeeded", "seconds": _since(started)}
-        log.emit(RUN, {**this, **end})
-        _tell_people(lake, settings, pinger, end)
+        finally:
+            telling.job = ""
+            if ended:
+                log.emit(RUN, {**this, **ended})
+                _tell_people(lake, settings, pinger, ended)
     return run
+
+
+def _earlier(lake: Lake, part: Part | None) -> RunReport | None:
+    """Find what other parts of a run did already; a workflow may begin before midnight, and not take two days."""
+    return run_of(lake, part.workflow_run, datetime.now(UTC).date() - timedelta(days=2)) if part else None
+
+
+def _age_s(report: RunReport) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(report.started_at)).total_seconds()
+
+
+def _is_tried_again(part: Part, job: str, end: Mapping[str, Any], earlier: RunReport | None) -> bool:
+    """Say whether the scheduler starts a job again that ended: what failed, as often as it may."""
+    attempts = sum(before.name == job for before in earlier.jobs) if earlier else 0
+    return end["state"] == "FAILED" and attempts < part.retries
 
 
 def _tell_people(lake: Lake, settings: Settings, pinger: Pinger, end: Mapping[str, Any]) -> None:
@@ -165,9 +206,18 @@ def _beside(what: str) -> Iterator[None]:
         _log.warning("%s: %s", what, _words(error), exc_info=error)
 
 
-def _run_job(name: str, work: Job, log: EventLog, progress: Progress) -> None:
-    """Run one job and tell what it did, in events shaped as AWS Glue's."""
-    log.emit(JOB, {"jobName": name, "message": f"{name} starts"})
+def _run_job(name: str, work: Job, log: EventLog, progress: Progress, job_run: str = "") -> None:
+    """Run one job and tell what it did, in events shaped as AWS Glue's.
+
+    Args:
+        name: Of the job.
+        work: What it does.
+        log: Gets the events.
+        progress: Shows how it gets on.
+        job_run: Its id at the scheduler that started it; empty when none did.
+    """
+    this = {"jobName": name, **({"jobRunId": job_run} if job_run else {})}
+    log.emit(JOB, {**this, "message": f"{name} starts"})
     progress.job_started(name)
     started = time.monotonic()
     try:
@@ -176,13 +226,13 @@ def _run_job(name: str, work: Job, log: EventLog, progress: Progress) -> None:
     except BaseException as error:
         if not isinstance(error, BrewhouseError):
             _log.error("%s stops", name, exc_info=error)
-        log.emit(JOB, {"jobName": name, **_end_of(error, started)})
+        log.emit(JOB, {**this, **_end_of(error, started)})
         raise
     if result.published:
         tables = ", ".join(str(table["table"]) for table in result.published)
         log.emit(PUBLISHED, {"jobName": name, "tables": result.published, "message": f"published {tables}"})
     succeeded = {"state": "SUCCEEDED", "message": result.message, "seconds": _since(started)}
-    log.emit(JOB, {"jobName": name, **succeeded, "counts": result.counts})
+    log.emit(JOB, {**this, **succeeded, "counts": result.counts})
     progress.job_ended(name, result.message, _since(started))
 
 

@@ -13,7 +13,7 @@ from brewhouse.jobs.aggregate import aggregate
 from brewhouse.jobs.extract import extract
 from brewhouse.jobs.publishing import JobResult
 from brewhouse.jobs.rehearsal import rehearse
-from brewhouse.jobs.running import Job, Progress, recorder, run_jobs, tell_drift
+from brewhouse.jobs.running import Job, Part, Progress, recorder, run_jobs, tell_drift
 from brewhouse.jobs.transform import transform
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.snapshots import Drift
@@ -23,7 +23,13 @@ JOBS = ("extract", "transform", "aggregate")
 
 
 def run_workflow(
-    lake: Lake, settings: Settings, progress: Progress, jobs: Sequence[str] = JOBS, snapshot_run: str | None = None
+    lake: Lake,
+    settings: Settings,
+    progress: Progress,
+    jobs: Sequence[str] = JOBS,
+    snapshot_run: str | None = None,
+    *,
+    part: Part | None = None,
 ) -> str:
     """Run the workflow, or some of its jobs, as one run.
 
@@ -33,6 +39,7 @@ def run_workflow(
         progress: Shows how it gets on.
         jobs: Which jobs, in order.
         snapshot_run: Run id of the raw snapshot to transform; None takes the newest.
+        part: Which part of a run these jobs are; None is all of it.
 
     Returns:
         The run id.
@@ -48,7 +55,7 @@ def run_workflow(
         "aggregate": partial(_aggregate, lake, settings),
     }
     work = {name: every[name] for name in jobs}
-    return run_jobs(lake, settings, WORKFLOW, work, progress, while_waiting=_import_what_comes_next)
+    return run_jobs(lake, settings, WORKFLOW, work, progress, while_waiting=_import_what_comes_next, part=part)
 
 
 def _extract(lake: Lake, settings: Settings, log: EventLog, progress: Progress) -> JobResult:

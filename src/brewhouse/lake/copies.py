@@ -42,6 +42,11 @@ class Copies(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not typed
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             list(threads.map(self._copy, files))
 
+    def copy_of(self, path: str) -> Path | None:
+        """Tell where the copy of an object is, if it was fetched or written here."""
+        place = self._place(path)
+        return place if place.exists() else None
+
     def open(self, path: str, mode: str = "rb", **_: object) -> IO[bytes]:
         """Open an object for reading, or a new one for writing."""
         if mode.startswith("r"):

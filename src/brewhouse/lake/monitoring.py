@@ -39,7 +39,7 @@ _UNREADABLE = """
 """
 _RUNS = f"""
     SELECT run, max(detail ->> 'workflow') AS workflow,
-        coalesce(max(state) FILTER (state IN {_ENDED}), 'RUNNING') AS state,
+        arg_max(state, id) AS state,
         min(time) AS started_at, max(time) FILTER (state IN {_ENDED}) AS ended_at,
         max(CAST(detail ->> 'seconds' AS DOUBLE)) AS seconds,
         max(message) FILTER (state IN {_ENDED} AND state <> 'SUCCEEDED') AS error,

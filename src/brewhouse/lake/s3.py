@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SCHEME = "s3://"
 _READ_AT_ONCE = 32
+_PART_BYTES = 64 * 1024  # so the footer of a table like ours is one request
 _CREDENTIALS_FOR = timedelta(minutes=5)  # boto3 renews them when they have less than 10 minutes left
 _PATIENCE: dict[str, Any] = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
 
@@ -81,10 +82,12 @@ class S3Path(PosixPath):
         return bytes(bucket_store(self.bucket).get(self.key).bytes())
 
     def open(self, mode: str = "r", *_: object, **__: object) -> IO[Any]:  # type: ignore[override]
-        """Open the object, which does not change any more, for reading bytes here and there."""
+        """Open the object, which does not change any more, for reading bytes here and there, as those of a footer."""
         if mode != "rb":
             raise io.UnsupportedOperation(f"{self} can only be opened for reading bytes.")
-        return filesystem().open(str(self), mode)
+        if (copy := filesystem().copy_of(str(self))) is not None:
+            return copy.open(mode)
+        return io.BufferedReader(_Opened(bucket_store(self.bucket), self.key), _PART_BYTES)
 
     def glob(self, pattern: str, **_: object) -> Iterator[S3Path]:  # type: ignore[override]
         """List the objects whose keys match a pattern, part by part; a pattern of one part finds prefixes too."""
@@ -134,6 +137,37 @@ class S3Path(PosixPath):
         for objects in bucket_store(self.bucket).list(key):
             for found in objects:
                 yield found["path"]
+
+
+class _Opened(io.RawIOBase):
+    """An object that is read in parts, each by a request."""
+
+    def __init__(self, store: S3Store, key: str) -> None:
+        super().__init__()
+        self._store = store
+        self._key = key
+        self._size = int(store.head(key)["size"])
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - typeshed's Buffer is not of this Python
+        end = min(self._at + len(buffer), self._size)
+        found = bytes(self._store.get_range(self._key, start=self._at, end=end)) if end > self._at else b""
+        buffer[: len(found)] = found
+        self._at += len(found)
+        return len(found)
 
 
 def path_at(place: str) -> Path:
