@@ -1,27 +1,30 @@
-"""The runs of a lake, told by their events."""
+"""The runs of a lake, told by their events.
+
+What reads or writes a lake imports its means by itself: telling runs by events needs nothing but the standard library.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.events.event import CHECK, DRIFT, JOB, PUBLISHED, RUN, Event, EventLog, read_events
-from brewhouse.events.logs import read_log
+from brewhouse.events.kinds import CHECK, DRIFT, JOB, PUBLISHED, RUN, Told
 from brewhouse.ids import new_id
-from brewhouse.lake.lake import Lake
-from brewhouse.lake.lock import holder, run_lock
+
+if TYPE_CHECKING:
+    from brewhouse.lake.lake import Lake
 
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT")
 INTERRUPTED = "INTERRUPTED"
 """The state shown of a run that ended without a word, until the next one writes its end."""
 
 
-class JobReport(msgspec.Struct, kw_only=True):
+@dataclass(kw_only=True)
+class JobReport:
     """What one job of a run did.
 
     Attributes:
@@ -38,10 +41,11 @@ class JobReport(msgspec.Struct, kw_only=True):
     started_at: str
     seconds: float | None = None
     message: str = ""
-    counts: dict[str, Any] = msgspec.field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
 
 
-class RunReport(msgspec.Struct, kw_only=True):
+@dataclass(kw_only=True)
+class RunReport:
     """What one run did.
 
     Attributes:
@@ -65,13 +69,13 @@ class RunReport(msgspec.Struct, kw_only=True):
     ended_at: str = ""
     seconds: float | None = None
     error: str = ""
-    jobs: list[JobReport] = msgspec.field(default_factory=list)
-    checks: list[dict[str, Any]] = msgspec.field(default_factory=list)
-    drift: list[dict[str, Any]] = msgspec.field(default_factory=list)
-    published: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    jobs: list[JobReport] = field(default_factory=list)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    drift: list[dict[str, Any]] = field(default_factory=list)
+    published: list[dict[str, Any]] = field(default_factory=list)
 
 
-def run_reports(events: Iterable[Event], running: str | None = None) -> list[RunReport]:
+def run_reports(events: Iterable[Told], running: str | None = None) -> list[RunReport]:
     """Fold events into runs.
 
     Args:
@@ -102,6 +106,8 @@ def end_interrupted(lake: Lake, running: str, since: date | None = None) -> None
         running: Id of the run that holds it.
         since: Only runs with events of this day or later are looked at; None looks at all.
     """
+    from brewhouse.events.event import EventLog, read_events
+
     for report in run_reports(read_events(lake, since), running):
         if report.state != INTERRUPTED:
             continue
@@ -123,6 +129,9 @@ def end_killed_runs(lake: Lake) -> None:
     Args:
         lake: Its lock is taken for a moment, if there is such a run.
     """
+    from brewhouse.events.event import read_events
+    from brewhouse.lake.lock import holder, run_lock
+
     held = holder(lake)
     if all(report.state != INTERRUPTED for report in run_reports(read_events(lake), held.run if held else None)):
         return
@@ -132,6 +141,8 @@ def end_killed_runs(lake: Lake) -> None:
 
 
 def _last_said(lake: Lake, report: RunReport) -> str:
+    from brewhouse.events.logs import read_log
+
     try:
         lines = read_log(lake, report.run)
     except UsageError:
@@ -139,7 +150,7 @@ def _last_said(lake: Lake, report: RunReport) -> str:
     return f" The last it said, at {lines[-1].time[:19]}Z: {lines[-1].message}" if lines else ""
 
 
-def _fold_run(report: RunReport, event: Event) -> None:
+def _fold_run(report: RunReport, event: Told) -> None:
     detail = event.detail
     report.workflow = str(detail.get("workflow") or report.workflow)
     if detail.get("state") in ENDED:
@@ -147,7 +158,7 @@ def _fold_run(report: RunReport, event: Event) -> None:
         report.error = "" if report.state == "SUCCEEDED" else detail.get("message", "")
 
 
-def _fold_job(report: RunReport, event: Event) -> None:
+def _fold_job(report: RunReport, event: Told) -> None:
     detail = event.detail
     name, state = detail.get("jobName", ""), detail.get("state", "")
     if state == "RUNNING":
@@ -161,16 +172,16 @@ def _fold_job(report: RunReport, event: Event) -> None:
         job.counts = detail.get("counts", {})
 
 
-def _fold_checks(report: RunReport, event: Event) -> None:
+def _fold_checks(report: RunReport, event: Told) -> None:
     report.checks.extend({"job": event.detail.get("jobName", ""), **check} for check in event.detail.get("checks", ()))
 
 
-def _fold_drift(report: RunReport, event: Event) -> None:
+def _fold_drift(report: RunReport, event: Told) -> None:
     facts = ("jobName", "name", "detail", "count", "example")
     report.drift.append({name: event.detail[name] for name in facts if name in event.detail})
 
 
-def _fold_published(report: RunReport, event: Event) -> None:
+def _fold_published(report: RunReport, event: Told) -> None:
     report.published.extend(event.detail.get("tables", ()))
 
 
