@@ -19,6 +19,7 @@ from brewhouse.aws import stacks
 from brewhouse.aws.package import MANIFEST, File, Manifest
 from brewhouse.aws.session import Account, open_account
 from brewhouse.aws.template import template
+from brewhouse.aws.wheel import write_functions
 from brewhouse.cli.main import main
 
 REGION = "eu-central-1"
@@ -118,15 +119,17 @@ def package(emulator: ModuleType, tmp_path: Path) -> Package:
         "brewhouse-0.1.0-py3-none-any.whl": b"a wheel",
         "dependencies-python3.13.gluewheels.zip": b"some wheels",
     }
+    functions = tmp_path / "functions.zip"
+    write_functions(functions)
 
     def make(artefacts: Mapping[str, bytes] = some, change: Callable[[str], str] = str) -> Path:
         folder = tmp_path / "package"
         folder.mkdir(exist_ok=True)
         left, _ = emulator.without_refused(template())
-        content = {**artefacts, "stack.yaml": change(left).encode()}
+        content = {**artefacts, "functions.zip": functions.read_bytes(), "stack.json": change(left).encode()}
         for name, data in content.items():
             (folder / name).write_bytes(data)
-        script, wheel, dependencies, stack = (
+        script, wheel, dependencies, code, stack = (
             File(name, hashlib.sha256(data).hexdigest(), len(data)) for name, data in content.items()
         )
         manifest = Manifest(
@@ -135,6 +138,7 @@ def package(emulator: ModuleType, tmp_path: Path) -> Package:
             script=script,
             wheel=wheel,
             dependencies=dependencies,
+            functions=code,
             template=stack,
         )
         (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from brewhouse.aws.checks import GLUE_PYTHON, cron_problem, problems
-from brewhouse.aws.template import MAX_BYTES, parse, template
+from brewhouse.aws.template import MAX_BYTES, MAX_BYTES_IN_REQUEST, first_template, parse, template
 from brewhouse.queries import for_athena, saved_queries
 
 Change = Callable[[dict[str, Any]], object]
@@ -31,15 +31,23 @@ def test_our_own_checks_find_nothing(stack: dict[str, Any]) -> None:
     assert problems(stack, {}) == []
 
 
-def test_the_template_fits_into_a_request() -> None:
+def test_the_template_is_short_enough_and_what_comes_first_fits_into_a_request() -> None:
     assert len(template().encode()) <= MAX_BYTES
+    assert len(first_template(template()).encode()) <= MAX_BYTES_IN_REQUEST
+
+
+def test_what_comes_first_is_a_template_by_itself() -> None:
+    from cfnlint.api import ManualArgs, lint
+
+    found = lint(first_template(template()), config=ManualArgs(regions=["eu-central-1"]))
+    assert [str(match) for match in found if match.rule.id not in {"W2001", "W8001"}] == []  # what is not used yet
 
 
 def test_every_parameter_is_described_and_limited_and_used(stack: dict[str, Any]) -> None:
     for name, facts in stack["Parameters"].items():
         assert facts["Description"], name
         assert {"AllowedValues", "AllowedPattern", "MinValue"} & set(facts), name
-        assert f"Ref {name}" in template() or f"${{{name}}}" in template(), name
+        assert f'"Ref": "{name}"' in template() or f"${{{name}}}" in template(), name
     groups = stack["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(stack["Parameters"])
 

@@ -29,6 +29,10 @@ class Told(Protocol):
         """What kind of event."""
 
     @property
+    def source(self) -> str:
+        """Who says it: `brewhouse`, or a service of AWS."""
+
+    @property
     def time(self) -> str:
         """When, ISO 8601, UTC."""
 

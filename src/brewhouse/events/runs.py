@@ -168,6 +168,8 @@ def _fold_job(report: RunReport, event: Told) -> None:
         if job is None:  # Glue's own events tell only the end
             job = JobReport(name=name, state=state, started_at=event.time)
             report.jobs.append(job)
+        elif job.state in ENDED and event.source != "brewhouse":  # the job itself said more
+            return
         job.state, job.seconds, job.message = state, detail.get("seconds"), detail.get("message", "")
         job.counts = detail.get("counts", {})
 
