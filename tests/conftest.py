@@ -244,7 +244,7 @@ def strict_aws_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def bucket(aws_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An empty bucket, as `s3://name`, in an account of its own, which the environment points at."""
     with pytest.MonkeyPatch.context() as patch:
-        yield enter_account(patch, aws_url, tmp_path_factory.mktemp("home"))
+        yield _make_bucket(aws_url, enter_account(patch, aws_url, tmp_path_factory.mktemp("home")))
         s3.forget()
 
 
@@ -286,18 +286,28 @@ def _emulator(folder: Path, **variables: str) -> Iterator[str]:
         process.wait(30)
 
 
+REGION = "eu-central-1"
 _NUMBERS = itertools.count(100_000_000_001)
 
 
+EnterAccount = Callable[[pytest.MonkeyPatch, str, Path], str]
+
+
+@pytest.fixture(scope="session", name="enter_account")
+def enter_account_fixture() -> EnterAccount:
+    """Make the process work in an empty account of an emulator."""
+    return enter_account
+
+
 def enter_account(patch: pytest.MonkeyPatch, url: str, home: Path) -> str:
-    """Make the process, and those it starts, work in an empty account with one bucket; gives its URL."""
+    """Make the process, and those it starts, work in an empty account; gives its number."""
     account = str(next(_NUMBERS))
     for name in [name for name in os.environ if name.startswith(("AWS_", "BREWHOUSE_", "PYICEBERG_"))]:
         patch.delenv(name)
     told = {
         "AWS_ACCESS_KEY_ID": account,
         "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": "eu-central-1",
+        "AWS_REGION": REGION,
         "AWS_ENDPOINT_URL": url,
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": str(home / "config"),
@@ -307,13 +317,16 @@ def enter_account(patch: pytest.MonkeyPatch, url: str, home: Path) -> str:
         patch.setenv(name, value)
     s3.forget()
     assert s3.endpoint("s3") == s3.endpoint("glue") == url, "a request would leave this machine"
+    return account
+
+
+def _make_bucket(url: str, account: str) -> str:
+    """Make a bucket by hand, since boto3 needs half a second for it; gives its URL."""
     name = f"bucket-{account}"
-    who = f"AWS4-HMAC-SHA256 Credential={account}/20260802/eu-central-1/s3/aws4_request"
-    where = (
-        b"<CreateBucketConfiguration><LocationConstraint>eu-central-1</LocationConstraint></CreateBucketConfiguration>"
-    )
-    making = urllib.request.Request(f"{url}/{name}", where, {"Authorization": who}, method="PUT")
-    with urllib.request.urlopen(making, timeout=30):  # by hand, since boto3 needs half a second for it
+    who = f"AWS4-HMAC-SHA256 Credential={account}/20260802/{REGION}/s3/aws4_request"
+    where = f"<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint></CreateBucketConfiguration>"
+    making = urllib.request.Request(f"{url}/{name}", where.encode(), {"Authorization": who}, method="PUT")
+    with urllib.request.urlopen(making, timeout=30):
         pass
     return f"s3://{name}"
 

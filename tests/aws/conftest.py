@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import itertools
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -22,12 +20,11 @@ from brewhouse.aws.template import template
 from brewhouse.aws.wheel import write_functions
 from brewhouse.cli.main import main
 
-REGION = "eu-central-1"
 STACK = "brew"
-_ACCOUNTS = itertools.count(200_000_000_001)
 
 Call = Callable[..., tuple[int, str, str]]
 Package = Callable[..., Path]
+EnterAccount = Callable[[pytest.MonkeyPatch, str, Path], str]
 
 
 @cache
@@ -53,13 +50,6 @@ def emulator() -> ModuleType:
     return _load("emulator")
 
 
-@pytest.fixture(scope="session")
-def emulator_url(emulator: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    pytest.importorskip("ministack")
-    with emulator.running_emulator(tmp_path_factory.mktemp("emulator")) as url:
-        yield url
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _read_the_models_of_services_once() -> Iterator[None]:
     """Each session reads them anew, which takes most of a command's time; a program has only one."""
@@ -73,22 +63,9 @@ def _read_the_models_of_services_once() -> Iterator[None]:
 
 
 @pytest.fixture
-def account(emulator_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Account:
+def account(aws_url: str, enter_account: EnterAccount, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Account:
     """An empty account, which the process works in."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    told = {
-        "AWS_ACCESS_KEY_ID": str(next(_ACCOUNTS)),
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ENDPOINT_URL": emulator_url,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": str(tmp_path / "config"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
-    }
-    for name, value in told.items():
-        monkeypatch.setenv(name, value)
+    enter_account(monkeypatch, aws_url, tmp_path)
     monkeypatch.setattr(stacks, "POLL_S", 0.05)
     return open_account()
 

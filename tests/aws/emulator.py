@@ -1,60 +1,16 @@
-"""An AWS account on this machine, and the production template without what the emulator refuses."""
+"""The production template without what the emulator refuses, which is made by API instead."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from brewhouse.aws.template import parse
 
 REFUSED = ("AWS::Athena::NamedQuery", "AWS::Glue::Workflow")
 """Resource types of the template that MiniStack's CloudFormation does not know; its API knows both."""
-
-
-@contextmanager
-def running_emulator(folder: Path, **variables: str) -> Iterator[str]:
-    """Run MiniStack on loopback, and give its URL.
-
-    Args:
-        folder: Where it keeps its files.
-        variables: Of its environment.
-    """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    loopback = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ministack"],
-        cwd=folder,
-        env={**kept, "TMPDIR": str(folder), "LOG_LEVEL": "ERROR", **loopback, **variables},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        while True:
-            try:
-                with urllib.request.urlopen(f"{url}/_ministack/health", timeout=5):
-                    break
-            except OSError:
-                assert process.poll() is None, "the emulator did not start"
-                time.sleep(0.05)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @cache

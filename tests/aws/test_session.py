@@ -24,7 +24,6 @@ def test_the_account_is_the_one_of_the_credentials(account: Account) -> None:
 @pytest.mark.usefixtures("account")
 def test_a_missing_region_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_REGION")
-    monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(UsageError, match="AWS_REGION"):
         open_account()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +60,7 @@ def open_account() -> Account:
         raise UsageError("boto3 is not installed.", hint="Install it: pip install 'brewhouse[aws]'.") from error
 
     with plain_errors():
-        session = boto3.Session()
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION"))  # boto3 itself only knows AWS_DEFAULT_REGION
         if not session.region_name:
             raise UsageError("No AWS region is set.", hint="Set AWS_REGION, or a region in the profile of AWS_PROFILE.")
         caller = session.client("sts").get_caller_identity()
