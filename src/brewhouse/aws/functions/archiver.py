@@ -127,6 +127,14 @@ def _say(what: str, **facts: object) -> None:
 
 @cache
 def _clients() -> Clients:
-    config = Config(retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=2 * _WRITERS)
-    s3, sqs, glue, logs = (boto3.client(name, config=config) for name in ("s3", "sqs", "glue", "logs"))
+    config = Config(
+        connect_timeout=3,
+        read_timeout=10,
+        retries={"mode": "standard", "max_attempts": 3},
+        max_pool_connections=_WRITERS,
+    )
+    s3, sqs, glue, logs = (
+        boto3.client(name, config=config, region_name=os.environ["AWS_REGION"])
+        for name in ("s3", "sqs", "glue", "logs")
+    )
     return Clients(s3, sqs, glue, logs)

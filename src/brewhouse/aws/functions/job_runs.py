@@ -32,7 +32,8 @@ def facts_of(run: Mapping[str, Any]) -> dict[str, Any]:
         0.022
     """
     seconds = float(run.get("ExecutionTime") or 0)
-    dpu_seconds = float(run.get("DPUSeconds") or max(seconds, _MINIMUM_S) * float(run.get("MaxCapacity") or 0))
+    capacity = float(run.get("MaxCapacity") or run.get("AllocatedCapacity") or 0)
+    dpu_seconds = float(run.get("DPUSeconds") or max(seconds, _MINIMUM_S) * capacity)
     facts = {
         "seconds": seconds,
         "dpuSeconds": dpu_seconds,

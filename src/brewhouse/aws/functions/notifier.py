@@ -35,6 +35,7 @@ _DAYS_READ = 92
 _RUNS_ASKED = 5
 _DAYS_ASKED = 2
 _LINES_TOLD = 4  # beside what Glue says: as many as a message has room for
+_CONNECTIONS = 16
 _LEASE = "lake/alerts.lock"
 _LEASE_S = 130.0  # longer than the function may run
 _WAIT_S = 30.0
@@ -189,6 +190,14 @@ def _gauge(events: Sequence[Event], now: datetime) -> str:
 
 @cache
 def _clients() -> Clients:
-    config = Config(retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=32)
-    s3, glue, logs, sns = (boto3.client(name, config=config) for name in ("s3", "glue", "logs", "sns"))
+    config = Config(
+        connect_timeout=3,
+        read_timeout=10,
+        retries={"mode": "standard", "max_attempts": 3},
+        max_pool_connections=_CONNECTIONS,
+    )
+    s3, glue, logs, sns = (
+        boto3.client(name, config=config, region_name=os.environ["AWS_REGION"])
+        for name in ("s3", "glue", "logs", "sns")
+    )
     return Clients(s3, glue, logs, sns)
