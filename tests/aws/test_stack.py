@@ -86,6 +86,11 @@ def _resource(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda stack: stack["Resources"][name]["Properties"]
 
 
+def _statement(stack: dict[str, Any], name: str) -> dict[str, Any]:
+    statement: dict[str, Any] = _resource(name)(stack)["PolicyDocument"]["Statement"][0]
+    return statement
+
+
 _BREAKS: list[tuple[str, Change]] = [
     ("the schedule cron", lambda s: s["Parameters"]["Schedule"].update(Default="cron(0 6 * * * *)")),
     ("Glue version 4.0", lambda s: _resource("ExtractJob")(s).update(GlueVersion="4.0")),
@@ -116,6 +121,21 @@ _BREAKS: list[tuple[str, Change]] = [
         lambda s: _resource("ExtractRole")(s)["Policies"][0]["PolicyDocument"]["Statement"][0].update(Action="s3:*"),
     ),
     ("Iceberg table", lambda s: _resource("EventsTable")(s).update(OpenTableFormatInput={"IcebergInput": {}})),
+    ("JobRule: what its target does not take", lambda s: _resource("JobRule")(s)["Targets"][0].pop("DeadLetterConfig")),
+    (
+        "CallRule: EventTopic does not let it in",
+        lambda s: _statement(s, "EventTopicPolicy")["Condition"]["ArnEquals"]["aws:SourceArn"].pop(),
+    ),
+    ("EventTopic: lets CallRule in", lambda s: s["Resources"].pop("CallRule")),
+    ("LookRule: Notifier does not let it in", lambda s: s["Resources"].pop("LookPermission")),
+    ("bring its whole batch back", lambda s: _resource("ArchiverMapping")(s).pop("FunctionResponseTypes")),
+    ("its queue has no dead-letter queue", lambda s: _resource("EventQueue")(s).pop("RedrivePolicy")),
+    ("before the function can be done", lambda s: _resource("Archiver")(s).update(Timeout=61)),
+    ("kept for ever", lambda s: _resource("NotifierLog")(s).pop("RetentionInDays")),
+    ("AlertTopic: takes messages", lambda s: s["Resources"].pop("AlertTopicPolicy")),
+    ("NoSuccessAlarm: tells nobody", lambda s: _resource("NoSuccessAlarm")(s).pop("AlarmActions")),
+    ("a week with periods of an hour", lambda s: _resource("NoSuccessAlarm")(s).update(EvaluationPeriods=169)),
+    ("a day is the most", lambda s: _resource("DeadLettersAlarm")(s).update(EvaluationPeriods=289)),
     ("allows ['6.0']", lambda s: s["Parameters"]["GlueVersion"].update(AllowedValues=["6.0"])),
 ]
 
