@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import distribution
@@ -300,10 +300,8 @@ def test_whatever_the_detail_is_an_event_becomes_one_of_the_lake(detail: dict[st
 def test_the_functions_need_boto3_and_nothing_else(
     cloud: Any,  # noqa: ANN401 - a Cloud
     tmp_path: Path,
-    load: Callable[[str], Any],
 ) -> None:
     """The zip runs in an environment with boto3 alone; the emulator's own has every package of this one."""
-    del load
     write_functions(tmp_path / "functions.zip")
     packages = tmp_path / "packages"
     packages.mkdir()
@@ -322,7 +320,15 @@ def test_the_functions_need_boto3_and_nothing_else(
         "print(sorted({name.split('.')[0] for name in sys.modules} - sys.stdlib_module_names))\n"
     )
     record = {"messageId": "m1", "body": json.dumps(event(1)), "attributes": {"ApproximateReceiveCount": "1"}}
-    command = [python, "-I", "-c", script, tmp_path / "functions.zip", packages, json.dumps({"Records": [record]})]
+    command = [
+        str(python),
+        "-I",
+        "-c",
+        script,
+        str(tmp_path / "functions.zip"),
+        str(packages),
+        json.dumps({"Records": [record]}),
+    ]
     kept = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     names = {name: os.environ[name] for name in ("STACK", "BUCKET", "DEAD_LETTER_QUEUE", "ALERT_TOPIC")}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**kept, **names})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -74,6 +74,7 @@ def deploy(
     from brewhouse.aws.deploy import check_name, checks, start_triggers
     from brewhouse.aws.session import open_account, plain_errors
     from brewhouse.aws.stacks import find_stack, the_stack
+    from brewhouse.aws.watching import deployed_checks
 
     check_name(stack)
     given = _parameters(parameter)
@@ -85,7 +86,8 @@ def deploy(
         for name in start_triggers(account, stack):
             print(f"trigger {name} was not active; it is started")
             changed = True
-        _print_checks(checks(account, the_stack(account, stack)))
+        made = the_stack(account, stack)
+        _print_checks([*checks(account, made), *deployed_checks(account, made)])
     if changed:
         print("Next: `brewhouse aws run --wait`, then `brewhouse aws query --saved breweries_by_country`.")
 
@@ -115,7 +117,7 @@ def run(
 
 @aws.command()
 def status(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> None:
-    """Show the stack, its triggers, and the last run of each job.
+    """Show the stack, its triggers, the last run of each job, its alarms, and what waits in its queues.
 
     Example: brewhouse aws status --json
     """
@@ -123,10 +125,16 @@ def status(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> Non
     from brewhouse.aws.running import last_job_runs
     from brewhouse.aws.session import open_account, plain_errors
     from brewhouse.aws.stacks import the_stack
+    from brewhouse.aws.watching import alarms, subscribers, waiting
 
     account = open_account()
     with plain_errors():
         found = the_stack(account, stack)
+        watching: dict[str, list[dict[str, Any]]] = {
+            "alarms": [dict(row) for row in alarms(account, found)],
+            "queues": [dict(row) for row in waiting(account, found)],
+            "alerts": subscribers(account, found),
+        }
         active = [
             {"trigger": each["Name"], "state": each["State"].lower(), "schedule": each.get("Schedule", "")}
             for each in triggers(account, stack)
@@ -136,12 +144,13 @@ def status(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> Non
             for step in last_job_runs(account, stack)
         ]
     if as_json:
-        print_json({"stack": stack, "status": found.status, "outputs": found.outputs, "triggers": active, "jobs": jobs})
+        told = {"stack": stack, "status": found.status, "outputs": found.outputs, "triggers": active, "jobs": jobs}
+        print_json({**told, **watching})
         return
     print(f"stack {stack} in {account.number}, {account.region}: {found.status.lower()}")
     print_rows([{"output": name, "value": value} for name, value in sorted(found.outputs.items())])
-    print_rows(active)
-    print_rows(jobs)
+    for rows in (active, jobs, *watching.values()):
+        print_rows(rows)
 
 
 @aws.command()
