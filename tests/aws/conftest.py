@@ -152,13 +152,10 @@ def deployed(account: Account, deploy: Call, emulator: ModuleType) -> Account:
 
 
 def _without_tls(text: str) -> str:
-    """Take out that only TLS is let in: the emulator speaks plain HTTP, on the loopback, and would refuse itself."""
-    parsed = json.loads(text)
-    for facts in parsed["Resources"].values():
-        document = facts["Properties"].get("PolicyDocument", {})
-        if document:
-            document["Statement"] = [each for each in document["Statement"] if each.get("Sid") != "OnlyTls"]
-    return json.dumps(parsed)
+    """Have no policy demand TLS: the emulator speaks plain HTTP, on the loopback, and would refuse itself."""
+    demand = '"aws:SecureTransport": "false"'
+    assert demand in text
+    return text.replace(demand, '"aws:SecureTransport": "never"')
 
 
 @dataclass
