@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import boto3
 import msgspec
 import pytest
 
@@ -248,6 +249,7 @@ def one_cloud(
         }
         for name, value in told.items():
             patch.setenv(name, value)
+        patch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers the credentials of another module's account
         archiver._clients.cache_clear()
         notifier._clients.cache_clear()
         yield cloud
