@@ -34,6 +34,7 @@ from brewhouse.ids import id_at
 from brewhouse.lake.lake import Lake
 
 RECORDED = json.loads(Path(__file__).with_name("recorded_events.json").read_text("utf-8"))
+BURST = int(os.environ.get("BREWHOUSE_TEST_BURST", "1000"))
 
 
 def event(number: int, **changes: object) -> dict[str, Any]:
@@ -167,8 +168,7 @@ def test_while_the_dead_letter_queue_refuses_a_bad_message_waits(cloud: Any, mon
 
 def test_of_many_events_in_a_burst_none_is_lost_and_none_there_twice(cloud: Any) -> None:  # noqa: ANN401 - a Cloud
     """With `BREWHOUSE_TEST_BURST=10000` it are 10,000, which takes most of a minute."""
-    number = int(os.environ.get("BREWHOUSE_TEST_BURST", "1000"))
-    bodies = [json.dumps(event(n)) for n in range(number)]
+    bodies = [json.dumps(event(n)) for n in range(BURST)]
     send(cloud, *bodies, *bodies[::100], *["no event"] * 10)
     assert work(cloud) == []
     s3 = cloud.client("s3").get_paginator("list_objects_v2")
@@ -183,7 +183,7 @@ def test_of_many_events_in_a_burst_none_is_lost_and_none_there_twice(cloud: Any)
         f"{day}/{id_at(moment, json.loads(body)['id'].encode())}.json"
         for moment, body in zip(moments, bodies, strict=True)
     }
-    assert len(keys) == number
+    assert len(keys) == BURST
     assert set(keys) == expected
     count = cloud.client("sqs").get_queue_attributes(QueueUrl=cloud.dead_letters, AttributeNames=["All"])
     assert count["Attributes"]["ApproximateNumberOfMessages"] == "10"

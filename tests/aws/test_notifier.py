@@ -13,12 +13,15 @@ import pytest
 
 from brewhouse.aws.functions import lease as leases
 from brewhouse.aws.functions import notifier
-from brewhouse.aws.functions.archive import Archive
+from brewhouse.aws.functions.archive import Archive, Event
 from brewhouse.aws.functions.job_runs import facts_of
 from brewhouse.aws.functions.lease import BusyError, lease
+from brewhouse.aws.stacks import the_stack
+from brewhouse.aws.watching import proven_checks
 from brewhouse.events.event import EventLog, read_events
 from brewhouse.events.kinds import CHECK, JOB, RUN
 from brewhouse.events.runs import run_reports
+from brewhouse.ids import id_at
 from brewhouse.lake.lake import Lake
 
 
@@ -242,6 +245,29 @@ def test_a_lease_is_one_s_until_it_ends_or_expires(cloud: Any, monkeypatch: pyte
         pass
     with take():
         pass
+
+
+def test_a_lease_outlasts_the_function_that_holds_it(cloud: Any) -> None:  # noqa: ANN401 - a Cloud
+    found = cloud.client("lambda").get_function_configuration(FunctionName="brew-notifier")
+    assert found["Timeout"] < notifier._LEASE_S
+
+
+def test_verify_sees_what_has_arrived_and_what_was_refused(cloud: Any) -> None:  # noqa: ANN401 - a Cloud
+    stack = the_stack(cloud.account, "brew")
+
+    def seen() -> dict[str, bool | None]:
+        return {check.name: check.passed for check in proven_checks(cloud.account, stack)}
+
+    assert seen()["events of Glue arrive in the lake"] is None
+    assert seen()["nothing is in brew-dead-letters"] is True
+    now = datetime.now(UTC)
+    event = Event(id=id_at(now, b""), detail_type=JOB, time=now.isoformat(), detail={}, source="aws.glue")
+    Archive(cloud.client("s3"), cloud.bucket).put(event)
+    cloud.client("sqs").send_message(QueueUrl=cloud.dead_letters, MessageBody="no event")
+    cloud.client("cloudwatch").set_alarm_state(AlarmName="brew-dead-letters", StateValue="ALARM", StateReason="tried")
+    assert seen()["events of Glue arrive in the lake"] is True
+    assert seen()["nothing is in brew-dead-letters"] is False
+    assert seen()["alarm brew-dead-letters is quiet"] is False
 
 
 def test_an_archive_is_read_in_order_and_each_event_once(cloud: Any) -> None:  # noqa: ANN401 - a Cloud
