@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import boto3
 import msgspec
 import pytest
 
 from brewhouse.aws import stacks
+from brewhouse.aws.functions import archiver, notifier
 from brewhouse.aws.package import MANIFEST, File, Manifest
 from brewhouse.aws.session import Account, open_account
+from brewhouse.aws.stacks import the_stack
 from brewhouse.aws.template import template
+from brewhouse.aws.wheel import write_functions
 from brewhouse.cli.main import main
 
 STACK = "brew"
@@ -87,37 +94,43 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return run
 
 
+SOME_ARTEFACTS = {
+    "glue_job.py": b"print('a script')",
+    "brewhouse-0.1.0-py3-none-any.whl": b"a wheel",
+    "dependencies-python3.13.gluewheels.zip": b"some wheels",
+}
+
+
+def _pack(
+    folder: Path, left: str, artefacts: Mapping[str, bytes] = SOME_ARTEFACTS, change: Callable[[str], str] = str
+) -> Path:
+    folder.mkdir(exist_ok=True)
+    write_functions(folder / "functions.zip")
+    code = (folder / "functions.zip").read_bytes()
+    content = {**artefacts, "functions.zip": code, "stack.json": change(left).encode()}
+    for name, data in content.items():
+        (folder / name).write_bytes(data)
+    script, wheel, dependencies, functions, stack = (
+        File(name, hashlib.sha256(data).hexdigest(), len(data)) for name, data in content.items()
+    )
+    manifest = Manifest(
+        glue_version="6.0",
+        lock_sha256="",
+        script=script,
+        wheel=wheel,
+        dependencies=dependencies,
+        functions=functions,
+        template=stack,
+    )
+    (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    return folder
+
+
 @pytest.fixture
 def package(emulator: ModuleType, tmp_path: Path) -> Package:
     """Make a package with the production template, as far as the emulator takes it, and small files."""
-    some = {
-        "glue_job.py": b"print('a script')",
-        "brewhouse-0.1.0-py3-none-any.whl": b"a wheel",
-        "dependencies-python3.13.gluewheels.zip": b"some wheels",
-    }
-
-    def make(artefacts: Mapping[str, bytes] = some, change: Callable[[str], str] = str) -> Path:
-        folder = tmp_path / "package"
-        folder.mkdir(exist_ok=True)
-        left, _ = emulator.without_refused(template())
-        content = {**artefacts, "stack.yaml": change(left).encode()}
-        for name, data in content.items():
-            (folder / name).write_bytes(data)
-        script, wheel, dependencies, stack = (
-            File(name, hashlib.sha256(data).hexdigest(), len(data)) for name, data in content.items()
-        )
-        manifest = Manifest(
-            glue_version="6.0",
-            lock_sha256="",
-            script=script,
-            wheel=wheel,
-            dependencies=dependencies,
-            template=stack,
-        )
-        (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
-        return folder
-
-    return make
+    left, _ = emulator.without_refused(template())
+    return partial(_pack, tmp_path / "package", left)
 
 
 @pytest.fixture
@@ -137,3 +150,113 @@ def deployed(account: Account, deploy: Call, emulator: ModuleType) -> Account:
     assert (code, err) == (0, "")
     emulator.make_refused(account.session, emulator.without_refused(template())[1], STACK)
     return account
+
+
+def _without_tls(text: str) -> str:
+    """Have no policy demand TLS: the emulator speaks plain HTTP, on the loopback, and would refuse itself."""
+    demand = '"aws:SecureTransport": "false"'
+    assert demand in text
+    return text.replace(demand, '"aws:SecureTransport": "never"')
+
+
+@dataclass
+class Cloud:
+    """A deployed stack, whose queue nobody empties unless `archives` is asked for.
+
+    Attributes:
+        account: It is in.
+        bucket: Its bucket.
+        queue: URL of the queue of events.
+        dead_letters: URL of the dead-letter queue.
+        alerts: ARN of the topic of alerts.
+        url: Where its emulator answers.
+    """
+
+    account: Account
+    bucket: str
+    queue: str
+    dead_letters: str
+    alerts: str
+    url: str
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3
+        """Give a client of a service."""
+        return self.account.client(service)
+
+    def resource(self, name: str) -> str:
+        """Give the physical id of a resource of the template."""
+        found = self.client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId=name)
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+    def archives(self, *, enabled: bool) -> None:
+        """Have the deployed archiver take messages from the queue, or not."""
+        self.client("lambda").update_event_source_mapping(UUID=self.resource("ArchiverMapping"), Enabled=enabled)
+
+    def events(self) -> dict[str, dict[str, Any]]:
+        """Read the archived events by their keys."""
+        s3 = self.client("s3")
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix="lake/events/")
+        keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
+        return {key: json.loads(s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()) for key in keys}
+
+    def clear(self) -> None:
+        """Take all events and messages away."""
+        s3, sqs = self.client("s3"), self.client("sqs")
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix="lake/"):
+            found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            if found:
+                objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
+                s3.delete_objects(Bucket=self.bucket, Delete={"Objects": objects})
+        for queue in (self.queue, self.dead_letters):
+            sqs.purge_queue(QueueUrl=queue)
+
+
+@pytest.fixture(scope="module")
+def one_cloud(
+    strict_aws_url: str,
+    enter_account: EnterAccount,
+    emulator: ModuleType,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Cloud]:
+    """The stack in an account that asks who may do what; the process may do everything."""
+    folder = tmp_path_factory.mktemp("cloud")
+    with pytest.MonkeyPatch.context() as patch:
+        enter_account(patch, strict_aws_url, folder)
+        patch.setattr(stacks, "POLL_S", 0.05)
+        account = open_account()
+        left, _ = emulator.without_refused(template())
+        packed = _pack(folder / "package", left, change=_without_tls)
+        words = ["deploy", "--stack", STACK, "--packaged", "--folder", str(packed), "--yes"]
+        patch.setattr(sys, "argv", ["brewhouse", "aws", *words])
+        with pytest.raises(SystemExit) as left_with:
+            main()
+        assert not left_with.value.code
+        outputs = the_stack(account, STACK).outputs
+        cloud = Cloud(
+            account=account,
+            bucket=outputs["Bucket"],
+            queue=outputs["EventQueue"],
+            dead_letters=outputs["DeadLetterQueue"],
+            alerts=outputs["AlertTopic"],
+            url=strict_aws_url,
+        )
+        cloud.archives(enabled=False)
+        told = {
+            "STACK": STACK,
+            "BUCKET": cloud.bucket,
+            "DEAD_LETTER_QUEUE": cloud.dead_letters,
+            "ALERT_TOPIC": cloud.alerts,
+        }
+        for name, value in told.items():
+            patch.setenv(name, value)
+        patch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers the credentials of another module's account
+        archiver._clients.cache_clear()
+        notifier._clients.cache_clear()
+        yield cloud
+
+
+@pytest.fixture
+def cloud(one_cloud: Cloud) -> Cloud:
+    """The stack, without events and messages."""
+    one_cloud.clear()
+    return one_cloud

@@ -43,26 +43,64 @@ def test_the_harness_takes_out_these_types_and_no_others(emulator: ModuleType) -
 
 
 def test_the_emulator_refuses_exactly_these_types(account: Account, emulator: ModuleType) -> None:
-    cloudformation = account.client("cloudformation")
+    cloudformation, s3 = account.client("cloudformation"), account.client("s3")
+    s3.create_bucket(Bucket="templates", CreateBucketConfiguration={"LocationConstraint": account.region})
+
+    def placed(name: str, text: str) -> str:
+        s3.put_object(Bucket="templates", Key=name, Body=text.encode())
+        return f"{s3.meta.endpoint_url}/templates/{name}"
+
     with pytest.raises(cloudformation.exceptions.ClientError) as refused:
-        cloudformation.validate_template(TemplateBody=template())
-    assert all(kind in str(refused.value) for kind in emulator.REFUSED)
-    cloudformation.validate_template(TemplateBody=emulator.without_refused(template())[0])
+        cloudformation.validate_template(TemplateURL=placed("whole", template()))
+    trail = "AWS::CloudTrail::Trail"  # passes where its condition does not hold
+    assert all(kind in str(refused.value) for kind in (*emulator.REFUSED, trail))
+    left = json.loads(emulator.without_refused(template())[0])
+    assert left["Resources"].pop("Trail")["Type"] == trail
+    cloudformation.validate_template(TemplateURL=placed("left", json.dumps(left)))
 
 
 def test_one_command_makes_everything(account: Account, deploy: Call) -> None:
     code, out, err = deploy()
     assert (code, err) == (0, "")
     assert set(states(account).values()) == {"ACTIVATED"}
-    assert len(keys(account)) == 3
+    assert len(keys(account)) == 5
     assert "FAILED" not in out
-    assert out.count("ok  ") == 12
+    assert out.count("ok  ") == 17
+    assert "not yet  somebody is told of alerts" in out
     glue = account.client("glue")
     for job in ("extract", "transform", "aggregate", "maintain"):
         found = glue.get_job(JobName=f"{STACK}-{job}")["Job"]
         assert found["Command"]["ScriptLocation"].split("/", 3)[3] in keys(account)
         modules = found["DefaultArguments"]["--additional-python-modules"].split(",")
         assert [each.split("/", 3)[3] in keys(account) for each in modules] == [True, True]
+
+
+def test_whoever_is_to_be_told_is_subscribed(account: Account, deploy: Call, call: Call) -> None:
+    code, out, err = deploy("--parameter", "AlertEmail=ann@example.org", "--parameter", "LateAfterHours=50")
+    assert (code, err) == (0, "")
+    assert "ann@example.org is told of alerts" in out
+    status = json.loads(call("status", "--stack", STACK, "--json")[1])
+    assert [(each["protocol"], each["to"]) for each in status["alerts"]] == [("email", "ann@example.org")]
+    assert [each["messages"] for each in status["queues"]] == [0, 0]
+    assert [each["alarm"] for each in status["alarms"]] == [
+        f"{STACK}-{name}" for name in ("archiver-behind", "archiver-errors", "dead-letters", "no-success")
+    ]
+    alarm = account.client("cloudwatch").describe_alarms(AlarmNames=[f"{STACK}-no-success"])["MetricAlarms"][0]
+    assert alarm["Threshold"] == 50
+
+
+def test_an_alarm_is_told(deployed: Account) -> None:
+    sqs, sns = deployed.client("sqs"), deployed.client("sns")
+    inbox = sqs.create_queue(QueueName="inbox")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=inbox, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    topic = f"arn:aws:sns:{deployed.region}:{deployed.number}:{STACK}-alerts"
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    for name in ("dead-letters", "archiver-behind", "archiver-errors", "no-success"):
+        cloudwatch = deployed.client("cloudwatch")
+        cloudwatch.set_alarm_state(AlarmName=f"{STACK}-{name}", StateValue="ALARM", StateReason="tried")
+        [told] = sqs.receive_message(QueueUrl=inbox, WaitTimeSeconds=2)["Messages"]
+        assert f"{STACK}-{name}" in told["Body"]
+        sqs.delete_message(QueueUrl=inbox, ReceiptHandle=told["ReceiptHandle"])
 
 
 def test_the_bucket_is_closed(deployed: Account) -> None:
@@ -95,7 +133,7 @@ def test_only_what_changed_is_uploaded_and_changed(deployed: Account, deploy: Ca
     ]
     changed = [line.split()[:2] for line in out.splitlines() if line.strip().startswith("modify")]
     assert sorted(name for _, name in changed) == ["AggregateJob", "ExtractJob", "MaintainJob", "TransformJob"]
-    assert len(keys(deployed)) == 4
+    assert len(keys(deployed)) == 6
 
 
 def test_a_parameter_is_changed_and_stays_changed(deployed: Account, deploy: Call) -> None:
@@ -114,7 +152,7 @@ def test_the_crawler_can_be_left_out(account: Account, deploy: Call) -> None:
     with pytest.raises(glue.exceptions.EntityNotFoundException):
         glue.get_trigger(Name=f"{STACK}-after-aggregate")
     tables = glue.get_tables(DatabaseName="brewhouse_bronze")["TableList"]
-    assert sorted(table["Name"] for table in tables) == ["breweries", "events"]
+    assert [table["Name"] for table in tables] == ["breweries"]
 
 
 def test_a_trigger_that_is_not_active_is_started(deployed: Account, deploy: Call) -> None:
@@ -133,7 +171,7 @@ def test_an_artefact_that_is_gone_is_uploaded_again(deployed: Account, deploy: C
     assert out.count("uploaded") == 1
 
 
-def test_a_first_deploy_that_fails_leaves_nothing_and_says_why(account: Account, deploy: Call) -> None:
+def test_a_first_deploy_that_fails_leaves_the_bucket_alone_and_says_why(account: Account, deploy: Call) -> None:
     account.client("glue").create_job(
         Name=f"{STACK}-aggregate", Role="r", Command={"Name": "glueetl", "ScriptLocation": "s3://x/y"}
     )
@@ -145,9 +183,8 @@ def test_a_first_deploy_that_fails_leaves_nothing_and_says_why(account: Account,
     with pytest.raises(glue.exceptions.EntityNotFoundException):
         glue.get_job(JobName=f"{STACK}-extract")
     glue.delete_job(JobName=f"{STACK}-aggregate")
-    code, out, err = deploy()
-    assert (code, err) == (0, "")
-    assert "cleared away" in out
+    assert deploy()[0] == 0
+    assert set(states(account).values()) == {"ACTIVATED"}
 
 
 def _with_role_of_a_taken_name(text: str) -> str:
@@ -181,7 +218,7 @@ def test_destroy_keeps_the_lake_and_the_next_deploy_goes_on_with_it(
     code, out, err = call("destroy", "--stack", STACK, "--yes")
     assert (code, err) == (0, "")
     assert f"What stays: s3://{bucket(deployed)}" in out
-    assert "brewhouse_bronze, brewhouse_gold, brewhouse_silver" in out
+    assert "brewhouse_bronze, brewhouse_gold, brewhouse_monitoring, brewhouse_silver" in out
     assert find_stack(deployed, STACK) is None
     assert "lake/bronze/x" in keys(deployed)
     code, _, err = deploy()
@@ -211,7 +248,7 @@ def test_what_stayed_can_be_deleted_later(call: Call) -> None:
     assert call("destroy", "--stack", STACK, "--yes")[0] == 0
     code, out, err = call("destroy", "--stack", STACK, "--with-data", "--yes")
     assert (code, err) == (0, "")
-    assert "3 databases" in out
+    assert "4 databases" in out
     assert call("destroy", "--stack", STACK, "--with-data", "--yes")[0] == 2
 
 
@@ -220,7 +257,8 @@ def test_nothing_is_done_without_a_yes(account: Account, package: Callable[[], o
         patch.setattr("typer.confirm", lambda _: False)
         code, out, _ = call("deploy", "--stack", STACK, "--packaged", "--folder", package())
     assert code == 1
-    assert "ExtractJob" in out
+    assert "First the bucket is made" in out
+    assert "AWS::S3::BucketPolicy" in out
     assert account.client("s3").list_buckets()["Buckets"] == []
     assert find_stack(account, STACK) is None
 

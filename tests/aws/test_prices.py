@@ -22,8 +22,10 @@ def test_the_sum_is_the_sum_of_the_parts() -> None:
     assert sum(float(part["usd_month"]) for part in parts) == pytest.approx(together["usd_month"], abs=0.05)
 
 
-def test_nothing_used_costs_nothing() -> None:
-    assert _together(Use(runs=0, maintenance_runs=0, queries=0, stored_gb=0)) == 0
+def test_nothing_used_costs_what_watches_alone() -> None:
+    rows = estimate(Use(runs=0, maintenance_runs=0, queries=0, stored_gb=0), defaults())
+    costs = {str(row["part"]).split(":")[0] for row in rows if row["usd_month"] and row["part"] != "together"}
+    assert costs == {"CloudWatch", "Events", "Lambda"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from brewhouse.aws.checks import GLUE_PYTHON, cron_problem, problems
-from brewhouse.aws.template import MAX_BYTES, parse, template
+from brewhouse.aws.template import MAX_BYTES, MAX_BYTES_IN_REQUEST, first_template, parse, template
 from brewhouse.queries import for_athena, saved_queries
 
 Change = Callable[[dict[str, Any]], object]
@@ -31,15 +31,23 @@ def test_our_own_checks_find_nothing(stack: dict[str, Any]) -> None:
     assert problems(stack, {}) == []
 
 
-def test_the_template_fits_into_a_request() -> None:
+def test_the_template_is_short_enough_and_what_comes_first_fits_into_a_request() -> None:
     assert len(template().encode()) <= MAX_BYTES
+    assert len(first_template(template()).encode()) <= MAX_BYTES_IN_REQUEST
+
+
+def test_what_comes_first_is_a_template_by_itself() -> None:
+    from cfnlint.api import ManualArgs, lint
+
+    found = lint(first_template(template()), config=ManualArgs(regions=["eu-central-1"]))
+    assert [str(match) for match in found if match.rule.id not in {"W2001", "W8001"}] == []  # what is not used yet
 
 
 def test_every_parameter_is_described_and_limited_and_used(stack: dict[str, Any]) -> None:
     for name, facts in stack["Parameters"].items():
         assert facts["Description"], name
         assert {"AllowedValues", "AllowedPattern", "MinValue"} & set(facts), name
-        assert f"Ref {name}" in template() or f"${{{name}}}" in template(), name
+        assert f'"Ref": "{name}"' in template() or f"${{{name}}}" in template(), name
     groups = stack["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(stack["Parameters"])
 
@@ -78,6 +86,11 @@ def _resource(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda stack: stack["Resources"][name]["Properties"]
 
 
+def _statement(stack: dict[str, Any], name: str) -> dict[str, Any]:
+    statement: dict[str, Any] = _resource(name)(stack)["PolicyDocument"]["Statement"][0]
+    return statement
+
+
 _BREAKS: list[tuple[str, Change]] = [
     ("the schedule cron", lambda s: s["Parameters"]["Schedule"].update(Default="cron(0 6 * * * *)")),
     ("Glue version 4.0", lambda s: _resource("ExtractJob")(s).update(GlueVersion="4.0")),
@@ -109,6 +122,21 @@ _BREAKS: list[tuple[str, Change]] = [
         lambda s: _resource("ExtractRole")(s)["Policies"][0]["PolicyDocument"]["Statement"][0].update(Action="s3:*"),
     ),
     ("Iceberg table", lambda s: _resource("EventsTable")(s).update(OpenTableFormatInput={"IcebergInput": {}})),
+    ("JobRule: what its target does not take", lambda s: _resource("JobRule")(s)["Targets"][0].pop("DeadLetterConfig")),
+    (
+        "CallRule: EventTopic does not let it in",
+        lambda s: _statement(s, "EventTopicPolicy")["Condition"]["ArnEquals"]["aws:SourceArn"].pop(),
+    ),
+    ("EventTopic: lets CallRule in", lambda s: s["Resources"].pop("CallRule")),
+    ("LookRule: Notifier does not let it in", lambda s: s["Resources"].pop("LookPermission")),
+    ("bring its whole batch back", lambda s: _resource("ArchiverMapping")(s).pop("FunctionResponseTypes")),
+    ("its queue has no dead-letter queue", lambda s: _resource("EventQueue")(s).pop("RedrivePolicy")),
+    ("before the function can be done", lambda s: _resource("Archiver")(s).update(Timeout=61)),
+    ("kept for ever", lambda s: _resource("NotifierLog")(s).pop("RetentionInDays")),
+    ("AlertTopic: takes messages", lambda s: s["Resources"].pop("AlertTopicPolicy")),
+    ("NoSuccessAlarm: tells nobody", lambda s: _resource("NoSuccessAlarm")(s).pop("AlarmActions")),
+    ("a week with periods of an hour", lambda s: _resource("NoSuccessAlarm")(s).update(EvaluationPeriods=169)),
+    ("a day is the most", lambda s: _resource("DeadLettersAlarm")(s).update(EvaluationPeriods=289)),
     ("allows ['6.0']", lambda s: s["Parameters"]["GlueVersion"].update(AllowedValues=["6.0"])),
 ]
 

@@ -14,7 +14,8 @@ import pytest
 
 from brewhouse.demo.dataset import generate
 from brewhouse.demo.stand_in import StandIn
-from brewhouse.events.event import RUN, EventLog
+from brewhouse.events.event import EventLog
+from brewhouse.events.kinds import RUN
 from brewhouse.lake.lake import Lake
 
 if TYPE_CHECKING:

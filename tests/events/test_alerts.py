@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brewhouse.events.alerts import WORKFLOW, Kind, Message, due, is_quiet
-from brewhouse.events.event import ALERT_SENT, CHECK, DRIFT, JOB, RUN, Event
+from brewhouse.events.event import Event
+from brewhouse.events.kinds import ALERT_SENT, CHECK, DRIFT, JOB, RUN
 from brewhouse.events.wording import body, subject
 
 ALL = ("failed", "checks_failed", "recovered", "late", "drift")

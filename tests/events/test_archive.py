@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewhouse.events.archive import archive_events
-from brewhouse.events.event import DRIFT, RUN, Event, EventLog, read_events
+from brewhouse.events.event import Event, EventLog, read_events
+from brewhouse.events.kinds import DRIFT, RUN
 from brewhouse.lake.lake import Lake
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1, hours=1)

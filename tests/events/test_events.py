@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from brewhouse.events import event as event_module
-from brewhouse.events.event import CHECK, DRIFT, JOB, PUBLISHED, RUN, Event, EventLog, read_events
+from brewhouse.events.event import Event, EventLog, read_events
+from brewhouse.events.kinds import CHECK, DRIFT, JOB, PUBLISHED, RUN
 from brewhouse.events.runs import run_reports
 from brewhouse.lake.lake import Lake
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from brewhouse.events.event import ALERT_FAILED, ALERT_SENT, read_events
+from brewhouse.events.event import read_events
+from brewhouse.events.kinds import ALERT_FAILED, ALERT_SENT
 from brewhouse.events.notifying import Pinger, send_test, warn_of_missing_parts
 from brewhouse.events.senders import SendingFailed, hidden, ping, send
 from brewhouse.lake.lake import Lake

@@ -18,7 +18,8 @@ import pytest
 from brewhouse.demo.dataset import generate
 from brewhouse.demo.stand_in import StandIn
 from brewhouse.errors import BrewhouseError, ChecksFailed
-from brewhouse.events.event import ALERT_FAILED, ALERT_SENT, read_events
+from brewhouse.events.event import read_events
+from brewhouse.events.kinds import ALERT_FAILED, ALERT_SENT
 from brewhouse.events.logs import read_log
 from brewhouse.events.notifying import notify
 from brewhouse.events.runs import end_killed_runs, run_reports

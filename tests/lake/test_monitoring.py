@@ -11,7 +11,8 @@ import pytest
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.archive import archive_events
-from brewhouse.events.event import CHECK, JOB, RUN, EventLog
+from brewhouse.events.event import EventLog
+from brewhouse.events.kinds import CHECK, JOB, RUN
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.reading import connect, query
 

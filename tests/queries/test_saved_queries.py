@@ -37,7 +37,7 @@ def test_it_says_what_it_answers(saved: SavedQuery) -> None:
 @each
 def test_in_the_glue_catalog_it_names_only_databases_that_are_there(saved: SavedQuery) -> None:
     tables = sqlglot.parse_one(for_athena(saved.sql, "other"), read="athena").find_all(exp.Table)
-    known = {f"other_{model.name}" for model in models_of("silver", "gold")}
+    known = {"other_monitoring.events", *(f"other_{model.name}" for model in models_of("silver", "gold"))}
     named = {f"{table.db}.{table.name}" for table in tables if table.db}
     assert named
     assert named <= known

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from brewhouse.aws.event_checks import event_problems
+
 Resources = Mapping[str, Mapping[str, Any]]
 
 GLUE_PYTHON = {"5.1": "3.11", "6.0": "3.13"}
@@ -33,6 +35,7 @@ def problems(template: Mapping[str, Any], parameters: Mapping[str, str]) -> list
         *_triggers(resources, values),
         *_databases(resources),
         *_stars(resources),
+        *event_problems(resources),
     ]
 
 

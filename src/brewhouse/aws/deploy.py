@@ -16,7 +16,7 @@ from brewhouse.aws.template import parse
 from brewhouse.errors import UsageError
 
 NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
-_OURS = ("BucketName", "DataExists", "ScriptKey", "WheelKey", "DependenciesKey")
+_OURS = ("BucketName", "DataExists", "ScriptKey", "WheelKey", "DependenciesKey", "FunctionsKey")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def parameters_for(
         name: Of the stack.
         before: The stack as it is, if it is.
         manifest: Of what is deployed.
-        template: YAML.
+        template: Its text.
         given: By the user.
 
     Raises:
@@ -97,6 +97,7 @@ def parameters_for(
         "ScriptKey": manifest.script.key,
         "WheelKey": manifest.wheel.key,
         "DependenciesKey": manifest.dependencies.key,
+        "FunctionsKey": manifest.functions.key,
     }
     if before is None or before.status == "REVIEW_IN_PROGRESS":
         bucket = bucket_of(account, name)
@@ -136,6 +137,11 @@ def upload(account: Account, bucket: str, folder: Path, manifest: Manifest) -> l
                 )
             sent.append(file)
     return sent
+
+
+def url_of(account: Account, bucket: str, file: File) -> str:
+    """Give the URL under which CloudFormation reads a file that was uploaded."""
+    return f"{account.client('s3').meta.endpoint_url}/{bucket}/{file.key}"
 
 
 def start_triggers(account: Account, stack: str) -> list[str]:
@@ -179,9 +185,9 @@ def checks(account: Account, stack: Stack) -> Iterator[Check]:
     for trigger in triggers(account, stack.name):
         state = trigger["State"]
         yield Check(f"trigger {trigger['Name']} is active", state in {"ACTIVATED", "ACTIVATING"}, state.lower())
-    for key in ("ScriptKey", "WheelKey", "DependenciesKey"):
+    for key in ("ScriptKey", "WheelKey", "DependenciesKey", "FunctionsKey"):
         yield _object_check(account, stack.parameters["BucketName"], stack.parameters[key])
-    for zone in ("bronze", "silver", "gold"):
+    for zone in ("bronze", "silver", "gold", "monitoring"):
         yield _database_check(account, f"{stack.parameters['CatalogDatabase']}_{zone}")
     group = account.client("athena").get_work_group(WorkGroup=stack.name)["WorkGroup"]["Configuration"]
     limit = group.get("BytesScannedCutoffPerQuery")

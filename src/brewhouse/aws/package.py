@@ -1,4 +1,4 @@
-"""Everything the stack runs, in a folder: template, script, wheel and dependencies, each with its checksum."""
+"""Everything the stack runs, in a folder: template, script, wheel, dependencies, functions, each with its checksum."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import msgspec
 
 from brewhouse.aws.checks import GLUE_PYTHON
 from brewhouse.aws.template import template
-from brewhouse.aws.wheel import write_wheel, write_zip
+from brewhouse.aws.wheel import write_functions, write_wheel, write_zip
 from brewhouse.errors import BrewhouseError, UsageError
 
 MANIFEST = "manifest.json"
@@ -50,6 +50,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         script: What a job starts with.
         wheel: The project.
         dependencies: What it needs, as a zip of wheels.
+        functions: The code of the Lambda functions, as a zip.
         template: The stack.
     """
 
@@ -58,12 +59,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     script: File
     wheel: File
     dependencies: File
+    functions: File
     template: File
 
     @property
     def uploads(self) -> tuple[File, ...]:
-        """What the jobs read from the bucket."""
-        return (self.script, self.wheel, self.dependencies)
+        """What the jobs, Lambda and CloudFormation read from the bucket."""
+        return (self.script, self.wheel, self.dependencies, self.functions, self.template)
 
 
 def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> Manifest:
@@ -92,7 +94,9 @@ def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> M
         _write_dependencies(dependencies, locked, python)
     script = folder / "glue_job.py"
     script.write_bytes(files(__package__).joinpath("glue_job.py").read_bytes())
-    stack = folder / "stack.yaml"
+    functions = folder / "functions.zip"
+    write_functions(functions)
+    stack = folder / "stack.json"
     stack.write_text(template(), "utf-8")
     manifest = Manifest(
         glue_version=glue_version,
@@ -100,6 +104,7 @@ def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> M
         script=_file(script),
         wheel=_file(write_wheel(folder)),
         dependencies=_file(dependencies),
+        functions=_file(functions),
         template=_file(stack),
     )
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
@@ -116,7 +121,7 @@ def read_package(folder: Path) -> Manifest:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError) as error:
         raise UsageError(f"{folder} is no package: {error}.", hint="`brewhouse aws package` makes one.") from error
-    for file in (*manifest.uploads, manifest.template):
+    for file in manifest.uploads:
         if not (folder / file.name).is_file() or _file(folder / file.name) != file:
             raise UsageError(f"{folder / file.name} is not what the manifest says.", hint="Make the package anew.")
     return manifest

@@ -15,6 +15,12 @@ _CRAWLER_DPU = 2
 _CRAWLER_MINUTES = 10
 _PUTS_A_RUN = 400  # pages, table files, metadata, events of one run, counted on the whole dataset and rounded up
 _GETS_A_RUN = 2_000
+_EVENTS_A_RUN = 60  # ends of jobs, crawls, a change of each table; twice that with a trail
+_ALARMS = 4
+_LOOKS = 30 * 48  # the notifier's, by its schedule
+_LOOK_S, _LOOK_GB = 3.0, 0.5
+_GETS_A_LOOK = 200  # a file for each past day, and today's events
+_POLLS = 5 * 3 * 60 * 24 * 30  # Lambda's of the queue: five, each asking for 20 s
 
 
 class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,6 +36,13 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     s3_1000_gets: float
     logs_gb: float
     kms_key_month: float
+    sns_1000000: float
+    sqs_1000000: float
+    lambda_1000000: float
+    lambda_gb_s: float
+    alarm_month: float
+    metric_month: float
+    dashboard_month: float
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,8 @@ def estimate(use: Use, parameters: Mapping[str, str]) -> list[dict[str, str | fl
     crawl = _CRAWLER_DPU * _CRAWLER_MINUTES / 60 * p.crawler_dpu_hour if parameters["RunCrawler"] == "true" else 0.0
     requests = (_PUTS_A_RUN * p.s3_1000_puts + _GETS_A_RUN * p.s3_1000_gets) / 1000
     scanned_tb = use.queries * max(use.query_mb, 10) / 1e6
+    events = use.runs * _EVENTS_A_RUN
+    calls = events + _LOOKS + use.runs * 3
     parts = {
         f"Glue jobs: {use.runs} runs of 3 jobs, {dpu} DPU": use.runs * 3 * job,
         f"Glue maintenance: {use.maintenance_runs} runs": use.maintenance_runs * job,
@@ -88,6 +103,13 @@ def estimate(use: Use, parameters: Mapping[str, str]) -> list[dict[str, str | fl
         f"S3 storage: {use.stored_gb:g} GB": use.stored_gb * p.s3_gb_month,
         f"S3 requests: {use.runs} runs": use.runs * requests,
         f"CloudWatch logs: {use.runs} runs": use.runs * 3 * 0.001 * p.logs_gb,
+        f"Events: {events} through SNS and SQS": (events * (p.sns_1000000 + 3 * p.sqs_1000000) + _POLLS * p.sqs_1000000)
+        / 1e6,
+        f"Lambda: {calls} calls": calls * p.lambda_1000000 / 1e6
+        + ((_LOOKS + use.runs * 3) * _LOOK_S * _LOOK_GB + events * 0.25) * p.lambda_gb_s
+        + _LOOKS * _GETS_A_LOOK * p.s3_1000_gets / 1000,
+        f"CloudWatch: {_ALARMS} alarms, a metric": _ALARMS * p.alarm_month + p.metric_month,
+        "CloudWatch: dashboard": p.dashboard_month,
         "KMS key": p.kms_key_month if parameters["KmsKeyArn"] else 0.0,
     }
     rows: list[dict[str, str | float]] = [{"part": part, "usd_month": round(usd, 2)} for part, usd in parts.items()]

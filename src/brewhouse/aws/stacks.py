@@ -129,7 +129,7 @@ def make_change_set(
     Args:
         account: Where.
         name: Of the stack.
-        template: YAML.
+        template: Its text, or the URL of the object in a bucket that has it.
         parameters: Those to set; what is left out keeps the value it has, or its default.
         before: The stack as it is, if it is.
 
@@ -147,7 +147,7 @@ def make_change_set(
         StackName=name,
         ChangeSetName=f"brewhouse-{uuid.uuid4()}",
         ChangeSetType="CREATE" if creates else "UPDATE",
-        TemplateBody=template,
+        **{"TemplateURL" if template.startswith("http") else "TemplateBody": template},
         Parameters=[*given, *({"ParameterKey": key, "UsePreviousValue": True} for key in sorted(kept))],
         Capabilities=["CAPABILITY_IAM"],
         Tags=[{"Key": "application", "Value": "brewhouse"}],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +13,35 @@ from brewhouse.queries import SavedQuery, for_athena, saved_queries
 if TYPE_CHECKING:
     import yaml
 
-MAX_BYTES = (
-    51_200  # CloudFormation takes no longer one in a request: it would have to be in a bucket, before there is one
-)
+MAX_BYTES_IN_REQUEST = 51_200
+"""CloudFormation takes no longer template in a request; one in a bucket may have `MAX_BYTES`."""
+MAX_BYTES = 1_000_000
 _PLACE = "  # [named queries]\n"
+_FIRST = ("Bucket", "BucketPolicy")
 
 
+@cache
 def template() -> str:
-    """Give the template as it is deployed, YAML."""
+    """Give the template as it is deployed, JSON."""
     source = files(__package__).joinpath("stack.yaml").read_text("utf-8")
     before, after = source.split(_PLACE)
-    return before + "\n".join(_named_query(query) for query in saved_queries()) + after
+    text = before + "\n".join(_named_query(query) for query in saved_queries()) + after
+    return json.dumps(parse(text), ensure_ascii=False, indent=1) + "\n"
+
+
+def first_template(whole: str) -> str:
+    """Give what a stack begins with: the bucket, where the rest of the template and the functions' code must be.
+
+    Args:
+        whole: The template.
+
+    Returns:
+        A template with the same parameters, short enough for a request.
+    """
+    parsed = parse(whole)
+    parsed["Resources"] = {name: parsed["Resources"][name] for name in _FIRST}
+    parsed["Outputs"] = {"Bucket": parsed["Outputs"]["Bucket"]}
+    return json.dumps(parsed, ensure_ascii=False, separators=(",", ":"))
 
 
 def defaults() -> dict[str, str]:

@@ -10,6 +10,7 @@ from brewhouse.aws.deploy import Check, checks, resources
 from brewhouse.aws.running import last_job_runs
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
+from brewhouse.aws.watching import deployed_checks, proven_checks
 from brewhouse.errors import BrewhouseError
 from brewhouse.queries import saved_queries
 
@@ -38,6 +39,8 @@ def verify(account: Account, stack: Stack) -> Iterator[Check]:
             state == "SUCCEEDED" if state else None,
             last.get("ErrorMessage", str(state)),
         )
+    yield from deployed_checks(account, stack)
+    yield from proven_checks(account, stack)
 
 
 def _ran(account: Account, stack: Stack) -> Check:

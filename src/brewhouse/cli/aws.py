@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -54,8 +54,7 @@ def package(
 
     manifest = make_package(folder, glue_version)
     rows = [
-        {"file": str(folder / file.name), "bytes": file.size_bytes, "sha256": file.sha256}
-        for file in (*manifest.uploads, manifest.template)
+        {"file": str(folder / file.name), "bytes": file.size_bytes, "sha256": file.sha256} for file in manifest.uploads
     ]
     print_json(rows) if as_json else print_rows(rows)
 
@@ -79,6 +78,7 @@ def deploy(
     from brewhouse.aws.deploy import check_name, checks, start_triggers
     from brewhouse.aws.session import open_account, plain_errors
     from brewhouse.aws.stacks import find_stack, the_stack
+    from brewhouse.aws.watching import deployed_checks
 
     check_name(stack)
     given = _parameters(parameter)
@@ -91,7 +91,7 @@ def deploy(
             print(f"trigger {name} was not active; it is started")
             changed = True
         made = the_stack(account, stack)
-        _print_checks(checks(account, made))
+        _print_checks([*checks(account, made), *deployed_checks(account, made)])
         if first_run:
             workflow_run = _run_workflow(account, stack, wait=True)
             _print_checks(count_checks(account, made, workflow_run))
@@ -118,7 +118,7 @@ def run(
 
 @aws.command()
 def status(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> None:
-    """Show the stack, its triggers, and the last run of each job.
+    """Show the stack, its triggers, the last run of each job, its alarms, and what waits in its queues.
 
     Example: brewhouse aws status --json
     """
@@ -126,10 +126,16 @@ def status(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> Non
     from brewhouse.aws.running import last_job_runs
     from brewhouse.aws.session import open_account, plain_errors
     from brewhouse.aws.stacks import the_stack
+    from brewhouse.aws.watching import alarms, subscribers, waiting
 
     account = open_account()
     with plain_errors():
         found = the_stack(account, stack)
+        watching: dict[str, list[dict[str, Any]]] = {
+            "alarms": [dict(row) for row in alarms(account, found)],
+            "queues": [dict(row) for row in waiting(account, found)],
+            "alerts": subscribers(account, found),
+        }
         active = [
             {"trigger": each["Name"], "state": each["State"].lower(), "schedule": each.get("Schedule", "")}
             for each in triggers(account, stack)
@@ -139,12 +145,13 @@ def status(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> Non
             for step in last_job_runs(account, stack)
         ]
     if as_json:
-        print_json({"stack": stack, "status": found.status, "outputs": found.outputs, "triggers": active, "jobs": jobs})
+        told = {"stack": stack, "status": found.status, "outputs": found.outputs, "triggers": active, "jobs": jobs}
+        print_json({**told, **watching})
         return
     print(f"stack {stack} in {account.number}, {account.region}: {found.status.lower()}")
     print_rows([{"output": name, "value": value} for name, value in sorted(found.outputs.items())])
-    print_rows(active)
-    print_rows(jobs)
+    for rows in (active, jobs, *watching.values()):
+        print_rows(rows)
 
 
 @aws.command()
@@ -348,27 +355,41 @@ def _change(
     yes: bool,
 ) -> bool:
     """Upload, plan, ask, change; says whether anything was changed."""
-    from brewhouse.aws.deploy import is_bucket, parameters_for, upload
-    from brewhouse.aws.stacks import drop, execute, make_change_set, the_stack
+    from brewhouse.aws.deploy import is_bucket, parameters_for, upload, url_of
+    from brewhouse.aws.stacks import find_stack, make_change_set
+    from brewhouse.aws.template import first_template
 
     template = (folder / manifest.template.name).read_text("utf-8")
     parameters = parameters_for(account, stack, before, manifest, template, given)
-    change_set = make_change_set(account, stack, template, parameters, before)
-    if change_set:
-        _print_changes(stack, account, change_set)
-        if not (yes or typer.confirm("Make these changes?")):
-            drop(account, change_set)
-            raise typer.Exit(1)
-    else:
-        print(f"{stack} is as it should be: nothing to change")
-    bucket = parameters.get("BucketName") or the_stack(account, stack).parameters["BucketName"]
-    sent = upload(account, bucket, folder, manifest) if is_bucket(account, bucket) else []
-    if change_set:
-        _tell(execute(account, change_set))
-        sent += upload(account, bucket, folder, manifest)
+    bucket = parameters.get("BucketName") or (before.parameters["BucketName"] if before else "")
+    has_bucket = is_bucket(account, bucket)
+    if not has_bucket:
+        if before and before.status != "REVIEW_IN_PROGRESS":
+            raise BrewhouseError(f"The bucket {bucket} of the stack {stack} is gone.", hint="Destroy the stack first.")
+        print("First the bucket is made, for what the stack is made of; then all else, which is shown then.")
+        _make(account, stack, make_change_set(account, stack, first_template(template), parameters, before), yes=yes)
+        before = find_stack(account, stack)
+    sent = upload(account, bucket, folder, manifest)
     for file in sent:
         print(f"uploaded {file.name} ({file.size_bytes} bytes)")
+    source = url_of(account, bucket, manifest.template)
+    change_set = make_change_set(account, stack, source, parameters, before)
+    _make(account, stack, change_set, yes=yes)
     return bool(change_set or sent)
+
+
+def _make(account: Account, stack: str, change_set: ChangeSet | None, *, yes: bool) -> None:
+    """Show a change, ask, and make it."""
+    from brewhouse.aws.stacks import drop, execute
+
+    if change_set is None:
+        print(f"{stack} is as it should be: nothing to change")
+        return
+    _print_changes(stack, account, change_set)
+    if not (yes or typer.confirm("Make these changes?")):
+        drop(account, change_set)
+        raise typer.Exit(1)
+    _tell(execute(account, change_set))
 
 
 def _print_changes(stack: str, account: Account, change_set: ChangeSet) -> None:

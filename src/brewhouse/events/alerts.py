@@ -11,12 +11,11 @@ could not be sent is due again the next time anybody looks. An incident is
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import Any, Literal
 
-import msgspec
-
-from brewhouse.events.event import ALERT_SENT, Event
+from brewhouse.events.kinds import ALERT_SENT, Told
 from brewhouse.events.runs import RunReport, run_reports
 
 Kind = Literal["failed", "checks_failed", "recovered", "late", "drift", "test"]
@@ -26,7 +25,8 @@ WORKFLOW = "breweries"
 _TROUBLE = ("FAILED", "TIMEOUT")
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Message:
     """What somebody is to be told; `wording` puts it into words.
 
     Attributes:
@@ -52,17 +52,18 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     failures: int = 0
 
 
-class _Incident(msgspec.Struct, kw_only=True):
+@dataclass(kw_only=True)
+class _Incident:
     """Some trouble of a workflow, as long as it goes on."""
 
     key: str
     since: str
     job: str = ""
-    reports: list[RunReport] = msgspec.field(default_factory=list)
+    reports: list[RunReport] = field(default_factory=list)
 
 
 def due(
-    events: Sequence[Event],
+    events: Sequence[Told],
     *,
     now: datetime,
     kinds: Collection[str],
@@ -113,7 +114,7 @@ def is_quiet(now: datetime, hours: str) -> bool:
     return start <= clock < end if start <= end else clock >= start or clock < end
 
 
-def _told(events: Sequence[Event], receiver: str) -> set[tuple[str, str]]:
+def _told(events: Sequence[Told], receiver: str) -> set[tuple[str, str]]:
     """Collect what was sent: incidents with the kind of message."""
     return {
         (key, event.detail.get("kind", ""))

@@ -17,17 +17,10 @@ from typing import Any
 
 import msgspec
 
+from brewhouse.events.kinds import run_of_detail
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.s3 import read_many
-
-RUN = "Brewhouse Run State Change"
-JOB = "Glue Job State Change"
-CHECK = "Brewhouse Check Result"
-DRIFT = "Brewhouse Schema Drift"
-PUBLISHED = "Brewhouse Tables Published"
-ALERT_SENT = "Brewhouse Alert Sent"
-ALERT_FAILED = "Brewhouse Alert Failed"
 
 LEVELS = ("INFO", "WARN", "ERROR")
 _LOGGED_AS = {"WARN": logging.WARNING, "ERROR": logging.ERROR}
@@ -41,7 +34,7 @@ class Event(msgspec.Struct, frozen=True, rename={"detail_type": "detail-type"}, 
 
     Attributes:
         id: Sorts by time.
-        detail_type: What kind of event, one of the constants of this module.
+        detail_type: What kind of event, one of those in `kinds`.
         source: Who says it.
         time: When, ISO 8601, UTC.
         detail: The facts; `runId`, `jobName`, `jobRunId`, `state`, `severity` and `message` are always among them.
@@ -57,8 +50,8 @@ class Event(msgspec.Struct, frozen=True, rename={"detail_type": "detail-type"}, 
 
     @property
     def run(self) -> str:
-        """The run it belongs to; an event that AWS Glue wrote by itself has only its own id of the job's run."""
-        return str(self.detail.get("runId") or self.detail.get("jobRunId", ""))
+        """The run it belongs to."""
+        return run_of_detail(self.detail)
 
     @property
     def level(self) -> str:
@@ -93,7 +86,7 @@ class EventLog:
         """Write an event.
 
         Args:
-            detail_type: One of the constants of this module.
+            detail_type: One of those in `kinds`.
             detail: The facts, JSON-able; what Glue's detail has is added where it lacks.
 
         Returns:

@@ -19,7 +19,8 @@ from shlex import quote
 import msgspec
 
 from brewhouse.events.alerts import Message, due, is_quiet
-from brewhouse.events.event import ALERT_FAILED, ALERT_SENT, EventLog, read_events
+from brewhouse.events.event import EventLog, read_events
+from brewhouse.events.kinds import ALERT_FAILED, ALERT_SENT
 from brewhouse.events.senders import INSTALL, SendingFailed, masked, ping, receiver_id, send
 from brewhouse.events.wording import body, subject
 from brewhouse.lake.lake import Lake

@@ -1,20 +1,22 @@
-"""The runs of a lake, told by their events."""
+"""The runs of a lake, told by their events.
+
+What reads or writes a lake imports its means by itself: telling runs by events needs nothing but the standard library.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.events.event import CHECK, DRIFT, JOB, PUBLISHED, RUN, Event, EventLog, read_events
-from brewhouse.events.logs import read_log
+from brewhouse.events.kinds import CHECK, DRIFT, JOB, PUBLISHED, RUN, Told
 from brewhouse.ids import new_id
-from brewhouse.lake.lake import Lake
-from brewhouse.lake.lock import holder, run_lock
+
+if TYPE_CHECKING:
+    from brewhouse.lake.lake import Lake
 
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT")
 _BETWEEN_JOBS = timedelta(hours=1)
@@ -23,7 +25,8 @@ INTERRUPTED = "INTERRUPTED"
 """The state shown of a run that ended without a word, until the next one writes its end."""
 
 
-class JobReport(msgspec.Struct, kw_only=True):
+@dataclass(kw_only=True)
+class JobReport:
     """What one job of a run did.
 
     Attributes:
@@ -40,10 +43,11 @@ class JobReport(msgspec.Struct, kw_only=True):
     started_at: str
     seconds: float | None = None
     message: str = ""
-    counts: dict[str, Any] = msgspec.field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
 
 
-class RunReport(msgspec.Struct, kw_only=True):
+@dataclass(kw_only=True)
+class RunReport:
     """What one run did.
 
     Attributes:
@@ -69,13 +73,13 @@ class RunReport(msgspec.Struct, kw_only=True):
     ended_at: str = ""
     seconds: float | None = None
     error: str = ""
-    jobs: list[JobReport] = msgspec.field(default_factory=list)
-    checks: list[dict[str, Any]] = msgspec.field(default_factory=list)
-    drift: list[dict[str, Any]] = msgspec.field(default_factory=list)
-    published: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    jobs: list[JobReport] = field(default_factory=list)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    drift: list[dict[str, Any]] = field(default_factory=list)
+    published: list[dict[str, Any]] = field(default_factory=list)
 
 
-def run_reports(events: Iterable[Event], running: str | None = None, now: datetime | None = None) -> list[RunReport]:
+def run_reports(events: Iterable[Told], running: str | None = None, now: datetime | None = None) -> list[RunReport]:
     """Fold events into runs.
 
     Args:
@@ -112,6 +116,8 @@ def end_interrupted(lake: Lake, running: str, since: date | None = None) -> None
         running: Id of the run that holds it.
         since: Only runs with events of this day or later are looked at; None looks at all.
     """
+    from brewhouse.events.event import EventLog, read_events
+
     for report in run_reports(read_events(lake, since), running):
         if report.state != INTERRUPTED:
             continue
@@ -135,6 +141,8 @@ def run_of(lake: Lake, workflow_run: str, since: date) -> RunReport | None:
         workflow_run: Its id at the scheduler.
         since: The day from which on it may have begun.
     """
+    from brewhouse.events.event import read_events
+
     reports = run_reports(read_events(lake, since))
     return next((report for report in reversed(reports) if report.workflow_run == workflow_run), None)
 
@@ -145,6 +153,9 @@ def end_killed_runs(lake: Lake) -> None:
     Args:
         lake: Its lock is taken for a moment, if there is such a run.
     """
+    from brewhouse.events.event import read_events
+    from brewhouse.lake.lock import holder, run_lock
+
     held = holder(lake)
     if all(report.state != INTERRUPTED for report in run_reports(read_events(lake), held.run if held else None)):
         return
@@ -154,6 +165,8 @@ def end_killed_runs(lake: Lake) -> None:
 
 
 def _last_said(lake: Lake, report: RunReport) -> str:
+    from brewhouse.events.logs import read_log
+
     try:
         lines = read_log(lake, report.run)
     except UsageError:
@@ -161,7 +174,7 @@ def _last_said(lake: Lake, report: RunReport) -> str:
     return f" The last it said, at {lines[-1].time[:19]}Z: {lines[-1].message}" if lines else ""
 
 
-def _fold_run(report: RunReport, event: Event) -> None:
+def _fold_run(report: RunReport, event: Told) -> None:
     detail = event.detail
     report.workflow = str(detail.get("workflow") or report.workflow)
     report.workflow_run = str(detail.get("workflowRunId") or report.workflow_run)
@@ -172,7 +185,7 @@ def _fold_run(report: RunReport, event: Event) -> None:
         report.state, report.ended_at, report.seconds, report.error = "RUNNING", "", None, ""
 
 
-def _fold_job(report: RunReport, event: Event) -> None:
+def _fold_job(report: RunReport, event: Told) -> None:
     detail = event.detail
     name, state = detail.get("jobName", ""), detail.get("state", "")
     if state == "RUNNING":
@@ -184,20 +197,22 @@ def _fold_job(report: RunReport, event: Event) -> None:
         if job is None:  # Glue's own events tell only the end
             job = JobReport(name=name, state=state, started_at=event.time)
             report.jobs.append(job)
+        elif job.state in ENDED and event.source != "brewhouse":  # the job itself said more
+            return
         job.state, job.seconds, job.message = state, detail.get("seconds"), detail.get("message", "")
         job.counts = detail.get("counts", {})
 
 
-def _fold_checks(report: RunReport, event: Event) -> None:
+def _fold_checks(report: RunReport, event: Told) -> None:
     report.checks.extend({"job": event.detail.get("jobName", ""), **check} for check in event.detail.get("checks", ()))
 
 
-def _fold_drift(report: RunReport, event: Event) -> None:
+def _fold_drift(report: RunReport, event: Told) -> None:
     facts = ("jobName", "name", "detail", "count", "example")
     report.drift.append({name: event.detail[name] for name in facts if name in event.detail})
 
 
-def _fold_published(report: RunReport, event: Event) -> None:
+def _fold_published(report: RunReport, event: Told) -> None:
     report.published.extend(event.detail.get("tables", ()))
 
 

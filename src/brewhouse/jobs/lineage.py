@@ -14,7 +14,8 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brewhouse.events.event import CHECK, JOB, PUBLISHED, RUN, Event
+from brewhouse.events.event import Event
+from brewhouse.events.kinds import CHECK, JOB, PUBLISHED, RUN
 from brewhouse.events.runs import ENDED
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings

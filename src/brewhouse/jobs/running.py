@@ -19,7 +19,8 @@ from brewhouse.checks.check import Check
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.alerts import WORKFLOW
 from brewhouse.events.archive import archive_events
-from brewhouse.events.event import CHECK, DRIFT, JOB, LEVELS, PUBLISHED, RUN, EventLog
+from brewhouse.events.event import LEVELS, EventLog
+from brewhouse.events.kinds import CHECK, DRIFT, JOB, PUBLISHED, RUN
 from brewhouse.events.logs import run_log
 from brewhouse.events.notifying import Pinger, notify, warn_of_missing_parts
 from brewhouse.events.runs import ENDED, RunReport, end_interrupted, run_of

@@ -13,7 +13,7 @@ from importlib.resources import files
 
 from brewhouse.errors import UsageError
 
-_ZONES = ("bronze", "silver", "gold")
+_ZONES = ("bronze", "silver", "gold", "monitoring")
 
 
 @dataclass(frozen=True)
