@@ -29,7 +29,7 @@ def over_time(days: Sequence[DayCount], day: str, breweries: str) -> dict[str, A
             {"mark": {"type": "line", "point": len(days) < 60}},
         ],
         "encoding": {
-            "x": {"field": "day", "type": "temporal", "timeUnit": "utcyearmonthdate", "title": None},
+            "x": {"field": "day", "type": "temporal", "scale": {"type": "utc"}, "title": None},
             "y": {"field": "breweries", "type": "quantitative", "title": None},
             "tooltip": [
                 {"field": "day", "type": "temporal", "timeUnit": "utcyearmonthdate", "title": day},

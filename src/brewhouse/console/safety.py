@@ -36,7 +36,7 @@ HEADERS = {
 }
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
-_OPEN = ("/login", "/static/")
+_STATIC = "/static/"
 
 
 def is_loopback(host: str) -> bool:
@@ -144,7 +144,7 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
-                if not scope["path"].startswith("/static/"):
+                if not scope["path"].startswith(_STATIC):
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
@@ -169,7 +169,8 @@ class Guard:
         if request.method not in _READS and not _is_same_site(request, host):
             return problem(request, 403, "This request comes from another site.", "Use the console's own pages.")
         door = console_of(request).door
-        if door and not request.url.path.startswith(_OPEN) and not _is_signed_in(request, door):
+        is_open = request.url.path == "/login" or request.url.path.startswith(_STATIC)
+        if door and not is_open and not _is_signed_in(request, door):
             return _to_login(request)
         return None
 

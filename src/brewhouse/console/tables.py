@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.console.reading import State
+from brewhouse.ids import day_of
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.views import identifier
 from brewhouse.models.lineage import Node
@@ -118,12 +119,14 @@ class Moment:
 
     Attributes:
         at: What `?at=` takes.
+        taken_on: The day its raw snapshot was taken; long before it was published after a backfill.
         committed_at: When it was published.
         rows: How many breweries it has.
         current: Whether it is what readers see now.
     """
 
     at: str
+    taken_on: date
     committed_at: datetime
     rows: int
     current: bool
@@ -161,7 +164,9 @@ def moments(lake: Lake, state: State) -> list[Moment]:
     found: dict[str, Moment] = {}
     for snapshot in breweries.snapshots if breweries else []:
         at = snapshot.raw_snapshot or snapshot.snapshot
-        found.setdefault(at, Moment(at, snapshot.committed_at, snapshot.rows, snapshot.current))
+        day = day_of(snapshot.raw_snapshot)
+        taken_on = date.fromisoformat(day) if day else snapshot.committed_at.date()
+        found.setdefault(at, Moment(at, taken_on, snapshot.committed_at, snapshot.rows, snapshot.current))
     return list(found.values())
 
 
