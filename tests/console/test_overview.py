@@ -59,6 +59,10 @@ def test_what_the_bars_say_is_what_choosing_one_gives(state: State) -> None:
         assert overview.overview(state, Filters("US", count.key)).totals.breweries == count.breweries
 
 
+def test_a_place_without_breweries_has_none_of_anything(state: State) -> None:
+    assert set(asdict(overview.overview(state, Filters(country="XX")).totals).values()) == {0}
+
+
 def test_the_newest_changes_come_first(state: State) -> None:
     changes = overview.overview(state, Filters()).changes
     assert changes[0].seen_at > changes[-1].seen_at

@@ -181,7 +181,8 @@ def test_an_error_is_words_and_never_a_traceback(
     [
         ("/api/v1/nowhere", 404),
         ("/api/v1/tables/silver.nothing", 404),
-        ("/api/v1/overview?at=never", 400),
+        ("/api/v1/overview?at=never", 404),
+        ("/api/v1/overview?at=1999-01-01", 404),
         ("/api/v1/overview?country=" + "x" * 500, 422),
     ],
 )

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def _known(request: Request, error: Exception) -> Response:
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     words = words_of(request)
-    if error.status_code == 404:
+    if error.status_code == 404 and error.detail == HTTPStatus.NOT_FOUND.phrase:
         return problem(request, 404, words("There is no such page here."), words("Go on from the navigation above."))
     response = problem(request, error.status_code, str(error.detail))
     response.headers.update(error.headers or {})

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import jinja2
-from fastapi import Depends, Query, Request
+from fastapi import Depends, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from markupsafe import Markup, escape
 
@@ -23,6 +23,7 @@ from brewhouse.console import formatting
 from brewhouse.console.language import COOKIE, LANGUAGES, Words, chosen
 from brewhouse.console.reading import Published, State
 from brewhouse.console.sessions import Door
+from brewhouse.errors import BrewhouseError
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 
@@ -105,8 +106,13 @@ def reading_of(
         Query(description="Read as of a time (ISO 8601), a table snapshot id or a run id", max_length=100),
     ] = None,
 ) -> State:
-    """Open what the lake shows, or showed when `?at=` says."""
-    return console_of(request).published.state(at)
+    """Open what the lake shows, or showed when `?at=` says; there is no page of a time without any."""
+    try:
+        return console_of(request).published.state(at)
+    except BrewhouseError as error:
+        if at:
+            raise HTTPException(404, str(error)) from error
+        raise
 
 
 ConsoleHere = Annotated[Console, Depends(console_of)]
