@@ -28,7 +28,7 @@ lock: $(VENV)/.uv  ## pin the dependencies anew, with hashes and for every platf
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--python-version 3.11 $(LOCK_FLAGS) pyproject.toml requirements/build.in --group dev -o requirements/dev.lock
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
-		--python-version 3.11 --constraint requirements/dev.lock \
+		--python-version 3.11 --extra console --constraint requirements/dev.lock \
 		$(LOCK_FLAGS) pyproject.toml requirements/build.in -o requirements/runtime.lock  # so that the extras fit on top
 	@for python in 3.11 3.13; do $(UV) pip compile --quiet --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--python-version $$python --python-platform x86_64-manylinux_2_34 --only-binary :all: \

@@ -61,3 +61,9 @@ def test_no_box_lies_on_another_and_every_line_goes_to_the_right(reads: list[lis
         if path.get("class", "").startswith("edge"):
             numbers = re.findall(r"([\d.-]+),", path.get("d", ""))
             assert float(numbers[0]) < float(numbers[-1])
+
+
+def test_a_picture_in_a_page_has_links_and_no_style_of_its_own() -> None:
+    picture = draw_svg(NODES, address=lambda node: "/tables?a&b" if node.name == "gold.own" else None)
+    assert [link.get("href") for link in ET.fromstring(picture).iter(f"{SVG}a")] == ["/tables?a&b"]
+    assert "<style" not in picture
