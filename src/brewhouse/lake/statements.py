@@ -61,7 +61,7 @@ def reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb
 def files_read_by_views(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """List the files, and patterns of files, that the views of a connection read, each once."""
     views = connection.execute("SELECT sql FROM duckdb_views() WHERE NOT internal").fetchall()
-    found = {}
+    found: dict[str, None] = {}
     for (sql,) in views:
         select = sql[sql.index(" AS SELECT ") + len(" AS ") :]
         for node in _dictionaries(_tree(connection, select)):

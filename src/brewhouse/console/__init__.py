@@ -1,0 +1,1 @@
+"""The web console: a page to look at any lake."""
