@@ -60,6 +60,18 @@ class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ping_url: Secret | None = None
 
 
+class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The web console that `brewhouse serve` opens: the section `[console]`.
+
+    Attributes:
+        password: What who wants in must know; without it one is made where the console listens beyond this machine.
+        hosts: Further names it answers to, as that of a proxy in front of it; as a variable, separated by blanks.
+    """
+
+    password: Secret | None = None
+    hosts: tuple[str, ...] = ()
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything a run can be told; each name carries its unit.
 
@@ -92,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         target_file_mb: Megabytes a table's file should have; maintenance makes one of those below a quarter.
         log_format: How a run tells on standard error how it gets on: text, or json for a line of JSON each.
         alerts: Who is told what.
+        console: The web console.
     """
 
     lake: str = "lake"
@@ -122,9 +135,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     target_file_mb: PositiveInt = 128
     log_format: Literal["text", "json"] = "text"
     alerts: Alerts = Alerts()
+    console: Console = Console()
 
 
-_SECTIONS: dict[str, type[msgspec.Struct]] = {"alerts": Alerts}
+_SECTIONS: dict[str, type[msgspec.Struct]] = {"alerts": Alerts, "console": Console}
 
 
 def load(flags: Mapping[str, Any], *, folder: Path = Path(), environ: Mapping[str, str] = os.environ) -> Settings:

@@ -1,1 +1,1 @@
-"""The web console: a page to look at any lake."""
+"""The web console: pages over a lake, and the same data as JSON; `brewhouse serve` opens it."""

@@ -49,8 +49,8 @@ def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
         connection = _connect_to(view_statements({}, []))  # so that it can be seen why nothing is published
     else:
         raise _nothing(lake)
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET python_enable_replacements = false")  # FROM x would read a variable x of this process
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")  # of cursors too
+    connection.execute("SET GLOBAL python_enable_replacements = false")  # FROM x would read a variable x of this process
     for statement in monitoring_statements(lake):
         connection.execute(statement)
     return connection
