@@ -17,22 +17,22 @@ Ask = Callable[..., Answer]
 
 
 @pytest.fixture
-def ask(small_lake: Lake, tmp_path: Path) -> Ask:
+def ask(console_lake: Lake, tmp_path: Path) -> Ask:
     """Run a query behind DuckDB's walls, in this process."""
 
     def run(sql: str, **limits: float) -> Answer:
-        question = Question(lake=str(small_lake.root), sql=sql, folder=str(tmp_path), limits=Limits(**limits))  # type: ignore[arg-type]
+        question = Question(lake=str(console_lake.root), sql=sql, folder=str(tmp_path), limits=Limits(**limits))  # type: ignore[arg-type]
         return answer(question)
 
     return run
 
 
 @pytest.fixture
-def ask_process(small_lake: Lake, tmp_path: Path) -> Ask:
+def ask_process(console_lake: Lake, tmp_path: Path) -> Ask:
     """Run a query behind all walls, in a process of its own."""
 
     def run(sql: str, **limits: float) -> Answer:
-        question = Question(lake=str(small_lake.root), sql=sql, folder=str(tmp_path), limits=Limits(**limits))  # type: ignore[arg-type]
+        question = Question(lake=str(console_lake.root), sql=sql, folder=str(tmp_path), limits=Limits(**limits))  # type: ignore[arg-type]
         return Sandbox().ask(question)
 
     return run
@@ -41,12 +41,12 @@ def ask_process(small_lake: Lake, tmp_path: Path) -> Ask:
 @pytest.mark.parametrize(
     ("sql", "rows"),
     [
-        ("FROM gold.t", [{"c1": 2, "c2": "<script>alert(1)</script>"}]),
+        ("SELECT name FROM silver.breweries WHERE name LIKE '<%'", [{"c1": "<script>alert('x')</script>"}]),
         ("SELECT 'a' AS x, 'b' AS x", [{"c1": "a", "c2": "b"}]),
-        ("SELECT sum(n) FROM gold.t", [{"c1": 2}]),
+        ("SELECT count(*), sum(1) FROM silver.breweries", [{"c1": 400, "c2": 400}]),
         ("SELECT INTERVAL 1 DAY, NULL, '101'::BIT, {'a': INTERVAL 1 DAY}", None),
-        ("SELECT count(*) FROM bronze.breweries", [{"c1": 0}]),
-        ("SELECT count(*) FROM monitoring.runs", [{"c1": 0}]),
+        ("SELECT count(*) FROM bronze.breweries", [{"c1": 400}]),
+        ("SELECT count(*) FROM monitoring.runs", [{"c1": 2}]),
         ("FROM range(3) ORDER BY 1 DESC", [{"c1": 2}, {"c1": 1}, {"c1": 0}]),
         ("SELECT 1 WHERE false", []),
         ("SHOW TABLES", []),
@@ -77,10 +77,10 @@ def test_the_columns_keep_their_names_and_types(ask: Ask) -> None:
         "FROM '{root}/warehouse/../catalog.db'",
         "FROM glob('{root}/**')",
         "COPY (SELECT 1) TO '{root}/out.csv'",
-        "COPY gold.t TO '{root}/out.csv'",
+        "COPY silver.breweries TO '{root}/out.csv'",
         "EXPLAIN ANALYZE COPY (SELECT 1) TO '{root}/out.csv'",
         "WITH x AS (COPY (SELECT 1) TO '{root}/out.csv') FROM x",
-        "WITH x AS (DELETE FROM gold.t RETURNING *) FROM x",
+        "WITH x AS (DELETE FROM silver.breweries RETURNING *) FROM x",
         "ATTACH '{root}/catalog.db' AS c (TYPE sqlite)",
         "ATTACH '{root}/other.duckdb' AS c",
         "INSTALL httpfs",
@@ -89,9 +89,9 @@ def test_the_columns_keep_their_names_and_types(ask: Ask) -> None:
         "SET memory_limit = '100GB'",
         "RESET lock_configuration",
         "SELECT 1; SELECT 2",
-        "SELECT 1; COPY gold.t TO '{root}/out.csv'",
-        "FROM query('FROM gold.t')",
-        "FROM query_table('gold.t')",
+        "SELECT 1; COPY silver.breweries TO '{root}/out.csv'",
+        "FROM query('FROM silver.breweries')",
+        "FROM query_table('silver.breweries')",
         "FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))",
         "FROM duckdb_secrets()",
         "FROM duckdb_settings()",
@@ -100,36 +100,37 @@ def test_the_columns_keep_their_names_and_types(ask: Ask) -> None:
         "FROM 'https://example.org/x.csv'",
         "SELECT list_transform([1], lambda x: (SELECT content FROM read_text('/etc/passwd')))",
         "SELECT 1 -- \nFROM read_text('/etc/passwd')",
-        "SELECT /* FROM gold.t */ * FROM/**/read_text/**/('/etc/passwd')",
+        "SELECT /* FROM silver.breweries */ * FROM/**/read_text/**/('/etc/passwd')",
         "CREATE TABLE t AS SELECT 1",
         "CREATE MACRO f() AS 1",
         "EXPORT DATABASE '{root}/out'",
         "CALL enable_logging()",
     ],
 )
-def test_what_tries_to_get_out_is_refused_and_leaves_nothing(ask: Ask, small_lake: Lake, tmp_path: Path, sql: str) -> None:
-    before = {file: file.stat().st_size for file in small_lake.root.rglob("*")}
-    got = ask(sql.format(root=small_lake.root))
+def test_what_tries_to_get_out_is_refused_and_leaves_nothing(
+    ask: Ask, console_lake: Lake, tmp_path: Path, sql: str
+) -> None:
+    before = {file: file.stat().st_size for file in console_lake.root.rglob("*")}
+    got = ask(sql.format(root=console_lake.root))
     assert got.error is not None
     assert "root:" not in got.error
-    assert {file: file.stat().st_size for file in small_lake.root.rglob("*")} == before
+    assert {file: file.stat().st_size for file in console_lake.root.rglob("*")} == before
     assert not (tmp_path / RESULT).exists()
 
 
 @pytest.mark.parametrize(
     "place",
-    ["/etc/passwd", "{root}/catalog.db", "{root}/run.lock", "{root}/warehouse/../catalog.db", "{root}/stranger.txt"],
+    ["/etc/passwd", "{root}/catalog.db", "{root}/run.lock", "{root}/warehouse/../catalog.db", "{root}/logs/x.jsonl"],
 )
 def test_duckdb_refuses_files_even_when_the_parser_would_let_them_pass(
-    small_lake: Lake, tmp_path: Path, place: str
+    console_lake: Lake, tmp_path: Path, place: str
 ) -> None:
     import duckdb
 
     from brewhouse.console.sandbox import confined
 
-    (small_lake.root / "stranger.txt").write_text("secret")
-    with confined(Question(lake=str(small_lake.root), sql="", folder=str(tmp_path))) as connection:
-        path = place.format(root=small_lake.root)
+    with confined(Question(lake=str(console_lake.root), sql="", folder=str(tmp_path))) as connection:
+        path = place.format(root=console_lake.root)
         for sql in (f"FROM read_blob('{path}')", f"COPY (SELECT 1) TO '{path}'", f"ATTACH '{path}' AS x"):
             with pytest.raises(duckdb.PermissionException):
                 connection.execute(sql)
@@ -138,10 +139,10 @@ def test_duckdb_refuses_files_even_when_the_parser_would_let_them_pass(
 
 
 def test_an_error_shows_where_in_the_query_it_is(ask: Ask) -> None:
-    got = ask("SELECT n\nFROM gold.tt")
+    got = ask("SELECT n\nFROM gold.brewery")
     assert got.error is not None
-    assert 'Did you mean "t"?' in got.error
-    assert "LINE 2: FROM gold.tt\n             ^^^^" in got.error
+    assert "Table with name brewery does not exist" in got.error
+    assert "LINE 2: FROM gold.brewery\n             ^^^^" in got.error
 
 
 def test_an_error_amid_the_rows_is_one_too(ask: Ask) -> None:

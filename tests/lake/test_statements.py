@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewhouse.errors import UsageError
@@ -145,6 +145,7 @@ def test_a_query_nested_too_deeply_is_refused_in_words(connection: duckdb.DuckDB
         reading_statement(connection, f"SELECT {'[1] || ' * 900}[1]")
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.sampled_from(

@@ -19,8 +19,9 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from brewhouse.console import language
 from brewhouse.console.frame import API, Console, Problem, link, problem, words_of
-from brewhouse.console.pages import login, tables
+from brewhouse.console.pages import explore, login, tables
 from brewhouse.console.reading import Published
+from brewhouse.console.results import Queries
 from brewhouse.console.safety import Guard, Names
 from brewhouse.console.sessions import Door
 from brewhouse.console.tables import summaries
@@ -31,7 +32,7 @@ from brewhouse.settings import Secret, Settings
 
 _log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"
-_PAGES = (login, tables)
+_PAGES = (login, tables, explore)
 _YEAR_S = 365 * 24 * 3600
 
 
@@ -57,6 +58,7 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
         lifespan=_warmed,
     )
     app.state.console = Console(lake, settings, Published(lake), Door(password) if password else None)
+    app.state.queries = Queries(lake)
     responses: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
     for page in _PAGES:
         app.include_router(page.router, responses=responses)
@@ -83,6 +85,7 @@ async def _warmed(app: FastAPI) -> AsyncIterator[None]:
 
     threading.Thread(target=open_it, daemon=True).start()
     yield
+    app.state.queries.close()
 
 
 async def _remember_language(request: Request, call_next: RequestResponseEndpoint) -> Response:

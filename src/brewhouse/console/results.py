@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from datetime import time as time_of_day
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _MAX_CHARACTERS = 100_000
-_QUOTE = '"'
+_LIMITS = Limits()
 _EXPORTS = {"csv": "FORMAT csv, HEADER", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}
 
 
@@ -67,10 +68,15 @@ class Query:
     asked_at: datetime
     folder: Path = field(repr=False)
     state: State = State.WAITING
-    answer: Answer = Answer()
+    answer: Answer = field(default_factory=Answer)
+    _over: threading.Event = field(default_factory=threading.Event, repr=False)
     _sandbox: Sandbox | None = field(default=None, repr=False)
     _began: float | None = field(default=None, repr=False)
     _ended: float | None = field(default=None, repr=False)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it has ended, but no longer than that."""
+        self._over.wait(seconds)
 
     @property
     def seconds(self) -> float:
@@ -113,7 +119,7 @@ class Queries:
     def __init__(
         self,
         lake: Lake,
-        limits: Limits = Limits(),
+        limits: Limits = _LIMITS,
         *,
         at_once: int = 4,
         waiting: int = 20,
@@ -122,12 +128,15 @@ class Queries:
     ) -> None:
         self._lake, self.limits = lake, limits
         self._most_under_way, self._kept, self._keep_s = at_once + waiting, kept, keep_s
-        self._folder = Path(tempfile.mkdtemp(prefix="brewhouse-queries-"))
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="query")
         self._lock = threading.Lock()
         self._queries: dict[str, Query] = {}
         self._spare: Sandbox | None = None
         self._is_closed = False
+
+    @cached_property
+    def _folder(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix="brewhouse-queries-"))
 
     def prepare(self) -> None:
         """Start a sandbox for the next query, if there is none."""
@@ -181,6 +190,7 @@ class Queries:
         with self._lock:
             if not query.state.is_final:
                 query.state = State.STOPPED
+                query._over.set()
                 if query._sandbox is not None:
                     query._sandbox.stop()
         return query
@@ -228,9 +238,8 @@ class Queries:
         query = self._with_result(name)
         file = query.folder / f"export.{kind}"
         if not file.exists():
-            columns = ", ".join(
-                f'c{n} AS "{unique.replace(_QUOTE, _QUOTE * 2)}"' for n, unique in enumerate(distinct(query.answer.names), start=1)
-            )
+            names = (name.replace('"', '""') for name in distinct(query.answer.names))
+            columns = ", ".join(f'c{n} AS "{name}"' for n, name in enumerate(names, start=1))
             new = file.with_name(f"{new_id()}.tmp")
             with _reading(query) as connection:
                 source = f"SELECT {columns} FROM read_parquet({literal(str(query.folder / RESULT))})"
@@ -249,7 +258,8 @@ class Queries:
         if spare is not None:
             spare.close()
         self._threads.shutdown(cancel_futures=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if names:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _run(self, query: Query) -> None:
         with self._lock:
@@ -281,6 +291,7 @@ class Queries:
                 query.state = State.FAILED if answer.error is not None else State.DONE
         if query.state is not State.DONE:
             shutil.rmtree(query.folder, ignore_errors=True)
+        query._over.set()
         self.prepare()
 
     def _with_result(self, name: str) -> Query:
@@ -321,7 +332,7 @@ def distinct(names: Sequence[str]) -> list[str]:
     return given
 
 
-def plain(value: object) -> Any:  # noqa: ANN401 - what JSON has
+def plain(value: object) -> Any:  # noqa: ANN401, PLR0911 - what JSON has
     """Turn a value into what JSON has.
 
     Args:
@@ -334,38 +345,35 @@ def plain(value: object) -> Any:  # noqa: ANN401 - what JSON has
         >>> plain([Decimal("12"), float("nan"), date(2026, 8, 2), b"a"])
         [12, None, '2026-08-02', '61']
     """
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if isfinite(value) else None
-        case Decimal():
-            return int(value) if value == value.to_integral_value() else float(value)
-        case date() | time_of_day():  # a datetime is a date
-            return value.isoformat()
-        case bytes():
-            return value.hex()
-        case list() | tuple():
-            return [plain(part) for part in value]
-        case dict():
-            return {str(key): plain(part) for key, part in value.items()}
-        case _:
-            return str(value)
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if isinstance(value, dict):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, date | time_of_day):  # a datetime is a date
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and isfinite(value)):
+        return value
+    return None if isinstance(value, float) else str(value)
 
 
 def _reading(query: Query) -> duckdb.DuckDBPyConnection:
     """Open what can read a result, with little memory."""
     import duckdb
 
-    return duckdb.connect(
+    connection = duckdb.connect(
         config={
             "memory_limit": "256MB",
             "threads": 2,
             "temp_directory": str(query.folder / "sorting"),
             "max_temp_directory_size": "2GB",
-            "TimeZone": "UTC",
         }
     )
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
 
 
 def _is_text(sql: str) -> bool:

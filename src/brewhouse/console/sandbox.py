@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -49,7 +49,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     seconds: float = 60.0
-    memory_mb: int = 512
+    memory_mb: int = 1024
     spill_mb: int = 1024
     rows: int = 1_000_000
     result_mb: int = 256
@@ -100,7 +100,7 @@ class Sandbox:
     """The process, started ahead so that it is ready when it is asked; it answers one question."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - this program itself
             [sys.executable, "-P", "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -155,9 +155,11 @@ def answer(question: Question) -> Answer:
             return _run(connection, question)
     except BrewhouseError as error:
         return Answer(error=error.what, hint=error.hint)
-    except (duckdb.OutOfMemoryException, MemoryError):
+    except MemoryError:
         return _as_answer(_too_much(question.limits))
-    except duckdb.Error as error:
+    except (duckdb.Error, OSError, ValueError) as error:  # Arrow wraps what DuckDB meets amid the rows
+        if "Out of Memory Error" in str(error):
+            return _as_answer(_too_much(question.limits))
         if known := explained(error):
             return _as_answer(known)
         return Answer(error=f"The query cannot be run: {error}", hint="`SHOW ALL TABLES` lists what there is.")
@@ -170,7 +172,9 @@ def confined(question: Question) -> duckdb.DuckDBPyConnection:
     connection = open_views(lake, question.at)
     files = files_read_by_views(connection)
     connection.execute("SET allowed_paths = ?", [[file for file in files if "*" not in file]])
-    folders = [f"{lake.events}/"] if lake.is_local else []  # the views of schema monitoring list them when they are read
+    folders = (
+        [f"{lake.events}/"] if lake.is_local else []
+    )  # the views of schema monitoring list them when they are read
     connection.execute("SET allowed_directories = ?", [folders])
     for name, value in {
         "autoinstall_known_extensions": "false",
@@ -193,22 +197,17 @@ def _run(connection: duckdb.DuckDBPyConnection, question: Question) -> Answer:
 
     statement = reading_statement(connection, question.sql)
     try:
+        relation = connection.sql(statement)
+    except duckdb.Error:  # said again, this time with the place in the text
         connection.execute(statement)
-    except duckdb.IOException:  # files of events were put together while they were read
-        connection.execute(statement)
-    description: list[tuple[Any, ...]] = connection.description or []
-    names, types = [str(column[0]) for column in description], [str(column[1]) for column in description]
-    if not names:
+        raise
+    if not relation.columns:
         raise UsageError("The query has no columns.", hint="Begin with SELECT.")
-    if any(_AS_TEXT.search(kind) for kind in types):  # Parquet has no such types, or narrower ones
-        connection.abort()
-        columns = (
-            f"CAST(#{n} AS VARCHAR) AS c{n}" if _AS_TEXT.search(kind) else f"#{n} AS c{n}"
-            for n, kind in enumerate(types, start=1)
-        )
-        reader = connection.sql(statement).project(", ".join(columns)).to_arrow_reader(_BATCH_ROWS)
-    else:
-        reader = connection.to_arrow_reader(_BATCH_ROWS)
+    names, types = list(relation.columns), [str(kind) for kind in relation.types]
+    if any(_AS_TEXT.search(kind) for kind in types):  # Parquet does not have them
+        cast = (f"CAST(#{n} AS VARCHAR)" if _AS_TEXT.search(kind) else f"#{n}" for n, kind in enumerate(types, start=1))
+        relation = relation.project(", ".join(cast))
+    reader = relation.to_arrow_reader(_BATCH_ROWS)
     rows, is_cut = _write(reader, Path(question.folder) / RESULT, question.limits)
     return Answer(names=names, types=types, rows=rows, is_cut=is_cut)
 
@@ -218,7 +217,7 @@ def _write(reader: RecordBatchReader, file: Path, limits: Limits) -> tuple[int, 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([field.with_name(f"c{n}") for n, field in enumerate(reader.schema)])
+    schema = pa.schema([field.with_name(f"c{n}") for n, field in enumerate(reader.schema, start=1)])
     rows = 0
     with file.open("wb") as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for batch in reader:
@@ -232,8 +231,8 @@ def _write(reader: RecordBatchReader, file: Path, limits: Limits) -> tuple[int, 
 
 def _too_much(limits: Limits) -> BrewhouseError:
     return BrewhouseError(
-        f"The query was stopped: it needs more than the {limits.memory_mb} MB of memory and {limits.spill_mb} MB of disk "
-        "that it may take.",
+        f"The query was stopped: it needs more than the {limits.memory_mb} MB of memory "
+        f"and {limits.spill_mb} MB of disk that it may take.",
         hint="Ask for less, or run it with `brewhouse query`.",
     )
 

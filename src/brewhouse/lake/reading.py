@@ -50,7 +50,7 @@ def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     else:
         raise _nothing(lake)
     connection.execute("SET GLOBAL TimeZone = 'UTC'")  # of cursors too
-    connection.execute("SET GLOBAL python_enable_replacements = false")  # FROM x would read a variable x of this process
+    connection.execute("SET GLOBAL python_enable_replacements = false")  # FROM x would read a variable x
     for statement in monitoring_statements(lake):
         connection.execute(statement)
     return connection

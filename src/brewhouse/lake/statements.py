@@ -72,9 +72,8 @@ def files_read_by_views(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN401 - JSON
-    row = connection.execute("SELECT json_serialize_sql(?::VARCHAR, skip_null := true)", [sql]).fetchone()
-    assert row is not None
-    tree = json.loads(row[0])
+    ((text,),) = connection.execute("SELECT json_serialize_sql(?::VARCHAR, skip_null := true)", [sql]).fetchall()
+    tree = json.loads(text)
     if tree["error"]:
         raise UsageError(f"The query cannot be run: {tree['error_message']}", hint="Write it as one SELECT.")
     return tree
