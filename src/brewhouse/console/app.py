@@ -19,7 +19,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from brewhouse.console import language
 from brewhouse.console.frame import API, Console, Problem, link, problem, words_of
-from brewhouse.console.pages import explore, login, tables
+from brewhouse.console.pages import explore, login, overview, tables
 from brewhouse.console.reading import Published
 from brewhouse.console.results import Queries
 from brewhouse.console.safety import Guard, Names
@@ -32,7 +32,7 @@ from brewhouse.settings import Secret, Settings
 
 _log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"
-_PAGES = (login, tables, explore)
+_PAGES = (login, overview, explore, tables)
 _YEAR_S = 365 * 24 * 3600
 
 
@@ -65,11 +65,10 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
     app.mount("/static", StaticFiles(directory=_STATIC))
     app.middleware("http")(_remember_language)
     app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4)
-    app.add_middleware(Guard, names=Names(host, settings.console.hosts))
+    app.add_middleware(Guard, names=Names(host, settings.console.hosts), failed=_unexpected)
     app.add_exception_handler(BrewhouseError, _known)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misspelt)
-    app.add_exception_handler(Exception, _unexpected)
     return app
 
 

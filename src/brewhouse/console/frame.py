@@ -179,8 +179,7 @@ def _context(request: Request) -> dict[str, Any]:
         "navigation": NAVIGATION,
         "lake_name": str(console.lake.root),
         "signed_in": console.door is not None,
-        "query": dict(request.query_params),
-        "path": request.url.path,
+        "at": request.query_params.get("at", ""),
         "link": partial(link, request.url.path, dict(request.query_params)),
         "here": "",
     }

@@ -1,4 +1,6 @@
 // The editor of Explore: colours, completion and keys around a textarea, and a result as a chart.
+import { drawAll } from "./chart.js";
+
 const KEYWORDS = (
   "SELECT FROM WHERE GROUP BY ORDER HAVING LIMIT OFFSET AS ON JOIN LEFT RIGHT FULL INNER CROSS USING WITH RECURSIVE UNION ALL EXCEPT " +
   "INTERSECT DISTINCT CASE WHEN THEN ELSE END AND OR NOT IN IS NULL LIKE ILIKE BETWEEN EXISTS CAST DESC ASC NULLS LAST FIRST OVER " +
@@ -132,25 +134,6 @@ text.addEventListener("keydown", (event) => {
 paint();
 
 // A result as a chart
-let drawing;
-function library() {
-  drawing ??= ["vega", "vega-lite", "vega-embed"].reduce(
-    (before, name) =>
-      before.then(
-        () =>
-          new Promise((done, failed) => {
-            const script = document.createElement("script");
-            script.src = `/static/${name}.min.js`;
-            script.addEventListener("load", done);
-            script.addEventListener("error", failed);
-            document.head.append(script);
-          }),
-      ),
-    Promise.resolve(),
-  );
-  return drawing;
-}
-
 function kindOf(values) {
   const known = values.filter((value) => value !== null);
   if (known.every((value) => typeof value === "number")) return "quantitative";
@@ -159,7 +142,7 @@ function kindOf(values) {
 
 async function draw(chart) {
   const at = (name) => chart.querySelector(`#chart-${name}`);
-  const place = chart.querySelector(".canvas");
+  const place = chart.querySelector("figure");
   try {
     const answer = await fetch(`/api/v1/queries/${chart.dataset.query}/rows?size=${CHART_ROWS}`);
     if (!answer.ok) throw new Error(answer.statusText);
@@ -173,29 +156,18 @@ async function draw(chart) {
       at("kind").value = kinds[x] === "temporal" ? "line" : kinds[x] === "quantitative" ? "point" : "bar";
       chart.dataset.chosen = "yes";
     }
-    await library();
     const [x, y] = [Number(at("x").value), Number(at("y").value)];
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(`--${name}`).trim();
-    const xKind = kindOf(rows.map((row) => row[x]));
+    const axis = (column) => ({ type: kindOf(rows.map((row) => row[column])), title: columns[column].name });
     const spec = {
       width: "container",
       height: 320,
-      background: null,
       data: { values: rows.map((row) => ({ x: row[x], y: row[y] })) },
-      mark: { type: at("kind").value, tooltip: true, color: colour("accent"), point: at("kind").value === "line" },
-      encoding: {
-        x: { field: "x", type: xKind, title: columns[x].name, ...(xKind === "nominal" ? { sort: null } : {}) },
-        y: { field: "y", type: kindOf(rows.map((row) => row[y])), title: columns[y].name },
-      },
-      config: {
-        font: style.getPropertyValue("--sans"),
-        view: { stroke: null },
-        axis: { labelColor: colour("soft"), titleColor: colour("soft"), gridColor: colour("line"), domainColor: colour("line"), tickColor: colour("line") },
-      },
+      mark: { type: at("kind").value, tooltip: true, ...(at("kind").value === "line" ? { point: rows.length < 60 } : {}) },
+      encoding: { x: { field: "x", sort: null, ...axis(x) }, y: { field: "y", ...axis(y) } },
     };
-    await vegaEmbed(place, spec, { actions: false, renderer: "canvas", ast: true, defaultStyle: false, tooltip: false });
-    place.dataset.drawn = at("kind").value;
+    chart.querySelector("script").textContent = JSON.stringify(spec);
+    delete place.dataset.drawn;
+    drawAll(chart);
   } catch (error) {
     place.textContent = `${document.querySelector("#result").dataset.lost} ${error.message ?? ""}`;
   }
