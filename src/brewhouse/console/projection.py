@@ -12,6 +12,7 @@ WIDTH = 10_000
 SOUTH_DEGREES, NORTH_DEGREES = -56.0, 78.0
 """What the map shows; nobody brews beyond."""
 
+
 def _height(latitude: float) -> float:
     return 1.25 * log(tan(pi / 4 + 0.4 * radians(latitude)))
 
