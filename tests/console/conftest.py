@@ -78,9 +78,9 @@ def console_url(console_lake: Lake, console_settings: Settings) -> Iterator[str]
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, as the machine has it."""
+    """Chromium, as the machine has it; no longer than a module, since Playwright leaves its event loop running."""
     sync_api = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium")
     if chromium is None:
