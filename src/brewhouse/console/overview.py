@@ -277,8 +277,8 @@ def _overview(cursor: duckdb.DuckDBPyConnection, state: State, filters: Filters)
 
     breweries = "FROM memory.main.console_breweries WHERE {where}"
     totals = rows(
-        "SELECT count(*), count_if(type NOT IN ('closed', 'planning')), count_if(type = 'planning'), "
-        f"count_if(type = 'closed'), count(DISTINCT country), count(DISTINCT (country, state, city_name)), "
+        "SELECT count(*), count(*) FILTER (type NOT IN ('closed', 'planning')), count(*) FILTER (type = 'planning'), "
+        f"count(*) FILTER (type = 'closed'), count(DISTINCT country), count(DISTINCT (country, state, city_name)), "
         f"count(longitude) {breweries}"
     )
     types = rows(f"SELECT type, type, count(*) {breweries} GROUP BY ALL ORDER BY 3 DESC, 1", replace(filters, type=""))
