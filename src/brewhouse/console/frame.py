@@ -128,7 +128,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         status: HTTP status.
         values: What the template names.
     """
-    made = _templates().get_template(template)
+    made = templates().get_template(template)
     context = {**_context(request), **values}
     block = request.headers.get("hx-target", "") if "hx-request" in request.headers else ""
     if block in made.blocks and status < 400:
@@ -153,7 +153,8 @@ def problem(request: Request, status: int, what: str, hint: str = "") -> Respons
 
 
 @cache
-def _templates() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
+    """Open the templates; whatever they show is escaped."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -163,17 +164,19 @@ def _templates() -> jinja2.Environment:
     )
 
 
+def told(language: str) -> dict[str, Any]:
+    """Give what templates write numbers and times with."""
+    names = ("number", "percent", "size", "duration", "day", "moment")
+    return {name: partial(getattr(formatting, name), language=language) for name in names}
+
+
 def _context(request: Request) -> dict[str, Any]:
     words = words_of(request)
-    told = {
-        name: partial(getattr(formatting, name), language=words.language)
-        for name in ("number", "percent", "size", "duration", "day", "moment")
-    }
     console = console_of(request)
     return {
         "_": words,
         "many": words.many,
-        **told,
+        **told(words.language),
         "language": words.language,
         "languages": LANGUAGES,
         "navigation": NAVIGATION,
