@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import schemathesis
@@ -35,10 +36,11 @@ def description(console_lake: Lake, console_settings: Settings) -> Iterator[Base
 def test_whatever_is_asked_the_answer_is_as_described(description: BaseSchema) -> None:
     asked = 0
     for found in description.get_all_operations():
+        operation = found.ok()  # type: ignore[union-attr]
 
         @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-        @given(case=found.ok().as_strategy())
-        def ask(case: schemathesis.Case) -> None:
+        @given(case=operation.as_strategy())
+        def ask(case: schemathesis.Case[Any]) -> None:
             case.call_and_validate(base_url="http://127.0.0.1", checks=CHECKS)
 
         ask()

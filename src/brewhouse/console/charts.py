@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from brewhouse.console import formatting
 from brewhouse.console.language import Words
 from brewhouse.console.overview import UNKNOWN, Count, DayCount, Overview, Spot
 
@@ -116,7 +115,7 @@ def _bars(counts: Sequence[Count], title: str, words: Words) -> dict[str, Any]:
         "data": {"values": values},
         "encoding": {
             "y": {"field": "name", "type": "nominal", "sort": None, "title": None},
-            "x": {"field": "breweries", "type": "quantitative", "title": None},
+            "x": {"field": "breweries", "type": "quantitative", "axis": None},
         },
         "layer": [
             {"mark": "bar"},

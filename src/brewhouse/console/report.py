@@ -24,6 +24,7 @@ _LOOK = {
     "background": "#ffffff",
     "view": {"stroke": None},
     "axis": {"labelColor": _SOFT, "titleColor": _SOFT, "gridColor": _LINE, "domainColor": _LINE, "tickColor": _LINE},
+    "axisX": {"grid": False},
     "title": {"color": _INK, "anchor": "start", "subtitleColor": _SOFT},
     "mark": {"color": _ACCENT},
 }
@@ -88,7 +89,11 @@ def _page(
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     held = {count.key: count for count in shown.by_country}
     is_filtered = bool(shown.filters.country or shown.filters.state)
-    line = {**charts.over_time(shown.over_time, words("Day"), words("Breweries")), "width": 1000}
+    line = {
+        **charts.over_time(shown.over_time, words("Day"), words("Breweries")),
+        "width": 1000,
+        "background": "transparent",
+    }
     return (
         templates()
         .get_template("report.html")

@@ -14,7 +14,7 @@ from fastapi import Query as Parameter
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from brewhouse.console.frame import API, HTML, Console, ConsoleHere, link, page
-from brewhouse.console.results import Page, Queries, Query, plain
+from brewhouse.console.results import Page, Queries, Query, State, plain
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.queries import for_duckdb, saved_queries, saved_query
 
@@ -159,13 +159,16 @@ def show(  # noqa: PLR0913, PLR0917 - each is a value of the address
         sql, at = asked.sql, asked.at or ""
     elif saved:
         sql = _for_reading(saved)
-    rows = queries.page(asked.id, number, _ROWS, sort) if asked is not None and asked.has_result else None
+    state = asked.state if asked is not None else State.STOPPED  # once: it may change while the page is made
+    is_there = asked is not None and state is State.DONE and asked.has_result
+    rows = queries.page(asked.id, number, _ROWS, sort) if asked is not None and is_there else None
     return page(
         request,
         "explore.html",
         sql=sql,
         at=at,
         asked=asked,
+        state=state,
         is_unknown=bool(result) and asked is None,
         rows=rows,
         cells=_shown(rows),
