@@ -1,8 +1,8 @@
 """Draw the outlines of the countries for the console's map, once, from Natural Earth.
 
-`python docs/outlines.py countries-50m.json` takes the file of that name of the npm package `world-atlas` (Natural Earth,
-1:50 million, public domain, as TopoJSON) and writes `src/brewhouse/console/outlines.json`: SVG paths on the plane of
-`brewhouse.console.projection`, by ISO 3166-1 code. Borders are shared arcs there, each thinned once (Douglas and
+`python docs/outlines.py countries-50m.json` takes the file of that name of the npm package `world-atlas` (Natural Earth
+at 1:50 million, public domain, as TopoJSON) and writes `src/brewhouse/console/outlines.json`: SVG paths by ISO 3166-1
+code, on the plane of `brewhouse.console.projection`. Borders are shared arcs there, each thinned once (Douglas and
 Peucker), so that neighbours still meet.
 """
 
@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import pairwise
+from math import hypot
 from pathlib import Path
 from typing import Any
 
 import pycountry
 
 import brewhouse.console
-from brewhouse.console.projection import HEIGHT, project
+from brewhouse.console.projection import HEIGHT, WIDTH, project
 
 Point = tuple[float, float]
 
@@ -44,11 +46,11 @@ def thinned(points: list[Point]) -> list[Point]:
         return points
     (x1, y1), (x2, y2) = points[0], points[-1]
     dx, dy = x2 - x1, y2 - y1
-    length = (dx * dx + dy * dy) ** 0.5
+    length = hypot(dx, dy)
 
     def distance(point: Point) -> float:
         if length == 0:
-            return float(((point[0] - x1) ** 2 + (point[1] - y1) ** 2) ** 0.5)
+            return hypot(point[0] - x1, point[1] - y1)
         return abs(dy * (point[0] - x1) - dx * (point[1] - y1)) / length
 
     farthest = max(range(1, len(points) - 1), key=lambda index: distance(points[index]))
@@ -76,8 +78,19 @@ def _rings(country: dict[str, Any], arcs: list[list[Point]]) -> list[list[Point]
         for number in ring:
             arc = arcs[number] if number >= 0 else arcs[~number][::-1]
             points += arc[1:] if points else arc
-        rings.append(points)
+        rings += _unrolled(points)
     return rings
+
+
+def _unrolled(ring: list[Point]) -> list[list[Point]]:
+    """Let a ring go on beyond the map's edge where it would jump to the other one, and draw it at both edges."""
+    shift, points = 0, ring[:1]
+    for (before, _), (x, y) in pairwise(ring):
+        shift += WIDTH * ((before - x > WIDTH / 2) - (x - before > WIDTH / 2))
+        points.append((x + shift, y))
+    left, right = min(x for x, _ in points), max(x for x, _ in points)
+    copies = [0, *([WIDTH] if left < 0 else []), *([-WIDTH] if right > WIDTH else [])]
+    return [[(x + copy, y) for x, y in points] for copy in copies]
 
 
 def _area(ring: list[Point]) -> float:

@@ -79,8 +79,9 @@ def console_url(console_lake: Lake, console_settings: Settings) -> Iterator[str]
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium, as the machine has it; no longer than a module, since Playwright leaves its event loop running."""
+def browser(console_url: str) -> Iterator[Browser]:
+    """Chromium, as the machine has it; made after the lake, since nothing can call `asyncio.run` while it is there."""
+    del console_url
     sync_api = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium")
     if chromium is None:

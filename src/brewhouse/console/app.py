@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.gzip import GZipMiddleware
 
 from brewhouse.console import language
+from brewhouse.console import overview as overview_numbers
 from brewhouse.console.frame import API, Console, Problem, link, problem, words_of
 from brewhouse.console.pages import explore, login, overview, tables
 from brewhouse.console.reading import Published
@@ -77,14 +79,18 @@ async def _warmed(app: FastAPI) -> AsyncIterator[None]:
     """Open what the lake shows while the first reader is still typing the address."""
 
     def open_it() -> None:
+        console: Console = app.state.console
         with suppress(BrewhouseError):
-            lake = app.state.console.lake
-            state = app.state.console.published.state()
-            summaries(lake, state)
+            state = console.published.state()
+            summaries(console.lake, state)
+            if overview_numbers.is_there(state):
+                overview_numbers.overview(state, overview_numbers.Filters())
 
-    threading.Thread(target=open_it, daemon=True).start()
+    opening = threading.Thread(target=open_it)
+    opening.start()
     yield
     app.state.queries.close()
+    await asyncio.to_thread(opening.join)  # DuckDB complains about a process that ends meanwhile
 
 
 async def _remember_language(request: Request, call_next: RequestResponseEndpoint) -> Response:

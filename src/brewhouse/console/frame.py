@@ -6,6 +6,7 @@ A page's route gives `page(request, "name.html", value=…)`. When htmx asks for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -16,6 +17,7 @@ from urllib.parse import urlencode
 import jinja2
 from fastapi import Depends, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from markupsafe import Markup, escape
 
 from brewhouse.console import formatting
 from brewhouse.console.language import COOKIE, LANGUAGES, Words, chosen
@@ -129,12 +131,9 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         values: What the template names.
     """
     made = templates().get_template(template)
-    context = {**_context(request), **values}
-    block = request.headers.get("hx-target", "") if "hx-request" in request.headers else ""
-    if block in made.blocks and status < 400:
-        html = "".join(made.blocks[block](made.new_context(context)))
-    else:
-        html = made.render(context)
+    target = request.headers.get("hx-target", "") if "hx-request" in request.headers and status < 400 else ""
+    part = target if target in made.blocks else ""  # then base.html gives this block alone
+    html = made.render({**_context(request), "part": part, **values})
     return HTMLResponse(html, status, {"Vary": "HX-Request, HX-Target, Cookie, Accept-Language"})
 
 
@@ -155,13 +154,25 @@ def problem(request: Request, status: int, what: str, hint: str = "") -> Respons
 @cache
 def templates() -> jinja2.Environment:
     """Open the templates; whatever they show is escaped."""
-    return jinja2.Environment(
+    opened = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    opened.filters["prose"] = prose
+    return opened
+
+
+def prose(text: str) -> Markup:
+    """Show what stands between backticks as code, and escape everything; a filter of the templates.
+
+    Example:
+        >>> print(prose("Run `a < b` first."))
+        Run <code>a &lt; b</code> first.
+    """
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - it is escaped
 
 
 def told(language: str) -> dict[str, Any]:

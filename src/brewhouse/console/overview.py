@@ -239,7 +239,10 @@ def regions(state: State, filters: Filters) -> list[Region]:
         )
         .fetchall()
     )
-    return [Region(*row[:5], box=row[5:]) for row in rows]
+    return [
+        Region(country, key, name, breweries, path, (left, top, right, bottom))
+        for country, key, name, breweries, path, left, top, right, bottom in rows
+    ]
 
 
 def spots(state: State, filters: Filters) -> list[Spot]:
