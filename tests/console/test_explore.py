@@ -11,6 +11,9 @@ from fastapi.testclient import TestClient
 from brewhouse.console.language import texts
 from brewhouse.console.pages.explore import QueryState
 from brewhouse.console.results import State
+from brewhouse.lake.lake import Lake
+from brewhouse.lake.reading import connect
+from brewhouse.lake.reading import query as run_query
 from brewhouse.queries import saved_queries
 
 if TYPE_CHECKING:
@@ -66,9 +69,10 @@ def test_what_is_not_known_is_said_in_words(client: TestClient) -> None:
     assert "not known any more" in html
 
 
-def test_every_saved_query_runs_as_the_page_shows_it(client: TestClient) -> None:
-    for saved in client.get("/api/v1/saved-queries").json():
-        assert ended(client, saved["sql"])["state"] == "done", saved
+def test_every_saved_query_runs_as_the_page_shows_it(client: TestClient, console_lake: Lake) -> None:
+    with connect(console_lake) as connection:
+        for saved in client.get("/api/v1/saved-queries").json():
+            assert run_query(connection, saved["sql"]).description, saved
 
 
 def test_a_saved_query_and_a_link_fill_the_editor_and_run_nothing(client: TestClient) -> None:
@@ -87,6 +91,13 @@ def test_the_page_works_without_scripts_and_speaks_portuguese(client: TestClient
         answer = client.get(answer.url.path + "?" + answer.url.query.decode(), headers={"Accept-Language": "pt"})
     assert "1 linha" in answer.text
     assert "Como gráfico" in answer.text
+
+
+def test_a_query_that_is_too_long_is_refused_in_words(client: TestClient) -> None:
+    answer = client.post("/explore", data={"sql": "x" * 100_001}, headers={"HX-Request": "true", "HX-Target": "result"})
+    assert answer.status_code == 400
+    assert '<section class="notice bad"' in answer.text
+    assert "up to 100,000 characters" in answer.text
 
 
 def test_the_states_of_the_api_are_those_of_the_queries() -> None:

@@ -6,14 +6,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 from pyarrow import parquet
 
-from brewhouse.console.sandbox import RESULT, Answer, Limits, Question, Sandbox, answer
+from brewhouse.console.sandbox import RESULT, Answer, Limits, Question, Sandbox, answer, confined
+from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.spec import Column, TableSpec
+from brewhouse.lake.tables import Publication, Tables
 
 Ask = Callable[..., Answer]
+Given = Callable[..., DuckDBEngine]
+SPEC = TableSpec("gold.t", "A row.", (Column("n", "long", "a number"),))
 
 
 @pytest.fixture
@@ -125,10 +131,6 @@ def test_what_tries_to_get_out_is_refused_and_leaves_nothing(
 def test_duckdb_refuses_files_even_when_the_parser_would_let_them_pass(
     console_lake: Lake, tmp_path: Path, place: str
 ) -> None:
-    import duckdb
-
-    from brewhouse.console.sandbox import confined
-
     with confined(Question(lake=str(console_lake.root), sql="", folder=str(tmp_path))) as connection:
         path = place.format(root=console_lake.root)
         for sql in (f"FROM read_blob('{path}')", f"COPY (SELECT 1) TO '{path}'", f"ATTACH '{path}' AS x"):
@@ -175,6 +177,19 @@ def test_a_query_that_needs_too_much_memory_is_stopped(ask_process: Ask, sql: st
 def test_a_query_that_takes_too_long_is_stopped(ask_process: Ask) -> None:
     with pytest.raises(BrewhouseError, match=r"longer than 0\.5 seconds"):
         ask_process("SELECT count(*) FROM range(100000000) a, range(100000000) b", seconds=0.5)
+
+
+def test_a_lake_on_s3_is_read_and_nothing_else_there(shared_lake: Lake, given: Given, tmp_path: Path) -> None:
+    tables = Tables(shared_lake)
+    engine = given(SPEC.name, {"n": "INT"}, [(7,)])
+    files = engine.write(SPEC, tables.field_ids(SPEC), tables.data_folder(SPEC.name))
+    tables.publish([Publication(SPEC, files)], {"brewhouse.run": "RUN1"})
+    asked = Question(lake=str(shared_lake.root), shared=shared_lake.shared, sql="FROM gold.t", folder=str(tmp_path))
+    assert answer(asked).error is None
+    assert parquet.read_table(tmp_path / RESULT).to_pylist() == [{"c1": 7}]
+    (metadata,) = list(shared_lake.root.rglob("*.metadata.json"))[-1:]
+    with confined(asked) as connection, pytest.raises(duckdb.PermissionException):
+        connection.execute(f"FROM read_blob('{metadata}')")
 
 
 def test_a_sandbox_that_nobody_asks_ends_with_who_started_it() -> None:
