@@ -61,7 +61,7 @@ def report(shown: Overview, spots: Sequence[Spot], title: str, words: Words) -> 
     )
     rows: list[dict[str, Any]] = []
     if spots:
-        places = [{"longitude": round(spot.longitude, 3), "latitude": round(spot.latitude, 3)} for spot in spots]
+        places = sorted({(round(spot.longitude, 1), round(spot.latitude, 1)) for spot in spots})
         rows.append(_map(places, words("Where they are")))
     if shown.over_time:
         line = over_time(shown.over_time, words("Day"), words("Breweries"))
@@ -84,12 +84,12 @@ def report(shown: Overview, spots: Sequence[Spot], title: str, words: Words) -> 
     }
 
 
-def _map(places: Sequence[dict[str, float]], title: str) -> dict[str, Any]:
+def _map(places: Sequence[tuple[float, float]], title: str) -> dict[str, Any]:
     ground = {"data": {"sphere": True}, "mark": {"type": "geoshape", "fill": "#fbfaf6", "stroke": "#e2ddd1"}}
     lines = {"data": {"graticule": True}, "mark": {"type": "geoshape", "filled": False, "stroke": "#e9e4d8"}}
     points = {
-        "data": {"values": list(places)},
-        "mark": {"type": "circle", "size": 8, "opacity": 0.7},
+        "data": {"values": [{"longitude": longitude, "latitude": latitude} for longitude, latitude in places]},
+        "mark": {"type": "circle", "size": 6, "opacity": 1},
         "encoding": {
             "longitude": {"field": "longitude", "type": "quantitative"},
             "latitude": {"field": "latitude", "type": "quantitative"},
