@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 
 from brewhouse.engines.duckdb import DuckDBEngine
@@ -109,6 +110,20 @@ def test_explaining_a_copy_does_not_write_into_the_lake(lake: Lake) -> None:
 def test_nothing_outside_the_lake_can_be_read(lake: Lake, sql: str, at: str | None) -> None:
     with pytest.raises(UsageError, match="cannot be run"):
         answer(lake, sql.format(root=lake.root), at)
+
+
+def test_a_copy_in_a_with_clause_does_not_write_into_the_lake(lake: Lake) -> None:
+    file = lake.root / "copied.csv"
+    with pytest.raises(UsageError, match="not COPY in a WITH"):
+        answer(lake, f"WITH x AS (COPY (SELECT 1) TO '{file}') FROM x")
+    assert not file.exists()
+
+
+def test_a_variable_of_this_process_is_no_table(lake: Lake) -> None:
+    frame = pyarrow.table({"a": [1]})
+    with pytest.raises(UsageError, match="frame does not exist"):
+        answer(lake, "FROM frame")
+    del frame
 
 
 def test_wrong_sql_is_a_usage_error_with_duckdbs_words(lake: Lake) -> None:

@@ -22,8 +22,9 @@ from starlette.middleware.gzip import GZipMiddleware
 from brewhouse.console import language
 from brewhouse.console import overview as overview_numbers
 from brewhouse.console.frame import API, Console, Problem, link, problem, words_of
-from brewhouse.console.pages import login, overview, tables
+from brewhouse.console.pages import explore, login, overview, tables
 from brewhouse.console.reading import Published
+from brewhouse.console.results import Queries
 from brewhouse.console.safety import Guard, Names
 from brewhouse.console.sessions import Door
 from brewhouse.console.tables import summaries
@@ -34,7 +35,7 @@ from brewhouse.settings import Secret, Settings
 
 _log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"
-_PAGES = (login, overview, tables)
+_PAGES = (login, overview, explore, tables)
 _YEAR_S = 365 * 24 * 3600
 
 
@@ -60,6 +61,7 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
         lifespan=_warmed,
     )
     app.state.console = Console(lake, settings, Published(lake), Door(password) if password else None)
+    app.state.queries = Queries(lake)
     responses: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
     for page in _PAGES:
         app.include_router(page.router, responses=responses)
@@ -88,6 +90,7 @@ async def _warmed(app: FastAPI) -> AsyncIterator[None]:
     opening = threading.Thread(target=open_it)
     opening.start()
     yield
+    app.state.queries.close()
     await asyncio.to_thread(opening.join)  # DuckDB complains about a process that ends meanwhile
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from brewhouse.console.overview import DayCount
+from brewhouse.console.language import Words
+from brewhouse.console.overview import UNKNOWN, Count, DayCount, Overview, Spot
+
+_SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+_SHEET_WIDTH = 900
+_MOST_BARS = 20
 
 
 def over_time(days: Sequence[DayCount], day: str, breweries: str) -> dict[str, Any]:
@@ -20,7 +25,7 @@ def over_time(days: Sequence[DayCount], day: str, breweries: str) -> dict[str, A
         A Vega-Lite specification.
     """
     return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "$schema": _SCHEMA,
         "width": "container",
         "height": 190,
         "data": {"values": [{"day": each.day.isoformat(), "breweries": each.breweries} for each in days]},
@@ -36,4 +41,87 @@ def over_time(days: Sequence[DayCount], day: str, breweries: str) -> dict[str, A
                 {"field": "breweries", "type": "quantitative", "format": ",", "title": breweries},
             ],
         },
+    }
+
+
+def report(shown: Overview, spots: Sequence[Spot], title: str, words: Words) -> dict[str, Any]:
+    """Draw the overview on one sheet: where the breweries are, since when, of which type and in which country.
+
+    Args:
+        shown: The overview.
+        spots: The breweries with coordinates.
+        title: What it is about.
+        words: The reader's.
+
+    Returns:
+        A Vega-Lite specification, which holds its data.
+    """
+    number = (
+        f"{shown.totals.breweries:,}" if words.language == "en" else f"{shown.totals.breweries:,}".replace(",", ".")
+    )
+    rows: list[dict[str, Any]] = []
+    if spots:
+        places = sorted({(round(spot.longitude, 1), round(spot.latitude, 1)) for spot in spots})
+        rows.append(_map(places, words("Where they are")))
+    if shown.over_time:
+        line = over_time(shown.over_time, words("Day"), words("Breweries"))
+        rows.append({**line, "width": _SHEET_WIDTH, "title": words("Counts over time")})
+    rows.append(
+        {
+            "hconcat": [
+                _bars(shown.by_type, words("By type"), words),
+                _bars(shown.by_country, words("By country"), words),
+            ]
+        }
+    )
+    for row in rows:
+        row.pop("$schema", None)
+    return {
+        "$schema": _SCHEMA,
+        "title": {"text": title, "subtitle": f"{number} {words('Breweries')}", "fontSize": 20, "subtitleFontSize": 14},
+        "padding": 24,
+        "vconcat": rows,
+    }
+
+
+def _map(places: Sequence[tuple[float, float]], title: str) -> dict[str, Any]:
+    ground = {"data": {"sphere": True}, "mark": {"type": "geoshape", "fill": "#fbfaf6", "stroke": "#e2ddd1"}}
+    lines = {"data": {"graticule": True}, "mark": {"type": "geoshape", "filled": False, "stroke": "#e9e4d8"}}
+    points = {
+        "data": {"values": [{"longitude": longitude, "latitude": latitude} for longitude, latitude in places]},
+        "mark": {"type": "circle", "size": 6, "opacity": 1},
+        "encoding": {
+            "longitude": {"field": "longitude", "type": "quantitative"},
+            "latitude": {"field": "latitude", "type": "quantitative"},
+        },
+    }
+    return {
+        "title": title,
+        "width": _SHEET_WIDTH,
+        "height": _SHEET_WIDTH // 2,
+        "projection": {"type": "equalEarth"},
+        "layer": [ground, lines, points],
+    }
+
+
+def _bars(counts: Sequence[Count], title: str, words: Words) -> dict[str, Any]:
+    values = [
+        {"name": words("unknown") if count.key == UNKNOWN else count.name, "breweries": count.breweries}
+        for count in counts[:_MOST_BARS]
+    ]
+    return {
+        "title": title,
+        "width": _SHEET_WIDTH // 2 - 120,
+        "data": {"values": values},
+        "encoding": {
+            "y": {"field": "name", "type": "nominal", "sort": None, "title": None},
+            "x": {"field": "breweries", "type": "quantitative", "axis": None},
+        },
+        "layer": [
+            {"mark": "bar"},
+            {
+                "mark": {"type": "text", "align": "left", "dx": 4, "color": "#635c50"},
+                "encoding": {"text": {"field": "breweries", "format": ","}},
+            },
+        ],
     }

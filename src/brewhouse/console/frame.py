@@ -136,7 +136,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         status: HTTP status.
         values: What the template names.
     """
-    made = _templates().get_template(template)
+    made = templates().get_template(template)
     target = request.headers.get("hx-target", "") if "hx-request" in request.headers and status < 400 else ""
     part = target if target in made.blocks else ""  # then base.html gives this block alone
     html = made.render({**_context(request), "part": part, **values})
@@ -158,16 +158,17 @@ def problem(request: Request, status: int, what: str, hint: str = "") -> Respons
 
 
 @cache
-def _templates() -> jinja2.Environment:
-    templates = jinja2.Environment(
+def templates() -> jinja2.Environment:
+    """Open the templates; whatever they show is escaped."""
+    opened = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    templates.filters["prose"] = prose
-    return templates
+    opened.filters["prose"] = prose
+    return opened
 
 
 def prose(text: str) -> Markup:
@@ -180,17 +181,19 @@ def prose(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - it is escaped
 
 
+def told(language: str) -> dict[str, Any]:
+    """Give what templates write numbers and times with."""
+    names = ("number", "percent", "size", "duration", "day", "moment")
+    return {name: partial(getattr(formatting, name), language=language) for name in names}
+
+
 def _context(request: Request) -> dict[str, Any]:
     words = words_of(request)
-    told = {
-        name: partial(getattr(formatting, name), language=words.language)
-        for name in ("number", "percent", "size", "duration", "day", "moment")
-    }
     console = console_of(request)
     return {
         "_": words,
         "many": words.many,
-        **told,
+        **told(words.language),
         "language": words.language,
         "languages": LANGUAGES,
         "navigation": NAVIGATION,

@@ -10,14 +10,13 @@ from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.faults import explained
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.monitoring import monitoring_statements
+from brewhouse.lake.statements import reading_statement
 from brewhouse.lake.views import literal, reach, view_statements
 
 if TYPE_CHECKING:
     import duckdb
 
     from brewhouse.lake.tables import Tables, TableSnapshot
-
-_READS = {"SELECT"}  # not EXPLAIN: with ANALYZE it runs what it explains, a COPY too
 
 
 def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -33,6 +32,11 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     Raises:
         BrewhouseError: Nothing is published, or not at that time.
     """
+    return _locked(open_views(lake, at), lake)
+
+
+def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
+    """Make the connection of `connect`, not locked yet: it can reach whatever this process can."""
     import duckdb
 
     if at is not None or not lake.is_local:
@@ -45,14 +49,15 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
         connection = _connect_to(view_statements({}, []))  # so that it can be seen why nothing is published
     else:
         raise _nothing(lake)
-    return _locked(connection, lake)
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")  # of cursors too
+    connection.execute("SET GLOBAL python_enable_replacements = false")  # FROM x would read a variable x
+    for statement in monitoring_statements(lake):
+        connection.execute(statement)
+    return connection
 
 
 def _locked(connection: duckdb.DuckDBPyConnection, lake: Lake) -> duckdb.DuckDBPyConnection:
-    """Add what happened, and let nothing else be reached."""
-    connection.execute("SET GLOBAL TimeZone = 'UTC'")  # of cursors too
-    for statement in monitoring_statements(lake):
-        connection.execute(statement)
+    """Let nothing outside the lake be reached."""
     connection.execute("SET allowed_directories = [?]", [f"{lake.root}/"])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -64,7 +69,7 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN4
 
     Args:
         connection: Of `connect`.
-        sql: A SELECT, or a statement DuckDB treats as one (DESCRIBE, SHOW, SUMMARIZE, PIVOT).
+        sql: See `statements.reading_statement`.
 
     Returns:
         DuckDB's result.
@@ -75,24 +80,15 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN4
     import duckdb
 
     try:
-        statements = connection.extract_statements(sql)
-        if len(statements) != 1 or statements[0].type.name not in _READS:
-            raise UsageError(
-                f"Only one SELECT can be run here, not {_kinds(statements)}.",
-                hint="To change tables, write a model or use `brewhouse rollback`.",
-            )
+        statement = reading_statement(connection, sql)
         try:
-            return connection.execute(statements[0])
+            return connection.execute(statement)
         except duckdb.IOException:  # files of events were put together while they were read
-            return connection.execute(statements[0])
+            return connection.execute(statement)
     except duckdb.Error as error:
         if known := explained(error):
             raise known from error
         raise UsageError(f"The query cannot be run: {error}", hint="`brewhouse tables` lists what there is.") from error
-
-
-def _kinds(statements: list[Any]) -> str:
-    return ", ".join(statement.type.name for statement in statements) or "an empty text"
 
 
 def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection:

@@ -57,8 +57,12 @@ def saved_query(name: str) -> SavedQuery:
     raise UsageError(f"There is no saved query {name}.", hint=f"There are: {names}.")
 
 
-def for_duckdb(sql: str) -> str:
+def for_duckdb(sql: str, *, pretty: bool = False) -> str:
     """Turn a query in Athena's dialect into DuckDB's.
+
+    Args:
+        sql: A query.
+        pretty: Set it out over several lines, for people.
 
     Example:
         >>> for_duckdb("SELECT approx_distinct(id) FROM silver.breweries")
@@ -66,7 +70,7 @@ def for_duckdb(sql: str) -> str:
     """
     import sqlglot
 
-    return sqlglot.transpile(sql, read="athena", write="duckdb")[0]
+    return sqlglot.transpile(sql, read="athena", write="duckdb", pretty=pretty)[0]
 
 
 def for_athena(sql: str, database: str) -> str:

@@ -49,7 +49,7 @@ const times = {
 
 async function draw(figure) {
   const source = document.getElementById(figure.dataset.chart);
-  if (!source) return;
+  if (!source?.textContent) return;
   try {
     await vega();
     const language = document.documentElement.lang;

@@ -1,0 +1,188 @@
+// The editor of Explore: colours, completion and keys around a textarea, and a result as a chart.
+import { drawAll } from "./chart.js";
+
+const KEYWORDS = (
+  "SELECT FROM WHERE GROUP BY ORDER HAVING LIMIT OFFSET AS ON JOIN LEFT RIGHT FULL INNER CROSS USING WITH RECURSIVE UNION ALL EXCEPT " +
+  "INTERSECT DISTINCT CASE WHEN THEN ELSE END AND OR NOT IN IS NULL LIKE ILIKE BETWEEN EXISTS CAST DESC ASC NULLS LAST FIRST OVER " +
+  "PARTITION WINDOW QUALIFY FILTER VALUES TRUE FALSE INTERVAL DESCRIBE SUMMARIZE SHOW PIVOT UNPIVOT"
+).split(" ");
+const FUNCTIONS = "count sum avg min max round lower upper length coalesce strftime date_trunc year month any_value median".split(" ");
+const TOKENS = /(--[^\n]*|\/\*[\s\S]*?(?:\*\/|$))|('(?:[^']|'')*'?)|("(?:[^"]|"")*"?)|(\b\d[\d._]*\b)|(\b[A-Za-z_]\w*\b)/g;
+const CHART_ROWS = 5000;
+
+const text = document.querySelector("#sql");
+const form = document.querySelector("#ask");
+const code = document.querySelector("#editor code");
+const list = document.querySelector("#completions");
+const tables = JSON.parse(document.querySelector("#tables").textContent);
+
+function paint() {
+  const parts = [];
+  let end = 0;
+  for (const found of text.value.matchAll(TOKENS)) {
+    const [whole, comment, string, quoted, number, word] = found;
+    const kind = comment ? "comment" : string ? "string" : number ? "number" : !quoted && KEYWORDS.includes(word.toUpperCase()) ? "keyword" : "";
+    parts.push(text.value.slice(end, found.index));
+    const part = document.createElement("span");
+    part.className = kind;
+    part.textContent = whole;
+    parts.push(part);
+    end = found.index + whole.length;
+  }
+  code.replaceChildren(...parts, text.value.slice(end), "\n");
+  code.parentElement.scrollTo(text.scrollLeft, text.scrollTop);
+}
+
+function choices(word) {
+  const start = word.toLowerCase();
+  const names = Object.keys(tables);
+  const schemas = [...new Set(names.map((name) => name.split(".")[0]))];
+  const said = names.filter((name) => text.value.includes(name));
+  const columns = [...new Set((said.length ? said : names).flatMap((name) => tables[name].map(([column]) => column)))];
+  const after = start.split(".").at(-1);
+  const all = [
+    ...(start.includes(".") ? [] : schemas.map((schema) => `${schema}.`)),
+    ...names,
+    ...columns,
+    ...KEYWORDS,
+    ...FUNCTIONS.map((name) => `${name}(`),
+  ];
+  const found = all.filter((name) => name.toLowerCase().startsWith(start) && name.toLowerCase() !== start);
+  const qualified = start.includes(".") ? columns.filter((name) => name.startsWith(after)).map((name) => start.slice(0, -after.length || undefined) + name) : [];
+  return (found.length ? found : qualified).slice(0, 12);
+}
+
+function wordBefore() {
+  return text.value.slice(0, text.selectionStart).match(/[\w.]*$/)[0];
+}
+
+function close() {
+  list.hidden = true;
+  text.removeAttribute("aria-activedescendant");
+}
+
+function select(index) {
+  [...list.children].forEach((item, at) => item.setAttribute("aria-selected", String(at === index)));
+  list.dataset.index = index;
+  list.children[index]?.scrollIntoView({ block: "nearest" });
+  text.setAttribute("aria-activedescendant", `choice-${index}`);
+}
+
+function accept(name) {
+  const word = wordBefore();
+  text.setRangeText(name, text.selectionStart - word.length, text.selectionEnd, "end");
+  close();
+  text.focus();
+  paint();
+  if (name.endsWith(".")) complete(true);
+}
+
+function complete(asked) {
+  const word = wordBefore();
+  const found = word.length > 1 || asked ? choices(word) : [];
+  list.replaceChildren(
+    ...found.map((name, index) => {
+      const item = document.createElement("li");
+      item.id = `choice-${index}`;
+      item.setAttribute("role", "option");
+      item.textContent = name;
+      item.addEventListener("mousedown", (event) => {
+        event.preventDefault();
+        accept(name);
+      });
+      return item;
+    }),
+  );
+  if (!found.length) return close();
+  const before = text.value.slice(0, text.selectionStart).split("\n");
+  const style = getComputedStyle(text);
+  list.style.top = `${before.length * parseFloat(style.lineHeight) + parseFloat(style.paddingTop) - text.scrollTop + 4}px`;
+  list.style.left = `min(${before.at(-1).length - word.length + 1}ch, 60%)`;
+  list.hidden = false;
+  select(asked ? 0 : -1);
+}
+
+text.setAttribute("aria-controls", "completions");
+text.setAttribute("aria-autocomplete", "list");
+text.addEventListener("input", () => {
+  paint();
+  complete(false);
+});
+text.addEventListener("scroll", () => code.parentElement.scrollTo(text.scrollLeft, text.scrollTop));
+text.addEventListener("blur", close);
+text.addEventListener("keydown", (event) => {
+  const index = Number(list.dataset.index);
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    close();
+    form.requestSubmit();
+  } else if (event.key === " " && event.ctrlKey) {
+    event.preventDefault();
+    complete(true);
+  } else if (!list.hidden && event.key === "Escape") {
+    event.preventDefault();
+    close();
+  } else if (!list.hidden && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
+    event.preventDefault();
+    const step = event.key === "ArrowDown" ? 1 : -1;
+    select((index + step + list.children.length + (index < 0 && step < 0 ? 1 : 0)) % list.children.length);
+  } else if (!list.hidden && event.key === "Enter" && index >= 0) {
+    event.preventDefault();
+    accept(list.children[index].textContent);
+  }
+});
+paint();
+
+// A result as a chart
+function kindOf(values) {
+  const known = values.filter((value) => value !== null);
+  if (known.every((value) => typeof value === "number")) return "quantitative";
+  return known.every((value) => /^\d{4}-\d\d-\d\d(T[\d:.+]+)?$/.test(value)) ? "temporal" : "nominal";
+}
+
+async function draw(chart) {
+  const at = (name) => chart.querySelector(`#chart-${name}`);
+  const place = chart.querySelector("figure");
+  try {
+    const answer = await fetch(`/api/v1/queries/${chart.dataset.query}/rows?size=${CHART_ROWS}`);
+    if (!answer.ok) throw new Error(answer.statusText);
+    const { columns, rows } = await answer.json();
+    if (!chart.dataset.chosen) {
+      const kinds = columns.map((_, index) => kindOf(rows.map((row) => row[index])));
+      const x = Math.max(0, kinds.findIndex((kind) => kind !== "quantitative"));
+      const y = kinds.findIndex((kind, index) => kind === "quantitative" && index !== x);
+      at("x").value = x;
+      at("y").value = y < 0 ? columns.length - 1 : y;
+      at("kind").value = kinds[x] === "temporal" ? "line" : kinds[x] === "quantitative" ? "point" : "bar";
+      chart.dataset.chosen = "yes";
+    }
+    const [x, y] = [Number(at("x").value), Number(at("y").value)];
+    const axis = (column) => ({ type: kindOf(rows.map((row) => row[column])), title: columns[column].name });
+    const spec = {
+      width: "container",
+      height: 320,
+      data: { values: rows.map((row) => ({ x: row[x], y: row[y] })) },
+      mark: { type: at("kind").value, tooltip: true, ...(at("kind").value === "line" ? { point: rows.length < 60 } : {}) },
+      encoding: { x: { field: "x", sort: null, ...axis(x) }, y: { field: "y", ...axis(y) } },
+    };
+    chart.querySelector("script").textContent = JSON.stringify(spec);
+    delete place.dataset.drawn;
+    drawAll(chart);
+  } catch (error) {
+    place.textContent = `${document.querySelector("#result").dataset.lost} ${error.message ?? ""}`;
+  }
+}
+
+document.addEventListener("toggle", (event) => event.target.matches?.(".charting") && event.target.open && draw(event.target), true);
+document.addEventListener("change", (event) => {
+  const chart = event.target.closest?.(".charting");
+  if (chart) draw(chart);
+});
+document.addEventListener("click", (event) => {
+  const share = event.target.closest?.("#share");
+  if (!share || !navigator.clipboard) return;
+  event.preventDefault();
+  navigator.clipboard.writeText(share.href).then(() => {
+    share.textContent = share.dataset.done;
+  });
+});
