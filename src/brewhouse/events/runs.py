@@ -49,6 +49,7 @@ class RunReport(msgspec.Struct, kw_only=True):
         state: RUNNING, SUCCEEDED, FAILED, STOPPED, or INTERRUPTED when it ended without a word.
         started_at: ISO 8601, UTC.
         workflow: Which workflow it was a run of.
+        planned: The jobs it was to do, in order.
         ended_at: ISO 8601, UTC; empty while it runs.
         seconds: How long it took, None while it runs.
         error: Why it failed.
@@ -62,6 +63,7 @@ class RunReport(msgspec.Struct, kw_only=True):
     state: str
     started_at: str
     workflow: str = ""
+    planned: list[str] = msgspec.field(default_factory=list)
     ended_at: str = ""
     seconds: float | None = None
     error: str = ""
@@ -142,6 +144,7 @@ def _last_said(lake: Lake, report: RunReport) -> str:
 def _fold_run(report: RunReport, event: Event) -> None:
     detail = event.detail
     report.workflow = str(detail.get("workflow") or report.workflow)
+    report.planned = detail.get("jobs") or report.planned
     if detail.get("state") in ENDED:
         report.state, report.ended_at, report.seconds = detail["state"], event.time, detail.get("seconds")
         report.error = "" if report.state == "SUCCEEDED" else detail.get("message", "")
