@@ -26,7 +26,7 @@ check: lint types test
 
 lock: $(VENV)/.uv  ## pin the dependencies anew, with hashes and for every platform
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
-		--python-version 3.11 $(LOCK_FLAGS) pyproject.toml requirements/build.in -o requirements/runtime.lock
+		--python-version 3.11 --extra console $(LOCK_FLAGS) pyproject.toml requirements/build.in -o requirements/runtime.lock
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--python-version 3.11 $(LOCK_FLAGS) pyproject.toml requirements/build.in --group dev -o requirements/dev.lock
 	@for python in 3.11 3.13; do $(UV) pip compile --quiet --generate-hashes --no-annotate --no-header --no-emit-index-url \

@@ -87,7 +87,7 @@ def test_an_address_is_not_shown_when_the_settings_are_printed() -> None:
 
 
 def test_settings_written_as_variables_are_read_as_they_were(tmp_path: Path) -> None:
-    alerts = Alerts(urls=(Secret("json://a"), Secret("mailto://b")), on=("late",), late_after_hours=26)
+    alerts = Alerts(urls=(Secret("json://a"), Secret("mailto://b")), on=("late",), late_after_hours=26.0)
     settings = Settings(
         lake="beer",
         concurrency=2,

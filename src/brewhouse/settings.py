@@ -72,6 +72,18 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     time_zone: str = "UTC"
 
 
+class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The web console that `brewhouse serve` opens: the section `[console]`.
+
+    Attributes:
+        password: What who wants in must know; without it one is made where the console listens beyond this machine.
+        hosts: Further names it answers to, as that of a proxy in front of it; as a variable, separated by blanks.
+    """
+
+    password: Secret | None = None
+    hosts: tuple[str, ...] = ()
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything a run can be told; each name carries its unit.
 
@@ -105,6 +117,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         log_format: How a run tells on standard error how it gets on: text, or json for a line of JSON each.
         alerts: Who is told what.
         schedule: When the workflow runs by itself.
+        console: The web console.
     """
 
     lake: str = "lake"
@@ -136,9 +149,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     log_format: Literal["text", "json"] = "text"
     alerts: Alerts = Alerts()
     schedule: Schedule = Schedule()
+    console: Console = Console()
 
 
-_SECTIONS: dict[str, type[msgspec.Struct]] = {"alerts": Alerts, "schedule": Schedule}
+_SECTIONS: dict[str, type[msgspec.Struct]] = {"alerts": Alerts, "schedule": Schedule, "console": Console}
 
 
 def load(flags: Mapping[str, Any], *, folder: Path = Path(), environ: Mapping[str, str] = os.environ) -> Settings:

@@ -1,13 +1,70 @@
-"""Commands around the stand-in for the API: mock-api, demo."""
+"""Commands that serve: the web console, and the stand-in for the API: serve, mock-api, demo."""
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from brewhouse.cli.options import LakeOption, settings_and_lake
+from brewhouse.errors import UsageError
+
+
+def serve(
+    lake: LakeOption = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; beyond 127.0.0.1 with a password.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8040,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = False,
+) -> None:
+    """Open a web console for a lake: overview, SQL, tables, runs, quality, events.
+
+    Example: brewhouse serve --lake demo-lake --open
+    """
+    try:
+        import uvicorn
+
+        from brewhouse.console.app import create_app
+        from brewhouse.console.safety import address_of, password_for
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "brewhouse":
+            raise
+        raise UsageError(
+            f"The console needs {error.name}, which is not installed.", hint='Run `pip install "brewhouse[console]"`.'
+        ) from error
+    settings, place = settings_and_lake(lake)
+    if place.is_local and not place.root.is_dir():
+        raise UsageError(f"There is no lake at {place.root}.", hint="Name another with --lake, or `brewhouse run`.")
+    listening = _listen(host, port)
+    password, is_made = password_for(host, settings.console.password)
+    app = create_app(place, settings, host=host, password=password)
+    url = address_of(host, listening.getsockname()[1])
+    link = f"{url}/login?token={password.reveal()}" if password and is_made else url
+    print(f"Brewhouse shows {place.root} at {link}", "stop with Ctrl-C", sep="\n", flush=True)
+    if open_browser:
+        import webbrowser
+
+        webbrowser.open(link)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, ws="none")
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take a port, so that one that is taken is told before anything else happens."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        raise UsageError(
+            f"Nothing can listen on {host}, port {port}: {error.strerror or error}.",
+            hint="Choose another with --port (0 takes a free one) or --host.",
+        ) from error
+    return listening
 
 
 def mock_api(
@@ -62,5 +119,6 @@ def demo(
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
+    app.command()(serve)
     app.command("mock-api")(mock_api)
     app.command()(demo)

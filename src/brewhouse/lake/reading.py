@@ -50,7 +50,7 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
 
 def _locked(connection: duckdb.DuckDBPyConnection, lake: Lake) -> duckdb.DuckDBPyConnection:
     """Add what happened, and let nothing else be reached."""
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")  # of cursors too
     for statement in monitoring_statements(lake):
         connection.execute(statement)
     connection.execute("SET allowed_directories = [?]", [f"{lake.root}/"])

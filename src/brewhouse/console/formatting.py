@@ -1,0 +1,94 @@
+"""Numbers, sizes and times as readers of a language write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+NOTHING = "—"
+"""Stands where there is no value."""
+
+_MONTHS = {
+    "en": ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
+    "pt": ["jan", "fev", "mar", "abr", "mai", "jun", "jul", "ago", "set", "out", "nov", "dez"],
+}
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def number(value: float | None, language: str, decimals: int = 0) -> str:
+    """Write a number with its thousands set apart; a dash for none.
+
+    Example:
+        >>> number(9083, "en"), number(9083.25, "pt", 1), number(None, "en")
+        ('9,083', '9.083,2', '—')
+    """
+    if value is None:
+        return NOTHING
+    text = f"{value:,.{decimals}f}"
+    return text.translate(str.maketrans(",.", ".,")) if language == "pt" else text
+
+
+def percent(share: float | None, language: str) -> str:
+    """Write a share of 1 as a percentage.
+
+    Example:
+        >>> percent(0.123, "en"), percent(0.123, "pt")
+        ('12.3 %', '12,3 %')
+    """
+    return NOTHING if share is None else f"{number(share * 100, language, 1)} %"
+
+
+def size(count_bytes: float | None, language: str) -> str:
+    """Write a size in bytes in the largest unit that fits.
+
+    Example:
+        >>> size(999, "en"), size(1_234_567, "en")
+        ('999 B', '1.2 MB')
+    """
+    if count_bytes is None:
+        return NOTHING
+    unit = 0
+    while count_bytes >= 999.5 and unit < len(_UNITS) - 1:
+        count_bytes, unit = count_bytes / 1000, unit + 1
+    return f"{number(count_bytes, language, 1 if unit else 0)} {_UNITS[unit]}"
+
+
+def duration(seconds: float | None, language: str) -> str:
+    """Write how long something took.
+
+    Example:
+        >>> duration(0.514, "en"), duration(75, "en"), duration(3700, "pt")
+        ('0.5 s', '1 min 15 s', '1 h 1 min')
+    """
+    if seconds is None:
+        return NOTHING
+    if seconds < 60:
+        return f"{number(seconds, language, 1)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def day(value: date | None, language: str) -> str:
+    """Write a day.
+
+    Example:
+        >>> day(date(2026, 8, 2), "en"), day(date(2026, 8, 2), "pt")
+        ('2 Aug 2026', '2 ago. 2026')
+    """
+    if value is None:
+        return NOTHING
+    month = _MONTHS[language][value.month - 1]
+    return f"{value.day} {month}{'.' if language == 'pt' else ''} {value.year}"
+
+
+def moment(value: datetime | None, language: str) -> str:
+    """Write a time, in UTC.
+
+    Example:
+        >>> moment(datetime(2026, 8, 2, 12, 5, tzinfo=UTC), "en")
+        '2 Aug 2026, 12:05 UTC'
+    """
+    if value is None:
+        return NOTHING
+    value = value.astimezone(UTC) if value.tzinfo else value
+    return f"{day(value, language)}, {value:%H:%M} UTC"

@@ -1,0 +1,1 @@
+"""One module a page: its HTML routes, and the same data as JSON below `/api/v1/`."""
