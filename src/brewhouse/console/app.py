@@ -19,19 +19,23 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from brewhouse.console import language
 from brewhouse.console.frame import API, Console, Problem, link, problem, words_of
-from brewhouse.console.pages import login, tables
+from brewhouse.console.happened import Happened
+from brewhouse.console.pages import events, login, quality, runs, tables
 from brewhouse.console.reading import Published
 from brewhouse.console.safety import Guard, Names
 from brewhouse.console.sessions import Door
 from brewhouse.console.tables import summaries
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.jobs.control import Control
+from brewhouse.jobs.schedule import plan_of
+from brewhouse.jobs.scheduler import Scheduler
 from brewhouse.lake.faults import explained
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Secret, Settings
 
 _log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"
-_PAGES = (login, tables)
+_PAGES = (login, tables, runs, quality, events)
 _YEAR_S = 365 * 24 * 3600
 
 
@@ -56,7 +60,12 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
         redoc_url=None,
         lifespan=_warmed,
     )
-    app.state.console = Console(lake, settings, Published(lake), Door(password) if password else None)
+    control = Control(lake, settings)
+    app.state.console = Console(
+        lake, settings, Published(lake), Happened(lake), control, Door(password) if password else None
+    )
+    plan = plan_of(settings.schedule.cron, settings.schedule.time_zone)
+    app.state.scheduler = Scheduler(lake, plan, control.start, settings.alerts)
     responses: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
     for page in _PAGES:
         app.include_router(page.router, responses=responses)
@@ -73,7 +82,7 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
 
 @asynccontextmanager
 async def _warmed(app: FastAPI) -> AsyncIterator[None]:
-    """Open what the lake shows while the first reader is still typing the address."""
+    """Open what the lake shows while the first reader is still typing the address, and look after the schedule."""
 
     def open_it() -> None:
         with suppress(BrewhouseError):
@@ -82,7 +91,9 @@ async def _warmed(app: FastAPI) -> AsyncIterator[None]:
             summaries(lake, state)
 
     threading.Thread(target=open_it, daemon=True).start()
+    app.state.scheduler.start()
     yield
+    app.state.scheduler.stop()
 
 
 async def _remember_language(request: Request, call_next: RequestResponseEndpoint) -> Response:

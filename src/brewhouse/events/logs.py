@@ -6,6 +6,7 @@ to standard error when that is wanted. What libraries say does not: it may hold 
 
 from __future__ import annotations
 
+import glob
 import logging
 import sys
 import tempfile
@@ -140,7 +141,7 @@ def read_log(lake: Lake, run: str, job: str | None = None) -> list[LogLine]:
     Raises:
         UsageError: There is no log of this run.
     """
-    files = [file for file in lake.logs.glob("date=*/*.jsonl") if file.stem == run]
+    files = [file for file in lake.logs.glob(f"date=*/{glob.escape(run)}.jsonl") if file.stem == run]
     if not files:
         raise UsageError(f"The lake {lake.root} has no log of run {run}.", hint="`brewhouse runs` lists the runs.")
     lines = (line for file in sorted(files) for line in file.read_bytes().splitlines())
