@@ -50,7 +50,7 @@ class Switch:
 
 @router.get("/runs", **HTML)
 def show_list(
-    request: Request, console: ConsoleHere, state: State = "", page_: PageNumber = 1, seen: Seen = ""
+    request: Request, console: ConsoleHere, state: State = "", number: PageNumber = 1, seen: Seen = ""
 ) -> Response:
     """List the runs, and when the next ones are due."""
     held = holder(console.lake)
