@@ -35,7 +35,7 @@ class CheckHistory:
     Attributes:
         table: About which table.
         name: What must hold.
-        severity: What it is when it does not: error or warn.
+        severity: What it is when it does not: error or warning.
         found: In how many rows it did not hold, by run; null where it was not made.
         example: One of them, of the newest run that has one.
     """

@@ -103,7 +103,7 @@ class CheckView:
         job: Which job made it.
         table: About which table.
         name: What must hold.
-        severity: What it is when it does not: error or warn.
+        severity: What it is when it does not: error or warning.
         passed: Whether it does.
         found: In how many rows it does not.
         example: One of these.
