@@ -85,6 +85,7 @@ async def _warmed(app: FastAPI) -> AsyncIterator[None]:
     """Open what the lake shows while the first reader is still typing the address, and look after the schedule."""
 
     def open_it() -> None:
+        app.state.console.happened.reports(None)
         with suppress(BrewhouseError):
             lake = app.state.console.lake
             state = app.state.console.published.state()
