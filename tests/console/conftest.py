@@ -80,9 +80,10 @@ def console_url(console_lake: Lake, console_settings: Settings) -> Iterator[str]
         yield url
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium, as the machine has it."""
+@pytest.fixture(scope="module")
+def browser(console_url: str) -> Iterator[Browser]:
+    """Chromium, as the machine has it; made after the lake, since nothing can call `asyncio.run` while it is there."""
+    del console_url
     sync_api = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium")
     if chromium is None:

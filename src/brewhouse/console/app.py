@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator
@@ -18,9 +19,10 @@ from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.gzip import GZipMiddleware
 
 from brewhouse.console import language
+from brewhouse.console import overview as overview_numbers
 from brewhouse.console.frame import API, Console, Problem, link, problem, words_of
 from brewhouse.console.happened import Happened
-from brewhouse.console.pages import events, login, quality, runs, tables
+from brewhouse.console.pages import events, login, overview, quality, runs, tables
 from brewhouse.console.reading import Published
 from brewhouse.console.safety import Guard, Names
 from brewhouse.console.sessions import Door
@@ -35,7 +37,7 @@ from brewhouse.settings import Secret, Settings
 
 _log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"
-_PAGES = (login, tables, runs, quality, events)
+_PAGES = (login, overview, tables, runs, quality, events)
 _YEAR_S = 365 * 24 * 3600
 
 
@@ -72,11 +74,10 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
     app.mount("/static", StaticFiles(directory=_STATIC))
     app.middleware("http")(_remember_language)
     app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4)
-    app.add_middleware(Guard, names=Names(host, settings.console.hosts))
+    app.add_middleware(Guard, names=Names(host, settings.console.hosts), failed=_unexpected)
     app.add_exception_handler(BrewhouseError, _known)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misspelt)
-    app.add_exception_handler(Exception, _unexpected)
     return app
 
 
@@ -85,16 +86,20 @@ async def _warmed(app: FastAPI) -> AsyncIterator[None]:
     """Open what the lake shows while the first reader is still typing the address, and look after the schedule."""
 
     def open_it() -> None:
-        app.state.console.happened.reports(None)
+        console: Console = app.state.console
+        console.happened.reports(None)
         with suppress(BrewhouseError):
-            lake = app.state.console.lake
-            state = app.state.console.published.state()
-            summaries(lake, state)
+            state = console.published.state()
+            summaries(console.lake, state)
+            if overview_numbers.is_there(state):
+                overview_numbers.overview(state, overview_numbers.Filters())
 
-    threading.Thread(target=open_it, daemon=True).start()
+    opening = threading.Thread(target=open_it)
+    opening.start()
     app.state.scheduler.start()
     yield
-    app.state.scheduler.stop()
+    await asyncio.to_thread(app.state.scheduler.stop)
+    await asyncio.to_thread(opening.join)  # DuckDB complains about a process that ends meanwhile
 
 
 async def _remember_language(request: Request, call_next: RequestResponseEndpoint) -> Response:

@@ -6,6 +6,7 @@ A page's route gives `page(request, "name.html", value=…)`. When htmx asks for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -16,6 +17,7 @@ from urllib.parse import urlencode
 import jinja2
 from fastapi import Depends, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from markupsafe import Markup, escape
 
 from brewhouse.console import formatting
 from brewhouse.console.happened import Happened
@@ -135,12 +137,9 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         values: What the template names.
     """
     made = _templates().get_template(template)
-    context = {**_context(request), **values}
-    block = request.headers.get("hx-target", "") if "hx-request" in request.headers else ""
-    if block in made.blocks and status < 400:
-        html = "".join(made.blocks[block](made.new_context(context)))
-    else:
-        html = made.render(context)
+    target = request.headers.get("hx-target", "") if "hx-request" in request.headers and status < 400 else ""
+    part = target if target in made.blocks else ""  # then base.html gives this block alone
+    html = made.render({**_context(request), "part": part, **values})
     return HTMLResponse(html, status, {"Vary": "HX-Request, HX-Target, Cookie, Accept-Language"})
 
 
@@ -160,13 +159,25 @@ def problem(request: Request, status: int, what: str, hint: str = "") -> Respons
 
 @cache
 def _templates() -> jinja2.Environment:
-    return jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    templates.filters["prose"] = prose
+    return templates
+
+
+def prose(text: str) -> Markup:
+    """Show what stands between backticks as code, and escape everything; a filter of the templates.
+
+    Example:
+        >>> print(prose("Run `a < b` first."))
+        Run <code>a &lt; b</code> first.
+    """
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - it is escaped
 
 
 def _context(request: Request) -> dict[str, Any]:
@@ -185,8 +196,7 @@ def _context(request: Request) -> dict[str, Any]:
         "navigation": NAVIGATION,
         "lake_name": str(console.lake.root),
         "signed_in": console.door is not None,
-        "query": dict(request.query_params),
-        "path": request.url.path,
+        "at": request.query_params.get("at", ""),
         "link": partial(link, request.url.path, dict(request.query_params)),
         "here": "",
     }

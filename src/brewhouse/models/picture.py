@@ -7,7 +7,7 @@ as far as a few sweeps find it (each node at the mean of its neighbours, after S
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
@@ -77,12 +77,18 @@ class _Place:
         return self.y + self.height / 2
 
 
-def draw_svg(nodes: Sequence[Node], title: str = "Lineage of the tables") -> str:
-    """Draw a lineage as an SVG that needs nothing else.
+def draw_svg(
+    nodes: Sequence[Node],
+    title: str = "Lineage of the tables",
+    address: Callable[[Node], str | None] | None = None,
+) -> str:
+    """Draw a lineage as an SVG that needs nothing else, or as a part of a page.
 
     Args:
         nodes: Of `lineage`.
         title: Read aloud by screen readers.
+        address: Where a table's box leads, None for nowhere; a picture with addresses is looked after by the style
+            sheet of its page.
 
     Returns:
         The text of an SVG file.
@@ -91,19 +97,20 @@ def draw_svg(nodes: Sequence[Node], title: str = "Lineage of the tables") -> str
     _order(grid)
     width, height = _lay_out(grid)
     parts = [*_lanes(grid, height), *(_edge(path) for path in paths)]
-    parts += [_box(place, place.node) for column in grid for place in column if place.node]
+    parts += [_box(place, place.node, address) for column in grid for place in column if place.node]
     if any(node.own for node in nodes):
         height += _LEGEND_HEIGHT
         parts += _legend(height)
     sentences = [f"{node.name} is made of {' and '.join(node.reads)}." for node in nodes if node.reads]
     size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}"'
-    names = 'role="img" aria-labelledby="lineage-title lineage-desc"'
+    role = "img" if address is None else "group"  # what is an image for screen readers has no links in it
+    names = f'role="{role}" aria-labelledby="lineage-title lineage-desc"'
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" {size} {names}>',
             f'<title id="lineage-title">{escape(title)}</title>',
             f'<desc id="lineage-desc">{escape(" ".join(sentences))}</desc>',
-            f"<style>{_STYLE}</style>",
+            f"<style>{_STYLE}</style>" if address is None else "",
             f'<rect class="ground" width="{width:.0f}" height="{height:.0f}" rx="10"/>',
             *parts,
             "</svg>",
@@ -245,14 +252,16 @@ def _edge(path: list[_Place]) -> str:
     return f'<path class="edge{kind}" d="{" ".join(steps)}"/><path class="tip{kind}" d="{point}"/>'
 
 
-def _box(place: _Place, node: Node) -> str:
+def _box(place: _Place, node: Node, address: Callable[[Node], str | None] | None) -> str:
     kind = "own" if node.own else "source" if node.zone == "source" else "built-in"
     hover = f"{node.name}: {node.description}" if node.description else node.name
+    target = address(node) if address else None
+    begin, end = (f'<a href="{escape(target)}">', "</a>") if target else ("<g>", "</g>")
     return (
-        f'<g><title>{escape(hover)}</title><rect class="box {kind}" x="{place.x:.1f}" y="{place.y:.1f}" '
+        f'{begin}<title>{escape(hover)}</title><rect class="box {kind}" x="{place.x:.1f}" y="{place.y:.1f}" '
         f'width="{place.width:.1f}" height="{place.height:.1f}" rx="7"/>'
         f'<text x="{place.x + place.width / 2:.1f}" y="{place.middle + 4:.1f}" text-anchor="middle">'
-        f"{escape(_label(node))}</text></g>"
+        f"{escape(_label(node))}</text>{end}"
     )
 
 

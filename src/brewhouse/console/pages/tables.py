@@ -1,23 +1,83 @@
-"""Tables: every table with what a row is, how many there are and since when."""
+"""Tables: every table with what a row is, its columns, its snapshots, some rows, and what it is made of."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
+from markupsafe import Markup
 
 from brewhouse.console import tables
-from brewhouse.console.frame import API, HTML, ConsoleHere, Reading, page
+from brewhouse.console.frame import API, HTML, Console, ConsoleHere, Reading, page, words_of
+from brewhouse.errors import BrewhouseError
+from brewhouse.models.lineage import Node, lineage
+from brewhouse.models.model import ZONES
+from brewhouse.models.picture import draw_svg
+from brewhouse.models.project import models_of
 
 router = APIRouter(tags=["tables"])
 
 
 @router.get("/tables", **HTML)
-def show(request: Request, console: ConsoleHere, reading: Reading) -> Response:
-    """List the tables."""
-    return page(request, "tables.html", tables=tables.summaries(console.lake, reading))
+def show(request: Request, console: ConsoleHere) -> Response:
+    """List the tables, and draw what they are made of."""
+    found = tables.summaries(console.lake, console.published.state())
+    names = {table.name for table in found}
+    words = words_of(request)
+    try:
+        picture = draw_svg(
+            _lineage(console),
+            words("Lineage of the tables"),
+            lambda node: f"/tables/{node.name}" if node.name in names else None,
+        )
+    except BrewhouseError as error:  # a model of the user's own that cannot be read
+        return page(request, "tables.html", tables=found, picture=None, problem=error)
+    return page(request, "tables.html", tables=found, picture=Markup(picture), problem=None)  # noqa: S704 - it escapes
+
+
+@router.get("/tables/{name}", **HTML)
+def show_table(request: Request, console: ConsoleHere, reading: Reading, name: str) -> Response:
+    """Show all about a table."""
+    found = tables.detail(console.lake, console.published.state(), name)
+    if found is None:
+        raise HTTPException(404)
+    try:
+        made_of, used_by = tables.neighbours(_lineage(console), name)
+    except BrewhouseError:  # the list of tables says what is wrong
+        made_of, used_by = [], []
+    return page(
+        request,
+        "table.html",
+        table=found,
+        sample=tables.sample(reading, name),
+        names={table.name for table in tables.summaries(console.lake, console.published.state())},
+        made_of=made_of,
+        used_by=used_by,
+    )
 
 
 @router.get(f"{API}/tables")
-def list_tables(console: ConsoleHere, reading: Reading) -> list[tables.TableSummary]:
+def list_tables(console: ConsoleHere) -> list[tables.TableSummary]:
     """List the published tables, by zone and name."""
-    return tables.summaries(console.lake, reading)
+    return tables.summaries(console.lake, console.published.state())
+
+
+@router.get(f"{API}/tables/{{name}}")
+def get_table(console: ConsoleHere, name: str) -> tables.TableDetail:
+    """Describe a table: its columns, its order, its snapshots."""
+    found = tables.detail(console.lake, console.published.state(), name)
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+@router.get(f"{API}/tables/{{name}}/sample")
+def get_sample(reading: Reading, name: str) -> tables.Sample:
+    """Read the first rows of a table."""
+    found = tables.sample(reading, name)
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+def _lineage(console: Console) -> list[Node]:
+    return lineage(models_of(*ZONES, folder=console.settings.models))

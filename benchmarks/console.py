@@ -1,0 +1,102 @@
+"""Measure the console as its reader meets it: first paint and filters in a browser, and twenty readers at once.
+
+`python -m benchmarks.console LAKE` serves that lake and drives the machine's Chromium; medians of eleven.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from time import perf_counter
+
+from playwright.sync_api import Page, sync_playwright
+
+PAGES = ("/", "/tables", "/tables/silver.breweries")
+FILTERS = (("Type", "micro"), ("Country", "US"), ("State or region", "US-CA"), ("Country", ""), ("Type", ""))
+TIMES = 11
+READERS = 20
+PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
+CLOCK = """
+    document.addEventListener("htmx:beforeRequest", () => { window.began = performance.now(); window.took = 0; });
+    document.addEventListener("htmx:afterSettle", () => requestAnimationFrame(() => setTimeout(
+        () => { window.took = performance.now() - window.began; })));
+"""
+
+
+@contextmanager
+def served(lake: str) -> Iterator[str]:
+    """Serve a lake and give the console's address."""
+    command = [sys.executable, "-m", "brewhouse", "serve", "--lake", lake, "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().rsplit(" ", 1)[1].strip()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def first_paint(page: Page, address: str) -> float:
+    """Open a page and give the milliseconds to its first content."""
+    page.goto(address)
+    page.wait_for_function(f"() => {PAINT}")
+    return float(page.evaluate(PAINT))
+
+
+def filter_time(page: Page, label: str, value: str) -> float:
+    """Choose a filter and give the milliseconds until the page shows what it leaves."""
+    page.evaluate("window.took = 0")
+    page.get_by_label(label, exact=True).select_option(value)
+    page.wait_for_function("() => window.took > 0")
+    return float(page.evaluate("window.took"))
+
+
+def report(what: str, milliseconds: list[float]) -> None:
+    """Print one row."""
+    print(f"| {what} | {statistics.median(milliseconds):.0f} | {max(milliseconds):.0f} |", flush=True)
+
+
+def readers(address: str) -> list[float]:
+    """Have many readers ask for the overview at once, each with another filter, several times."""
+
+    def read(number: int) -> float:
+        began = perf_counter()
+        with urllib.request.urlopen(f"{address}/?country={('US', 'DE', 'AU', '')[number % 4]}", timeout=60) as answer:
+            answer.read()
+        return (perf_counter() - began) * 1000
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(read, range(READERS * 5)))
+
+
+def main(lake: str) -> None:
+    """Print a table of what was measured."""
+    with served(lake) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        print("| what | median, ms | longest, ms |\n| --- | --- | --- |")
+        for path in PAGES:
+            paints = []
+            for _ in range(TIMES):
+                context = browser.new_context()  # nothing cached
+                paints.append(first_paint(context.new_page(), address + path))
+                context.close()
+            report(f"first paint of {path}", paints)
+        page = browser.new_page()
+        page.goto(address)
+        page.evaluate(CLOCK)
+        page.wait_for_selector("figure[data-drawn]")
+        took = [[filter_time(page, *each) for each in FILTERS] for _ in range(TIMES)]
+        for number, (label, value) in enumerate(FILTERS):
+            report(f"{label}: {value or 'all'}", [each[number] for each in took])
+        browser.close()
+        report(f"the overview for {READERS} readers at once", readers(address))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

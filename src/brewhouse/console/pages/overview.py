@@ -1,0 +1,60 @@
+"""Overview: how many breweries there are, where, of which type, since when, and what changed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+
+from brewhouse.console import charts, overview, tables, world
+from brewhouse.console.frame import API, HTML, ConsoleHere, Reading, page, words_of
+
+router = APIRouter(tags=["overview"])
+
+_Key = Annotated[str, Query(max_length=200)]
+
+
+def filters_of(country: _Key = "", state: _Key = "", type: _Key = "") -> overview.Filters:  # noqa: A002 - its name in addresses
+    """Read the filters from an address: codes as in `country_code` and `state_code`, or names where there is none."""
+    return overview.Filters(country, state, type)
+
+
+_Filters = Annotated[overview.Filters, Depends(filters_of)]
+
+
+@router.get("/", **HTML)
+def show(request: Request, console: ConsoleHere, reading: Reading, filters: _Filters) -> Response:
+    """Show the overview."""
+    if not overview.is_there(reading):
+        return page(request, "empty.html", here="overview")
+    words = words_of(request)
+    shown = overview.overview(reading, filters)
+    regions = overview.regions(reading, filters)
+    is_filtered = bool(filters.country or filters.state)
+    held = {count.key: count for count in shown.by_country}
+    return page(
+        request,
+        "overview.html",
+        shown=shown,
+        regions=regions,
+        countries=[(held[code], path) for code, path in world.outlines().items() if code in held],
+        land=world.land_without(held),
+        view_box=world.view_box(region.box for region in regions) if is_filtered else world.view_box(),
+        moments=tables.moments(console.lake, console.published.state()),
+        chart=charts.over_time(shown.over_time, words("Day"), words("Breweries")),
+    )
+
+
+@router.get(f"{API}/overview")
+def get_overview(reading: Reading, filters: _Filters) -> overview.Overview:
+    """Count the breweries that the filters leave: in all, by type, country and state, over time, and what changed."""
+    overview.require(reading)
+    return overview.overview(reading, filters)
+
+
+@router.get(f"{API}/overview/spots")
+def get_spots(reading: Reading, filters: _Filters) -> list[overview.Spot]:
+    """List the breweries with coordinates that the filters leave."""
+    overview.require(reading)
+    return overview.spots(reading, filters)

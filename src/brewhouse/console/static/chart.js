@@ -1,0 +1,86 @@
+// Draws Vega-Lite specifications: <figure data-chart="ID"> shows what <script type="application/json" id="ID"> holds.
+// Vega is fetched when the first chart is there, after the page has been painted; expressions are interpreted, since the
+// page's Content-Security-Policy allows no eval. Colours are those of the style sheet, and follow its light and dark.
+const drawn = new Map();
+let fetching;
+
+function vega() {
+  fetching ??= ["vega", "vega-lite", "vega-embed"].reduce(
+    (before, name) => before.then(() => new Promise((resolve, reject) => {
+      const script = Object.assign(document.createElement("script"), { src: `/static/${name}.min.js`, onload: resolve, onerror: reject });
+      document.head.append(script);
+    })),
+    Promise.resolve(),
+  );
+  return fetching;
+}
+
+function look() {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+  const font = getComputedStyle(document.body).fontFamily;
+  const text = { labelColor: colour("soft"), titleColor: colour("soft"), labelFont: font, titleFont: font, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 600 };
+  return {
+    background: null,
+    font,
+    view: { stroke: null },
+    axis: { ...text, gridColor: colour("line"), domainColor: colour("line-strong"), tickColor: colour("line-strong") },
+    axisX: { grid: false },
+    legend: text,
+    title: { color: colour("ink"), font },
+    mark: { color: colour("accent") },
+    arc: { fill: colour("accent") },
+    area: { fill: colour("accent") },
+    bar: { fill: colour("accent") },
+    line: { stroke: colour("accent"), strokeWidth: 2 },
+    point: { fill: colour("accent"), stroke: colour("accent") },
+    range: { category: [colour("accent"), colour("busy"), colour("good"), colour("bad"), colour("warn"), colour("line-strong")] },
+  };
+}
+
+const numbers = { en: { decimal: ".", thousands: "," }, pt: { decimal: ",", thousands: "." } };
+const times = {
+  dateTime: "%x, %X", date: "%d/%m/%Y", time: "%H:%M:%S", periods: ["AM", "PM"],
+  days: ["domingo", "segunda", "terça", "quarta", "quinta", "sexta", "sábado"],
+  shortDays: ["dom", "seg", "ter", "qua", "qui", "sex", "sáb"],
+  months: ["janeiro", "fevereiro", "março", "abril", "maio", "junho", "julho", "agosto", "setembro", "outubro", "novembro", "dezembro"],
+  shortMonths: ["jan", "fev", "mar", "abr", "mai", "jun", "jul", "ago", "set", "out", "nov", "dez"],
+};
+
+async function draw(figure) {
+  const source = document.getElementById(figure.dataset.chart);
+  if (!source) return;
+  try {
+    await vega();
+    const language = document.documentElement.lang;
+    const view = await window.vegaEmbed(figure, JSON.parse(source.textContent), {
+      mode: "vega-lite", ast: true, actions: false, defaultStyle: false, renderer: "svg", config: look(),
+      tooltip: (_handler, _event, item, value) => { figure.title = value ? told(value) : ""; },
+      formatLocale: { ...numbers[language], grouping: [3], currency: ["", ""] },
+      ...(language === "pt" ? { timeFormatLocale: times } : {}),
+    });
+    drawn.get(figure)?.finalize();
+    drawn.set(figure, view);
+    figure.dataset.drawn = "true";
+  } catch (error) {
+    figure.textContent = String(error.message || error);
+  }
+}
+
+function told(value) {
+  return typeof value === "object" ? Object.entries(value).map(([name, each]) => `${name}: ${each}`).join("\n") : String(value);
+}
+
+export function drawAll(root = document) {
+  for (const [figure, view] of drawn) {
+    if (!figure.isConnected) {
+      view.finalize();
+      drawn.delete(figure);
+    }
+  }
+  for (const figure of root.querySelectorAll("figure[data-chart]:not([data-drawn])")) draw(figure);
+}
+
+drawAll();
+document.addEventListener("htmx:afterSwap", () => drawAll());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const figure of drawn.keys()) draw(figure); });

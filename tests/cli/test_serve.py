@@ -1,0 +1,60 @@
+"""`brewhouse serve` opens the console of a lake, or says why not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Call = Callable[..., Any]
+
+
+@pytest.mark.parametrize(("host", "has_link"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_serve_prints_where_it_is_and_ends_quietly(full: Path, host: str, has_link: bool) -> None:
+    command = [sys.executable, "-m", "brewhouse", "serve", "--lake", str(full), "--host", host, "--port", "0"]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("BREWHOUSE_")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().rsplit(" ", 1)[1].strip().replace(socket.gethostname(), "127.0.0.1")
+        try:
+            with urllib.request.urlopen(address, timeout=30) as page:
+                assert b"Brewhouse" in page.read()
+        finally:
+            process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert ("/login?token=" in address) is has_link
+    assert (process.returncode, errors) == (0, "")
+
+
+def test_a_port_that_is_taken_is_said(call: Call, full: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = call("serve", "--lake", full, "--port", taken.getsockname()[1])
+    assert done.code == 2
+    assert "Nothing can listen on 127.0.0.1" in done.err
+    assert "--port" in done.err
+
+
+def test_a_lake_that_is_not_there_is_said(call: Call, tmp_path: Path) -> None:
+    done = call("serve", "--lake", tmp_path / "nowhere")
+    assert done.code == 2
+    assert "There is no lake at" in done.err
+
+
+def test_a_missing_part_is_said_with_what_to_install(call: Call, full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    done = call("serve", "--lake", full)
+    assert done.code == 2
+    assert 'pip install "brewhouse[console]"' in done.err
+
+
+def test_the_command_line_does_not_import_the_console() -> None:
+    code = "import sys, brewhouse.cli.main; print({'fastapi', 'uvicorn', 'jinja2'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
