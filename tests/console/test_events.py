@@ -42,9 +42,9 @@ def test_they_are_filtered_by_run_level_kind_and_day(client: TestClient) -> None
     assert client.get("/events?since=yesterday").status_code == 422
 
 
-def test_a_hundred_thousand_events_are_filtered_exactly() -> None:
-    events = [event(number) for number in range(100_000)]
+def test_ten_thousand_events_are_filtered_exactly() -> None:
+    events = [event(number) for number in range(10_000)]
     wanted = Wanted(kind="alert", level="WARN", since=(BEGIN + timedelta(days=1)).date())
     found = list_events(events, wanted, 2)
-    assert found.total == len([number for number in range(24, 100_000) if number % 20 == 0])
+    assert found.total == len([number for number in range(24, 10_000) if number % 20 == 0])
     assert found.events[0].time < list_events(events, wanted, 1).events[-1].time

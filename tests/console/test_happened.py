@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,3 +53,20 @@ def test_a_run_is_going_while_it_holds_the_lock_even_before_it_says_so(tmp_path:
     assert (report.state, report.planned) == ("RUNNING", ["extract"])
     assert [report.state for report in happened.reports(None)] == ["INTERRUPTED"]
     assert happened.report("R2", None) is None
+
+
+def test_what_is_known_never_lacks_what_happened_before_it(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    happened = Happened(lake)
+
+    def tell() -> None:
+        for number in range(1500):
+            EventLog(lake, "R1").emit(RUN, {"number": number})
+
+    telling = threading.Thread(target=tell)
+    telling.start()
+    while telling.is_alive():
+        known = [event.detail["number"] for event in happened.events()]
+        assert known == list(range(len(known)))
+    telling.join()
+    assert len(happened.events()) == 1500

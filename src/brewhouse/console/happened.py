@@ -125,14 +125,27 @@ class Happened:
             changed_ns = day.stat().st_mtime_ns
             if self._settled.get(day.name) == changed_ns:
                 continue
-            with suppress(FileNotFoundError), os.scandir(day.path) as entries:
-                yield from (
-                    Path(entry.path)
-                    for entry in entries
-                    if entry.name.endswith(".json") and entry.path not in self._files
-                )
+            yield from (Path(path) for path in self._unread(day.path))
             if time.time_ns() - changed_ns > _SETTLED_NS:  # a file made in the same tick of the clock would be missed
                 self._settled[day.name] = changed_ns
+
+    def _unread(self, folder: str) -> list[str]:
+        """List what is new in a folder, without any that follows one not listed.
+
+        A listing may lack a file that was made while it went on and have the next one; a second one has all up to the
+        last of the first, since these were made before it began.
+        """
+        first = _json_files(folder) - self._files
+        if not first:
+            return []
+        last = max(first)
+        return [file for file in _json_files(folder) - self._files if file <= last]
+
+
+def _json_files(folder: str) -> set[str]:
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        return {entry.path for entry in entries if entry.name.endswith(".json")}
+    return set()
 
 
 def _folders(events: Path) -> list[os.DirEntry[str]]:
