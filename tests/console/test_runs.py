@@ -148,12 +148,14 @@ def test_a_run_is_watched_stopped_and_retried_in_the_page(
     page: Page, tmp_path: Path, settings: Settings, source: StandIn
 ) -> None:
     with served(create_app(Lake(tmp_path / "lake"), settings)) as url:
+        source.misbehave("slow_s=1")
         page.goto(f"{url}/runs")
         page.get_by_role("button", name="Run now").click()
         page.get_by_text("pages", exact=False).first.wait_for()
         page.locator("#live progress").wait_for()
         page.get_by_role("button", name="Stop").click()
         page.locator(".heading .badge", has_text="stopped").wait_for()
+        source.misbehave("slow_s=0.1")
         page.get_by_role("button", name="Retry").click()
         page.locator(".heading .badge", has_text="running").wait_for()
         page.locator(".heading .badge", has_text="succeeded").wait_for()
