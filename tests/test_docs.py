@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+import tomllib
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ import typer
 import typer.main
 
 from brewhouse.cli.main import app
+from brewhouse.jobs.schedule import plan_of
+from brewhouse.settings import load
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,3 +42,27 @@ def test_the_readme_uses_only_commands_there_are() -> None:
     used = set(re.findall(r"^(?:\$ )?brewhouse ([a-z-]+)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE))
     assert used
     assert used <= names
+
+
+def blocks(page: str, kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_examples_of_schedules_can_be_read(tmp_path: Path) -> None:
+    (toml,) = blocks("schedule.md", "toml")
+    (tmp_path / "brewhouse.toml").write_text(toml)
+    told = load({}, folder=tmp_path, environ={}).schedule
+    assert tomllib.loads(toml)["schedule"] == {"cron": told.cron, "time_zone": told.time_zone}
+    assert plan_of(told.cron, told.time_zone)
+    (crontab,) = blocks("schedule.md", "crontab")
+    assert all(plan_of(" ".join(line.split()[:5]), "UTC") for line in crontab.splitlines()[1:])
+    for unit in blocks("schedule.md", "ini"):
+        read = ConfigParser(strict=True)
+        read.read_string(unit)
+        assert "Description" in read["Unit"]
+    for program in blocks("schedule.md", "python"):
+        compile(program, "docs/schedule.md", "exec")
+    page = (ROOT / "docs" / "schedule.md").read_text("utf-8")
+    used = set(re.findall(r"(?:bin/brewhouse|^brewhouse|\{BREWHOUSE\}) ([a-z-]+)", page, re.MULTILINE))
+    group = typer.main.get_command(app)
+    assert used <= set(group.list_commands(typer.Context(group)))  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from brewhouse.errors import UsageError
-from brewhouse.settings import load
+from brewhouse.settings import Alerts, Schedule, Secret, Settings, as_environment, load
 
 
 def test_each_place_yields_to_the_one_above_it(tmp_path: Path) -> None:
@@ -84,3 +84,17 @@ def test_a_wrong_setting_of_a_section_is_named_and_no_secret_shown(tmp_path: Pat
 def test_an_address_is_not_shown_when_the_settings_are_printed() -> None:
     settings = load({"alerts": {"urls": ["slack://t0ken"], "ping_url": "https://x/t0ken"}}, environ={})
     assert "t0ken" not in repr(settings)
+
+
+def test_settings_written_as_variables_are_read_as_they_were(tmp_path: Path) -> None:
+    alerts = Alerts(urls=(Secret("json://a"), Secret("mailto://b")), on=("late",), late_after_hours=26.0)
+    settings = Settings(
+        lake="beer",
+        concurrency=2,
+        models=Path("mine"),
+        alerts=alerts,
+        schedule=Schedule(cron="0 6 * * *", time_zone="Europe/Berlin"),
+    )
+    read = load({}, folder=tmp_path, environ=as_environment(settings))
+    assert as_environment(read) == as_environment(settings)
+    assert (read.models, read.schedule, read.alerts.on) == (settings.models, settings.schedule, settings.alerts.on)

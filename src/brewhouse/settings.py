@@ -60,6 +60,18 @@ class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ping_url: Secret | None = None
 
 
+class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When the workflow runs by itself, while the console runs: the section `[schedule]`.
+
+    Attributes:
+        cron: Five fields as cron has them: minute, hour, day of the month, month, day of the week; empty is never.
+        time_zone: Whose clock the cron is about, as `Europe/Berlin`.
+    """
+
+    cron: str = ""
+    time_zone: str = "UTC"
+
+
 class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The web console that `brewhouse serve` opens: the section `[console]`.
 
@@ -104,6 +116,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         target_file_mb: Megabytes a table's file should have; maintenance makes one of those below a quarter.
         log_format: How a run tells on standard error how it gets on: text, or json for a line of JSON each.
         alerts: Who is told what.
+        schedule: When the workflow runs by itself.
         console: The web console.
     """
 
@@ -135,10 +148,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     target_file_mb: PositiveInt = 128
     log_format: Literal["text", "json"] = "text"
     alerts: Alerts = Alerts()
+    schedule: Schedule = Schedule()
     console: Console = Console()
 
 
-_SECTIONS: dict[str, type[msgspec.Struct]] = {"alerts": Alerts, "console": Console}
+_SECTIONS: dict[str, type[msgspec.Struct]] = {"alerts": Alerts, "schedule": Schedule, "console": Console}
 
 
 def load(flags: Mapping[str, Any], *, folder: Path = Path(), environ: Mapping[str, str] = os.environ) -> Settings:
@@ -172,6 +186,27 @@ def load(flags: Mapping[str, Any], *, folder: Path = Path(), environ: Mapping[st
         merged.update({**values, **sections})
     settings = _convert(merged, "the settings")
     return msgspec.structs.replace(settings, source_url=settings.source_url.rstrip("/"))
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """Write settings as the variables they are read from, so that a process started with these has the same.
+
+    Example:
+        >>> variables = as_environment(Settings(concurrency=2, schedule=Schedule(cron="0 6 * * *")))
+        >>> variables["BREWHOUSE_CONCURRENCY"], variables["BREWHOUSE_SCHEDULE_CRON"]
+        ('2', '0 6 * * *')
+    """
+    values = {name: getattr(settings, name) for name in Settings.__struct_fields__ if name not in _SECTIONS}
+    for section, kind in _SECTIONS.items():
+        inner = getattr(settings, section)
+        values |= {f"{section}_{name}": getattr(inner, name) for name in kind.__struct_fields__}
+    return {f"BREWHOUSE_{name.upper()}": _as_text(value) for name, value in values.items() if value is not None}
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(_as_text(part) for part in value)
+    return value.reveal() if isinstance(value, Secret) else str(value)
 
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:

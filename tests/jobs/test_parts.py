@@ -13,7 +13,8 @@ import pytest
 from brewhouse.demo.dataset import generate
 from brewhouse.demo.stand_in import StandIn
 from brewhouse.errors import BrewhouseError
-from brewhouse.events.event import RUN, EventLog, read_events
+from brewhouse.events.event import EventLog, read_events
+from brewhouse.events.kinds import RUN
 from brewhouse.events.runs import RunReport, end_interrupted, run_reports
 from brewhouse.jobs.running import Part, Silent
 from brewhouse.jobs.workflow import JOBS, run_workflow

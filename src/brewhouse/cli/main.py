@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from brewhouse.cli import aws, backfill, changes, events, maintain, models, publish, read, report, runs, serve
+from brewhouse.cli import aws, backfill, changes, events, maintain, models, publish, read, report, runs, schedule, serve
 from brewhouse.errors import BrewhouseError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for room in (publish, read, changes, models, runs, events, backfill, maintain, serve, report, aws):
+for room in (publish, read, changes, models, runs, events, schedule, backfill, maintain, serve, report, aws):
     room.register(app)
 
 

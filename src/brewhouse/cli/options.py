@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from brewhouse.lake.lake import Lake, Shared
+from brewhouse.lake.lake import Lake, lake_of
 from brewhouse.settings import Settings, load
 
 
@@ -56,10 +56,4 @@ def settings_and_lake(lake: str | None, **flags: Any) -> tuple[Settings, Lake]: 
         flags: Other options by setting name, None when not given.
     """
     settings = load({"lake": lake, **flags})
-    shared = Shared(
-        catalog=settings.catalog,
-        catalog_uri=settings.catalog_uri,
-        catalog_database=settings.catalog_database,
-        lock_expires_s=settings.lock_expires_s,
-    )
-    return settings, Lake.at(settings.lake, shared)
+    return settings, lake_of(settings)

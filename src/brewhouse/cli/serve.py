@@ -19,6 +19,12 @@ def serve(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8040,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            "--schedule", help='Run the workflow by itself, as "0 6 * * *"; see docs/schedule.md.', show_default=False
+        ),
+    ] = None,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = False,
 ) -> None:
     """Open a web console for a lake: overview, SQL, tables, runs, quality, events.
@@ -36,8 +42,8 @@ def serve(
         raise UsageError(
             f"The console needs {error.name}, which is not installed.", hint='Run `pip install "brewhouse[console]"`.'
         ) from error
-    settings, place = settings_and_lake(lake)
-    if place.is_local and not place.root.is_dir():
+    settings, place = settings_and_lake(lake, schedule={"cron": schedule} if schedule else None)
+    if place.is_local and not place.root.is_dir() and not settings.schedule.cron:
         raise UsageError(f"There is no lake at {place.root}.", hint="Name another with --lake, or `brewhouse run`.")
     listening = _listen(host, port)
     password, is_made = password_for(host, settings.console.password)

@@ -22,20 +22,24 @@ from starlette.middleware.gzip import GZipMiddleware
 from brewhouse.console import language
 from brewhouse.console import overview as overview_numbers
 from brewhouse.console.frame import API, Console, Problem, link, problem, words_of
-from brewhouse.console.pages import explore, login, overview, tables
+from brewhouse.console.happened import Happened
+from brewhouse.console.pages import events, explore, login, overview, quality, runs, tables
 from brewhouse.console.reading import Published
 from brewhouse.console.results import Queries
 from brewhouse.console.safety import Guard, Names
 from brewhouse.console.sessions import Door
 from brewhouse.console.tables import summaries
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.jobs.control import Control
+from brewhouse.jobs.schedule import plan_of
+from brewhouse.jobs.scheduler import Scheduler
 from brewhouse.lake.faults import explained
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Secret, Settings
 
 _log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"
-_PAGES = (login, overview, explore, tables)
+_PAGES = (login, overview, explore, tables, runs, quality, events)
 _YEAR_S = 365 * 24 * 3600
 
 
@@ -60,7 +64,12 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
         redoc_url=None,
         lifespan=_warmed,
     )
-    app.state.console = Console(lake, settings, Published(lake), Door(password) if password else None)
+    control = Control(lake, settings)
+    app.state.console = Console(
+        lake, settings, Published(lake), Happened(lake), control, Door(password) if password else None
+    )
+    plan = plan_of(settings.schedule.cron, settings.schedule.time_zone)
+    app.state.scheduler = Scheduler(lake, plan, control.start, settings.alerts)
     app.state.queries = Queries(lake)
     responses: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
     for page in _PAGES:
@@ -77,10 +86,11 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
 
 @asynccontextmanager
 async def _warmed(app: FastAPI) -> AsyncIterator[None]:
-    """Open what the lake shows while the first reader is still typing the address."""
+    """Open what the lake shows while the first reader is still typing the address, and look after the schedule."""
 
     def open_it() -> None:
         console: Console = app.state.console
+        console.happened.reports(None)
         with suppress(BrewhouseError):
             state = console.published.state()
             summaries(console.lake, state)
@@ -89,8 +99,10 @@ async def _warmed(app: FastAPI) -> AsyncIterator[None]:
 
     opening = threading.Thread(target=open_it)
     opening.start()
+    app.state.scheduler.start()
     yield
     app.state.queries.close()
+    await asyncio.to_thread(app.state.scheduler.stop)
     await asyncio.to_thread(opening.join)  # DuckDB complains about a process that ends meanwhile
 
 

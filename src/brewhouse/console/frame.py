@@ -20,10 +20,12 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from markupsafe import Markup, escape
 
 from brewhouse.console import formatting
+from brewhouse.console.happened import Happened
 from brewhouse.console.language import COOKIE, LANGUAGES, Words, chosen
 from brewhouse.console.reading import Published, State
 from brewhouse.console.sessions import Door
 from brewhouse.errors import BrewhouseError
+from brewhouse.jobs.control import Control
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 
@@ -41,12 +43,16 @@ class Console:
         lake: Whose pages.
         settings: What runs that are started here are told.
         published: What the lake shows.
+        happened: The lake's events and runs.
+        control: Starts and stops runs.
         door: Who may come in; None for everybody who reaches it.
     """
 
     lake: Lake
     settings: Settings
     published: Published
+    happened: Happened
+    control: Control
     door: Door | None = None
 
 

@@ -122,7 +122,7 @@ def read_events(lake: Lake, since: date | None = None) -> list[Event]:
     """
     for attempt in range(_TRIES):
         try:
-            return _read([file for day in event_days(lake, since) for file in day.glob("*.json")])
+            return events_of([file for day in event_days(lake, since) for file in day.glob("*.json")])
         except FileNotFoundError:  # put into its day's archive this very moment, see `archive`
             if attempt == _TRIES - 1:
                 raise
@@ -149,13 +149,18 @@ def events_in(file: Path) -> list[Event]:
     return _events(file.read_bytes())
 
 
-def _events(content: bytes) -> list[Event]:
-    return [event for line in content.splitlines() if (event := _event(line)) is not None]
+def events_of(files: Sequence[Path]) -> list[Event]:
+    """Read the events of some files, each once, oldest first.
 
-
-def _read(files: Sequence[Path]) -> list[Event]:
+    Raises:
+        FileNotFoundError: One is gone.
+    """
     events = {event.id: event for content in read_many(files) for event in _events(content)}
     return sorted(events.values(), key=lambda event: event.id)
+
+
+def _events(content: bytes) -> list[Event]:
+    return [event for line in content.splitlines() if (event := _event(line)) is not None]
 
 
 def _event(line: bytes) -> Event | None:

@@ -13,6 +13,7 @@ JOB = "Glue Job State Change"
 CHECK = "Brewhouse Check Result"
 DRIFT = "Brewhouse Schema Drift"
 PUBLISHED = "Brewhouse Tables Published"
+SCHEDULE = "Brewhouse Schedule"
 ALERT_SENT = "Brewhouse Alert Sent"
 ALERT_FAILED = "Brewhouse Alert Failed"
 

@@ -7,6 +7,7 @@ say does not: it may hold addresses with secrets in them.
 
 from __future__ import annotations
 
+import glob
 import logging
 import sys
 import tempfile
@@ -142,7 +143,8 @@ def read_log(lake: Lake, run: str, job: str | None = None) -> list[LogLine]:
     Raises:
         UsageError: There is no log of this run.
     """
-    files = [file for file in lake.logs.glob("date=*/*.jsonl") if file.name.partition(".")[0] == run]
+    found = lake.logs.glob(f"date=*/{glob.escape(run)}.*")
+    files = [file for file in found if file.name.partition(".")[0] == run]
     if not files:
         raise UsageError(f"The lake {lake.root} has no log of run {run}.", hint="`brewhouse runs` lists the runs.")
     lines = (line for file in sorted(files) for line in file.read_bytes().splitlines())

@@ -56,6 +56,7 @@ class RunReport:
         started_at: ISO 8601, UTC.
         workflow: Which workflow it was a run of.
         workflow_run: Its id at the scheduler that starts its jobs one by one, as AWS Glue's `wr_…`; else empty.
+        planned: The jobs it was to do, in order.
         ended_at: ISO 8601, UTC; empty while it runs.
         seconds: How long it took, None while it runs.
         error: Why it failed.
@@ -70,6 +71,7 @@ class RunReport:
     started_at: str
     workflow: str = ""
     workflow_run: str = ""
+    planned: list[str] = field(default_factory=list)
     ended_at: str = ""
     seconds: float | None = None
     error: str = ""
@@ -178,6 +180,7 @@ def _fold_run(report: RunReport, event: Told) -> None:
     detail = event.detail
     report.workflow = str(detail.get("workflow") or report.workflow)
     report.workflow_run = str(detail.get("workflowRunId") or report.workflow_run)
+    report.planned = detail.get("jobs") or report.planned
     if detail.get("state") in ENDED:
         report.state, report.ended_at, report.seconds = detail["state"], event.time, detail.get("seconds")
         report.error = "" if report.state == "SUCCEEDED" else detail.get("message", "")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brewhouse.lake.s3 import S3Path, bucket_store, path_at
+from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
     from obstore.store import LocalStore, S3Store
@@ -102,3 +103,14 @@ class Lake:
         from obstore.store import LocalStore
 
         return LocalStore(prefix=self.root, mkdir=True)
+
+
+def lake_of(settings: Settings) -> Lake:
+    """Name the lake that settings point to."""
+    shared = Shared(
+        catalog=settings.catalog,
+        catalog_uri=settings.catalog_uri,
+        catalog_database=settings.catalog_database,
+        lock_expires_s=settings.lock_expires_s,
+    )
+    return Lake.at(settings.lake, shared)

@@ -83,6 +83,14 @@ def holder(lake: Lake) -> Holder | None:
     return None
 
 
+def last_holder(lake: Lake) -> Holder | None:
+    """Tell who holds a lake's lock or held it last, None when nobody ever did."""
+    if not lake.is_local:
+        held, _ = lease.last(lake)
+        return _holder_of(held) if held else None
+    return _read(lake)
+
+
 def _take(descriptor: int) -> bool:
     """Try to lock a file; a few times, since somebody who only asks for the holder has it for an instant."""
     for attempt in range(_ATTEMPTS):
@@ -99,7 +107,7 @@ def _take(descriptor: int) -> bool:
 def _read(lake: Lake) -> Holder | None:
     try:
         return msgspec.json.decode(lake.lock_file.read_bytes(), type=Holder)
-    except msgspec.DecodeError:  # taken this very moment, not yet signed
+    except (FileNotFoundError, msgspec.DecodeError):  # never taken, or this very moment and not yet signed
         return None
 
 

@@ -1,0 +1,103 @@
+"""Commands about the schedule: schedule, schedule on, schedule off."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
+from brewhouse.cli.output import print_json, print_rows
+
+if TYPE_CHECKING:
+    from brewhouse.lake.lake import Lake
+    from brewhouse.settings import Settings
+
+schedule = typer.Typer(name="schedule", help="When the workflow runs by itself, while the console runs.")
+
+
+@schedule.callback(invoke_without_command=True)
+def show(
+    context: typer.Context,
+    lake: LakeOption = None,
+    count: Annotated[int, typer.Option("--count", min=1, max=1000, help="How many of the next runs.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Show when the workflow runs next by itself, while `brewhouse serve` runs.
+
+    Example: brewhouse schedule --count 10
+    """
+    if context.invoked_subcommand is None:
+        settings, place = settings_and_lake(lake)
+        _show(settings, place, count, as_json=as_json)
+
+
+@schedule.command("on")
+def switch_on(lake: LakeOption = None) -> None:
+    """Let the schedule start runs; those it missed while it was off are let go.
+
+    Example: brewhouse schedule on
+    """
+    _switch(lake, is_on=True)
+
+
+@schedule.command("off")
+def switch_off(lake: LakeOption = None) -> None:
+    """Let the schedule start no runs, until it is switched on again.
+
+    Example: brewhouse schedule off
+    """
+    _switch(lake, is_on=False)
+
+
+def _show(settings: Settings, lake: Lake, count: int, *, as_json: bool) -> None:
+    from brewhouse.events.event import read_events
+    from brewhouse.events.schedule import remembered
+    from brewhouse.jobs.schedule import plan_of, upcoming
+
+    known = remembered(read_events(lake))
+    plan = plan_of(settings.schedule.cron, settings.schedule.time_zone) or plan_of(known.cron, known.time_zone)
+    moments = list(islice(upcoming(plan, datetime.now(UTC)), count)) if plan else []
+    if as_json:
+        print_json(
+            {
+                "cron": plan.cron if plan else None,
+                "time_zone": plan.zone.key if plan else None,
+                "is_on": known.is_on,
+                "next": [moment.isoformat() for moment in moments] if known.is_on else [],
+            }
+        )
+        return
+    if plan is None:
+        print('There is no schedule. Put cron = "0 6 * * *" below [schedule] in brewhouse.toml; see docs/schedule.md.')
+        return
+    if not known.is_on:
+        print(f"The schedule {plan.cron} ({plan.zone.key}) is off; `brewhouse schedule on` switches it on.")
+        return
+    print(f"The schedule {plan.cron} ({plan.zone.key}) is on: while `brewhouse serve` runs, it starts a run at")
+    print_rows(
+        [
+            {"due": f"{moment:%a %Y-%m-%d %H:%M %Z}", "UTC": f"{moment.astimezone(UTC):%Y-%m-%d %H:%MZ}"}
+            for moment in moments
+        ]
+    )
+
+
+def _switch(lake: str | None, *, is_on: bool) -> None:
+    from brewhouse.events.schedule import switch
+    from brewhouse.jobs.schedule import plan_of
+
+    settings, place = settings_and_lake(lake)
+    plan = plan_of(settings.schedule.cron, settings.schedule.time_zone)
+    if plan:
+        switch(place, is_on=is_on, cron=plan.cron, time_zone=plan.zone.key)
+    else:
+        switch(place, is_on=is_on)
+    print(f"The schedule is {'on' if is_on else 'off'}.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.add_typer(schedule)

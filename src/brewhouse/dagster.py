@@ -1,0 +1,163 @@
+"""Dagster's assets, asset checks and schedule over the same jobs: `dagster dev -m brewhouse.dagster`.
+
+A job is one multi-asset, so that it stays one transaction: all its tables are published or none. Each step is a run of
+Brewhouse with one job; the lake's lock, events, log and alerts are as on the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from brewhouse.checks.check import Check
+from brewhouse.errors import BrewhouseError, ChecksFailed
+from brewhouse.events.event import read_events
+from brewhouse.events.runs import RunReport, run_reports
+from brewhouse.jobs.running import Silent
+from brewhouse.jobs.schedule import plan_of
+from brewhouse.jobs.workflow import run_workflow
+from brewhouse.lake.lake import lake_of
+from brewhouse.models.model import Model
+from brewhouse.models.project import models_of
+from brewhouse.settings import Settings, load
+
+RAW = dg.AssetKey(["bronze", "breweries"])
+"""The raw snapshots, which extract takes."""
+
+_CHECKS = "checks"
+_DAILY = "0 6 * * *"
+
+
+def definitions(settings: Settings) -> dg.Definitions:
+    """Make Dagster's definitions of the workflow.
+
+    Args:
+        settings: Which lake, and how its runs go; `[schedule]` says when, and is 6:00 without it.
+
+    Returns:
+        The raw snapshot and every silver and gold table as assets, a check of each table, a job and a schedule.
+
+    Raises:
+        UsageError: The user's models, or the schedule, cannot be read.
+    """
+    zones = {zone: models_of(zone, folder=settings.models) for zone in ("staging", "silver", "gold")}
+    plan = plan_of(settings.schedule.cron or _DAILY, settings.schedule.time_zone)
+    assert plan is not None
+    job = dg.define_asset_job("breweries", description="Extract, transform, aggregate.")
+    return dg.Definitions(
+        assets=[
+            _extract(settings),
+            _published_by("transform", zones["silver"], settings),
+            _published_by("aggregate", zones["gold"], settings),
+        ],
+        jobs=[job],
+        schedules=[dg.ScheduleDefinition(job=job, cron_schedule=plan.cron, execution_timezone=plan.zone.key)],
+    )
+
+
+def _extract(settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(key=RAW, group_name="bronze", description="Every brewery as the API sent it, proven complete.")
+    def extract() -> dg.MaterializeResult[None]:
+        report = _run("extract", settings)
+        counts = {name: count for job in report.jobs for name, count in job.counts.items()}
+        return dg.MaterializeResult(
+            metadata={"dagster/row_count": counts.get("records", 0), "run": report.run, **counts}
+        )
+
+    return extract
+
+
+def _published_by(job: str, models: Sequence[Model], settings: Settings) -> dg.AssetsDefinition:
+    """Make the multi-asset of a job that publishes tables."""
+    specs = [
+        dg.AssetSpec(
+            _key(model.name),
+            deps=_sources(model),
+            description=model.description,
+            group_name=model.zone,
+        )
+        for model in models
+    ]
+    check_specs = [
+        dg.AssetCheckSpec(_CHECKS, asset=_key(model.name), description="Everything that must hold of this table.")
+        for model in models
+    ]
+
+    @dg.multi_asset(name=job, specs=specs, check_specs=check_specs)
+    def publish() -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        started = datetime.now(UTC)
+        try:
+            report = _run(job, settings)
+        except ChecksFailed as error:
+            report = _latest(job, settings, started)
+            yield from _check_results(models, report)
+            raise dg.Failure(str(error), allow_retries=False) from error
+        rows = {str(table["table"]): table for table in report.published}
+        for model in models:
+            shown = rows.get(model.name)
+            facts: dict[str, int | str] = {"run": report.run}
+            if shown:
+                facts |= {"dagster/row_count": int(shown["rows"]), "snapshot": str(shown["snapshot"])}
+            yield dg.MaterializeResult(asset_key=_key(model.name), metadata=facts)
+        yield from _check_results(models, report)
+
+    return publish
+
+
+def _check_results(models: Sequence[Model], report: RunReport) -> Iterator[dg.AssetCheckResult]:
+    """Sum up what the checks of a run found, a result a table; a run with nothing to do made none."""
+    checks = [Check(**{name: check[name] for name in Check.__struct_fields__}) for check in report.checks]
+    for model in models:
+        of_table = [check for check in checks if check.table == model.name]
+        found = [check for check in of_table if not check.passed]
+        is_error = any(check.severity == "error" for check in found)
+        yield dg.AssetCheckResult(
+            asset_key=_key(model.name),
+            check_name=_CHECKS,
+            passed=not found,
+            severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
+            description=f"{len(of_table) - len(found)} passed, {len(found)} found something",
+            metadata={
+                check.name: "passed" if check.passed else f"{check.severity}: {check.found} found, {check.example}"
+                for check in of_table
+            },
+        )
+
+
+def _run(job: str, settings: Settings) -> RunReport:
+    """Run one job of the workflow; what went wrong is told in its own words."""
+    started = datetime.now(UTC)
+    try:
+        run_workflow(lake_of(settings), settings, Silent(), (job,))
+    except ChecksFailed:
+        raise
+    except BrewhouseError as error:
+        raise dg.Failure(str(error)) from error
+    return _latest(job, settings, started)
+
+
+def _latest(job: str, settings: Settings, since: datetime) -> RunReport:
+    """Find the newest run of a job; nobody else ran while it held the lake's lock."""
+    day = (since - timedelta(minutes=1)).date()
+    reports = run_reports(read_events(lake_of(settings), day))
+    return next(report for report in reversed(reports) if report.planned == [job])
+
+
+def _key(name: str) -> dg.AssetKey:
+    return dg.AssetKey(name.split("."))
+
+
+def _sources(model: Model) -> list[dg.AssetKey]:
+    """Name the assets that a model reads; what ships with Brewhouse is none."""
+    zones = {"bronze": RAW, "staging": RAW}
+    known = {
+        zones.get(zone) or _key(need)
+        for need in model.needs
+        if (zone := need.partition(".")[0]) in {"bronze", "staging", "silver", "gold"}
+    }
+    return sorted(known - {_key(model.name)})
+
+
+defs = definitions(load({}))

@@ -1,0 +1,35 @@
+"""The schedule on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Call
+
+
+def test_the_next_runs_are_shown_in_their_time_zone(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "There is no schedule" in call("schedule").out
+    Path("brewhouse.toml").write_text('[schedule]\ncron = "30 6 * * mon"\ntime_zone = "Asia/Kathmandu"\n')
+    shown = json.loads(call("schedule", "--count", 3, "--json").out)
+    assert (shown["cron"], shown["time_zone"], shown["is_on"]) == ("30 6 * * mon", "Asia/Kathmandu", True)
+    assert [moment[10:] for moment in shown["next"]] == ["T06:30:00+05:45"] * 3
+    assert call("schedule").out.count("00:45Z") == 5
+    Path("brewhouse.toml").write_text('[schedule]\ncron = "often"\n')
+    refused = call("schedule")
+    assert (refused.code, "is no schedule" in refused.err) == (2, True)
+
+
+def test_it_is_switched_off_and_on(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BREWHOUSE_SCHEDULE_CRON", "0 6 * * *")
+    assert call("schedule", "off").out == "The schedule is off.\n"
+    assert "is off; `brewhouse schedule on`" in call("schedule").out
+    assert json.loads(call("schedule", "--json").out)["next"] == []
+    assert call("schedule", "on").out == "The schedule is on.\n"
+    monkeypatch.delenv("BREWHOUSE_SCHEDULE_CRON")
+    assert json.loads(call("schedule", "--json").out)["cron"] == "0 6 * * *", "as whoever switched it on said"
