@@ -90,6 +90,15 @@ def test_nothing_is_shown_before_somebody_signed_in(guarded: TestClient) -> None
     assert guarded.post("/static/../logout").status_code == 303
 
 
+def test_strangers_are_told_nothing_about_the_lake(guarded: TestClient, client: TestClient, console_lake: Lake) -> None:
+    refused = client.get("/", headers={"Host": "evil.example"})
+    for answer in (guarded.get("/login"), guarded.post("/login", data={"password": "guess"}), refused):
+        assert str(console_lake.root) not in answer.text
+        assert 'href="/tables"' not in answer.text
+    guarded.post("/login", data={"password": PASSWORD})
+    assert str(console_lake.root) in guarded.get("/tables").text
+
+
 def test_the_password_opens_and_the_cookie_is_kept_from_scripts_and_other_sites(guarded: TestClient) -> None:
     answer = guarded.post("/login", data={"password": PASSWORD, "next": "/tables"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/tables")

@@ -23,6 +23,7 @@ from brewhouse.console import formatting
 from brewhouse.console.happened import Happened
 from brewhouse.console.language import COOKIE, LANGUAGES, Words, chosen
 from brewhouse.console.reading import Published, State
+from brewhouse.console.sessions import COOKIE as SESSION
 from brewhouse.console.sessions import Door
 from brewhouse.errors import BrewhouseError
 from brewhouse.jobs.control import Control
@@ -149,7 +150,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     return HTMLResponse(html, status, {"Vary": "HX-Request, HX-Target, Cookie, Accept-Language"})
 
 
-def problem(request: Request, status: int, what: str, hint: str = "") -> Response:
+def problem(request: Request, status: int, what: str, hint: str = "", **values: Any) -> Response:  # noqa: ANN401
     """Say what went wrong: as a page, or as `Problem` to a program.
 
     Args:
@@ -157,10 +158,11 @@ def problem(request: Request, status: int, what: str, hint: str = "") -> Respons
         status: HTTP status.
         what: What happened and where.
         hint: What to do.
+        values: Further ones for the page, as `inside=False` for one that says nothing about the lake.
     """
     if request.url.path.startswith(API):
         return JSONResponse({"error": what, "hint": hint}, status)
-    return page(request, "error.html", status=status, what=what, hint=hint, code=status)
+    return page(request, "error.html", status=status, what=what, hint=hint, code=status, **values)
 
 
 @cache
@@ -204,7 +206,8 @@ def _context(request: Request) -> dict[str, Any]:
         "languages": LANGUAGES,
         "navigation": NAVIGATION,
         "lake_name": str(console.lake.root),
-        "signed_in": console.door is not None,
+        "inside": console.door is None or console.door.knows(request.cookies.get(SESSION)),
+        "has_door": console.door is not None,
         "at": request.query_params.get("at", ""),
         "link": partial(link, request.url.path, dict(request.query_params)),
         "here": "",

@@ -165,9 +165,11 @@ class Guard:
                 421,
                 "This console does not answer to the name it was called by.",
                 "Open it by the address that `brewhouse serve` printed, or allow the name in `console.hosts`.",
+                inside=False,
             )
         if request.method not in _READS and not _is_same_site(request, host):
-            return problem(request, 403, "This request comes from another site.", "Use the console's own pages.")
+            what = "This request comes from another site."
+            return problem(request, 403, what, "Use the console's own pages.", inside=False)
         door = console_of(request).door
         is_open = request.url.path == "/login" or request.url.path.startswith(_STATIC)
         if door and not is_open and not _is_signed_in(request, door):
