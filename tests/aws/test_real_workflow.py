@@ -105,7 +105,7 @@ def cloud(
         make_package(folder, version)
     except BrewhouseError as error:
         pytest.skip(f"needs a package index: {error}")
-    (folder / "stack.yaml").write_text(emulator.without_refused((folder / "stack.yaml").read_text("utf-8"))[0])
+    (folder / "stack.json").write_text(emulator.without_refused((folder / "stack.json").read_text("utf-8"))[0])
     _renew_manifest(folder)
     home = tmp_path_factory.mktemp("cloud")
     with pytest.MonkeyPatch.context() as patch, StandIn(generate(ROWS, unusable=4)) as source:
@@ -128,7 +128,7 @@ def _renew_manifest(folder: Path) -> None:
     from brewhouse.aws.package import MANIFEST, Manifest, _file
 
     manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-    changed = msgspec.structs.replace(manifest, template=_file(folder / "stack.yaml"))
+    changed = msgspec.structs.replace(manifest, template=_file(folder / "stack.json"))
     (folder / MANIFEST).write_bytes(msgspec.json.encode(changed))
 
 
