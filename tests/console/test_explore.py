@@ -85,6 +85,13 @@ def test_a_saved_query_and_a_link_fill_the_editor_and_run_nothing(client: TestCl
     assert len(client.get("/api/v1/queries").json()) == before
 
 
+def test_the_page_lists_what_can_be_asked_and_nothing_of_the_console_s_own(client: TestClient) -> None:
+    assert client.get("/").status_code == 200  # makes the console's own tables
+    text = client.get("/explore").text
+    assert all(name in text for name in ("silver.breweries", "bronze.breweries", "monitoring.runs"))
+    assert "console_breweries" not in text
+
+
 def test_the_page_works_without_scripts_and_speaks_portuguese(client: TestClient) -> None:
     answer = client.post("/explore", data={"sql": "SELECT 1 AS um"}, headers={"Accept-Language": "pt"})
     while "http-equiv" in answer.text:

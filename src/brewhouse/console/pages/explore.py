@@ -310,7 +310,9 @@ def _tables(console: Console) -> dict[str, list[tuple[str, str]]]:
         with state.cursor() as cursor:
             rows = cursor.execute(
                 "SELECT CASE database_name WHEN 'monitoring' THEN 'monitoring' ELSE schema_name END || '.' || "
-                "table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal ORDER BY 1, column_index"
+                "table_name, column_name, data_type FROM duckdb_columns() "
+                "WHERE NOT internal AND (database_name, schema_name) <> ('memory', 'main') "  # the console's own
+                "ORDER BY 1, column_index"
             ).fetchall()
         for table, column, kind in rows:
             found.setdefault(table, []).append((column, kind))
