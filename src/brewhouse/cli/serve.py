@@ -117,7 +117,7 @@ def demo(
     print(
         f"\nThree things to try next (`source .venv/bin/activate` first):\n"
         f'  brewhouse query --lake {lake} "{sql}"\n'
-        f"  brewhouse rejected --lake {lake}\n"
+        f"  brewhouse serve --lake {lake} --open    # maps, tables, runs and SQL in the browser\n"
         f"  brewhouse run        # the same over the live API, into ./lake"
     )
 
