@@ -7,6 +7,8 @@ from typing import Any
 
 from brewhouse.console.language import Words
 from brewhouse.console.overview import UNKNOWN, Count, DayCount, Overview, Spot
+from brewhouse.console.projection import HEIGHT, WIDTH, project
+from brewhouse.console.world import outlines, rings
 
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _SHEET_WIDTH = 900
@@ -85,22 +87,28 @@ def report(shown: Overview, spots: Sequence[Spot], title: str, words: Words) -> 
 
 
 def _map(places: Sequence[tuple[float, float]], title: str) -> dict[str, Any]:
-    ground = {"data": {"sphere": True}, "mark": {"type": "geoshape", "fill": "#fbfaf6", "stroke": "#e2ddd1"}}
-    lines = {"data": {"graticule": True}, "mark": {"type": "geoshape", "filled": False, "stroke": "#e9e4d8"}}
+    land = {
+        "type": "MultiPolygon",
+        "coordinates": [[ring] for path in outlines().values() for ring in rings(path)],
+    }
+    countries = {
+        "data": {"values": {"type": "Feature", "geometry": land}},
+        "mark": {"type": "geoshape", "fill": "#e8e4d8", "stroke": "#fbfaf6", "strokeWidth": 0.5, "clip": True},
+    }
     points = {
-        "data": {"values": [{"longitude": longitude, "latitude": latitude} for longitude, latitude in places]},
+        "data": {"values": [{"x": x, "y": y} for x, y in (project(*place) for place in places) if 0 <= y <= HEIGHT]},
         "mark": {"type": "circle", "size": 6, "opacity": 1},
         "encoding": {
-            "longitude": {"field": "longitude", "type": "quantitative"},
-            "latitude": {"field": "latitude", "type": "quantitative"},
+            "longitude": {"field": "x", "type": "quantitative"},
+            "latitude": {"field": "y", "type": "quantitative"},
         },
     }
     return {
         "title": title,
         "width": _SHEET_WIDTH,
-        "height": _SHEET_WIDTH // 2,
-        "projection": {"type": "equalEarth"},
-        "layer": [ground, lines, points],
+        "height": _SHEET_WIDTH * HEIGHT // WIDTH,
+        "projection": {"type": "identity", "scale": _SHEET_WIDTH / WIDTH, "translate": [0, 0]},  # the console's map
+        "layer": [countries, points],
     }
 
 

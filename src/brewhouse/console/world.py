@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 from brewhouse.console.projection import HEIGHT, WIDTH
 
 _OUTLINES = Path(__file__).parent / "outlines.json"  # made by docs/outlines.py
+_NUMBER = re.compile(r"-?\d+")
 _LEAST = 260  # units a part of the map is wide at least: with less, the outlines look coarse
 _MARGIN = 0.12
 
@@ -26,6 +29,25 @@ def outlines() -> dict[str, str]:
 def land_without(codes: Collection[str]) -> str:
     """Give one path of all countries but these."""
     return "".join(path for code, path in outlines().items() if code not in codes)
+
+
+def rings(path: str) -> list[list[tuple[int, int]]]:
+    """Give the closed lines that an outline is made of, as corners on the map.
+
+    Args:
+        path: One of `outlines`.
+
+    Example:
+        >>> rings("M5 6l1 0-1 2zM0 0l3 4z")
+        [[(5, 6), (6, 6), (5, 8), (5, 6)], [(0, 0), (3, 4), (0, 0)]]
+    """
+    found = []
+    for part in path.split("M")[1:]:
+        numbers = iter(map(int, _NUMBER.findall(part)))
+        steps = zip(numbers, numbers, strict=True)
+        corners = list(accumulate(steps, lambda place, step: (place[0] + step[0], place[1] + step[1])))
+        found.append([*corners, corners[0]])
+    return found
 
 
 def view_box(boxes: Iterable[Box] = ()) -> tuple[int, int, int, int]:
