@@ -7,7 +7,7 @@ from itertools import islice, pairwise, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from brewhouse.errors import UsageError
@@ -61,10 +61,13 @@ def test_a_due_time_is_acted_on_once_and_of_the_missed_ones_only_the_newest(
 
 
 @given(plans, moments, st.timedeltas(timedelta(0), timedelta(days=1)))
+@example(
+    plan("*/20 * * * *", "Australia/Lord_Howe"), datetime(2026, 4, 4, tzinfo=UTC), timedelta(0)
+)  # half an hour twice
 def test_due_times_do_not_depend_on_when_somebody_looks(plan: Plan, begin: datetime, later: timedelta) -> None:
     end = begin + timedelta(days=2)
     every = until(plan, begin, end)
-    assert every == sorted(set(every), key=lambda moment: moment.astimezone(UTC))
+    assert [moment.astimezone(UTC) for moment in every] == sorted({moment.astimezone(UTC) for moment in every})
     assert until(plan, begin + later, end) == [moment for moment in every if moment.astimezone(UTC) > begin + later]
     assert latest(plan, begin, end) == (every[-1] if every else None)
 
