@@ -17,7 +17,7 @@ from time import perf_counter
 
 from playwright.sync_api import Page, sync_playwright
 
-PAGES = ("/", "/tables", "/tables/silver.breweries")
+PAGES = ("/", "/explore", "/tables", "/tables/silver.breweries", "/runs", "/quality", "/events")
 FILTERS = (("Type", "micro"), ("Country", "US"), ("State or region", "US-CA"), ("Country", ""), ("Type", ""))
 TIMES = 11
 READERS = 20
