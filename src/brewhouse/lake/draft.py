@@ -167,9 +167,11 @@ class Draft:
         return True
 
     async def _create_page(self, name: str, content: bytes) -> bool:
-        """Create a page's file while others are taken; say whether it is new."""
+        """Create a page's file, on S3 while others are taken; say whether it is new."""
         from obstore.exceptions import BaseError
 
+        if self.lake.is_local:  # written sooner than handed over to another thread
+            return self._create(name, content)
         try:
             await self.lake.store.put_async(self._path(name), content, mode="create")
         except (OSError, BaseError) as error:
