@@ -19,7 +19,7 @@ from brewhouse.lake.views import DUCKDB_TYPES, fetch, identifier, literal, raw_r
 from brewhouse.models.model import Model
 
 _FILES_AT_ONCE = 2
-_PYTHON_MB = 300  # libraries, metadata, and what DuckDB takes beyond its own limit
+_PYTHON_MB = 500  # libraries, metadata, and what DuckDB takes beyond its own limit
 _SCHEMAS = ("bronze", "staging", "silver", "gold", "reference", "previous", "published", "computed")
 _ICEBERG_TYPES = {
     **dict.fromkeys(("VARCHAR", "UUID", "ENUM"), "string"),
