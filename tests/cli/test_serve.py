@@ -23,7 +23,8 @@ def test_serve_prints_where_it_is_and_ends_quietly(full: Path, host: str, has_li
     environ = {name: value for name, value in os.environ.items() if not name.startswith("BREWHOUSE_")}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ) as process:
         assert process.stdout is not None
-        address = process.stdout.readline().rsplit(" ", 1)[1].strip().replace(socket.gethostname(), "127.0.0.1")
+        address = process.stdout.readline().rsplit(" ", 1)[1].strip()
+        address = address.replace(f"//{socket.gethostname()}:", "//127.0.0.1:")  # a short name may be in the token, too
         try:
             with urllib.request.urlopen(address, timeout=30) as page:
                 assert b"Brewhouse" in page.read()
