@@ -165,6 +165,7 @@ def test_demo_publishes_and_names_three_things_to_try(tmp_path: Path) -> None:
     (query, serve) = [shlex.split(line, comments=True)[1:] for line in done.stdout.splitlines() if "--lake" in line]
     assert "Germany" in shell(*query).stdout
     assert shell(*serve, "--help").returncode == 0
+    assert "it has no name" in shell("rejected", "--lake", tmp_path / "lake").stdout
     assert "297" in done.stdout
 
 

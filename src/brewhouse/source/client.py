@@ -221,7 +221,7 @@ def _address(url: str) -> yarl.URL:
 def _proxy(url: str) -> str | None:
     """Find the proxy that the environment names for an address.
 
-    Once, for aiohttp's `trust_env` looks it up in a thread for every request, which takes longer than the request.
+    Once, for aiohttp's `trust_env` looks it up in a thread for every request, and threads wait for each other.
     """
     address = _address(url)
     return None if proxy_bypass(f"{address.host}:{address.port}") else getproxies().get(address.scheme)
