@@ -2,8 +2,8 @@
 
 `python docs/outlines.py countries-50m.json` takes the file of that name of the npm package `world-atlas` (Natural Earth
 at 1:50 million, public domain, as TopoJSON) and writes `src/brewhouse/console/outlines.json`: SVG paths by ISO 3166-1
-code, on the plane of `brewhouse.console.projection`. Borders are shared arcs there, each thinned once (Douglas and
-Peucker), so that neighbours still meet.
+code, on the plane of `brewhouse.console.projection`, for the whole map and for a part of it. Borders are shared arcs
+there, each thinned once (Douglas and Peucker), so that neighbours still meet.
 """
 
 from __future__ import annotations
@@ -23,24 +23,32 @@ from brewhouse.console.projection import HEIGHT, WIDTH, project
 Point = tuple[float, float]
 
 TARGET = Path(brewhouse.console.__file__).parent / "outlines.json"
-TOLERANCE = 1.3  # units of the map, ten thousandths of its width
-SMALLEST = 25  # square units; smaller islands are left out, but for a country's largest
+DETAILS = {"near": (0.9, 10), "far": (5.0, 100)}
+"""How far a border may be off, in units of the map, ten thousandths of its width; and the area in square units of which
+islands are too small to be drawn, but for a country's largest."""
 
 
 def main(source: Path) -> None:
     """Convert a TopoJSON file."""
     topology = json.loads(source.read_text("utf-8"))
-    arcs = [thinned([project(*place) for place in _places(arc, topology["transform"])]) for arc in topology["arcs"]]
+    outlines = {name: outlined(topology, *detail) for name, detail in DETAILS.items()}
+    TARGET.write_text(json.dumps(outlines, indent=0) + "\n", "utf-8")
+
+
+def outlined(topology: dict[str, Any], tolerance: float, smallest: float) -> dict[str, str]:
+    """Give the countries' paths by their codes, as precise as `DETAILS` says."""
+    lines = ([project(*place) for place in _places(arc, topology["transform"])] for arc in topology["arcs"])
+    arcs = [thinned(line, tolerance) for line in lines]
     outlines: dict[str, str] = {}
     for country in topology["objects"]["countries"]["geometries"]:
-        if path := _path(_rings(country, arcs)):
+        if path := _path(_rings(country, arcs), smallest):
             code = _alpha_2(country.get("id"))
             outlines[code] = outlines.get(code, "") + path
     outlines.pop("AQ", None)
-    TARGET.write_text(json.dumps(dict(sorted(outlines.items())), indent=0) + "\n", "utf-8")
+    return dict(sorted(outlines.items()))
 
 
-def thinned(points: list[Point]) -> list[Point]:
+def thinned(points: list[Point], tolerance: float) -> list[Point]:
     """Leave out points that lie nearer to the line between their neighbours than the tolerance."""
     if len(points) < 3:
         return points
@@ -54,9 +62,9 @@ def thinned(points: list[Point]) -> list[Point]:
         return abs(dy * (point[0] - x1) - dx * (point[1] - y1)) / length
 
     farthest = max(range(1, len(points) - 1), key=lambda index: distance(points[index]))
-    if distance(points[farthest]) < TOLERANCE:
+    if distance(points[farthest]) < tolerance:
         return [points[0], points[-1]]
-    return [*thinned(points[: farthest + 1])[:-1], *thinned(points[farthest:])]
+    return [*thinned(points[: farthest + 1], tolerance)[:-1], *thinned(points[farthest:], tolerance)]
 
 
 def _places(arc: list[list[int]], transform: dict[str, list[float]]) -> list[Point]:
@@ -97,13 +105,13 @@ def _area(ring: list[Point]) -> float:
     return abs(sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(ring, [*ring[1:], ring[0]], strict=True))) / 2
 
 
-def _path(rings: list[list[Point]]) -> str:
+def _path(rings: list[list[Point]], smallest: float) -> str:
     """Write rings as an SVG path of relative steps in whole units, which are the shortest."""
     seen = [ring for ring in rings if any(-50 <= y <= HEIGHT + 50 for _, y in ring)]
     largest = max((_area(ring) for ring in seen), default=0.0)
     parts = []
     for ring in seen:
-        if _area(ring) < SMALLEST and _area(ring) < largest:
+        if _area(ring) < smallest and _area(ring) < largest:
             continue
         steps: list[str] = []
         before: tuple[int, int] | None = None

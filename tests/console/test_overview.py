@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brewhouse.console import overview
+from brewhouse.console import drawing, overview
 from brewhouse.console.app import create_app
 from brewhouse.console.overview import Filters
 from brewhouse.console.projection import SQL, project
@@ -95,6 +95,20 @@ def test_htmx_is_given_the_part_it_asks_for(client: TestClient) -> None:
     assert 'id="map"' in part
 
 
+def test_the_map_is_drawn_as_precisely_as_it_is_looked_at(client: TestClient, state: State) -> None:
+    whole, germany = (drawing.draw(state, overview.overview(state, filters)) for filters in (Filters(), Filters("DE")))
+    outline = {count.key: path for count, path in germany.countries}
+    assert outline["DE"] == outlines()["DE"] != outlines(whole.view)["DE"]
+    assert outline["AU"] == outlines(whole.view)["AU"] != outlines()["AU"]  # far from there
+    fine = drawing.draw(state, overview.overview(state, Filters()), finely=True)
+    assert {count.key: path for count, path in fine.countries} == {key: outlines()[key] for key in outline}
+    assert [each.breweries for each in fine.regions] == [each.breweries for each in whole.regions]
+    assert sum(each.path.count("M") for each in fine.regions) > sum(each.path.count("M") for each in whole.regions)
+    alone = client.get("/", headers={"HX-Request": "true", "HX-Target": "map"}).text
+    assert alone.strip().startswith("<svg")
+    assert all(each.path in alone for each in fine.regions)
+
+
 def test_a_new_state_of_the_lake_is_seen_at_once(console_lake: Lake) -> None:
     published = Published(console_lake)
     first = published.state()
@@ -133,5 +147,5 @@ def test_sql_and_python_agree_where_a_place_is_on_the_map(longitude: float, lati
 
 def test_the_map_knows_the_countries_and_shows_a_small_one_with_its_surroundings() -> None:
     assert {"US", "DE", "SG", "IM", "KR", "NZ"} <= set(outlines())
-    assert view_box([(500, 500, 500, 500)])[2] == 260
-    assert view_box([(0, 0, 10_000, 4_537)]) == view_box()
+    assert view_box((500, 500, 500, 500))[2] == 260
+    assert view_box((0, 0, 10_000, 4_537)) == view_box()

@@ -190,7 +190,6 @@ class Region:
         name: Of the state, or of the country where there is none.
         breweries: How many have coordinates.
         path: A dot for each place with some.
-        box: Their least x and y and greatest x and y.
     """
 
     country: str
@@ -198,7 +197,6 @@ class Region:
     name: str
     breweries: int
     path: str
-    box: tuple[int, int, int, int]
 
 
 def is_there(state: State) -> bool:
@@ -226,23 +224,30 @@ def overview(state: State, filters: Filters) -> Overview:
     return _overview(_cursor(state), state, filters)
 
 
-def regions(state: State, filters: Filters) -> list[Region]:
-    """Draw the breweries that the filters leave, by country and state."""
+def extent(state: State, filters: Filters) -> tuple[int, int, int, int] | None:
+    """Give the least x and y and the greatest x and y on the map of the breweries that the filters leave, if any."""
     where, values = _where(filters)
-    rows = (
-        _cursor(state)
-        .execute(
-            "SELECT country, state, coalesce(any_value(state_name), any_value(country_name), country), count(*), "
-            "string_agg(DISTINCT concat('M', x, ' ', y, 'h0'), ''), min(x), min(y), max(x), max(y) "
-            f"FROM memory.main.console_breweries WHERE {where} AND on_map GROUP BY country, state ORDER BY 1, 2",
-            values,
-        )
-        .fetchall()
+    sql = f"SELECT min(x), min(y), max(x), max(y) FROM memory.main.console_breweries WHERE {where} AND on_map"
+    row = _cursor(state).execute(sql, values).fetchone()
+    return None if row is None or row[0] is None else (row[0], row[1], row[2], row[3])
+
+
+def regions(state: State, filters: Filters, grid: int = 1) -> list[Region]:
+    """Draw the breweries that the filters leave, by country and state.
+
+    Args:
+        state: What the lake shows.
+        filters: Which breweries.
+        grid: Units of the map that need not be told apart.
+    """
+    where, values = _where(filters)
+    x, y = (f"{axis} - {axis} % {grid} + {grid // 2}" for axis in "xy")
+    sql = (
+        "SELECT country, state, coalesce(any_value(state_name), any_value(country_name), country), count(*), "
+        f"string_agg(DISTINCT concat('M', {x}, ' ', {y}, 'h0'), '') "
+        f"FROM memory.main.console_breweries WHERE {where} AND on_map GROUP BY country, state ORDER BY 1, 2"
     )
-    return [
-        Region(country, key, name, breweries, path, (left, top, right, bottom))
-        for country, key, name, breweries, path, left, top, right, bottom in rows
-    ]
+    return [Region(*row) for row in _cursor(state).execute(sql, values).fetchall()]
 
 
 def spots(state: State, filters: Filters) -> list[Spot]:

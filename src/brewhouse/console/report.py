@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from brewhouse.console import charts, overview, world
+from brewhouse.console import charts, overview
+from brewhouse.console.drawing import Drawing, draw
 from brewhouse.console.frame import templates, told
 from brewhouse.console.language import Words
 from brewhouse.console.reading import Published
@@ -59,7 +60,7 @@ def write_report(
     words = Words(language)
     title = _title(shown, words)
     if kind == ".html":
-        content = _page(shown, overview.regions(state, filters), title, words, at, lake).encode()
+        content = _page(shown, draw(state, shown), title, words, at, lake).encode()
     else:
         content = _drawn(charts.report(shown, overview.spots(state, filters), title, words), kind, language)
     try:
@@ -82,13 +83,9 @@ def _title(shown: overview.Overview, words: Words) -> str:
     return " · ".join([words("Breweries: {place}", place=place), *([filters.type] if filters.type else [])])
 
 
-def _page(
-    shown: overview.Overview, regions: list[overview.Region], title: str, words: Words, at: str | None, lake: Lake
-) -> str:
+def _page(shown: overview.Overview, drawing: Drawing, title: str, words: Words, at: str | None, lake: Lake) -> str:
     style = _STYLE.read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    held = {count.key: count for count in shown.by_country}
-    is_filtered = bool(shown.filters.country or shown.filters.state)
     line = {
         **charts.over_time(shown.over_time, words("Day"), words("Breweries")),
         "width": 1000,
@@ -107,10 +104,7 @@ def _page(
             title=title,
             shown=shown,
             listed=_LISTED,
-            regions=regions,
-            countries=[(held[code], path) for code, path in world.outlines().items() if code in held],
-            land=world.land_without(held),
-            view_box=world.view_box(region.box for region in regions) if is_filtered else world.view_box(),
+            drawing=drawing,
             chart=_drawn(line, ".svg", words.language).decode() if shown.over_time else "",
             at=at,
             made_at=datetime.now(UTC),

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from brewhouse.console import charts, overview, tables, world
+from brewhouse.console import charts, drawing, overview, tables
 from brewhouse.console.frame import API, HTML, ConsoleHere, Reading, page, words_of
 
 router = APIRouter(tags=["overview"])
@@ -25,22 +25,16 @@ _Filters = Annotated[overview.Filters, Depends(filters_of)]
 
 @router.get("/", **HTML)
 def show(request: Request, console: ConsoleHere, reading: Reading, filters: _Filters) -> Response:
-    """Show the overview."""
+    """Show the overview; its map alone, which is asked for when a reader looks closer, in every detail."""
     if not overview.is_there(reading):
         return page(request, "empty.html", here="overview")
     words = words_of(request)
     shown = overview.overview(reading, filters)
-    regions = overview.regions(reading, filters)
-    is_filtered = bool(filters.country or filters.state)
-    held = {count.key: count for count in shown.by_country}
     return page(
         request,
         "overview.html",
         shown=shown,
-        regions=regions,
-        countries=[(held[code], path) for code, path in world.outlines().items() if code in held],
-        land=world.land_without(held),
-        view_box=world.view_box(region.box for region in regions) if is_filtered else world.view_box(),
+        drawing=drawing.draw(reading, shown, finely=request.headers.get("hx-target") == "map"),
         moments=tables.moments(console.lake, console.published.state()),
         chart=charts.over_time(shown.over_time, words("Day"), words("Breweries")),
     )

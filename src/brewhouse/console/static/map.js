@@ -1,5 +1,5 @@
 // Zooms and moves the map by its viewBox: wheel, pinch, drag, buttons, keys. Without it the map stands still, its links work.
-const NEAR = 3500; // units; what is narrower shows larger points
+const NEAR = 3500; // units; what is narrower shows larger points, and every detail
 
 function prepare(map) {
   if (map.dataset.prepared) return;
@@ -8,14 +8,27 @@ function prepare(map) {
   let box = map.getAttribute("viewBox").split(" ").map(Number);
   const pointers = new Map();
   let dragged = false;
+  let fine = false;
 
   function show(x, y, w) {
+    const before = box;
     w = Math.min(width, Math.max(60, w));
     const h = w * height / width;
     box = [Math.min(Math.max(0, x), width - w), Math.min(Math.max(0, y), height - h), w, h];
     map.setAttribute("viewBox", box.map((each) => each.toFixed(1)).join(" "));
     map.classList.toggle("near", w < NEAR);
     map.classList.toggle("moved", w < width);
+    if (w < NEAR && !fine && before.some((each, at) => each !== box[at])) refine();
+  }
+
+  // Draws in every detail what the server drew as the part shown first needs it.
+  async function refine() {
+    fine = true;
+    const answer = await fetch(location.href, { headers: { "HX-Request": "true", "HX-Target": "map" } }).catch(() => null);
+    fine = Boolean(answer?.ok);
+    if (!fine) return; // it stays as it is until the next move
+    const drawn = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("map");
+    map.replaceChildren(...drawn.childNodes);
   }
 
   // Keeps the place below (fx, fy), in parts of the map's size, where it is.
