@@ -8,20 +8,19 @@ function prepare(map) {
   let box = map.getAttribute("viewBox").split(" ").map(Number);
   const pointers = new Map();
   let dragged = false;
-  let fine = false;
+  let fine = true; // what is shown first is drawn as it needs
 
   function show(x, y, w) {
-    const before = box;
     w = Math.min(width, Math.max(60, w));
     const h = w * height / width;
     box = [Math.min(Math.max(0, x), width - w), Math.min(Math.max(0, y), height - h), w, h];
     map.setAttribute("viewBox", box.map((each) => each.toFixed(1)).join(" "));
     map.classList.toggle("near", w < NEAR);
     map.classList.toggle("moved", w < width);
-    if (w < NEAR && !fine && before.some((each, at) => each !== box[at])) refine();
+    if (w < NEAR && !fine) refine();
   }
 
-  // Draws in every detail what the server drew as the part shown first needs it.
+  // Draws everything in every detail, once the reader looks closer or elsewhere.
   async function refine() {
     fine = true;
     const answer = await fetch(location.href, { headers: { "HX-Request": "true", "HX-Target": "map" } }).catch(() => null);
@@ -108,6 +107,7 @@ function prepare(map) {
     });
   }
   show(box[0], box[1], box[2]);
+  fine = false;
 }
 
 // Goes where a link inside the SVG leads, as htmx does for links outside of it.
