@@ -27,9 +27,16 @@ def test_the_next_runs_are_shown_in_their_time_zone(
 def test_it_is_switched_off_and_on(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BREWHOUSE_SCHEDULE_CRON", "0 6 * * *")
-    assert call("schedule", "off").out == "The schedule is off.\n"
-    assert "is off; `brewhouse schedule on`" in call("schedule").out
+    off = "The schedule 0 6 * * * (UTC) is off; `brewhouse schedule on` switches it on.\n"
+    assert call("schedule", "off").out == call("schedule").out == off
     assert json.loads(call("schedule", "--json").out)["next"] == []
-    assert call("schedule", "on").out == "The schedule is on.\n"
+    assert "The schedule 0 6 * * * (UTC) is on: while" in call("schedule", "on").out
     monkeypatch.delenv("BREWHOUSE_SCHEDULE_CRON")
     assert json.loads(call("schedule", "--json").out)["cron"] == "0 6 * * *", "as whoever switched it on said"
+
+
+def test_whoever_switches_on_what_is_not_there_is_told_so(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("schedule", "on").out.startswith("There is no schedule. Put cron = ")

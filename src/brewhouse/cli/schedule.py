@@ -95,7 +95,7 @@ def _switch(lake: str | None, *, is_on: bool) -> None:
         switch(place, is_on=is_on, cron=plan.cron, time_zone=plan.zone.key)
     else:
         switch(place, is_on=is_on)
-    print(f"The schedule is {'on' if is_on else 'off'}.")
+    _show(settings, place, count=1, as_json=False)
 
 
 def register(app: typer.Typer) -> None:
