@@ -29,7 +29,7 @@ Forward: TypeAlias = Callable[[], object]
 _TYPES = {"INTEGER": "integer", "BIGINT": "bigint", "HUGEINT": "bigint", "DOUBLE": "double", "VARCHAR": "varchar"}
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - an answer, not a mistake
     """An answer that says no."""
 
     def __init__(self, answer: Answer) -> None:
@@ -43,7 +43,7 @@ def refused(code: str, message: str) -> Refused:
     return Refused((400, {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code}, body))
 
 
-class _Model(ParamValidator):
+class _Model(ParamValidator):  # type: ignore[misc]  # botocore has no types
     """Holds an answer against the model of a service: names, types, and the words where only some are words."""
 
     def _validate_string(self, param: Any, shape: Shape, errors: Any, name: str) -> None:  # noqa: ANN401 - botocore
@@ -73,9 +73,7 @@ class PlayedGlue:
         workflow = self.player.account.client("glue").get_workflow(Name=asked["Name"])["Workflow"]
         going_on = sum(run.ended is None for run in self.runs.values())
         if going_on >= workflow["MaxConcurrentRuns"]:
-            raise refused(
-                "ConcurrentRunsExceededException", f"Concurrent runs exceeded for workflow: {asked['Name']}."
-            )
+            raise refused("ConcurrentRunsExceededException", f"Concurrent runs exceeded for workflow: {asked['Name']}.")
         forward()
         run = self.player.begin()
         self.runs[run.id] = run
@@ -268,7 +266,7 @@ def play_services(player: Any, emulator_url: str) -> Iterator[PlayedServices]:  
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            status, headers, answer = services.answer(self.headers, body)
+            status, headers, answer = services.answer(dict(self.headers), body)
             self.send_response(status)
             for name in ("Content-Type", "x-amzn-ErrorType"):
                 if name in headers:

@@ -1,9 +1,9 @@
 """The real package, deployed, run and counted by one command, as the command line does it against an account.
 
-Glue is played under the deployed roles, with nothing else to lean on, and Athena by DuckDB: `played_services.py` answers
-for them in the emulator's place. What the emulator needs otherwise than AWS is in `_as_on_aws`: the bucket's policy that asks for TLS goes, since the
-emulator has none; the account may assume the roles, for it plays Glue; and `glue:GetDatabase` is allowed on tables too,
-which is what the emulator asks for instead of the database.
+Glue is played under the deployed roles, with nothing else to lean on, and Athena by DuckDB: `played_services.py`
+answers for them in the emulator's place. What the emulator needs otherwise than AWS is in `_as_on_aws`: the bucket's
+policy that asks for TLS goes, since the emulator has none; the account may assume the roles, for it plays Glue; and
+`glue:GetDatabase` is allowed on tables too, which is what the emulator asks for instead of the database.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ import pytest
 from pyiceberg.catalog import load_catalog
 
 from brewhouse.aws.checks import GLUE_PYTHON
+from brewhouse.aws.counts import count_checks
 from brewhouse.aws.deploy import triggers
 from brewhouse.aws.package import make_package
 from brewhouse.aws.running import start
 from brewhouse.aws.session import Account, open_account
+from brewhouse.aws.stacks import the_stack
 from brewhouse.cli.main import main
 from brewhouse.demo.dataset import generate
 from brewhouse.demo.stand_in import StandIn
@@ -190,13 +192,10 @@ def _package(kept: Path, folder: Path, version: str) -> Path:
     except BrewhouseError as error:
         pytest.skip(f"needs a package index: {error}")
     if not kept.exists():
-        for old in kept.parent.iterdir():
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
-        whole = Path(tempfile.mkdtemp(dir=kept.parent)) / "package"
-        shutil.copytree(folder, whole)
-        with suppress(FileExistsError):  # another test run was faster
-            whole.rename(kept)
-        shutil.rmtree(whole.parent)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as name:
+            whole = shutil.copytree(folder, Path(name) / "package")
+            with suppress(OSError):  # another test run was faster
+                whole.rename(kept)
     return folder
 
 
@@ -258,11 +257,11 @@ def content(lake: Lake) -> dict[str, list[tuple[object, ...]]]:
 def test_one_command_deploys_runs_and_counts(cloud: Cloud) -> None:
     assert (cloud.said.code, cloud.said.err) == (0, ""), cloud.played()
     lines = cloud.said.out.splitlines()
-    assert {f"ok       trigger {trigger['Name']} is active: activated" for trigger in triggers(cloud.account, STACK)} <= {
-        *lines
-    }
-    jobs = [line for line in lines if re.fullmatch(rf"{STACK}-\w+: succeeded \(\d+ s\)", line)]
-    assert [line.split(":")[0] for line in jobs] == [f"{STACK}-{job}" for job in JOBS]
+    assert {
+        f"ok       trigger {trigger['Name']} is active: activated" for trigger in triggers(cloud.account, STACK)
+    } <= {*lines}
+    ended = [found[1] for line in lines if (found := re.fullmatch(rf"{STACK}-(\w+): succeeded \(\d+ s\)", line))]
+    assert ended == list(JOBS)
     assert "every job succeeded" in lines
     with closing(connect(cloud.lake)) as connection:
         for name in Tables(cloud.lake).names():
@@ -292,18 +291,17 @@ def test_the_workflow_gives_the_tables_of_a_local_run(cloud: Cloud) -> None:
     assert [job.name for job in report.jobs] == list(JOBS)
 
 
-def test_a_table_that_was_changed_since_the_run_fails_the_command_and_is_named(cloud: Cloud) -> None:
+def test_a_table_that_was_changed_since_the_run_fails_the_command_and_is_named(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Somebody deletes rows after the run has published them and before they are counted."""
     catalog = load_catalog("somebody", **cloud.services.athena.catalog)
 
     def delete() -> None:
         catalog.load_table("brewhouse_silver.breweries").delete("country = 'Ireland'")
 
-    cloud.services.athena.before = delete
-    try:
-        said = cloud.deploy_and_run()
-    finally:
-        cloud.services.athena.before = lambda: None
+    monkeypatch.setattr(cloud.services.athena, "before", delete)
+    said = cloud.deploy_and_run()
     assert set(cloud.last_states().values()) == {"SUCCEEDED"}, cloud.played()
     assert said.code == 3
     assert said.err.count("Athena counts what the run says in ") == 1
@@ -311,7 +309,30 @@ def test_a_table_that_was_changed_since_the_run_fails_the_command_and_is_named(c
     assert re.search(r"FAILED   .* in silver\.breweries: the run says 296 rows, Athena counts \d+\n", said.out)
 
 
-def test_a_job_that_fails_is_tried_again_and_then_stops_the_chain(cloud: Cloud) -> None:
+def test_a_table_that_athena_cannot_read_is_a_failed_check(cloud: Cloud) -> None:
+    stack = the_stack(cloud.account, STACK)
+    catalog = load_catalog("somebody", **cloud.services.athena.catalog)
+    place = catalog.load_table("brewhouse_silver.breweries").metadata_location
+    catalog.drop_table("brewhouse_silver.breweries")
+    try:
+        run, counts = count_checks(cloud.account, stack, "wr_other")
+    finally:
+        catalog.register_table("brewhouse_silver.breweries", place)
+    assert (run.passed, run.detail) == (False, "not told by any event")
+    assert not counts.passed
+    assert "Athena could not run the query" in counts.detail
+    assert "brewhouse_silver.breweries" in counts.detail
+
+
+def test_a_query_that_athena_cannot_parse_is_wrong_usage(cloud: Cloud) -> None:
+    said = cloud.call("query", "SELECT FROM FROM gold.breweries_by_location WHERE")
+    assert said.code == 2
+    assert "Athena could not run the query: line 1:1: mismatched input" in said.err
+
+
+def test_a_job_that_fails_is_tried_again_and_then_stops_the_chain(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = content(cloud.lake)
     role = cloud.account.client("glue").get_job(JobName=f"{STACK}-extract")["Job"]["Role"].rsplit("/", 1)[-1]
     iam = cloud.account.client("iam")
@@ -333,7 +354,7 @@ def test_a_job_that_fails_is_tried_again_and_then_stops_the_chain(cloud: Cloud) 
             start(cloud.account, STACK)
         refusals.append(refused.value)
 
-    cloud.player.before = begin
+    monkeypatch.setattr(cloud.player, "before", begin)
     cloud.player.runs.clear()
     records = list(generate(ROWS, unusable=4))
     cloud.source.remove([str(record["id"]) for record in records[: ROWS // 2]])

@@ -52,18 +52,18 @@ def start(account: Account, workflow: str) -> str:
 
 
 def follow(account: Account, workflow: str, run: str) -> Iterator[Step]:
-    """Tell each step's every new state, until the run is over.
+    """Tell each attempt's every new state, until the run is over.
 
     Raises:
         ChecksFailed: A job found that its tables must not be published.
         BrewhouseError: A job failed for another reason, or was never started.
     """
-    told: dict[str, Step] = {}
+    told: dict[tuple[str, str], Step] = {}
     while True:
         found = account.client("glue").get_workflow_run(Name=workflow, RunId=run, IncludeGraph=True)["Run"]
-        for step in steps_of(found):
-            if told.get(step.name) != step and step.state != "WAITING":
-                told[step.name] = step
+        for step in _attempts(found):
+            if told.get((step.name, step.run)) != step and step.state != "WAITING":
+                told[step.name, step.run] = step
                 yield step
         if found["Status"] not in {"RUNNING", "STOPPING"}:
             break
@@ -103,11 +103,16 @@ def judge(steps: list[Step], status: str, message: str = "") -> None:
 
 
 def steps_of(run: dict[str, Any]) -> Iterator[Step]:
-    """Read the steps of a workflow run, in the graph's order."""
+    """Read the steps of a workflow run, in the graph's order; of a job that was tried again, the last attempt."""
+    yield from {step.name: step for step in _attempts(run)}.values()
+
+
+def _attempts(run: dict[str, Any]) -> Iterator[Step]:
     for node in run.get("Graph", {}).get("Nodes", []):
         if node["Type"] == "JOB":
             runs = node.get("JobDetails", {}).get("JobRuns", [])
-            yield _step(node["Name"], max(runs, key=lambda each: each.get("Attempt", 0)) if runs else None)
+            for each in sorted(runs, key=lambda each: each.get("Attempt", 0)) or [None]:
+                yield _step(node["Name"], each)
         elif node["Type"] == "CRAWLER":
             crawls = node.get("CrawlerDetails", {}).get("Crawls", [])
             last = crawls[0] if crawls else {}
