@@ -1,9 +1,9 @@
 """The real package, deployed, run and counted by one command, as the command line does it against an account.
 
 Glue is played under the deployed roles, with nothing else to lean on, and Athena by DuckDB: `played_services.py`
-answers for them in the emulator's place. What the emulator needs otherwise than AWS: no policy demands TLS, since it has
-none; and, in `_as_on_aws`, the account may assume the roles, for it plays Glue, and `glue:GetDatabase` is allowed on
-tables too, which is what the emulator asks for instead of the database.
+answers for them in the emulator's place. What the emulator needs otherwise than AWS: no policy demands TLS, since it
+has none; and, in `_as_on_aws`, the account may assume the roles, for it plays Glue, and `glue:GetDatabase` is allowed
+on tables too, which is what the emulator asks for instead of the database.
 """
 
 from __future__ import annotations

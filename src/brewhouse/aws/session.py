@@ -135,7 +135,7 @@ def is_missing(error: Any) -> bool:  # noqa: ANN401 - botocore's ClientError
 
 
 def _service(error: Any) -> str:  # noqa: ANN401 - botocore's ClientError
-    """Guess the service's prefix in policies from the operation; only S3 and SQS leave actions out of their messages."""
+    """Guess the service's prefix in policies from the operation; only S3 and SQS name no action in their messages."""
     operation = error.operation_name
     if "Queue" in operation:
         return "sqs"
