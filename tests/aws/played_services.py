@@ -116,14 +116,9 @@ class PlayedGlue:
 
 
 def _job_run(run: Any) -> dict[str, Any]:  # noqa: ANN401 - a JobRun of the player
-    answer = {
-        "Id": run.id,
-        "Attempt": run.attempt,
-        "JobName": run.name,
-        "JobRunState": run.state,
-        "StartedOn": run.started,
-    }
-    if run.state != "RUNNING":
+    state = run.state  # once: the player goes on meanwhile
+    answer = {"Id": run.id, "Attempt": run.attempt, "JobName": run.name, "JobRunState": state, "StartedOn": run.started}
+    if state != "RUNNING":
         answer |= {"CompletedOn": run.ended, "ExecutionTime": round((run.ended - run.started).total_seconds())}
     return answer | ({"ErrorMessage": run.message} if run.message else {})
 
