@@ -152,13 +152,6 @@ def deployed(account: Account, deploy: Call, emulator: ModuleType) -> Account:
     return account
 
 
-def _without_tls(text: str) -> str:
-    """Have no policy demand TLS: the emulator speaks plain HTTP, on the loopback, and would refuse itself."""
-    demand = '"aws:SecureTransport": "false"'
-    assert demand in text
-    return text.replace(demand, '"aws:SecureTransport": "never"')
-
-
 @dataclass
 class Cloud:
     """A deployed stack, whose queue nobody empties unless `archives` is asked for.
@@ -225,7 +218,7 @@ def one_cloud(
         patch.setattr(stacks, "POLL_S", 0.05)
         account = open_account()
         left, _ = emulator.without_refused(template())
-        packed = _pack(folder / "package", left, change=_without_tls)
+        packed = _pack(folder / "package", left, change=emulator.without_tls)
         words = ["deploy", "--stack", STACK, "--packaged", "--folder", str(packed), "--yes"]
         patch.setattr(sys, "argv", ["brewhouse", "aws", *words])
         with pytest.raises(SystemExit) as left_with:

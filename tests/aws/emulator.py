@@ -32,6 +32,13 @@ def without_refused(text: str) -> tuple[str, list[dict[str, Any]]]:
     return left, list(gone.values())
 
 
+def without_tls(text: str) -> str:
+    """Have no policy demand TLS: the emulator speaks plain HTTP, on the loopback, and would refuse itself."""
+    demand = '"aws:SecureTransport": "false"'
+    assert demand in text
+    return text.replace(demand, '"aws:SecureTransport": "never"')
+
+
 def make_refused(session: Any, gone: list[dict[str, Any]], stack: str, database: str = "brewhouse") -> None:  # noqa: ANN401
     """Make what was taken out, by API, from the same properties."""
     for facts in gone:

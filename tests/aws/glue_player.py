@@ -12,6 +12,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,48 @@ from brewhouse.errors import BrewhouseError
 
 @dataclass
 class JobRun:
-    """One attempt of a job."""
+    """One attempt of a job.
+
+    Attributes:
+        name: Of the job.
+        attempt: From 0.
+        workflow_run: The run of the workflow it belongs to, if any.
+        id: Glue's, of this attempt.
+        state: As Glue says it.
+        output: What it printed, then what it wrote to standard error.
+        message: How the error reads that it ended by.
+        started: When.
+        ended: When, once it has.
+    """
 
     name: str
-    state: str
-    output: str
+    attempt: int = 0
+    workflow_run: str | None = None
+    id: str = field(default_factory=lambda: f"jr_{secrets.token_hex(32)}")
+    state: str = "RUNNING"
+    output: str = ""
+    message: str = ""
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    ended: datetime | None = None
+
+
+@dataclass
+class WorkflowRun:
+    """One run of the workflow.
+
+    Attributes:
+        triggers: Of the workflow, as they are stored.
+        states: Last state of each job and crawler that was reached.
+        id: Glue's.
+        started: When.
+        ended: When, once it has.
+    """
+
+    triggers: list[dict[str, Any]]
+    states: dict[str, str] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: f"wr_{secrets.token_hex(32)}")
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    ended: datetime | None = None
 
 
 @dataclass
@@ -52,24 +90,35 @@ class GluePlayer:
     runs: list[JobRun] = field(default_factory=list)
 
     def play(self) -> dict[str, str]:
-        """Fire the start, follow the predicates, and give the last state of each job and crawler that was reached."""
-        inside = [each for each in triggers(self.account, self.stack) if each.get("WorkflowName") == self.stack]
+        """Run the workflow, and give the last state of each job and crawler that was reached."""
+        run = self.begin()
+        self.follow(run)
+        return run.states
+
+    def begin(self) -> WorkflowRun:
+        """Read the workflow's triggers, every one of which must be able to fire, and make a run of it."""
+        found = triggers(self.account, self.stack)
+        inside = [each for each in found if each.get("WorkflowName") == self.stack]
         starts = [each for each in inside if each["Type"] == "SCHEDULED"]
         assert len(starts) == 1, f"a workflow has one start, not {len(starts)}"
-        for each in triggers(self.account, self.stack):
+        for each in found:
             assert each["State"] == "ACTIVATED", f"{each['Name']} would never fire: {each['State']}"
-        states: dict[str, str] = {}
-        run = f"wr_{secrets.token_hex(32)}"
-        waiting = [each for each in inside if each["Type"] == "CONDITIONAL"]
-        due = starts
-        while due:
-            for trigger in due:
-                for action in trigger["Actions"]:
-                    name, state = self._act(action, run)
-                    states[name] = state
-            due = [each for each in waiting if _is_met(each["Predicate"], states)]
-            waiting = [each for each in waiting if each not in due]
-        return states
+        return WorkflowRun(inside)
+
+    def follow(self, run: WorkflowRun) -> None:
+        """Fire the start, and follow the predicates to the end."""
+        due = [each for each in run.triggers if each["Type"] == "SCHEDULED"]
+        waiting = [each for each in run.triggers if each["Type"] == "CONDITIONAL"]
+        try:
+            while due:
+                for trigger in due:
+                    for action in trigger["Actions"]:
+                        name, state = self._act(action, run.id)
+                        run.states[name] = state
+                due = [each for each in waiting if _is_met(each["Predicate"], run.states)]
+                waiting = [each for each in waiting if each not in due]
+        finally:
+            run.ended = datetime.now(UTC)
 
     def run_job(self, name: str, workflow_run: str | None = None) -> str:
         """Run a job with its retries, in a run of the workflow or by itself, and give its last state."""
@@ -83,9 +132,13 @@ class GluePlayer:
         state = "FAILED"
         for attempt in range(int(job["MaxRetries"]) + 1):
             self.before(name, attempt)
-            argv = [word for pair in {**given, "--JOB_RUN_ID": f"jr_{secrets.token_hex(32)}"}.items() for word in pair]
+            job_run = JobRun(name, attempt, workflow_run)
+            self.runs.append(job_run)
+            argv = [word for pair in {**given, "--JOB_RUN_ID": job_run.id}.items() for word in pair]
             command = [str(python), "-I", str(script), *argv]
-            state = self._attempt(name, command, self.environment_of(job["Role"]), 60 * int(job["Timeout"]))
+            said = self._attempt(job_run, command, self.environment_of(job["Role"]), 60 * int(job["Timeout"]))
+            self._log(arguments["--custom-logGroup-prefix"], job_run.id, said)
+            state = job_run.state
             if state == "SUCCEEDED":
                 break
         return state
@@ -97,8 +150,10 @@ class GluePlayer:
         self.account.client("glue").get_crawler(Name=action["CrawlerName"])
         return action["CrawlerName"], "SUCCEEDED"
 
-    def _attempt(self, name: str, command: list[str], given: Mapping[str, str], timeout_s: int) -> str:
+    def _attempt(self, run: JobRun, command: list[str], given: Mapping[str, str], timeout_s: int) -> dict[str, str]:
+        """Run an attempt to its end, and give what it wrote by log group."""
         environment = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), **given}
+        said = {"output": "", "error": ""}
         try:
             done = subprocess.run(
                 command,
@@ -110,11 +165,25 @@ class GluePlayer:
                 cwd=self.folder,
             )
         except subprocess.TimeoutExpired:
-            self.runs.append(JobRun(name, "TIMEOUT", ""))
-            return "TIMEOUT"
-        state = "FAILED" if done.returncode else "SUCCEEDED"
-        self.runs.append(JobRun(name, state, done.stdout + done.stderr))
-        return state
+            state = "TIMEOUT"
+        else:
+            said = {"output": done.stdout, "error": done.stderr}
+            run.output = done.stdout + done.stderr
+            run.message = _error_of(done.stderr) if done.returncode else ""
+            state = "FAILED" if done.returncode else "SUCCEEDED"
+        run.ended = datetime.now(UTC)
+        run.state = state  # last: who follows the run may look at any moment
+        return said
+
+    def _log(self, prefix: str, stream: str, said: Mapping[str, str]) -> None:
+        """Write what a job's run said where Glue would: into the groups of the stack, in a stream of the run's name."""
+        logs = self.account.client("logs")
+        now = int(datetime.now(UTC).timestamp() * 1000)
+        for group, text in said.items():
+            place = {"logGroupName": f"{prefix}/{group}", "logStreamName": stream}
+            logs.create_log_stream(**place)
+            if events := [{"timestamp": now, "message": line} for line in text.splitlines() if line]:
+                logs.put_log_events(**place, logEvents=events)
 
     def _environment(self, glue_version: str, arguments: Mapping[str, str]) -> Path:
         """Make a clean environment with the job's modules, once for each list of them; no package index is asked."""
@@ -169,3 +238,10 @@ def _is_met(predicate: Mapping[str, Any], states: Mapping[str, str]) -> bool:
         )
         found.append(states.get(name) == wanted)
     return all(found)
+
+
+def _error_of(said: str) -> str:
+    """Find the error that a program ended by: what stands below the last line of its traceback."""
+    lines = said.rstrip().splitlines()
+    frames = [number for number, line in enumerate(lines) if line.startswith("  ")]
+    return "\n".join(lines[frames[-1] + 1 :] if frames else lines[-1:])

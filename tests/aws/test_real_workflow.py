@@ -1,42 +1,54 @@
-"""The real package, deployed and played as Glue would: under the deployed roles, with nothing else to lean on.
+"""The real package, deployed, run and counted by one command, as the command line does it against an account.
 
-What the emulator needs otherwise than AWS is in `_as_on_aws`: the bucket's policy that asks for TLS goes, since the
-emulator has none; the account may assume the roles, for it plays Glue; and `glue:GetDatabase` is allowed on tables too,
-which is what the emulator asks for instead of the database.
+Glue is played under the deployed roles, with nothing else to lean on, and Athena by DuckDB: `played_services.py`
+answers for them in the emulator's place. What the emulator needs otherwise than AWS: no policy demands TLS, since it
+has none; and, in `_as_on_aws`, the account may assume the roles, for it plays Glue, and `glue:GetDatabase` is allowed
+on tables too, which is what the emulator asks for instead of the database.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from pyiceberg.catalog import load_catalog
 
 from brewhouse.aws.checks import GLUE_PYTHON
 from brewhouse.aws.counts import count_checks
+from brewhouse.aws.deploy import triggers
 from brewhouse.aws.package import make_package
+from brewhouse.aws.running import start
 from brewhouse.aws.session import Account, open_account
-from brewhouse.aws.stacks import Stack, find_stack
+from brewhouse.aws.stacks import the_stack
 from brewhouse.cli.main import main
 from brewhouse.demo.dataset import generate
 from brewhouse.demo.stand_in import StandIn
-from brewhouse.errors import BrewhouseError
+from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
 from brewhouse.events.runs import RunReport, run_reports
 from brewhouse.jobs.running import Silent
 from brewhouse.jobs.workflow import JOBS, run_workflow
+from brewhouse.lake import s3
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.reading import connect
 from brewhouse.lake.tables import Tables
+from brewhouse.queries import for_duckdb, saved_query
 from brewhouse.settings import load
 
 STACK = "brew"
@@ -66,27 +78,71 @@ def _glue() -> tuple[str, Path]:
     pytest.skip(f"needs Python {' or '.join(GLUE_PYTHON.values())}")
 
 
-class Cloud:
-    """An account with the stack whose workflow ran once, beside a source and a lake on this machine that has the same.
+@dataclass(frozen=True)
+class Said:
+    """How a command ended.
 
     Attributes:
-        states: How each job and the crawler of that run ended.
+        code: Its exit code.
+        out: What it printed.
+        err: What it wrote to standard error.
     """
 
-    def __init__(self, account: Account, source: StandIn, player: Any, home: Path) -> None:  # noqa: ANN401
-        self.account = account
+    code: int
+    out: str
+    err: str
+
+
+class Cloud:
+    """An account that `deploy --run` made, beside a source and a lake on this machine that has the same.
+
+    Attributes:
+        said: How the command ended.
+        states: How each job and the crawler of its run ended.
+    """
+
+    def __init__(self, services: Any, source: StandIn, package: Path, home: Path, patch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+        self.services = services
+        self.player = services.glue.player
+        self.account: Account = self.player.account
         self.source = source
-        self.player = player
-        self.lake = Lake.at(f"s3://{STACK}-{account.number}-{account.region}/lake")
+        self.package = package
+        self.patch = patch
+        self.lake = Lake.at(f"s3://{STACK}-{self.account.number}-{self.account.region}/lake")
         self.local = Lake(home / "local")
-        self.states: dict[str, str] = player.play()
-        settings = load({"source_url": source.url, "retake_wait_s": 0}, environ={})
+
+    def make(self, version: str) -> None:
+        """Deploy and run by one command; then run the same here."""
+        self.said = self.deploy_and_run(
+            "--parameter", f"SourceUrl={self.source.url}", "--parameter", f"GlueVersion={version}"
+        )
+        self.states = self.last_states()
+        settings = load({"source_url": self.source.url, "retake_wait_s": 0}, environ={})
         run_workflow(self.local, settings, Silent())
+
+    def deploy_and_run(self, *arguments: str) -> Said:
+        return self.call("deploy", "--run", "--packaged", "--folder", str(self.package), "--yes", *arguments)
+
+    def call(self, *arguments: str) -> Said:
+        """Call `brewhouse aws` about the stack."""
+        self.patch.setattr(sys, "argv", ["brewhouse", "aws", *arguments, "--stack", STACK])
+        out, err = io.StringIO(), io.StringIO()
+        code: object = 0
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                main()
+            except SystemExit as left:
+                code = left.code or 0
+        assert isinstance(code, int)
+        return Said(code, out.getvalue(), err.getvalue())
+
+    def last_states(self) -> dict[str, str]:
+        return dict(list(self.services.glue.runs.values())[-1].states)
 
     def reports(self) -> list[RunReport]:
         return run_reports(read_events(self.lake))
 
-    def said(self) -> str:
+    def played(self) -> str:
         return "\n".join(run.output for run in self.player.runs)
 
 
@@ -100,25 +156,47 @@ def cloud(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Cloud]:
     version, python = _glue()
-    folder = pytestconfig.cache.mkdir(f"glue-{version}")  # dependencies are taken once
+    home = tmp_path_factory.mktemp("cloud")
+    package = _package(pytestconfig.cache.mkdir(f"glue-{version}"), home / "package", version)
+    left, refused = emulator.without_refused((package / "stack.json").read_text("utf-8"))
+    (package / "stack.json").write_text(emulator.without_tls(left))
+    _renew_manifest(package)
+    with pytest.MonkeyPatch.context() as patch, StandIn(generate(ROWS, unusable=4)) as source:
+        enter_account(patch, strict_aws_url, home)
+        for module in ("stacks", "running", "athena"):
+            patch.setattr(f"brewhouse.aws.{module}.POLL_S", 0.05)
+        account = open_account()
+        emulator.make_refused(account.session, refused, STACK)
+        player = load("glue_player").GluePlayer(account, STACK, home, {version: python}, _as_on_aws(account))
+        with load("played_services").play_services(player, strict_aws_url) as services:
+            patch.setenv("AWS_ENDPOINT_URL_GLUE", services.url)
+            patch.setenv("AWS_ENDPOINT_URL_ATHENA", services.url)
+            s3.forget()
+            cloud = Cloud(services, source, package, home, patch)
+            cloud.make(version)
+            yield cloud
+        s3.forget()
+
+
+def _package(kept: Path, folder: Path, version: str) -> Path:
+    """Make a package in a folder of its own; the dependencies are taken once and kept, for they are large.
+
+    What is kept is never written to again: test runs that go on at once may all read it.
+    """
+    lock = resources.files("brewhouse.aws").joinpath(f"python{GLUE_PYTHON[version]}.lock").read_bytes()
+    kept /= hashlib.sha256(lock).hexdigest()[:16]
+    if kept.exists():
+        shutil.copytree(kept, folder)
     try:
         make_package(folder, version)
     except BrewhouseError as error:
         pytest.skip(f"needs a package index: {error}")
-    (folder / "stack.json").write_text(emulator.without_refused((folder / "stack.json").read_text("utf-8"))[0])
-    _renew_manifest(folder)
-    home = tmp_path_factory.mktemp("cloud")
-    with pytest.MonkeyPatch.context() as patch, StandIn(generate(ROWS, unusable=4)) as source:
-        enter_account(patch, strict_aws_url, home)
-        patch.setattr("brewhouse.aws.stacks.POLL_S", 0.05)
-        _brewhouse(
-            *("aws", "deploy", "--stack", STACK, "--packaged", "--folder", str(folder), "--yes"),
-            *("--parameter", f"SourceUrl={source.url}", "--parameter", f"GlueVersion={version}"),
-            patch=patch,
-        )
-        account = open_account()
-        player = load("glue_player").GluePlayer(account, STACK, home, {version: python}, _as_on_aws(account))
-        yield Cloud(account, source, player, home)
+    if not kept.exists():
+        with tempfile.TemporaryDirectory(dir=kept.parent) as name:
+            whole = shutil.copytree(folder, Path(name) / "package")
+            with suppress(OSError):  # another test run was faster
+                whole.rename(kept)
+    return folder
 
 
 def _renew_manifest(folder: Path) -> None:
@@ -132,18 +210,11 @@ def _renew_manifest(folder: Path) -> None:
     (folder / MANIFEST).write_bytes(msgspec.json.encode(changed))
 
 
-def _brewhouse(*arguments: str, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(sys, "argv", ["brewhouse", *arguments])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert not left.value.code
-
-
 def _as_on_aws(account: Account) -> Callable[[str], Mapping[str, str]]:
     """Open the doors that the emulator needs open, and give the environment of a role's jobs."""
     iam, sts = account.client("iam"), account.client("sts")
     catalog = f"arn:aws:glue:{account.region}:{account.number}"
-    account.client("s3").delete_bucket_policy(Bucket=f"{STACK}-{account.number}-{account.region}")
+    url = os.environ["AWS_ENDPOINT_URL"]
 
     @cache
     def assume(role: str) -> Mapping[str, str]:
@@ -164,7 +235,7 @@ def _as_on_aws(account: Account) -> Callable[[str], Mapping[str, str]]:
             "AWS_ACCESS_KEY_ID": found["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": found["SecretAccessKey"],
             "AWS_SESSION_TOKEN": found["SessionToken"],
-            "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"],
+            "AWS_ENDPOINT_URL": url,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
@@ -182,8 +253,43 @@ def content(lake: Lake) -> dict[str, list[tuple[object, ...]]]:
         }
 
 
+def test_one_command_deploys_runs_and_counts(cloud: Cloud) -> None:
+    assert (cloud.said.code, cloud.said.err) == (0, ""), cloud.played()
+    lines = cloud.said.out.splitlines()
+    assert {
+        f"ok       trigger {trigger['Name']} is active: activated" for trigger in triggers(cloud.account, STACK)
+    } <= {*lines}
+    ended = [found[1] for line in lines if (found := re.fullmatch(rf"{STACK}-(\w+): succeeded \(\d+ s\)", line))]
+    assert ended == list(JOBS)
+    assert "every job succeeded" in lines
+    with closing(connect(cloud.lake)) as connection:
+        for name in Tables(cloud.lake).names():
+            rows = connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
+            assert f"ok       Athena counts what the run says in {name}: {rows} rows" in lines
+    assert "FAILED" not in cloud.said.out
+
+
+def test_what_it_says_to_do_next_works(cloud: Cloud) -> None:
+    *_, last = cloud.said.out.splitlines()
+    found = re.fullmatch(r"Next: `brewhouse aws (.+)`\.", last)
+    assert found
+    next_one = cloud.call(*found[1].split(), "--json")
+    assert next_one.code == 0, next_one.err
+    with closing(connect(cloud.local)) as connection:
+        expected = connection.execute(for_duckdb(saved_query("breweries_by_country").sql)).fetchall()
+    assert [tuple(row.values()) for row in json.loads(next_one.out)] == expected
+    assert "bytes scanned" in next_one.err
+
+
+def test_status_shows_how_each_job_ended(cloud: Cloud) -> None:
+    status = cloud.call("status", "--json")
+    assert status.code == 0, status.err
+    jobs = {job["job"]: job for job in json.loads(status.out)["jobs"]}
+    assert [jobs[f"{STACK}-{job}"]["state"] for job in JOBS] == ["succeeded"] * len(JOBS)
+
+
 def test_the_workflow_gives_the_tables_of_a_local_run(cloud: Cloud) -> None:
-    assert set(cloud.states.values()) == {"SUCCEEDED"}, cloud.said()
+    assert set(cloud.states.values()) == {"SUCCEEDED"}, cloud.played()
     assert list(cloud.states) == [f"{STACK}-{job}" for job in (*JOBS, "raw")]
     assert content(cloud.lake) == content(cloud.local)
     report = cloud.reports()[0]
@@ -191,31 +297,48 @@ def test_the_workflow_gives_the_tables_of_a_local_run(cloud: Cloud) -> None:
     assert [job.name for job in report.jobs] == list(JOBS)
 
 
-def test_what_is_counted_in_every_table_is_what_the_run_says(cloud: Cloud) -> None:
-    """Athena's place is taken by DuckDB: the emulator's Athena reads no Iceberg tables."""
-    stack = find_stack(cloud.account, STACK)
-    assert stack
+def test_a_table_that_was_changed_since_the_run_fails_the_command_and_is_named(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody deletes rows after the run has published them and before they are counted."""
+    catalog = load_catalog("somebody", **cloud.services.athena.catalog)
 
-    def counted(_account: Account, _stack: Stack, tables: Iterable[str]) -> dict[str, int]:
-        with closing(connect(cloud.lake)) as connection:
-            return {name: connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0] for name in tables}
+    def delete() -> None:
+        catalog.load_table("brewhouse_silver.breweries").delete("country = 'Ireland'")
 
-    report = cloud.reports()[0]
-    checks = list(count_checks(cloud.account, stack, report.workflow_run, counted))
-    assert len(checks) == 1 + len(Tables(cloud.lake).names())
-    assert all(check.passed for check in checks)
-
-    def miscounted(account: Account, stack: Stack, tables: Iterable[str]) -> dict[str, int]:
-        return {**counted(account, stack, tables), "silver.breweries": 7}
-
-    (wrong,) = [check for check in count_checks(cloud.account, stack, None, miscounted) if not check.passed]
-    assert wrong.name.endswith("silver.breweries")
-    assert wrong.detail == "the run says 296 rows, Athena counts 7"
-    unknown = next(count_checks(cloud.account, stack, "wr_other", counted))
-    assert (unknown.passed, unknown.detail) == (False, "not told by any event")
+    monkeypatch.setattr(cloud.services.athena, "before", delete)
+    said = cloud.deploy_and_run()
+    assert set(cloud.last_states().values()) == {"SUCCEEDED"}, cloud.played()
+    assert said.code == 3
+    assert said.err.count("Athena counts what the run says in ") == 1
+    assert "Athena counts what the run says in silver.breweries" in said.err
+    assert re.search(r"FAILED   .* in silver\.breweries: the run says 296 rows, Athena counts \d+\n", said.out)
 
 
-def test_a_job_that_fails_is_tried_again_and_then_stops_the_chain(cloud: Cloud) -> None:
+def test_a_table_that_athena_cannot_read_is_a_failed_check(cloud: Cloud) -> None:
+    stack = the_stack(cloud.account, STACK)
+    catalog = load_catalog("somebody", **cloud.services.athena.catalog)
+    place = catalog.load_table("brewhouse_silver.breweries").metadata_location
+    catalog.drop_table("brewhouse_silver.breweries")
+    try:
+        run, counts = count_checks(cloud.account, stack, "wr_other")
+    finally:
+        catalog.register_table("brewhouse_silver.breweries", place)
+    assert (run.passed, run.detail) == (False, "not told by any event")
+    assert not counts.passed
+    assert "Athena could not run the query" in counts.detail
+    assert "brewhouse_silver.breweries" in counts.detail
+
+
+def test_a_query_that_athena_cannot_parse_is_wrong_usage(cloud: Cloud) -> None:
+    said = cloud.call("query", "SELECT FROM FROM gold.breweries_by_location WHERE")
+    assert said.code == 2
+    assert "Athena could not run the query: line 1:1: mismatched input" in said.err
+
+
+def test_a_job_that_fails_is_tried_again_and_then_stops_the_chain(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = content(cloud.lake)
     role = cloud.account.client("glue").get_job(JobName=f"{STACK}-extract")["Job"]["Role"].rsplit("/", 1)[-1]
     iam = cloud.account.client("iam")
@@ -228,12 +351,31 @@ def test_a_job_that_fails_is_tried_again_and_then_stops_the_chain(cloud: Cloud) 
         changed = json.dumps({**policy, "Statement": left})
         iam.put_role_policy(RoleName=role, PolicyName="extract", PolicyDocument=changed)
 
-    cloud.player.before = allow
+    tried: list[str] = []
+
+    def begin(job: str, attempt: int) -> None:
+        """Somebody else starts the workflow, too, while its first job is about to begin."""
+        allow(job, attempt)
+        if not tried:
+            tried.append(job)
+            with pytest.raises(BrewhouseError, match="is going on already"):
+                start(cloud.account, STACK)
+
+    monkeypatch.setattr(cloud.player, "before", begin)
     cloud.player.runs.clear()
     records = list(generate(ROWS, unusable=4))
     cloud.source.remove([str(record["id"]) for record in records[: ROWS // 2]])
-    states = cloud.player.play()
-    assert states == {f"{STACK}-extract": "SUCCEEDED", f"{STACK}-transform": "FAILED"}
+    said = cloud.call("run", "--wait")
+    assert cloud.last_states() == {f"{STACK}-extract": "SUCCEEDED", f"{STACK}-transform": "FAILED"}
+    assert said.code == ChecksFailed.exit_code
+    assert re.search(rf"^{STACK}-extract: failed .*AWS denies s3:", said.out, re.MULTILINE)
+    assert f"{STACK}-transform ended as failed: " in said.err
+    assert "ChecksFailed: " in said.err
+    assert "every job succeeded" not in said.out
+    hint = re.search("`brewhouse aws (logs transform)` shows what it said", said.err)
+    assert hint
+    assert "ChecksFailed" in cloud.call(*hint[1].split()).out
+    assert tried == [f"{STACK}-extract"]
     denied, _, failed, again = (run.output for run in cloud.player.runs)
     assert "AWS denies s3:" in denied
     assert "ChecksFailed" in failed
@@ -246,5 +388,5 @@ def test_a_job_that_fails_is_tried_again_and_then_stops_the_chain(cloud: Cloud) 
 
 def test_the_tables_are_maintained_under_the_deployed_role(cloud: Cloud) -> None:
     before = content(cloud.lake)
-    assert cloud.player.run_job(f"{STACK}-maintain") == "SUCCEEDED", cloud.said()
+    assert cloud.player.run_job(f"{STACK}-maintain") == "SUCCEEDED", cloud.played()
     assert content(cloud.lake) == before

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
-from brewhouse.aws.running import Step, judge, steps_of
+from brewhouse.aws.running import Step, follow, judge, steps_of
 from brewhouse.aws.session import Account
 from brewhouse.errors import BrewhouseError, ChecksFailed
 
@@ -48,9 +50,38 @@ def test_a_failed_job_ends_with_the_exit_code_of_run(message: str, kind: type[Br
     assert failed.value.exit_code == code
 
 
+def test_of_a_crawler_the_log_is_named_where_it_is() -> None:
+    with pytest.raises(BrewhouseError, match=r"b-raw ended as error: no role.* group /aws-glue/crawlers"):
+        judge([Step("b-extract", "SUCCEEDED"), Step("b-raw", "ERROR", message="no role")], "COMPLETED")
+
+
+def test_a_run_that_was_stopped_is_no_success() -> None:
+    with pytest.raises(BrewhouseError, match="b-extract ended as stopped"):
+        judge([Step("b-extract", "STOPPED", 5), Step("b-transform", "WAITING")], "STOPPED")
+    with pytest.raises(BrewhouseError, match="ended as stopped; never started: b-transform"):
+        judge([Step("b-extract", "SUCCEEDED", 5), Step("b-transform", "WAITING")], "STOPPED")
+
+
+def test_a_run_that_glue_takes_and_then_does_not_start_is_told_with_its_reason() -> None:
+    with pytest.raises(BrewhouseError, match=r"Concurrent runs exceeded for workflow: b\. Only one may"):
+        judge([Step("b-extract", "WAITING")], "ERROR", "Concurrent runs exceeded for workflow: b.")
+
+
 def test_a_job_that_was_never_started_is_no_success() -> None:
     with pytest.raises(BrewhouseError, match="never started: b-transform"):
         judge([Step("b-extract", "SUCCEEDED"), Step("b-transform", "WAITING")], "COMPLETED")
+
+
+def test_an_attempt_that_failed_is_told_also_when_the_next_one_has_begun() -> None:
+    account = Account("1", "eu-central-1", "arn", boto3.Session("key", "secret", region_name="eu-central-1"))
+    job = _node("b-extract", "FAILED", "no network")
+    job["JobDetails"]["JobRuns"].append(_node("b-extract", "SUCCEEDED", attempt=1)["JobDetails"]["JobRuns"][0])
+    over = {"Run": {"Status": "COMPLETED", "Graph": {"Nodes": [job]}}}
+    asked = {"Name": "b", "RunId": "wr_1", "IncludeGraph": True}
+    with Stubber(account.client("glue")) as glue:
+        glue.add_response("get_workflow_run", over, asked)
+        told = [(step.state, step.message) for step in follow(account, "b", "wr_1")]
+    assert told == [("FAILED", "no network"), ("SUCCEEDED", "")]
 
 
 def test_run_starts_the_workflow(deployed: Account, call: Call) -> None:
@@ -91,7 +122,7 @@ def test_a_job_that_does_not_exist_has_no_logs(call: Call) -> None:
 
 
 @pytest.mark.usefixtures("account")
-@pytest.mark.parametrize("command", [("status",), ("query", "SELECT 1"), ("verify",)])
+@pytest.mark.parametrize("command", [("run",), ("status",), ("query", "SELECT 1"), ("verify",)])
 def test_without_a_stack_the_next_step_is_said(call: Call, command: tuple[str, ...]) -> None:
     code, _, err = call(*command, "--stack", "brew")
     assert code == 1

@@ -71,6 +71,11 @@ def test_s3_names_nothing_so_action_and_resource_are_ours() -> None:
         raise _error("AccessDenied", "Access Denied")
 
 
+def test_sqs_names_no_action_either() -> None:
+    with pytest.raises(BrewhouseError, match=r"Permission is missing: sqs:GetQueueAttributes\."), plain_errors():
+        raise _error("AccessDenied", "Access to the resource is denied.", "GetQueueAttributes")
+
+
 def test_other_refusals_keep_the_words_of_aws() -> None:
     with pytest.raises(BrewhouseError, match="too many"), plain_errors():
         raise _error("LimitExceeded", "too many", "CreateJob")

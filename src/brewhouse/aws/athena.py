@@ -76,19 +76,21 @@ def run_query(account: Account, workgroup: str, database: str, sql: str) -> Resu
         UsageError: Athena cannot run it; says why.
     """
     client = account.client("athena")
-    query = client.start_query_execution(
-        QueryString=for_athena(sql, database),
-        WorkGroup=workgroup,
-        QueryExecutionContext={"Database": f"{database}_gold"},
-    )["QueryExecutionId"]
+    try:
+        query = client.start_query_execution(
+            QueryString=for_athena(sql, database),
+            WorkGroup=workgroup,
+            QueryExecutionContext={"Database": f"{database}_gold"},
+        )["QueryExecutionId"]
+    except client.exceptions.InvalidRequestException as error:  # what it cannot parse, it refuses at once
+        raise _cannot_run(error.response["Error"]["Message"]) from error
     while True:
         found = client.get_query_execution(QueryExecutionId=query)["QueryExecution"]
         if found["Status"]["State"] not in {"QUEUED", "RUNNING"}:
             break
         time.sleep(POLL_S)
     if found["Status"]["State"] != "SUCCEEDED":
-        reason = found["Status"].get("StateChangeReason", "no reason given")
-        raise UsageError(f"Athena could not run the query: {reason}", hint="Tables are named by zone, as gold.<table>.")
+        raise _cannot_run(found["Status"].get("StateChangeReason", "no reason given"))
     pages = list(client.get_paginator("get_query_results").paginate(QueryExecutionId=query))
     info = pages[0]["ResultSet"]["ResultSetMetadata"]["ColumnInfo"]
     description = [(column["Name"], column["Type"]) for column in info]
@@ -97,6 +99,10 @@ def run_query(account: Account, workgroup: str, database: str, sql: str) -> Resu
         raw = raw[1:]  # a SELECT's first row are the names
     rows = [tuple(_value(kind, text) for (_, kind), text in zip(description, row, strict=True)) for row in raw]
     return Result(description, rows, found.get("Statistics", {}).get("DataScannedInBytes", 0))
+
+
+def _cannot_run(reason: str) -> UsageError:
+    return UsageError(f"Athena could not run the query: {reason}", hint="Tables are named by zone, as gold.<table>.")
 
 
 def _value(kind: str, text: str | None) -> Any:  # noqa: ANN401 - of whatever type the column is

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
 
 from brewhouse.aws.athena import run_query
 from brewhouse.aws.deploy import Check
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
+from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import read_events
 from brewhouse.events.runs import RunReport, run_reports
 from brewhouse.lake.lake import Lake, Shared
 
-Counter: TypeAlias = Callable[[Account, Stack, Iterable[str]], Mapping[str, int]]
-"""Counts the rows of tables; the one of production is `counted_by_athena`."""
 _DAYS = 14
 
 
@@ -34,17 +32,21 @@ def counted_by_athena(account: Account, stack: Stack, tables: Iterable[str]) -> 
     return dict(run_query(account, stack.name, stack.parameters["CatalogDatabase"], sql).rows)
 
 
-def count_checks(
-    account: Account, stack: Stack, workflow_run: str | None = None, count: Counter = counted_by_athena
-) -> Iterator[Check]:
+def count_checks(account: Account, stack: Stack, workflow_run: str | None = None) -> Iterator[Check]:
     """Compare what is counted with what the runs of the last days say.
 
     Args:
         account: Where.
         stack: As it is.
         workflow_run: Glue's id of a run that must be among them; None demands none.
-        count: Counts the rows.
     """
+    try:
+        yield from _checks(account, stack, workflow_run)
+    except BrewhouseError as error:
+        yield Check("Athena counts what the run says", passed=False, detail=str(error))
+
+
+def _checks(account: Account, stack: Stack, workflow_run: str | None) -> Iterator[Check]:
     reports = run_reports(read_events(lake_of(stack), datetime.now(UTC).date() - timedelta(days=_DAYS)))
     if workflow_run is not None:
         state = next(
@@ -55,7 +57,7 @@ def count_checks(
     if not told:
         yield Check("Athena counts what the run says", passed=None, detail="no run published a table yet")
         return
-    yield from compared(told, count(account, stack, sorted(told)))
+    yield from compared(told, counted_by_athena(account, stack, sorted(told)))
 
 
 def told_counts(reports: Iterable[RunReport]) -> dict[str, int]:

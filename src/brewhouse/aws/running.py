@@ -13,6 +13,7 @@ from brewhouse.errors import BrewhouseError, ChecksFailed, UsageError
 
 JOBS = ("extract", "transform", "aggregate", "maintain")
 _DONE = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED", "CANCELLED"}
+_LATER = "Only one may: `brewhouse aws status` shows how far its jobs are; start another when it is over."
 
 
 @dataclass(frozen=True)
@@ -39,47 +40,59 @@ def start(account: Account, workflow: str) -> str:
 
     Returns:
         The run's id.
+
+    Raises:
+        BrewhouseError: A run is going on already.
     """
-    return str(account.client("glue").start_workflow_run(Name=workflow)["RunId"])
+    glue = account.client("glue")
+    try:
+        return str(glue.start_workflow_run(Name=workflow)["RunId"])
+    except glue.exceptions.ConcurrentRunsExceededException as error:
+        raise BrewhouseError(f"A run of the workflow {workflow} is going on already.", hint=_LATER) from error
 
 
 def follow(account: Account, workflow: str, run: str) -> Iterator[Step]:
-    """Tell each step's every new state, until the run is over.
+    """Tell each attempt's every new state, until the run is over.
 
     Raises:
         ChecksFailed: A job found that its tables must not be published.
         BrewhouseError: A job failed for another reason, or was never started.
     """
-    told: dict[str, Step] = {}
+    told: dict[tuple[str, str], Step] = {}
     while True:
         found = account.client("glue").get_workflow_run(Name=workflow, RunId=run, IncludeGraph=True)["Run"]
-        for step in steps_of(found):
-            if told.get(step.name) != step and step.state != "WAITING":
-                told[step.name] = step
+        for step in _attempts(found):
+            if told.get((step.name, step.run)) != step and step.state != "WAITING":
+                told[step.name, step.run] = step
                 yield step
         if found["Status"] not in {"RUNNING", "STOPPING"}:
             break
         time.sleep(POLL_S)
-    judge(list(steps_of(found)), found["Status"])
+    judge(list(steps_of(found)), found["Status"], found.get("ErrorMessage", ""))
 
 
-def judge(steps: list[Step], status: str) -> None:
+def judge(steps: list[Step], status: str, message: str = "") -> None:
     """Say how a workflow run ended; Glue calls it completed also when its jobs failed.
 
     Args:
         steps: Of the run.
         status: Of the run.
+        message: Of the run; Glue has one only where too many were going on already.
 
     Raises:
         ChecksFailed: A job found that its tables must not be published.
         BrewhouseError: A job failed for another reason, or was never started.
     """
+    if message:
+        raise BrewhouseError(f"Glue did not start the run: {message}", hint=_LATER)
     for step in steps:
         if step.state in _DONE - {"SUCCEEDED"}:
             kind = ChecksFailed if "ChecksFailed" in step.message else BrewhouseError
+            job = step.name.rsplit("-", 1)[-1]
+            log = f"`brewhouse aws logs {job}`" if job in JOBS else "The log group /aws-glue/crawlers"
             raise kind(
                 f"{step.name} ended as {step.state.lower()}: {step.message or 'no message'}",
-                hint=f"`brewhouse aws logs {step.name.rsplit('-', 1)[-1]}` shows what it said.",
+                hint=f"{log} shows what it said.",
             )
     waiting = [step.name for step in steps if step.state == "WAITING"]
     if waiting or status != "COMPLETED":
@@ -90,11 +103,16 @@ def judge(steps: list[Step], status: str) -> None:
 
 
 def steps_of(run: dict[str, Any]) -> Iterator[Step]:
-    """Read the steps of a workflow run, in the graph's order."""
+    """Read the steps of a workflow run, in the graph's order; of a job that was tried again, the last attempt."""
+    yield from {step.name: step for step in _attempts(run)}.values()
+
+
+def _attempts(run: dict[str, Any]) -> Iterator[Step]:
     for node in run.get("Graph", {}).get("Nodes", []):
         if node["Type"] == "JOB":
             runs = node.get("JobDetails", {}).get("JobRuns", [])
-            yield _step(node["Name"], max(runs, key=lambda each: each.get("Attempt", 0)) if runs else None)
+            for each in sorted(runs, key=lambda each: each.get("Attempt", 0)) or [None]:
+                yield _step(node["Name"], each)
         elif node["Type"] == "CRAWLER":
             crawls = node.get("CrawlerDetails", {}).get("Crawls", [])
             last = crawls[0] if crawls else {}

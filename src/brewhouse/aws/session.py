@@ -135,6 +135,8 @@ def is_missing(error: Any) -> bool:  # noqa: ANN401 - botocore's ClientError
 
 
 def _service(error: Any) -> str:  # noqa: ANN401 - botocore's ClientError
-    """Guess the service's prefix in policies from the operation; only S3 leaves actions out of its messages."""
+    """Guess the service's prefix in policies from the operation; only S3 and SQS name no action in their messages."""
     operation = error.operation_name
+    if "Queue" in operation:
+        return "sqs"
     return "s3" if re.search(r"Object|Bucket|Multipart", operation) else "aws"

@@ -110,9 +110,11 @@ def run(
     Example: brewhouse aws run --wait
     """
     from brewhouse.aws.session import open_account, plain_errors
+    from brewhouse.aws.stacks import the_stack
 
     account = open_account()
     with plain_errors():
+        the_stack(account, stack)
         _run_workflow(account, stack, wait=wait)
 
 

@@ -1,0 +1,285 @@
+"""Answers the few calls of Glue and Athena that the emulator only pretends, by what was really done.
+
+A server in front of the emulator, for `AWS_ENDPOINT_URL_GLUE` and `AWS_ENDPOINT_URL_ATHENA`. A run of the workflow is
+what `glue_player.py` plays, in a thread, and its states, errors and times are what the player saw. A query of Athena is
+run by DuckDB, transpiled, over the tables that PyIceberg finds in the Glue catalog. Every answer is held against
+botocore's model of the service. All other calls pass to the emulator as they came, signature included.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, TypeAlias
+
+from botocore.model import Shape
+from botocore.session import get_session
+from botocore.validate import ParamValidator
+
+Answer: TypeAlias = tuple[int, Mapping[str, str], bytes]
+Forward: TypeAlias = Callable[[], object]
+"""Asks the emulator the same, and raises `Refused` where it refuses."""
+_TYPES = {"INTEGER": "integer", "BIGINT": "bigint", "HUGEINT": "bigint", "DOUBLE": "double", "VARCHAR": "varchar"}
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a mistake
+    """An answer that says no."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer[2])
+        self.answer = answer
+
+
+def refused(code: str, message: str) -> Refused:
+    """Refuse as AWS does."""
+    body = json.dumps({"__type": code, "Message": message}).encode()
+    return Refused((400, {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code}, body))
+
+
+class _Model(ParamValidator):  # type: ignore[misc]  # botocore has no types
+    """Holds an answer against the model of a service: names, types, and the words where only some are words."""
+
+    def _validate_string(self, param: Any, shape: Shape, errors: Any, name: str) -> None:  # noqa: ANN401 - botocore
+        super()._validate_string(param, shape, errors, name)
+        assert not shape.enum or param in shape.enum, f"{name} is {param}, none of {shape.enum}"
+
+    def check(self, service: str, operation: str, answer: dict[str, Any]) -> None:
+        shape = get_session().get_service_model(service).operation_model(operation).output_shape
+        report = self.validate(answer, shape)
+        assert not report.has_errors(), report.generate_report()
+
+
+class PlayedGlue:
+    """Runs of a workflow and of its jobs.
+
+    Attributes:
+        player: Plays them.
+        runs: Of the workflow, by id.
+    """
+
+    def __init__(self, player: Any) -> None:  # noqa: ANN401 - a GluePlayer
+        self.player = player
+        self.runs: dict[str, Any] = {}
+        self._threads: list[threading.Thread] = []
+
+    def StartWorkflowRun(self, asked: Mapping[str, Any], forward: Forward) -> dict[str, Any]:  # noqa: N802 - AWS's
+        workflow = self.player.account.client("glue").get_workflow(Name=asked["Name"])["Workflow"]
+        going_on = sum(run.ended is None for run in self.runs.values())
+        if going_on >= workflow["MaxConcurrentRuns"]:
+            raise refused("ConcurrentRunsExceededException", f"Concurrent runs exceeded for workflow: {asked['Name']}.")
+        forward()
+        run = self.player.begin()
+        self.runs[run.id] = run
+        thread = threading.Thread(target=self.player.follow, args=(run,))
+        thread.start()
+        self._threads.append(thread)
+        return {"RunId": run.id}
+
+    def GetWorkflowRun(self, asked: Mapping[str, Any], _: Forward) -> dict[str, Any]:  # noqa: N802
+        run = self.runs.get(asked["RunId"])
+        if run is None:
+            raise refused("EntityNotFoundException", f"Workflow run {asked['RunId']} is not found.")
+        over = {"Status": "COMPLETED", "CompletedOn": run.ended} if run.ended else {"Status": "RUNNING"}
+        graph = {"Graph": {"Nodes": list(self._nodes(run))}} if asked.get("IncludeGraph") else {}
+        return {"Run": {"Name": asked["Name"], "WorkflowRunId": run.id, "StartedOn": run.started, **over, **graph}}
+
+    def GetJobRuns(self, asked: Mapping[str, Any], forward: Forward) -> dict[str, Any]:  # noqa: N802
+        forward()
+        found = [_job_run(run) for run in self.player.runs if run.name == asked["JobName"]]
+        return {"JobRuns": found[::-1][: asked.get("MaxResults", 200)]}
+
+    def end(self) -> None:
+        """Wait for what goes on still."""
+        for thread in self._threads:
+            thread.join()
+
+    def _nodes(self, run: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - a WorkflowRun
+        """Give the nodes of a run's graph, in no order that says anything: by the names of the triggers."""
+        for trigger in run.triggers:
+            yield {"Type": "TRIGGER", "Name": trigger["Name"], "TriggerDetails": {"Trigger": trigger}}
+            for action in trigger["Actions"]:
+                if "JobName" in action:
+                    name = action["JobName"]
+                    runs = [each for each in self.player.runs if (each.workflow_run, each.name) == (run.id, name)]
+                    yield {"Type": "JOB", "Name": name, "JobDetails": {"JobRuns": [_job_run(each) for each in runs]}}
+                else:
+                    name = action["CrawlerName"]
+                    crawls = [{"State": run.states[name]}] if name in run.states else []
+                    yield {"Type": "CRAWLER", "Name": name, "CrawlerDetails": {"Crawls": crawls}}
+
+
+def _job_run(run: Any) -> dict[str, Any]:  # noqa: ANN401 - a JobRun of the player
+    state = run.state  # once: the player goes on meanwhile
+    answer = {"Id": run.id, "Attempt": run.attempt, "JobName": run.name, "JobRunState": state, "StartedOn": run.started}
+    if state != "RUNNING":
+        answer |= {"CompletedOn": run.ended, "ExecutionTime": round((run.ended - run.started).total_seconds())}
+    return answer | ({"ErrorMessage": run.message} if run.message else {})
+
+
+@dataclass
+class _Query:
+    status: dict[str, Any]
+    scanned_bytes: int = 0
+    columns: list[tuple[str, str]] = field(default_factory=list)
+    rows: list[tuple[object, ...]] = field(default_factory=list)
+
+
+class PlayedAthena:
+    """Queries over the Iceberg tables of the account.
+
+    Attributes:
+        before: Called before each query.
+        catalog: How PyIceberg finds the tables.
+    """
+
+    def __init__(self, emulator_url: str, region: str) -> None:
+        self.before: Callable[[], object] = lambda: None
+        self.catalog = {"type": "glue", "glue.region": region, "s3.endpoint": emulator_url, "s3.region": region}
+        self._queries: dict[str, _Query] = {}
+
+    def StartQueryExecution(self, asked: Mapping[str, Any], _: Forward) -> dict[str, Any]:  # noqa: N802 - AWS's
+        import duckdb
+        import sqlglot
+        from pyiceberg.exceptions import NoSuchTableError
+
+        self.before()
+        try:
+            parsed = sqlglot.parse_one(asked["QueryString"], dialect="athena")
+        except sqlglot.ParseError as error:
+            raise refused("InvalidRequestException", f"line 1:1: mismatched input. {error}") from error
+        id_ = secrets.token_hex(16)
+        try:
+            self._queries[id_] = self._run(parsed, asked["QueryExecutionContext"]["Database"])
+        except (duckdb.Error, NoSuchTableError) as error:
+            self._queries[id_] = _Query({"State": "FAILED", "StateChangeReason": str(error)})
+        return {"QueryExecutionId": id_}
+
+    def GetQueryExecution(self, asked: Mapping[str, Any], _: Forward) -> dict[str, Any]:  # noqa: N802
+        query = self._queries[asked["QueryExecutionId"]]
+        statistics = {"DataScannedInBytes": query.scanned_bytes}
+        return {"QueryExecution": {**asked, "Status": query.status, "Statistics": statistics}}
+
+    def GetQueryResults(self, asked: Mapping[str, Any], _: Forward) -> dict[str, Any]:  # noqa: N802
+        query = self._queries[asked["QueryExecutionId"]]
+        columns = [{"Name": name, "Type": kind} for name, kind in query.columns]
+        rows = [tuple(name for name, _ in query.columns), *query.rows]  # the first row are the names
+        data = [{"Data": [{} if cell is None else {"VarCharValue": str(cell)} for cell in row]} for row in rows]
+        return {"ResultSet": {"ResultSetMetadata": {"ColumnInfo": columns}, "Rows": data}}
+
+    def _run(self, parsed: Any, database: str) -> _Query:  # noqa: ANN401 - sqlglot
+        """Run a query over the tables it names, each read whole as the catalog has it now."""
+        import duckdb
+        from pyiceberg.catalog import load_catalog
+        from sqlglot import exp
+
+        catalog = load_catalog("played", **self.catalog)
+        query = _Query({"State": "SUCCEEDED"})
+        inner = {cte.alias for cte in parsed.find_all(exp.CTE)}
+        named = {(table.db or database, table.name) for table in parsed.find_all(exp.Table)}
+        with closing(duckdb.connect()) as connection:
+            connection.execute(f"CREATE SCHEMA {database}")
+            for schema, name in sorted(each for each in named if each[1] not in inner):
+                scan = catalog.load_table((schema, name)).scan()
+                query.scanned_bytes += sum(task.file.file_size_in_bytes for task in scan.plan_files())
+                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+                connection.register("rows", scan.to_arrow())
+                connection.execute(f"CREATE TABLE {schema}.{name} AS SELECT * FROM rows")
+            connection.execute(f"USE {database}")
+            result = connection.execute(parsed.sql(dialect="duckdb"))
+            query.columns = [(name, _TYPES[str(kind)]) for name, kind, *_ in result.description]
+            query.rows = result.fetchall()
+        return query
+
+
+@dataclass
+class PlayedServices:
+    """Both of them, and the emulator for all else.
+
+    Attributes:
+        glue: Runs of the workflow.
+        athena: Queries.
+        url: Where they answer.
+    """
+
+    glue: PlayedGlue
+    athena: PlayedAthena
+    emulator: str
+    url: str = ""
+
+    def answer(self, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Answer a request.
+
+        Args:
+            headers: Of it, among them which operation it is.
+            body: Its JSON.
+        """
+
+        def forward() -> Answer:
+            with closing(HTTPConnection(self.emulator)) as connection:
+                connection.request("POST", "/", body, dict(headers))  # the Host that was signed goes along
+                found = connection.getresponse()
+                content = found.read()
+            answer = (found.status, dict(found.headers), content)
+            if found.status >= 400:
+                raise Refused(answer)
+            return answer
+
+        target, operation = headers["X-Amz-Target"].split(".")
+        service, played = {"AWSGlue": ("glue", self.glue), "AmazonAthena": ("athena", self.athena)}[target]
+        try:
+            if not hasattr(played, operation):
+                return forward()
+            answer = getattr(played, operation)(json.loads(body), forward)
+            _Model().check(service, operation, answer)
+        except Refused as refusal:
+            return refusal.answer
+        except Exception as error:  # noqa: BLE001 - it is the command that must end by it
+            return refused("ValidationException", f"played wrong: {error!r}").answer
+        text = json.dumps(answer, default=datetime.timestamp)
+        return 200, {"Content-Type": "application/x-amz-json-1.1"}, text.encode()
+
+
+@contextmanager
+def play_services(player: Any, emulator_url: str) -> Iterator[PlayedServices]:  # noqa: ANN401 - a GluePlayer
+    """Play both services for an account, until it is over.
+
+    Args:
+        player: Runs the workflow.
+        emulator_url: Where all else is answered.
+    """
+    services = PlayedServices(
+        PlayedGlue(player), PlayedAthena(emulator_url, player.account.region), emulator_url.removeprefix("http://")
+    )
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status, headers, answer = services.answer(dict(self.headers), body)
+            self.send_response(status)
+            for name in ("Content-Type", "x-amzn-ErrorType"):
+                if name in headers:
+                    self.send_header(name, headers[name])
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the library's
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        services.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield services
+        finally:
+            services.glue.end()
+            server.shutdown()
+            thread.join()
