@@ -32,7 +32,7 @@ def test_steps_are_read_from_the_graph_and_the_last_attempt_counts() -> None:
         Step("b-extract", "RUNNING", None, "", "jr_b-extract0"),
         Step("b-transform", "SUCCEEDED", 61.0, "", "jr_b-transform1"),
         Step("b-aggregate", "WAITING"),
-        Step("b-raw", "RUNNING"),
+        Step("b-raw", "RUNNING", is_crawler=True),
     ]
 
 
@@ -50,9 +50,10 @@ def test_a_failed_job_ends_with_the_exit_code_of_run(message: str, kind: type[Br
     assert failed.value.exit_code == code
 
 
-def test_of_a_crawler_the_log_is_named_where_it_is() -> None:
-    with pytest.raises(BrewhouseError, match=r"b-raw ended as error: no role.* group /aws-glue/crawlers"):
-        judge([Step("b-extract", "SUCCEEDED"), Step("b-raw", "ERROR", message="no role")], "COMPLETED")
+def test_a_run_is_good_whose_crawler_failed_for_nothing_rests_on_it() -> None:
+    judge([Step("b-extract", "SUCCEEDED"), Step("b-raw", "FAILED", message="no role", is_crawler=True)], "COMPLETED")
+    with pytest.raises(BrewhouseError, match="b-raw ended as failed"):
+        judge([Step("b-extract", "SUCCEEDED"), Step("b-raw", "FAILED", message="no role")], "COMPLETED")
 
 
 def test_a_run_that_was_stopped_is_no_success() -> None:

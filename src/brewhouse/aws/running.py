@@ -26,6 +26,7 @@ class Step:
         seconds: How long it ran; None until it ends.
         message: Why it failed.
         run: Id of the job's run.
+        is_crawler: Whether it is a crawler.
     """
 
     name: str
@@ -33,6 +34,12 @@ class Step:
     seconds: float | None = None
     message: str = ""
     run: str = ""
+    is_crawler: bool = False
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended, and not well."""
+        return self.state in _DONE - {"SUCCEEDED"}
 
 
 def start(account: Account, workflow: str) -> str:
@@ -74,6 +81,8 @@ def follow(account: Account, workflow: str, run: str) -> Iterator[Step]:
 def judge(steps: list[Step], status: str, message: str = "") -> None:
     """Say how a workflow run ended; Glue calls it completed also when its jobs failed.
 
+    A crawler that fails is no failure of the run, for nothing rests on what it finds.
+
     Args:
         steps: Of the run.
         status: Of the run.
@@ -86,13 +95,11 @@ def judge(steps: list[Step], status: str, message: str = "") -> None:
     if message:
         raise BrewhouseError(f"Glue did not start the run: {message}", hint=_LATER)
     for step in steps:
-        if step.state in _DONE - {"SUCCEEDED"}:
+        if step.has_failed and not step.is_crawler:
             kind = ChecksFailed if "ChecksFailed" in step.message else BrewhouseError
-            job = step.name.rsplit("-", 1)[-1]
-            log = f"`brewhouse aws logs {job}`" if job in JOBS else "The log group /aws-glue/crawlers"
             raise kind(
                 f"{step.name} ended as {step.state.lower()}: {step.message or 'no message'}",
-                hint=f"{log} shows what it said.",
+                hint=f"`brewhouse aws logs {step.name.rsplit('-', 1)[-1]}` shows what it said.",
             )
     waiting = [step.name for step in steps if step.state == "WAITING"]
     if waiting or status != "COMPLETED":
@@ -116,7 +123,9 @@ def _attempts(run: dict[str, Any]) -> Iterator[Step]:
         elif node["Type"] == "CRAWLER":
             crawls = node.get("CrawlerDetails", {}).get("Crawls", [])
             last = crawls[0] if crawls else {}
-            yield Step(node["Name"], last.get("State", "WAITING"), message=last.get("ErrorMessage", ""))
+            yield Step(
+                node["Name"], last.get("State", "WAITING"), message=last.get("ErrorMessage", ""), is_crawler=True
+            )
 
 
 def last_job_runs(account: Account, stack: str) -> list[Step]:

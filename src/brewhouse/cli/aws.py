@@ -303,6 +303,8 @@ def _run_workflow(account: Account, stack: str, *, wait: bool) -> str:
         for step in follow(account, stack, run_id):
             seconds = f" ({step.seconds:.0f} s)" if step.seconds is not None else ""
             print(f"{step.name}: {step.state.lower()}{seconds} {step.message}".rstrip(), flush=True)
+            if step.is_crawler and step.has_failed:
+                print("  nothing rests on it; the log group /aws-glue/crawlers shows what it said", flush=True)
         print("every job succeeded")
     return run_id
 
