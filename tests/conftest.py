@@ -149,7 +149,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
 
 
-_SOON = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # small data: start soon rather than run fast
+_SOON = " ".join(  # small data: start soon rather than run fast
+    ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:+UnlockDiagnosticVMOptions", "-XX:-BytecodeVerificationRemote")
+)
 
 
 @pytest.fixture(scope="session")

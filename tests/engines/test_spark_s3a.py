@@ -47,8 +47,9 @@ def test_what_is_fetched_fits_sparks_hadoop_and_is_not_the_whole_sdk(
 
 
 @pytest.mark.usefixtures("bucket")
-def test_nothing_is_fetched_where_spark_has_it(jars: Path) -> None:
-    (jars / "hadoop-aws-3.4.2.jar").touch()
+@pytest.mark.parametrize("name", ["hadoop-aws-3.4.2.jar", "org.apache.hadoop_hadoop-aws-3.4.2.jar"])
+def test_nothing_is_fetched_where_spark_has_it(jars: Path, name: str) -> None:
+    (jars / name).touch()
     assert {name for name in spark_s3a.settings(jars) if not name.startswith("spark.hadoop.fs.s3a.")} == set()
 
 

@@ -22,10 +22,10 @@ _CLASS = "org.apache.hadoop.fs.s3a.S3AFileSystem"
 
 @dataclass(frozen=True)
 class _Sdk:
-    """The AWS SDK that a version of `hadoop-aws` was built with.
+    """The AWS SDK that `hadoop-aws` takes.
 
     Attributes:
-        version: Its version, as the parent of `hadoop-aws` names it.
+        version: Its version: what the parent of `hadoop-aws` names, or a later one of the same line.
         modules: What S3A calls, and what finds credentials.
         bundle: All of it in one file, which these stand for.
         credentials: Finds credentials where `aws` does.
@@ -43,19 +43,16 @@ _V1 = _Sdk(
     "com.amazonaws:aws-java-sdk-bundle",
     "com.amazonaws.auth.DefaultAWSCredentialsProviderChain",
 )
-
-
-def _v2(version: str) -> _Sdk:
-    names = ("s3", "s3-transfer-manager", "apache-client", "netty-nio-client", "sts", "sso", "ssooidc")
-    return _Sdk(
-        version,
-        tuple(f"software.amazon.awssdk:{name}" for name in names),
-        "software.amazon.awssdk:bundle",
-        "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider",
-    )
-
-
-_SDKS = {"3.3.4": _V1, "3.4.1": _v2("2.24.6"), "3.4.2": _v2("2.29.52")}  # Hadoop of Spark 3.5, 4.0 and 4.1
+_V2 = _Sdk(
+    "2.29.52",  # 2.24.6, which Hadoop 3.4.1 names, was not published of every module
+    tuple(
+        f"software.amazon.awssdk:{name}"
+        for name in ("s3", "s3-transfer-manager", "apache-client", "netty-nio-client", "sts", "sso", "ssooidc")
+    ),
+    "software.amazon.awssdk:bundle",
+    "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider",
+)
+_SDKS = {"3.3.4": _V1, "3.4.1": _V2, "3.4.2": _V2}  # Hadoop of Spark 3.5, 4.0 and 4.1
 _NOT_NEEDED = ("software.amazon.s3.analyticsaccelerator:*",)
 _SPARKS_OWN = tuple(
     f"{group}:*"
@@ -75,7 +72,8 @@ def settings(jars: Path) -> dict[str, str]:
     Raises:
         UsageError: Spark has a Hadoop whose S3A is not known here, or AWS cannot be used.
     """
-    hadoop = _version(jars, "hadoop-client-api")
+    client = "hadoop-client-api-"
+    hadoop = next((file.stem.removeprefix(client) for file in jars.glob(f"{client}*.jar")), "")
     sdk = _SDKS.get(hadoop)
     if sdk is None:
         raise UsageError(
@@ -83,7 +81,7 @@ def settings(jars: Path) -> dict[str, str]:
             hint="Start a session that has S3A yourself, or leave spark_s3a out: the workers' Python reads then.",
         )
     found = {f"spark.hadoop.fs.s3a.{name}": value for name, value in _place(sdk).items()}
-    if not _version(jars, "hadoop-aws"):
+    if not any(jars.glob("*hadoop-aws-*.jar")):
         modules = (f"{module}:{sdk.version}" for module in sdk.modules)
         found["spark.jars.packages"] = ",".join((f"org.apache.hadoop:hadoop-aws:{hadoop}", *modules))
         found["spark.jars.excludes"] = ",".join((sdk.bundle, *_NOT_NEEDED, *_SPARKS_OWN))
@@ -112,8 +110,3 @@ def _place(sdk: _Sdk) -> dict[str, str]:
     if region := s3.session().region_name:
         told["endpoint.region"] = region
     return told
-
-
-def _version(jars: Path, library: str) -> str:
-    """Tell the version of a library in a folder; empty if it is not there."""
-    return next((file.stem.removeprefix(f"{library}-") for file in jars.glob(f"{library}-[0-9]*.jar")), "")
