@@ -156,12 +156,14 @@ _SOON = " ".join(  # small data: start soon rather than run fast
 
 @pytest.fixture(scope="session")
 def small_spark() -> dict[str, str]:
-    """Variables of a process that has Spark for a few rows: few parts, planned once, and no code made for them."""
+    """Variables of a process with Spark for a few rows: few parts, planned once, no code made for them, no waits."""
     few = {
         "spark.sql.shuffle.partitions": "2",
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.locality.wait": "0",
+        "spark.shuffle.io.retryWait": "1s",
     }
     told = " ".join(f"--conf {name}={value}" for name, value in few.items())
     return {

@@ -83,9 +83,9 @@ def _start(master: str, settings: Mapping[str, str]) -> SparkSession:
 
 def _jars() -> Path:
     """Tell where Spark's own libraries are."""
-    from pyspark.find_spark_home import _find_spark_home
+    from pyspark import find_spark_home
 
-    return Path(_find_spark_home()) / "jars"
+    return Path(find_spark_home._find_spark_home()) / "jars"  # type: ignore[no-untyped-call]  # it has no other name
 
 
 def _settings(master: str, memory_limit_mb: int) -> dict[str, str]:
