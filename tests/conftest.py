@@ -149,6 +149,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
 
 
+_SOON = " ".join(  # small data: start soon rather than run fast
+    ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:+UnlockDiagnosticVMOptions", "-XX:-BytecodeVerificationRemote")
+)
+
+
+@pytest.fixture(scope="session")
+def small_spark() -> dict[str, str]:
+    """Variables of a process with Spark for a few rows: few parts, planned once, no code made for them, no waits."""
+    few = {
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.locality.wait": "0",
+        "spark.shuffle.io.retryWait": "1s",
+    }
+    told = " ".join(f"--conf {name}={value}" for name, value in few.items())
+    return {
+        "JDK_JAVA_OPTIONS": _SOON,
+        "PYSPARK_SUBMIT_ARGS": f"{told} pyspark-shell",
+        "BREWHOUSE_ENGINE": "spark",
+        "BREWHOUSE_MEMORY_LIMIT_MB": "1024",
+    }
+
+
 @pytest.fixture(scope="session")
 def spark_session() -> Iterator[SparkSession]:
     """Spark on this machine."""
@@ -156,8 +181,7 @@ def spark_session() -> Iterator[SparkSession]:
     if shutil.which("java") is None:
         pytest.skip("needs Java 17")
     with pytest.MonkeyPatch.context() as patch:
-        # Small data: start soon rather than run fast.
-        patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        patch.setenv("JDK_JAVA_OPTIONS", _SOON)
         session = open_session("local[2]", 1024)
     yield session
     session.stop()

@@ -110,6 +110,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         max_count_drop_percent: A larger fall of the number of breweries stops the publishing.
         engine: What runs the models: duckdb in this process, or spark on this machine or a cluster.
         spark_master: Where Spark runs, as `local[*]` or `spark://host:7077`, unless a session is there already.
+        spark_s3a: Whether Spark itself reads a lake on S3, by S3A of Maven Central; else its workers' Python does.
         memory_limit_mb: Megabytes a job may use on this machine; beyond, the SQL engine spills to disk.
         keep_snapshots_days: Maintenance forgets table snapshots that are older.
         keep_snapshots_last: So many of a table's newest snapshots are kept, however old.
@@ -142,6 +143,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_count_drop_percent: Annotated[float, Meta(ge=0, le=100)] = 20.0
     engine: Literal["duckdb", "spark"] = "duckdb"
     spark_master: str = "local[*]"
+    spark_s3a: bool = False
     memory_limit_mb: PositiveInt = 2048
     keep_snapshots_days: Annotated[float, Meta(ge=0, le=36_500)] = 30.0
     keep_snapshots_last: PositiveInt = 10

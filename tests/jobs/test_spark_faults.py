@@ -8,17 +8,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from brewhouse.demo.dataset import generate
 from brewhouse.demo.stand_in import StandIn
+from brewhouse.jobs.running import Silent
+from brewhouse.jobs.workflow import run_workflow
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.reading import connect
 from brewhouse.lake.tables import Tables
+from brewhouse.settings import Settings, load
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 ROWS = 600
 PROC = Path("/proc")
@@ -35,29 +42,27 @@ pytestmark = [
 ]
 
 
-def do(lake: Lake, *command: str) -> None:
-    """Do something with the embedded engine, which takes a second where Spark takes twenty to begin."""
-    catalog = {"BREWHOUSE_CATALOG_DATABASE": lake.shared.catalog_database}
-    subprocess.run(
-        [sys.executable, "-m", "brewhouse", *command, "--lake", str(lake.root)],
-        check=True,
-        capture_output=True,
-        env={**os.environ, **catalog},
-    )
+def settings(engine: str, url: str) -> Settings:
+    return load({"engine": engine, "source_url": url, "retake_wait_s": 0}, environ={})
 
 
-def start(lake: Lake, master: str) -> subprocess.Popen[str]:
-    """Begin a transform on Spark."""
+def start(lake: Lake, url: str, master: str, small_spark: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Begin a run on Spark."""
     pytest.importorskip("pyspark", reason="needs PySpark, as `pip install 'brewhouse[spark]'` brings it")
-    command = [sys.executable, "-m", "brewhouse", "transform", "--lake", str(lake.root)]
-    quick = {"BREWHOUSE_MEMORY_LIMIT_MB": "1024", "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
-    quick["BREWHOUSE_CATALOG_DATABASE"] = lake.shared.catalog_database
+    told = {
+        **small_spark,
+        "BREWHOUSE_SPARK_MASTER": master,
+        "BREWHOUSE_LAKE": str(lake.root),
+        "BREWHOUSE_CATALOG_DATABASE": lake.shared.catalog_database,
+        "BREWHOUSE_SOURCE_URL": url,
+        "BREWHOUSE_RETAKE_WAIT_S": "0",
+    }
     return subprocess.Popen(
-        [*command, "--engine", "spark", "--spark-master", master],
+        [sys.executable, "-m", "brewhouse", "run"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **quick},
+        env={**os.environ, **told},
     )
 
 
@@ -71,18 +76,17 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
     raise AssertionError("".join(said))
 
 
-def below(pid: int) -> Iterator[tuple[int, str]]:
-    """List the processes that a process started, and those that these started, with their command lines."""
-    children = (PROC / str(pid) / "task" / str(pid) / "children").read_text().split()
-    for thread in (PROC / str(pid) / "task").iterdir():
-        children += (thread / "children").read_text().split()
-    for child in sorted(set(map(int, children))):
-        try:
-            command = (PROC / str(child) / "cmdline").read_text().replace("\0", " ")
-            yield child, command
-            yield from below(child)
-        except FileNotFoundError:  # it ended meanwhile
-            continue
+def below(pid: int) -> dict[int, str]:
+    """Give the processes that a process started, and those that these started, with their command lines."""
+    parents, commands = {}, {}
+    for folder in PROC.glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            commands[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return {child: commands.get(child, "") for child in found - {pid}}
 
 
 def content(lake: Lake) -> dict[str, list[tuple[object, ...]]]:
@@ -106,34 +110,40 @@ def source() -> Iterator[StandIn]:
 def expected(source: StandIn, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
     """What the embedded engine makes of it, undisturbed."""
     lake = Lake(tmp_path_factory.mktemp("undisturbed") / "lake")
-    do(lake, "run", "--source-url", source.url)
+    run_workflow(lake, settings("duckdb", source.url), Silent())
     return content(lake)
 
 
-def test_a_transform_on_s3_outlives_the_loss_of_a_worker_of_a_cluster(
-    source: StandIn, expected: dict[str, list[tuple[object, ...]]], shared_lake: Lake
+def test_a_run_on_s3_outlives_the_loss_of_a_worker_in_each_of_its_jobs(
+    source: StandIn,
+    expected: dict[str, list[tuple[object, ...]]],
+    shared_lake: Lake,
+    small_spark: Mapping[str, str],
 ) -> None:
-    lake = shared_lake
-    do(lake, "extract", "--source-url", source.url)
-    process = start(lake, "local-cluster[2,1,1024]")
-    wait_for(process, "model silver.breweries")  # the staged records are kept by the workers now
-    executors = [pid for pid, command in below(process.pid) if "CoarseGrainedExecutorBackend" in command]
-    assert len(executors) == 2
-    os.kill(executors[0], signal.SIGKILL)
+    process = start(shared_lake, source.url, "local-cluster[2,1,1024]", small_spark)
+    killed: set[int] = set()
+    for line in ("model silver.rejected_breweries", "model gold.breweries_by_type_and_location"):
+        wait_for(process, line)  # what came before it is kept by the workers now
+        there = {pid for pid, command in below(process.pid).items() if "CoarseGrainedExecutorBackend" in command}
+        one = min(there - killed)  # the cluster starts another for it
+        os.kill(one, signal.SIGKILL)
+        killed.add(one)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    do(lake, "aggregate")
-    assert content(lake) == expected
+    assert content(shared_lake) == expected
 
 
 def test_a_driver_killed_in_the_middle_publishes_nothing_and_the_next_run_completes(
-    source: StandIn, expected: dict[str, list[tuple[object, ...]]], tmp_path: Path
+    source: StandIn,
+    expected: dict[str, list[tuple[object, ...]]],
+    tmp_path: Path,
+    small_spark: Mapping[str, str],
+    spark_session: SparkSession,
 ) -> None:
     lake = Lake(tmp_path / "lake")
-    do(lake, "extract", "--source-url", source.url)
-    process = start(lake, "local[2]")
+    process = start(lake, source.url, "local[2]", small_spark)
     wait_for(process, "model silver.rejected_breweries")  # silver.breweries is written, this is being
-    machines = [pid for pid, _ in below(process.pid)]
+    machines = list(below(process.pid))
     process.kill()
     process.communicate()
     assert Tables(lake).names() == []
@@ -141,5 +151,6 @@ def test_a_driver_killed_in_the_middle_publishes_nothing_and_the_next_run_comple
     while any((PROC / str(pid) / "exe").exists() for pid in machines) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not [pid for pid in machines if (PROC / str(pid) / "exe").exists()], "Spark goes on without its driver"
-    do(lake, "run", "--source-url", source.url)
+    spark_session.createDataFrame([], "n int")  # makes it the active one, whatever ran before
+    run_workflow(lake, settings("spark", source.url), Silent())
     assert content(lake) == expected

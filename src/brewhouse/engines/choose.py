@@ -14,10 +14,10 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
     """Open the engine, and let go of it afterwards.
 
     Args:
-        settings: Which engine, its memory, and where Spark runs.
+        settings: Which engine, its memory, where Spark runs, and by what it reads S3.
 
     Raises:
-        UsageError: PySpark or Java is missing.
+        UsageError: PySpark, Java or S3A is missing.
     """
     engine = _engine(settings)
     try:
@@ -31,7 +31,8 @@ def _engine(settings: Settings) -> Engine:
         from brewhouse.engines.spark import SparkEngine
         from brewhouse.engines.spark_session import open_session
 
-        return SparkEngine(open_session(settings.spark_master, settings.memory_limit_mb), settings.target_file_mb)
+        session = open_session(settings.spark_master, settings.memory_limit_mb, s3a=settings.spark_s3a)
+        return SparkEngine(session, settings.target_file_mb, s3a=settings.spark_s3a)
     from brewhouse.engines.duckdb import DuckDBEngine
 
     return DuckDBEngine(settings.memory_limit_mb)

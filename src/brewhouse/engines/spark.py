@@ -1,6 +1,7 @@
 """The distributed engine: PySpark, on this machine, a cluster or AWS Glue. No row comes to the driver.
 
-In a lake in a folder, Spark itself reads and writes the files; on S3 its Python workers do, see `spark_files`.
+In a lake in a folder, Spark itself reads and writes the files. On S3 its Python workers write them, and read them
+unless it has S3A; see `spark_files` and `spark_s3a`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from brewhouse.engines.dialect import to_spark, view_name
 from brewhouse.engines.engine import EngineError, Row
 from brewhouse.engines.spark_files import PARTITION, read_pages, read_rows, write_rows
 from brewhouse.engines.spark_records import RECORDS_TYPES, parsed
+from brewhouse.engines.spark_s3a import SCHEME as S3A_SCHEME
 from brewhouse.lake.s3 import SCHEME, S3Path
 from brewhouse.lake.spec import Column, TableSpec
 from brewhouse.models.model import Model
@@ -50,6 +52,7 @@ _FIELD_ID = "parquet.field.id"
 _CACHE_BYTES_PER_FILE_BYTE = 3  # measured: Spark's memory holds a row in three times the bytes of a Parquet file
 _TOLD = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LISTED_BY_DRIVER = "spark.sql.sources.parallelPartitionDiscovery.threshold"
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "false",  # as in DuckDB after sqlglot: a cast that fails is null
@@ -58,7 +61,7 @@ _SETTINGS = {
     "spark.sql.parquet.fieldId.write.enabled": "true",
     "spark.sql.parquet.fieldId.read.enabled": "true",
     "spark.sql.parquet.fieldId.read.ignoreMissing": "true",
-    "spark.sql.sources.parallelPartitionDiscovery.threshold": "10000",  # below that, the driver lists files faster
+    _LISTED_BY_DRIVER: "10000",  # below that, it is faster than a job would be
 }
 
 
@@ -68,13 +71,17 @@ class SparkEngine:
     Args:
         session: Where it runs. Settings and views are those of a new session beside it, on the same cluster.
         target_file_mb: Megabytes a file should have.
+        s3a: Whether the session has S3A, by which Spark itself reads S3.
     """
 
-    def __init__(self, session: SparkSession, target_file_mb: int = 128) -> None:
+    def __init__(self, session: SparkSession, target_file_mb: int = 128, *, s3a: bool = False) -> None:
         self._there = session
+        self._s3a = s3a
         self._session = session.newSession()
         for name, value in _SETTINGS.items():
             self._session.conf.set(name, value)
+        if s3a:  # where each file is a request
+            self._session.conf.unset(_LISTED_BY_DRIVER)
         self._target_bytes = target_file_mb * 1024 * 1024
         self._kept: dict[str, DataFrame] = {}
 
@@ -82,10 +89,10 @@ class SparkEngine:
         """See `Engine.attach_raw_snapshot`."""
         from pyspark.sql import functions as f
 
-        if _on_s3(files):
+        if self._out_of_reach(files):
             records = self._from_files(files, read_pages, RECORDS_TYPES)
         elif files:
-            lines = self._session.read.text([_no_pattern(file) for file in files], lineSep="\n")
+            lines = self._session.read.text(_sparks(files), lineSep="\n")
             named = lines.select(f.col("value").alias("json"), f.col("_metadata.file_name").alias("filename"))
             records = named.mapInArrow(parsed, _schema(RECORDS_TYPES))
         else:
@@ -184,11 +191,15 @@ class SparkEngine:
             )
             for column in spec.columns
         ]
-        return self._session.read.schema(StructType(fields)).parquet(*map(_no_pattern, files))
+        return self._session.read.schema(StructType(fields)).parquet(*_sparks(files))
 
     def _reads_by_python(self, files: Sequence[str]) -> bool:
         """Say whether the workers' Python reads; Spark 3.5 cannot read as long what an older file has as int."""
-        return _on_s3(files) or self._session.version < "4"
+        return self._out_of_reach(files) or self._session.version < "4"
+
+    def _out_of_reach(self, files: Sequence[str]) -> bool:
+        """Say whether Spark itself cannot read the files, for they are on S3 and it has no S3A."""
+        return not self._s3a and any(file.startswith(SCHEME) for file in files)
 
     def _from_files(self, files: Sequence[str], read: Any, types: Mapping[str, str]) -> DataFrame:  # noqa: ANN401
         """Have the workers' Python read files, each in a task of its own."""
@@ -246,22 +257,19 @@ def _written(rows: DataFrame, folder: Path) -> tuple[str, ...]:
     return files
 
 
-def _on_s3(files: Sequence[str]) -> bool:
-    return any(file.startswith(SCHEME) for file in files)
-
-
 def _schema(types: Mapping[str, str]) -> str:
     return ", ".join(f"`{name}` {kind}" for name, kind in types.items())
 
 
-def _no_pattern(path: str) -> str:
-    r"""Write a path so that Spark looks for no pattern in it.
+def _sparks(files: Sequence[str]) -> list[str]:
+    r"""Write places as Spark takes them: it looks for patterns in them, and S3 is S3A's.
 
     Example:
-        >>> print(_no_pattern("/data/a [b]"))
-        /data/a \[b\]
+        >>> print(*_sparks(["/data/a [b]", "s3://bucket/a"]))
+        /data/a \[b\] s3a://bucket/a
     """
-    return re.sub(r"([][{}*?\\])", r"\\\1", path)
+    places = (S3A_SCHEME + file.removeprefix(SCHEME) if file.startswith(SCHEME) else file for file in files)
+    return [re.sub(r"([][{}*?\\])", r"\\\1", place) for place in places]
 
 
 def _iceberg_type(kind: str) -> str:
