@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
 import tempfile
+import threading
 import uuid
 import weakref
 from collections.abc import Iterable
@@ -84,11 +86,45 @@ class Copies(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not typed
         return self._folder / name
 
 
-class _Opened(io.FileIO):
-    """A copy being read; DuckDB does not close what it has opened."""
+class _Opened(io.RawIOBase):
+    """A copy being read, by several threads at once.
 
-    def __del__(self) -> None:
-        self.close()
+    Whoever reads a part of it, as DuckDB's threads do, seeks and then reads, and another may come between the two: so a
+    thread reads where it sought itself. Whoever reads on from where the last one stopped need not have sought.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self._file = os.open(place, os.O_RDONLY)
+        self._position = 0
+        self._sought = threading.local()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: os.fstat(self._file).st_size}[whence]
+        self._position = self._sought.position = start + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # RawIOBase gives these
+        if self.closed:
+            raise ValueError("The copy is closed.")  # its number may be another file's by now
+        position = self._sought.__dict__.pop("position", self._position)
+        content = os.pread(self._file, len(buffer), position)
+        buffer[: len(content)] = content
+        self._position = position + len(content)
+        return len(content)
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._file)
+        super().close()
 
 
 class _Written:
