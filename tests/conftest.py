@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -31,6 +31,8 @@ from brewhouse.engines.spark_session import open_session
 from brewhouse.jobs.inputs import attach_nothing_previous, attach_places
 from brewhouse.lake import s3
 from brewhouse.lake.lake import Lake, Shared
+from brewhouse.lake.reading import connect
+from brewhouse.lake.tables import Tables
 from brewhouse.models.model import parse
 from brewhouse.models.project import models_of
 
@@ -128,6 +130,7 @@ def _free_port() -> int:
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+Content = Callable[..., dict[str, list[tuple[object, ...]]]]
 Transform = Callable[..., DuckDBEngine]
 Given = Callable[[str, Mapping[str, str], Sequence[Sequence[Any]]], DuckDBEngine]
 
@@ -147,6 +150,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("spark"))
             # PySpark leaves the socket by which an answer came to the garbage collector.
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
+
+
+@pytest.fixture(scope="session")
+def content() -> Content:
+    """What a lake publishes: every row of every table, apart from which snapshot it came from."""
+
+    same = "COLUMNS(lambda c: NOT regexp_matches(c, 'snapshot_|previous_run'))"
+
+    def rows(lake: Lake, *more: str) -> dict[str, list[tuple[object, ...]]]:
+        with closing(connect(lake)) as connection:
+            return {
+                name: connection.execute(f"SELECT {same} FROM {name} ORDER BY ALL").fetchall()
+                for name in (*sorted(Tables(lake).names()), *more)
+            }
+
+    return rows
 
 
 _SOON = " ".join(  # small data: start soon rather than run fast

@@ -55,6 +55,7 @@ STACK = "brew"
 ROWS = 300
 pytestmark = pytest.mark.xdist_group("glue")  # one package, one environment
 EnterAccount = Callable[[pytest.MonkeyPatch, str, Path], str]
+Content = Callable[..., dict[str, list[tuple[object, ...]]]]
 Load = Callable[[str], ModuleType]
 
 
@@ -242,17 +243,6 @@ def _as_on_aws(account: Account) -> Callable[[str], Mapping[str, str]]:
     return assume
 
 
-def content(lake: Lake) -> dict[str, list[tuple[object, ...]]]:
-    """Every row of every table, apart from which snapshot it came from."""
-    with closing(connect(lake)) as connection:
-        return {
-            name: connection.execute(
-                f"SELECT COLUMNS(lambda c: NOT regexp_matches(c, 'snapshot_|previous_run')) FROM {name} ORDER BY ALL"
-            ).fetchall()
-            for name in Tables(lake).names()
-        }
-
-
 def test_one_command_deploys_runs_and_counts(cloud: Cloud) -> None:
     assert (cloud.said.code, cloud.said.err) == (0, ""), cloud.played()
     lines = cloud.said.out.splitlines()
@@ -288,7 +278,7 @@ def test_status_shows_how_each_job_ended(cloud: Cloud) -> None:
     assert [jobs[f"{STACK}-{job}"]["state"] for job in JOBS] == ["succeeded"] * len(JOBS)
 
 
-def test_the_workflow_gives_the_tables_of_a_local_run(cloud: Cloud) -> None:
+def test_the_workflow_gives_the_tables_of_a_local_run(cloud: Cloud, content: Content) -> None:
     assert set(cloud.states.values()) == {"SUCCEEDED"}, cloud.played()
     assert list(cloud.states) == [f"{STACK}-{job}" for job in (*JOBS, "raw")]
     assert content(cloud.lake) == content(cloud.local)
@@ -337,7 +327,9 @@ def test_a_query_that_athena_cannot_parse_is_wrong_usage(cloud: Cloud) -> None:
 
 
 def test_a_job_that_fails_is_tried_again_and_then_stops_the_chain(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    content: Content,
 ) -> None:
     before = content(cloud.lake)
     role = cloud.account.client("glue").get_job(JobName=f"{STACK}-extract")["Job"]["Role"].rsplit("/", 1)[-1]
@@ -386,7 +378,7 @@ def test_a_job_that_fails_is_tried_again_and_then_stops_the_chain(
     assert [job.name for job in report.jobs] == ["extract", "transform", "transform"]
 
 
-def test_the_tables_are_maintained_under_the_deployed_role(cloud: Cloud) -> None:
+def test_the_tables_are_maintained_under_the_deployed_role(cloud: Cloud, content: Content) -> None:
     before = content(cloud.lake)
     assert cloud.player.run_job(f"{STACK}-maintain") == "SUCCEEDED", cloud.played()
     assert content(cloud.lake) == before

@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,21 +20,15 @@ from brewhouse.demo.stand_in import StandIn
 from brewhouse.jobs.running import Silent
 from brewhouse.jobs.workflow import run_workflow
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.reading import connect
 from brewhouse.lake.tables import Tables
 from brewhouse.settings import Settings, load
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+Content = Callable[..., dict[str, list[tuple[object, ...]]]]
 ROWS = 600
 PROC = Path("/proc")
-TABLES = (
-    "silver.breweries",
-    "silver.rejected_breweries",
-    "silver.brewery_changes",
-    "gold.breweries_by_type_and_location",
-)
 pytestmark = [
     pytest.mark.xdist_group("spark"),
     pytest.mark.skipif(not PROC.exists(), reason="needs Linux's /proc, to find the workers"),
@@ -89,17 +83,6 @@ def below(pid: int) -> dict[int, str]:
     return {child: commands.get(child, "") for child in found - {pid}}
 
 
-def content(lake: Lake) -> dict[str, list[tuple[object, ...]]]:
-    """Every row of some tables, apart from which snapshot it came from."""
-    with closing(connect(lake)) as connection:
-        return {
-            table: connection.execute(
-                f"SELECT COLUMNS(lambda c: NOT starts_with(c, 'snapshot_')) FROM {table} ORDER BY ALL"
-            ).fetchall()
-            for table in TABLES
-        }
-
-
 @pytest.fixture(scope="module")
 def source() -> Iterator[StandIn]:
     with StandIn(generate(ROWS, unusable=5)) as stand_in:
@@ -107,7 +90,9 @@ def source() -> Iterator[StandIn]:
 
 
 @pytest.fixture(scope="module")
-def expected(source: StandIn, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
+def expected(
+    source: StandIn, tmp_path_factory: pytest.TempPathFactory, content: Content
+) -> dict[str, list[tuple[object, ...]]]:
     """What the embedded engine makes of it, undisturbed."""
     lake = Lake(tmp_path_factory.mktemp("undisturbed") / "lake")
     run_workflow(lake, settings("duckdb", source.url), Silent())
@@ -119,6 +104,7 @@ def test_a_run_on_s3_outlives_the_loss_of_a_worker_in_each_of_its_jobs(
     expected: dict[str, list[tuple[object, ...]]],
     shared_lake: Lake,
     small_spark: Mapping[str, str],
+    content: Content,
 ) -> None:
     process = start(shared_lake, source.url, "local-cluster[2,1,1024]", small_spark)
     killed: set[int] = set()
@@ -139,6 +125,7 @@ def test_a_driver_killed_in_the_middle_publishes_nothing_and_the_next_run_comple
     tmp_path: Path,
     small_spark: Mapping[str, str],
     spark_session: SparkSession,
+    content: Content,
 ) -> None:
     lake = Lake(tmp_path / "lake")
     process = start(lake, source.url, "local[2]", small_spark)

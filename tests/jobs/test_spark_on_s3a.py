@@ -6,8 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,9 @@ from brewhouse.demo.stand_in import StandIn
 from brewhouse.jobs.running import Silent
 from brewhouse.jobs.workflow import run_workflow
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.reading import connect
-from brewhouse.lake.tables import Tables
 from brewhouse.settings import load
 
+Content = Callable[..., dict[str, list[tuple[object, ...]]]]
 ROWS = 300
 RUN = """
 from pyspark.sql import SparkSession
@@ -40,19 +38,11 @@ pytestmark = [
 ]
 
 
-def content(lake: Lake) -> dict[str, list[tuple[object, ...]]]:
-    """Every row of every table, apart from which snapshot it came from."""
-    with closing(connect(lake)) as connection:
-        return {
-            name: connection.execute(
-                f"SELECT COLUMNS(lambda c: NOT regexp_matches(c, 'snapshot_|previous_run')) FROM {name} ORDER BY ALL"
-            ).fetchall()
-            for name in sorted(Tables(lake).names())
-        }
-
-
 def test_the_three_jobs_by_s3a_give_the_rows_of_the_embedded_engine(
-    shared_lake: Lake, tmp_path: Path, small_spark: Mapping[str, str]
+    shared_lake: Lake,
+    tmp_path: Path,
+    small_spark: Mapping[str, str],
+    content: Content,
 ) -> None:
     pytest.importorskip("pyspark", reason="needs PySpark, as `pip install 'brewhouse[spark]'` brings it")
     local = Lake(tmp_path / "lake")

@@ -52,7 +52,7 @@ class Copies(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not typed
     def open(self, path: str, mode: str = "rb", **_: object) -> IO[bytes]:
         """Open an object for reading, or a new one for writing."""
         if mode.startswith("r"):
-            return _Opened(self._copy(path))
+            return _Opened(self._copy(path))  # type: ignore[return-value]
         return _Written(self._place(path), self._object(path))  # type: ignore[return-value]
 
     def info(self, path: str, **_: object) -> dict[str, Any]:
