@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from brewhouse.console.sandbox import RESULT, Answer, Limits, Question, Sandbox
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.scratch import Scratch
 from brewhouse.lake.views import literal
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ class Queries:
         self._is_closed = False
 
     @cached_property
-    def _folder(self) -> Path:
-        return Path(tempfile.mkdtemp(prefix="brewhouse-queries-"))
+    def _scratch(self) -> Scratch:
+        return Scratch()
 
     def prepare(self) -> None:
         """Start a sandbox for the next query, if there is none."""
@@ -162,7 +162,7 @@ class Queries:
             if sum(not query.state.is_final for query in self._queries.values()) >= self._most_under_way:
                 raise BrewhouseError("Too many queries are going on.", hint="Wait a moment, or stop one.")
             name = new_id()
-            query = Query(name, sql, at or None, datetime.now(UTC), self._folder / name)
+            query = Query(name, sql, at or None, datetime.now(UTC), self._scratch.path / name)
             self._queries[name] = query
         self._threads.submit(self._run, query)
         return query
@@ -259,7 +259,7 @@ class Queries:
             spare.close()
         self._threads.shutdown(cancel_futures=True)
         if names:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._scratch.delete()
 
     def _run(self, query: Query) -> None:
         with self._lock:

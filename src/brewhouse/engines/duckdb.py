@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import duckdb
 
 from brewhouse.engines.dialect import DUCKDB_MACROS, java_double, to_duckdb
 from brewhouse.engines.engine import EngineError, Row
+from brewhouse.lake.scratch import Scratch
 from brewhouse.lake.spec import Column, TableSpec
 from brewhouse.lake.views import DUCKDB_TYPES, fetch, identifier, literal, raw_records_sql, reach, table_sql
 from brewhouse.models.model import Model
@@ -41,11 +41,11 @@ class DuckDBEngine:
     """
 
     def __init__(self, memory_limit_mb: int = 2048) -> None:
-        self._spill = tempfile.TemporaryDirectory(prefix="brewhouse-")
+        self._spill = Scratch()
         self._connection = duckdb.connect(
             config={
                 "memory_limit": f"{max(memory_limit_mb - _PYTHON_MB, memory_limit_mb // 2)}MB",
-                "temp_directory": self._spill.name,
+                "temp_directory": str(self._spill.path),
             }
         )
         self._run("SET GLOBAL TimeZone = 'UTC'")  # or the day of a time would depend on the machine
@@ -122,7 +122,7 @@ class DuckDBEngine:
     def close(self) -> None:
         """See `Engine.close`."""
         self._connection.close()
-        self._spill.cleanup()
+        self._spill.delete()
 
     def _fetch(self, files: Sequence[str]) -> None:
         reach(self._connection, files)

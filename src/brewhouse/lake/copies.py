@@ -9,11 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import shutil
-import tempfile
 import threading
 import uuid
-import weakref
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -23,6 +20,7 @@ from typing import IO, Any
 from fsspec.spec import AbstractFileSystem
 
 from brewhouse.lake.s3 import SCHEME, S3Path, bucket_store, path_at
+from brewhouse.lake.scratch import Scratch
 
 _AT_ONCE = 16
 _UNCHANGED_SINCE = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,8 +34,7 @@ class Copies(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not typed
 
     def __init__(self) -> None:
         super().__init__()
-        self._folder = Path(tempfile.mkdtemp(prefix="brewhouse-s3-"))
-        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._scratch = Scratch()
 
     def fetch(self, files: Iterable[str]) -> None:
         """Fetch files that are about to be read, many at once."""
@@ -83,7 +80,7 @@ class Copies(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not typed
 
     def _place(self, path: str) -> Path:
         name = hashlib.sha256(self._strip_protocol(path).encode()).hexdigest()
-        return self._folder / name
+        return self._scratch.path / name
 
 
 class _Opened(io.RawIOBase):
