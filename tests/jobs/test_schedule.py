@@ -75,7 +75,7 @@ def test_due_times_do_not_depend_on_when_somebody_looks(plan: Plan, begin: datet
 @given(st.sampled_from(ZONES), moments, st.times())
 def test_a_time_of_the_day_comes_once_a_day_whatever_the_clocks_do(zone: str, begin: datetime, at: time) -> None:
     there = ZoneInfo(zone)
-    at = at.replace(second=0, microsecond=0)
+    at = at.replace(second=0, microsecond=0, fold=0)
     daily = plan(f"{at.minute} {at.hour} * * *", zone)
     first = next(upcoming(daily, begin))
     for number, moment in enumerate(islice(upcoming(daily, begin), 5)):

@@ -242,9 +242,10 @@ def regions(state: State, filters: Filters, grid: int = 1) -> list[Region]:
     """
     where, values = _where(filters)
     x, y = (f"{axis} - {axis} % {grid} + {grid // 2}" for axis in "xy")
+    dot = f"concat('M', {x}, ' ', {y}, 'h0')"
     sql = (
         "SELECT country, state, coalesce(any_value(state_name), any_value(country_name), country), count(*), "
-        f"string_agg(DISTINCT concat('M', {x}, ' ', {y}, 'h0'), '') "
+        f"string_agg(DISTINCT {dot}, '' ORDER BY {dot}) "
         f"FROM memory.main.console_breweries WHERE {where} AND on_map GROUP BY country, state ORDER BY 1, 2"
     )
     return [Region(*row) for row in _cursor(state).execute(sql, values).fetchall()]
