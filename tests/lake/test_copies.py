@@ -60,6 +60,13 @@ def test_threads_may_go_on_where_another_stopped(copies: Copies, path: str) -> N
         assert opened.tell() == 5100
 
 
+def test_who_sought_reads_on_where_another_has_read_since(copies: Copies, path: str) -> None:
+    with copies.open(path) as opened, ThreadPoolExecutor(1) as other:
+        opened.seek(100)
+        assert other.submit(opened.read, 1000).result() == CONTENT[100:1100]
+        assert opened.read(1000) == CONTENT[1100:2100]
+
+
 def test_a_copy_is_a_file_like_any_other(copies: Copies, path: str) -> None:
     with copies.open(path) as opened:
         assert opened.seek(-10, 2) == len(CONTENT) - 10

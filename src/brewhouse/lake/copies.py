@@ -87,12 +87,14 @@ class _Opened(io.RawIOBase):
     """A copy being read, by several threads at once.
 
     Whoever reads a part of it, as DuckDB's threads do, seeks and then reads, and another may come between the two: so a
-    thread reads where it sought itself. Whoever reads on from where the last one stopped need not have sought.
+    thread reads where it sought itself. Whoever reads on from where the last one stopped does not seek; then what was
+    sought before counts no more.
     """
 
     def __init__(self, place: Path) -> None:
         self._file = os.open(place, os.O_RDONLY)
         self._position = 0
+        self._turn = object()
         self._sought = threading.local()
 
     def readable(self) -> bool:
@@ -103,7 +105,8 @@ class _Opened(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: os.fstat(self._file).st_size}[whence]
-        self._position = self._sought.position = start + offset
+        self._position = start + offset
+        self._sought.place = (self._turn, self._position)
         return self._position
 
     def tell(self) -> int:
@@ -112,7 +115,9 @@ class _Opened(io.RawIOBase):
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # RawIOBase gives these
         if self.closed:
             raise ValueError("The copy is closed.")  # its number may be another file's by now
-        position = self._sought.__dict__.pop("position", self._position)
+        turn, position = self._sought.__dict__.pop("place", (None, 0))
+        if turn is not self._turn:
+            self._turn, position = object(), self._position
         content = os.pread(self._file, len(buffer), position)
         buffer[: len(content)] = content
         self._position = position + len(content)
