@@ -227,7 +227,10 @@ def transform(engine: DuckDBEngine, tmp_path_factory: pytest.TempPathFactory) ->
         files = []
         for number, records in enumerate(pages, start=1):
             file = folder / f"page-{number:05}.abcdef123456.jsonl.gz"
-            lines = [record if isinstance(record, str) else json.dumps(record) for record in records]
+            lines = [
+                record if isinstance(record, str) else json.dumps(record, separators=(",", ":"))  # as the source does
+                for record in records
+            ]
             file.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), 1))
             files.append(str(file))
         engine.attach_raw_snapshot(files, snapshot_run, taken_at)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from brewhouse.checks.census import Census, Verdict
 from brewhouse.lake.snapshots import Meta
+from brewhouse.source.contract import parse_lines, parse_page
 
 Record = dict[str, Any]
 SIZE = 5
@@ -43,7 +44,8 @@ def meta_of(records: list[Record]) -> Meta:
 def census_of(pages: list[list[Record]], holes: dict[int, list[int]] | None = None) -> Census:
     census = Census()
     for number, page in enumerate(pages, 1):
-        census.count(number, [json.dumps(row).encode() for row in page], page, (holes or {}).get(number, []))
+        lines = [json.dumps(row).encode() for row in page]
+        census.count(number, lines, parse_lines(lines), (holes or {}).get(number, []))
     return census
 
 
@@ -167,7 +169,28 @@ def test_short_and_misplaced_pages_are_concerned() -> None:
 def test_a_page_counted_again_takes_the_place_of_the_earlier_one() -> None:
     rows = breweries(5)
     census = census_of([rows])
-    census.count(1, [b"{}"], [{"id": "z"}])
+    census.count(1, *parse_page(b'[{"id": "z"}]'))
     assert census.verdict(Meta(total=1), Meta(total=1), SIZE).differences == []
     census.forget(1)
     assert census.verdict(Meta(total=0), Meta(total=0), SIZE).records == 0
+
+
+@given(st.lists(st.lists(st.sampled_from([*"abcdef", "", None]), max_size=4), max_size=5), st.booleans())
+def test_every_record_that_repeats_an_id_is_counted_in_whatever_order_they_come(
+    pages: list[list[str | None]], are_sorted: bool
+) -> None:
+    if are_sorted:
+        ids = iter(sorted(key for page in pages for key in page if key))
+        pages = [[key for _, key in zip(page, ids, strict=False)] for page in pages]
+    received = [[{"id": key, "page": number} for key in page] for number, page in enumerate(pages)]
+    names = [row["id"] or json.dumps(row) for page in received for row in page]
+    holes = {number: [0] for number, page in enumerate(pages, 1) if not page}
+    found = verdict(received, Meta(total=0), holes)
+    assert found.received.total == len(set(names))
+    assert found.records == len(names)
+
+
+@given(st.lists(st.sampled_from([None, "", "Wien", "1", 1, True, 1.0, ["Wien"], {"at": "Wien"}]), max_size=6))
+def test_names_that_are_no_text_are_counted_by_their_text(names: list[Any]) -> None:
+    found = verdict([[{"id": str(n), "country": name} for n, name in enumerate(names)]], Meta(total=len(names)))
+    assert found.received.by_country == Counter(str(name) for name in names if name is not None)

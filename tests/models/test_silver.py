@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -40,6 +41,27 @@ def sizes(engine: DuckDBEngine) -> tuple[int, int, int]:
 def test_every_text_is_trimmed_and_its_inner_blanks_folded(transform: Transform, column: str) -> None:
     row = only(transform([brewery(**{column: " \t Old \u00a0\n  Oak\u3000 Inn \u00a0"})]))
     assert row[column] == "Old Oak Inn"
+
+
+@pytest.mark.parametrize("blank", [" ", "\\u0020"])
+def test_a_plain_blank_too_many_is_left_out_however_it_is_written(transform: Transform, blank: str) -> None:
+    texts = (f"{blank}Old Oak", f"Old Oak{blank}", f"Old {blank}Oak", f"Old{blank}{blank}Oak")
+    lines = [f'{{"id":"{OTHER[:-1]}{number}","name":"A","city":"{text}"}}' for number, text in enumerate(texts)]
+    rows = transform(lines).rows("SELECT city FROM silver.breweries")
+    assert [row["city"] for row in rows] == ["Old Oak"] * len(texts)
+
+
+@pytest.mark.parametrize("are_escaped", [True, False])
+def test_a_single_blank_of_another_kind_becomes_a_plain_one_however_it_is_written(
+    transform: Transform, are_escaped: bool
+) -> None:
+    blanks = [chr(code) for code in range(0x10000) if chr(code).isspace()]
+    records = [brewery(id=f"00000000-0000-0000-0000-{ord(blank):012}", city=f"Old{blank}Oak") for blank in blanks]
+    lines = [json.dumps(record, ensure_ascii=are_escaped, separators=(",", ":")) for record in records]
+    upper = [re.sub(r"\\u....", lambda found: found[0][:2] + found[0][2:].upper(), line) for line in lines]
+    for written in (lines, upper):
+        rows = transform(written).rows("SELECT city FROM silver.breweries")
+        assert [row["city"] for row in rows] == ["Old Oak"] * len(blanks)
 
 
 @pytest.mark.parametrize("column", [*TEXTS[1:], "brewery_type", "website_url"])

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from brewhouse.source.contract import FIELDS
-from brewhouse.source.drift import Deviation, Profiler
+from brewhouse.source.contract import FIELDS, parse_lines
+from brewhouse.source.drift import Deviation, Profile, Profiler
 
 
 def record(**changes: object) -> dict[str, Any]:
     return {**dict.fromkeys(FIELDS), "id": "a", "name": "A", "brewery_type": "micro", **changes}
 
 
+def look(profiler: Profiler, *records: dict[str, Any]) -> Profile:
+    lines = [json.dumps(row).encode() for row in records]
+    return profiler.look(lines, parse_lines(lines))
+
+
 def deviations(*pages: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
     profiler = Profiler()
-    profiles = [profiler.look([json.dumps(row).encode() for row in page], page) for page in pages]
+    profiles = [look(profiler, *page) for page in pages]
     return [(found.name, found.detail, found.count) for found in profiler.deviations(profiles)]
 
 
@@ -47,21 +52,22 @@ def test_each_deviation_has_its_name() -> None:
 
 def test_line_breaks_in_a_record_are_named() -> None:
     profiler = Profiler()
-    profile = profiler.look([b'{"id":\n"a"}'], [record()])
-    assert profiler.deviations([profile]) == [
-        Deviation("multiline_record", "line breaks became blanks", 1, '{"id": "a"}')
-    ]
+    lines = [b'{"id":\n"a"}']
+    profile = profiler.look(lines, parse_lines(lines))
+    assert Deviation("multiline_record", "line breaks became blanks", 1, '{"id": "a"}') in profiler.deviations(
+        [profile]
+    )
 
 
 def test_an_example_is_shown() -> None:
     profiler = Profiler()
-    (found,) = profiler.deviations([profiler.look([b"{}"], [record(id="b", phone=17)])])
+    (found,) = profiler.deviations([look(profiler, record(id="b", phone=17))])
     assert found.example == "17 in id b"
 
 
 def test_the_fields_seen_are_counted_by_type() -> None:
     profiler = Profiler()
-    profiles = [profiler.look([b"", b""], [record(latitude=1), record(latitude=1.5)]), profiler.look([b""], [record()])]
+    profiles = [look(profiler, record(latitude=1), record(latitude=1.5)), look(profiler, record())]
     seen = profiler.fields_seen(profiles)
     assert seen["latitude"] == {"number": 2, "null": 1}
     assert seen["id"] == {"string": 3}
@@ -70,5 +76,5 @@ def test_the_fields_seen_are_counted_by_type() -> None:
 
 def test_only_the_pages_that_count_are_told() -> None:
     profiler = Profiler()
-    profiler.look([b""], [record(rating=5)])
-    assert profiler.deviations([profiler.look([b""], [record()])]) == []
+    look(profiler, record(rating=5))
+    assert profiler.deviations([look(profiler, record())]) == []

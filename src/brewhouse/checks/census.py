@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from operator import lt
+
+from msgspec import UNSET
 
 from brewhouse.lake.snapshots import Groups, Hole, Meta
+from brewhouse.source.contract import Records
 
 GROUPS = ("by_type", "by_country", "by_state")
 
@@ -28,6 +31,7 @@ class PageCensus:
         without_id: How many records have no id.
         first_id: Of its first record.
         last_id: Of its last record.
+        is_ascending: Whether every record has an id, and each is greater than the one before: so none is there twice.
         holes: Rows that the source cannot give: offset from 0, ids before and after.
     """
 
@@ -36,6 +40,7 @@ class PageCensus:
     without_id: int
     first_id: str | None
     last_id: str | None
+    is_ascending: bool
     holes: tuple[tuple[int, str | None, str | None], ...]
 
     @property
@@ -67,26 +72,38 @@ class Verdict:
     concerned: frozenset[int]
 
 
-class _Codes(dict[str, int]):
-    """Numbers for names, given in the order in which they are met, from 1."""
+class _Codes(dict[object, int]):
+    """Numbers for names, given in the order in which they are met, from 1; what is not there or null is 0.
 
-    def __missing__(self, name: str) -> int:
-        self[name] = number = len(self) + 1
+    What is no text is numbered by its text.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({None: 0, UNSET: 0})
+        self.names = [""]
+
+    def __missing__(self, value: object) -> int:
+        if not isinstance(value, str):
+            return self[str(value)]
+        self[value] = number = len(self.names)
+        self.names.append(value)
         return number
 
-    def of(self, values: Iterable[object]) -> array[int]:
-        """Number values; null is 0, and what is no text is numbered by its text."""
-        return array(
-            "I", [0 if value is None else self[value if type(value) is str else str(value)] for value in values]
-        )
+    def of(self, values: Sequence[object]) -> array[int]:
+        """Number values."""
+        try:
+            return array("I", [self[value] for value in values])
+        except TypeError:  # a list or an object in the place of a name
+            return self.of([value if value is None or value is UNSET else str(value) for value in values])
 
 
 class Census:
     """Counts pages as they come, and compares the whole with what the source says.
 
     Example:
+        >>> from brewhouse.source.contract import parse_page
         >>> census = Census()
-        >>> census.count(1, [b'{"id":"a"}'], [{"id": "a", "country": "Ireland"}])
+        >>> census.count(1, *parse_page(b'[{"id": "a", "country": "Ireland"}]'))
         >>> meta = Meta(total=2, by_country={"Ireland": 2})
         >>> census.verdict(meta, meta, page_size_rows=200).differences
         ['1 different ids, but /meta says 2 (-1)', "by_country 'Ireland': 1 records, but /meta says 2 (-1)"]
@@ -96,9 +113,7 @@ class Census:
         self._codes = _Codes()
         self._pages: dict[int, PageCensus] = {}
 
-    def count(
-        self, number: int, lines: Sequence[bytes], records: Sequence[Mapping[str, Any]], holes: Sequence[int] = ()
-    ) -> None:
+    def count(self, number: int, lines: Sequence[bytes], records: Records, holes: Sequence[int] = ()) -> None:
         """Count a page; it takes the place of the one of the same number.
 
         Args:
@@ -107,18 +122,25 @@ class Census:
             records: The same records, decoded.
             holes: Offsets, from 0, of rows the source cannot give.
         """
-        ids = [key if type(key := record.get("id")) is str and key else None for record in records]
-        keys = array("q", [hash(line if key is None else key) for key, line in zip(ids, lines, strict=True)])
+        ids = [key if type(key) is str and key else None for key in records.column("id")]
+        present = [key for key in ids if key is not None]
+        provinces, states = records.column("state_province"), records.column("state")
         self._pages[number] = PageCensus(
-            keys=keys,
+            keys=array("q", [hash(line if key is None else key) for key, line in zip(ids, lines, strict=True)]),
             groups={
-                "by_type": self._codes.of([record.get("brewery_type") for record in records]),
-                "by_country": self._codes.of([record.get("country") for record in records]),
-                "by_state": self._codes.of([_state(record) for record in records]),
+                "by_type": self._codes.of(records.column("brewery_type")),
+                "by_country": self._codes.of(records.column("country")),
+                "by_state": self._codes.of(
+                    [
+                        state if province is None or province is UNSET else province
+                        for province, state in zip(provinces, states, strict=True)
+                    ]
+                ),
             },
-            without_id=ids.count(None),
+            without_id=len(ids) - len(present),
             first_id=ids[0] if ids else None,
             last_id=ids[-1] if ids else None,
+            is_ascending=len(ids) == len(present) and all(map(lt, present, present[1:])),
             holes=tuple(_places(ids, holes)),
         )
 
@@ -164,14 +186,14 @@ class Census:
         )
 
     def _grouped(self, pages: Mapping[int, PageCensus]) -> dict[str, Counter[str]]:
-        names = ["", *self._codes]  # numbers are given in order, from 1
         grouped = {}
         for group in GROUPS:
-            codes: Counter[int] = Counter()
+            every = array("I")
             for page in pages.values():
-                codes.update(page.groups[group])
+                every.extend(page.groups[group])
+            codes = Counter(every)
             del codes[0]
-            grouped[group] = Counter({names[code]: count for code, count in codes.items()})
+            grouped[group] = Counter({self._codes.names[code]: count for code, count in codes.items()})
         return grouped
 
 
@@ -205,6 +227,8 @@ def _compare(
 
 def _repeated(pages: Mapping[int, PageCensus]) -> tuple[int, frozenset[int]]:
     """Count the records that repeat an id, and name the pages that share one, with those between them."""
+    if all(page.is_ascending for page in pages.values()) and not _out_of_order(pages):
+        return 0, frozenset()
     every = array("q")
     for page in pages.values():
         every.extend(page.keys)
@@ -224,11 +248,17 @@ def _misplaced(pages: Mapping[int, PageCensus], page_size_rows: int) -> frozense
     """Name pages that have not their full size, though they are not the last, and neighbours that are out of order."""
     numbers = [number for number, page in pages.items() if page.rows]
     wrong = {number for number in numbers[:-1] if pages[number].rows != page_size_rows}
-    for left, right in pairwise(numbers):
-        last, first = pages[left].last_id, pages[right].first_id
-        if last is not None and first is not None and last >= first:
-            wrong |= {left, right}
-    return frozenset(wrong)
+    return frozenset(wrong.union(*_out_of_order(pages)))
+
+
+def _out_of_order(pages: Mapping[int, PageCensus]) -> list[tuple[int, int]]:
+    """List the neighbouring pages of which the second does not go on where the first ends."""
+    known = {number: (page.first_id, page.last_id) for number, page in pages.items() if page.keys}
+    return [
+        (left, right)
+        for (left, (_, last)), (right, (first, _)) in pairwise(known.items())
+        if last is not None and first is not None and last >= first
+    ]
 
 
 def _places(ids: Sequence[str | None], holes: Sequence[int]) -> Iterator[tuple[int, str | None, str | None]]:
@@ -250,11 +280,6 @@ def _holes(pages: Mapping[int, PageCensus], page_size_rows: int, lacking: dict[s
                 after_id=after or next((key for key in upper if key), None),
                 lacking=lacking,
             )
-
-
-def _state(record: Mapping[str, Any]) -> object:
-    state = record.get("state_province")
-    return record.get("state") if state is None else state
 
 
 def _lowered(groups: Mapping[str, int]) -> Counter[str]:

@@ -129,9 +129,9 @@ class DuckDBEngine:
         fetch(files)
 
     def _partitions(self, spec: TableSpec) -> list[str]:
-        """Say which rows go into a file of their own, as one condition a file."""
+        """Say which rows go into a file of their own, as one condition a file; the largest first, or it comes alone."""
         names = ", ".join(identifier(name) for name in spec.partition) or "1"
-        source = f"SELECT DISTINCT {names} FROM {_computed(spec.name)} ORDER BY ALL"
+        source = f"SELECT {names} FROM {_computed(spec.name)} GROUP BY {names} ORDER BY count(*) DESC, {names}"
         values = self._run(source).fetchall()
         return [
             " AND ".join(

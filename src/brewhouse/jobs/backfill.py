@@ -32,7 +32,7 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.s3 import path_at
 from brewhouse.lake.snapshots import Drift, Manifest, Meta, Page, Proof, RawSnapshot, complete_runs, find
 from brewhouse.settings import Settings
-from brewhouse.source.contract import Record, parse_record
+from brewhouse.source.contract import Record, parse_lines, parse_record
 from brewhouse.source.drift import Profiler
 from brewhouse.source.history import HeldBackError, Version, groups_of, line_of, read_version
 from brewhouse.source.linking import Linked, Links, Place, sightings
@@ -262,7 +262,7 @@ def _looked_at(pages: Sequence[Sequence[bytes]], meta: Meta) -> tuple[Verdict, d
     census, profiler = Census(), Profiler()
     profiles = []
     for number, lines in enumerate(pages, start=1):
-        records = [parse_record(line) for line in lines]
+        records = parse_lines(lines)
         census.count(number, lines, records)
         profiles.append(profiler.look(lines, records))
     drift = [

@@ -9,7 +9,7 @@ from brewhouse.checks.census import Census, Verdict
 from brewhouse.lake.draft import Draft
 from brewhouse.lake.snapshots import Drift, Meta, Page
 from brewhouse.source.client import Window
-from brewhouse.source.contract import Record, one_line, parse_record
+from brewhouse.source.contract import Records, one_line, parse_lines
 from brewhouse.source.drift import Profile, Profiler
 from brewhouse.source.paging import Pager
 
@@ -55,7 +55,7 @@ class Taking:
             expected = min(self.size, total - (page.number - 1) * self.size)
             if page.records != expected:
                 continue
-            self._count(page, lines, [parse_record(line) for line in lines], ())
+            self._count(page, lines, parse_lines(lines), ())
             self.resumed += 1
 
     async def rest(self, total: int) -> None:
@@ -163,7 +163,7 @@ class Taking:
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from failures.exceptions[0].__cause__
 
-    def _count(self, page: Page, lines: Sequence[bytes], records: Sequence[Record], holes: Sequence[int]) -> None:
+    def _count(self, page: Page, lines: Sequence[bytes], records: Records, holes: Sequence[int]) -> None:
         self._census.count(page.number, lines, records, holes)
         self._profiles[page.number] = self._profiler.look(lines, records)
         self.pages[page.number] = page

@@ -17,7 +17,7 @@ import yarl
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.settings import Settings
-from brewhouse.source.contract import Meta, Record, UnexpectedAnswerError, parse_meta, parse_page, start_of
+from brewhouse.source.contract import Meta, Records, UnexpectedAnswerError, parse_meta, parse_page, start_of
 from brewhouse.source.throttle import WINDOW_S, Throttle
 
 _HEADERS = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": "brewhouse"}
@@ -67,7 +67,7 @@ class Window:
         status: HTTP status of the answer; 5xx when they could only be had in smaller windows.
         taken_at: When, ISO 8601, UTC.
         lines: Each record's bytes.
-        records: Each record decoded.
+        records: The same, decoded.
         holes: Offsets, from 0, of rows that the source cannot give.
     """
 
@@ -75,7 +75,7 @@ class Window:
     status: int
     taken_at: str
     lines: list[bytes]
-    records: list[Record]
+    records: Records
     holes: list[int] = field(default_factory=list)
 
 

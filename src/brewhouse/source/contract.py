@@ -6,10 +6,12 @@ dialects of it; they are understood, and each deviation is named.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
+from msgspec import UNSET
 
 FIELDS = (
     "id", "name", "brewery_type", "address_1", "address_2", "address_3", "city", "state_province", "postal_code",
@@ -26,6 +28,29 @@ GROUPS = ("by_type", "by_country", "by_state")
 
 Record: TypeAlias = dict[str, Any]
 """A record decoded; what it holds is up to the source."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of a page, decoded, as a table of the contract's fields.
+
+    Attributes:
+        rows: Of each record, the values of `FIELDS` in their order; `msgspec.UNSET` stands for a field it has not.
+        unknown: What a record has beyond those fields, by its index.
+    """
+
+    rows: Sequence[tuple[Any, ...]]
+    unknown: Mapping[int, Record] = field(default_factory=dict)
+
+    def column(self, name: str) -> Sequence[Any]:
+        """Give the value of one of `FIELDS` in each record."""
+        place = FIELDS.index(name)
+        return [row[place] for row in self.rows]
+
+    def record(self, index: int) -> Record:
+        """Give one record as a dictionary of the fields it has."""
+        known = {name: value for name, value in zip(FIELDS, self.rows[index], strict=True) if value is not UNSET}
+        return known | self.unknown.get(index, {})
 
 
 class UnexpectedAnswerError(Exception):
@@ -77,28 +102,34 @@ def parse_meta(body: bytes) -> tuple[Meta, list[str]]:
     return meta, deviations
 
 
-def parse_page(body: bytes) -> tuple[list[bytes], list[Record]]:
+def parse_page(body: bytes) -> tuple[list[bytes], Records]:
     """Read an answer of `/breweries`.
 
     Args:
         body: A JSON array of objects.
 
     Returns:
-        Each record's bytes as they were sent, and each record decoded.
+        Each record's bytes as they were sent, and the records decoded.
 
     Raises:
         UnexpectedAnswerError: It is not a JSON array of objects.
 
     Example:
-        >>> parse_page(b'[ {"id" : "a"} ]')
-        ([b'{"id" : "a"}'], [{'id': 'a'}])
+        >>> lines, records = parse_page(b'[ {"id" : "a", "rating": 5} ]')
+        >>> lines, records.column("id"), records.unknown
+        ([b'{"id" : "a", "rating": 5}'], ['a'], {0: {'rating': 5}})
     """
     try:
-        records = _RECORDS.decode(body)
+        records = _records(body)
         lines = [bytes(raw) for raw in _LINES.decode(body)]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnexpectedAnswerError(f"no JSON array of objects ({error}): {start_of(body)}") from error
     return lines, records
+
+
+def parse_lines(lines: Sequence[bytes]) -> Records:
+    """Decode the records of a page that was parsed before."""
+    return _records(b"[%b]" % b",".join(lines))
 
 
 def parse_record(line: bytes) -> Record:
@@ -124,6 +155,24 @@ def start_of(body: bytes) -> str:
     return repr(body[:200].decode("utf-8", "replace")) if body else "an empty body"
 
 
+_RECORD = msgspec.json.Decoder(dict[str, Any])
+
+
+def _records(body: bytes) -> Records:
+    try:
+        return Records([msgspec.structs.astuple(brewery) for brewery in _BREWERIES.decode(body)])
+    except msgspec.ValidationError:  # a record has other fields than today's contract
+        records = _RECORDS.decode(body)
+    extras = ({name: record[name] for name in record if name not in FIELDS} for record in records)
+    return Records(
+        rows=[tuple([record.get(name, UNSET) for name in FIELDS]) for record in records],
+        unknown={index: extra for index, extra in enumerate(extras) if extra},
+    )
+
+
+_BREWERIES = msgspec.json.Decoder(
+    list[msgspec.defstruct("Brewery", [(name, Any) for name in FIELDS], forbid_unknown_fields=True)]  # type: ignore[misc]
+)
 _RECORD = msgspec.json.Decoder(dict[str, Any])
 _RECORDS = msgspec.json.Decoder(list[dict[str, Any]])
 _LINES = msgspec.json.Decoder(list[msgspec.Raw])

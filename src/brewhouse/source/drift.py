@@ -1,12 +1,11 @@
 """What the source sends that its contract does not say: counted and shown, never a failure.
 
 Records are told apart by their shape, which is their field names and the types of their values; a shape is looked at
-once, and of every record only its shape's number is kept.
+once, and of a page only how many records of each it has is kept.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from brewhouse.source.contract import BREWERY_TYPES, COORDINATES, FIELDS, Record, one_line
+from brewhouse.source.contract import BREWERY_TYPES, COORDINATES, FIELDS, Record, Records, one_line
 
 _JSON_TYPES: dict[type, str] = {
     type(None): "null",
@@ -55,11 +54,11 @@ class Profile:
     """What is kept of a page.
 
     Attributes:
-        shapes: The number of each record's shape.
+        shapes: How many records have a shape, by the shape's number.
         odd: What is odd about values: how often, and an example.
     """
 
-    shapes: array[int]
+    shapes: dict[int, int]
     odd: dict[_Kind, tuple[int, str]] = field(default_factory=dict)
 
     def note(self, name: str, detail: str, example: str) -> None:
@@ -75,14 +74,20 @@ class Profiler:
         self._numbers: dict[_Shape, int] = {}
         self._firsts: list[Record] = []
 
-    def look(self, lines: Sequence[bytes], records: Sequence[Record]) -> Profile:
+    def look(self, lines: Sequence[bytes], records: Records) -> Profile:
         """Look at a page.
 
         Args:
             lines: Each record's bytes as they were sent.
             records: The same, decoded.
         """
-        profile = Profile(array("I", map(self._number, records)))
+        shapes = _shapes(records)
+        counts = Counter(shapes)
+        for shape in counts:
+            if shape not in self._numbers:
+                self._numbers[shape] = len(self._firsts)
+                self._firsts.append(records.record(shapes.index(shape)))
+        profile = Profile({self._numbers[shape]: count for shape, count in counts.items()})
         for record in _suspects(records):
             kind = record.get("brewery_type")
             if isinstance(kind, str) and kind not in BREWERY_TYPES:
@@ -122,14 +127,6 @@ class Profiler:
                 found[kind] = before + count, first
         return [Deviation(*kind, count, example) for kind, (count, example) in sorted(found.items())]
 
-    def _number(self, record: Record) -> int:
-        shape = (*record, *map(type, record.values()))
-        number = self._numbers.get(shape)
-        if number is None:
-            number = self._numbers[shape] = len(self._firsts)
-            self._firsts.append(record)
-        return number
-
     def _counted(self, profiles: Iterable[Profile]) -> Iterator[tuple[Record, int]]:
         counter: Counter[int] = Counter()
         for profile in profiles:
@@ -144,19 +141,23 @@ def has_id(record: Record) -> bool:
     return isinstance(key, str) and key != ""
 
 
-def _suspects(records: Sequence[Record]) -> Sequence[Record]:
-    """Pick the records whose values may be odd; all of them when they are not as the contract says."""
+def _shapes(records: Records) -> list[_Shape]:
+    shapes: list[_Shape] = [tuple(map(type, row)) for row in records.rows]
+    for index, fields in records.unknown.items():
+        shapes[index] = (*shapes[index], *fields, *map(type, fields.values()))
+    return shapes
+
+
+def _suspects(records: Records) -> Iterator[Record]:
+    """Give the records of a page with odd values: none, or all of them to be looked at one by one."""
+    ids = records.column("id")
     try:
-        return [
-            record
-            for record in records
-            if record["brewery_type"] not in _USUAL_TYPES
-            or record["state"] != record["state_province"]
-            or type(record["id"]) is not str
-            or not record["id"]
-        ]
-    except (KeyError, TypeError):
-        return records
+        is_usual = _USUAL_TYPES.issuperset(records.column("brewery_type"))
+    except TypeError:  # a list or an object in the place of a type
+        is_usual = False
+    is_usual = is_usual and records.column("state") == records.column("state_province")
+    if not (is_usual and all(ids) and set(map(type, ids)) <= {str}):
+        yield from map(records.record, range(len(records.rows)))
 
 
 def _of_shape(record: Record) -> Iterator[tuple[_Kind, str]]:

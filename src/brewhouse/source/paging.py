@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from brewhouse.settings import Settings
 from brewhouse.source.client import Client, SourceUnavailable, Window
+from brewhouse.source.contract import parse_lines
 
 _TRIES_PER_PART = 2
 
@@ -127,21 +128,23 @@ class Pager:
 
     async def _in_parts(self, whole: Part, cause: SourceUnavailable) -> Window:
         """Take a window by its parts, and a part that fails by its own; a single row that fails is a hole."""
-        result = Window(self._client.url(whole.page, whole.size), cause.status or 500, "", [], [])
+        lines: list[bytes] = []
+        holes: list[int] = []
+        taken_at = ""
         stack = [whole] if whole.size == 1 else list(whole.halves())[::-1]
         while stack:
             part = stack.pop()
             window = await self._part(part)
             if window is not None:
-                result = replace(result, taken_at=window.taken_at)
-                result.lines.extend(window.lines)
-                result.records.extend(window.records)
+                taken_at = window.taken_at
+                lines += window.lines
             elif part.size > 1:
                 stack.extend(reversed(list(part.halves())))
             else:
-                result.holes.append(part.start - whole.start)
-                self._bear(whole, len(result.holes), cause)
-        return result
+                holes.append(part.start - whole.start)
+                self._bear(whole, len(holes), cause)
+        url = self._client.url(whole.page, whole.size)
+        return Window(url, cause.status or 500, taken_at, lines, parse_lines(lines), holes)
 
     async def _part(self, part: Part) -> Window | None:
         tries = None if part.size == 1 else min(_TRIES_PER_PART, self._settings.max_tries)

@@ -2,8 +2,14 @@
 -- temporary: yes
 
 WITH received AS (
-    -- Most records are plain ASCII with single blanks between words: nothing in them needs folding.
-    SELECT *, NOT record RLIKE '  |" | "|[^ -~]|\\\\[bfnrtu]' AS is_tidy
+    -- In most records nothing needs folding: single blanks between words, and no character or escape that might be another blank.
+    SELECT
+        *,
+        NOT (
+            contains(record, '  ') OR contains(record, '" ') OR contains(record, ' "')
+            OR bit_length(record) > 8 * length(record)
+            OR record RLIKE '\\\\([bfnrt]|u(00[0128aA]|1680|20|3000))'
+        ) AS is_tidy
     FROM bronze.breweries
 ),
 
@@ -100,7 +106,7 @@ SELECT
     coordinates_issue,
     CASE WHEN reasons IS NOT NULL THEN fields END AS received,
     page,
-    record,
+    CASE WHEN reasons IS NOT NULL THEN record END AS record,
     copy_number > 1 AS is_exact_duplicate,
     reasons
 FROM judged
