@@ -55,7 +55,7 @@ def run_workflow(
         "aggregate": partial(_aggregate, lake, settings),
     }
     work = {name: every[name] for name in jobs}
-    return run_jobs(lake, settings, WORKFLOW, work, progress, while_waiting=_import_what_comes_next, part=part)
+    return run_jobs(lake, settings, WORKFLOW, work, progress, while_waiting=_prepare_what_comes_next, part=part)
 
 
 def _extract(lake: Lake, settings: Settings, log: EventLog, progress: Progress) -> JobResult:
@@ -98,8 +98,11 @@ def _aggregate(lake: Lake, settings: Settings, log: EventLog, progress: Progress
     return aggregate(lake, settings, log.run, progress=progress.model, record=recorder(log, "aggregate"))
 
 
-def _import_what_comes_next() -> None:
-    """Import the heavy libraries of the later jobs while the first one waits for the network."""
+def _prepare_what_comes_next() -> None:
+    """Import the heavy libraries of the later jobs and read their models, while the first one waits for the network."""
     import brewhouse.engines.duckdb
     import brewhouse.lake.tables
     import brewhouse.lake.views  # noqa: F401
+    from brewhouse.models.project import models_of
+
+    models_of()

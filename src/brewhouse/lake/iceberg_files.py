@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from pyiceberg.typedef import Record
 from pyiceberg.types import PrimitiveType
 from pyiceberg.utils.truncate import truncate_upper_bound_text_string
 
-from brewhouse.lake.footers import Column, Footer, different_values, read_footers
+from brewhouse.lake.footers import Column, Footer, different_values
 from brewhouse.lake.s3 import SCHEME
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def path_of(uri: str) -> str:
     return uri.removeprefix("file://")
 
 
-def described_files(metadata: TableMetadata, files: Sequence[str]) -> list[DataFile]:
-    """Read the footers of Parquet files into what Iceberg keeps of a file.
+def described_files(metadata: TableMetadata, footers: Iterable[Footer]) -> list[DataFile]:
+    """Turn what the footers of Parquet files say into what Iceberg keeps of a file.
 
     Bounds of text are shortened to 16 characters, as Iceberg's `truncate(16)` does by default, see
     https://iceberg.apache.org/docs/latest/configuration/#write-properties.
@@ -54,7 +54,7 @@ def described_files(metadata: TableMetadata, files: Sequence[str]) -> list[DataF
     """
     schema = metadata.schema()
     described = []
-    for footer in read_footers(files):
+    for footer in footers:
         columns = _columns_by_id(footer, schema)
         lower = {key: _bound(schema, key, column.least) for key, column in columns.items()}
         upper = {key: _bound(schema, key, column.most, is_upper=True) for key, column in columns.items()}

@@ -6,10 +6,11 @@ An engine writes Parquet files below `data_folder`; nobody sees them before `pub
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ from pyiceberg.table.update import (
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.catalog import SQLiteCatalog
+from brewhouse.lake.footers import Footer, read_footers
 from brewhouse.lake.iceberg_files import described_files, holds, partition_of, path_of, uri_of
 from brewhouse.lake.iceberg_schema import (
     evolution,
@@ -171,6 +173,7 @@ class Tables:
             ValueError: A file does not have the table's columns, or has rows of several partitions; or a kept file is
                 none of the table's, or is partitioned by a column that the table no longer has.
         """
+        footers = _footers(publication.files for publication in publications)
         with self.atomically():
             tables = [self._load_or_create(publication.spec) for publication in publications]
             moment_ms = _moment_ms(tables)
@@ -178,7 +181,7 @@ class Tables:
                 changes = evolution(table.metadata, publication.spec)
                 metadata = update_table_metadata(table.metadata, changes)
                 kept = frozenset(uri_of(file) for file in publication.kept)
-                change = Change(described_files(metadata, publication.files), kept)
+                change = Change(described_files(metadata, [footers[file] for file in publication.files]), kept)
                 self._commit(table, changes, write_snapshot(table, metadata, change, properties, moment_ms))
 
     def rewrite(self, rewrites: Sequence[Rewrite]) -> None:
@@ -193,6 +196,7 @@ class Tables:
             BrewhouseError: Another process has the catalog, or changed a table meanwhile.
             ValueError: A file to be replaced is none of the table's.
         """
+        footers = _footers(rewrite.after for rewrite in rewrites)
         with self.atomically():
             tables = [self._load(rewrite.table) for rewrite in rewrites]
             moment_ms = _moment_ms(tables)
@@ -201,7 +205,8 @@ class Tables:
                 gone = {uri_of(file) for file in rewrite.before}
                 if not gone <= now:
                     raise ValueError(f"{min(gone - now)} cannot be replaced: it is no current file of {rewrite.table}.")
-                change = Change(described_files(table.metadata, rewrite.after), frozenset(now - gone), rewrites=True)
+                described = described_files(table.metadata, [footers[file] for file in rewrite.after])
+                change = Change(described, frozenset(now - gone), rewrites=True)
                 properties = _properties(table.current_snapshot())
                 self._commit(table, (), write_snapshot(table, table.metadata, change, properties, moment_ms))
 
@@ -403,6 +408,11 @@ def _open_catalog(lake: Lake) -> SQLiteCatalog | SharedCatalog:
     from brewhouse.lake.shared_catalog import SharedCatalog
 
     return SharedCatalog(lake)
+
+
+def _footers(files: Iterable[Sequence[str]]) -> dict[str, Footer]:
+    """Read the footers of the files of several tables, all at once: to open a reader takes longer than to read."""
+    return {footer.file: footer for footer in read_footers(list(chain.from_iterable(files)))}
 
 
 def _require_snapshot(name: str, table: Table, snapshot_id: int) -> None:
