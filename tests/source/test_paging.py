@@ -50,7 +50,7 @@ def test_poisoned_rows_are_the_only_ones_missing(rows: list[int]) -> None:
     ids = sorted(str(record["id"]) for record in generate(ROWS))
     with StandIn(generate(ROWS), faults=[f"poison={'+'.join(map(str, rows))}"]) as stand_in:
         window = take(stand_in, 2)
-    assert window.records.column("id") == [ids[n - 1] for n in range(201, 401) if n not in rows]
+    assert list(window.records.columns["id"]) == [ids[n - 1] for n in range(201, 401) if n not in rows]
     assert window.holes == [n - 201 for n in rows if 201 <= n <= 400]
     assert window.status == 500
 

@@ -122,14 +122,14 @@ class Census:
             records: The same records, decoded.
             holes: Offsets, from 0, of rows the source cannot give.
         """
-        ids = [key if type(key) is str and key else None for key in records.column("id")]
+        ids = [key if type(key) is str and key else None for key in records.columns["id"]]
         present = [key for key in ids if key is not None]
-        provinces, states = records.column("state_province"), records.column("state")
+        provinces, states = records.columns["state_province"], records.columns["state"]
         self._pages[number] = PageCensus(
             keys=array("q", [hash(line if key is None else key) for key, line in zip(ids, lines, strict=True)]),
             groups={
-                "by_type": self._codes.of(records.column("brewery_type")),
-                "by_country": self._codes.of(records.column("country")),
+                "by_type": self._codes.of(records.columns["brewery_type"]),
+                "by_country": self._codes.of(records.columns["country"]),
                 "by_state": self._codes.of(
                     [
                         state if province is None or province is UNSET else province

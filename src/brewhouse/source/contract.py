@@ -6,7 +6,7 @@ dialects of it; they are understood, and each deviation is named.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeAlias
 
@@ -32,24 +32,22 @@ Record: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class Records:
-    """The records of a page, decoded, as a table of the contract's fields.
+    """The records of a page, decoded, column by column.
 
     Attributes:
-        rows: Of each record, the values of `FIELDS` in their order; `msgspec.UNSET` stands for a field it has not.
+        columns: The values of each of `FIELDS`, a record after the other; `msgspec.UNSET` where one has not the field.
         unknown: What a record has beyond those fields, by its index.
     """
 
-    rows: Sequence[tuple[Any, ...]]
+    columns: Mapping[str, Sequence[Any]]
     unknown: Mapping[int, Record] = field(default_factory=dict)
 
-    def column(self, name: str) -> Sequence[Any]:
-        """Give the value of one of `FIELDS` in each record."""
-        place = FIELDS.index(name)
-        return [row[place] for row in self.rows]
+    def __len__(self) -> int:
+        return len(self.columns["id"])
 
-    def record(self, index: int) -> Record:
+    def __getitem__(self, index: int) -> Record:
         """Give one record as a dictionary of the fields it has."""
-        known = {name: value for name, value in zip(FIELDS, self.rows[index], strict=True) if value is not UNSET}
+        known = {name: column[index] for name, column in self.columns.items() if column[index] is not UNSET}
         return known | self.unknown.get(index, {})
 
 
@@ -116,8 +114,8 @@ def parse_page(body: bytes) -> tuple[list[bytes], Records]:
 
     Example:
         >>> lines, records = parse_page(b'[ {"id" : "a", "rating": 5} ]')
-        >>> lines, records.column("id"), records.unknown
-        ([b'{"id" : "a", "rating": 5}'], ['a'], {0: {'rating': 5}})
+        >>> lines, records.columns["id"], records.unknown
+        ([b'{"id" : "a", "rating": 5}'], ('a',), {0: {'rating': 5}})
     """
     try:
         records = _records(body)
@@ -160,14 +158,18 @@ _RECORD = msgspec.json.Decoder(dict[str, Any])
 
 def _records(body: bytes) -> Records:
     try:
-        return Records([msgspec.structs.astuple(brewery) for brewery in _BREWERIES.decode(body)])
+        return Records(_columns(map(msgspec.structs.astuple, _BREWERIES.decode(body))))
     except msgspec.ValidationError:  # a record has other fields than today's contract
         records = _RECORDS.decode(body)
     extras = ({name: record[name] for name in record if name not in FIELDS} for record in records)
     return Records(
-        rows=[tuple([record.get(name, UNSET) for name in FIELDS]) for record in records],
+        columns=_columns([record.get(name, UNSET) for name in FIELDS] for record in records),
         unknown={index: extra for index, extra in enumerate(extras) if extra},
     )
+
+
+def _columns(rows: Iterable[Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    return dict(zip(FIELDS, tuple(zip(*rows, strict=True)) or [()] * len(FIELDS), strict=True))
 
 
 _BREWERIES = msgspec.json.Decoder(

@@ -86,7 +86,7 @@ class Profiler:
         for shape in counts:
             if shape not in self._numbers:
                 self._numbers[shape] = len(self._firsts)
-                self._firsts.append(records.record(shapes.index(shape)))
+                self._firsts.append(records[shapes.index(shape)])
         profile = Profile({self._numbers[shape]: count for shape, count in counts.items()})
         for record in _suspects(records):
             kind = record.get("brewery_type")
@@ -142,7 +142,7 @@ def has_id(record: Record) -> bool:
 
 
 def _shapes(records: Records) -> list[_Shape]:
-    shapes: list[_Shape] = [tuple(map(type, row)) for row in records.rows]
+    shapes: list[_Shape] = list(zip(*(map(type, column) for column in records.columns.values()), strict=True))
     for index, fields in records.unknown.items():
         shapes[index] = (*shapes[index], *fields, *map(type, fields.values()))
     return shapes
@@ -150,14 +150,14 @@ def _shapes(records: Records) -> list[_Shape]:
 
 def _suspects(records: Records) -> Iterator[Record]:
     """Give the records of a page with odd values: none, or all of them to be looked at one by one."""
-    ids = records.column("id")
+    columns = records.columns
     try:
-        is_usual = _USUAL_TYPES.issuperset(records.column("brewery_type"))
+        is_usual = _USUAL_TYPES.issuperset(columns["brewery_type"])
     except TypeError:  # a list or an object in the place of a type
         is_usual = False
-    is_usual = is_usual and records.column("state") == records.column("state_province")
-    if not (is_usual and all(ids) and set(map(type, ids)) <= {str}):
-        yield from map(records.record, range(len(records.rows)))
+    is_usual = is_usual and columns["state"] == columns["state_province"]
+    if not (is_usual and all(columns["id"]) and set(map(type, columns["id"])) <= {str}):
+        yield from map(records.__getitem__, range(len(records)))
 
 
 def _of_shape(record: Record) -> Iterator[tuple[_Kind, str]]:
