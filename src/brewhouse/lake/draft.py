@@ -170,10 +170,14 @@ class Draft:
         """Create a page's file, on S3 while others are taken; say whether it is new."""
         from obstore.exceptions import BaseError
 
-        if self.lake.is_local:  # written sooner than handed over to another thread
-            return self._create(name, content)
         try:
-            await self.lake.store.put_async(self._path(name), content, mode="create")
+            if (
+                self.lake.is_local
+            ):  # sooner done than handed to the store's thread; what is cut off has another checksum
+                with (self.folder / name).open("xb") as file:
+                    file.write(content)
+            else:
+                await self.lake.store.put_async(self._path(name), content, mode="create")
         except (OSError, BaseError) as error:
             return self._refused(name, error)
         return True
@@ -185,7 +189,7 @@ class Draft:
         """Say False when a file is there already and that is what hinders; else raise it in words."""
         from obstore.exceptions import AlreadyExistsError
 
-        if isinstance(error, AlreadyExistsError):
+        if isinstance(error, AlreadyExistsError | FileExistsError):
             return False
         raise explained(error) or BrewhouseError(
             f"{self.folder / name} cannot be written: {error}.", hint="Look at the disk's space and permissions."
