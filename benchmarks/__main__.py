@@ -1,7 +1,9 @@
 """Measure Brewhouse as its user meets it: whole processes, start-up included, median of several runs.
 
 `python -m benchmarks` measures everything; `python -m benchmarks small 200k 1m changed query events help` some of it.
-The stand-in for the API runs in a process of its own, on the same machine, without throttle.
+The stand-in for the API runs in a process of its own, on the same machine, without throttle. Lakes are deleted at the
+end only: for five minutes ext4 steps around the inodes of deleted files, and a thousand new pages take up to a second
+longer. So wait as long after deleting others.
 """
 
 from __future__ import annotations
@@ -64,66 +66,67 @@ def source(*options: str) -> Iterator[str]:
         process.wait()
 
 
-def whole_workflow(what: str, runs: int, *options: str) -> None:
+def whole_workflow(folder: str, what: str, runs: int, *options: str) -> None:
     """Measure `brewhouse run` into a new lake each time."""
-    with source(*options) as url, tempfile.TemporaryDirectory() as folder:  # what ext4 has just deleted slows it down
-        lakes = [str(Path(folder) / f"lake-{number}") for number in range(runs)]
+    with source(*options) as url:
+        lakes = [tempfile.mkdtemp(dir=folder) for _ in range(runs)]
         report(what, [measure([*BREWHOUSE, "run", "--lake", lake, "--source-url", url]) for lake in lakes])
 
 
-def job_by_job(what: str, *options: str) -> None:
+def job_by_job(folder: str, what: str, *options: str) -> None:
     """Measure each job as a process of its own."""
-    with source(*options) as url, tempfile.TemporaryDirectory() as lake:
+    lake = tempfile.mkdtemp(dir=folder)
+    with source(*options) as url:
         report(f"{what}, extract", [measure([*BREWHOUSE, "extract", "--lake", lake, "--source-url", url])])
         report(f"{what}, transform", [measure([*BREWHOUSE, "transform", "--lake", lake])])
         report(f"{what}, aggregate", [measure([*BREWHOUSE, "aggregate", "--lake", lake])])
 
 
-def changed(what: str, rows: int) -> None:
+def changed(folder: str, what: str, rows: int) -> None:
     """Measure the transform when one brewery of a hundred changed, and a query that only cleans the same snapshot."""
-    with tempfile.TemporaryDirectory() as lake:
-        with source("--rows", str(rows)) as url:
-            measure([*BREWHOUSE, "extract", "--lake", lake, "--source-url", url])
-        measure([*BREWHOUSE, "transform", "--lake", lake])
-        with source("--rows", str(rows), "--fault", f"change={rows // 100},after=1") as url:
-            urllib.request.urlopen(f"{url}/breweries").close()  # the change comes after the first answer
-            measure([*BREWHOUSE, "extract", "--lake", lake, "--source-url", url])
-        report(f"{what}, transform", [measure([*BREWHOUSE, "transform", "--lake", lake])])
-        plain = [sys.executable, "-m", "benchmarks.plain", lake, f"{lake}/plain.parquet"]
-        report(f"{what}, a query that only cleans", [measure(plain) for _ in range(3)])
+    lake = tempfile.mkdtemp(dir=folder)
+    with source("--rows", str(rows)) as url:
+        measure([*BREWHOUSE, "extract", "--lake", lake, "--source-url", url])
+    measure([*BREWHOUSE, "transform", "--lake", lake])
+    with source("--rows", str(rows), "--fault", f"change={rows // 100},after=1") as url:
+        urllib.request.urlopen(f"{url}/breweries").close()  # the change comes after the first answer
+        measure([*BREWHOUSE, "extract", "--lake", lake, "--source-url", url])
+    report(f"{what}, transform", [measure([*BREWHOUSE, "transform", "--lake", lake])])
+    plain = [sys.executable, "-m", "benchmarks.plain", lake, f"{lake}/plain.parquet"]
+    report(f"{what}, a query that only cleans", [measure(plain) for _ in range(3)])
 
 
-def queries() -> None:
+def queries(folder: str) -> None:
     """Measure a count over a gold table."""
-    with source("--rows", "11822") as url, tempfile.TemporaryDirectory() as lake:
+    lake = tempfile.mkdtemp(dir=folder)
+    with source("--rows", "11822") as url:
         measure([*BREWHOUSE, "run", "--lake", lake, "--source-url", url])
-        report(
-            "`brewhouse query` of a gold count",
-            [measure([*BREWHOUSE, "query", "--lake", lake, COUNT]) for _ in range(5)],
-        )
+    command = [*BREWHOUSE, "query", "--lake", lake, COUNT]
+    report("`brewhouse query` of a gold count", [measure(command) for _ in range(5)])
 
 
-def archived_events(number: int) -> None:
+def archived_events(folder: str, number: int) -> None:
     """Measure a query of the events of a hundred days, a file a day as the archive makes them."""
-    with source("--rows", "2000") as url, tempfile.TemporaryDirectory() as lake:
+    lake = tempfile.mkdtemp(dir=folder)
+    with source("--rows", "2000") as url:
         measure([*BREWHOUSE, "run", "--lake", lake, "--source-url", url])
-        made = [json.loads(file.read_bytes()) for file in sorted(Path(lake).glob("events/date=*/*.json"))]
-        for day in range(100):
-            date = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
-            folder = Path(lake, "events", f"date={date.date()}")
-            folder.mkdir()
-            lines = []
-            for index in range(number // 100):
-                event = {**made[index % len(made)], "id": f"{day:03}-{index:06}", "time": date.isoformat()}
-                event["detail"] = {**event["detail"], "runId": f"run-{day}-{index // len(made)}"}
-                lines.append(json.dumps(event) + "\n")
-            (folder / "events.0.json").write_text("".join(lines))
-        for what, sql in {
-            "count by kind": "SELECT detail_type, level, count(*) FROM monitoring.events GROUP BY ALL",
-            "newest failures": "SELECT * FROM monitoring.runs ORDER BY started_at DESC LIMIT 10",
-        }.items():
-            command = [*BREWHOUSE, "query", "--lake", lake, sql]
-            report(f"`brewhouse query` of {number:,} events, {what}", [measure(command) for _ in range(5)])
+    made = [json.loads(file.read_bytes()) for file in sorted(Path(lake).glob("events/date=*/*.json"))]
+    for day in range(100):
+        date = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
+        file = Path(lake, "events", f"date={date.date()}", "events.0.json")
+        file.parent.mkdir()
+        lines = []
+        for index in range(number // 100):
+            event = {**made[index % len(made)], "id": f"{day:03}-{index:06}", "time": date.isoformat()}
+            event["detail"] = {**event["detail"], "runId": f"run-{day}-{index // len(made)}"}
+            lines.append(json.dumps(event) + "\n")
+        file.write_text("".join(lines))
+    for what, sql in {
+        "count by kind": "SELECT detail_type, level, count(*) FROM monitoring.events GROUP BY ALL",
+        "newest failures": "SELECT * FROM monitoring.runs ORDER BY started_at DESC LIMIT 10",
+    }.items():
+        command = [*BREWHOUSE, "query", "--lake", lake, sql]
+        report(f"`brewhouse query` of {number:,} events, {what}", [measure(command) for _ in range(5)])
 
 
 def main(names: Sequence[str]) -> None:
@@ -132,20 +135,21 @@ def main(names: Sequence[str]) -> None:
     print(f"{machine}, {datetime.now(UTC).date()}\n")
     print("| what | median s | range s | peak MB | runs |\n| --- | --- | --- | --- | --- |")
     wanted = names or ("small", "200k", "1m", "changed", "query", "events", "help")
-    if "small" in wanted and DATASET.exists():
-        whole_workflow("whole workflow, 11,822 real breweries", 5, "--data", str(DATASET))
-    if "200k" in wanted:
-        whole_workflow("whole workflow, 200,000 breweries", 3, "--rows", "200000")
-    if "1m" in wanted:
-        job_by_job("1,000,000 breweries", "--rows", "1000000")
-    if "changed" in wanted:
-        changed("1,000,000 breweries, 1 % changed", 1_000_000)
-    if "query" in wanted:
-        queries()
-    if "events" in wanted:
-        archived_events(100_000)
-    if "help" in wanted:
-        report("`brewhouse --help`", [measure([*BREWHOUSE, "--help"]) for _ in range(5)])
+    with tempfile.TemporaryDirectory() as folder:
+        if "small" in wanted and DATASET.exists():
+            whole_workflow(folder, "whole workflow, 11,822 real breweries", 5, "--data", str(DATASET))
+        if "200k" in wanted:
+            whole_workflow(folder, "whole workflow, 200,000 breweries", 5, "--rows", "200000")
+        if "1m" in wanted:
+            job_by_job(folder, "1,000,000 breweries", "--rows", "1000000")
+        if "changed" in wanted:
+            changed(folder, "1,000,000 breweries, 1 % changed", 1_000_000)
+        if "query" in wanted:
+            queries(folder)
+        if "events" in wanted:
+            archived_events(folder, 100_000)
+        if "help" in wanted:
+            report("`brewhouse --help`", [measure([*BREWHOUSE, "--help"]) for _ in range(5)])
 
 
 if __name__ == "__main__":
