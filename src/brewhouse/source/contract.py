@@ -153,9 +153,6 @@ def start_of(body: bytes) -> str:
     return repr(body[:200].decode("utf-8", "replace")) if body else "an empty body"
 
 
-_RECORD = msgspec.json.Decoder(dict[str, Any])
-
-
 def _records(body: bytes) -> Records:
     try:
         return Records(_columns(map(msgspec.structs.astuple, _BREWERIES.decode(body))))
