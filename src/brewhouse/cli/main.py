@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 checks failed.
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
 import sys
@@ -32,7 +31,6 @@ for room in (publish, read, changes, models, runs, events, schedule, backfill, m
 def main() -> None:
     """Run the command line; `--debug` anywhere shows the traceback of an error."""
     gc.set_threshold(50_000)  # imports make many objects that stay; looking for garbage among them costs 0.2 s
-    atexit.register(gc.freeze)  # as at the end, when all goes with the process: another 0.2 s after a large run
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
