@@ -122,6 +122,7 @@ def test_progress_is_plain_lines_on_standard_error_when_piped(tmp_path: Path) ->
     lines = done.stderr.splitlines()
     for start in ("extract: started", "extract: 3 of 3 pages", "transform: started", "model gold.", "aggregate: gold"):
         assert any(line.startswith(start) for line in lines), start
+    assert not [line for line in lines if not line.startswith(("extract: ", "transform: ", "aggregate: ", "model "))]
 
 
 def test_rollback_shows_the_earlier_snapshot_again(call: Call, tmp_path: Path) -> None:
@@ -163,7 +164,9 @@ def test_demo_publishes_and_names_three_things_to_try(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Three things to try next" in done.stdout
     (query, serve) = [shlex.split(line, comments=True)[1:] for line in done.stdout.splitlines() if "--lake" in line]
-    assert "Germany" in shell(*query).stdout
+    asked = shell(*query)
+    assert "Germany" in asked.stdout
+    assert not asked.stderr
     assert shell(*serve, "--help").returncode == 0
     assert "it has no name" in shell("rejected", "--lake", tmp_path / "lake").stdout
     assert "297" in done.stdout
