@@ -171,9 +171,8 @@ class Draft:
         from obstore.exceptions import BaseError
 
         try:
-            if (
-                self.lake.is_local
-            ):  # sooner done than handed to the store's thread; what is cut off has another checksum
+            if self.lake.is_local:
+                # Sooner done here than by the store's thread; a page that is cut off is told by its checksum.
                 with (self.folder / name).open("xb") as file:
                     file.write(content)
             else:
