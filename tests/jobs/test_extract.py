@@ -423,6 +423,20 @@ def test_pages_that_never_differ_end(lake: Lake) -> None:
             extract(lake, settings_for(stand_in), "01A")
 
 
+def test_pages_without_end_end(lake: Lake) -> None:
+    """A source that ignores the number of the page and the order would be asked for ever too."""
+    with StandIn(generate(SMALL)) as stand_in:
+        service = stand_in._service
+        answer = service.answer
+
+        def anything(request: Request) -> Answer:
+            return answer(msgspec.structs.replace(request, query="per_page=200"))
+
+        service.answer = anything  # type: ignore[method-assign]
+        with pytest.raises(SnapshotIncomplete, match="repeat an id"):
+            extract(lake, settings_for(stand_in), "01A")
+
+
 # Rows the source cannot give
 
 

@@ -240,3 +240,17 @@ def test_a_failure_that_cannot_be_written_down_is_raised_all_the_same(lake: Lake
 
     with pytest.raises(BrewhouseError, match="No page could be written"):
         run_jobs(lake, Settings(), "extract", {"extract": fail}, Silent())
+
+
+def test_a_second_request_to_stop_does_not_disturb_the_first(lake: Lake) -> None:
+    def stopped(*_: object) -> NoReturn:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+        raise AssertionError
+
+    with pytest.raises(SystemExit) as end:
+        run_jobs(lake, Settings(), "extract", {"extract": stopped}, Silent())
+    assert end.value.__context__ is None
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -265,6 +265,7 @@ def _terminable() -> Iterator[None]:
     """Let SIGTERM end a run as Ctrl-C does, with its words; elsewhere than in the main thread it stays as it is."""
 
     def stop(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # timeout(1) sends it twice, and the end is being written down
         raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
