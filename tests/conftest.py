@@ -23,6 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from brewhouse.engines.duckdb import DuckDBEngine
@@ -35,6 +36,12 @@ from brewhouse.lake.reading import connect
 from brewhouse.lake.tables import Tables
 from brewhouse.models.model import parse
 from brewhouse.models.project import models_of
+
+# A fresh clone draws its first text slowly, as Hypothesis reads Unicode's tables then; a busy machine does all slowly.
+hypothesis.settings.register_profile(
+    "brewhouse", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("brewhouse")
 
 
 @dataclass

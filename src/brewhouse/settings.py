@@ -104,7 +104,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         max_takes: How often a snapshot that disagrees with the source is taken again, the first time included.
         retake_wait_s: Seconds before the whole is taken again, for a source that is being updated.
         accept_holes: How many breweries that the source cannot give a published snapshot may lack.
-        max_holes: How many such rows are looked for before the source counts as broken.
+        max_holes: How many such rows are looked for before the source counts as broken; at least `accept_holes`.
         resume_within_hours: An interrupted snapshot older than this is not taken up again.
         max_body_bytes: A longer answer of the source is refused.
         max_count_drop_percent: A larger fall of the number of breweries stops the publishing.

@@ -423,6 +423,20 @@ def test_pages_that_never_differ_end(lake: Lake) -> None:
             extract(lake, settings_for(stand_in), "01A")
 
 
+def test_pages_without_end_end(lake: Lake) -> None:
+    """A source that ignores the number of the page and the order would be asked for ever too."""
+    with StandIn(generate(SMALL)) as stand_in:
+        service = stand_in._service
+        answer = service.answer
+
+        def anything(request: Request) -> Answer:
+            return answer(msgspec.structs.replace(request, query="per_page=200"))
+
+        service.answer = anything  # type: ignore[method-assign]
+        with pytest.raises(SnapshotIncomplete, match="repeat an id"):
+            extract(lake, settings_for(stand_in), "01A")
+
+
 # Rows the source cannot give
 
 
@@ -470,7 +484,13 @@ def test_too_many_holes_are_a_broken_source(lake: Lake) -> None:
         StandIn(generate(ROWS), faults=[f"poison={poison}"]) as stand_in,
         pytest.raises(SourceUnavailable, match="More than 5 rows"),
     ):
-        extract(lake, settings_for(stand_in, max_holes=5, accept_holes=10, concurrency=1), "01A")
+        extract(lake, settings_for(stand_in, max_holes=5, accept_holes=4, concurrency=1), "01A")
+
+
+def test_as_many_holes_as_accepted_are_looked_for(lake: Lake) -> None:
+    with StandIn(generate(50), faults=["poison=7+8+30"]) as stand_in:
+        done = extract(lake, settings_for(stand_in, max_holes=2, accept_holes=3), "01A")
+    assert [hole.position for hole in done.snapshot.manifest.holes] == [7, 8, 30]
 
 
 def test_a_hole_in_a_page_that_is_taken_again_counts_once(lake: Lake) -> None:

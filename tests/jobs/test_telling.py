@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -23,7 +24,7 @@ from brewhouse.events.kinds import ALERT_FAILED, ALERT_SENT
 from brewhouse.events.logs import read_log
 from brewhouse.events.notifying import notify
 from brewhouse.events.runs import end_killed_runs, run_reports
-from brewhouse.jobs.running import Silent
+from brewhouse.jobs.running import Silent, run_jobs
 from brewhouse.jobs.workflow import JOBS, run_workflow
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.reading import connect
@@ -229,3 +230,27 @@ def test_retries_and_refusals_of_the_source_are_in_the_log(told: Told) -> None:
     run = run_reports(read_events(told.lake))[0].run
     warnings = [line.message for line in read_log(told.lake, run, "extract") if line.level == "WARN"]
     assert [message[:10] for message in warnings] == ["try 1 of 2", "try 2 of 2"]
+
+
+def test_a_failure_that_cannot_be_written_down_is_raised_all_the_same(lake: Lake) -> None:
+    def fail(*_: object) -> NoReturn:
+        shutil.rmtree(lake.root / "events")
+        (lake.root / "events").write_bytes(b"")
+        raise BrewhouseError("No page could be written.")
+
+    with pytest.raises(BrewhouseError, match="No page could be written"):
+        run_jobs(lake, Settings(), "extract", {"extract": fail}, Silent())
+
+
+def test_a_second_request_to_stop_does_not_disturb_the_first(lake: Lake) -> None:
+    def stopped(*_: object) -> NoReturn:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+        raise AssertionError
+
+    with pytest.raises(SystemExit) as end:
+        run_jobs(lake, Settings(), "extract", {"extract": stopped}, Silent())
+    assert end.value.__context__ is None
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -67,6 +67,18 @@ def test_each_answer_of_s3_has_its_words(answer: str, words: str) -> None:
     assert bool(said(OSError(text))) == bool(words)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Generic error: Unable to copy: No space left on device (os error 28)\n\nDebug source:\nGeneric {\n}",
+        'IO Error: Could not write file "x": No space left on device',
+        "database or disk is full",
+    ],
+)
+def test_a_full_disk_is_told_on_one_line(text: str) -> None:
+    assert said(OSError(text)) == f"A disk is full: {text.partition(chr(10))[0]}. Make room there, then run again."
+
+
 def test_what_aws_did_not_say_is_not_explained() -> None:
     assert explained(ValueError("x")) is None
     assert explained(BrewhouseError("It is said already.")) is None

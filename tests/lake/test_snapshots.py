@@ -186,5 +186,6 @@ def test_a_lake_that_cannot_be_written_is_named(lake: Lake) -> None:
     draft = draft_of(lake)
     (lake.bronze / "date=1970-01-01").write_bytes(b"")
     blocked = Draft(lake, "01Z", msgspec.structs.replace(draft.started, started_at="1970-01-01T00:00:00+00:00"))
-    with pytest.raises(BrewhouseError, match="cannot be written"):
+    with pytest.raises(BrewhouseError, match="cannot be written") as told:
         blocked.begin()
+    assert "\n" not in str(told.value)

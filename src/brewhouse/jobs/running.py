@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol, TypeAlias
@@ -166,7 +166,8 @@ def run_jobs(
         finally:
             telling.job = ""
             if ended:
-                log.emit(RUN, {**this, **ended})
+                with nullcontext() if ended["state"] == "SUCCEEDED" else _unless_it_cannot():
+                    log.emit(RUN, {**this, **ended})
                 _tell_people(lake, settings, pinger, ended)
     return run
 
@@ -207,6 +208,15 @@ def _beside(what: str) -> Iterator[None]:
         _log.warning("%s: %s", what, _words(error), exc_info=error)
 
 
+@contextmanager
+def _unless_it_cannot() -> Iterator[None]:
+    """Write down a failure, if it can be: on a full disk not even that, and what failed must not be hidden by it."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        _log.warning("the end could not be written: %s", _words(error))
+
+
 def _run_job(name: str, work: Job, log: EventLog, progress: Progress, job_run: str = "") -> None:
     """Run one job and tell what it did, in events shaped as AWS Glue's.
 
@@ -227,7 +237,8 @@ def _run_job(name: str, work: Job, log: EventLog, progress: Progress, job_run: s
     except BaseException as error:
         if not isinstance(error, BrewhouseError):
             _log.error("%s stops", name, exc_info=error)
-        log.emit(JOB, {**this, **_end_of(error, started)})
+        with _unless_it_cannot():
+            log.emit(JOB, {**this, **_end_of(error, started)})
         raise
     if result.published:
         tables = ", ".join(str(table["table"]) for table in result.published)
@@ -254,6 +265,7 @@ def _terminable() -> Iterator[None]:
     """Let SIGTERM end a run as Ctrl-C does, with its words; elsewhere than in the main thread it stays as it is."""
 
     def stop(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # timeout(1) sends it twice, and the end is being written down
         raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():

@@ -13,6 +13,8 @@ from brewhouse.source.contract import Records, one_line, parse_lines
 from brewhouse.source.drift import Profile, Profiler
 from brewhouse.source.paging import Pager
 
+_MORE_PAGES = 10
+
 Progress = Callable[[int, int], None]
 
 
@@ -73,8 +75,9 @@ class Taking:
         number = expected + 1
         while (window := await self._pager.take(number, self.size, pages=expected)).lines or window.holes:
             await self.keep(number, window)
-            if number - 1 in self.pages and self.pages[number].sha256 == self.pages[number - 1].sha256:
-                return  # a source that gives the same page for ever; the census refuses it
+            is_same = number - 1 in self.pages and self.pages[number].sha256 == self.pages[number - 1].sha256
+            if is_same or number > 2 * expected + _MORE_PAGES:
+                return  # a source that gives pages for ever; the census refuses it
             number += 1
 
     async def again(self, numbers: Iterable[int], total: int) -> None:

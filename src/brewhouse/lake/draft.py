@@ -190,8 +190,9 @@ class Draft:
 
         if isinstance(error, AlreadyExistsError | FileExistsError):
             return False
-        raise explained(error) or BrewhouseError(
-            f"{self.folder / name} cannot be written: {error}.", hint="Look at the disk's space and permissions."
+        said = str(error).partition("\n")[0]
+        raise (None if self.lake.is_local else explained(error)) or BrewhouseError(
+            f"{self.folder / name} cannot be written: {said}.", hint="Look at the disk's space and permissions."
         ) from error
 
 

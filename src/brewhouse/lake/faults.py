@@ -1,4 +1,4 @@
-"""What AWS and its emulators answer when something is not there or not allowed, in words.
+"""What AWS and its emulators answer when something is not there or not allowed, and a full disk, in words.
 
 Objects are asked for by obstore, tables by boto3 or PyIceberg, and DuckDB wraps what it meets into an error of its own:
 the text of the answer is what all of them have in common.
@@ -6,6 +6,8 @@ the text of the answer is what all of them have in common.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +24,12 @@ _ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocat
 _REGION_HINT = "Set AWS_REGION to the bucket's region, which `aws s3api get-bucket-location` tells."
 _CREDENTIALS_HINT = "Look at AWS_PROFILE, log in again with `aws sso login`, or renew the keys."
 _ENDPOINT_HINT = "Look at the network, at AWS_REGION and at AWS_ENDPOINT_URL."
+_NO_SPACE = (os.strerror(errno.ENOSPC), "database or disk is full")  # the system's words, and SQLite's
 
 
 @contextmanager
 def in_words() -> Iterator[None]:
-    """Raise what AWS answers inside as a `BrewhouseError` that says what to do."""
+    """Raise what AWS or a full disk answers inside as a `BrewhouseError` that says what to do."""
     try:
         yield
     except Exception as error:
@@ -36,7 +39,7 @@ def in_words() -> Iterator[None]:
 
 
 def explained(error: BaseException) -> BrewhouseError | None:
-    """Put an answer of AWS into words; None for an error of another kind.
+    """Put an answer of AWS, or that a disk is full, into words; None for an error of another kind.
 
     Args:
         error: What a library raised; what it was caused by is looked at too.
@@ -51,7 +54,7 @@ def explained(error: BaseException) -> BrewhouseError | None:
     while looked_at is not None:
         if isinstance(looked_at, BrewhouseError):
             return None
-        if known := _of_s3(str(looked_at)) or _of_a_service(looked_at):
+        if known := _of_s3(str(looked_at)) or _of_a_service(looked_at) or _of_a_disk(str(looked_at)):
             return known
         looked_at = looked_at.__cause__ or looked_at.__context__
     return None
@@ -107,6 +110,14 @@ def _of_a_service(error: BaseException) -> BrewhouseError | None:
             f"The Iceberg REST catalog denies it: {error}.",
             hint="Give PyIceberg's configuration of the catalog `brewhouse` what it asks for.",
         )
+    return None
+
+
+def _of_a_disk(text: str) -> BrewhouseError | None:
+    """Find the line that says so: obstore adds many for who debugs it."""
+    for line in text.splitlines():
+        if any(words in line for words in _NO_SPACE):
+            return BrewhouseError(f"A disk is full: {line.strip()}.", hint="Make room there, then run again.")
     return None
 
 

@@ -157,10 +157,10 @@ class Pager:
 
     def _bear(self, whole: Part, holes: int, cause: SourceUnavailable) -> None:
         self._holes[whole.page] = holes
-        if sum(self._holes.values()) > self._settings.max_holes:
+        most = max(self._settings.max_holes, self._settings.accept_holes)
+        if sum(self._holes.values()) > most:
             raise SourceUnavailable(
-                f"More than {self._settings.max_holes} rows cannot be had from the source, the last in page "
-                f"{whole.page}. {cause.what}",
+                f"More than {most} rows cannot be had from the source, the last in page {whole.page}. {cause.what}",
                 hint="The source is broken: run again later, what was taken is kept; or raise max_holes.",
                 status=cause.status,
             ) from cause
