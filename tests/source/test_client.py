@@ -214,9 +214,9 @@ def test_line_breaks_become_blanks_and_nothing_else_changes() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("7", 7), ("100000", 120), ("", 1), ("soon", 1), ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("-5", 1)],
+    [("7", 7), ("100000", 100_000), ("", 1), ("soon", 1), ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("-5", 1)],
 )
-def test_retry_after_is_seconds_or_a_date_within_reason(text: str, seconds: float) -> None:
+def test_retry_after_is_seconds_or_a_date(text: str, seconds: float) -> None:
     assert _pause_s({"Retry-After": text}) == seconds
 
 

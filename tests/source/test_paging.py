@@ -34,7 +34,7 @@ def test_every_row_can_be_come_down_to(page: int, size: int, data: st.DataObject
     assert part == Part(row + 1, 1)
 
 
-def take(stand_in: StandIn, page: int, **changes: int) -> Window:
+def take(stand_in: StandIn, page: int, **changes: float) -> Window:
     quick = {"retry_wait_s": 0, "retry_wait_max_s": 0, "max_tries": 2}
     settings = msgspec.convert({"source_url": stand_in.url, **quick, **changes}, Settings)
 
@@ -81,8 +81,16 @@ def test_more_poisoned_rows_than_allowed_are_a_broken_source() -> None:
         take(stand_in, 2, max_holes=3)
 
 
-def test_a_reset_is_no_poison() -> None:
-    with StandIn(generate(ROWS), faults=["reset,page=2"]) as stand_in:
+@pytest.mark.parametrize("fault", ["body=not_json", "body=non_object", "body=empty", "slow_s=2"])
+def test_a_page_that_is_only_wrong_or_late_as_a_whole_is_taken_in_parts(fault: str) -> None:
+    with StandIn(generate(ROWS), faults=[f"{fault},page=2"]) as stand_in:
+        window = take(stand_in, 2, timeout_s=0.5)
+    assert (len(window.lines), window.holes, window.status) == (200, [], 500)
+
+
+@pytest.mark.parametrize("fault", ["reset", "truncated"])
+def test_a_lost_connection_is_no_poison(fault: str) -> None:
+    with StandIn(generate(ROWS), faults=[f"{fault},page=2"]) as stand_in:
         with pytest.raises(SourceUnavailable):
             take(stand_in, 2)
         assert len(stand_in.requests) == 2

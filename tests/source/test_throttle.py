@@ -92,6 +92,13 @@ def test_refusals_without_end_are_a_failure_that_says_so() -> None:
         asyncio.run(many(Client(settings_for(stand_in)), 1, 1))
 
 
+def test_a_refusal_for_longer_than_a_run_may_wait_is_a_failure_that_says_how_long() -> None:
+    with StandIn(generate(3), faults=["status=429,retry_after_s=3600"]) as stand_in:
+        with pytest.raises(SourceUnavailable, match="asks to wait 3600 s"):
+            asyncio.run(many(Client(settings_for(stand_in)), 1, 1))
+        assert len(stand_in.requests) == 1
+
+
 def test_all_requests_wait_when_one_is_refused() -> None:
     async def others_wait() -> bool:
         throttle = Throttle()

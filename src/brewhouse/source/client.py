@@ -22,7 +22,7 @@ from brewhouse.source.throttle import WINDOW_S, Throttle
 
 _HEADERS = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": "brewhouse"}
 _MAX_REFUSALS = 20
-_MAX_PAUSE_S = 120.0
+_MAX_PAUSE_S = 900.0
 
 Parsed = TypeVar("Parsed")
 
@@ -38,16 +38,14 @@ class SourceUnavailable(BrewhouseError):  # noqa: N818 - the state of the source
         what: Which URL, what came, how often it was tried.
         hint: What to do.
         status: HTTP status of the last answer; None when none came or it could not be read.
+        may_be_the_page: Whether the source answered with an error of its own, with no page, or too late: then it may
+            still give the page in parts. A lost connection is the network's.
     """
 
-    def __init__(self, what: str, hint: str, status: int | None = None) -> None:
+    def __init__(self, what: str, hint: str, status: int | None = None, *, may_be_the_page: bool = False) -> None:
         super().__init__(what, hint)
         self.status = status
-
-    @property
-    def is_server_error(self) -> bool:
-        """Whether the source answered, and blamed itself."""
-        return self.status is not None and self.status >= 500
+        self.may_be_the_page = may_be_the_page
 
 
 class _PassingError(Exception):
@@ -160,6 +158,7 @@ class Client:
                 f"{what} could not be had from {url} in {tries} tries; at last came {error}.",
                 hint="The source may be down for a while: run again later, what was taken is kept.",
                 status=error.status,
+                may_be_the_page=not isinstance(error.__cause__, aiohttp.ClientError),
             ) from error
         raise AssertionError("a retry ends with a value or an error")
 
@@ -171,6 +170,12 @@ class Client:
             if status != 429:
                 return status, headers, body
             pause_s = max(_pause_s(headers), self._settings.retry_wait_s)
+            if pause_s > _MAX_PAUSE_S:
+                raise SourceUnavailable(
+                    f"{url} was refused with status 429, and the source asks to wait {pause_s:.0f} s.",
+                    hint="Run again when that time has passed, what was taken is kept.",
+                    status=429,
+                )
             _log.warning("%s was refused with status 429; waiting %g s", url, pause_s)
             self._throttle.pause(pause_s)
         raise SourceUnavailable(
@@ -261,11 +266,11 @@ def _pause_s(headers: Mapping[str, str]) -> float:
     """Read `Retry-After`, which is a number of seconds or a date."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal():
-        return min(float(text), _MAX_PAUSE_S)
+        return float(text)
     try:
         until = parsedate_to_datetime(text)
     except ValueError:
         return 1.0
     if until.tzinfo is None:
         until = until.replace(tzinfo=UTC)
-    return min(max((until - datetime.now(UTC)).total_seconds(), 0.0), _MAX_PAUSE_S)
+    return max((until - datetime.now(UTC)).total_seconds(), 0.0)

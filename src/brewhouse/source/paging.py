@@ -93,7 +93,7 @@ class Pager:
         try:
             window = await self._client.window(page, size)
         except SourceUnavailable as error:
-            if not error.is_server_error or not await self._works(whole, pages):
+            if not error.may_be_the_page or not await self._works(whole, pages):
                 raise
             window = await self._in_parts(whole, error)
         else:
@@ -151,7 +151,7 @@ class Pager:
         try:
             return await self._client.window(part.page, part.size, tries)
         except SourceUnavailable as error:
-            if not error.is_server_error:
+            if not error.may_be_the_page:
                 raise
             return None
 
