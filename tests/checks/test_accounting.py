@@ -9,11 +9,13 @@ import msgspec
 import pytest
 
 from brewhouse.checks.accounting import count_drop, gold_sums, silver_accounts, source_counts
+from brewhouse.checks.census import Census
 from brewhouse.checks.check import Check
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.lake.snapshots import Groups, Manifest, Meta, Proof
 from brewhouse.models.model import parse
 from brewhouse.models.project import models_of
+from brewhouse.source.contract import parse_page
 
 Transform = Callable[..., DuckDBEngine]
 
@@ -136,3 +138,15 @@ def test_where_the_source_has_no_groups_those_received_stand_in(lakehouse: DuckD
     checks = source_counts(lakehouse, manifest(by_state=None))
     assert "its counts equal the snapshot's own by_state" in {check.name for check in checks}
     assert failed(checks) == {}
+
+
+def test_names_that_are_no_texts_are_counted_as_silver_reads_them(transform: Transform) -> None:
+    values: list[Any] = [True, 12, 1.0, 1.5, 1e22, 12345678901234567890123, [1, "a  b"], {"a": [None, "\u00e9/"]}]
+    records = [brewery(n, country=v, state_province=v, brewery_type=v) for n, v in enumerate(values)]
+    census = Census()
+    census.count(1, *parse_page(msgspec.json.encode(records)))
+    total = Meta(total=len(records))
+    proven = msgspec.structs.replace(
+        manifest(), meta_after=total, received=census.verdict(total, total, page_size_rows=200).received
+    )
+    assert failed(source_counts(transform(records), proven)) == {}

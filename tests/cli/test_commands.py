@@ -23,6 +23,7 @@ from brewhouse.lake.lock import run_lock
 
 Call = Callable[..., Any]
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+GROUPS = [str(group.typer_instance.info.name) for group in app.registered_groups if group.typer_instance]
 
 
 def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -31,7 +32,7 @@ def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=quick, check=False)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *GROUPS])
 def test_help_has_an_example_and_says_what_each_option_is(call: Call, command: str) -> None:
     done = call(command, "--help")
     assert done.code == 0
@@ -41,7 +42,7 @@ def test_help_has_an_example_and_says_what_each_option_is(call: Call, command: s
 def test_help_of_the_whole_names_every_command(call: Call) -> None:
     out = call("--help").out
     assert "Example" in out
-    assert all(command in out for command in COMMANDS)
+    assert all(command in out for command in (*COMMANDS, *GROUPS))
 
 
 @pytest.mark.parametrize(

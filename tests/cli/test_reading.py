@@ -47,6 +47,34 @@ def test_query_writes_parquet(call: Call, full: Path, tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "r.parquet").to_pylist() == [{"what": "breweries", "number": 296}]
 
 
+def test_columns_of_one_name_are_all_there_in_json(call: Call, full: Path) -> None:
+    done = call("query", "SELECT 1 AS a, 2 AS a, 3 AS a_1", "--lake", full, "--json")
+    assert list(json.loads(done.out)[0].values()) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["csv", "json", "table", "parquet"])
+def test_a_file_that_cannot_be_written_is_named(call: Call, full: Path, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "nowhere" / "result"
+    done = call("query", COUNT, "--lake", full, "--format", name, "--output", file)
+    assert done.code == 1
+    assert done.err.startswith(f"brewhouse: {file} cannot be written: ")
+    assert "--output" in done.err
+
+
+def test_an_empty_query_is_called_so(call: Call, full: Path) -> None:
+    done = call("query", "", "--lake", full)
+    assert done.code == 2
+    assert "not an empty text" in done.err
+
+
+@pytest.mark.parametrize("table", ["breweries", "silver.nothing", ""])
+def test_a_table_that_is_not_there_is_named_with_those_that_are(call: Call, full: Path, table: str) -> None:
+    for command in ("describe", "history"):
+        done = call(command, table, "--lake", full)
+        assert done.code == 1
+        assert f"has no table {table}; it has: gold.breweries_by_location" in done.err
+
+
 def test_parquet_without_a_file_is_wrong_usage(call: Call, full: Path) -> None:
     done = call("query", COUNT, "--lake", full, "--format", "parquet")
     assert done.code == 2

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewhouse.engines.duckdb import DuckDBEngine
+from brewhouse.lake.iceberg_schema import first_field_ids
+from brewhouse.models.project import models_of
 
 Transform = Callable[..., DuckDBEngine]
 ID = "5128df48-79fc-4f0f-8b52-d06be54d0cec"
@@ -175,6 +178,17 @@ def test_numbers_of_a_rejected_record_keep_every_digit(transform: Transform) -> 
     line = '{"name": "\\"longitude\\": 1", "longitude" : -8.12345678901234567890, "latitude":1.50E+1}'
     row = only(transform([line]), "silver.rejected_breweries")
     assert (row["longitude"], row["latitude"]) == ("-8.12345678901234567890", "1.50E+1")
+
+
+@pytest.mark.parametrize("longitude", ["north", " 1,5", "-97.46818222123456789012"])
+def test_a_rejected_record_is_written_whatever_its_coordinates_are(
+    transform: Transform, tmp_path: Path, longitude: str
+) -> None:
+    engine = transform([brewery(name=None, longitude=longitude)])
+    (model,) = (model for model in models_of("silver") if model.name == "silver.rejected_breweries")
+    spec = model.spec(engine.compute(model))
+    engine.write(spec, first_field_ids(spec), tmp_path)
+    assert only(engine, model.name)["longitude"] == longitude
 
 
 def test_an_empty_snapshot_gives_empty_tables(transform: Transform) -> None:

@@ -5,6 +5,7 @@ Row counts prove nothing: 20 breweries added while paging give 20 repeated and 2
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,7 +76,7 @@ class Verdict:
 class _Codes(dict[object, int]):
     """Numbers for names, given in the order in which they are met, from 1; what is not there or null is 0.
 
-    What is no text is numbered by its text.
+    What is no text is numbered by its JSON, as the silver models read it.
     """
 
     def __init__(self) -> None:
@@ -84,7 +85,7 @@ class _Codes(dict[object, int]):
 
     def __missing__(self, value: object) -> int:
         if not isinstance(value, str):
-            return self[str(value)]
+            return self[_json(value)]
         self[value] = number = len(self.names)
         self.names.append(value)
         return number
@@ -94,7 +95,11 @@ class _Codes(dict[object, int]):
         try:
             return array("I", [self[value] for value in values])
         except TypeError:  # a list or an object in the place of a name
-            return self.of([value if value is None or value is UNSET else str(value) for value in values])
+            return self.of([_json(value) if isinstance(value, list | dict) else value for value in values])
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 class Census:

@@ -34,7 +34,8 @@ ParameterOption = Annotated[
 aws = typer.Typer(
     name="aws",
     help="Brewhouse in an AWS account: S3, Glue and Athena, from one CloudFormation stack.\n\n"
-    "AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL are obeyed.",
+    "AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL are obeyed.\n\n"
+    "Example: brewhouse aws deploy --run",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

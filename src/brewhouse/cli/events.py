@@ -94,7 +94,11 @@ def logs(
             print(line.traceback)
 
 
-alerts = typer.Typer(name="alerts", help="Tell people what they should know.", no_args_is_help=True)
+alerts = typer.Typer(
+    name="alerts",
+    help="Tell people what they should know.\n\nExample: brewhouse alerts test",
+    no_args_is_help=True,
+)
 
 
 @alerts.command("test")

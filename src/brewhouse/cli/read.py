@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterable
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +14,7 @@ import typer
 
 from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
 from brewhouse.cli.output import print_json, print_rows, print_table
-from brewhouse.errors import UsageError
+from brewhouse.errors import BrewhouseError, UsageError
 
 
 class Place(StrEnum):
@@ -66,7 +68,7 @@ def query(
     if (sql is None) == (saved is None):
         raise UsageError("Give either a SELECT or --saved NAME.", hint="`brewhouse queries` lists the saved ones.")
     _, place = settings_and_lake(lake)
-    result = run_query(connect(place, at), sql or for_duckdb(saved_query(saved or "").sql))
+    result = run_query(connect(place, at), for_duckdb(saved_query(saved or "").sql) if sql is None else sql)
     write(result, Format.JSON if as_json else output_format, output)
 
 
@@ -167,7 +169,21 @@ def write(result: Any, output_format: Format, output: Path | None) -> None:  # n
         result: Has `description`, `fetchall` and `to_arrow_reader`, as DuckDB's.
         output_format: How.
         output: File to write; None prints.
+
+    Raises:
+        BrewhouseError: The file cannot be written.
     """
+    try:
+        _write(result, output_format, output)
+    except OSError as error:
+        if output is None:
+            raise
+        raise BrewhouseError(
+            f"{output} cannot be written: {error.strerror or error}.", hint="Name another file with --output."
+        ) from error
+
+
+def _write(result: Any, output_format: Format, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's own result
     if output_format is Format.PARQUET:
         _write_parquet(result, output)
         return
@@ -188,7 +204,8 @@ def _print(names: list[str], rows: list[tuple[Any, ...]], output_format: Format)
     import csv
 
     if output_format is Format.JSON:
-        print_json([dict(zip(names, row, strict=True)) for row in rows])
+        keys = _different(names)
+        print_json([dict(zip(keys, row, strict=True)) for row in rows])
     elif output_format is Format.CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
@@ -196,6 +213,20 @@ def _print(names: list[str], rows: list[tuple[Any, ...]], output_format: Format)
     else:
         print_table(names, rows)
         print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}")
+
+
+def _different(names: Iterable[str]) -> list[str]:
+    """Number names that are there already, as DuckDB does: an object would keep the last of them only.
+
+    Example:
+        >>> _different(["id", "n", "id", "id"])
+        ['id', 'n', 'id_1', 'id_2']
+    """
+    different: dict[str, None] = {}
+    for name in names:
+        numbered = (f"{name}_{number}" for number in count(1))
+        different[name if name not in different else next(other for other in numbered if other not in different)] = None
+    return list(different)
 
 
 def _write_parquet(result: Any, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's own result

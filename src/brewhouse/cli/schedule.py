@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from brewhouse.lake.lake import Lake
     from brewhouse.settings import Settings
 
-schedule = typer.Typer(name="schedule", help="When the workflow runs by itself, while the console runs.")
+schedule = typer.Typer(
+    name="schedule",
+    help="When the workflow runs by itself, while the console runs.\n\nExample: brewhouse schedule --count 10",
+)
 
 
 @schedule.callback(invoke_without_command=True)
@@ -25,10 +28,7 @@ def show(
     count: Annotated[int, typer.Option("--count", min=1, max=1000, help="How many of the next runs.")] = 5,
     as_json: JsonOption = False,
 ) -> None:
-    """Show when the workflow runs next by itself, while `brewhouse serve` runs.
-
-    Example: brewhouse schedule --count 10
-    """
+    """Show when the workflow runs next by itself, while `brewhouse serve` runs."""
     if context.invoked_subcommand is None:
         settings, place = settings_and_lake(lake)
         _show(settings, place, count, as_json=as_json)

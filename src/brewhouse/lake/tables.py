@@ -363,13 +363,18 @@ class Tables:
         return path.removeprefix(f"{self._lake.root}/")
 
     def _load(self, name: str) -> Table:
+        if "." not in name:  # for PyIceberg an error of another kind
+            raise self._lacks(name)
         try:
             return self._catalog.load_table(name)
         except NoSuchTableError as error:
-            known = ", ".join(self.names()) or "none"
-            raise BrewhouseError(
-                f"The lake {self._lake.root} has no table {name}; it has: {known}.", hint="`brewhouse run` makes them."
-            ) from error
+            raise self._lacks(name) from error
+
+    def _lacks(self, name: str) -> BrewhouseError:
+        known = ", ".join(self.names()) or "none"
+        return BrewhouseError(
+            f"The lake {self._lake.root} has no table {name}; it has: {known}.", hint="`brewhouse run` makes them."
+        )
 
     def _commit(self, table: Table, changes: tuple[TableUpdate, ...], snapshot: Snapshot) -> None:
         """Make a snapshot the current one, unless another one became it meanwhile."""

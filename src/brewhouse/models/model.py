@@ -88,7 +88,7 @@ class Model:
             if unknown := [column.name for column in columns if column.name not in defined]:
                 what = f"{self.name} gives columns that models/columns.toml does not define: {', '.join(unknown)}"
                 raise ModelError([self.problem(what)])
-            typed = tuple(defined[column.name] for column in columns)
+            typed = tuple(defined.get(f"{self.name}.{column.name}", defined[column.name]) for column in columns)
         else:
             typed = tuple(Column(column.name, column.type, self._meaning(column.name)) for column in columns)
         if problems := [*self._bad_types(typed)]:
@@ -135,9 +135,9 @@ class Model:
 
 @cache
 def column_definitions() -> dict[str, Column]:
-    """Read `columns.toml`: every column by name, with type and description."""
+    """Read `columns.toml`: every column by name, its table's before it where it is another one there."""
     table = tomllib.loads((FOLDER / "columns.toml").read_text("utf-8"))
-    return {name: Column(name, entry["type"], entry["description"]) for name, entry in table.items()}
+    return {name: Column(name.rpartition(".")[2], entry["type"], entry["description"]) for name, entry in table.items()}
 
 
 def parse(name: str, text: str, *, file: str | None = None, own: bool = False) -> Model:
