@@ -61,6 +61,29 @@ def test_a_file_that_cannot_be_written_is_named(call: Call, full: Path, tmp_path
     assert "--output" in done.err
 
 
+@pytest.mark.parametrize("command", [("tables",), ("describe", "silver.breweries"), ("history", "silver.breweries")])
+def test_reading_makes_no_lake(call: Call, tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = call(*command, "--lake", tmp_path / "lake")
+    assert done.code == 1
+    assert "has no published tables" in done.err
+    assert not (tmp_path / "lake").exists()
+
+
+def test_a_lake_that_is_a_file_is_called_so(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "lake").write_text("")
+    done = call("tables", "--lake", tmp_path / "lake")
+    assert done.code == 2
+    assert "lake is a file." in done.err
+
+
+def test_a_time_of_the_history_shows_that_snapshot(call: Call, full: Path) -> None:
+    (first, *_) = json.loads(call("history", "silver.breweries", "--lake", full, "--json").out)
+    done = call(
+        "query", "SELECT count(*) AS n FROM silver.breweries", "--lake", full, "--at", first["committed"], "--json"
+    )
+    assert json.loads(done.out) == [{"n": first["rows"]}]
+
+
 def test_an_empty_query_is_called_so(call: Call, full: Path) -> None:
     done = call("query", "", "--lake", full)
     assert done.code == 2

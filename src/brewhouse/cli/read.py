@@ -8,13 +8,17 @@ from collections.abc import Iterable
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
 from brewhouse.cli.output import print_json, print_rows, print_table
 from brewhouse.errors import BrewhouseError, UsageError
+
+if TYPE_CHECKING:
+    from brewhouse.lake.lake import Lake
+    from brewhouse.lake.tables import Tables
 
 
 class Place(StrEnum):
@@ -88,10 +92,8 @@ def tables(lake: LakeOption = None, as_json: JsonOption = False) -> None:
 
     Example: brewhouse tables
     """
-    from brewhouse.lake.tables import Tables
-
     _, place = settings_and_lake(lake)
-    known = Tables(place)
+    known = _tables(place)
     rows = []
     for name in known.names():
         now = known.current(name)
@@ -99,7 +101,7 @@ def tables(lake: LakeOption = None, as_json: JsonOption = False) -> None:
             {
                 "table": name,
                 "rows": now.rows if now else 0,
-                "published": now.committed_at.isoformat(timespec="seconds") if now else None,
+                "published": now.committed_at.isoformat(timespec="milliseconds") if now else None,
                 "description": known.describe(name).description,
             }
         )
@@ -111,10 +113,8 @@ def describe(table: TableArgument, lake: LakeOption = None, as_json: JsonOption 
 
     Example: brewhouse describe silver.breweries
     """
-    from brewhouse.lake.tables import Tables
-
     _, place = settings_and_lake(lake)
-    spec = Tables(place).describe(table)
+    spec = _tables(place).describe(table)
     if as_json:
         print_json(spec)
         return
@@ -128,19 +128,17 @@ def history(table: TableArgument, lake: LakeOption = None, as_json: JsonOption =
 
     Example: brewhouse history gold.breweries_by_location
     """
-    from brewhouse.lake.tables import Tables
-
     _, place = settings_and_lake(lake)
     rows = [
         {
             "snapshot": snapshot.snapshot_id,
-            "committed": snapshot.committed_at.isoformat(timespec="seconds"),
+            "committed": snapshot.committed_at.isoformat(timespec="milliseconds"),
             "run": snapshot.properties.get("brewhouse.run"),
             "raw_snapshot": snapshot.properties.get("brewhouse.raw-snapshot"),
             "rows": snapshot.rows,
             "current": snapshot.current,
         }
-        for snapshot in Tables(place).history(table)
+        for snapshot in _tables(place).history(table)
     ]
     print_json(rows) if as_json else print_rows(rows)
 
@@ -160,6 +158,16 @@ def rejected(
     _, place = settings_and_lake(lake)
     sql = f"SELECT reasons, page, record FROM silver.rejected_breweries ORDER BY page, record LIMIT {limit}"
     write(run_query(connect(place), sql), Format.JSON if as_json else Format.TABLE, None)
+
+
+def _tables(lake: Lake) -> Tables:
+    """Open the tables of a lake that has some; opening those of another would make a catalog for it."""
+    from brewhouse.lake.reading import nothing_published
+    from brewhouse.lake.tables import Tables
+
+    if lake.is_local and not lake.catalog_file.exists():
+        raise nothing_published(lake)
+    return Tables(lake)
 
 
 def write(result: Any, output_format: Format, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's own result, or alike

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from brewhouse.errors import UsageError
 from brewhouse.lake.s3 import S3Path, bucket_store, path_at
 from brewhouse.settings import Settings
 
@@ -106,11 +107,18 @@ class Lake:
 
 
 def lake_of(settings: Settings) -> Lake:
-    """Name the lake that settings point to."""
+    """Name the lake that settings point to.
+
+    Raises:
+        UsageError: They point to a file.
+    """
     shared = Shared(
         catalog=settings.catalog,
         catalog_uri=settings.catalog_uri,
         catalog_database=settings.catalog_database,
         lock_expires_s=settings.lock_expires_s,
     )
-    return Lake.at(settings.lake, shared)
+    lake = Lake.at(settings.lake, shared)
+    if lake.is_local and lake.root.is_file():
+        raise UsageError(f"The lake {lake.root} is a file.", hint="Name a folder with --lake.")
+    return lake

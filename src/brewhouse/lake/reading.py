@@ -48,7 +48,7 @@ def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     elif lake.events.is_dir():
         connection = _connect_to(view_statements({}, []))  # so that it can be seen why nothing is published
     else:
-        raise _nothing(lake)
+        raise nothing_published(lake)
     connection.execute("SET GLOBAL TimeZone = 'UTC'")  # of cursors too
     connection.execute("SET GLOBAL python_enable_replacements = false")  # FROM x would read a variable x
     for statement in monitoring_statements(lake):
@@ -106,7 +106,7 @@ def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection
                 for name, snapshot in _snapshots_at(tables, at).items()
             }
     if not views and not lake.events.is_dir():
-        raise _nothing(lake)
+        raise nothing_published(lake)
     raw = newest(lake) if at is None else None
     return _connect_to(view_statements(views, raw.files if raw else []), str(lake.root))
 
@@ -121,7 +121,8 @@ def _connect_to(views: Iterable[str], *roots: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _nothing(lake: Lake) -> BrewhouseError:
+def nothing_published(lake: Lake) -> BrewhouseError:
+    """Say that a lake has no published tables."""
     return BrewhouseError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
 
 
