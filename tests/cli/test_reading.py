@@ -84,6 +84,15 @@ def test_a_time_of_the_history_shows_that_snapshot(call: Call, full: Path) -> No
     assert json.loads(done.out) == [{"n": first["rows"]}]
 
 
+def test_a_mistake_in_a_query_is_one_paragraph_that_ends_with_its_place(call: Call, full: Path) -> None:
+    done = call("query", "SELECT nope FROM silver.breweries", "--lake", full)
+    assert done.code == 2
+    said, line, mark = done.err.rstrip().rsplit("\n", 2)
+    assert said.endswith("`brewhouse tables` lists what there is.")
+    assert (line, mark.strip()) == ("LINE 1: SELECT nope FROM silver.breweries", "^^^^")
+    assert "\n\n" not in done.err
+
+
 def test_an_empty_query_is_called_so(call: Call, full: Path) -> None:
     done = call("query", "", "--lake", full)
     assert done.code == 2

@@ -88,7 +88,10 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN4
     except duckdb.Error as error:
         if known := explained(error):
             raise known from error
-        raise UsageError(f"The query cannot be run: {error}", hint="`brewhouse tables` lists what there is.") from error
+        said, _, drawn = str(error).partition("\n\n")  # the line of the query, and a mark below the place
+        hint = f"`brewhouse tables` lists what there is.\n{drawn}".rstrip()
+        end = "" if said.endswith((".", "!", "?")) else "."
+        raise UsageError(f"The query cannot be run: {said}{end}", hint=hint) from error
 
 
 def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection:
