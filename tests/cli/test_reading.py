@@ -61,8 +61,17 @@ def test_a_file_that_cannot_be_written_is_named(call: Call, full: Path, tmp_path
     assert "--output" in done.err
 
 
-@pytest.mark.parametrize("command", [("tables",), ("describe", "silver.breweries"), ("history", "silver.breweries")])
-def test_reading_makes_no_lake(call: Call, tmp_path: Path, command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("tables",),
+        ("describe", "silver.breweries"),
+        ("history", "silver.breweries"),
+        ("rollback", "silver.breweries", "1"),
+        ("query", "SELECT 1", "--at", "2026-01-01"),
+    ],
+)
+def test_what_needs_tables_makes_no_lake(call: Call, tmp_path: Path, command: tuple[str, ...]) -> None:
     done = call(*command, "--lake", tmp_path / "lake")
     assert done.code == 1
     assert "has no published tables" in done.err

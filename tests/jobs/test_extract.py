@@ -409,30 +409,17 @@ def test_a_lasting_disagreement_is_an_incomplete_snapshot(lake: Lake, fault: str
     assert list(lake.bronze.glob("date=*/run=01A/page-*"))
 
 
-def test_pages_that_never_differ_end(lake: Lake) -> None:
-    """A source that ignores the number of the page would be asked for ever."""
+@pytest.mark.parametrize("query", ["per_page=200&sort=id:asc", "per_page=200"], ids=["one page", "any rows"])
+def test_pages_without_end_end(lake: Lake, query: str) -> None:
+    """A source that ignores the number of the page would be asked for ever, be it for the same page or for any rows."""
     with StandIn(generate(SMALL)) as stand_in:
         service = stand_in._service
         answer = service.answer
 
-        def always_first(request: Request) -> Answer:
-            return answer(msgspec.structs.replace(request, query="per_page=200&sort=id:asc"))
+        def ignoring(request: Request) -> Answer:
+            return answer(msgspec.structs.replace(request, query=query))
 
-        service.answer = always_first  # type: ignore[method-assign]
-        with pytest.raises(SnapshotIncomplete, match="repeat an id"):
-            extract(lake, settings_for(stand_in), "01A")
-
-
-def test_pages_without_end_end(lake: Lake) -> None:
-    """A source that ignores the number of the page and the order would be asked for ever too."""
-    with StandIn(generate(SMALL)) as stand_in:
-        service = stand_in._service
-        answer = service.answer
-
-        def anything(request: Request) -> Answer:
-            return answer(msgspec.structs.replace(request, query="per_page=200"))
-
-        service.answer = anything  # type: ignore[method-assign]
+        service.answer = ignoring  # type: ignore[method-assign]
         with pytest.raises(SnapshotIncomplete, match="repeat an id"):
             extract(lake, settings_for(stand_in), "01A")
 

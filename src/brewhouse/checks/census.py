@@ -99,6 +99,7 @@ class _Codes(dict[object, int]):
 
 
 def _json(value: object) -> str:
+    """Write a value as DuckDB reads it: 1e22 as 1e+22, which msgspec writes otherwise."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -138,11 +138,11 @@ def rollback(
     from brewhouse.ids import new_id
     from brewhouse.jobs.publishing import refresh_views
     from brewhouse.lake.lock import run_lock
-    from brewhouse.lake.tables import Tables
+    from brewhouse.lake.reading import published_tables
 
     _, place = settings_and_lake(lake)
+    tables = published_tables(place)
     with run_lock(place, new_id()):
-        tables = Tables(place)
         tables.rollback(table, snapshot)
         refresh_views(place, tables)
         now = tables.current(table)

@@ -8,17 +8,13 @@ from collections.abc import Iterable
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
 from brewhouse.cli.output import print_json, print_rows, print_table
 from brewhouse.errors import BrewhouseError, UsageError
-
-if TYPE_CHECKING:
-    from brewhouse.lake.lake import Lake
-    from brewhouse.lake.tables import Tables
 
 
 class Place(StrEnum):
@@ -92,8 +88,10 @@ def tables(lake: LakeOption = None, as_json: JsonOption = False) -> None:
 
     Example: brewhouse tables
     """
+    from brewhouse.lake.reading import published_tables
+
     _, place = settings_and_lake(lake)
-    known = _tables(place)
+    known = published_tables(place)
     rows = []
     for name in known.names():
         now = known.current(name)
@@ -113,8 +111,10 @@ def describe(table: TableArgument, lake: LakeOption = None, as_json: JsonOption 
 
     Example: brewhouse describe silver.breweries
     """
+    from brewhouse.lake.reading import published_tables
+
     _, place = settings_and_lake(lake)
-    spec = _tables(place).describe(table)
+    spec = published_tables(place).describe(table)
     if as_json:
         print_json(spec)
         return
@@ -128,6 +128,8 @@ def history(table: TableArgument, lake: LakeOption = None, as_json: JsonOption =
 
     Example: brewhouse history gold.breweries_by_location
     """
+    from brewhouse.lake.reading import published_tables
+
     _, place = settings_and_lake(lake)
     rows = [
         {
@@ -138,7 +140,7 @@ def history(table: TableArgument, lake: LakeOption = None, as_json: JsonOption =
             "rows": snapshot.rows,
             "current": snapshot.current,
         }
-        for snapshot in _tables(place).history(table)
+        for snapshot in published_tables(place).history(table)
     ]
     print_json(rows) if as_json else print_rows(rows)
 
@@ -158,16 +160,6 @@ def rejected(
     _, place = settings_and_lake(lake)
     sql = f"SELECT reasons, page, record FROM silver.rejected_breweries ORDER BY page, record LIMIT {limit}"
     write(run_query(connect(place), sql), Format.JSON if as_json else Format.TABLE, None)
-
-
-def _tables(lake: Lake) -> Tables:
-    """Open the tables of a lake that has some; opening those of another would make a catalog for it."""
-    from brewhouse.lake.reading import nothing_published
-    from brewhouse.lake.tables import Tables
-
-    if lake.is_local and not lake.catalog_file.exists():
-        raise nothing_published(lake)
-    return Tables(lake)
 
 
 def write(result: Any, output_format: Format, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's own result, or alike

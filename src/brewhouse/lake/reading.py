@@ -35,6 +35,19 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     return _locked(open_views(lake, at), lake)
 
 
+def published_tables(lake: Lake) -> Tables:
+    """Open the tables of a lake that has some; to open those of another would make a catalog for it.
+
+    Raises:
+        BrewhouseError: Nothing is published.
+    """
+    from brewhouse.lake.tables import Tables
+
+    if lake.is_local and not lake.catalog_file.exists():
+        raise _nothing(lake)
+    return Tables(lake)
+
+
 def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     """Make the connection of `connect`, not locked yet: it can reach whatever this process can."""
     import duckdb
@@ -48,7 +61,7 @@ def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     elif lake.events.is_dir():
         connection = _connect_to(view_statements({}, []))  # so that it can be seen why nothing is published
     else:
-        raise nothing_published(lake)
+        raise _nothing(lake)
     connection.execute("SET GLOBAL TimeZone = 'UTC'")  # of cursors too
     connection.execute("SET GLOBAL python_enable_replacements = false")  # FROM x would read a variable x
     for statement in monitoring_statements(lake):
@@ -99,7 +112,7 @@ def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection
     from brewhouse.lake.snapshots import newest
     from brewhouse.lake.tables import Tables
 
-    tables = Tables(lake)
+    tables = Tables(lake) if lake.events.is_dir() else published_tables(lake)
     with tables.reading():
         if at is None:
             views = {name: (tables.describe(name), tables.files(name)) for name in tables.names()}
@@ -109,7 +122,7 @@ def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection
                 for name, snapshot in _snapshots_at(tables, at).items()
             }
     if not views and not lake.events.is_dir():
-        raise nothing_published(lake)
+        raise _nothing(lake)
     raw = newest(lake) if at is None else None
     return _connect_to(view_statements(views, raw.files if raw else []), str(lake.root))
 
@@ -124,8 +137,7 @@ def _connect_to(views: Iterable[str], *roots: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def nothing_published(lake: Lake) -> BrewhouseError:
-    """Say that a lake has no published tables."""
+def _nothing(lake: Lake) -> BrewhouseError:
     return BrewhouseError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
 
 
