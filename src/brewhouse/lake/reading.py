@@ -112,7 +112,7 @@ def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection
     from brewhouse.lake.snapshots import newest
     from brewhouse.lake.tables import Tables
 
-    tables = Tables(lake) if lake.events.is_dir() else published_tables(lake)
+    tables = published_tables(lake) if lake.is_local and not lake.events.is_dir() else Tables(lake)
     with tables.reading():
         if at is None:
             views = {name: (tables.describe(name), tables.files(name)) for name in tables.names()}
