@@ -23,10 +23,10 @@ from time import perf_counter
 
 import msgspec
 
-from brewhouse.demo.dataset import generate
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.snapshots import Groups, Manifest, Meta, Page, Proof
+from brewhouse.lake.raw_snapshots import Groups, Manifest, Meta, Page, Proof
+from brewhouse.mock_api.dataset import generate
 
 PAGE_ROWS = 10_000
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096

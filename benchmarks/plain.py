@@ -11,10 +11,11 @@ from pathlib import Path
 import duckdb
 
 from brewhouse.engines.dialect import DUCKDB_MACROS, java_double, to_duckdb
+from brewhouse.lake.duckdb_access import literal
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.snapshots import newest
-from brewhouse.lake.views import literal, raw_records_sql
+from brewhouse.lake.raw_snapshots import newest
 from brewhouse.models.project import models_of
+from brewhouse.query.views import raw_records_sql
 
 
 def main(root: str, file: str) -> None:

@@ -14,11 +14,11 @@ import typer.main
 
 from brewhouse.cli.main import app
 from brewhouse.engines.duckdb import DuckDBEngine
-from brewhouse.jobs.inputs import attach_nothing_previous, attach_places
 from brewhouse.models.lineage import lineage
+from brewhouse.models.lineage_svg import draw_svg
 from brewhouse.models.model import ZONES
-from brewhouse.models.picture import draw_svg
 from brewhouse.models.project import models_of
+from brewhouse.pipeline.input_tables import attach_nothing_previous, attach_places
 from brewhouse.settings import Settings
 
 FOLDER = Path(__file__).parent

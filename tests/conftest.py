@@ -25,17 +25,18 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+from tests.s3_caches import forget
 
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.engines.spark import SparkEngine
 from brewhouse.engines.spark_session import open_session
-from brewhouse.jobs.inputs import attach_nothing_previous, attach_places
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake import s3
 from brewhouse.lake.lake import Lake, Shared
-from brewhouse.lake.reading import connect
-from brewhouse.lake.tables import Tables
 from brewhouse.models.model import parse
 from brewhouse.models.project import models_of
+from brewhouse.pipeline.input_tables import attach_nothing_previous, attach_places
+from brewhouse.query.connection import connect
 
 # A fresh clone draws its first text slowly, as Hypothesis reads Unicode's tables then; a busy machine does all slowly.
 hypothesis.settings.register_profile(
@@ -298,7 +299,7 @@ def bucket(aws_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     """An empty bucket, as `s3://name`, in an account of its own, which the environment points at."""
     with pytest.MonkeyPatch.context() as patch:
         yield _make_bucket(aws_url, enter_account(patch, aws_url, tmp_path_factory.mktemp("home")))
-        s3.forget()
+        forget()
 
 
 @pytest.fixture
@@ -379,7 +380,7 @@ def enter_account(patch: pytest.MonkeyPatch, url: str, home: Path) -> str:
     }
     for name, value in told.items():
         patch.setenv(name, value)
-    s3.forget()
+    forget()
     assert s3.endpoint("s3") == s3.endpoint("glue") == url, "a request would leave this machine"
     return account
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from brewhouse.demo.dataset import generate
-from brewhouse.demo.stand_in import StandIn
+from brewhouse.mock_api.dataset import generate
+from brewhouse.mock_api.server import StandIn
 from brewhouse.settings import Schedule, Settings
 
 if TYPE_CHECKING:  # importing it takes seconds, which only these tests are to wait for

@@ -14,7 +14,7 @@ import typer
 import typer.main
 
 from brewhouse.cli.main import app
-from brewhouse.jobs.schedule import plan_of
+from brewhouse.pipeline.cron_schedule import plan_of
 from brewhouse.settings import load
 
 ROOT = Path(__file__).parents[1]

@@ -14,13 +14,13 @@ import dagster as dg
 from brewhouse.checks.check import Check
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
-from brewhouse.events.runs import RunReport, run_reports
-from brewhouse.jobs.running import Silent
-from brewhouse.jobs.schedule import plan_of
-from brewhouse.jobs.workflow import run_workflow
+from brewhouse.events.run_reports import RunReport, run_reports
 from brewhouse.lake.lake import lake_of
 from brewhouse.models.model import Model
 from brewhouse.models.project import models_of
+from brewhouse.pipeline.cron_schedule import plan_of
+from brewhouse.pipeline.runner import Silent
+from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import Settings, load
 
 RAW = dg.AssetKey(["bronze", "breweries"])

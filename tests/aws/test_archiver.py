@@ -24,12 +24,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brewhouse.aws.functions import archiver
-from brewhouse.aws.functions.translation import MAX_BYTES, UnusableError, read, translate
+from brewhouse.aws.functions.normalize import MAX_BYTES, UnusableError, read, translate
 from brewhouse.aws.prices import prices
 from brewhouse.aws.wheel import write_functions
-from brewhouse.events.archive import archive_events
 from brewhouse.events.event import EventLog, read_events
-from brewhouse.events.kinds import JOB, RUN
+from brewhouse.events.event_archive import archive_events
+from brewhouse.events.event_types import JOB, RUN
 from brewhouse.ids import id_at
 from brewhouse.lake.lake import Lake
 
@@ -216,7 +216,7 @@ def test_the_end_of_a_job_has_its_duration_cost_and_our_run(cloud: Any) -> None:
     assert (found["runId"], found["workflow"], found["counts"]) == ("01RUN", "breweries", {"records": 9})
     assert found["costUsd"] == pytest.approx(found["dpuSeconds"] / 3600 * prices().glue_dpu_hour, abs=1e-6)
     assert found["dpuSeconds"] >= 60
-    from brewhouse.events.runs import run_reports
+    from brewhouse.events.run_reports import run_reports
 
     [report] = run_reports(read_events(lake))
     assert [(job.name, job.message, job.counts) for job in report.jobs] == [("extract", "all taken", {"records": 9})]

@@ -14,7 +14,7 @@ import pytest
 from botocore.stub import Stubber
 
 from brewhouse.aws.athena import Result, _value
-from brewhouse.aws.counts import counted_by_athena
+from brewhouse.aws.athena_counts import counted_by_athena
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
 

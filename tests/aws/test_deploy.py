@@ -12,7 +12,7 @@ import pytest
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import find_stack
 from brewhouse.aws.template import template
-from brewhouse.queries import saved_queries
+from brewhouse.query.saved_queries import saved_queries
 
 STACK = "brew"
 Call = Callable[..., tuple[int, str, str]]

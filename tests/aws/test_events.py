@@ -2,7 +2,7 @@
 
 The emulator's services send no events, and nobody may send some in their name; so each is tried on the deployed rules
 (TestEventPattern) and then published to what they send to. EventBridge's own sending, and whether the topic's policy
-lets it, are looked at as text only (`brewhouse.aws.checks`), and by `brewhouse aws verify` in a real account.
+lets it, are looked at as text only (`brewhouse.aws.template_checks`), and by `brewhouse aws verify` in a real account.
 """
 
 from __future__ import annotations

@@ -13,14 +13,14 @@ import pytest
 
 from brewhouse.aws.functions import lease as leases
 from brewhouse.aws.functions import notifier
-from brewhouse.aws.functions.archive import Archive, Event
 from brewhouse.aws.functions.job_runs import facts_of
+from brewhouse.aws.functions.lake_events import Archive, Event
 from brewhouse.aws.functions.lease import BusyError, lease
+from brewhouse.aws.monitoring import proven_checks
 from brewhouse.aws.stacks import the_stack
-from brewhouse.aws.watching import proven_checks
 from brewhouse.events.event import EventLog, read_events
-from brewhouse.events.kinds import CHECK, JOB, RUN
-from brewhouse.events.runs import run_reports
+from brewhouse.events.event_types import CHECK, JOB, RUN
+from brewhouse.events.run_reports import run_reports
 from brewhouse.ids import id_at
 from brewhouse.lake.lake import Lake
 

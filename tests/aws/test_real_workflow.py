@@ -28,27 +28,27 @@ from typing import Any
 
 import pytest
 from pyiceberg.catalog import load_catalog
+from tests.s3_caches import forget
 
-from brewhouse.aws.checks import GLUE_PYTHON
-from brewhouse.aws.counts import count_checks
+from brewhouse.aws.athena_counts import count_checks
 from brewhouse.aws.deploy import triggers
+from brewhouse.aws.glue_workflow import start
 from brewhouse.aws.package import make_package
-from brewhouse.aws.running import start
 from brewhouse.aws.session import Account, open_account
 from brewhouse.aws.stacks import the_stack
+from brewhouse.aws.template_checks import GLUE_PYTHON
 from brewhouse.cli.main import main
-from brewhouse.demo.dataset import generate
-from brewhouse.demo.stand_in import StandIn
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
-from brewhouse.events.runs import RunReport, run_reports
-from brewhouse.jobs.running import Silent
-from brewhouse.jobs.workflow import JOBS, run_workflow
-from brewhouse.lake import s3
+from brewhouse.events.run_reports import RunReport, run_reports
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.reading import connect
-from brewhouse.lake.tables import Tables
-from brewhouse.queries import for_duckdb, saved_query
+from brewhouse.mock_api.dataset import generate
+from brewhouse.mock_api.server import StandIn
+from brewhouse.pipeline.runner import Silent
+from brewhouse.pipeline.workflow import JOBS, run_workflow
+from brewhouse.query.connection import connect
+from brewhouse.query.saved_queries import for_duckdb, saved_query
 from brewhouse.settings import load
 
 STACK = "brew"
@@ -172,11 +172,11 @@ def cloud(
         with load("played_services").play_services(player, strict_aws_url) as services:
             patch.setenv("AWS_ENDPOINT_URL_GLUE", services.url)
             patch.setenv("AWS_ENDPOINT_URL_ATHENA", services.url)
-            s3.forget()
+            forget()
             cloud = Cloud(services, source, package, home, patch)
             cloud.make(version)
             yield cloud
-        s3.forget()
+        forget()
 
 
 def _package(kept: Path, folder: Path, version: str) -> Path:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from brewhouse.aws.checks import GLUE_PYTHON, cron_problem, problems
 from brewhouse.aws.template import MAX_BYTES, MAX_BYTES_IN_REQUEST, first_template, parse, template
-from brewhouse.queries import for_athena, saved_queries
+from brewhouse.aws.template_checks import GLUE_PYTHON, cron_problem, problems
+from brewhouse.query.saved_queries import for_athena, saved_queries
 
 Change = Callable[[dict[str, Any]], object]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from brewhouse.cli.main import main
-from brewhouse.demo.dataset import generate
-from brewhouse.demo.stand_in import StandIn
+from brewhouse.mock_api.dataset import generate
+from brewhouse.mock_api.server import StandIn
 
 
 @dataclass

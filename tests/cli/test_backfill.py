@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.lock import run_lock
+from brewhouse.lake.run_lock import run_lock
 
 Call = Callable[..., Any]
 HEADER = (

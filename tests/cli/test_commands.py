@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from brewhouse.cli.main import app
-from brewhouse.demo.dataset import generate
-from brewhouse.demo.stand_in import StandIn
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.lock import run_lock
+from brewhouse.lake.run_lock import run_lock
+from brewhouse.mock_api.dataset import generate
+from brewhouse.mock_api.server import StandIn
 
 Call = Callable[..., Any]
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from brewhouse.demo.dataset import generate
-from brewhouse.demo.stand_in import StandIn
 from brewhouse.events.event import EventLog
-from brewhouse.events.kinds import RUN
+from brewhouse.events.event_types import RUN
 from brewhouse.lake.lake import Lake
+from brewhouse.mock_api.dataset import generate
+from brewhouse.mock_api.server import StandIn
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Call

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from brewhouse.demo.dataset import generate
-from brewhouse.demo.stand_in import StandIn
+from brewhouse.mock_api.dataset import generate
+from brewhouse.mock_api.server import StandIn
 
 Call = Callable[..., Any]
 

@@ -11,8 +11,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from brewhouse.demo.dataset import generate
-from brewhouse.demo.stand_in import StandIn
+from brewhouse.mock_api.dataset import generate
+from brewhouse.mock_api.server import StandIn
 
 Call = Callable[..., Any]
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")

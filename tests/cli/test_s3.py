@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from brewhouse.cli.main import main
-from brewhouse.demo.dataset import generate
-from brewhouse.demo.stand_in import StandIn
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.snapshots import complete_runs
+from brewhouse.lake.raw_snapshots import complete_runs
+from brewhouse.mock_api.dataset import generate
+from brewhouse.mock_api.server import StandIn
 
 Call = Any
 READING = (

@@ -17,11 +17,11 @@ import uvicorn
 from fastapi.testclient import TestClient
 
 from brewhouse.console.app import create_app
-from brewhouse.demo.dataset import generate
-from brewhouse.demo.stand_in import StandIn
-from brewhouse.jobs.running import Silent
-from brewhouse.jobs.workflow import run_workflow
 from brewhouse.lake.lake import Lake
+from brewhouse.mock_api.dataset import generate
+from brewhouse.mock_api.server import StandIn
+from brewhouse.pipeline.runner import Silent
+from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import Settings, load
 
 if TYPE_CHECKING:

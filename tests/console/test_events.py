@@ -7,9 +7,9 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from brewhouse.console.happenings import PAGE_ROWS, Wanted, list_events
+from brewhouse.console.event_list import PAGE_ROWS, Wanted, list_events
 from brewhouse.events.event import Event
-from brewhouse.events.kinds import ALERT_SENT, JOB
+from brewhouse.events.event_types import ALERT_SENT, JOB
 from brewhouse.ids import new_id
 
 BEGIN = datetime(2020, 1, 1, tzinfo=UTC)

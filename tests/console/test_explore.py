@@ -10,11 +10,11 @@ from fastapi.testclient import TestClient
 
 from brewhouse.console.language import texts
 from brewhouse.console.pages.explore import QueryState
-from brewhouse.console.results import State
+from brewhouse.console.query_service import State
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.reading import connect
-from brewhouse.lake.reading import query as run_query
-from brewhouse.queries import saved_queries
+from brewhouse.query.connection import connect
+from brewhouse.query.connection import query as run_query
+from brewhouse.query.saved_queries import saved_queries
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

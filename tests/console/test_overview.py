@@ -11,11 +11,11 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brewhouse.console import drawing, overview
+from brewhouse.console import map_drawing, overview
 from brewhouse.console.app import create_app
+from brewhouse.console.lake_reader import Published, State
 from brewhouse.console.overview import Filters
 from brewhouse.console.projection import SQL, project
-from brewhouse.console.reading import Published, State
 from brewhouse.console.world import outlines, view_box
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
@@ -96,11 +96,13 @@ def test_htmx_is_given_the_part_it_asks_for(client: TestClient) -> None:
 
 
 def test_the_map_is_drawn_as_precisely_as_it_is_looked_at(client: TestClient, state: State) -> None:
-    whole, germany = (drawing.draw(state, overview.overview(state, filters)) for filters in (Filters(), Filters("DE")))
+    whole, germany = (
+        map_drawing.draw(state, overview.overview(state, filters)) for filters in (Filters(), Filters("DE"))
+    )
     outline = {count.key: path for count, path in germany.countries}
     assert outline["DE"] == outlines()["DE"] != outlines(whole.view)["DE"]
     assert outline["AU"] == outlines(whole.view)["AU"] != outlines()["AU"]  # far from there
-    fine = drawing.draw(state, overview.overview(state, Filters()), finely=True)
+    fine = map_drawing.draw(state, overview.overview(state, Filters()), finely=True)
     assert {count.key: path for count, path in fine.countries} == {key: outlines()[key] for key in outline}
     assert [each.breweries for each in fine.regions] == [each.breweries for each in whole.regions]
     assert sum(each.path.count("M") for each in fine.regions) > sum(each.path.count("M") for each in whole.regions)

@@ -12,10 +12,10 @@ from fastapi.testclient import TestClient
 from tests.console.conftest import EVIL, served
 
 from brewhouse.console.app import create_app
-from brewhouse.demo.dataset import generate
-from brewhouse.demo.stand_in import StandIn
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.lock import run_lock
+from brewhouse.lake.run_lock import run_lock
+from brewhouse.mock_api.dataset import generate
+from brewhouse.mock_api.server import StandIn
 from brewhouse.settings import Schedule, Settings
 
 if TYPE_CHECKING:

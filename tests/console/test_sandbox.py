@@ -13,9 +13,9 @@ from pyarrow import parquet
 from brewhouse.console.sandbox import RESULT, Answer, Limits, Question, Sandbox, answer, confined
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.errors import BrewhouseError
+from brewhouse.iceberg.table_spec import Column, TableSpec
+from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.spec import Column, TableSpec
-from brewhouse.lake.tables import Publication, Tables
 
 Ask = Callable[..., Answer]
 Given = Callable[..., DuckDBEngine]

@@ -32,7 +32,7 @@ def test_no_other_one_can_be_asked_for() -> None:
 
 def test_nothing_of_spark_is_imported_for_the_embedded_one() -> None:
     code = (
-        "import sys; import brewhouse.jobs.workflow; from brewhouse.engines.choose import open_engine; "
+        "import sys; import brewhouse.pipeline.workflow; from brewhouse.engines.choose import open_engine; "
         "from brewhouse.settings import load; open_engine(load({}, environ={})).__enter__(); "
         "assert not {'pyspark', 'py4j', 'pandas'} & set(sys.modules)"
     )

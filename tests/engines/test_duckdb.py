@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from brewhouse.engines.duckdb import DuckDBEngine
-from brewhouse.lake.spec import Column, TableSpec
+from brewhouse.iceberg.table_spec import Column, TableSpec
 
 Given = Callable[..., DuckDBEngine]
 COLUMNS = (Column("country", "string", "c"), Column("city", "string", "c"), Column("n", "long", "n"))

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from brewhouse.demo.dataset import read_csv
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.engines.engine import Engine, Row
 from brewhouse.engines.spark import SparkEngine
-from brewhouse.jobs.inputs import attach_places
+from brewhouse.mock_api.dataset import read_csv
 from brewhouse.models.project import models_of
+from brewhouse.pipeline.input_tables import attach_places
 
 Pages = Sequence[Sequence[Mapping[str, Any] | str]]
 Differing = Callable[[Pages, Pages], dict[str, list[Any]]]

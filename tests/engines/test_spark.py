@@ -16,8 +16,8 @@ from pyarrow import BufferReader, parquet
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.engines.spark import SparkEngine
 from brewhouse.engines.spark_session import open_session
-from brewhouse.lake.s3 import path_at
-from brewhouse.lake.spec import Column, TableSpec
+from brewhouse.iceberg.table_spec import Column, TableSpec
+from brewhouse.lake.s3_path import path_at
 from brewhouse.models.model import parse
 
 if TYPE_CHECKING:

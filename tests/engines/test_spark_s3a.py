@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.s3_caches import forget
 
 from brewhouse.engines import spark_s3a
 from brewhouse.engines.choose import open_engine
 from brewhouse.errors import UsageError
-from brewhouse.lake import s3
 from brewhouse.settings import load
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ def test_it_looks_for_s3_where_the_aws_tools_do(jars: Path, monkeypatch: pytest.
     assert told["spark.hadoop.fs.s3a.path.style.access"] == "true"
     assert told["spark.hadoop.fs.s3a.endpoint.region"] == os.environ["AWS_REGION"]
     monkeypatch.delenv("AWS_ENDPOINT_URL")
-    s3.forget()
+    forget()
     assert not {"spark.hadoop.fs.s3a.endpoint", "spark.hadoop.fs.s3a.path.style.access"} & set(spark_s3a.settings(jars))
-    s3.forget()
+    forget()
 
 
 def test_a_session_without_it_is_refused(spark_session: SparkSession) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from brewhouse.events.alerts import WORKFLOW, Kind, Message, due, is_quiet
 from brewhouse.events.event import Event
-from brewhouse.events.kinds import ALERT_SENT, CHECK, DRIFT, JOB, RUN
-from brewhouse.events.wording import body, subject
+from brewhouse.events.event_types import ALERT_SENT, CHECK, DRIFT, JOB, RUN
+from brewhouse.events.messages import body, subject
 
 ALL = ("failed", "checks_failed", "recovered", "late", "drift")
 START = datetime(2026, 8, 2, 12, tzinfo=UTC)

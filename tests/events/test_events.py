@@ -11,8 +11,8 @@ import pytest
 
 from brewhouse.events import event as event_module
 from brewhouse.events.event import Event, EventLog, read_events
-from brewhouse.events.kinds import CHECK, DRIFT, JOB, PUBLISHED, RUN
-from brewhouse.events.runs import run_reports
+from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN
+from brewhouse.events.run_reports import run_reports
 from brewhouse.lake.lake import Lake
 
 

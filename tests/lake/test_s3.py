@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.s3_caches import forget
 
 from brewhouse.errors import UsageError
-from brewhouse.lake import s3
+from brewhouse.lake import object_cache, s3
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.s3_path import path_at
 
 FILES = (
     "bronze/breweries/date=2026-08-02/run=B/manifest.json",
@@ -55,7 +57,7 @@ def test_a_path_on_s3_answers_as_a_local_one_does(look: Looks, tmp_path: Path, s
 
 
 def test_an_object_that_is_not_there_is_a_file_that_is_not_there(bucket: str) -> None:
-    nothing = s3.path_at(f"{bucket}/nothing")
+    nothing = path_at(f"{bucket}/nothing")
     for use in (nothing.read_bytes, nothing.stat, lambda: nothing.open("rb")):
         with pytest.raises(FileNotFoundError):
             use()
@@ -63,7 +65,7 @@ def test_an_object_that_is_not_there_is_a_file_that_is_not_there(bucket: str) ->
 
 
 def test_a_path_on_s3_is_never_taken_for_one_of_this_machine(bucket: str) -> None:
-    path = s3.path_at(f"{bucket}/a")
+    path = path_at(f"{bucket}/a")
     for use in (lambda: os.fspath(path), path.iterdir().__next__, path.touch, lambda: path.rename("b"), path.resolve):
         with pytest.raises(TypeError, match="no path of this machine"):
             use()
@@ -91,15 +93,15 @@ def test_of_many_puts_that_only_create_one_wins(shared_lake: Lake) -> None:
 
 def test_a_file_is_fetched_once_and_a_new_one_put_when_it_is_closed(bucket: str) -> None:
     url = f"{bucket}/data/a.parquet"
-    files = s3.filesystem()
+    files = object_cache.filesystem()
     with pytest.raises(FileNotFoundError):
         files.open(url)
     new = files.open(url, "wb")
     new.write(b"rows")
-    assert not s3.path_at(url).exists()
+    assert not path_at(url).exists()
     new.close()
-    assert s3.path_at(url).read_bytes() == b"rows"
-    s3.path_at(url).unlink()
+    assert path_at(url).read_bytes() == b"rows"
+    path_at(url).unlink()
     with files.open(url) as again:
         assert again.read() == b"rows", "what was written here is fetched again"
 
@@ -114,7 +116,7 @@ def test_an_object_is_opened_without_fetching_all_of_it(shared_lake: Lake) -> No
         assert (size, opened.read()) == (len(content), content[-70_000:])
         opened.seek(5)
         assert (opened.read(3), opened.tell()) == (content[5:8], 8)
-    assert s3.filesystem().copy_of(str(lake.root / "x")) is None
+    assert object_cache.filesystem().copy_of(str(lake.root / "x")) is None
 
 
 def test_a_profile_of_the_aws_configuration_says_where_and_who(
@@ -128,17 +130,17 @@ def test_a_profile_of_the_aws_configuration_says_where_and_who(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_PROFILE", "beer")
-    s3.forget()
+    forget()
     Lake.at(f"{bucket}/lake").store.put("x", b"1")
-    assert s3.path_at(f"{bucket}/lake/x").read_bytes() == b"1"
+    assert path_at(f"{bucket}/lake/x").read_bytes() == b"1"
     assert s3.endpoint("glue") == url
 
     monkeypatch.setenv("AWS_PROFILE", "wine")
-    s3.forget()
+    forget()
     with pytest.raises(UsageError, match=r"profile \(wine\) could not be found"):
         s3.session()
     monkeypatch.delenv("AWS_PROFILE")
-    s3.forget()
+    forget()
     with pytest.raises(UsageError, match="no AWS credentials"):
         s3.session()
 

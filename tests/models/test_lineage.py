@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brewhouse.models.lineage import SOURCE, Node, draw_text, lineage
+from brewhouse.models.lineage_svg import draw_svg
 from brewhouse.models.model import ZONES, parse
-from brewhouse.models.picture import draw_svg
 from brewhouse.models.project import models_of
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from brewhouse.engines.duckdb import DuckDBEngine
-from brewhouse.lake.spec import Column
+from brewhouse.iceberg.table_spec import Column
 from brewhouse.models.model import ZONES, Model, column_definitions, parse
 from brewhouse.models.problems import ModelError
 from brewhouse.models.project import models_of

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewhouse.engines.duckdb import DuckDBEngine
-from brewhouse.lake.iceberg_schema import first_field_ids
+from brewhouse.iceberg.schemas import first_field_ids
 from brewhouse.models.project import models_of
 
 Transform = Callable[..., DuckDBEngine]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from brewhouse.aws.prices import prices
 from brewhouse.aws.session import Account
 from brewhouse.errors import UsageError
-from brewhouse.queries import for_athena
+from brewhouse.query.saved_queries import for_athena
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brewhouse.aws.checks import problems
 from brewhouse.aws.package import File, Manifest
 from brewhouse.aws.session import Account, is_missing, plain_errors
 from brewhouse.aws.stacks import Stack
 from brewhouse.aws.template import parse
+from brewhouse.aws.template_checks import problems
 from brewhouse.errors import UsageError
 
 NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")

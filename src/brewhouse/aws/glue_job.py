@@ -37,24 +37,24 @@ class Log:
     """Writes how a job gets on into its log; pages only now and then."""
 
     def job_started(self, name: str) -> None:
-        """See `brewhouse.jobs.running.Progress`."""
+        """See `brewhouse.pipeline.runner.Progress`."""
         print(f"{name} begins", flush=True)
 
     def pages(self, done: int, total: int) -> None:
-        """See `brewhouse.jobs.running.Progress`."""
+        """See `brewhouse.pipeline.runner.Progress`."""
         if done % 10 == 0 or done == total:
             print(f"{done} of {total} pages", flush=True)
 
     def model(self, name: str) -> None:
-        """See `brewhouse.jobs.running.Progress`."""
+        """See `brewhouse.pipeline.runner.Progress`."""
         print(f"model {name}", flush=True)
 
     def snapshots(self, done: int, total: int) -> None:
-        """See `brewhouse.jobs.running.Progress`."""
+        """See `brewhouse.pipeline.runner.Progress`."""
         print(f"{done} of {total} snapshots", flush=True)
 
     def job_ended(self, name: str, message: str, seconds: float) -> None:
-        """See `brewhouse.jobs.running.Progress`."""
+        """See `brewhouse.pipeline.runner.Progress`."""
         print(f"{name}: {message} ({seconds:.2f} s)", flush=True)
 
 
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
     Raises:
         BrewhouseError: The job failed.
     """
-    from brewhouse.lake.faults import in_words
+    from brewhouse.lake.error_translation import in_words
 
     given = arguments_of(argv)
     os.environ.setdefault("AWS_REGION", given.aws_region)  # no page says whether Glue does
@@ -83,13 +83,13 @@ def _run(given: argparse.Namespace) -> None:
     settings = load(flags)
     lake = Lake.at(settings.lake, Shared(catalog_database=given.catalog_database))
     if given.job == "maintain":
-        from brewhouse.jobs.maintain import run_maintenance
+        from brewhouse.pipeline.maintenance import run_maintenance
 
         run_maintenance(lake, settings, Log())
     else:
-        from brewhouse.jobs.running import Part
-        from brewhouse.jobs.workflow import JOBS as ALL
-        from brewhouse.jobs.workflow import run_workflow
+        from brewhouse.pipeline.runner import Part
+        from brewhouse.pipeline.workflow import JOBS as ALL
+        from brewhouse.pipeline.workflow import run_workflow
 
         part = Part(given.workflow_run, given.job_run, ALL, given.retries) if given.workflow_run else None
         run_workflow(lake, settings, Log(), (given.job,), part=part)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from brewhouse.aws.checks import GLUE_PYTHON
 from brewhouse.aws.template import template
+from brewhouse.aws.template_checks import GLUE_PYTHON
 from brewhouse.aws.wheel import write_functions, write_wheel, write_zip
 from brewhouse.errors import BrewhouseError, UsageError
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import UsageError
-from brewhouse.queries import SavedQuery, for_athena, saved_queries
+from brewhouse.query.saved_queries import SavedQuery, for_athena, saved_queries
 
 if TYPE_CHECKING:
     import yaml

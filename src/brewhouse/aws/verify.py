@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from brewhouse.aws.athena import run_query
-from brewhouse.aws.counts import count_checks
+from brewhouse.aws.athena_counts import count_checks
 from brewhouse.aws.deploy import Check, checks, resources
-from brewhouse.aws.running import last_job_runs
+from brewhouse.aws.glue_workflow import last_job_runs
+from brewhouse.aws.monitoring import deployed_checks, proven_checks
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
-from brewhouse.aws.watching import deployed_checks, proven_checks
 from brewhouse.errors import BrewhouseError
-from brewhouse.queries import saved_queries
+from brewhouse.query.saved_queries import saved_queries
 
 
 def verify(account: Account, stack: Stack) -> Iterator[Check]:

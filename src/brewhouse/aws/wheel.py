@@ -18,9 +18,9 @@ _FUNCTIONS = (
     "brewhouse/aws/prices.toml",
     "brewhouse/events/__init__.py",
     "brewhouse/events/alerts.py",
-    "brewhouse/events/kinds.py",
-    "brewhouse/events/runs.py",
-    "brewhouse/events/wording.py",
+    "brewhouse/events/event_types.py",
+    "brewhouse/events/run_reports.py",
+    "brewhouse/events/messages.py",
 )
 """What `brewhouse.aws.functions` needs; a test runs it with nothing else."""
 _WHEEL = "Wheel-Version: 1.0\nGenerator: brewhouse\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

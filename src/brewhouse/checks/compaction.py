@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from brewhouse.checks.check import Check
-from brewhouse.checks.contract import violations
+from brewhouse.checks.data_contract import violations
 from brewhouse.engines.engine import Engine
-from brewhouse.lake.spec import TableSpec
+from brewhouse.iceberg.table_spec import TableSpec
 
 
 def same_rows(engine: Engine, before: str, after: TableSpec) -> Check:

@@ -11,7 +11,7 @@ import typer
 
 from brewhouse.cli.options import JsonOption
 from brewhouse.cli.output import print_json, print_rows
-from brewhouse.cli.read import Format, FormatOption, OutputOption, SavedOption, write
+from brewhouse.cli.results import Format, FormatOption, OutputOption, SavedOption, write
 from brewhouse.errors import BrewhouseError, ChecksFailed, UsageError
 
 if TYPE_CHECKING:
@@ -75,11 +75,11 @@ def deploy(
 
     Example: brewhouse aws deploy --run --parameter RunCrawler=false
     """
-    from brewhouse.aws.counts import count_checks
+    from brewhouse.aws.athena_counts import count_checks
     from brewhouse.aws.deploy import check_name, checks, start_triggers
+    from brewhouse.aws.monitoring import deployed_checks
     from brewhouse.aws.session import open_account, plain_errors
     from brewhouse.aws.stacks import find_stack, the_stack
-    from brewhouse.aws.watching import deployed_checks
 
     check_name(stack)
     given = _parameters(parameter)
@@ -126,10 +126,10 @@ def status(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> Non
     Example: brewhouse aws status --json
     """
     from brewhouse.aws.deploy import triggers
-    from brewhouse.aws.running import last_job_runs
+    from brewhouse.aws.glue_workflow import last_job_runs
+    from brewhouse.aws.monitoring import alarms, subscribers, waiting
     from brewhouse.aws.session import open_account, plain_errors
     from brewhouse.aws.stacks import the_stack
-    from brewhouse.aws.watching import alarms, subscribers, waiting
 
     account = open_account()
     with plain_errors():
@@ -169,7 +169,7 @@ def logs(
 
     Example: brewhouse aws logs transform
     """
-    from brewhouse.aws.running import logs as read_logs
+    from brewhouse.aws.glue_workflow import logs as read_logs
     from brewhouse.aws.session import open_account, plain_errors
 
     account = open_account()
@@ -201,7 +201,7 @@ def query_on_athena(sql: str | None, saved: str | None, stack: str, output_forma
     from brewhouse.aws.athena import run_query
     from brewhouse.aws.session import open_account, plain_errors
     from brewhouse.aws.stacks import the_stack
-    from brewhouse.queries import saved_query
+    from brewhouse.query.saved_queries import saved_query
 
     if (sql is None) == (saved is None):
         raise UsageError("Give either a SELECT or --saved NAME.", hint="`brewhouse queries` lists the saved ones.")
@@ -267,9 +267,9 @@ def destroy(
     Example: brewhouse aws destroy
     """
     from brewhouse.aws.deploy import bucket_of, is_bucket
-    from brewhouse.aws.destroy import databases_of, remove_bucket, remove_databases
     from brewhouse.aws.session import open_account, plain_errors
     from brewhouse.aws.stacks import delete, find_stack
+    from brewhouse.aws.teardown import databases_of, remove_bucket, remove_databases
 
     account = open_account()
     with plain_errors():
@@ -296,7 +296,7 @@ def destroy(
 
 def _run_workflow(account: Account, stack: str, *, wait: bool) -> str:
     """Start the workflow, follow it to its end if wanted, and give the run's id."""
-    from brewhouse.aws.running import follow, start
+    from brewhouse.aws.glue_workflow import follow, start
 
     run_id = start(account, stack)
     print(f"workflow run {run_id} is started")

@@ -11,7 +11,7 @@ from brewhouse.cli.options import JsonOption, LakeOption, LogFormatOption, setti
 from brewhouse.cli.output import print_json, print_rows
 
 if TYPE_CHECKING:
-    from brewhouse.jobs.backfill import VersionResult
+    from brewhouse.backfill.job import VersionResult
 
 _COMMIT_DIGITS = 8
 
@@ -30,9 +30,9 @@ def backfill(
 
     Example: brewhouse backfill ~/openbrewerydb breweries-2025-10-03.csv
     """
+    from brewhouse.backfill.job import run_backfill
+    from brewhouse.backfill.version_sources import origins_of
     from brewhouse.cli.progress import progress_for_output
-    from brewhouse.jobs.backfill import run_backfill
-    from brewhouse.source.origins import origins_of
 
     settings, place = settings_and_lake(lake, log_format=log_format)
     origins = origins_of(paths, date, path)

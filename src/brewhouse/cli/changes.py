@@ -76,7 +76,7 @@ def diff(
 
     Example: brewhouse diff 2026-05-14 last
     """
-    from brewhouse.jobs.compare import compare
+    from brewhouse.pipeline.compare import compare
 
     settings, place = settings_and_lake(lake, engine=engine, spark_master=spark_master)
     _show(compare(place, settings, first, second), limit, as_json=as_json)
@@ -109,7 +109,7 @@ def _published(lake: Lake, sql: str, values: Sequence[object]) -> list[dict[str,
     """
     import duckdb
 
-    from brewhouse.lake.reading import connect
+    from brewhouse.query.connection import connect
 
     try:
         result = connect(lake).execute(sql, values)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from brewhouse.events.event import Event
-    from brewhouse.events.notifying import Outcome
+    from brewhouse.events.notifications import Outcome
 
 _POLL_S = 0.5
 _MESSAGE_CHARACTERS = 300
@@ -82,7 +82,7 @@ def logs(
     """
     import msgspec
 
-    from brewhouse.events.logs import read_log
+    from brewhouse.events.run_log import read_log
 
     _, place = settings_and_lake(lake)
     for line in read_log(place, _run_id(place, run), job):
@@ -107,7 +107,7 @@ def send_test_messages(lake: LakeOption = None, as_json: JsonOption = False) -> 
 
     Example: brewhouse alerts test
     """
-    from brewhouse.events.notifying import send_test
+    from brewhouse.events.notifications import send_test
 
     settings, place = settings_and_lake(lake)
     if not settings.alerts.urls:
@@ -124,9 +124,9 @@ def send_what_is_due(lake: LakeOption = None, as_json: JsonOption = False) -> No
 
     Example: brewhouse alerts check
     """
-    from brewhouse.events.notifying import notify
-    from brewhouse.events.runs import end_killed_runs
-    from brewhouse.lake.lock import holder
+    from brewhouse.events.notifications import notify
+    from brewhouse.events.run_reports import end_killed_runs
+    from brewhouse.lake.run_lock import holder
 
     settings, place = settings_and_lake(lake)
     if not place.root.exists():

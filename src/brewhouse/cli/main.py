@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from brewhouse.cli import aws, backfill, changes, events, maintain, models, publish, read, report, runs, schedule, serve
+from brewhouse.cli import aws, backfill, changes, events, jobs, maintain, models, read, report, runs, schedule, serve
 from brewhouse.errors import BrewhouseError
 
 app = typer.Typer(
@@ -24,8 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for room in (publish, read, changes, models, runs, events, schedule, backfill, maintain, serve, report, aws):
-    room.register(app)
+for commands in (jobs, read, changes, models, runs, events, schedule, backfill, maintain, serve, report, aws):
+    commands.register(app)
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     except Exception as error:  # whatever a library throws ends as one paragraph too
         if debug:
             raise
-        from brewhouse.lake.faults import explained
+        from brewhouse.lake.error_translation import explained
 
         if known := explained(error):
             print(f"brewhouse: {known}", file=sys.stderr)

@@ -17,7 +17,7 @@ from brewhouse.cli.options import (
 from brewhouse.cli.output import print_json, print_rows
 
 if TYPE_CHECKING:
-    from brewhouse.jobs.maintain import TableMaintenance
+    from brewhouse.pipeline.maintenance import TableMaintenance
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 DaysOption = Annotated[
@@ -52,7 +52,7 @@ def maintain(
         spark_master=spark_master,
         log_format=log_format,
     )
-    from brewhouse.jobs.maintain import preview_maintenance, run_maintenance, total_of
+    from brewhouse.pipeline.maintenance import preview_maintenance, run_maintenance, total_of
 
     if dry_run:
         reports = preview_maintenance(place, settings)

@@ -50,7 +50,7 @@ def models(
 
     settings, place = settings_and_lake(lake, models=folder, engine=engine, spark_master=spark_master)
     if check or settings.models is not None:
-        from brewhouse.jobs.rehearsal import rehearse
+        from brewhouse.pipeline.dry_run import rehearse
 
         made = rehearse(settings)
         if check:
@@ -92,7 +92,7 @@ def _abandoned(lake: Lake, known: list[Model]) -> list[str]:
     """Name the published tables that no model makes."""
     if not lake.catalog_file.exists():
         return []
-    from brewhouse.lake.tables import Tables
+    from brewhouse.iceberg.tables import Tables
 
     return sorted(set(Tables(lake).names()) - {model.name for model in known})
 
@@ -102,7 +102,7 @@ def _drawn(known: list[Model], graph_format: GraphFormat) -> str:
 
     if graph_format is GraphFormat.TEXT:
         return draw_text(lineage(known)) + "\n"
-    from brewhouse.models.picture import draw_svg
+    from brewhouse.models.lineage_svg import draw_svg
 
     return draw_svg(lineage(known))
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
-from collections.abc import Iterable
 from enum import StrEnum
-from itertools import count
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
-from brewhouse.cli.output import print_json, print_rows, print_table
-from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.cli.output import print_json, print_rows
+from brewhouse.cli.results import Format, FormatOption, OutputOption, SavedOption, write
+from brewhouse.errors import UsageError
 
 
 class Place(StrEnum):
@@ -24,21 +20,7 @@ class Place(StrEnum):
     ATHENA = "athena"
 
 
-class Format(StrEnum):
-    """How a result is written."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-    PARQUET = "parquet"
-
-
-FormatOption = Annotated[Format, typer.Option("--format", help="How the result is written.")]
-OutputOption = Annotated[Path | None, typer.Option("--output", help="File to write instead of standard output.")]
 AtOption = Annotated[str | None, typer.Option("--at", help="Read as of a time, a table snapshot id or a run id.")]
-SavedOption = Annotated[
-    str | None, typer.Option("--saved", help="Run a saved query; `brewhouse queries` lists them.", show_default=False)
-]
 TableArgument = Annotated[str, typer.Argument(help="Zone and table, as silver.breweries.")]
 
 
@@ -56,9 +38,9 @@ def query(
 
     Example: brewhouse query "SELECT country_name, sum(operating_count) FROM gold.breweries_by_location GROUP BY 1"
     """
-    from brewhouse.lake.reading import connect
-    from brewhouse.lake.reading import query as run_query
-    from brewhouse.queries import for_duckdb, saved_query
+    from brewhouse.query.connection import connect
+    from brewhouse.query.connection import query as run_query
+    from brewhouse.query.saved_queries import for_duckdb, saved_query
 
     if on is Place.ATHENA:
         from brewhouse.cli.aws import query_on_athena
@@ -77,7 +59,7 @@ def queries(as_json: JsonOption = False) -> None:
 
     Example: brewhouse queries && brewhouse query --saved top_cities
     """
-    from brewhouse.queries import saved_queries
+    from brewhouse.query.saved_queries import saved_queries
 
     rows = [{"name": query.name, "question": query.question} for query in saved_queries()]
     print_json(rows) if as_json else print_rows(rows)
@@ -88,7 +70,7 @@ def tables(lake: LakeOption = None, as_json: JsonOption = False) -> None:
 
     Example: brewhouse tables
     """
-    from brewhouse.lake.reading import published_tables
+    from brewhouse.query.connection import published_tables
 
     _, place = settings_and_lake(lake)
     known = published_tables(place)
@@ -111,7 +93,7 @@ def describe(table: TableArgument, lake: LakeOption = None, as_json: JsonOption 
 
     Example: brewhouse describe silver.breweries
     """
-    from brewhouse.lake.reading import published_tables
+    from brewhouse.query.connection import published_tables
 
     _, place = settings_and_lake(lake)
     spec = published_tables(place).describe(table)
@@ -128,7 +110,7 @@ def history(table: TableArgument, lake: LakeOption = None, as_json: JsonOption =
 
     Example: brewhouse history gold.breweries_by_location
     """
-    from brewhouse.lake.reading import published_tables
+    from brewhouse.query.connection import published_tables
 
     _, place = settings_and_lake(lake)
     rows = [
@@ -154,92 +136,12 @@ def rejected(
 
     Example: brewhouse rejected --limit 5
     """
-    from brewhouse.lake.reading import connect
-    from brewhouse.lake.reading import query as run_query
+    from brewhouse.query.connection import connect
+    from brewhouse.query.connection import query as run_query
 
     _, place = settings_and_lake(lake)
     sql = f"SELECT reasons, page, record FROM silver.rejected_breweries ORDER BY page, record LIMIT {limit}"
     write(run_query(connect(place), sql), Format.JSON if as_json else Format.TABLE, None)
-
-
-def write(result: Any, output_format: Format, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's own result, or alike
-    """Write a result as asked.
-
-    Args:
-        result: Has `description`, `fetchall` and `to_arrow_reader`, as DuckDB's.
-        output_format: How.
-        output: File to write; None prints.
-
-    Raises:
-        BrewhouseError: The file cannot be written.
-    """
-    try:
-        _write(result, output_format, output)
-    except OSError as error:
-        if output is None:
-            raise
-        raise BrewhouseError(
-            f"{output} cannot be written: {error.strerror or error}.", hint="Name another file with --output."
-        ) from error
-
-
-def _write(result: Any, output_format: Format, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's own result
-    if output_format is Format.PARQUET:
-        _write_parquet(result, output)
-        return
-    names = [column[0] for column in result.description]
-    rows = result.fetchall()
-    if output is None:
-        _print(names, rows, output_format)
-        return
-    with output.open("w", encoding="utf-8", newline="") as file:
-        before, sys.stdout = sys.stdout, file
-        try:
-            _print(names, rows, output_format)
-        finally:
-            sys.stdout = before
-
-
-def _print(names: list[str], rows: list[tuple[Any, ...]], output_format: Format) -> None:
-    import csv
-
-    if output_format is Format.JSON:
-        keys = _different(names)
-        print_json([dict(zip(keys, row, strict=True)) for row in rows])
-    elif output_format is Format.CSV:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(rows)
-    else:
-        print_table(names, rows)
-        print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}")
-
-
-def _different(names: Iterable[str]) -> list[str]:
-    """Number names that are there already, as DuckDB does: an object would keep the last of them only.
-
-    Example:
-        >>> _different(["id", "n", "id", "id"])
-        ['id', 'n', 'id_1', 'id_2']
-    """
-    different: dict[str, None] = {}
-    for name in names:
-        numbered = (f"{name}_{number}" for number in count(1))
-        different[name if name not in different else next(other for other in numbered if other not in different)] = None
-    return list(different)
-
-
-def _write_parquet(result: Any, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's own result
-    import pyarrow.parquet as pq
-
-    if output is None:
-        raise UsageError("Parquet is no text to print.", hint="Name a file: --output result.parquet.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # DuckDB prefers con.sql(), which would run the text a second time
-        batches = result.to_arrow_reader()
-    with pq.ParquetWriter(output, batches.schema) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
 
 
 def register(app: typer.Typer) -> None:

@@ -38,7 +38,7 @@ def report(
         import vl_convert  # noqa: F401 - before anything is read, to say that it is missing
 
         from brewhouse.console.overview import Filters
-        from brewhouse.console.report import write_report
+        from brewhouse.console.overview_report import write_report
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "brewhouse":
             raise

@@ -12,7 +12,7 @@ from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake
 
 if TYPE_CHECKING:
-    from brewhouse.events.runs import RunReport
+    from brewhouse.events.run_reports import RunReport
 
 _EXAMPLE_CHARACTERS = 160
 
@@ -110,8 +110,8 @@ def _short(example: str | None) -> str:
 
 def _reports(lake: Lake) -> list[RunReport]:
     from brewhouse.events.event import read_events
-    from brewhouse.events.runs import run_reports
-    from brewhouse.lake.lock import holder
+    from brewhouse.events.run_reports import run_reports
+    from brewhouse.lake.run_lock import holder
 
     held = holder(lake)
     return run_reports(read_events(lake), held.run if held else None)

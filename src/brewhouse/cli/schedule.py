@@ -54,8 +54,8 @@ def switch_off(lake: LakeOption = None) -> None:
 
 def _show(settings: Settings, lake: Lake, count: int, *, as_json: bool) -> None:
     from brewhouse.events.event import read_events
-    from brewhouse.events.schedule import remembered
-    from brewhouse.jobs.schedule import plan_of, upcoming
+    from brewhouse.events.schedule_state import remembered
+    from brewhouse.pipeline.cron_schedule import plan_of, upcoming
 
     known = remembered(read_events(lake))
     plan = plan_of(settings.schedule.cron, settings.schedule.time_zone) or plan_of(known.cron, known.time_zone)
@@ -86,8 +86,8 @@ def _show(settings: Settings, lake: Lake, count: int, *, as_json: bool) -> None:
 
 
 def _switch(lake: str | None, *, is_on: bool) -> None:
-    from brewhouse.events.schedule import switch
-    from brewhouse.jobs.schedule import plan_of
+    from brewhouse.events.schedule_state import switch
+    from brewhouse.pipeline.cron_schedule import plan_of
 
     settings, place = settings_and_lake(lake)
     plan = plan_of(settings.schedule.cron, settings.schedule.time_zone)

@@ -35,7 +35,7 @@ def serve(
         import uvicorn
 
         from brewhouse.console.app import create_app
-        from brewhouse.console.safety import address_of, password_for
+        from brewhouse.console.security import address_of, password_for
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "brewhouse":
             raise
@@ -88,8 +88,8 @@ def mock_api(
 
     Example: brewhouse mock-api --data breweries.csv --port 8000 --fault status=503,page=3,times=2
     """
-    from brewhouse.demo.dataset import generate, read_csv
-    from brewhouse.demo.stand_in import StandIn
+    from brewhouse.mock_api.dataset import generate, read_csv
+    from brewhouse.mock_api.server import StandIn
 
     records = read_csv(data) if data else generate(rows)
     stand_in = StandIn(records, port=port, dialect=dialect, throttle=throttle, faults=tuple(fault or ()))
@@ -106,9 +106,9 @@ def demo(
 
     Example: brewhouse demo --lake demo-lake
     """
-    from brewhouse.cli.publish import run_jobs
-    from brewhouse.demo.dataset import generate
-    from brewhouse.demo.stand_in import StandIn
+    from brewhouse.cli.jobs import run_jobs
+    from brewhouse.mock_api.dataset import generate
+    from brewhouse.mock_api.server import StandIn
 
     with StandIn(generate(rows, unusable=3), throttle=True) as stand_in:
         settings, place = settings_and_lake(lake, source_url=stand_in.url)

@@ -21,20 +21,20 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from brewhouse.console import language
 from brewhouse.console import overview as overview_numbers
-from brewhouse.console.frame import API, Console, Problem, link, problem, words_of
-from brewhouse.console.happened import Happened
+from brewhouse.console.authentication import Door
+from brewhouse.console.event_feed import Happened
+from brewhouse.console.lake_reader import Published
 from brewhouse.console.pages import events, explore, login, overview, quality, runs, tables
-from brewhouse.console.reading import Published
-from brewhouse.console.results import Queries
-from brewhouse.console.safety import Guard, Names
-from brewhouse.console.sessions import Door
-from brewhouse.console.tables import summaries
+from brewhouse.console.query_service import Queries
+from brewhouse.console.security import Guard, Names
+from brewhouse.console.table_views import summaries
+from brewhouse.console.web import API, Console, Problem, link, problem, words_of
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.jobs.control import Control
-from brewhouse.jobs.schedule import plan_of
-from brewhouse.jobs.scheduler import Scheduler
-from brewhouse.lake.faults import explained
+from brewhouse.lake.error_translation import explained
 from brewhouse.lake.lake import Lake
+from brewhouse.pipeline.cron_schedule import plan_of
+from brewhouse.pipeline.run_launcher import Control
+from brewhouse.pipeline.scheduler import Scheduler
 from brewhouse.settings import Secret, Settings
 
 _log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from brewhouse.console.lake_reader import State
 from brewhouse.console.projection import NORTH_DEGREES, SOUTH_DEGREES, SQL
-from brewhouse.console.reading import State
 from brewhouse.errors import BrewhouseError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from brewhouse.console.reading import State
-from brewhouse.events.runs import RunReport
+from brewhouse.console.lake_reader import State
+from brewhouse.events.run_reports import RunReport
 
 RUNS = 20
 PAGE_ROWS = 50

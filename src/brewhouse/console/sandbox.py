@@ -1,6 +1,6 @@
 """A process of its own for one query of a reader, which it cannot get out of.
 
-Four walls stand around the query, each for itself: its parsed tree may only read tables (`lake/statements.py`); DuckDB
+Four walls stand around the query, each for itself: its parsed tree may only read tables (`query/statements.py`); DuckDB
 reaches the current data files of the lake and nothing else, and its configuration is locked; the operating system
 limits the memory and the files of the process, since DuckDB's own limit does not count every list it makes; and the
 process can be killed, which stops whatever it does.
@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.lake.faults import explained
+from brewhouse.lake.error_translation import explained
 from brewhouse.lake.lake import Lake, Shared
-from brewhouse.lake.reading import open_views
-from brewhouse.lake.statements import files_read_by_views, reading_statement
+from brewhouse.query.connection import open_views
+from brewhouse.query.statements import files_read_by_views, reading_statement
 
 if TYPE_CHECKING:
     import duckdb

@@ -14,10 +14,11 @@ import numpy as np  # noqa: F401 - DuckDB imports it when it is first given a fu
 
 from brewhouse.engines.dialect import DUCKDB_MACROS, java_double, to_duckdb
 from brewhouse.engines.engine import EngineError, Row
-from brewhouse.lake.scratch import Scratch
-from brewhouse.lake.spec import Column, TableSpec
-from brewhouse.lake.views import DUCKDB_TYPES, fetch, identifier, literal, raw_records_sql, reach, table_sql
+from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
+from brewhouse.lake.duckdb_access import fetch, identifier, literal, reach
+from brewhouse.lake.temp_dir import Scratch
 from brewhouse.models.model import Model
+from brewhouse.query.views import raw_records_sql, table_sql
 
 _FILES_AT_ONCE = 2
 _PYTHON_MB = 500  # libraries, metadata, and what DuckDB takes beyond its own limit

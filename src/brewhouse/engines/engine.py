@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from brewhouse.errors import BrewhouseError
-from brewhouse.lake.spec import Column, TableSpec
+from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.models.model import Model
 
 Row = dict[str, Any]

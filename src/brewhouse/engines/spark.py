@@ -22,8 +22,9 @@ from brewhouse.engines.engine import EngineError, Row
 from brewhouse.engines.spark_files import PARTITION, read_pages, read_rows, write_rows
 from brewhouse.engines.spark_records import RECORDS_TYPES, parsed
 from brewhouse.engines.spark_s3a import SCHEME as S3A_SCHEME
-from brewhouse.lake.s3 import SCHEME, S3Path
-from brewhouse.lake.spec import Column, TableSpec
+from brewhouse.iceberg.table_spec import Column, TableSpec
+from brewhouse.lake.s3 import SCHEME
+from brewhouse.lake.s3_path import S3Path
 from brewhouse.models.model import Model
 
 if TYPE_CHECKING:

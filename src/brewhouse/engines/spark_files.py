@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.engines.spark_records import parsed
-from brewhouse.lake.s3 import S3Path, bucket_store, path_at
-from brewhouse.lake.spec import Column
+from brewhouse.iceberg.table_spec import Column
+from brewhouse.lake.s3 import bucket_store
+from brewhouse.lake.s3_path import S3Path, path_at
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from brewhouse.lake.views import RAW_FIELDS, records_sql
+from brewhouse.api.contract import FIELDS
+from brewhouse.query.views import records_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RECORDS_TYPES = {**dict.fromkeys(RAW_FIELDS, "string"), "page": "bigint", "record": "string"}
+RECORDS_TYPES = {**dict.fromkeys(FIELDS, "string"), "page": "bigint", "record": "string"}
 
 
 def parsed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

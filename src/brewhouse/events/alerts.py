@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import Any, Literal
 
-from brewhouse.events.kinds import ALERT_SENT, Told
-from brewhouse.events.runs import RunReport, run_reports
+from brewhouse.events.event_types import ALERT_SENT, Told
+from brewhouse.events.run_reports import RunReport, run_reports
 
 Kind = Literal["failed", "checks_failed", "recovered", "late", "drift", "test"]
 

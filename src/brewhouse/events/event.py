@@ -17,10 +17,10 @@ from typing import Any
 
 import msgspec
 
-from brewhouse.events.kinds import run_of_detail
+from brewhouse.events.event_types import run_of_detail
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.s3 import read_many
+from brewhouse.lake.s3_path import read_many
 
 LEVELS = ("INFO", "WARN", "ERROR")
 _LOGGED_AS = {"WARN": logging.WARNING, "ERROR": logging.ERROR}

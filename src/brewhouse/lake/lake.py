@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brewhouse.errors import UsageError
-from brewhouse.lake.s3 import S3Path, bucket_store, path_at
+from brewhouse.lake.s3 import bucket_store
+from brewhouse.lake.s3_path import S3Path, path_at
 from brewhouse.settings import Settings
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from brewhouse.lake.spec import Column
-from brewhouse.lake.views import RAW_FIELDS
+from brewhouse.api.contract import FIELDS
+from brewhouse.iceberg.table_spec import Column
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ _PLACE = (
 INPUTS: dict[str, Input] = {
     "bronze.breweries": Input(
         (
-            *(Column(name, "string", "As received") for name in RAW_FIELDS),
+            *(Column(name, "string", "As received") for name in FIELDS),
             Column("page", "long", "Number of the page the record came in, from 1"),
             Column("record", "string", "The record as received, byte for byte"),
         ),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from brewhouse.lake.spec import Column, TableSpec
+from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.models.header import NoRow, Rule, parse_header
 from brewhouse.models.problems import ModelError, Problem
 from brewhouse.models.select import Select, parse_select

@@ -19,10 +19,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from brewhouse.aws.functions.archive import Archive
 from brewhouse.aws.functions.job_runs import TROUBLE, began, facts_of, last_lines, words_of
-from brewhouse.aws.functions.translation import WORKFLOWS, UnusableError, job_of, read, translate
-from brewhouse.events.kinds import JOB
+from brewhouse.aws.functions.lake_events import Archive
+from brewhouse.aws.functions.normalize import WORKFLOWS, UnusableError, job_of, read, translate
+from brewhouse.events.event_types import JOB
 from brewhouse.ids import id_at
 
 _WRITERS = 10

@@ -9,8 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from brewhouse.aws.functions.archive import Event
-from brewhouse.events.kinds import JOB, RUN
+from brewhouse.aws.functions.lake_events import Event
+from brewhouse.events.event_types import JOB, RUN
 
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED")
 TROUBLE = ("FAILED", "TIMEOUT", "ERROR", "EXPIRED")

@@ -19,13 +19,13 @@ from urllib.parse import quote
 import boto3
 from botocore.config import Config
 
-from brewhouse.aws.functions.archive import Archive, Event
 from brewhouse.aws.functions.job_runs import ENDED, TROUBLE, began, ended, facts_of, has_ended, last_lines, words_of
+from brewhouse.aws.functions.lake_events import Archive, Event
 from brewhouse.aws.functions.lease import lease
-from brewhouse.aws.functions.translation import WORKFLOWS
+from brewhouse.aws.functions.normalize import WORKFLOWS
 from brewhouse.events.alerts import Message, due
-from brewhouse.events.kinds import ALERT_SENT, JOB, RUN
-from brewhouse.events.wording import body, subject
+from brewhouse.events.event_types import ALERT_SENT, JOB, RUN
+from brewhouse.events.messages import body, subject
 from brewhouse.ids import id_at, new_id
 
 KINDS = ("failed", "checks_failed", "recovered")

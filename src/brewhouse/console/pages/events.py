@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import BeforeValidator
 
-from brewhouse.console import happenings
-from brewhouse.console.frame import API, HTML, ConsoleHere, page
+from brewhouse.console import event_list
+from brewhouse.console.web import API, HTML, ConsoleHere, page
 from brewhouse.events.event import LEVELS
 
 router = APIRouter(tags=["events"])
@@ -27,22 +27,22 @@ def _wanted(
     ] = "",
     since: Annotated[Day, Query(description="Of this day or later")] = None,
     until: Annotated[Day, Query(description="Of this day or earlier")] = None,
-) -> happenings.Wanted:
-    return happenings.Wanted(run=run.strip(), level=level, kind=kind, since=since, until=until)
+) -> event_list.Wanted:
+    return event_list.Wanted(run=run.strip(), level=level, kind=kind, since=since, until=until)
 
 
-Wanted = Annotated[happenings.Wanted, Depends(_wanted)]
+Wanted = Annotated[event_list.Wanted, Depends(_wanted)]
 PageNumber = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
 
 
 @router.get("/events", **HTML)
 def show(request: Request, console: ConsoleHere, wanted: Wanted, number: PageNumber = 1) -> Response:
     """List the events."""
-    found = happenings.list_events(console.happened.events(), wanted, number)
-    return page(request, "events.html", list=found, wanted=wanted, kinds=list(happenings.KINDS), levels=LEVELS)
+    found = event_list.list_events(console.happened.events(), wanted, number)
+    return page(request, "events.html", list=found, wanted=wanted, kinds=list(event_list.KINDS), levels=LEVELS)
 
 
 @router.get(f"{API}/events")
-def list_events(console: ConsoleHere, wanted: Wanted, number: PageNumber = 1) -> happenings.EventList:
+def list_events(console: ConsoleHere, wanted: Wanted, number: PageNumber = 1) -> event_list.EventList:
     """List what happened, newest first."""
-    return happenings.list_events(console.happened.events(), wanted, number)
+    return event_list.list_events(console.happened.events(), wanted, number)

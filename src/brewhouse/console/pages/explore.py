@@ -13,10 +13,10 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi import Query as Parameter
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
-from brewhouse.console.frame import API, HTML, Console, ConsoleHere, link, page
-from brewhouse.console.results import Page, Queries, Query, State, plain
+from brewhouse.console.query_service import Page, Queries, Query, State, plain
+from brewhouse.console.web import API, HTML, Console, ConsoleHere, link, page
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.queries import for_duckdb, saved_queries, saved_query
+from brewhouse.query.saved_queries import for_duckdb, saved_queries, saved_query
 
 router = APIRouter(tags=["queries"])
 

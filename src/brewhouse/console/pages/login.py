@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from brewhouse.console.frame import HTML, ConsoleHere, page, problem, words_of
-from brewhouse.console.safety import client_of
-from brewhouse.console.sessions import COOKIE, SESSION_S
+from brewhouse.console.authentication import COOKIE, SESSION_S
+from brewhouse.console.security import client_of
+from brewhouse.console.web import HTML, ConsoleHere, page, problem, words_of
 
 router = APIRouter()
 

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from brewhouse.console import charts, drawing, overview, tables
-from brewhouse.console.frame import API, HTML, ConsoleHere, Reading, page, words_of
+from brewhouse.console import charts, map_drawing, overview, table_views
+from brewhouse.console.web import API, HTML, ConsoleHere, Reading, page, words_of
 
 router = APIRouter(tags=["overview"])
 
@@ -34,8 +34,8 @@ def show(request: Request, console: ConsoleHere, reading: Reading, filters: _Fil
         request,
         "overview.html",
         shown=shown,
-        drawing=drawing.draw(reading, shown, finely=request.headers.get("hx-target") == "map"),
-        moments=tables.moments(console.lake, console.published.state()),
+        drawing=map_drawing.draw(reading, shown, finely=request.headers.get("hx-target") == "map"),
+        moments=table_views.moments(console.lake, console.published.state()),
         chart=charts.over_time(shown.over_time, words("Day"), words("Breweries")),
     )
 

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from brewhouse.console import quality
-from brewhouse.console.frame import API, HTML, ConsoleHere, Reading, page
+from brewhouse.console.web import API, HTML, ConsoleHere, Reading, page
 from brewhouse.errors import BrewhouseError
-from brewhouse.lake.lock import holder
+from brewhouse.lake.run_lock import holder
 
 router = APIRouter(tags=["quality"])
 

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Form, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from brewhouse.console import runs
-from brewhouse.console.frame import API, HTML, Console, ConsoleHere, page, problem, words_of
+from brewhouse.console import run_views
+from brewhouse.console.web import API, HTML, Console, ConsoleHere, page, problem, words_of
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.events.runs import RunReport
-from brewhouse.events.schedule import switch
-from brewhouse.lake.lock import Holder, holder
+from brewhouse.events.run_reports import RunReport
+from brewhouse.events.schedule_state import switch
+from brewhouse.lake.run_lock import Holder, holder
 
 router = APIRouter(tags=["runs"])
 
@@ -54,16 +54,16 @@ def show_list(
 ) -> Response:
     """List the runs, and when the next ones are due."""
     held = holder(console.lake)
-    now_seen = runs.state_of_all(console.happened, held)
+    now_seen = run_views.state_of_all(console.happened, held)
     if seen == now_seen and "hx-request" in request.headers:
         return Response(status_code=204)
     return page(
         request,
         "runs.html",
-        list=runs.list_runs(console.happened.reports(held), state, number),
-        schedule=runs.schedule_of(console.happened, console.settings.schedule, _NEXT, datetime.now(UTC)),
+        list=run_views.list_runs(console.happened.reports(held), state, number),
+        schedule=run_views.schedule_of(console.happened, console.settings.schedule, _NEXT, datetime.now(UTC)),
         state=state,
-        states=runs.STATES,
+        states=run_views.STATES,
         held=held,
         seen=now_seen,
     )
@@ -79,15 +79,15 @@ def start(request: Request, console: ConsoleHere) -> Response:
 def show(request: Request, console: ConsoleHere, run: str, seen: Seen = "") -> Response:
     """Show a run as it gets on."""
     held, report = _find(request, console, run)
-    log = runs.log_of(console.lake, report.run)
+    log = run_views.log_of(console.lake, report.run)
     now_seen = f"{len(console.happened.events_of(report.run))}.{len(log)}.{report.state}"
     if seen == now_seen and "hx-request" in request.headers:
         return Response(status_code=204)
     return page(
         request,
         "run.html",
-        view=runs.view_of(report, log, datetime.now(UTC)),
-        log=log[-runs.LOG_LINES :],
+        view=run_views.view_of(report, log, datetime.now(UTC)),
+        log=log[-run_views.LOG_LINES :],
         log_lines=len(log),
         held=held,
         seen=now_seen,
@@ -120,23 +120,23 @@ def switch_schedule(console: ConsoleHere, state: Annotated[Literal["on", "off"],
 
 
 @router.get(f"{API}/runs")
-def list_runs(console: ConsoleHere, state: State = "", page: Page = 1) -> runs.RunList:
+def list_runs(console: ConsoleHere, state: State = "", page: Page = 1) -> run_views.RunList:
     """List the runs, newest first."""
-    return runs.list_runs(console.happened.reports(holder(console.lake)), state, page)
+    return run_views.list_runs(console.happened.reports(holder(console.lake)), state, page)
 
 
 @router.get(f"{API}/runs/{{run}}")
-def read_run(request: Request, console: ConsoleHere, run: str) -> runs.RunView:
+def read_run(request: Request, console: ConsoleHere, run: str) -> run_views.RunView:
     """Tell everything of a run; `last` is the newest."""
     _, report = _find(request, console, run)
-    return runs.view_of(report, runs.log_of(console.lake, report.run), datetime.now(UTC))
+    return run_views.view_of(report, run_views.log_of(console.lake, report.run), datetime.now(UTC))
 
 
 @router.get(f"{API}/runs/{{run}}/log")
-def read_run_log(request: Request, console: ConsoleHere, run: str) -> list[runs.LogView]:
+def read_run_log(request: Request, console: ConsoleHere, run: str) -> list[run_views.LogView]:
     """Give what a run said, line by line."""
     _, report = _find(request, console, run)
-    return runs.log_of(console.lake, report.run)
+    return run_views.log_of(console.lake, report.run)
 
 
 @router.post(f"{API}/runs", status_code=202, response_model=Started)
@@ -166,13 +166,13 @@ def stop_run(request: Request, console: ConsoleHere, run: str) -> Any:  # noqa: 
 @router.get(f"{API}/schedule")
 def read_schedule(
     console: ConsoleHere, count: Annotated[int, Query(ge=1, le=100, description="How many of the next due times")] = 5
-) -> runs.ScheduleView:
+) -> run_views.ScheduleView:
     """Tell when the workflow runs by itself."""
-    return runs.schedule_of(console.happened, console.settings.schedule, count, datetime.now(UTC))
+    return run_views.schedule_of(console.happened, console.settings.schedule, count, datetime.now(UTC))
 
 
 @router.put(f"{API}/schedule")
-def write_schedule(console: ConsoleHere, wanted: Switch) -> runs.ScheduleView:
+def write_schedule(console: ConsoleHere, wanted: Switch) -> run_views.ScheduleView:
     """Switch the schedule on or off."""
     _switch(console, is_on=wanted.is_on)
     return read_schedule(console)
@@ -191,7 +191,7 @@ def _find(request: Request, console: Console, run: str) -> tuple[Holder | None, 
 
 
 def _switch(console: Console, *, is_on: bool) -> None:
-    view = runs.schedule_of(console.happened, console.settings.schedule, 1, datetime.now(UTC))
+    view = run_views.schedule_of(console.happened, console.settings.schedule, 1, datetime.now(UTC))
     switch(console.lake, is_on=is_on, cron=view.cron, time_zone=view.time_zone)
 
 

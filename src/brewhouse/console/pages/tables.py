@@ -6,12 +6,12 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 from markupsafe import Markup
 
-from brewhouse.console import tables
-from brewhouse.console.frame import API, HTML, Console, ConsoleHere, Reading, page, words_of
+from brewhouse.console import table_views
+from brewhouse.console.web import API, HTML, Console, ConsoleHere, Reading, page, words_of
 from brewhouse.errors import BrewhouseError
 from brewhouse.models.lineage import Node, lineage
+from brewhouse.models.lineage_svg import draw_svg
 from brewhouse.models.model import ZONES
-from brewhouse.models.picture import draw_svg
 from brewhouse.models.project import models_of
 
 router = APIRouter(tags=["tables"])
@@ -20,7 +20,7 @@ router = APIRouter(tags=["tables"])
 @router.get("/tables", **HTML)
 def show(request: Request, console: ConsoleHere) -> Response:
     """List the tables, and draw what they are made of."""
-    found = tables.summaries(console.lake, console.published.state())
+    found = table_views.summaries(console.lake, console.published.state())
     names = {table.name for table in found}
     words = words_of(request)
     try:
@@ -37,43 +37,43 @@ def show(request: Request, console: ConsoleHere) -> Response:
 @router.get("/tables/{name}", **HTML)
 def show_table(request: Request, console: ConsoleHere, reading: Reading, name: str) -> Response:
     """Show all about a table."""
-    found = tables.detail(console.lake, console.published.state(), name)
+    found = table_views.detail(console.lake, console.published.state(), name)
     if found is None:
         raise HTTPException(404)
     try:
-        made_of, used_by = tables.neighbours(_lineage(console), name)
+        made_of, used_by = table_views.neighbours(_lineage(console), name)
     except BrewhouseError:  # the list of tables says what is wrong
         made_of, used_by = [], []
     return page(
         request,
         "table.html",
         table=found,
-        sample=tables.sample(reading, name),
-        names={table.name for table in tables.summaries(console.lake, console.published.state())},
+        sample=table_views.sample(reading, name),
+        names={table.name for table in table_views.summaries(console.lake, console.published.state())},
         made_of=made_of,
         used_by=used_by,
     )
 
 
 @router.get(f"{API}/tables")
-def list_tables(console: ConsoleHere) -> list[tables.TableSummary]:
+def list_tables(console: ConsoleHere) -> list[table_views.TableSummary]:
     """List the published tables, by zone and name."""
-    return tables.summaries(console.lake, console.published.state())
+    return table_views.summaries(console.lake, console.published.state())
 
 
 @router.get(f"{API}/tables/{{name}}")
-def get_table(console: ConsoleHere, name: str) -> tables.TableDetail:
+def get_table(console: ConsoleHere, name: str) -> table_views.TableDetail:
     """Describe a table: its columns, its order, its snapshots."""
-    found = tables.detail(console.lake, console.published.state(), name)
+    found = table_views.detail(console.lake, console.published.state(), name)
     if found is None:
         raise HTTPException(404)
     return found
 
 
 @router.get(f"{API}/tables/{{name}}/sample")
-def get_sample(reading: Reading, name: str) -> tables.Sample:
+def get_sample(reading: Reading, name: str) -> table_views.Sample:
     """Read the first rows of a table."""
-    found = tables.sample(reading, name)
+    found = table_views.sample(reading, name)
     if found is None:
         raise HTTPException(404)
     return found

@@ -1,0 +1,1 @@
+"""Versions of the dataset's CSV, from files or git, as raw snapshots."""

@@ -1,0 +1,209 @@
+"""A local server that behaves as the Open Brewery DB API does, or misbehaves as it was told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from brewhouse.errors import UsageError
+from brewhouse.mock_api.dialects import Dialect
+from brewhouse.mock_api.faults import Fault, parse_faults
+from brewhouse.mock_api.service import Service
+from brewhouse.mock_api.shelf import Shelf
+from brewhouse.mock_api.throttle import Throttle
+from brewhouse.mock_api.wire import HOST, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from brewhouse.mock_api.wire import Answer, Request
+
+
+class Served(msgspec.Struct, frozen=True):
+    """A request that was answered.
+
+    Args:
+        method: The HTTP method.
+        path: The path, decoded.
+        params: The parameters, decoded.
+        query: The query as sent.
+        headers: The request's headers, their names in small letters.
+        status: The status of the answer; 0 when the connection was reset.
+        at_s: When, in seconds since the epoch.
+    """
+
+    method: str
+    path: str
+    params: dict[str, str]
+    query: str
+    headers: dict[str, str]
+    status: int
+    at_s: float
+
+
+class StandIn:
+    r"""The API on 127.0.0.1, in a thread of its own.
+
+    Args:
+        records: Breweries as dicts, written as PHP would.
+        raw_records: Breweries as JSON text, served exactly as they are, in any dialect.
+        port: The port; 0 takes a free one.
+        throttle: Whether requests are limited, and the answers have headers about it.
+        limit_per_minute: Requests a client may send in one window.
+        window_s: The length of a window in seconds.
+        dialect: The release it speaks like.
+        faults: How it misbehaves, each a `Fault` or its text.
+        seed: What the unstable orders are made from.
+        requests_kept: How many of the latest requests `requests` remembers.
+
+    Raises:
+        UsageError: When the dialect or a fault cannot be, or the previous release is to have a throttle.
+
+    Example:
+        >>> from urllib.request import urlopen
+        >>> with StandIn([{"id": "b", "name": "Malt/Hops"}, {"id": "a"}]) as stand_in:
+        ...     with urlopen(f"{stand_in.url}/breweries?sort=id:asc") as answer:
+        ...         print(answer.read().decode())
+        [{"id":"a"},{"id":"b","name":"Malt\/Hops"}]
+        >>> [(served.path, served.status) for served in stand_in.requests]
+        [('/v1/breweries', 200)]
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one thing a test may want otherwise
+        self,
+        records: Iterable[Mapping[str, object]] = (),
+        *,
+        raw_records: Iterable[bytes] = (),
+        port: int = 0,
+        throttle: bool = False,
+        limit_per_minute: int = 120,
+        window_s: float = 60.0,
+        dialect: Dialect | str = Dialect.CURRENT,
+        faults: Iterable[Fault | str] = (),
+        seed: int = 1,
+        requests_kept: int = 10_000,
+    ) -> None:
+        if dialect not in tuple(Dialect):
+            raise UsageError(f"There is no dialect '{dialect}'.", hint=f"Choose of {', '.join(Dialect)}.")
+        if throttle and dialect == Dialect.PREVIOUS:
+            raise UsageError("The previous release has no throttle.", hint="Leave out one of the two.")
+        parsed = parse_faults(faults)
+        self._lock = threading.RLock()
+        self._shelf = Shelf(chain(records, raw_records), Dialect(dialect))
+        self._service = Service(self._shelf, Throttle(limit_per_minute, window_s) if throttle else None, seed=seed)
+        self._served: deque[Served] = deque(maxlen=requests_kept)
+        self._port = port
+        self._server: Server | None = None
+        self._stopped = threading.Event()
+        self.misbehave(*parsed)
+
+    @property
+    def url(self) -> str:
+        """The base URL for a client; the port is known once it is started."""
+        return f"http://{HOST}:{self._port}/v1"
+
+    @property
+    def requests(self) -> list[Served]:
+        """The latest requests, the oldest first."""
+        with self._lock:
+            return list(self._served)
+
+    def __len__(self) -> int:
+        return len(self._shelf.store)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Listen; do nothing when it listens already.
+
+        Raises:
+            BrewhouseError: When the port cannot be had.
+        """
+        if self._server is None:
+            server = Server(self._answer, self._port)
+            server.start()
+            self._server, self._port = server, server.port
+            self._stopped.clear()
+
+    def stop(self) -> None:
+        """Close the port and every connection; it can be started again, on the same port."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+        self._stopped.set()
+
+    def serve_forever(self) -> None:
+        """Serve until `stop` is called or the process is interrupted with Ctrl-C."""
+        self.start()
+        try:
+            self._stopped.wait()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            self.stop()
+
+    def add(self, records: Iterable[Mapping[str, object] | bytes]) -> None:
+        """Serve more breweries; one whose id is served already takes the place of the earlier one."""
+        with self._lock:
+            self._shelf.add(records)
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Serve some breweries no longer."""
+        with self._lock:
+            self._shelf.store.remove(ids)
+
+    def change(self, brewery_id: str, /, **fields: object) -> None:
+        """Change fields of a brewery; `state` and `street` follow the fields they repeat.
+
+        Raises:
+            UsageError: When no brewery has the id.
+        """
+        with self._lock:
+            self._shelf.change({brewery_id: fields})
+
+    def fill(self) -> None:
+        """Serve every brewery after the fault `partial` served only the first ones."""
+        with self._lock:
+            self._shelf.fill()
+
+    def misbehave(self, *faults: Fault | str) -> None:
+        """Misbehave in these ways and no others; without any, behave."""
+        parsed = parse_faults(faults)
+        with self._lock:
+            self._shelf.misbehave(parsed)
+            self._service.misbehave(parsed)
+
+    def forget(self) -> None:
+        """Empty the list of requests."""
+        with self._lock:
+            self._served.clear()
+
+    def _answer(self, request: Request) -> Answer:
+        with self._lock:
+            answer = self._service.answer(request)
+            status = 0 if answer.reset else answer.status
+            served = Served(
+                request.method,
+                request.path,
+                request.params,
+                request.query,
+                request.headers,
+                status,
+                time.time(),
+            )
+            self._served.append(served)
+            return answer

@@ -1,0 +1,247 @@
+"""Extract: the API's breweries become a raw snapshot, byte for byte, and proven complete.
+
+What was received is counted and compared with what the source says of itself, before and after. A disagreement is
+taken again: first the pages that look wrong, then the whole. Only a snapshot that agrees gets a manifest, and exists.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from brewhouse import __version__
+from brewhouse.api.client import Client
+from brewhouse.api.pages import Pager
+from brewhouse.api.rate_limit import WINDOW_S
+from brewhouse.checks.completeness import GROUPS, Verdict
+from brewhouse.errors import BrewhouseError
+from brewhouse.lake.lake import Lake
+from brewhouse.lake.raw_snapshots import Drift, Manifest, Meta, Proof, RawSnapshot, complete_runs, find
+from brewhouse.lake.snapshot_writer import Draft, Started, resumable
+from brewhouse.pipeline.page_fetcher import Taking
+from brewhouse.settings import Settings
+
+_DIFFERENCES_SHOWN = 6
+
+
+class SnapshotIncomplete(BrewhouseError):  # noqa: N818 - the state of the snapshot
+    """What was received is not what the source says it has, however often it was taken."""
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What an extract did.
+
+    Attributes:
+        snapshot: The complete raw snapshot.
+        resumed_pages: Pages an interrupted run had left.
+        requested_pages: Pages taken from the source, those taken again included.
+        already_done: Whether there was nothing to do.
+    """
+
+    snapshot: RawSnapshot
+    resumed_pages: int
+    requested_pages: int
+    already_done: bool
+
+
+def _silent(*_: object) -> None:
+    """Show nothing."""
+
+
+def extract(
+    lake: Lake,
+    settings: Settings,
+    run: str,
+    progress: Callable[[int, int], None] = _silent,
+    record_drift: Callable[[list[Drift]], None] = _silent,
+    *,
+    throttle_window_s: float = WINDOW_S,
+) -> Extraction:
+    """Take every brewery from the source into a raw snapshot.
+
+    An interrupted snapshot of the same source is gone on with; it keeps its own run id.
+
+    Args:
+        lake: Gets the snapshot.
+        settings: The source, and how it is asked.
+        run: Id of this run; ids sort by time.
+        progress: Told how many pages of how many are there.
+        record_drift: Told what deviates from the contract, as far as it was seen, before a failure stops the job.
+        throttle_window_s: Length of the source's throttling window in seconds.
+
+    Returns:
+        The snapshot and what it took; nothing is done when this run's snapshot is complete already.
+
+    Raises:
+        SourceUnavailable: The source does not answer, or not with what it should.
+        SnapshotIncomplete: What was received is not what the source says it has. Nothing is published.
+        BrewhouseError: The lake cannot be written.
+    """
+    if run in complete_runs(lake):
+        return Extraction(find(lake, run), resumed_pages=0, requested_pages=0, already_done=True)
+    return asyncio.run(_Extract(lake, settings, run, progress, record_drift).run(throttle_window_s))
+
+
+class _Extract:
+    """One extract: what it was told, and what it learns on the way."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        settings: Settings,
+        run: str,
+        progress: Callable[[int, int], None],
+        record_drift: Callable[[list[Drift]], None],
+    ) -> None:
+        self._lake = lake
+        self._settings = settings
+        self._run = run
+        self._progress = progress
+        self._record_drift = record_drift
+        self._deviations: Counter[str] = Counter()
+        self._takes = 1
+
+    async def run(self, throttle_window_s: float) -> Extraction:
+        async with Client(self._settings, throttle_window_s) as client:
+            draft, taking = await self._begin(client)
+            try:
+                before, after, verdict = await self._until_complete(client, draft, taking)
+            finally:
+                self._record_drift(self._drift(draft, taking, draft.started.meta_before))
+        self._accept(verdict)
+        manifest = self._manifest(draft, taking, before, after, verdict)
+        snapshot = draft.complete(manifest)
+        return Extraction(snapshot, taking.resumed, taking.requested, already_done=False)
+
+    async def _begin(self, client: Client) -> tuple[Draft, Taking]:
+        """Go on with an interrupted snapshot, or begin a new one with its first page."""
+        settings = self._settings
+        pager = Pager(client, settings)
+        draft = resumable(self._lake, settings.source_url, settings.per_page_rows, settings.resume_within_hours)
+        if draft is not None:
+            taking = Taking(pager, draft, settings.concurrency, self._progress)
+            taking.take_up(draft.started.meta_before.total)
+            return draft, taking
+        started_at = _now()
+        meta = await self._meta(client)
+        first, size = await pager.first(meta.total)
+        started = Started(
+            source_url=settings.source_url,
+            per_page_rows=settings.per_page_rows,
+            page_size_rows=size,
+            started_at=started_at,
+            meta_before=meta,
+        )
+        draft = Draft(self._lake, self._run, started)
+        draft.begin()
+        taking = Taking(pager, draft, settings.concurrency, self._progress)
+        await taking.keep(1, first)
+        return draft, taking
+
+    async def _until_complete(self, client: Client, draft: Draft, taking: Taking) -> tuple[Meta, Meta, Verdict]:
+        """Take what is missing, then again what disagrees, as often as the settings allow."""
+        settings = self._settings
+        before = draft.started.meta_before
+        await taking.rest(before.total)
+        was_partial = False
+        while True:
+            after = await self._meta(client)
+            verdict = taking.verdict(before, after)
+            if not verdict.differences:
+                return before, after, verdict
+            if self._takes >= settings.max_takes:
+                raise self._incomplete(verdict)
+            self._takes += 1
+            is_last = self._takes == settings.max_takes
+            was_partial = bool(verdict.concerned) and before == after and not was_partial and not is_last
+            before = after
+            if was_partial:
+                await taking.again(verdict.concerned, after.total)
+            else:
+                await asyncio.sleep(settings.retake_wait_s)
+                await taking.afresh(after.total)
+
+    async def _meta(self, client: Client) -> Meta:
+        meta, deviations = await client.meta()
+        self._deviations.update(deviations)
+        return Meta(total=meta.total, by_type=meta.by_type, by_country=meta.by_country, by_state=meta.by_state)
+
+    def _incomplete(self, verdict: Verdict) -> SnapshotIncomplete:
+        shown = "; ".join(verdict.differences[:_DIFFERENCES_SHOWN])
+        more = len(verdict.differences) - _DIFFERENCES_SHOWN
+        return SnapshotIncomplete(
+            f"The snapshot of {self._settings.source_url} is not what the source says it has, after {self._takes} "
+            f"take(s): {shown}{f'; and {more} more differences' if more > 0 else ''}. "
+            "What was taken is kept; nothing was published.",
+            hint="The source may be changing just now: run again in some minutes.",
+        )
+
+    def _accept(self, verdict: Verdict) -> None:
+        """Let a snapshot pass only when it lacks no more breweries than were accepted."""
+        if len(verdict.holes) <= self._settings.accept_holes:
+            return
+        places = "; ".join(
+            f"row {hole.position}, between ids {hole.before_id} and {hole.after_id}"
+            for hole in verdict.holes[:_DIFFERENCES_SHOWN]
+        )
+        raise SnapshotIncomplete(
+            f"{self._settings.source_url} cannot give {len(verdict.holes)} of the breweries it counts: {places}"
+            f"{'; and others' if len(verdict.holes) > _DIFFERENCES_SHOWN else ''}. They are missing in "
+            f"{_words(verdict.missing)}. What was taken is kept; nothing was published.",
+            hint=f"Publish without them with --accept-holes {len(verdict.holes)}.",
+        )
+
+    def _manifest(self, draft: Draft, taking: Taking, before: Meta, after: Meta, verdict: Verdict) -> Manifest:
+        return Manifest(
+            run=draft.run,
+            date=draft.date,
+            source_url=draft.started.source_url,
+            per_page_rows=draft.started.per_page_rows,
+            started_at=draft.started.started_at,
+            finished_at=_now(),
+            code_version=__version__,
+            meta_before=before,
+            meta_after=after,
+            received=verdict.received,
+            missing=verdict.missing,
+            fields_seen=taking.fields_seen(),
+            drift=self._drift(draft, taking, after),
+            holes=verdict.holes,
+            proof=Proof(
+                records=verdict.records,
+                distinct_ids=verdict.received.total,
+                records_without_id=verdict.without_id,
+                groups_compared=[name for name in GROUPS if getattr(after, name) is not None],
+                takes=self._takes,
+            ),
+            pages=[page for _, page in sorted(taking.pages.items())],
+        )
+
+    def _drift(self, draft: Draft, taking: Taking, meta: Meta) -> list[Drift]:
+        drift = [
+            Drift(name=name, detail="/breweries/meta", count=count, example=f"total {meta.total}")
+            for name, count in sorted(self._deviations.items())
+        ]
+        if taking.size < draft.started.per_page_rows:
+            drift.append(
+                Drift(
+                    name="per_page_clamped",
+                    detail=f"{draft.started.per_page_rows} to {taking.size}",
+                    count=len(taking.pages),
+                    example=next((page.url for page in taking.pages.values()), ""),
+                )
+            )
+        return drift + taking.drift()
+
+
+def _words(missing: dict[str, dict[str, int]]) -> str:
+    groups = [f"{name} {value!r}" for name, counts in missing.items() for value in counts]
+    return ", ".join(groups) or "no group of /meta"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

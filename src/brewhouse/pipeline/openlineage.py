@@ -1,0 +1,247 @@
+"""OpenLineage: runs, jobs and their datasets go to a lineage server, when one is configured as its client expects it.
+
+A thread beside the run sends what the events tell, so the run never waits for the server but for a moment at its end.
+A server that does not answer is left alone for the rest of the run, and the log says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brewhouse.events.event import Event
+from brewhouse.events.event_types import CHECK, JOB, PUBLISHED, RUN
+from brewhouse.events.run_reports import ENDED
+from brewhouse.lake.lake import Lake
+from brewhouse.settings import Settings
+
+if TYPE_CHECKING:
+    from openlineage.client.client import OpenLineageClient
+    from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, RunEvent
+
+BRONZE = "bronze.breweries"
+_PRODUCER = "https://pypi.org/project/brewhouse"
+_FLUSH_S = 10.0
+_STATES = {"RUNNING": "START", "SUCCEEDED": "COMPLETE", "FAILED": "FAIL", "STOPPED": "ABORT", "TIMEOUT": "FAIL"}
+_GIVEN = ("reference.", "previous.")  # made of what is named anyway
+
+_log = logging.getLogger(__name__)
+
+
+def is_configured(environ: dict[str, str] | None = None) -> bool:
+    """Say whether lineage is to be sent: by `OPENLINEAGE_URL` or its like, or a file the client reads."""
+    values = os.environ if environ is None else environ
+    if values.get("OPENLINEAGE_DISABLED", "").lower() == "true":
+        return False
+    names = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG")
+    files = (Path("openlineage.yml"), Path("~/.openlineage/openlineage.yml").expanduser())
+    return (
+        any(values.get(name) for name in names)
+        or any(name.startswith("OPENLINEAGE__TRANSPORT") for name in values)
+        or any(file.exists() for file in files)
+    )
+
+
+def lineage_of(lake: Lake, settings: Settings, workflow: str) -> Lineage | None:
+    """Begin to send lineage, if it is to be sent.
+
+    Args:
+        lake: Whose tables.
+        settings: Name the source.
+        workflow: What is run.
+
+    Returns:
+        What is to be told each event, or None.
+    """
+    return Lineage(lake, settings.source_url, workflow) if is_configured() else None
+
+
+class Lineage:
+    """Sends what the events of one run tell.
+
+    Args:
+        lake: Whose tables.
+        source_url: Of the API.
+        workflow: What is run.
+    """
+
+    def __init__(self, lake: Lake, source_url: str, workflow: str) -> None:
+        self._lake = lake
+        self._source_url = source_url
+        self._workflow = workflow
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def tell(self, event: Event) -> None:
+        """Take an event to be sent; never waits."""
+        self._events.put(event)
+
+    def close(self) -> None:
+        """Let what is left be sent, for some seconds."""
+        self._events.put(None)
+        self._thread.join(_FLUSH_S)
+
+    def _work(self) -> None:
+        try:
+            self._send_all()
+        except ImportError:
+            _log.warning("OpenLineage is configured, but not installed: pip install 'brewhouse[lineage]'")
+        except Exception as error:  # noqa: BLE001 - whatever the client throws is no failure of the run
+            _log.warning("OpenLineage is not sent any more in this run: %s: %s", type(error).__name__, error)
+
+    def _send_all(self) -> None:
+        from openlineage.client.client import OpenLineageClient
+
+        client: OpenLineageClient = OpenLineageClient()
+        translation = _Translation(self._lake, self._source_url, self._workflow)
+        while (event := self._events.get()) is not None:
+            for sent in translation.of(event):
+                client.emit(sent)
+        client.close(timeout=_FLUSH_S)
+
+
+class _Translation:
+    """Turns events into OpenLineage's, and keeps what a job told until its end."""
+
+    def __init__(self, lake: Lake, source_url: str, workflow: str) -> None:
+        self._lake = lake
+        self._source_url = source_url
+        self._workflow = workflow
+        self._checks: list[dict[str, Any]] = []
+        self._tables: list[dict[str, Any]] = []
+
+    def of(self, event: Event) -> list[RunEvent]:
+        """Translate an event; most say nothing by themselves."""
+        detail = event.detail
+        if event.detail_type == CHECK:
+            self._checks += detail["checks"]
+        elif event.detail_type == PUBLISHED:
+            self._tables += detail["tables"]
+        elif event.detail_type == RUN and detail["state"] in _STATES:
+            return [self._event(event, self._workflow, _uuid(event.run), [], [])]
+        elif event.detail_type == JOB and detail["state"] in _STATES:
+            is_end = detail["state"] in ENDED
+            inputs, outputs = self._datasets(event) if is_end else ([], [])
+            sent = self._event(
+                event, f"{self._workflow}.{detail['jobName']}", _uuid(detail["jobRunId"]), inputs, outputs
+            )
+            if is_end:
+                self._checks, self._tables = [], []
+            return [sent]
+        return []
+
+    def _event(
+        self, event: Event, name: str, run: str, inputs: list[InputDataset], outputs: list[OutputDataset]
+    ) -> RunEvent:
+        from openlineage.client.event_v2 import Run, RunEvent, RunState
+        from openlineage.client.facet_v2 import error_message_run, parent_run
+
+        facets: dict[str, Any] = {}
+        if event.detail_type == JOB:
+            parent = parent_run.Run(runId=_uuid(event.run))
+            job = parent_run.Job(namespace=_namespace(self._lake), name=self._workflow)
+            facets["parent"] = parent_run.ParentRunFacet(run=parent, job=job)
+        if event.detail["state"] in {"FAILED", "TIMEOUT"}:
+            facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(
+                message=event.detail["message"], programmingLanguage="Python"
+            )
+        return RunEvent(
+            eventType=RunState[_STATES[event.detail["state"]]],
+            eventTime=event.time,
+            run=Run(runId=run, facets=facets),
+            job=self._job(name),
+            producer=_PRODUCER,
+            inputs=inputs,
+            outputs=outputs,
+        )
+
+    def _job(self, name: str) -> Job:
+        from openlineage.client.event_v2 import Job
+        from openlineage.client.facet_v2 import job_type_job
+
+        kind = "JOB" if "." in name else "WORKFLOW"
+        facet = job_type_job.JobTypeJobFacet(processingType="BATCH", integration="BREWHOUSE", jobType=kind)
+        return Job(namespace=_namespace(self._lake), name=name, facets={"jobType": facet})
+
+    def _datasets(self, event: Event) -> tuple[list[InputDataset], list[OutputDataset]]:
+        """Name what a job read and what it made."""
+        from openlineage.client.event_v2 import InputDataset
+
+        if event.detail["jobName"] == "extract":
+            source = InputDataset(namespace=self._source_url, name="breweries")
+            records = event.detail.get("counts", {}).get("records")
+            return [source], [] if records is None else [self._output(BRONZE, records, None)]
+        made = {str(table["table"]) for table in self._tables}
+        read = [] if event.detail["state"] != "SUCCEEDED" else [n for n in _read_by(made) if n not in made]
+        inputs = [InputDataset(namespace=_namespace(self._lake), name=name, facets=self._facets(name)) for name in read]
+        checked = sorted({str(check["table"]) for check in self._checks})
+        inputs += [
+            InputDataset(namespace=_namespace(self._lake), name=name, inputFacets=self._assertions(name))
+            for name in checked
+        ]
+        return inputs, [self._output(str(t["table"]), int(t["rows"]), t["snapshot"]) for t in self._tables]
+
+    def _output(self, name: str, rows: int, snapshot: object) -> OutputDataset:
+        from openlineage.client.event_v2 import OutputDataset
+        from openlineage.client.facet_v2 import dataset_version_dataset, output_statistics_output_dataset
+
+        facets = self._facets(name)
+        if snapshot is not None:
+            facets["version"] = dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=str(snapshot))
+        statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(rowCount=rows)
+        return OutputDataset(
+            namespace=_namespace(self._lake), name=name, facets=facets, outputFacets={"outputStatistics": statistics}
+        )
+
+    def _facets(self, name: str) -> dict[str, Any]:
+        from openlineage.client.facet_v2 import schema_dataset
+
+        fields = [
+            schema_dataset.SchemaDatasetFacetFields(name=column, type=kind, description=description or None)
+            for column, kind, description in self._columns(name)
+        ]
+        return {"schema": schema_dataset.SchemaDatasetFacet(fields=fields)} if fields else {}
+
+    def _columns(self, name: str) -> list[tuple[str, str, str]]:
+        from brewhouse.api.contract import FIELDS
+        from brewhouse.iceberg.tables import Tables
+
+        if name == BRONZE:
+            return [(field, "string", "") for field in FIELDS]
+        return [(column.name, column.type, column.description) for column in Tables(self._lake).describe(name).columns]
+
+    def _assertions(self, table: str) -> dict[str, Any]:
+        """Tell what the checks of a table found; OpenLineage has this facet for what is read, so the job reads it."""
+        from openlineage.client.facet_v2 import data_quality_assertions_dataset as quality
+
+        assertions = [
+            quality.Assertion(assertion=check["name"], success=check["passed"], actual=str(check["found"]))
+            for check in self._checks
+            if check["table"] == table
+        ]
+        return {"dataQualityAssertions": quality.DataQualityAssertionsDatasetFacet(assertions=assertions)}
+
+
+def _read_by(made: set[str]) -> list[str]:
+    """Name the published tables, or the raw snapshot, that the models of some tables read."""
+    from brewhouse.models.project import models_of
+
+    zones = {name.partition(".")[0] for name in made}
+    read = {name for model in models_of(*zones & {"silver", "gold"}) if model.name in made for name in model.reads}
+    tables = {name if name.startswith(("silver.", "gold.")) else BRONZE for name in read if not name.startswith(_GIVEN)}
+    return sorted(tables)
+
+
+def _namespace(lake: Lake) -> str:
+    return lake.root.as_uri()
+
+
+def _uuid(text: str) -> str:
+    """Make a UUID of an id of ours, the same one every time; OpenLineage takes nothing else."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"brewhouse:{text}"))

@@ -1,0 +1,223 @@
+"""Starting, retrying and stopping runs from a process that goes on: each run is a process of its own.
+
+A run outlives who started it: it holds the lake's lock, writes its log and its events, and whoever looks at the lake
+sees it and can stop it. So nothing is lost when a console ends, and nobody has to be asked.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.events.alerts import WORKFLOW
+from brewhouse.events.run_reports import ENDED, RunReport
+from brewhouse.lake.lake import Lake
+from brewhouse.lake.raw_snapshots import newest
+from brewhouse.lake.run_lock import Holder, holder, last_holder
+from brewhouse.settings import Settings, as_environment
+
+RUN = ("run",)
+"""The command that runs the whole workflow."""
+
+_POLL_S = 0.05
+_START_S = 30.0
+_LINES = 12
+
+
+class Control:
+    """Starts runs on a lake, one at a time.
+
+    Args:
+        lake: Where they run.
+        settings: Theirs.
+    """
+
+    def __init__(self, lake: Lake, settings: Settings) -> None:
+        self._lake = lake
+        self._environment = as_environment(settings)
+        self._turn = threading.Lock()
+
+    def start(self, command: Sequence[str] = RUN) -> str:
+        """Start a run, and wait until it is on its way.
+
+        Args:
+            command: What the command line is told.
+
+        Returns:
+            The run's id.
+
+        Raises:
+            BrewhouseError: It could not begin, as another run is going, or a setting cannot be used; says which.
+        """
+        with self._turn, tempfile.TemporaryFile() as said:
+            if (held := holder(self._lake)) is not None:
+                raise _refusal(held)
+            before = last_holder(self._lake)
+            child = subprocess.Popen(  # noqa: S603 - a command of our own
+                [sys.executable, "-m", "brewhouse", *command, "--lake", str(self._lake.root)],
+                env={**os.environ, **self._environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,  # a file: a pipe would break when this process ends
+                start_new_session=True,  # Ctrl-C in the terminal of this process is not meant for the run
+            )
+            threading.Thread(target=child.wait, daemon=True).start()  # leaves no zombie
+            ends = time.monotonic() + _START_S
+            while time.monotonic() < ends:
+                has_ended = child.poll() is not None
+                signed = last_holder(self._lake)
+                if signed is not None and signed != before and _is_here(signed) and signed.pid == child.pid:
+                    return signed.run
+                if has_ended:
+                    said.seek(0)
+                    raise BrewhouseError(_last_words(said.read().decode(errors="replace")) or "The run did not begin.")
+                time.sleep(_POLL_S)
+            raise BrewhouseError(
+                f"The run did not begin within {_START_S:.0f} s (process {child.pid}).",
+                hint="Look at `brewhouse runs`.",
+            )
+
+    def retry(self, report: RunReport) -> str:
+        """Start a run that does what another one failed to do.
+
+        Args:
+            report: Of the run that failed.
+
+        Returns:
+            The new run's id.
+
+        Raises:
+            UsageError: There is nothing to do again.
+            BrewhouseError: It could not begin.
+        """
+        snapshot = newest(self._lake)
+        return self.start(retry_command(report, snapshot.run if snapshot else None))
+
+    def stop(self, run: str) -> None:
+        """Ask a run to stop, which it does within seconds, leaving the tables as they were.
+
+        Args:
+            run: Its id.
+
+        Raises:
+            UsageError: It is not going, or not on this machine.
+        """
+        stop(self._lake, run)
+
+
+def retry_command(report: RunReport, snapshot: str | None) -> tuple[str, ...]:
+    """Say what the command line is told to do what a run failed to do: the job that failed, and those after it.
+
+    Args:
+        report: Of the run that failed.
+        snapshot: Run id of the newest complete raw snapshot, which the later jobs go on with.
+
+    Raises:
+        UsageError: The run succeeded or is going on, or only a person can know how it was started.
+
+    Example:
+        >>> from brewhouse.events.run_reports import JobReport
+        >>> jobs = [JobReport(name="extract", state="SUCCEEDED", started_at=""),
+        ...         JobReport(name="transform", state="FAILED", started_at="")]
+        >>> report = RunReport(run="R", state="FAILED", started_at="", workflow="breweries", jobs=jobs,
+        ...                    planned=["extract", "transform", "aggregate"])
+        >>> retry_command(report, "R")
+        ('run', '--snapshot', 'R')
+    """
+    if report.state == "SUCCEEDED" or report.state not in {*ENDED, "INTERRUPTED"}:
+        raise UsageError(
+            f"Run {report.run} {'succeeded' if report.state == 'SUCCEEDED' else 'is going on'}: there is nothing to "
+            "do again.",
+            hint="Run the workflow instead.",
+        )
+    if report.workflow in {"rebuild", "maintain"}:
+        return (report.workflow,)
+    if report.workflow != WORKFLOW:
+        raise UsageError(
+            f"A run of {report.workflow or 'an unknown workflow'} cannot be retried from here.",
+            hint=f"Give `brewhouse {report.workflow}` again on the command line, as it was given first.",
+        )
+    done = {job.name for job in report.jobs if job.state == "SUCCEEDED"}
+    left = [name for name in report.planned if name not in done]
+    if left == ["transform", "aggregate"] and snapshot is not None:
+        return ("run", "--snapshot", snapshot)
+    return (left[0],) if len(left) == 1 else RUN
+
+
+def stop(lake: Lake, run: str) -> None:
+    """Send a run SIGTERM, as the process that holds the lake's lock.
+
+    Args:
+        lake: Where it runs.
+        run: Its id.
+
+    Raises:
+        UsageError: It is not going, or not on this machine, or belongs to another user.
+    """
+    held = holder(lake)
+    if held is None or held.run != run:
+        raise UsageError(f"Run {run} is not going on.", hint="`brewhouse runs` lists the runs.")
+    if not _is_here(held) or not _is_holder(held, lake):
+        where = held.host or "another machine or container"
+        raise UsageError(
+            f"Run {run} is going on {where} (process {held.pid}), and can only be stopped there.",
+            hint=f"There: kill {held.pid}",
+        )
+    try:
+        os.kill(held.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return  # it has ended this very moment
+    except PermissionError as error:
+        raise UsageError(
+            f"Run {run} belongs to another user (process {held.pid}).", hint="Stop it as that user, or as root."
+        ) from error
+
+
+def _is_here(held: Holder) -> bool:
+    return held.host in {"", socket.gethostname()}
+
+
+def _is_holder(held: Holder, lake: Lake) -> bool:
+    """Say whether a process of this machine is the run, as far as can be known: a number may be another's elsewhere."""
+    process = Path("/proc") / str(held.pid)
+    if not process.parent.exists():
+        return True
+    try:
+        if not lake.is_local:
+            return b"brewhouse" in (process / "cmdline").read_bytes()
+        return any(_same(file, lake.lock_file) for file in (process / "fd").iterdir())
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def _same(file: Path, other: Path) -> bool:
+    try:
+        return file.samefile(other)
+    except OSError:
+        return False
+
+
+def _refusal(held: Holder) -> BrewhouseError:
+    where = f"process {held.pid}{f' on {held.host}' if held.host else ''}"
+    return BrewhouseError(
+        f"One run at a time: run {held.run} has been going since {held.started_at} ({where}).",
+        hint="Wait for it to end, or stop it.",
+    )
+
+
+def _last_words(said: str) -> str:
+    """Take of what a process said its error, which comes last."""
+    lines = [line for line in said.strip().splitlines()[-_LINES:] if line.strip()]
+    start = next((index for index in range(len(lines) - 1, -1, -1) if lines[index].startswith("brewhouse: ")), 0)
+    return "\n".join(lines[start:]).removeprefix("brewhouse: ")

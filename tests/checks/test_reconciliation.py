@@ -1,0 +1,152 @@
+"""The tables add up to the snapshot, to each other and to the source's own counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from brewhouse.api.contract import parse_page
+from brewhouse.checks.check import Check
+from brewhouse.checks.completeness import Census
+from brewhouse.checks.reconciliation import count_drop, gold_sums, silver_accounts, source_counts
+from brewhouse.engines.duckdb import DuckDBEngine
+from brewhouse.lake.raw_snapshots import Groups, Manifest, Meta, Proof
+from brewhouse.models.model import parse
+from brewhouse.models.project import models_of
+
+Transform = Callable[..., DuckDBEngine]
+
+
+def brewery(number: int, **fields: object) -> dict[str, Any]:
+    return {"id": f"00000000-0000-0000-0000-{number:012}", "name": "N", "country": "France", **fields}
+
+
+RECORDS = [
+    brewery(1, brewery_type="micro", state_province="Var"),
+    brewery(2, brewery_type=" Micro ", state_province="Var "),
+    brewery(3, brewery_type="closed", country="Italy"),
+    brewery(3, brewery_type="closed", country="Italy"),
+    brewery(4, name=None, brewery_type="micro", state="Var"),
+]
+COUNTS: dict[str, dict[str, int]] = {
+    "by_type": {"micro": 2, " Micro ": 1, "closed": 1},
+    "by_country": {"France": 3, "Italy": 1},
+    "by_state": {"Var": 2, "Var ": 1},
+}
+
+
+def manifest(
+    records: int = 5, missing: dict[str, dict[str, int]] | None = None, **groups: dict[str, int] | None
+) -> Manifest:
+    meta = msgspec.convert({"total": 4, **COUNTS, **groups}, Meta)
+    return Manifest(
+        run="RUN1", date="2026-08-02", source_url="http://x", per_page_rows=200,
+        started_at="2026-08-02T12:00:00+00:00", finished_at="2026-08-02T12:00:00+00:00", code_version="0",
+        meta_before=meta, meta_after=meta, received=Groups(total=4, **COUNTS), missing=missing or {},
+        fields_seen={}, drift=[], holes=[], pages=[],
+        proof=Proof(records=records, distinct_ids=4, records_without_id=0, groups_compared=[], takes=1),
+    )  # fmt: skip
+
+
+def _with(group: str, counts: dict[str, int]) -> Manifest:
+    good = manifest()
+    return msgspec.structs.replace(good, meta_after=msgspec.structs.replace(good.meta_after, **{group: counts}))
+
+
+@pytest.fixture
+def lakehouse(transform: Transform) -> DuckDBEngine:
+    engine = transform(RECORDS)
+    for model in models_of("gold"):
+        engine.compute(model)
+    return engine
+
+
+def failed(checks: list[Check]) -> dict[str, tuple[int, str | None]]:
+    return {check.name: (check.found, check.example) for check in checks if not check.passed}
+
+
+def test_records_are_accounted_for_and_rejected_ones_are_a_warning(lakehouse: DuckDBEngine) -> None:
+    accounts, usable = silver_accounts(lakehouse, manifest())
+    assert accounts.passed
+    assert (accounts.severity, usable.severity, usable.found) == ("error", "warning", 1)
+    assert usable.example is not None
+    assert usable.example.startswith("it has no name: {")
+
+
+@pytest.mark.parametrize("records", [4, 7])
+def test_a_record_lost_or_made_up_is_found(lakehouse: DuckDBEngine, records: int) -> None:
+    check = silver_accounts(lakehouse, manifest(records))[0]
+    assert check.found == abs(records - 5)
+    assert check.example == f"{records} records, but 3 breweries + 1 rejected + 1 exact duplicates"
+
+
+@pytest.mark.parametrize(
+    ("count", "published", "found"),
+    [(80, 100, 0), (79, 100, 21), (0, 100, 100), (100, 80, 0), (5, None, 0), (0, 0, 0)],
+)
+def test_a_fall_beyond_the_threshold_is_found(count: int, published: int | None, found: int) -> None:
+    check = count_drop(count, published, 20.0)
+    assert (check.found, check.severity) == (found, "error")
+    assert (check.example is None) == (found == 0)
+
+
+def test_good_gold_adds_up_and_equals_the_sources_counts(lakehouse: DuckDBEngine) -> None:
+    assert failed(gold_sums(lakehouse)) == {}
+    assert failed(source_counts(lakehouse, manifest())) == {}
+
+
+def test_a_gold_table_that_lost_a_country_is_found(lakehouse: DuckDBEngine) -> None:
+    lakehouse.compute(parse("staging.all_places", "SELECT * FROM gold.breweries_by_location"))
+    lakehouse.compute(
+        parse("gold.breweries_by_location", "SELECT * FROM staging.all_places WHERE country_code <> 'IT'")
+    )
+    by_place, *by_type = gold_sums(lakehouse)
+    assert all(check.passed for check in by_type)
+    assert by_place.found == 1
+    assert by_place.example is not None
+    assert '"country_name":"Italy"' in by_place.example
+
+
+@pytest.mark.parametrize(
+    ("group", "theirs", "example"),
+    [
+        ("by_country", {"France": 2, "Italy": 1, "Spain": 1}, "France: 2 there, 3 here"),
+        ("by_type", {"micro": 3}, "closed: 0 there, 1 here"),
+        ("by_state", {"Var": 4}, "Var: 4 there, 3 here"),
+    ],
+)
+def test_a_group_that_differs_from_the_sources_is_found(
+    lakehouse: DuckDBEngine, group: str, theirs: dict[str, int], example: str
+) -> None:
+    (check,) = [c for c in source_counts(lakehouse, _with(group, theirs)) if not c.passed]
+    assert check.name == f"its counts equal /meta's own {group}"
+    assert check.example == example
+    assert check.severity == "error"
+
+
+def test_what_the_source_could_not_give_is_taken_off(lakehouse: DuckDBEngine) -> None:
+    more = {"France": 3, "Italy": 2}
+    missing = {"by_country": {"Italy": 1}}
+    assert failed(source_counts(lakehouse, manifest(by_country=more, missing=missing))) == {}
+    assert failed(source_counts(lakehouse, manifest(by_country=more))) != {}
+
+
+def test_where_the_source_has_no_groups_those_received_stand_in(lakehouse: DuckDBEngine) -> None:
+    checks = source_counts(lakehouse, manifest(by_state=None))
+    assert "its counts equal the snapshot's own by_state" in {check.name for check in checks}
+    assert failed(checks) == {}
+
+
+def test_names_that_are_no_texts_are_counted_as_silver_reads_them(transform: Transform) -> None:
+    values: list[Any] = [True, 12, 1.0, 1.5, 1e22, 12345678901234567890123, [1, "a  b"], {"a": [None, "\u00e9/"]}]
+    records = [brewery(n, country=v, state_province=v, brewery_type=v) for n, v in enumerate(values)]
+    census = Census()
+    census.count(1, *parse_page(msgspec.json.encode(records)))
+    total = Meta(total=len(records))
+    proven = msgspec.structs.replace(
+        manifest(), meta_after=total, received=census.verdict(total, total, page_size_rows=200).received
+    )
+    assert failed(source_counts(transform(records), proven)) == {}

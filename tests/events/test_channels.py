@@ -1,0 +1,115 @@
+"""Messages and pings go out to real receivers, and an address with its secrets is never shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from brewhouse.events.channels import SendingFailed, hidden, ping, send
+from brewhouse.events.event import read_events
+from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT
+from brewhouse.events.notifications import Pinger, send_test, warn_of_missing_parts
+from brewhouse.lake.lake import Lake
+from brewhouse.settings import Alerts, Secret
+
+if TYPE_CHECKING:
+    from tests.conftest import Inbox, Receiver
+
+DOWN = "127.0.0.1:1"
+
+
+def test_a_mail_arrives_with_subject_and_text(inbox: Inbox) -> None:
+    send(inbox.url, "Brewhouse: extract failed", "Why: ü & <b>\nsecond line\n")
+    assert inbox.subjects == ["Brewhouse: extract failed"]
+    assert inbox.text(0).strip() == "Why: ü & <b>\nsecond line"
+
+
+def test_a_web_hook_gets_the_message(receiver: Receiver) -> None:
+    send(receiver.url.replace("http", "json") + "/hook", "subject", "body")
+    ((path, sent),) = receiver.requests
+    assert path == "/hook"
+    assert (json.loads(sent)["title"], json.loads(sent)["message"]) == ("subject", "body")
+
+
+@pytest.mark.parametrize(
+    "url", [f"json://{DOWN}/hooks/t0ken", f"mailto://me:t0ken@{DOWN}?mode=insecure", "slack://t0ken", "", "t0ken"]
+)
+def test_what_cannot_be_sent_is_an_error_without_the_secret(url: str) -> None:
+    with pytest.raises(SendingFailed) as failure:
+        send(url, "subject", "body")
+    assert "did not take a message" in str(failure.value)
+    assert "t0ken" not in str(failure.value)
+
+
+@pytest.mark.parametrize("ending", ["", "/start", "/fail"])
+def test_a_ping_calls_the_address_with_its_ending(receiver: Receiver, ending: str) -> None:
+    ping(f"{receiver.url}/abc-123/", ending, "why")
+    assert receiver.requests == [(f"/abc-123{ending}", b"why")]
+
+
+@pytest.mark.parametrize("url", [f"http://{DOWN}/s3cret-id", "file:///etc/s3cret", "http://s3cret host/", "s3cret"])
+def test_a_ping_that_is_not_taken_is_an_error_without_the_secret(url: str) -> None:
+    with pytest.raises(SendingFailed) as failure:
+        ping(url, "/start")
+    assert "s3cret" not in str(failure.value)
+
+
+def test_a_ping_refused_by_its_receiver_is_an_event_and_no_failure(
+    tmp_path: Path, receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receiver.status = 500
+    pinger = Pinger(Lake(tmp_path), Secret(f"{receiver.url}/s3cret-id"), "R1")
+    pinger.started()
+    pinger.ended("SUCCEEDED", "fine")
+    events = read_events(Lake(tmp_path))
+    assert [event.detail_type for event in events] == [ALERT_FAILED, ALERT_FAILED]
+    assert all("HTTP Error 500" in event.detail["message"] for event in events)
+    written = b"".join(file.read_bytes() for file in tmp_path.rglob("*.json")).decode() + capsys.readouterr().err
+    assert "s3cret" not in written
+
+
+def test_a_stopped_run_is_not_pinged(tmp_path: Path, receiver: Receiver) -> None:
+    pinger = Pinger(Lake(tmp_path), Secret(f"{receiver.url}/id"), "R1")
+    pinger.started()
+    pinger.ended("STOPPED", "by somebody")
+    assert [path for path, _ in receiver.requests] in ([], ["/id/start"])
+
+
+def test_every_receiver_is_tried_though_one_is_down(
+    tmp_path: Path, receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = (Secret(f"json://{DOWN}/s3cret"), Secret(receiver.url.replace("http", "json")))
+    outcomes = send_test(Lake(tmp_path), Alerts(urls=urls))
+    assert [bool(outcome.error) for outcome in outcomes] == [True, False]
+    assert [event.detail_type for event in read_events(Lake(tmp_path))] == [ALERT_FAILED, ALERT_SENT]
+    assert "s3cret" not in capsys.readouterr().err
+    assert len(receiver.requests) == 1
+
+
+def test_without_apprise_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(SendingFailed, match=r"pip install 'brewhouse\[alerts\]'"):
+        send("json://example.org", "subject", "body")
+
+
+def test_without_apprise_a_run_says_so_before_it_is_needed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warn_of_missing_parts(Alerts(urls=(Secret("json://s3cret"),)))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    warn_of_missing_parts(Alerts())
+    assert capsys.readouterr().err == ""
+    warn_of_missing_parts(Alerts(urls=(Secret("json://s3cret"),)))
+    said = capsys.readouterr().err
+    assert "pip install 'brewhouse[alerts]'" in said
+    assert "s3cret" not in said
+
+
+def test_an_encoded_secret_is_hidden_in_both_forms() -> None:
+    text = hidden("denied: p%40ssword, p@ssword", "mailto://me:p%40ssword@example.org")
+    assert "ssword" not in text

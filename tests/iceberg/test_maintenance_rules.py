@@ -1,0 +1,107 @@
+"""Which snapshots, files and leftovers maintenance chooses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brewhouse.iceberg.maintenance_rules import GRACE, StoredFile, compactions, expired, removable
+from brewhouse.iceberg.pending_delete import forget, release, released
+from brewhouse.iceberg.tables import CurrentFile, TableSnapshot
+from brewhouse.lake.lake import Lake
+
+NOW = datetime(2026, 8, 31, 12, tzinfo=UTC)
+
+
+def history(*ages_days: float, replaces: tuple[int, ...] = ()) -> list[TableSnapshot]:
+    return [
+        TableSnapshot(
+            table="gold.t",
+            snapshot_id=number,
+            committed_at=NOW - timedelta(days=age),
+            operation="replace" if number in replaces else "overwrite",
+            rows=1,
+            files=1,
+            properties={},
+            current=number == len(ages_days),
+        )
+        for number, age in enumerate(ages_days, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keep_days", "keep_last", "expected"),
+    [(30, 1, [1, 2]), (30, 4, [1]), (30, 5, []), (30, 9, []), (0, 1, [1, 2, 3, 4]), (0, 3, [1, 2]), (45, 1, [1])],
+)
+def test_a_snapshot_goes_when_it_is_old_and_not_among_the_last(
+    keep_days: float, keep_last: int, expected: list[int]
+) -> None:
+    assert expired(history(50, 40, 20, 10, 1), {5}, NOW, keep_days=keep_days, keep_last=keep_last) == expected
+
+
+def test_a_snapshot_with_a_name_stays() -> None:
+    assert expired(history(50, 40, 20), {1, 3}, NOW, keep_days=0, keep_last=1) == [2]
+
+
+def test_a_compaction_is_not_one_of_the_last() -> None:
+    assert expired(history(50, 40, 30, 20, replaces=(4,)), {4}, NOW, keep_days=0, keep_last=2) == [1]
+
+
+@given(
+    ages=st.lists(st.floats(0, 100), min_size=1, max_size=12),
+    replaces=st.sets(st.integers(2, 12)),
+    keep_days=st.floats(0, 100),
+    keep_last=st.integers(1, 12),
+)
+def test_what_must_stay_stays(ages: list[float], replaces: set[int], keep_days: float, keep_last: int) -> None:
+    snapshots = history(*sorted(ages, reverse=True), replaces=tuple(replaces))
+    gone = set(expired(snapshots, {len(snapshots)}, NOW, keep_days=keep_days, keep_last=keep_last))
+    contents = [s.snapshot_id for s in snapshots if s.operation != "replace"]
+    assert gone.isdisjoint({len(snapshots), *contents[-keep_last:], *(s.snapshot_id for s in snapshots[-keep_last:])})
+    assert all(s.committed_at < NOW - timedelta(days=keep_days) for s in snapshots if s.snapshot_id in gone)
+
+
+FILES = st.lists(st.builds(CurrentFile, st.uuids().map(str), st.integers(1, 200), st.tuples(st.integers(0, 2))))
+
+
+@given(files=FILES, target=st.integers(1, 300))
+def test_files_become_one_when_they_are_small_of_one_partition_and_fit(files: list[CurrentFile], target: int) -> None:
+    known = {file.path: file for file in files}
+    groups = compactions(files, target)
+    assert max(Counter(path for group in groups for path in group).values(), default=1) == 1
+    for group in groups:
+        chosen = [known[path] for path in group]
+        assert len(chosen) > 1
+        assert len({file.partition for file in chosen}) == 1
+        assert sum(file.size_bytes for file in chosen) <= target
+        assert all(file.size_bytes < target / 4 for file in chosen)
+
+
+def test_one_small_file_is_left_alone() -> None:
+    files = [CurrentFile("a", 10, (0, "x")), CurrentFile("b", 10, (0, "y")), CurrentFile("c", 90, (0, "x"))]
+    assert compactions(files, 100) == []
+    assert compactions([*files, CurrentFile("d", 10, (0, "y"))], 100) == [("b", "d")]
+
+
+@pytest.mark.parametrize("age", [GRACE - timedelta(seconds=1), timedelta(0), timedelta(hours=-1)])
+def test_a_young_file_waits(age: timedelta) -> None:
+    file = StoredFile("f", 1, NOW - age)
+    assert removable([file], set(), set(), NOW) == ([], [file])
+
+
+def test_what_was_released_is_known_for_a_day(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    release(lake, "RUN1", {"a", "b"}, NOW)
+    release(lake, "RUN2", set(), NOW)
+    assert released(lake, NOW + GRACE) == {"a", "b"}
+    forget(lake, NOW + GRACE)
+    assert released(lake, NOW + GRACE) == {"a", "b"}
+    later = NOW + GRACE + timedelta(seconds=1)
+    assert released(lake, later) == set()
+    forget(lake, later)
+    assert list(lake.root.rglob("*.json")) == []

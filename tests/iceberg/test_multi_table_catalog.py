@@ -1,0 +1,240 @@
+"""Tables of a lake on S3: committed as one set for whoever reads by way of Brewhouse, and plain Iceberg for others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import duckdb
+import pyarrow as pa
+import pytest
+from pyiceberg.catalog.glue import GlueCatalog
+from pyiceberg.table import Table
+
+from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.iceberg.table_spec import Column, TableSpec
+from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.iceberg.write_intent import Pending, announce, last_commit
+from brewhouse.lake import s3
+from brewhouse.lake.duckdb_access import reach
+from brewhouse.lake.lake import Lake, Shared
+from brewhouse.query.connection import connect
+
+SPECS = tuple(
+    TableSpec(name, "One row a number.", (Column("id", "long", "Number"),))
+    for name in ("gold.two", "silver.one", "silver.three")
+)
+NAMES = [spec.name for spec in SPECS]
+
+
+def publication(tables: Tables, spec: TableSpec, rows: Sequence[int]) -> Publication:
+    """Write rows into a file, as an engine does."""
+    file = f"{tables.data_folder(spec.name)}/{'-'.join(map(str, rows))}.parquet"
+    with duckdb.connect() as connection:
+        reach(connection, [file])
+        connection.register("given", pa.table({"id": pa.array(rows, pa.int64())}))
+        connection.execute(f"COPY given TO '{file}' (FORMAT parquet, FIELD_IDS {{id: 1}})")
+    return Publication(spec, (file,))
+
+
+def publish(lake: Lake, rows: Sequence[int], run: str = "RUN") -> Tables:
+    tables = Tables(lake)
+    tables.publish(
+        [publication(tables, spec, rows) for spec in SPECS], {"brewhouse.run": run, "brewhouse.raw-snapshot": run}
+    )
+    return tables
+
+
+def shown(lake: Lake) -> list[list[int]]:
+    """The rows of the tables as a reader of Brewhouse sees them."""
+    with connect(lake) as connection:
+        queries = [f"SELECT id FROM {name} ORDER BY id" for name in NAMES]
+        return [[row[0] for row in connection.execute(query).fetchall()] for query in queries]
+
+
+def glue_tables(lake: Lake) -> list[list[int]]:
+    """The rows as PyIceberg's own Glue catalog gives them, by PyArrow's own way to S3."""
+    keys = {"access-key-id": os.environ["AWS_ACCESS_KEY_ID"], "secret-access-key": "secret", "region": "eu-central-1"}
+    told = {f"s3.{name}": value for name, value in keys.items()}
+    catalog = GlueCatalog("any", s3.client("glue"), **told, **{"s3.endpoint": os.environ["AWS_ENDPOINT_URL"]})
+    databases = f"{lake.shared.catalog_database}_"
+    tables = [catalog.load_table(f"{databases}{name}") for name in NAMES]
+    return [sorted(row["id"] for row in table.scan().to_arrow().to_pylist()) for table in tables]
+
+
+@contextmanager
+def dying_at(number: int) -> Iterator[None]:
+    """Let the so-manieth swap of a table's pointer, and what comes after it, never happen."""
+    asked = iter(range(1, number))
+
+    def die(**_: object) -> None:
+        if next(asked, None) is None:
+            raise KeyboardInterrupt
+
+    events = s3.client("glue").meta.events
+    events.register("before-call.glue.UpdateTable", die)
+    try:
+        yield
+    finally:
+        events.unregister("before-call.glue.UpdateTable", die)
+
+
+@pytest.fixture
+def lake(shared_lake: Lake) -> Lake:
+    return shared_lake
+
+
+def test_what_is_published_is_read_by_pyicebergs_own_glue_catalog(lake: Lake) -> None:
+    publish(lake, [1, 2])
+    publish(lake, [3])
+    assert glue_tables(lake) == shown(lake) == [[3]] * 3
+
+
+def test_a_table_has_its_history_and_can_be_rolled_back(lake: Lake) -> None:
+    publish(lake, [1], "FIRST")
+    tables = publish(lake, [2, 3], "SECOND")
+    history = tables.history("silver.one")
+    assert [(s.rows, s.properties["brewhouse.run"], s.current) for s in history] == [
+        (1, "FIRST", False),
+        (2, "SECOND", True),
+    ]
+    tables.rollback("silver.one", history[0].snapshot_id)
+    assert shown(lake) == glue_tables(lake) == [[2, 3], [1], [2, 3]]
+    with connect(lake, "SECOND") as connection:
+        assert connection.execute("SELECT sum(id) FROM silver.one").fetchall() == [(5,)]
+
+
+def test_many_publishings_inside_one_are_one(lake: Lake) -> None:
+    publish(lake, [1])
+    tables = Tables(lake)
+    with tables.atomically():
+        for number in range(2, 5):
+            publish_into(tables, [number])
+            assert shown(lake) == glue_tables(lake) == [[1]] * 3
+    assert shown(lake) == glue_tables(lake) == [[4]] * 3
+    assert [snapshot.rows for snapshot in tables.history("silver.one")] == [1, 1, 1, 1]
+    files = {str(path) for path in lake.root.rglob("*.metadata.json")}
+    stored = {str(lake.root / path) for path in tables.referenced() if path.endswith(".metadata.json")}
+    assert stored == files, "every metadata file that a table names is there, and no other"
+
+
+def publish_into(tables: Tables, rows: Sequence[int]) -> None:
+    tables.publish([publication(tables, spec, rows) for spec in SPECS], {})
+
+
+def test_an_error_inside_leaves_every_table_as_it_was(lake: Lake) -> None:
+    publish(lake, [1])
+    tables = Tables(lake)
+
+    def fail() -> None:
+        with tables.atomically():
+            publish_into(tables, [2])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert shown(lake) == glue_tables(lake) == [[1]] * 3
+    assert [snapshot.rows for snapshot in tables.history("silver.one")] == [1]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_commit_that_dies_half_way_is_not_seen_and_is_put_back_by_the_next(lake: Lake, at: int) -> None:
+    publish(lake, [1], "FIRST")
+    with dying_at(at), pytest.raises(KeyboardInterrupt):
+        publish(lake, [2], "DIED")
+    assert glue_tables(lake).count([2]) == at - 1, "another reader of the catalog sees some tables already"
+    assert shown(lake) == [[1]] * 3
+    assert last_commit(lake)[0].tables
+
+    tables = Tables(lake)
+    tables.rollback("silver.three", tables.history("silver.three")[0].snapshot_id)  # any commit at all
+    assert shown(lake) == glue_tables(lake) == [[1]] * 3
+    publish(lake, [3], "NEXT")
+    assert shown(lake) == glue_tables(lake) == [[3]] * 3
+    runs = [snapshot.properties["brewhouse.run"] for snapshot in Tables(lake).history("silver.one")]
+    assert runs == ["FIRST", "NEXT"]
+
+
+def test_a_first_commit_that_dies_half_way_shows_no_table(lake: Lake) -> None:
+    with dying_at(2), pytest.raises(KeyboardInterrupt):
+        publish(lake, [1])
+    with pytest.raises(BrewhouseError, match="no published tables"):
+        connect(lake)
+    assert Tables(lake).names() == []
+    publish(lake, [2])
+    assert shown(lake) == glue_tables(lake) == [[2]] * 3
+
+
+def test_a_commit_that_only_did_not_come_to_say_it_is_done_is_done(lake: Lake) -> None:
+    before = {name: table.metadata_location for name, table in raw_tables(publish(lake, [1], "FIRST")).items()}
+    after = {name: table.metadata.current_snapshot_id for name, table in raw_tables(publish(lake, [2], "LAST")).items()}
+    pending = {name: Pending(before[name], after[name] or 0) for name in before}
+    announce(lake, pending, last_commit(lake)[1])
+    assert shown(lake) == [[2]] * 3
+    publish(lake, [3], "NEXT")
+    runs = [snapshot.properties["brewhouse.run"] for snapshot in Tables(lake).history("silver.one")]
+    assert runs == ["FIRST", "LAST", "NEXT"]
+
+
+def raw_tables(tables: Tables) -> dict[str, Table]:
+    """The tables by their names in the catalog."""
+    return {f"{tables._lake.shared.catalog_database}_{name}": tables._load(name) for name in NAMES}
+
+
+def test_a_table_that_somebody_else_changed_meanwhile_is_not_overwritten(lake: Lake) -> None:
+    publish(lake, [1])
+    late = Tables(lake)
+    late.names()
+    publish(lake, [2])
+    with pytest.raises(BrewhouseError, match=r"Nothing was published: Table has been updated by another process"):
+        publish_into(late, [3])
+    assert shown(lake) == glue_tables(lake) == [[2]] * 3
+
+
+def test_two_lakes_do_not_share_a_database(lake: Lake) -> None:
+    publish(lake, [1])
+    for place in (lake.root.parent, lake.root.parent / f"{lake.root.name}2"):
+        other = Lake(place, lake.shared)
+        with pytest.raises(UsageError, match=r"lake\d+_(gold|silver) belongs to .*BREWHOUSE_CATALOG_DATABASE"):
+            Tables(other).names()
+    other = Lake(other.root, Shared(catalog_database=f"{lake.shared.catalog_database}b"))
+    publish(other, [2])
+    assert (shown(lake), shown(other)) == ([[1]] * 3, [[2]] * 3)
+
+
+def test_an_iceberg_rest_catalog_can_be_used_instead(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"REST__SIGV4_ENABLED": "true", "REST__SIGNING_NAME": "glue", "REST__SIGNING_REGION": "eu-central-1"}
+    for name, value in {**told, "WAREHOUSE": os.environ["AWS_ACCESS_KEY_ID"]}.items():
+        monkeypatch.setenv(f"PYICEBERG_CATALOG__BREWHOUSE__{name}", value)
+    address = f"{os.environ['AWS_ENDPOINT_URL']}/iceberg"
+    rest = Lake(lake.root, replace(lake.shared, catalog="rest", catalog_uri=address))
+    publish(rest, [1], "FIRST")
+    tables = publish(rest, [2, 3], "SECOND")
+    with tables.atomically():
+        publish_into(tables, [4])
+        publish_into(tables, [5])
+        assert shown(rest) == [[2, 3]] * 3
+    assert shown(rest) == [[5]] * 3
+    with connect(rest, "FIRST") as connection:
+        assert connection.execute("SELECT sum(id) FROM silver.one").fetchall() == [(1,)]
+
+    nowhere = Lake(lake.root, replace(lake.shared, catalog="rest"))
+    with pytest.raises(UsageError, match="BREWHOUSE_CATALOG_URI"):
+        Tables(nowhere)
+
+
+def test_a_reader_sees_one_set_whatever_is_committed_meanwhile(lake: Lake) -> None:
+    publish(lake, [0])
+    seen: list[list[list[int]]] = []
+    events = s3.client("glue").meta.events
+
+    def look(**_: object) -> None:
+        seen.append(shown(lake))
+
+    events.register("before-call.glue.UpdateTable", look)
+    publish(lake, [1])
+    events.unregister("before-call.glue.UpdateTable", look)
+    assert seen == [[[0]] * 3] * 3
+    assert shown(lake) == [[1]] * 3

@@ -1,0 +1,214 @@
+"""The SQLite catalog beside PyIceberg's own: same file, both ways; several tables in one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NamespaceAlreadyExistsError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
+from pyiceberg.schema import Schema
+from pyiceberg.types import LongType, NestedField
+
+from brewhouse.iceberg.sqlite_catalog import NAME, SQLiteCatalog
+
+SCHEMA = Schema(NestedField(1, "n", LongType(), required=False))
+
+
+def opened(folder: Path) -> SQLiteCatalog:
+    return SQLiteCatalog(folder / "catalog.db", f"file://{folder}/warehouse")
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[SQLiteCatalog]:
+    catalog = opened(tmp_path)
+    catalog.create_namespace("silver")
+    yield catalog
+    catalog.close()
+
+
+@pytest.fixture
+def sql_catalog(tmp_path: Path, catalog: SQLiteCatalog) -> Iterator[SqlCatalog]:
+    assert catalog.name == NAME
+    other = SqlCatalog(NAME, uri=f"sqlite:///{tmp_path}/catalog.db", warehouse=f"file://{tmp_path}/warehouse")
+    yield other
+    other.close()
+
+
+def set_property(table_of: SQLiteCatalog | SqlCatalog, name: str, value: str) -> None:
+    with table_of.load_table(name).transaction() as transaction:
+        transaction.set_properties({"said": value})
+
+
+def test_sql_catalog_reads_and_writes_what_we_made(catalog: SQLiteCatalog, sql_catalog: SqlCatalog) -> None:
+    ours = catalog.create_table("silver.a", SCHEMA)
+    theirs = sql_catalog.load_table("silver.a")
+    assert theirs.metadata == ours.metadata
+    assert sql_catalog.list_tables("silver") == catalog.list_tables("silver") == [("silver", "a")]
+    assert sql_catalog.list_namespaces() == catalog.list_namespaces() == [("silver",)]
+    assert sql_catalog.load_namespace_properties("silver") == catalog.load_namespace_properties("silver")
+    set_property(sql_catalog, "silver.a", "theirs")
+    assert catalog.load_table("silver.a").properties["said"] == "theirs"
+    set_property(catalog, "silver.a", "ours")
+    assert sql_catalog.load_table("silver.a").properties["said"] == "ours"
+
+
+def test_we_read_and_write_what_sql_catalog_made(tmp_path: Path) -> None:
+    theirs = SqlCatalog(NAME, uri=f"sqlite:///{tmp_path}/catalog.db", warehouse=f"file://{tmp_path}/warehouse")
+    theirs.create_namespace("gold")
+    made = theirs.create_table("gold.b", SCHEMA)
+    ours = opened(tmp_path)
+    assert ours.load_table("gold.b").metadata == made.metadata
+    set_property(ours, "gold.b", "ours")
+    assert theirs.load_table("gold.b").properties["said"] == "ours"
+    theirs.close()
+    ours.close()
+
+
+def test_the_database_has_the_same_schema_as_sql_catalogs(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    SqlCatalog(NAME, uri=f"sqlite:///{tmp_path}/theirs/catalog.db").close()
+    opened(tmp_path / "ours").close()
+    shapes = []
+    for whose in ("ours", "theirs"):
+        connection = sqlite3.connect(tmp_path / whose / "catalog.db")
+        shapes.append(
+            {
+                table: connection.execute(f"PRAGMA table_info({table})").fetchall()
+                for table in ("iceberg_tables", "iceberg_namespace_properties")
+            }
+        )
+        connection.close()
+    assert shapes[0] == shapes[1]
+
+
+def test_names(catalog: SQLiteCatalog) -> None:
+    catalog.create_table("silver.a", SCHEMA)
+    catalog.create_table("silver.b", SCHEMA)
+    catalog.create_namespace("gold")
+    with pytest.raises(TableAlreadyExistsError):
+        catalog.create_table("silver.a", SCHEMA)
+    with pytest.raises(NamespaceAlreadyExistsError):
+        catalog.create_namespace("silver")
+    catalog.drop_table("silver.a")
+    with pytest.raises(NoSuchTableError):
+        catalog.drop_table("silver.a")
+    assert catalog.list_tables("silver") == [("silver", "b")]
+    assert catalog.list_tables("gold") == []
+
+
+def test_what_is_not_needed_says_so(catalog: SQLiteCatalog) -> None:
+    with pytest.raises(NotImplementedError, match="SQL catalog"):
+        catalog.drop_namespace("silver")
+    with pytest.raises(NotImplementedError, match="SQL catalog"):
+        catalog.register_table("silver.x", "file:///x")
+    with pytest.raises(NotImplementedError, match="SQL catalog"):
+        catalog.rename_table("silver.x", "silver.y")
+
+
+def test_a_commit_over_someone_elses_is_refused(tmp_path: Path, catalog: SQLiteCatalog) -> None:
+    catalog.create_table("silver.a", SCHEMA)
+    other = opened(tmp_path)
+    write_metadata = catalog._write_metadata
+
+    def interrupted(*args: object, **kwargs: object) -> None:
+        write_metadata(*args, **kwargs)  # type: ignore[arg-type]
+        set_property(other, "silver.a", "first")
+
+    catalog._write_metadata = interrupted  # type: ignore[method-assign]
+    with pytest.raises(CommitFailedException, match="another process"):
+        set_property(catalog, "silver.a", "second")
+    assert other.load_table("silver.a").properties["said"] == "first"
+    other.close()
+
+
+def test_others_see_all_tables_change_at_once(tmp_path: Path, catalog: SQLiteCatalog, sql_catalog: SqlCatalog) -> None:
+    other = opened(tmp_path)
+    catalog.create_table("silver.a", SCHEMA)
+    with catalog.atomically():
+        set_property(catalog, "silver.a", "new")
+        catalog.create_table("silver.b", SCHEMA)
+        assert catalog.load_table("silver.a").properties["said"] == "new"
+        for reader in (other, sql_catalog):
+            assert "said" not in reader.load_table("silver.a").properties
+            assert reader.list_tables("silver") == [("silver", "a")]
+    for reader in (other, sql_catalog):
+        assert reader.load_table("silver.a").properties["said"] == "new"
+        assert reader.table_exists("silver.b")
+    other.close()
+
+
+def test_an_error_takes_all_of_it_back(catalog: SQLiteCatalog) -> None:
+    catalog.create_table("silver.a", SCHEMA)
+
+    def change_and_fail() -> None:
+        with catalog.atomically():
+            set_property(catalog, "silver.a", "new")
+            catalog.create_table("silver.b", SCHEMA)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        change_and_fail()
+    assert "said" not in catalog.load_table("silver.a").properties
+    assert not catalog.table_exists("silver.b")
+    with catalog.atomically():
+        set_property(catalog, "silver.a", "again")
+    assert catalog.load_table("silver.a").properties["said"] == "again"
+
+
+def test_reading_holds_one_moment(tmp_path: Path, catalog: SQLiteCatalog) -> None:
+    catalog.create_table("silver.a", SCHEMA)
+    catalog.create_table("silver.b", SCHEMA)
+    other = opened(tmp_path)
+    committed = threading.Event()
+
+    def commit() -> None:
+        writer = opened(tmp_path)
+        with writer.atomically():
+            set_property(writer, "silver.a", "new")
+            set_property(writer, "silver.b", "new")
+        committed.set()
+        writer.close()
+
+    thread = threading.Thread(target=commit)
+    with other.reading():
+        assert "said" not in other.load_table("silver.a").properties
+        thread.start()
+        assert not committed.wait(0.3)
+        assert "said" not in other.load_table("silver.b").properties
+    assert committed.wait(10)
+    thread.join()
+    assert other.load_table("silver.b").properties["said"] == "new"
+    other.close()
+
+
+def test_many_threads_open_and_commit(tmp_path: Path, catalog: SQLiteCatalog) -> None:
+    names = [f"silver.t{number}" for number in range(6)]
+    errors: list[Exception] = []
+
+    def work(name: str) -> None:
+        try:
+            mine = opened(tmp_path)
+            with mine.atomically():
+                mine.create_table(name, SCHEMA)
+            for value in range(5):
+                set_property(mine, name, str(value))
+            mine.close()
+        except Exception as error:  # noqa: BLE001 - the thread's own words are the finding
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert [catalog.load_table(name).properties["said"] for name in names] == ["4"] * 6

@@ -1,0 +1,127 @@
+"""Jobs that another scheduler starts one by one, as AWS Glue's workflow does, are one run here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from brewhouse.errors import BrewhouseError
+from brewhouse.events.event import EventLog, read_events
+from brewhouse.events.event_types import RUN
+from brewhouse.events.run_reports import RunReport, end_interrupted, run_reports
+from brewhouse.lake.lake import Lake
+from brewhouse.lake.raw_snapshots import complete_runs
+from brewhouse.mock_api.dataset import generate
+from brewhouse.mock_api.server import StandIn
+from brewhouse.pipeline.runner import Part, Silent
+from brewhouse.pipeline.workflow import JOBS, run_workflow
+from brewhouse.settings import load
+
+if TYPE_CHECKING:
+    from tests.conftest import Receiver
+
+WHOLE = f"wr_{'0123456789abcdef' * 4}"
+NOWHERE = "http://127.0.0.1:1/v1"
+
+
+class Scheduler:
+    """Starts jobs as Glue does: each by itself, and what failed once more."""
+
+    def __init__(self, lake: Lake, receiver: Receiver) -> None:
+        self.lake = lake
+        self.receiver = receiver
+        self.started = 0
+
+    def start(self, job: str, url: str, workflow_run: str = WHOLE) -> str:
+        self.started += 1
+        told = {"urls": [self.receiver.url.replace("http", "json")], "ping_url": f"{self.receiver.url}/ping"}
+        settings = load({"source_url": url, "max_tries": 1, "retake_wait_s": 0, "alerts": told}, environ={})
+        part = Part(workflow_run, f"jr_{self.started}", JOBS, retries=1)
+        return run_workflow(self.lake, settings, Silent(), (job,), part=part)
+
+    def reports(self) -> list[RunReport]:
+        return run_reports(read_events(self.lake))
+
+    def told(self) -> list[str]:
+        """What people and the dead man's switch were told."""
+        return [json.loads(body)["title"] if path == "/" else path for path, body in self.receiver.requests]
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[StandIn]:
+    with StandIn(generate(300)) as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path, receiver: Receiver) -> Scheduler:
+    return Scheduler(Lake(tmp_path / "lake"), receiver)
+
+
+def test_three_jobs_are_one_run_from_the_first_ones_start_to_the_last_ones_end(
+    scheduler: Scheduler, source: StandIn
+) -> None:
+    ids = {scheduler.start(job, source.url) for job in JOBS[:2]}
+    assert scheduler.told() == ["/ping/start"]
+    (between,) = scheduler.reports()
+    assert between.state == "RUNNING"
+    ids.add(scheduler.start(JOBS[2], source.url))
+    (report,) = scheduler.reports()
+    assert ids == {report.run} == set(complete_runs(scheduler.lake))
+    assert (report.state, report.workflow_run) == ("SUCCEEDED", WHOLE)
+    assert [(job.name, job.state) for job in report.jobs] == [(job, "SUCCEEDED") for job in JOBS]
+    assert report.seconds is not None
+    assert report.seconds >= sum(job.seconds or 0 for job in report.jobs)
+    assert [e.detail["state"] for e in read_events(scheduler.lake) if e.detail_type == RUN] == ["RUNNING", "SUCCEEDED"]
+    assert scheduler.told() == ["/ping/start", "/ping"]
+    assert scheduler.start("extract", source.url, "wr_next") > report.run
+
+
+def test_a_job_that_is_tried_again_is_one_more_attempt_in_the_same_run_and_nobody_is_bothered(
+    scheduler: Scheduler, source: StandIn
+) -> None:
+    with pytest.raises(BrewhouseError):
+        scheduler.start("extract", NOWHERE)
+    for job in JOBS:
+        scheduler.start(job, source.url)
+    (report,) = scheduler.reports()
+    assert report.state == "SUCCEEDED"
+    assert [(job.name, job.state) for job in report.jobs] == [
+        ("extract", "FAILED"),
+        *((job, "SUCCEEDED") for job in JOBS),
+    ]
+    assert scheduler.told() == ["/ping/start", "/ping"]
+
+
+def test_the_last_attempt_that_fails_ends_the_run_and_is_told(scheduler: Scheduler) -> None:
+    for _ in range(2):
+        with pytest.raises(BrewhouseError):
+            scheduler.start("extract", NOWHERE)
+    (report,) = scheduler.reports()
+    assert report.state == "FAILED"
+    assert "ClientConnectorError" in report.error
+    assert scheduler.told() == ["/ping/start", "/ping/fail", "Brewhouse: extract failed"]
+
+
+def test_an_attempt_that_was_killed_is_so_told_when_the_next_one_begins(scheduler: Scheduler, source: StandIn) -> None:
+    log = EventLog(scheduler.lake, "R1", facts={"workflowRunId": WHOLE})
+    log.emit(RUN, {"workflow": "breweries"})
+    log.emit("Glue Job State Change", {"jobName": "extract"})
+    assert scheduler.start("extract", source.url) == "R1"
+    assert [job.state for job in scheduler.reports()[0].jobs] == ["INTERRUPTED", "SUCCEEDED"]
+
+
+def test_a_run_is_left_alone_between_its_jobs_but_not_for_ever(scheduler: Scheduler, source: StandIn) -> None:
+    scheduler.start("extract", source.url)
+    end_interrupted(scheduler.lake, "OTHER")
+    events = read_events(scheduler.lake)
+    later = datetime.now(UTC) + timedelta(hours=2)
+    assert [run_reports(events, now=now)[0].state for now in (None, later)] == ["RUNNING", "INTERRUPTED"]
+    EventLog(scheduler.lake, scheduler.reports()[0].run).emit(RUN, {"workflow": "breweries", "state": "FAILED"})
+    scheduler.start("transform", source.url)  # it comes after all
+    assert scheduler.reports()[0].state == "RUNNING"

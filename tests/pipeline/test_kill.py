@@ -1,0 +1,192 @@
+"""kill -9 at many moments of a run: nothing half-published is seen, and the next run makes it good."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from brewhouse.events.event import read_events
+from brewhouse.events.run_reports import run_reports
+from brewhouse.lake.lake import Lake
+from brewhouse.lake.run_lock import holder
+from brewhouse.mock_api.dataset import generate
+from brewhouse.mock_api.server import StandIn
+from brewhouse.query.connection import connect
+
+Content = Callable[..., dict[str, list[tuple[object, ...]]]]
+ROWS = 3000
+MORE = 40
+MOMENTS = 14
+LINES = ("model silver.rejected", "transform: silver", "model gold.breweries_by_type", "aggregate: gold")
+DELAYS_S = (0.0, 0.1)
+
+_VIEWS = (
+    "SELECT schema_name || '.' || view_name FROM duckdb_views() "
+    "WHERE schema_name = 'gold' AND starts_with(view_name, 'breweries_by')"
+)
+
+
+def start(lake: Lake, url: str, *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "brewhouse", "run", "--lake", str(lake.root), "--source-url", url, *options]
+    quick = {**os.environ, "BREWHOUSE_RETAKE_WAIT_S": "0"}
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=quick)
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors.decode()
+
+
+def replayed(lake: Lake) -> list[tuple[object, ...]]:
+    """The breweries that the log of changes leads to: each one's last row, unless it says removed."""
+    with closing(connect(lake)) as connection:
+        rows, distinct = connection.execute(
+            "SELECT count(*), count(DISTINCT (id, snapshot_run)) FROM silver.brewery_changes"
+        ).fetchall()[0]
+        assert rows == distinct, "a change is logged twice"
+        return connection.execute(
+            "SELECT id, name, brewery_type, city, longitude FROM silver.brewery_changes "
+            "QUALIFY row_number() OVER (PARTITION BY id ORDER BY snapshot_run DESC) = 1 AND kind <> 'removed' "
+            "ORDER BY ALL"
+        ).fetchall()
+
+
+def shown(lake: Lake) -> list[tuple[object, ...]]:
+    """The same columns of the breweries that are there."""
+    with closing(connect(lake)) as connection:
+        sql = "SELECT id, name, brewery_type, city, longitude FROM silver.breweries ORDER BY ALL"
+        return connection.execute(sql).fetchall()
+
+
+@contextmanager
+def reading_all_the_while(lake: Lake) -> Iterator[list[str]]:
+    """Query like an analyst until the block ends; what looks half-published, or fails, is listed."""
+    wrong: list[str] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.wait(0.02):
+            if not lake.views_file.exists():
+                continue
+            try:
+                with closing(connect(lake)) as connection:
+                    breweries, distinct, rejected = connection.execute(
+                        "SELECT count(*), count(DISTINCT id), (SELECT count(*) FROM silver.rejected_breweries) "
+                        "FROM silver.breweries"
+                    ).fetchall()[0]
+                    published = {row[0] for row in connection.execute(_VIEWS).fetchall()}
+                    sums = {connection.execute(f"SELECT sum(brewery_count) FROM {t}").fetchall()[0] for t in published}
+                if breweries != distinct or breweries + rejected not in (ROWS, ROWS + MORE):
+                    wrong.append(f"{breweries} breweries, {distinct} ids, {rejected} rejected")
+                if published and (len(published) != 2 or len(sums) != 1):
+                    wrong.append(f"{published} sum up to {sums}")
+            except Exception as error:  # noqa: BLE001 - whatever a reader meets is a finding
+                wrong.append(repr(error))
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        yield wrong
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[StandIn]:
+    with StandIn(generate(ROWS, unusable=5)) as stand_in:
+        yield stand_in
+
+
+def test_a_run_killed_at_any_moment_leaves_nothing_half_done(source: StandIn, tmp_path: Path, content: Content) -> None:
+    undisturbed = Lake(tmp_path / "undisturbed")
+    began = time.monotonic()
+    finish(start(undisturbed, source.url))
+    duration = time.monotonic() - began
+    expected = content(undisturbed)
+
+    lake = Lake(tmp_path / "killed")
+    killed = 0
+    with reading_all_the_while(lake) as wrong:
+        for moment in range(1, MOMENTS + 1):
+            process = start(lake, source.url)
+            time.sleep(duration * moment / MOMENTS)
+            process.kill()
+            process.communicate()
+            killed += process.returncode == -9
+            assert holder(lake) is None, "a killed run's lock stays"
+        finish(start(lake, source.url))
+        assert content(lake) == expected
+        assert replayed(lake) == shown(lake)
+    assert wrong == []
+    assert killed > MOMENTS // 2
+
+    states = [report.state for report in run_reports(read_events(lake))]
+    assert set(states) == {"FAILED", "SUCCEEDED"}, "the end of a killed run is written by the next one"
+    assert states[-1] == "SUCCEEDED"
+
+
+def kill_after_line(process: subprocess.Popen[bytes], line: str, delay_s: float) -> None:
+    """Wait until a run says it is there, and a little, then kill it."""
+    assert process.stderr is not None
+    while (said := process.stderr.readline()) and not said.decode().startswith(line):
+        pass
+    time.sleep(delay_s)
+    process.kill()
+    process.communicate()
+
+
+def test_a_run_killed_while_it_publishes_shows_the_old_or_the_new_and_no_mixture(
+    tmp_path: Path, content: Content
+) -> None:
+    records = list(generate(ROWS + MORE))
+    more = records[:MORE]
+    lake = Lake(tmp_path / "lake")
+    with StandIn(records[MORE:]) as source:
+        finish(start(lake, source.url))
+        with reading_all_the_while(lake) as wrong:
+            for number, (line, delay_s) in enumerate((line, delay) for line in LINES for delay in DELAYS_S):
+                if number % 2:
+                    source.remove([str(record["id"]) for record in more])
+                else:
+                    source.add(more)
+                kill_after_line(start(lake, source.url), line, delay_s)
+                assert holder(lake) is None, "a killed run's lock stays"
+            finish(start(lake, source.url))
+        undisturbed = Lake(tmp_path / "undisturbed")
+        finish(start(undisturbed, source.url))
+    assert wrong == []
+    now, at_once = content(lake), content(undisturbed)
+    for rows in (now, at_once):
+        del rows["silver.brewery_changes"]  # it tells of every snapshot, and there were several
+    assert now == at_once
+    assert replayed(lake) == shown(lake)
+
+
+def test_a_killed_extract_goes_on_with_the_pages_it_lacks(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    with StandIn(generate(ROWS), faults=["slow_s=0.05"]) as source:
+        process = start(lake, source.url, "--concurrency", "1")
+        while len(list(lake.root.rglob("page-*"))) < 6:
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.01)
+        process.kill()
+        process.communicate()
+        there = {int(file.name[5:10]) for file in lake.root.rglob("page-*") if file.name.endswith(".jsonl.gz")}
+        source.forget()
+        finish(start(lake, source.url))
+        asked = [int(served.params["page"]) for served in source.requests if served.path == "/v1/breweries"]
+    first, second = run_reports(read_events(lake))
+    assert (first.state, second.state) == ("FAILED", "SUCCEEDED")
+    assert "ended without a word" in first.error
+    assert first.jobs[0].state == "FAILED"
+    assert second.jobs[0].counts["resumed_pages"] == len(there) >= 5
+    assert sorted(asked) == [page for page in range(1, ROWS // 200 + 2) if page not in there]

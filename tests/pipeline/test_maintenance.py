@@ -1,0 +1,383 @@
+"""Maintenance of a lake: what goes, what stays, and that nobody notices."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+from pyiceberg.catalog.sql import SqlCatalog
+
+from brewhouse.errors import BrewhouseError, ChecksFailed
+from brewhouse.events.event import read_events
+from brewhouse.events.run_reports import run_reports
+from brewhouse.iceberg.sqlite_catalog import NAME
+from brewhouse.iceberg.table_spec import Column, TableSpec
+from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.lake.lake import Lake
+from brewhouse.lake.run_lock import run_lock
+from brewhouse.mock_api.dataset import generate
+from brewhouse.mock_api.server import StandIn
+from brewhouse.pipeline.maintenance import TableMaintenance, preview_maintenance, run_maintenance, total_of
+from brewhouse.pipeline.publishing import refresh_views
+from brewhouse.pipeline.runner import Silent
+from brewhouse.pipeline.workflow import run_workflow
+from brewhouse.query.connection import connect
+from brewhouse.settings import load
+
+COUNTRY = Column("country", "string", "Country")
+N = Column("n", "long", "Number")
+GROWING = TableSpec("silver.growing", "A row a number.", (COUNTRY, N), ("country",), ("n",))
+Rows = list[tuple[object, ...]]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "a läke")
+
+
+def append(lake: Lake, number: int, spec: TableSpec = GROWING, countries: tuple[str, ...] = ("AT", "IE")) -> None:
+    """Publish a batch of a row a country beside what is there."""
+    tables = Tables(lake)
+    ids = ", ".join(f"{name}: {field}" for name, field in tables.field_ids(spec).items())
+    files = []
+    for country in countries:
+        files.append(str(tables.data_folder(spec.name) / f"{uuid.uuid4()}.parquet"))
+        with duckdb.connect() as connection:
+            select = f"SELECT '{country}' AS country, {number}::BIGINT AS n"
+            connection.execute(f"COPY ({select}) TO '{files[-1]}' (FORMAT parquet, FIELD_IDS {{{ids}}})")
+    kept = tuple(tables.files(spec.name)) if tables.names() else ()
+    properties = {"brewhouse.run": f"RUN{number}", "brewhouse.raw-snapshot": f"RAW{number}"}
+    tables.publish([Publication(spec, tuple(files), kept)], properties)
+    refresh_views(lake, tables)
+
+
+def maintain(lake: Lake, **changes: object) -> TableMaintenance:
+    return total_of(run_maintenance(lake, load(changes, environ={}), Silent()))
+
+
+def preview(lake: Lake, **changes: object) -> TableMaintenance:
+    return total_of(preview_maintenance(lake, load(changes, environ={})))
+
+
+def rows_of(lake: Lake, at: str | None = None) -> Rows:
+    with closing(connect(lake, at)) as connection:
+        return connection.execute("FROM silver.growing ORDER BY ALL").fetchall()
+
+
+def iceberg_rows(lake: Lake) -> Rows:
+    """Read with PyIceberg, which finds its files by the manifests."""
+    catalog = SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}")
+    rows = [tuple(row.values()) for row in catalog.load_table(GROWING.name).scan().to_arrow().to_pylist()]
+    catalog.close()
+    return sorted(rows)
+
+
+def expected(count: int) -> Rows:
+    return [(country, number) for country in ("AT", "IE") for number in range(count)]
+
+
+def age(lake: Lake, days: float = 2) -> None:
+    """Make every file, and every note of what was let go, as old as that."""
+    then = time.time() - days * 86400
+    for file in lake.root.rglob("*"):
+        if file.is_file():
+            os.utime(file, (then, then))
+    for file in (lake.root / "maintenance").glob("*.json"):
+        day = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+        text = file.read_text()
+        start = text.index('"released_at":"') + len('"released_at":"')
+        file.write_text(text[:start] + day + text[text.index('"', start) :])
+
+
+def files(lake: Lake) -> set[Path]:
+    return {file for file in lake.warehouse.rglob("*") if file.is_file()}
+
+
+def test_small_files_of_a_partition_become_one_and_every_snapshot_stays_readable(lake: Lake) -> None:
+    for number in range(4):
+        append(lake, number)
+    before = Tables(lake).current(GROWING.name)
+    assert before is not None
+    done = maintain(lake)
+    assert (done.files_compacted, done.files_written, done.files_removed) == (8, 2, 0)
+    assert rows_of(lake) == iceberg_rows(lake) == expected(4)
+    tables = Tables(lake)
+    now = tables.current(GROWING.name)
+    assert now is not None
+    assert (now.operation, now.rows, now.files, now.properties) == ("replace", 8, 2, before.properties)
+    assert len(tables.files(GROWING.name)) == 2
+    assert rows_of(lake, "RAW3") == rows_of(lake, "RUN3") == expected(4)
+    assert rows_of(lake, "RAW1") == rows_of(lake, str(tables.history(GROWING.name)[1].snapshot_id)) == expected(2)
+    append(lake, 4)
+    assert rows_of(lake) == iceberg_rows(lake) == expected(5)
+
+
+def test_a_second_maintenance_finds_nothing_to_do(lake: Lake) -> None:
+    for number in range(3):
+        append(lake, number)
+    maintain(lake)
+    before = Tables(lake).history(GROWING.name)
+    done = maintain(lake)
+    assert (done.files_compacted, done.snapshots_expired, done.files_removed) == (0, 0, 0)
+    assert Tables(lake).history(GROWING.name) == before
+
+
+def test_files_of_an_earlier_partition_spec_are_separated_as_the_table_says_now(lake: Lake) -> None:
+    for number in range(2):
+        append(lake, number, replace(GROWING, partition=("n",), sort=()))
+    append(lake, 2)
+    done = maintain(lake)
+    assert (done.files_compacted, done.files_written) == (4, 4)  # AT and IE of 0, and of 1
+    done = maintain(lake)
+    assert (done.files_compacted, done.files_written) == (6, 2)
+    assert rows_of(lake) == iceberg_rows(lake) == expected(3)
+
+
+def test_a_column_that_some_files_lack_is_null_in_the_one_they_become(lake: Lake) -> None:
+    append(lake, 0)
+    wider = replace(GROWING, columns=(COUNTRY, N, Column("more", "string", "More")))
+    tables = Tables(lake)
+    tables.publish([Publication(wider, (), tuple(tables.files(GROWING.name)))], {})
+    append(lake, 1)  # which drops it again
+    tables.publish([Publication(wider, (), tuple(tables.files(GROWING.name)))], {})
+    maintain(lake)
+    assert rows_of(lake) == iceberg_rows(lake) == [(*row, None) for row in expected(2)]
+
+
+def test_many_manifests_become_few(lake: Lake) -> None:
+    for number in range(11):
+        append(lake, number, countries=("AT",))
+    assert Tables(lake).manifests(GROWING.name) == 11
+    maintain(lake, target_file_mb=1)
+    assert Tables(lake).manifests(GROWING.name) <= 2
+    assert iceberg_rows(lake) == [("AT", number) for number in range(11)]
+
+
+def test_compaction_that_changes_a_row_is_not_committed(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    from brewhouse.engines.duckdb import DuckDBEngine
+
+    for number in range(2):
+        append(lake, number)
+    compute = DuckDBEngine.compute
+    monkeypatch.setattr(
+        DuckDBEngine, "compute", lambda self, model: compute(self, replace(model, sql=f"{model.sql} LIMIT 1"))
+    )
+    history = Tables(lake).history(GROWING.name)
+    with pytest.raises(ChecksFailed, match="changes no row"):
+        maintain(lake)
+    assert Tables(lake).history(GROWING.name) == history
+    assert run_reports(read_events(lake))[-1].state == "FAILED"
+
+
+def test_old_snapshots_go_and_their_files_a_day_later(lake: Lake) -> None:
+    for number in range(4):
+        append(lake, number)
+    age(lake)
+    done = maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1)
+    assert (done.snapshots_expired, done.files_compacted, done.files_removed) == (3, 8, 0)
+    assert done.files_waiting == 3  # manifest lists; the rest is part of the last content
+    assert len(Tables(lake).history(GROWING.name)) == 2  # the last content, and the same in fewer files
+    assert maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1).files_removed == 0
+    age(lake)
+    before = sum(file.stat().st_size for file in files(lake))
+    done = maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1)
+    assert done.files_removed >= 3
+    assert before - sum(file.stat().st_size for file in files(lake)) == done.bytes_freed
+    assert list((lake.root / "maintenance").iterdir()) == []
+    assert rows_of(lake) == rows_of(lake, "RAW3") == iceberg_rows(lake) == expected(4)
+    append(lake, 4)
+    assert maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1).files_waiting > 8
+    age(lake)
+    maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1)
+    assert len(list(lake.warehouse.rglob("*.parquet"))) == 4 + 2  # of the last content, and the same in fewer files
+    assert rows_of(lake) == iceberg_rows(lake) == expected(5)
+    with pytest.raises(BrewhouseError, match="is neither a time"):
+        rows_of(lake, "RAW1")
+
+
+def test_a_time_whose_snapshot_is_gone_is_not_answered_with_another(lake: Lake) -> None:
+    for number in range(3):
+        append(lake, number)
+    tables = Tables(lake)
+    first, second, third = tables.history(GROWING.name)
+    tables.rollback(GROWING.name, first.snapshot_id)
+    tables.expire({GROWING.name: [second.snapshot_id, first.snapshot_id]})  # the current one is not let go
+    assert tables.history(GROWING.name)[0].snapshot_id == first.snapshot_id
+    assert tables.snapshot_at(GROWING.name, second.committed_at) is None
+    assert tables.snapshot_at(GROWING.name, first.committed_at) is None
+    assert rows_of(lake, third.committed_at.isoformat()) == expected(3)
+    assert iceberg_rows(lake) == expected(1)
+
+
+def test_a_tagged_snapshot_stays(lake: Lake) -> None:
+    for number in range(3):
+        append(lake, number)
+    catalog = SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}")
+    table = catalog.load_table(GROWING.name)
+    first = table.metadata.snapshots[0].snapshot_id
+    table.manage_snapshots().create_tag(first, "audit").commit()
+    catalog.close()
+    done = maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1)
+    assert done.snapshots_expired == 1
+    assert rows_of(lake, str(first)) == expected(1)
+
+
+def test_leftovers_of_killed_runs_go_when_they_are_a_day_old(lake: Lake) -> None:
+    append(lake, 0)
+    folder = lake.warehouse / "silver" / "growing"
+    stray = [folder / "data" / "stray.parquet", folder / "metadata" / "stray-m0.avro", folder / "more" / "deep" / "x"]
+    for file in stray:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"12345")
+    views = lake.root / "brewhouse.duckdb.123.tmp"
+    views.write_bytes(b"1")
+    unfinished = lake.bronze / "date=2026-08-02" / "run=X" / "page-1"
+    unfinished.parent.mkdir(parents=True)
+    unfinished.write_bytes(b"1")
+    (done,) = (report for report in preview_maintenance(lake, load({}, environ={})) if report.table == GROWING.name)
+    assert (done.files_removed, done.files_waiting) == (0, 3)
+    age(lake)
+    young = folder / "data" / "young.parquet"
+    young.write_bytes(b"1")
+    assert maintain(lake).bytes_freed == 16
+    assert [file for file in (*stray, views) if file.exists()] == []
+    assert young.exists()
+    assert unfinished.exists()
+    assert rows_of(lake) == iceberg_rows(lake) == expected(1)
+
+
+def test_a_dry_run_says_the_same_and_changes_nothing(lake: Lake) -> None:
+    for number in range(4):
+        append(lake, number)
+    age(lake)
+    (lake.warehouse / "silver" / "growing" / "data" / "stray").write_bytes(b"12345")
+    age(lake)
+    before = {file: file.stat().st_mtime for file in lake.root.rglob("*")}
+    foretold = preview(lake, keep_snapshots_days=0, keep_snapshots_last=2)
+    assert {file: file.stat().st_mtime for file in lake.root.rglob("*")} == before
+    done = maintain(lake, keep_snapshots_days=0, keep_snapshots_last=2)
+    assert (foretold.snapshots_expired, foretold.files_compacted, foretold.files_written) == (2, 8, 2)
+    assert (foretold.files_removed, foretold.bytes_freed) == (done.files_removed, done.bytes_freed) == (1, 5)
+    assert (done.snapshots_expired, done.files_compacted, done.files_written) == (2, 8, 2)
+    assert foretold.files_waiting == done.files_waiting
+
+
+def test_tables_stored_elsewhere_are_left_alone(lake: Lake, tmp_path: Path) -> None:
+    append(lake, 0)
+    elsewhere = tmp_path / "elsewhere"
+    catalog = SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}")
+    schema = catalog.load_table(GROWING.name).schema()
+    catalog.create_table("silver.theirs", schema=schema, location=f"file://{elsewhere}")
+    catalog.close()
+    (elsewhere / "stray").write_bytes(b"1")
+    os.utime(elsewhere / "stray", (0, 0))
+    maintain(lake)
+    assert (elsewhere / "stray").exists()
+
+
+def test_a_lake_without_tables_says_so(lake: Lake) -> None:
+    with pytest.raises(BrewhouseError, match="has no tables"):
+        maintain(lake)
+    with pytest.raises(BrewhouseError, match="has no tables"):
+        preview(lake)
+    assert not lake.root.exists()
+
+
+def test_it_waits_for_no_run_and_is_a_run_itself(lake: Lake) -> None:
+    append(lake, 0)
+    with run_lock(lake, "FIRST"), pytest.raises(BrewhouseError, match="Run FIRST"):
+        maintain(lake)
+    maintain(lake)
+    report = run_reports(read_events(lake))[-1]
+    assert (report.state, [job.name for job in report.jobs]) == ("SUCCEEDED", ["maintain"])
+    assert "0 snapshots expired" in report.jobs[0].message
+
+
+def test_a_job_knows_its_work_is_done_after_maintenance(lake: Lake) -> None:
+    with StandIn(generate(300)) as source:
+        settings = load({"source_url": source.url}, environ={})
+        for _ in range(3):
+            run_workflow(lake, settings, Silent())
+        done = maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1)
+        assert done.snapshots_expired == 2 * len(Tables(lake).names())
+        run_workflow(lake, settings, Silent(), ("transform", "aggregate"))
+    assert all("nothing to do" in job.message for job in run_reports(read_events(lake))[-1].jobs)
+
+
+READER = """
+import sys
+from pathlib import Path
+from brewhouse.lake.lake import Lake
+from brewhouse.query.connection import connect
+connections = [connect(Lake(Path(sys.argv[1])), at) for at in (None, *sys.argv[2:])]
+print("ready", flush=True)
+sys.stdin.readline()
+for connection in connections:
+    print(connection.execute("SELECT count(*) FROM silver.growing").fetchall()[0][0], flush=True)
+"""
+
+
+def test_a_reader_who_began_before_goes_on_reading(lake: Lake) -> None:
+    for number in range(4):
+        append(lake, number)
+    age(lake)
+    command = [sys.executable, "-c", READER, str(lake.root), "RAW0", "RAW1", "RAW3"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert reader.stdin is not None
+        assert reader.stdout.readline() == "ready\n"
+        for _ in range(2):
+            assert maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1).files_removed == 0
+        answers, _ = reader.communicate("go\n", timeout=60)
+    assert reader.returncode == 0
+    assert answers.split() == ["8", "2", "4", "8"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import brewhouse.engines.duckdb
+from brewhouse.pipeline import maintenance
+from brewhouse.pipeline.runner import Silent
+from brewhouse.lake.lake import Lake
+from brewhouse.iceberg.tables import Tables
+from brewhouse.settings import load
+
+def die_after(frame, event, argument):
+    if event == "return" and frame.f_code.co_name == sys.argv[2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.setprofile(die_after)
+settings = load({"keep_snapshots_days": 0, "keep_snapshots_last": 1}, environ={})
+maintenance.run_maintenance(Lake(Path(sys.argv[1])), settings, Silent())
+"""
+MOMENTS = ("_merge", "write_snapshot", "rewrite", "release", "expire", "_sort_out")
+
+
+def test_a_kill_at_any_moment_leaves_a_good_lake_and_the_next_one_finishes(lake: Lake) -> None:
+    for number, function in enumerate(MOMENTS):
+        for batch in (2 * number, 2 * number + 1):
+            append(lake, batch)
+        age(lake)
+        command = [sys.executable, "-c", KILLED, str(lake.root), function]
+        died = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert died.returncode == -9, (function, died.stderr)
+        assert rows_of(lake) == iceberg_rows(lake) == expected(2 * number + 2), function
+    rows = expected(2 * len(MOMENTS))
+    for _ in range(2):
+        maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1)
+        age(lake)
+    maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1)
+    assert rows_of(lake) == iceberg_rows(lake) == rows
+    reached = {lake.root / path for path in Tables(lake).referenced()}
+    assert reached <= files(lake)
+    assert {file for file in files(lake) if file.stat().st_mtime < time.time() - 86400} <= reached

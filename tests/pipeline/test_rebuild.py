@@ -1,0 +1,211 @@
+"""All tables anew from the bronze zone: the same rows, one history, and readers who notice nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brewhouse.errors import BrewhouseError, ChecksFailed
+from brewhouse.events.event import read_events
+from brewhouse.events.run_reports import run_reports
+from brewhouse.iceberg.tables import Tables
+from brewhouse.lake.lake import Lake
+from brewhouse.lake.raw_snapshots import complete_runs
+from brewhouse.lake.run_lock import holder
+from brewhouse.mock_api.dataset import generate
+from brewhouse.mock_api.server import StandIn
+from brewhouse.pipeline.rebuild import run_rebuild
+from brewhouse.pipeline.runner import Silent
+from brewhouse.pipeline.workflow import run_workflow
+from brewhouse.query.connection import connect
+from brewhouse.settings import load
+
+RECORDS = list(generate(80, unusable=2))
+IDS = sorted(str(record["id"]) for record in RECORDS if record.get("id"))
+SHOWN = "SELECT count(*), min(snapshot_run), max(snapshot_run) FROM silver.breweries"
+
+
+def run(lake: Lake, source: StandIn, **changes: object) -> str:
+    return run_workflow(lake, load({"source_url": source.url, **changes}, environ={}), Silent())
+
+
+def rebuild(lake: Lake, **changes: object) -> str:
+    return run_rebuild(lake, load(changes, environ={}), Silent())
+
+
+def rows(lake: Lake, sql: str) -> list[tuple[Any, ...]]:
+    with closing(connect(lake)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def content(lake: Lake) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: rows(lake, f"SELECT * FROM {name} ORDER BY ALL") for name in Tables(lake).names()}
+
+
+def histories(lake: Lake) -> dict[str, list[str]]:
+    tables = Tables(lake)
+    return {
+        name: [snapshot.properties["brewhouse.raw-snapshot"] for snapshot in tables.history(name)]
+        for name in tables.names()
+    }
+
+
+@pytest.fixture
+def source() -> Iterator[StandIn]:
+    with StandIn(RECORDS) as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def lake(tmp_path: Path, source: StandIn) -> Lake:
+    """A lake after three runs."""
+    lake = Lake(tmp_path / "lake")
+    run(lake, source)
+    source.change(IDS[0], name="A New Name", brewery_type="closed")
+    source.remove([IDS[1]])
+    run(lake, source)
+    source.add([record for record in RECORDS if record.get("id") == IDS[1]])
+    run(lake, source)
+    return lake
+
+
+@contextmanager
+def reading_all_the_while(lake: Lake) -> Iterator[set[tuple[Any, ...]]]:
+    """Query until the block ends, and collect everything that was seen."""
+    seen: set[tuple[Any, ...]] = set()
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.wait(0.01):
+            try:
+                logged = "(SELECT count(*) FROM silver.brewery_changes)"
+                counted = "(SELECT sum(brewery_count) FROM gold.brewery_counts_over_time)"
+                seen.update(rows(lake, SHOWN.replace(" FROM", f", {logged}, {counted} FROM", 1)))
+            except Exception as error:  # noqa: BLE001 - whatever a reader meets is a finding
+                seen.add((repr(error),))
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_a_rebuild_gives_the_rows_of_the_original_runs_and_readers_notice_nothing(lake: Lake) -> None:
+    before, history = content(lake), histories(lake)
+    with reading_all_the_while(lake) as seen:
+        rebuild(lake)
+    assert content(lake) == before
+    assert len(seen) == 1
+    assert histories(lake) == {name: runs + complete_runs(lake) for name, runs in history.items()}
+
+
+def test_a_second_rebuild_gives_them_too(lake: Lake) -> None:
+    before = content(lake)
+    rebuild(lake)
+    rebuild(lake)
+    assert content(lake) == before
+
+
+def test_a_lake_that_lost_its_tables_gets_them_back(lake: Lake) -> None:
+    before = content(lake)
+    lake.catalog_file.unlink()
+    lake.views_file.unlink()
+    shutil.rmtree(lake.warehouse)
+    rebuild(lake)
+    assert content(lake) == before
+
+
+def test_the_next_run_goes_on_from_a_rebuilt_lake(lake: Lake, source: StandIn) -> None:
+    rebuild(lake)
+    last = complete_runs(lake)[-1]
+    source.remove([IDS[2]])
+    now = run(lake, source)
+    told = rows(lake, f"SELECT id, kind, previous_run FROM silver.brewery_changes WHERE snapshot_run = '{now}'")
+    assert told == [(IDS[2], "removed", last)]
+
+
+def start(lake: Lake) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "brewhouse", "rebuild", "--lake", str(lake.root)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=dict(os.environ))
+
+
+@pytest.mark.parametrize("line", ["1 of 3", "2 of 3"])
+def test_a_rebuild_killed_in_the_middle_leaves_the_tables_as_they_were(lake: Lake, line: str) -> None:
+    before, history = content(lake), histories(lake)
+    process = start(lake)
+    assert process.stderr is not None
+    while (said := process.stderr.readline()) and not said.decode().startswith(line):
+        pass
+    assert said, "it ended before it could be killed"
+    process.kill()
+    process.communicate()
+    assert holder(lake) is None
+    assert (content(lake), histories(lake)) == (before, history)
+    rebuild(lake)
+    assert content(lake) == before
+
+
+def fallen(lake: Lake, source: StandIn) -> str:
+    """Take a snapshot that lost half its breweries, which is not published; then one that has them again."""
+    lost = [record for record in RECORDS if str(record.get("id")) in IDS[40:]]
+    source.remove(IDS[40:])
+    with pytest.raises(ChecksFailed):
+        run(lake, source)
+    source.add(lost)
+    run(lake, source)
+    return complete_runs(lake)[-2]
+
+
+def test_a_snapshot_whose_checks_fail_is_left_out_with_the_reason(lake: Lake, source: StandIn) -> None:
+    bad = fallen(lake, source)
+    before = content(lake)
+    now = rebuild(lake)
+    assert content(lake) == before
+    report = run_reports(read_events(lake))[-1]
+    assert (report.run, report.state) == (now, "SUCCEEDED")
+    assert report.jobs[0].counts == {"raw_snapshots": 5, "left_out": 1}
+    (warning,) = [check for check in report.checks if check["name"] == "every raw snapshot passes its checks"]
+    assert (warning["found"], warning["severity"]) == (1, "warning")
+    assert warning["example"].startswith(f"{bad}: Nothing was published, because 1 check(s) failed")
+
+
+def test_after_a_rebuild_that_left_a_snapshot_out_the_log_still_leads_to_the_breweries(
+    lake: Lake, source: StandIn
+) -> None:
+    source.remove(IDS[40:])
+    run(lake, source, max_count_drop_percent=60)
+    rebuild(lake)
+    assert rows(lake, "SELECT count(*) FROM silver.breweries") == [(len(IDS) - 2,)]
+    run(lake, source, max_count_drop_percent=60)
+    replayed = rows(
+        lake,
+        "SELECT id FROM silver.brewery_changes "
+        "QUALIFY row_number() OVER (PARTITION BY id ORDER BY snapshot_run DESC) = 1 AND kind <> 'removed' ORDER BY 1",
+    )
+    assert replayed == rows(lake, "SELECT id FROM silver.breweries ORDER BY 1")
+
+
+def test_a_lake_in_which_no_snapshot_passes_stays_as_it_is(lake: Lake) -> None:
+    before, history = content(lake), histories(lake)
+    for manifest in lake.bronze.rglob("manifest.json"):
+        manifest.write_text(manifest.read_text().replace('"micro":', '"mikro":'))
+    with pytest.raises(BrewhouseError, match="has no raw snapshot whose checks pass, of 3"):
+        rebuild(lake)
+    assert (content(lake), histories(lake)) == (before, history)
+
+
+def test_a_lake_without_raw_snapshots_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BrewhouseError, match="has no raw snapshot whose checks pass, of 0"):
+        rebuild(Lake(tmp_path / "lake"))

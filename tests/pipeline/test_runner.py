@@ -1,0 +1,256 @@
+"""What goes wrong is told: as events, in the archive, and once to people, at a real mail and a real web server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from brewhouse.errors import BrewhouseError, ChecksFailed
+from brewhouse.events.event import read_events
+from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT
+from brewhouse.events.notifications import notify
+from brewhouse.events.run_log import read_log
+from brewhouse.events.run_reports import end_killed_runs, run_reports
+from brewhouse.lake.lake import Lake
+from brewhouse.mock_api.dataset import generate
+from brewhouse.mock_api.server import StandIn
+from brewhouse.pipeline.runner import Silent, run_jobs
+from brewhouse.pipeline.workflow import JOBS, run_workflow
+from brewhouse.query.connection import connect
+from brewhouse.settings import Alerts, Settings, load
+
+if TYPE_CHECKING:
+    from tests.conftest import Inbox, Receiver
+
+ROWS = 300
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def source() -> Iterator[StandIn]:
+    with StandIn(generate(ROWS)) as stand_in:
+        yield stand_in
+
+
+class Told:
+    """Runs a workflow whose alerts go to a mail server and a web server."""
+
+    def __init__(self, lake: Lake, inbox: Inbox, receiver: Receiver) -> None:
+        self.lake = lake
+        self.inbox = inbox
+        self.receiver = receiver
+        self.hook = receiver.url.replace("http", "json") + "/hook"
+        self.alerts = {"urls": [inbox.url, self.hook], "ping_url": f"{receiver.url}/ping"}
+
+    def settings(self, url: str) -> Settings:
+        quick = {"retry_wait_s": 0.0, "retake_wait_s": 0.0, "max_tries": 2}
+        return load({"source_url": url, **quick, "alerts": self.alerts}, environ={})
+
+    def run(self, url: str, jobs: Sequence[str] = JOBS) -> str:
+        return run_workflow(self.lake, self.settings(url), Silent(), jobs)
+
+    @property
+    def hooked(self) -> list[str]:
+        return [json.loads(body)["title"] for path, body in self.receiver.requests if path == "/hook"]
+
+    @property
+    def pings(self) -> list[str]:
+        return [path for path, _ in self.receiver.requests if path.startswith("/ping")]
+
+    def archived(self, sql: str) -> list[tuple[Any, ...]]:
+        with closing(connect(self.lake)) as connection:
+            return connection.execute(sql).fetchall()
+
+
+@pytest.fixture
+def told(lake: Lake, inbox: Inbox, receiver: Receiver) -> Told:
+    return Told(lake, inbox, receiver)
+
+
+def test_a_source_that_is_down_is_told_once_and_so_is_its_recovery(told: Told, source: StandIn) -> None:
+    for _ in range(2):
+        with pytest.raises(BrewhouseError, match="ClientConnectorError"):
+            told.run("http://127.0.0.1:1/v1")
+    failed = run_reports(read_events(told.lake))[0]
+    assert told.inbox.subjects == told.hooked == ["Brewhouse: extract failed"]
+    text = told.inbox.text(0)
+    assert "ClientConnectorError" in text
+    assert f"brewhouse show {failed.run} --lake {told.lake.root}" in text
+    assert f"brewhouse logs {failed.run} --lake {told.lake.root}" in text
+    states = told.archived("SELECT state, error LIKE '%ClientConnectorError%' FROM monitoring.runs ORDER BY run")
+    assert states == [("FAILED", True)] * 2
+
+    for _ in range(2):
+        told.run(source.url)
+    assert told.inbox.subjects == told.hooked
+    assert told.inbox.subjects[1:] == ["Brewhouse: the breweries workflow is well again"]
+    assert "2 runs" in told.inbox.text(1)
+    assert told.pings == ["/ping/start", "/ping/fail"] * 2 + ["/ping/start", "/ping"] * 2
+
+
+def test_a_broken_schema_that_stops_a_run_is_told_with_its_drift(told: Told) -> None:
+    renamed = [{"title" if key == "name" else key: value for key, value in row.items()} for row in generate(ROWS)]
+    with (
+        StandIn(renamed, faults=["meta_group=by_type:micro:+3"]) as broken,
+        pytest.raises(BrewhouseError, match="micro"),
+    ):
+        told.run(broken.url, ("extract",))
+    assert told.inbox.subjects == ["Brewhouse: extract failed"]
+    drift = {
+        (row[0], row[1])
+        for row in told.archived(
+            "SELECT detail ->> 'name', detail ->> 'detail' FROM monitoring.events "
+            "WHERE detail_type = 'Brewhouse Schema Drift' AND level = 'WARN'"
+        )
+    }
+    assert {("missing_field", "name"), ("unknown_field", "title")} <= drift
+
+
+def test_a_failed_check_is_told_once_and_so_is_its_recovery(told: Told, source: StandIn) -> None:
+    told.run(source.url)
+    gone = list(generate(ROWS))[:150]
+    source.remove([str(record["id"]) for record in gone])
+    for _ in range(2):
+        with pytest.raises(ChecksFailed):
+            told.run(source.url)
+    assert told.inbox.subjects == told.hooked == ["Brewhouse: checks of transform failed"]
+    assert "150 found" in told.inbox.text(0)
+    failed = told.archived("SELECT DISTINCT name, found FROM monitoring.checks WHERE NOT passed AND severity = 'error'")
+    assert failed == [("the number of breweries fell by at most 20 %", 150)]
+    source.add(gone)
+    told.run(source.url)
+    assert told.inbox.subjects[1:] == ["Brewhouse: the breweries workflow is well again"]
+
+
+def killed_run(lake: Lake, url: str, number: int = signal.SIGKILL) -> None:
+    """Start a run, and send it a signal while it waits for the source."""
+    command = [sys.executable, "-m", "brewhouse", "run", "--lake", str(lake.root), "--source-url", url]
+    process = subprocess.Popen(
+        [*command, "--concurrency", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ
+    )
+    while not any(b"of" in line and b"pages" in line for line in log_lines(lake)):
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.communicate(timeout=30)
+
+
+def log_lines(lake: Lake) -> list[bytes]:
+    return [line for file in lake.logs.glob("*/*.jsonl") for line in file.read_bytes().splitlines()]
+
+
+@contextmanager
+def slow_source() -> Iterator[str]:
+    with StandIn(generate(ROWS * 3), faults=["slow_s=0.2"]) as source:
+        yield source.url
+
+
+def test_a_killed_run_is_told_once_by_whatever_runs_next_and_its_log_is_kept(told: Told, source: StandIn) -> None:
+    with slow_source() as url:
+        killed_run(told.lake, url)
+    assert told.inbox.mails == []
+    assert run_reports(read_events(told.lake))[0].state == "INTERRUPTED"
+    for _ in range(2):
+        end_killed_runs(told.lake)
+        notify(told.lake, told.settings(source.url).alerts)
+    assert told.inbox.subjects == told.hooked == ["Brewhouse: extract failed"]
+    assert "ended without a word" in told.inbox.text(0)
+    (report,) = run_reports(read_events(told.lake))
+    assert (report.state, report.jobs[0].state) == ("FAILED", "FAILED")
+    assert told.archived("SELECT state FROM monitoring.runs") == [("FAILED",)]
+    assert "extract starts" in [line.message for line in read_log(told.lake, report.run, "extract")]
+    told.run(source.url)
+    assert told.inbox.subjects[1:] == ["Brewhouse: the breweries workflow is well again"]
+
+
+def test_the_next_run_tells_of_a_killed_one_that_nobody_looked_at(told: Told) -> None:
+    with slow_source() as url:
+        killed_run(told.lake, url)
+    with pytest.raises(BrewhouseError):
+        told.run("http://127.0.0.1:1/v1")
+    assert told.inbox.subjects == ["Brewhouse: extract failed"]
+    assert "ended without a word" in told.inbox.text(0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_stopped_says_so_and_alarms_nobody(told: Told, number: int) -> None:
+    with slow_source() as url:
+        killed_run(told.lake, url, number)
+    (report,) = run_reports(read_events(told.lake))
+    assert (report.state, report.jobs[0].state) == ("STOPPED", "STOPPED")
+    end_killed_runs(told.lake)
+    assert notify(told.lake, told.settings(url).alerts) == []
+
+
+def test_receivers_that_are_down_fail_no_run_and_are_told_when_they_are_back(
+    told: Told, inbox: Inbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told.alerts = {"urls": ["json://127.0.0.1:1/s3cret"], "ping_url": "http://127.0.0.1:1/s3cret"}
+    with pytest.raises(BrewhouseError, match="ClientConnectorError"):
+        told.run("http://127.0.0.1:1/v1")
+    kinds = [event.detail_type for event in read_events(told.lake)]
+    assert (kinds.count(ALERT_FAILED), kinds.count(ALERT_SENT)) == (3, 0)
+    written = b"".join(file.read_bytes() for file in told.lake.root.rglob("*.json*")).decode()
+    assert "s3cret" not in written + capsys.readouterr().err
+    alerts = Alerts(urls=told.settings("http://x").alerts.urls)
+    assert [bool(outcome.error) for outcome in notify(told.lake, alerts)] == [True]
+    told.alerts = {"urls": [inbox.url]}
+    assert [outcome.error for outcome in notify(told.lake, told.settings("http://x").alerts)] == [""]
+    assert inbox.subjects == ["Brewhouse: extract failed"]
+
+
+def test_in_quiet_hours_nothing_is_sent_and_afterwards_what_is_still_true(told: Told, inbox: Inbox) -> None:
+    told.alerts = {"urls": [inbox.url], "quiet_hours": "00:00-23:59"}
+    with pytest.raises(BrewhouseError):
+        told.run("http://127.0.0.1:1/v1")
+    assert inbox.mails == []
+    told.alerts = {"urls": [inbox.url]}
+    notify(told.lake, told.settings("http://x").alerts)
+    assert inbox.subjects == ["Brewhouse: extract failed"]
+
+
+def test_retries_and_refusals_of_the_source_are_in_the_log(told: Told) -> None:
+    with pytest.raises(BrewhouseError):
+        told.run("http://127.0.0.1:1/v1")
+    run = run_reports(read_events(told.lake))[0].run
+    warnings = [line.message for line in read_log(told.lake, run, "extract") if line.level == "WARN"]
+    assert [message[:10] for message in warnings] == ["try 1 of 2", "try 2 of 2"]
+
+
+def test_a_failure_that_cannot_be_written_down_is_raised_all_the_same(lake: Lake) -> None:
+    def fail(*_: object) -> NoReturn:
+        shutil.rmtree(lake.root / "events")
+        (lake.root / "events").write_bytes(b"")
+        raise BrewhouseError("No page could be written.")
+
+    with pytest.raises(BrewhouseError, match="No page could be written"):
+        run_jobs(lake, Settings(), "extract", {"extract": fail}, Silent())
+
+
+def test_a_second_request_to_stop_does_not_disturb_the_first(lake: Lake) -> None:
+    def stopped(*_: object) -> NoReturn:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+        raise AssertionError
+
+    with pytest.raises(SystemExit) as end:
+        run_jobs(lake, Settings(), "extract", {"extract": stopped}, Silent())
+    assert end.value.__context__ is None
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
