@@ -25,8 +25,9 @@ import msgspec
 
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.raw_snapshots import Groups, Manifest, Meta, Page, Proof
+from brewhouse.lake.manifest import Counts, Manifest, Page, Proof
 from brewhouse.mock_api.dataset import generate
+from brewhouse.source import Meta
 
 PAGE_ROWS = 10_000
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
@@ -55,7 +56,7 @@ def write_snapshot(lake: Lake, rows: int) -> None:
                 file=name,
                 url="",
                 status=200,
-                taken_at=now.isoformat(),
+                fetched_at=now.isoformat(),
                 records=len(records),
                 sha256=checksum,
             )
@@ -70,12 +71,12 @@ def write_snapshot(lake: Lake, rows: int) -> None:
         code_version="",
         meta_before=Meta(total=rows),
         meta_after=Meta(total=rows),
-        received=Groups(total=rows, **{group: dict(counted) for group, counted in counts.items()}),
+        received=Counts(total=rows, **{group: dict(counted) for group, counted in counts.items()}),
         missing={},
         fields_seen={},
         drift=[],
-        holes=[],
-        proof=Proof(records=rows, distinct_ids=rows, records_without_id=0, groups_compared=[], takes=1),
+        missing_rows=[],
+        proof=Proof(records=rows, distinct_ids=rows, records_without_id=0, groups_compared=[], attempts=1),
         pages=pages,
     )
     (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))

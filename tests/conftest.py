@@ -231,7 +231,7 @@ def transform(engine: DuckDBEngine, tmp_path_factory: pytest.TempPathFactory) ->
     silver = models_of("silver")
     breweries = next(model for model in silver if model.name == "silver.breweries")
 
-    def attach(pages: Sequence[Sequence[Mapping[str, Any] | str]], snapshot_run: str, taken_at: str) -> None:
+    def attach(pages: Sequence[Sequence[Mapping[str, Any] | str]], snapshot_run: str, fetched_at: str) -> None:
         files = []
         for number, records in enumerate(pages, start=1):
             file = folder / f"page-{number:05}.abcdef123456.jsonl.gz"
@@ -241,7 +241,7 @@ def transform(engine: DuckDBEngine, tmp_path_factory: pytest.TempPathFactory) ->
             ]
             file.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), 1))
             files.append(str(file))
-        engine.attach_raw_snapshot(files, snapshot_run, taken_at)
+        engine.attach_raw_snapshot(files, snapshot_run, fetched_at)
         for model in models_of("staging"):
             engine.compute(model)
         attach_places(engine)
@@ -317,7 +317,7 @@ def spark_on_s3(spark_session: SparkSession, bucket: str) -> Iterator[str]:
 def shared_lake(bucket: str) -> Lake:
     """A lake on S3, empty, with databases of its own; its lock expires soon."""
     name = f"lake{next(_NUMBERS)}"
-    return Lake.at(f"{bucket}/deep/{name}", Shared(catalog_database=name, lock_expires_s=2))
+    return Lake.at(f"{bucket}/deep/{name}", Shared(catalog_database_prefix=name, lock_ttl_s=2))
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
-from brewhouse.settings import Schedule, Settings
+from brewhouse.mock_api.server import MockApiServer
+from brewhouse.settings import ScheduleSettings, Settings
 
 if TYPE_CHECKING:  # importing it takes seconds, which only these tests are to wait for
     import dagster as dg
@@ -52,7 +52,7 @@ def test_every_table_is_an_asset_that_depends_on_what_it_reads() -> None:
 def test_it_has_the_schedule_of_the_settings() -> None:
     from brewhouse.dagster import definitions
 
-    told = Settings(schedule=Schedule(cron="30 5 * * 1", time_zone="Europe/Berlin"))
+    told = Settings(schedule=ScheduleSettings(cron="30 5 * * 1", time_zone="Europe/Berlin"))
     schedule = definitions(told).resolve_schedule_def("breweries_schedule")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("30 5 * * 1", "Europe/Berlin")
 
@@ -63,7 +63,7 @@ def test_the_assets_are_materialised_and_a_failed_check_stops_them(tmp_path: Pat
     from brewhouse.dagster import RAW
 
     lake = str(tmp_path / "lake")
-    with StandIn(generate(60, unusable=2)) as source:
+    with MockApiServer(generate(60, unusable=2)) as source:
         done = materialize(Settings(lake=lake, source_url=source.url))
     assert done.success
     rows = {
@@ -77,7 +77,7 @@ def test_the_assets_are_materialised_and_a_failed_check_stops_them(tmp_path: Pat
     rejected = found[key("silver.rejected_breweries")]
     assert (rejected.passed, rejected.severity) == (False, dg.AssetCheckSeverity.WARN)
 
-    with StandIn(generate(20)) as source:
+    with MockApiServer(generate(20)) as source:
         failed = materialize(Settings(lake=lake, source_url=source.url))
     assert not failed.success
     fell = {check.asset_key: check for check in failed.get_asset_check_evaluations()}[key("silver.breweries")]

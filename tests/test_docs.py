@@ -14,7 +14,7 @@ import typer
 import typer.main
 
 from brewhouse.cli.main import app
-from brewhouse.pipeline.cron_schedule import plan_of
+from brewhouse.pipeline.cron_schedule import parse_schedule
 from brewhouse.settings import load
 
 ROOT = Path(__file__).parents[1]
@@ -53,9 +53,9 @@ def test_the_examples_of_schedules_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "brewhouse.toml").write_text(toml)
     told = load({}, folder=tmp_path, environ={}).schedule
     assert tomllib.loads(toml)["schedule"] == {"cron": told.cron, "time_zone": told.time_zone}
-    assert plan_of(told.cron, told.time_zone)
+    assert parse_schedule(told.cron, told.time_zone)
     (crontab,) = blocks("schedule.md", "crontab")
-    assert all(plan_of(" ".join(line.split()[:5]), "UTC") for line in crontab.splitlines()[1:])
+    assert all(parse_schedule(" ".join(line.split()[:5]), "UTC") for line in crontab.splitlines()[1:])
     for unit in blocks("schedule.md", "ini"):
         read = ConfigParser(strict=True)
         read.read_string(unit)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from brewhouse.errors import UsageError
-from brewhouse.settings import Alerts, Schedule, Secret, Settings, as_environment, load
+from brewhouse.settings import AlertSettings, ScheduleSettings, Secret, Settings, as_environment, load
 
 
 def test_each_place_yields_to_the_one_above_it(tmp_path: Path) -> None:
@@ -25,8 +25,8 @@ def test_each_place_yields_to_the_one_above_it(tmp_path: Path) -> None:
 
 def test_the_places_are_put_together(tmp_path: Path) -> None:
     (tmp_path / "brewhouse.toml").write_text('lake = "beer"\ntimeout_s = 3\n')
-    settings = load({"max_tries": 2}, folder=tmp_path, environ={"BREWHOUSE_SOURCE_URL": "http://x/v1/"})
-    assert (settings.lake, settings.timeout_s, settings.max_tries) == ("beer", 3.0, 2)
+    settings = load({"max_attempts": 2}, folder=tmp_path, environ={"BREWHOUSE_SOURCE_URL": "http://x/v1/"})
+    assert (settings.lake, settings.timeout_s, settings.max_attempts) == ("beer", 3.0, 2)
     assert settings.source_url == "http://x/v1"
     assert load({}, folder=tmp_path, environ={"BREWHOUSE_LAKE": "wine"}).lake == "wine"
 
@@ -68,7 +68,7 @@ def test_a_section_is_put_together_from_its_places_too(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ('urls = "json://t0ken"', r"Expected `array`.*alerts\.urls"),
-        ('on = ["sometimes"]', r"alerts\.on"),
+        ('kinds = ["sometimes"]', r"alerts\.kinds"),
         ('quiet_hours = "25:00-07:00"', r"alerts\.quiet_hours"),
         ("late_after_hours = -1", r"alerts\.late_after_hours"),
         ("colour = 1", r"colour.*alerts"),
@@ -87,14 +87,18 @@ def test_an_address_is_not_shown_when_the_settings_are_printed() -> None:
 
 
 def test_settings_written_as_variables_are_read_as_they_were(tmp_path: Path) -> None:
-    alerts = Alerts(urls=(Secret("json://a"), Secret("mailto://b")), on=("late",), late_after_hours=26.0)
+    alerts = AlertSettings(urls=(Secret("json://a"), Secret("mailto://b")), kinds=("late",), late_after_hours=26.0)
     settings = Settings(
         lake="beer",
         concurrency=2,
         models=Path("mine"),
         alerts=alerts,
-        schedule=Schedule(cron="0 6 * * *", time_zone="Europe/Berlin"),
+        schedule=ScheduleSettings(cron="0 6 * * *", time_zone="Europe/Berlin"),
     )
     read = load({}, folder=tmp_path, environ=as_environment(settings))
     assert as_environment(read) == as_environment(settings)
-    assert (read.models, read.schedule, read.alerts.on) == (settings.models, settings.schedule, settings.alerts.on)
+    assert (read.models, read.schedule, read.alerts.kinds) == (
+        settings.models,
+        settings.schedule,
+        settings.alerts.kinds,
+    )

@@ -18,8 +18,8 @@ from brewhouse.events.run_reports import RunReport, run_reports
 from brewhouse.lake.lake import lake_of
 from brewhouse.models.model import Model
 from brewhouse.models.project import models_of
-from brewhouse.pipeline.cron_schedule import plan_of
-from brewhouse.pipeline.runner import Silent
+from brewhouse.pipeline.cron_schedule import parse_schedule
+from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import Settings, load
 
@@ -43,7 +43,7 @@ def definitions(settings: Settings) -> dg.Definitions:
         UsageError: The user's models, or the schedule, cannot be read.
     """
     zones = {zone: models_of(zone, folder=settings.models) for zone in ("staging", "silver", "gold")}
-    plan = plan_of(settings.schedule.cron or _DAILY, settings.schedule.time_zone)
+    plan = parse_schedule(settings.schedule.cron or _DAILY, settings.schedule.time_zone)
     assert plan is not None
     job = dg.define_asset_job("breweries", description="Extract, transform, aggregate.")
     return dg.Definitions(
@@ -120,7 +120,7 @@ def _check_results(models: Sequence[Model], report: RunReport) -> Iterator[dg.As
             severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
             description=f"{len(of_table) - len(found)} passed, {len(found)} found something",
             metadata={
-                check.name: "passed" if check.passed else f"{check.severity}: {check.found} found, {check.example}"
+                check.name: "passed" if check.passed else f"{check.severity}: {check.violations} found, {check.example}"
                 for check in of_table
             },
         )
@@ -130,7 +130,7 @@ def _run(job: str, settings: Settings) -> RunReport:
     """Run one job of the workflow; what went wrong is told in its own words."""
     started = datetime.now(UTC)
     try:
-        run_workflow(lake_of(settings), settings, Silent(), (job,))
+        run_workflow(lake_of(settings), settings, SilentProgress(), (job,))
     except ChecksFailed:
         raise
     except BrewhouseError as error:
@@ -154,7 +154,7 @@ def _sources(model: Model) -> list[dg.AssetKey]:
     zones = {"bronze": RAW, "staging": RAW}
     known = {
         zones.get(zone) or _key(need)
-        for need in model.needs
+        for need in model.depends_on
         if (zone := need.partition(".")[0]) in {"bronze", "staging", "silver", "gold"}
     }
     return sorted(known - {_key(model.name)})

@@ -37,19 +37,19 @@ class Secret:
         return "Secret('…')"
 
 
-class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who is told what: the section `[alerts]`.
+class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Notifications: the section `[alerts]`.
 
     Attributes:
-        urls: Apprise URLs of those who are told; as a variable, separated by blanks.
-        on: What is told: failed, checks_failed, recovered, late, drift.
-        quiet_hours: Nothing is sent in these hours of the machine's day, as 22:00-07:00.
-        late_after_hours: The workflow is late after so many hours without a success; 0 is never.
-        ping_url: Called when the workflow starts, succeeds and fails, as Healthchecks takes it.
+        urls: Apprise URLs of the receivers; as a variable, separated by spaces.
+        kinds: Kinds of message to send: failed, checks_failed, recovered, late, drift.
+        quiet_hours: Hours of the machine's day in which nothing is sent, such as 22:00-07:00.
+        late_after_hours: Hours without a success after which the workflow is late; 0 disables the message.
+        ping_url: Heartbeat URL, called when the workflow starts, succeeds and fails, as Healthchecks expects it.
     """
 
     urls: tuple[Secret, ...] = ()
-    on: tuple[Literal["failed", "checks_failed", "recovered", "late", "drift"], ...] = (
+    kinds: tuple[Literal["failed", "checks_failed", "recovered", "late", "drift"], ...] = (
         "failed",
         "checks_failed",
         "recovered",
@@ -60,63 +60,65 @@ class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ping_url: Secret | None = None
 
 
-class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """When the workflow runs by itself, while the console runs: the section `[schedule]`.
+class ScheduleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When the workflow runs by itself while the console runs: the section `[schedule]`.
 
     Attributes:
-        cron: Five fields as cron has them: minute, hour, day of the month, month, day of the week; empty is never.
-        time_zone: Whose clock the cron is about, as `Europe/Berlin`.
+        cron: Five cron fields: minute, hour, day of the month, month, day of the week; empty disables the schedule.
+        time_zone: Time zone of the cron fields, such as `Europe/Berlin`.
     """
 
     cron: str = ""
     time_zone: str = "UTC"
 
 
-class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The web console that `brewhouse serve` opens: the section `[console]`.
+class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The web console that `brewhouse serve` starts: the section `[console]`.
 
     Attributes:
-        password: What who wants in must know; without it one is made where the console listens beyond this machine.
-        hosts: Further names it answers to, as that of a proxy in front of it; as a variable, separated by blanks.
+        password: Console password; generated when the console listens beyond this machine and none is set.
+        allowed_hosts: Further host names to accept, such as a reverse proxy's; as a variable, separated by spaces.
     """
 
     password: Secret | None = None
-    hosts: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything a run can be told; each name carries its unit.
+    """The settings of a command; each numeric name carries its unit.
 
     Attributes:
-        lake: The lake's root: a folder, or `s3://bucket/prefix`.
-        catalog: Which Iceberg catalog knows the tables of a lake on S3, `glue` or `rest`; a local one has its own.
-        catalog_uri: Where the REST catalog answers.
-        catalog_database: What the names of the catalog's databases begin with: `brewhouse` gives `brewhouse_silver`.
-        lock_expires_s: Seconds after which the lock of a run that died is free, for a lake on S3.
-        models: Folder of the user's own models, `silver/*.sql` and `gold/*.sql`; none without it.
+        lake: Root of the lake: a folder or `s3://bucket/prefix`.
+        catalog: Iceberg catalog of a lake on S3, `glue` or `rest`; a local lake has its own.
+        catalog_uri: URL of the REST catalog.
+        catalog_database_prefix: Prefix of the catalog's databases: `brewhouse` gives `brewhouse_silver`.
+        lock_ttl_s: Seconds until the lock of a dead run on S3 expires.
+        models: Folder of user-defined models, `silver/*.sql` and `gold/*.sql`.
         source_url: Base URL of the API, without a trailing slash.
-        concurrency: Requests under way at once.
-        per_page_rows: Breweries asked for in a page; the service allows 200 at most.
-        timeout_s: Seconds a request may take before it is tried again.
-        max_tries: How often one request is sent before the job gives up on it.
-        retry_wait_s: Seconds before the second try; doubles with each further one.
-        retry_wait_max_s: Seconds a wait between two tries never exceeds.
-        max_takes: How often a snapshot that disagrees with the source is taken again, the first time included.
-        retake_wait_s: Seconds before the whole is taken again, for a source that is being updated.
-        accept_holes: How many breweries that the source cannot give a published snapshot may lack.
-        max_holes: How many such rows are looked for before the source counts as broken; at least `accept_holes`.
-        resume_within_hours: An interrupted snapshot older than this is not taken up again.
-        max_body_bytes: A longer answer of the source is refused.
-        max_count_drop_percent: A larger fall of the number of breweries stops the publishing.
-        engine: What runs the models: duckdb in this process, or spark on this machine or a cluster.
-        spark_master: Where Spark runs, as `local[*]` or `spark://host:7077`, unless a session is there already.
-        spark_s3a: Whether Spark itself reads a lake on S3, by S3A of Maven Central; else its workers' Python does.
-        memory_limit_mb: Megabytes a job may use on this machine; beyond, the SQL engine spills to disk.
-        keep_snapshots_days: Maintenance forgets table snapshots that are older.
-        keep_snapshots_last: So many of a table's newest snapshots are kept, however old.
-        target_file_mb: Megabytes a table's file should have; maintenance makes one of those below a quarter.
-        log_format: How a run tells on standard error how it gets on: text, or json for a line of JSON each.
-        alerts: Who is told what.
+        concurrency: Maximum number of concurrent requests.
+        per_page_rows: Breweries per page; the API allows at most 200.
+        timeout_s: Timeout of a request, in seconds.
+        max_attempts: Maximum number of attempts per request.
+        retry_initial_wait_s: Seconds before the second attempt; doubles with each further one.
+        retry_wait_max_s: Maximum wait between two attempts, in seconds.
+        max_extract_attempts: Maximum number of attempts at a snapshot that agrees with the source's counts.
+        extract_retry_wait_s: Seconds before the whole snapshot is fetched again.
+        max_missing_rows: Maximum number of breweries that the source counts but cannot return, and a published snapshot
+            may lack.
+        missing_row_probe_limit: Maximum number of such rows to probe for before the source counts as broken; at least
+            `max_missing_rows`.
+        resume_max_age_hours: Maximum age, in hours, of an interrupted snapshot that may be resumed.
+        max_body_bytes: Maximum size of a response body, in bytes.
+        max_count_drop_percent: Maximum drop of the number of breweries, in percent; a larger one fails the checks.
+        engine: Engine that runs the models: duckdb in this process, or spark on this machine or a cluster.
+        spark_master: Spark master, such as `local[*]` or `spark://host:7077`; ignored inside a running session.
+        spark_s3a: Whether Spark itself reads a lake on S3, by S3A from Maven Central; otherwise its Python workers do.
+        memory_limit_mb: Memory limit of the SQL engine, in MB; beyond it, the engine spills to disk.
+        snapshot_retention_days: Days to keep table snapshots; `brewhouse maintain` expires older ones.
+        min_snapshots_to_keep: Minimum number of snapshots to keep per table, however old.
+        target_file_mb: Target size of a table's files, in MB; maintenance combines files smaller than a quarter of it.
+        log_format: Format of the log on standard error: text, or json for one JSON object per line.
+        alerts: Notifications.
         schedule: When the workflow runs by itself.
         console: The web console.
     """
@@ -124,37 +126,41 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     lake: str = "lake"
     catalog: Literal["glue", "rest"] = "glue"
     catalog_uri: str | None = None
-    catalog_database: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$")] = "brewhouse"
-    lock_expires_s: Annotated[float, Meta(ge=2)] = 120.0
+    catalog_database_prefix: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$")] = "brewhouse"
+    lock_ttl_s: Annotated[float, Meta(ge=2)] = 120.0
     models: Path | None = None
     source_url: str = "https://api.openbrewerydb.org/v1"
     concurrency: PositiveInt = 4
     per_page_rows: Annotated[int, Meta(ge=1, le=200)] = 200
     timeout_s: Annotated[float, Meta(gt=0)] = 30.0
-    max_tries: PositiveInt = 6
-    retry_wait_s: NonNegativeFloat = 0.5
+    max_attempts: PositiveInt = 6
+    retry_initial_wait_s: NonNegativeFloat = 0.5
     retry_wait_max_s: NonNegativeFloat = 30.0
-    max_takes: PositiveInt = 3
-    retake_wait_s: NonNegativeFloat = 2.0
-    accept_holes: NonNegativeInt = 0
-    max_holes: NonNegativeInt = 20
-    resume_within_hours: NonNegativeFloat = 12.0
+    max_extract_attempts: PositiveInt = 3
+    extract_retry_wait_s: NonNegativeFloat = 2.0
+    max_missing_rows: NonNegativeInt = 0
+    missing_row_probe_limit: NonNegativeInt = 20
+    resume_max_age_hours: NonNegativeFloat = 12.0
     max_body_bytes: PositiveInt = 64 * 1024 * 1024
     max_count_drop_percent: Annotated[float, Meta(ge=0, le=100)] = 20.0
     engine: Literal["duckdb", "spark"] = "duckdb"
     spark_master: str = "local[*]"
     spark_s3a: bool = False
     memory_limit_mb: PositiveInt = 2048
-    keep_snapshots_days: Annotated[float, Meta(ge=0, le=36_500)] = 30.0
-    keep_snapshots_last: PositiveInt = 10
+    snapshot_retention_days: Annotated[float, Meta(ge=0, le=36_500)] = 30.0
+    min_snapshots_to_keep: PositiveInt = 10
     target_file_mb: PositiveInt = 128
     log_format: Literal["text", "json"] = "text"
-    alerts: Alerts = Alerts()
-    schedule: Schedule = Schedule()
-    console: Console = Console()
+    alerts: AlertSettings = AlertSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    console: ConsoleSettings = ConsoleSettings()
 
 
-_SECTIONS: dict[str, type[msgspec.Struct]] = {"alerts": Alerts, "schedule": Schedule, "console": Console}
+_SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "alerts": AlertSettings,
+    "schedule": ScheduleSettings,
+    "console": ConsoleSettings,
+}
 
 
 def load(flags: Mapping[str, Any], *, folder: Path = Path(), environ: Mapping[str, str] = os.environ) -> Settings:
@@ -194,7 +200,7 @@ def as_environment(settings: Settings) -> dict[str, str]:
     """Write settings as the variables they are read from, so that a process started with these has the same.
 
     Example:
-        >>> variables = as_environment(Settings(concurrency=2, schedule=Schedule(cron="0 6 * * *")))
+        >>> variables = as_environment(Settings(concurrency=2, schedule=ScheduleSettings(cron="0 6 * * *")))
         >>> variables["BREWHOUSE_CONCURRENCY"], variables["BREWHOUSE_SCHEDULE_CRON"]
         ('2', '0 6 * * *')
     """

@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from brewhouse.api.client import Client, SourceUnavailable, Window, _pause_s
-from brewhouse.api.contract import Meta, UnexpectedAnswerError, one_line, parse_meta, parse_page
+from brewhouse.api.client import Client, PageResult, SourceUnavailable, _pause_s
+from brewhouse.api.contract import UnexpectedAnswerError, one_line, parse_meta, parse_page
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 from brewhouse.settings import Settings
+from brewhouse.source import Meta
 
 ROWS = 30
 PASSING = [
@@ -31,12 +32,12 @@ PASSING = [
 
 
 def settings_for(url: str, **changes: object) -> Settings:
-    chosen = {"retry_wait_s": 0.001, "retry_wait_max_s": 0.002, "max_tries": 4, **changes}
+    chosen = {"retry_initial_wait_s": 0.001, "retry_wait_max_s": 0.002, "max_attempts": 4, **changes}
     return msgspec.convert({"source_url": url, **chosen}, Settings)
 
 
-def window(settings: Settings, page: int = 1, size: int = 10) -> Window:
-    async def ask() -> Window:
+def window(settings: Settings, page: int = 1, size: int = 10) -> PageResult:
+    async def ask() -> PageResult:
         async with Client(settings) as client:
             return await client.window(page, size)
 
@@ -54,7 +55,7 @@ def meta(settings: Settings) -> Meta:
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def served_by(handler: Handler, **changes: object) -> Window:
+async def served_by(handler: Handler, **changes: object) -> PageResult:
     """Ask a server for a window that answers as the handler does."""
     server = await asyncio.start_server(handler, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -68,14 +69,14 @@ async def served_by(handler: Handler, **changes: object) -> Window:
 
 @pytest.mark.parametrize("fault", PASSING)
 def test_what_may_pass_is_tried_again(fault: str) -> None:
-    with StandIn(generate(ROWS), faults=[f"{fault},times=3,endpoint=any"]) as stand_in:
+    with MockApiServer(generate(ROWS), faults=[f"{fault},times=3,endpoint=any"]) as stand_in:
         assert len(window(settings_for(stand_in.url)).lines) == 10
         assert len(stand_in.requests) == 4
 
 
 @pytest.mark.parametrize("fault", PASSING)
 def test_what_does_not_pass_is_told_with_address_page_answer_and_tries(fault: str) -> None:
-    with StandIn(generate(ROWS), faults=[fault]) as stand_in:
+    with MockApiServer(generate(ROWS), faults=[fault]) as stand_in:
         with pytest.raises(SourceUnavailable) as caught:
             window(settings_for(stand_in.url), page=2)
         assert len(stand_in.requests) == 4
@@ -87,7 +88,7 @@ def test_what_does_not_pass_is_told_with_address_page_answer_and_tries(fault: st
 
 
 def test_a_slow_answer_is_given_up_and_asked_for_again() -> None:
-    with StandIn(generate(ROWS), faults=["slow_s=0.5,times=1"]) as stand_in:
+    with MockApiServer(generate(ROWS), faults=["slow_s=0.5,times=1"]) as stand_in:
         assert len(window(settings_for(stand_in.url, timeout_s=0.1)).lines) == 10
 
 
@@ -102,13 +103,13 @@ def test_a_proxy_of_the_environment_is_used_unless_the_source_is_excepted(
         writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n[{"id": "a"}]')
         writer.close()
 
-    async def ask() -> Window:
+    async def ask() -> PageResult:
         server = await asyncio.start_server(proxy, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         monkeypatch.setenv("http_proxy", f"http://someone:secret@127.0.0.1:{port}")
         monkeypatch.setenv("no_proxy", variable)
         try:
-            async with Client(settings_for("http://brewery.test/v1", max_tries=1)) as client:
+            async with Client(settings_for("http://brewery.test/v1", max_attempts=1)) as client:
                 return await client.window(1, 10)
         finally:
             server.close()
@@ -125,7 +126,7 @@ def test_a_proxy_of_the_environment_is_used_unless_the_source_is_excepted(
 
 @pytest.mark.parametrize("status", [302, 400, 404, 422])
 def test_a_refusal_is_not_tried_again(status: int) -> None:
-    with StandIn(generate(ROWS), faults=[f"status={status}"]) as stand_in:
+    with MockApiServer(generate(ROWS), faults=[f"status={status}"]) as stand_in:
         with pytest.raises(SourceUnavailable, match=f"status {status}"):
             window(settings_for(stand_in.url))
         assert len(stand_in.requests) == 1
@@ -145,12 +146,12 @@ def test_a_redirect_is_not_followed_and_its_target_is_named() -> None:
 
 
 def test_a_page_too_large_is_refused_by_its_own_parameter_error() -> None:
-    with StandIn(generate(ROWS)) as stand_in, pytest.raises(SourceUnavailable, match=r"422.*per.page"):
+    with MockApiServer(generate(ROWS)) as stand_in, pytest.raises(SourceUnavailable, match=r"422.*per.page"):
         window(settings_for(stand_in.url), size=201)
 
 
 def test_a_body_over_the_limit_is_refused_once() -> None:
-    with StandIn(generate(ROWS)) as stand_in:
+    with MockApiServer(generate(ROWS)) as stand_in:
         with pytest.raises(SourceUnavailable, match="more than 1000 bytes"):
             window(settings_for(stand_in.url, max_body_bytes=1000))
         assert len(stand_in.requests) == 1
@@ -161,7 +162,7 @@ def test_nobody_listening_is_a_source_unavailable() -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     with pytest.raises(SourceUnavailable, match="ClientConnectorError"):
-        window(settings_for(url, max_tries=2))
+        window(settings_for(url, max_attempts=2))
 
 
 @pytest.mark.parametrize("url", ["ftp://brewery.test/v1", "brewery.test/v1", "http://[::1/v1"])
@@ -171,7 +172,7 @@ def test_no_address_of_the_web_is_told_at_once(url: str) -> None:
 
 
 def test_the_requests_say_what_they_want() -> None:
-    with StandIn(generate(ROWS)) as stand_in:
+    with MockApiServer(generate(ROWS)) as stand_in:
         window(settings_for(stand_in.url))
         (served,) = stand_in.requests
     assert served.headers["accept"] == "application/json"
@@ -181,7 +182,7 @@ def test_the_requests_say_what_they_want() -> None:
 
 @pytest.mark.parametrize(("dialect", "has_groups"), [("current", True), ("previous", False), ("clone", False)])
 def test_the_counts_are_read_in_every_dialect(dialect: str, has_groups: bool) -> None:
-    with StandIn(generate(ROWS), dialect=dialect) as stand_in:
+    with MockApiServer(generate(ROWS), dialect=dialect) as stand_in:
         counts = meta(settings_for(stand_in.url))
     assert counts.total == ROWS
     assert (counts.by_type is not None) is has_groups
@@ -232,4 +233,4 @@ def test_an_answer_that_trickles_is_given_up_in_time() -> None:
                 await asyncio.sleep(0.01)
 
     with pytest.raises(SourceUnavailable, match=r"nothing whole within 0\.1 s"):
-        asyncio.run(served_by(trickle, timeout_s=0.1, max_tries=1))
+        asyncio.run(served_by(trickle, timeout_s=0.1, max_attempts=1))

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from brewhouse.api.contract import FIELDS, parse_lines
-from brewhouse.api.schema_drift import Deviation, Profile, Profiler
+from brewhouse.api.schema_drift import Profile, Profiler
+from brewhouse.source import SchemaDrift
 
 
 def record(**changes: object) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def test_line_breaks_in_a_record_are_named() -> None:
     profiler = Profiler()
     lines = [b'{"id":\n"a"}']
     profile = profiler.look(lines, parse_lines(lines))
-    assert Deviation("multiline_record", "line breaks became blanks", 1, '{"id": "a"}') in profiler.deviations(
+    assert SchemaDrift("multiline_record", "line breaks became blanks", 1, '{"id": "a"}') in profiler.deviations(
         [profile]
     )
 

@@ -19,7 +19,7 @@ import pytest
 
 from brewhouse.aws import stacks
 from brewhouse.aws.functions import archiver, notifier
-from brewhouse.aws.package import MANIFEST, File, Manifest
+from brewhouse.aws.package import MANIFEST, PackageFile, PackageManifest
 from brewhouse.aws.session import Account, open_account
 from brewhouse.aws.stacks import the_stack
 from brewhouse.aws.template import template
@@ -111,9 +111,9 @@ def _pack(
     for name, data in content.items():
         (folder / name).write_bytes(data)
     script, wheel, dependencies, functions, stack = (
-        File(name, hashlib.sha256(data).hexdigest(), len(data)) for name, data in content.items()
+        PackageFile(name, hashlib.sha256(data).hexdigest(), len(data)) for name, data in content.items()
     )
-    manifest = Manifest(
+    manifest = PackageManifest(
         glue_version="6.0",
         lock_sha256="",
         script=script,

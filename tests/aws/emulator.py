@@ -34,9 +34,9 @@ def without_refused(text: str) -> tuple[str, list[dict[str, Any]]]:
 
 def without_tls(text: str) -> str:
     """Have no policy demand TLS: the emulator speaks plain HTTP, on the loopback, and would refuse itself."""
-    demand = '"aws:SecureTransport": "false"'
-    assert demand in text
-    return text.replace(demand, '"aws:SecureTransport": "never"')
+    raise_on_failure = '"aws:SecureTransport": "false"'
+    assert raise_on_failure in text
+    return text.replace(raise_on_failure, '"aws:SecureTransport": "never"')
 
 
 def make_refused(session: Any, gone: list[dict[str, Any]], stack: str, database: str = "brewhouse") -> None:  # noqa: ANN401

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from botocore.stub import Stubber
 
-from brewhouse.aws.athena import Result, _value
+from brewhouse.aws.athena import AthenaResult, _value
 from brewhouse.aws.athena_counts import counted_by_athena
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
@@ -41,8 +41,8 @@ def test_a_value_has_the_type_of_its_column(kind: str, text: str | None, value: 
 
 
 def test_a_small_query_costs_what_ten_megabytes_do() -> None:
-    assert Result([], [], 10).cost_usd == pytest.approx(0.00005)
-    assert Result([], [], 10**12).cost_usd == pytest.approx(5)
+    assert AthenaResult([], [], 10).cost_usd == pytest.approx(0.00005)
+    assert AthenaResult([], [], 10**12).cost_usd == pytest.approx(5)
 
 
 @pytest.fixture

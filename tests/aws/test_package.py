@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from brewhouse.aws.glue_job import JOBS, arguments_of
-from brewhouse.aws.package import MANIFEST, File, Manifest, make_package
+from brewhouse.aws.package import MANIFEST, PackageFile, PackageManifest, make_package
 from brewhouse.aws.wheel import write_wheel, write_zip
 from brewhouse.errors import BrewhouseError, UsageError
 
@@ -53,7 +53,7 @@ def test_packaged_twice_it_has_the_same_bytes(tmp_path: Path, lock: Path) -> Non
 def test_the_manifest_has_the_checksum_of_every_file(tmp_path: Path, lock: Path) -> None:
     made = make_package(tmp_path / "out", "6.0", lock)
     content = _content(tmp_path / "out")
-    assert msgspec.json.decode(content.pop(MANIFEST), type=Manifest) == made
+    assert msgspec.json.decode(content.pop(MANIFEST), type=PackageManifest) == made
     listed = {file.name: file.sha256 for file in (*made.uploads, made.template)}
     assert listed == {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
 
@@ -91,7 +91,7 @@ def test_an_unknown_glue_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_content_has_another_key() -> None:
-    assert File("a.py", "a" * 64, 1).key != File("a.py", "b" * 64, 1).key
+    assert PackageFile("a.py", "a" * 64, 1).key != PackageFile("a.py", "b" * 64, 1).key
 
 
 def test_the_wheel_installs_and_runs_in_a_clean_environment(tmp_path: Path) -> None:
@@ -111,7 +111,18 @@ def test_the_wheel_installs_and_runs_in_a_clean_environment(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("job", JOBS)
 def test_the_script_reads_its_arguments_among_those_of_glue(job: str) -> None:
-    ours = ["--job", job, "--lake", "s3://b/lake", "--catalog-database", "c", "--engine", "spark", "--source-url", "u"]
+    ours = [
+        "--job",
+        job,
+        "--lake",
+        "s3://b/lake",
+        "--catalog-database-prefix",
+        "c",
+        "--engine",
+        "spark",
+        "--source-url",
+        "u",
+    ]
     ours += ["--aws-region", "eu-central-1"]
     glue = [
         "--JOB_NAME",

@@ -44,8 +44,8 @@ from brewhouse.events.run_reports import RunReport, run_reports
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
-from brewhouse.pipeline.runner import Silent
+from brewhouse.mock_api.server import MockApiServer
+from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import JOBS, run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.query.saved_queries import for_duckdb, saved_query
@@ -102,7 +102,14 @@ class Cloud:
         states: How each job and the crawler of its run ended.
     """
 
-    def __init__(self, services: Any, source: StandIn, package: Path, home: Path, patch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        services: Any,  # noqa: ANN401 - an emulator
+        source: MockApiServer,
+        package: Path,
+        home: Path,
+        patch: pytest.MonkeyPatch,
+    ) -> None:
         self.services = services
         self.player = services.glue.player
         self.account: Account = self.player.account
@@ -118,8 +125,8 @@ class Cloud:
             "--parameter", f"SourceUrl={self.source.url}", "--parameter", f"GlueVersion={version}"
         )
         self.states = self.last_states()
-        settings = load({"source_url": self.source.url, "retake_wait_s": 0}, environ={})
-        run_workflow(self.local, settings, Silent())
+        settings = load({"source_url": self.source.url, "extract_retry_wait_s": 0}, environ={})
+        run_workflow(self.local, settings, SilentProgress())
 
     def deploy_and_run(self, *arguments: str) -> Said:
         return self.call("deploy", "--run", "--packaged", "--folder", str(self.package), "--yes", *arguments)
@@ -162,7 +169,7 @@ def cloud(
     left, refused = emulator.without_refused((package / "stack.json").read_text("utf-8"))
     (package / "stack.json").write_text(emulator.without_tls(left))
     _renew_manifest(package)
-    with pytest.MonkeyPatch.context() as patch, StandIn(generate(ROWS, unusable=4)) as source:
+    with pytest.MonkeyPatch.context() as patch, MockApiServer(generate(ROWS, unusable=4)) as source:
         enter_account(patch, strict_aws_url, home)
         for module in ("stacks", "running", "athena"):
             patch.setattr(f"brewhouse.aws.{module}.POLL_S", 0.05)
@@ -204,9 +211,9 @@ def _renew_manifest(folder: Path) -> None:
     """Have the manifest name the template as it now is."""
     import msgspec
 
-    from brewhouse.aws.package import MANIFEST, Manifest, _file
+    from brewhouse.aws.package import MANIFEST, PackageManifest, _file
 
-    manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=PackageManifest)
     changed = msgspec.structs.replace(manifest, template=_file(folder / "stack.json"))
     (folder / MANIFEST).write_bytes(msgspec.json.encode(changed))
 

@@ -81,7 +81,7 @@ def test_the_workflow_runs_in_order_with_the_arguments_of_the_stack(account: Acc
         argv = dict(zip(said["argv"][::2], said["argv"][1::2], strict=True))
         assert argv["--job"] == job
         assert argv["--lake"] == f"s3://brew-{account.number}-{account.region}/lake"
-        assert argv["--catalog-database"] == "brewhouse"
+        assert argv["--catalog-database-prefix"] == "brewhouse"
         assert set(said["environment"]) <= {"PATH", "HOME", "LC_CTYPE"}
     assert player.run_job("brew-maintain") == "SUCCEEDED"
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewhouse.api.contract import parse_record
-from brewhouse.backfill.csv_versions import COLUMNS, HeldBackError, groups_of, line_of, read_version
+from brewhouse.backfill.csv_versions import COLUMNS, VersionRejectedError, groups_of, line_of, read_version
 
 _OLD = "name,brewery_type,street"
 _REST = "postal_code,website_url,phone"
@@ -146,13 +146,13 @@ def test_bad_bytes_are_replaced_and_counted_without_those_replaced_long_ago() ->
     ],
 )
 def test_what_cannot_be_used_is_held_back_with_the_reason(content: bytes, reason: str) -> None:
-    with pytest.raises(HeldBackError) as held:
+    with pytest.raises(VersionRejectedError) as held:
         read_version(content)
     assert reason in str(held.value)
 
 
 def test_the_line_of_the_first_odd_row_is_told() -> None:
-    with pytest.raises(HeldBackError, match="ends in line 4"):
+    with pytest.raises(VersionRejectedError, match="ends in line 4"):
         read_version(written(TODAY, row(TODAY, name="two\nlines"), ["odd"]))
 
 

@@ -22,7 +22,7 @@ import pytest
 
 from brewhouse.backfill.id_mapping import uuid_of
 from brewhouse.backfill.job import Backfill, backfill
-from brewhouse.backfill.version_sources import Origin, origins_of
+from brewhouse.backfill.version_sources import DatasetVersion, origins_of
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
@@ -64,11 +64,13 @@ def written(breweries: list[dict[str, str]], names: Mapping[str, str] | None = N
     return text.getvalue().encode()
 
 
-def version(time: str, content: bytes) -> Origin:
-    return Origin(f"version-{time}.csv", datetime.fromisoformat(time).replace(tzinfo=UTC), partial(bytes, content))
+def version(time: str, content: bytes) -> DatasetVersion:
+    return DatasetVersion(
+        f"version-{time}.csv", datetime.fromisoformat(time).replace(tzinfo=UTC), partial(bytes, content)
+    )
 
 
-def run(lake: Lake, *origins: Origin) -> Backfill:
+def run(lake: Lake, *origins: DatasetVersion) -> Backfill:
     return backfill(lake, origins, lambda _done, _total: None)
 
 

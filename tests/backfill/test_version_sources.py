@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from brewhouse.backfill.csv_versions import HeldBackError
+from brewhouse.backfill.csv_versions import VersionRejectedError
 from brewhouse.backfill.version_sources import origins_of
 from brewhouse.errors import BrewhouseError, UsageError
 
@@ -182,7 +182,7 @@ def test_a_content_the_clone_lacks_is_held_back(repository: Repository) -> None:
     file = repository.folder / ".git" / "objects" / blob[:2] / blob[2:]
     file.chmod(0o600)
     file.unlink()
-    with pytest.raises(HeldBackError, match="git cannot read"):
+    with pytest.raises(VersionRejectedError, match="git cannot read"):
         origin.read()
 
 

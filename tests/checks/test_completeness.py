@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brewhouse.api.contract import parse_lines, parse_page
-from brewhouse.checks.completeness import Census, Verdict
-from brewhouse.lake.raw_snapshots import Meta
+from brewhouse.checks.completeness import CompletenessCheck, CompletenessResult
+from brewhouse.source import Meta
 
 Record = dict[str, Any]
 SIZE = 5
@@ -41,11 +41,11 @@ def meta_of(records: list[Record]) -> Meta:
     )
 
 
-def census_of(pages: list[list[Record]], holes: dict[int, list[int]] | None = None) -> Census:
-    census = Census()
+def census_of(pages: list[list[Record]], missing_rows: dict[int, list[int]] | None = None) -> CompletenessCheck:
+    census = CompletenessCheck()
     for number, page in enumerate(pages, 1):
         lines = [json.dumps(row).encode() for row in page]
-        census.count(number, lines, parse_lines(lines), (holes or {}).get(number, []))
+        census.count(number, lines, parse_lines(lines), (missing_rows or {}).get(number, []))
     return census
 
 
@@ -53,8 +53,10 @@ def paged(records: list[Record]) -> list[list[Record]]:
     return [records[start : start + SIZE] for start in range(0, len(records), SIZE)]
 
 
-def verdict(received: list[list[Record]], meta: Meta, holes: dict[int, list[int]] | None = None) -> Verdict:
-    return census_of(received, holes).verdict(meta, meta, SIZE)
+def verdict(
+    received: list[list[Record]], meta: Meta, missing_rows: dict[int, list[int]] | None = None
+) -> CompletenessResult:
+    return census_of(received, missing_rows).verdict(meta, meta, SIZE)
 
 
 @given(st.integers(0, 60))
@@ -104,14 +106,14 @@ def test_holes_explain_what_they_can(rows: int, data: st.DataObject) -> None:
     whole = breweries(rows)
     lost = data.draw(st.sets(st.integers(0, rows - 1), min_size=1, max_size=4))
     pages = [[row for row in page if int(row["id"]) not in lost] for page in paged(whole)]
-    holes: dict[int, list[int]] = {}
+    missing_rows: dict[int, list[int]] = {}
     for n in sorted(lost):
-        holes.setdefault(n // SIZE + 1, []).append(n % SIZE)
-    found = verdict(pages, meta_of(whole), holes)
+        missing_rows.setdefault(n // SIZE + 1, []).append(n % SIZE)
+    found = verdict(pages, meta_of(whole), missing_rows)
     assert found.differences == []
-    assert [hole.position - 1 for hole in found.holes] == sorted(lost)
+    assert [hole.position - 1 for hole in found.missing_rows] == sorted(lost)
     kept = [n for n in range(rows) if n not in lost]
-    for hole in found.holes:
+    for hole in found.missing_rows:
         before = [n for n in kept if n < hole.position - 1]
         after = [n for n in kept if n > hole.position - 1]
         assert hole.before_id == (f"{before[-1]:04d}" if before else None)
@@ -184,8 +186,8 @@ def test_every_record_that_repeats_an_id_is_counted_in_whatever_order_they_come(
         pages = [[key for _, key in zip(page, ids, strict=False)] for page in pages]
     received = [[{"id": key, "page": number} for key in page] for number, page in enumerate(pages)]
     names = [row["id"] or json.dumps(row) for page in received for row in page]
-    holes = {number: [0] for number, page in enumerate(pages, 1) if not page}
-    found = verdict(received, Meta(total=0), holes)
+    missing_rows = {number: [0] for number, page in enumerate(pages, 1) if not page}
+    found = verdict(received, Meta(total=0), missing_rows)
     assert found.received.total == len(set(names))
     assert found.records == len(names)
 

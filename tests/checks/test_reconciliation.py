@@ -10,12 +10,13 @@ import pytest
 
 from brewhouse.api.contract import parse_page
 from brewhouse.checks.check import Check
-from brewhouse.checks.completeness import Census
-from brewhouse.checks.reconciliation import count_drop, gold_sums, silver_accounts, source_counts
+from brewhouse.checks.completeness import CompletenessCheck
+from brewhouse.checks.reconciliation import count_drop, gold_sums, reconcile_silver, source_counts
 from brewhouse.engines.duckdb import DuckDBEngine
-from brewhouse.lake.raw_snapshots import Groups, Manifest, Meta, Proof
+from brewhouse.lake.manifest import Counts, Manifest, Proof
 from brewhouse.models.model import parse
 from brewhouse.models.project import models_of
+from brewhouse.source import Meta
 
 Transform = Callable[..., DuckDBEngine]
 
@@ -45,9 +46,9 @@ def manifest(
     return Manifest(
         run="RUN1", date="2026-08-02", source_url="http://x", per_page_rows=200,
         started_at="2026-08-02T12:00:00+00:00", finished_at="2026-08-02T12:00:00+00:00", code_version="0",
-        meta_before=meta, meta_after=meta, received=Groups(total=4, **COUNTS), missing=missing or {},
-        fields_seen={}, drift=[], holes=[], pages=[],
-        proof=Proof(records=records, distinct_ids=4, records_without_id=0, groups_compared=[], takes=1),
+        meta_before=meta, meta_after=meta, received=Counts(total=4, **COUNTS), missing=missing or {},
+        fields_seen={}, drift=[], missing_rows=[], pages=[],
+        proof=Proof(records=records, distinct_ids=4, records_without_id=0, groups_compared=[], attempts=1),
     )  # fmt: skip
 
 
@@ -65,21 +66,21 @@ def lakehouse(transform: Transform) -> DuckDBEngine:
 
 
 def failed(checks: list[Check]) -> dict[str, tuple[int, str | None]]:
-    return {check.name: (check.found, check.example) for check in checks if not check.passed}
+    return {check.name: (check.violations, check.example) for check in checks if not check.passed}
 
 
 def test_records_are_accounted_for_and_rejected_ones_are_a_warning(lakehouse: DuckDBEngine) -> None:
-    accounts, usable = silver_accounts(lakehouse, manifest())
+    accounts, usable = reconcile_silver(lakehouse, manifest())
     assert accounts.passed
-    assert (accounts.severity, usable.severity, usable.found) == ("error", "warning", 1)
+    assert (accounts.severity, usable.severity, usable.violations) == ("error", "warning", 1)
     assert usable.example is not None
     assert usable.example.startswith("it has no name: {")
 
 
 @pytest.mark.parametrize("records", [4, 7])
 def test_a_record_lost_or_made_up_is_found(lakehouse: DuckDBEngine, records: int) -> None:
-    check = silver_accounts(lakehouse, manifest(records))[0]
-    assert check.found == abs(records - 5)
+    check = reconcile_silver(lakehouse, manifest(records))[0]
+    assert check.violations == abs(records - 5)
     assert check.example == f"{records} records, but 3 breweries + 1 rejected + 1 exact duplicates"
 
 
@@ -89,7 +90,7 @@ def test_a_record_lost_or_made_up_is_found(lakehouse: DuckDBEngine, records: int
 )
 def test_a_fall_beyond_the_threshold_is_found(count: int, published: int | None, found: int) -> None:
     check = count_drop(count, published, 20.0)
-    assert (check.found, check.severity) == (found, "error")
+    assert (check.violations, check.severity) == (found, "error")
     assert (check.example is None) == (found == 0)
 
 
@@ -105,7 +106,7 @@ def test_a_gold_table_that_lost_a_country_is_found(lakehouse: DuckDBEngine) -> N
     )
     by_place, *by_type = gold_sums(lakehouse)
     assert all(check.passed for check in by_type)
-    assert by_place.found == 1
+    assert by_place.violations == 1
     assert by_place.example is not None
     assert '"country_name":"Italy"' in by_place.example
 
@@ -143,7 +144,7 @@ def test_where_the_source_has_no_groups_those_received_stand_in(lakehouse: DuckD
 def test_names_that_are_no_texts_are_counted_as_silver_reads_them(transform: Transform) -> None:
     values: list[Any] = [True, 12, 1.0, 1.5, 1e22, 12345678901234567890123, [1, "a  b"], {"a": [None, "\u00e9/"]}]
     records = [brewery(n, country=v, state_province=v, brewery_type=v) for n, v in enumerate(values)]
-    census = Census()
+    census = CompletenessCheck()
     census.count(1, *parse_page(msgspec.json.encode(records)))
     total = Meta(total=len(records))
     proven = msgspec.structs.replace(

@@ -11,7 +11,7 @@ import pytest
 
 from brewhouse.cli.main import main
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 
 
 @dataclass
@@ -48,7 +48,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake after two runs; tests only read it."""
     root = tmp_path_factory.mktemp("cli") / "lake"
-    with StandIn(generate(300, unusable=4)) as source, pytest.MonkeyPatch.context() as patch:
+    with MockApiServer(generate(300, unusable=4)) as source, pytest.MonkeyPatch.context() as patch:
         for _ in range(2):
             patch.setattr(sys, "argv", ["brewhouse", "run", "--lake", str(root), "--source-url", source.url])
             with pytest.raises(SystemExit) as left:

@@ -19,7 +19,7 @@ from brewhouse.cli.main import app
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 
 Call = Callable[..., Any]
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
@@ -28,7 +28,7 @@ GROUPS = [str(group.typer_instance.info.name) for group in app.registered_groups
 
 def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "brewhouse", *map(str, arguments)]
-    quick = {**os.environ, "BREWHOUSE_MAX_TRIES": "1", "BREWHOUSE_RETRY_WAIT_S": "0"}
+    quick = {**os.environ, "BREWHOUSE_MAX_ATTEMPTS": "1", "BREWHOUSE_RETRY_INITIAL_WAIT_S": "0"}
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=quick, check=False)
 
 
@@ -98,7 +98,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 def test_failed_checks_are_exit_code_3_and_publish_nothing(call: Call, tmp_path: Path) -> None:
     records = list(generate(200))
     lake = ("--lake", tmp_path / "lake")
-    with StandIn(records) as source:
+    with MockApiServer(records) as source:
         assert call("run", *lake, "--source-url", source.url).code == 0
         before = call("tables", *lake, "--json").out
         source.remove([str(record["id"]) for record in records[:100]])
@@ -116,7 +116,7 @@ def test_a_second_run_is_exit_code_1_and_names_the_first(call: Call, tmp_path: P
 
 
 def test_progress_is_plain_lines_on_standard_error_when_piped(tmp_path: Path) -> None:
-    with StandIn(generate(450)) as source:
+    with MockApiServer(generate(450)) as source:
         done = shell("run", "--lake", tmp_path / "lake", "--source-url", source.url, "--json")
     assert json.loads(done.stdout)["state"] == "SUCCEEDED"
     assert "\x1b" not in done.stderr + done.stdout
@@ -129,7 +129,7 @@ def test_progress_is_plain_lines_on_standard_error_when_piped(tmp_path: Path) ->
 def test_rollback_shows_the_earlier_snapshot_again(call: Call, tmp_path: Path) -> None:
     lake = ("--lake", tmp_path / "lake")
     records = list(generate(120))
-    with StandIn(records[10:]) as source:
+    with MockApiServer(records[10:]) as source:
         call("run", *lake, "--source-url", source.url)
         source.add(records[:10])
         call("run", *lake, "--source-url", source.url)
@@ -145,7 +145,7 @@ def test_rollback_shows_the_earlier_snapshot_again(call: Call, tmp_path: Path) -
 
 def test_each_job_by_itself_tells_what_it_did_as_json(call: Call, tmp_path: Path) -> None:
     lake = ("--lake", tmp_path / "lake", "--json")
-    with StandIn(generate(120)) as source:
+    with MockApiServer(generate(120)) as source:
         outcomes = [
             call("extract", "--source-url", source.url, *lake),
             call("transform", *lake),

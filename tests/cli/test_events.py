@@ -16,7 +16,7 @@ from brewhouse.events.event import EventLog
 from brewhouse.events.event_types import RUN
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Call
@@ -62,7 +62,7 @@ def test_an_unknown_run_is_wrong_usage(call: Call, full: Path) -> None:
 
 
 def test_a_run_shows_its_log_as_json_lines(call: Call, tmp_path: Path) -> None:
-    with StandIn(generate(100)) as source:
+    with MockApiServer(generate(100)) as source:
         said = call("run", "--lake", tmp_path / "lake", "--source-url", source.url, "--log-format", "json")
     lines = [json.loads(line) for line in said.err.splitlines()]
     assert {"time", "level", "run", "message", "logger"} <= lines[0].keys()

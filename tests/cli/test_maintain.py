@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 
 Call = Callable[..., Any]
 
 
 def test_it_says_what_it_would_do_then_does_it_and_is_shown_as_a_run(call: Call, tmp_path: Path) -> None:
     lake = ("--lake", tmp_path / "lake")
-    with StandIn(generate(60)) as source:
+    with MockApiServer(generate(60)) as source:
         for _ in range(2):
             assert call("run", *lake, "--source-url", source.url).code == 0
     before = call("history", "silver.breweries", *lake, "--json").out

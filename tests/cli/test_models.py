@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 
 Call = Callable[..., Any]
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
@@ -35,7 +35,7 @@ def test_the_example_of_the_docs_runs_and_a_removed_model_leaves_its_table(
 ) -> None:
     lake = ("--lake", tmp_path / "lake")
     sql = re.findall(r'brewhouse query "(.*?)"', PAGE)[0]
-    with StandIn(generate(1500)) as source:
+    with MockApiServer(generate(1500)) as source:
         assert call("run", *lake, "--models", example, "--source-url", source.url).code == 0
         before = json.loads(call("query", sql, *lake, "--json").out)
         (example / "crowded_cities.sql").unlink()

@@ -15,7 +15,7 @@ from brewhouse.cli.main import main
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 
 Call = Any
 READING = (
@@ -33,7 +33,7 @@ READING = (
 def lakes(bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """The same run on a lake of this machine and on one on S3."""
     local, shared = tmp_path_factory.mktemp("s3") / "lake", f"{bucket}/lake"
-    with StandIn(generate(200, unusable=3)) as source, pytest.MonkeyPatch.context() as patch:
+    with MockApiServer(generate(200, unusable=3)) as source, pytest.MonkeyPatch.context() as patch:
         for lake in (local, shared):
             patch.setattr(sys, "argv", ["brewhouse", "run", "--lake", str(lake), "--source-url", source.url])
             with pytest.raises(SystemExit) as left:
@@ -90,7 +90,7 @@ def test_tables_are_made_anew_maintained_and_rolled_back(call: Call, lakes: tupl
 
 
 def test_the_demo_works_there(call: Call, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BREWHOUSE_CATALOG_DATABASE", "demo")
+    monkeypatch.setenv("BREWHOUSE_CATALOG_DATABASE_PREFIX", "demo")
     done = call("demo", "--rows", "50", "--lake", f"{bucket}/demo")
     assert done.code == 0, done.err
     assert f"--lake {bucket}/demo" in done.out

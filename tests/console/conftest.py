@@ -19,8 +19,8 @@ from fastapi.testclient import TestClient
 from brewhouse.console.app import create_app
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
-from brewhouse.pipeline.runner import Silent
+from brewhouse.mock_api.server import MockApiServer
+from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import Settings, load
 
@@ -38,8 +38,8 @@ def console_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     lake = Lake(tmp_path_factory.mktemp("console") / "lake")
     records = [{**record, "name": EVIL} if row == 7 else record for row, record in enumerate(generate(BREWERIES))]
     for known in (records[:-1], records):
-        with StandIn(iter(known)) as source:
-            run_workflow(lake, load({"source_url": source.url}, environ={}), Silent())
+        with MockApiServer(iter(known)) as source:
+            run_workflow(lake, load({"source_url": source.url}, environ={}), SilentProgress())
     return lake
 
 

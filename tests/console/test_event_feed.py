@@ -8,25 +8,25 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from brewhouse.console.event_feed import Happened
+from brewhouse.console.event_feed import EventFeed
 from brewhouse.events.event import EventLog, read_events
 from brewhouse.events.event_archive import archive_events
 from brewhouse.events.event_types import RUN
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.run_lock import Holder
+from brewhouse.lake.run_lock import LockInfo
 
-GOING = Holder("R1", "2026-08-02T06:00:00+00:00", 1)
+GOING = LockInfo("R1", "2026-08-02T06:00:00+00:00", 1)
 
 
 def test_what_happens_is_known_at_once_and_stays_known_when_it_is_archived(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
-    happened = Happened(lake)
+    happened = EventFeed(lake)
     assert happened.events() == []
     for number in range(5):
         EventLog(lake, "R1").emit(RUN, {"workflow": "breweries", "message": str(number)})
         assert happened.events() == read_events(lake)
     assert archive_events(lake, datetime.now(UTC) + timedelta(days=1)) == 1
-    assert happened.events() == read_events(lake) == Happened(lake).events()
+    assert happened.events() == read_events(lake) == EventFeed(lake).events()
 
 
 def test_a_folder_that_did_not_change_is_not_listed_again(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_folder_that_did_not_change_is_not_listed_again(tmp_path: Path) -> Non
     (day,) = lake.events.iterdir()
     long_ago = time.time() - 3600
     os.utime(day, (long_ago, long_ago))
-    happened = Happened(lake)
+    happened = EventFeed(lake)
     assert len(happened.events()) == 1
     EventLog(lake, "R1").emit(RUN, {"workflow": "breweries"})
     os.utime(day, (long_ago, long_ago))
@@ -46,7 +46,7 @@ def test_a_folder_that_did_not_change_is_not_listed_again(tmp_path: Path) -> Non
 
 def test_a_run_is_going_while_it_holds_the_lock_even_before_it_says_so(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
-    happened = Happened(lake)
+    happened = EventFeed(lake)
     assert [(report.run, report.state) for report in happened.reports(GOING)] == [("R1", "RUNNING")]
     EventLog(lake, "R1").emit(RUN, {"workflow": "breweries", "jobs": ["extract"]})
     report = happened.report("R1", GOING)
@@ -58,7 +58,7 @@ def test_a_run_is_going_while_it_holds_the_lock_even_before_it_says_so(tmp_path:
 
 def test_what_is_known_never_lacks_what_happened_before_it(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
-    happened = Happened(lake)
+    happened = EventFeed(lake)
 
     def tell() -> None:
         for number in range(1500):

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from brewhouse.console.event_list import PAGE_ROWS, Wanted, list_events
+from brewhouse.console.event_list import PAGE_ROWS, EventFilter, list_events
 from brewhouse.events.event import Event
 from brewhouse.events.event_types import ALERT_SENT, JOB
 from brewhouse.ids import new_id
@@ -45,7 +45,7 @@ def test_they_are_filtered_by_run_level_kind_and_day(client: TestClient) -> None
 
 def test_ten_thousand_events_are_filtered_exactly() -> None:
     events = [event(number) for number in range(10_000)]
-    wanted = Wanted(kind="alert", level="WARN", since=(BEGIN + timedelta(days=1)).date())
+    wanted = EventFilter(kind="alert", level="WARN", since=(BEGIN + timedelta(days=1)).date())
     found = list_events(events, wanted, 2)
     assert found.total == len([number for number in range(24, 10_000) if number % 20 == 0])
     assert found.events[0].time < list_events(events, wanted, 1).events[-1].time

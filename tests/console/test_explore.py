@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from brewhouse.console.language import texts
 from brewhouse.console.pages.explore import QueryState
-from brewhouse.console.query_service import State
+from brewhouse.console.query_service import QueryPhase
 from brewhouse.lake.lake import Lake
 from brewhouse.query.connection import connect
 from brewhouse.query.connection import query as run_query
@@ -108,7 +108,7 @@ def test_a_query_that_is_too_long_is_refused_in_words(client: TestClient) -> Non
 
 
 def test_the_states_of_the_api_are_those_of_the_queries() -> None:
-    assert {state.value for state in QueryState} == {state.value for state in State}
+    assert {state.value for state in QueryState} == {state.value for state in QueryPhase}
 
 
 def test_saved_queries_have_portuguese_titles() -> None:

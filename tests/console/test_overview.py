@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from brewhouse.console import map_drawing, overview
 from brewhouse.console.app import create_app
-from brewhouse.console.lake_reader import Published, State
-from brewhouse.console.overview import Filters
+from brewhouse.console.lake_reader import LakeReader, LakeState
+from brewhouse.console.overview import OverviewFilters
 from brewhouse.console.projection import SQL, project
 from brewhouse.console.world import outlines, view_box
 from brewhouse.lake.lake import Lake
@@ -22,21 +22,21 @@ from brewhouse.settings import Settings
 
 
 @pytest.fixture(scope="module")
-def state(console_lake: Lake) -> State:
-    return Published(console_lake).state()
+def state(console_lake: Lake) -> LakeState:
+    return LakeReader(console_lake).state()
 
 
 @pytest.mark.parametrize(
     "filters",
     [
-        Filters(),
-        Filters(country="US"),
-        Filters(country="US", state="US-CA"),
-        Filters(type="micro"),
-        Filters("DE", "", "micro"),
+        OverviewFilters(),
+        OverviewFilters(country="US"),
+        OverviewFilters(country="US", state="US-CA"),
+        OverviewFilters(type="micro"),
+        OverviewFilters("DE", "", "micro"),
     ],
 )
-def test_every_filter_acts_on_every_number(state: State, filters: Filters) -> None:
+def test_every_filter_acts_on_every_number(state: LakeState, filters: OverviewFilters) -> None:
     shown = overview.overview(state, filters)
     where = " AND ".join(
         f"{column} = '{value}'"
@@ -54,17 +54,17 @@ def test_every_filter_acts_on_every_number(state: State, filters: Filters) -> No
     assert all(change.type == filters.type for change in shown.changes if filters.type)
 
 
-def test_what_the_bars_say_is_what_choosing_one_gives(state: State) -> None:
-    for count in overview.overview(state, Filters(country="US")).by_state:
-        assert overview.overview(state, Filters("US", count.key)).totals.breweries == count.breweries
+def test_what_the_bars_say_is_what_choosing_one_gives(state: LakeState) -> None:
+    for count in overview.overview(state, OverviewFilters(country="US")).by_state:
+        assert overview.overview(state, OverviewFilters("US", count.key)).totals.breweries == count.breweries
 
 
-def test_a_place_without_breweries_has_none_of_anything(state: State) -> None:
-    assert set(asdict(overview.overview(state, Filters(country="XX")).totals).values()) == {0}
+def test_a_place_without_breweries_has_none_of_anything(state: LakeState) -> None:
+    assert set(asdict(overview.overview(state, OverviewFilters(country="XX")).totals).values()) == {0}
 
 
-def test_the_newest_changes_come_first(state: State) -> None:
-    changes = overview.overview(state, Filters()).changes
+def test_the_newest_changes_come_first(state: LakeState) -> None:
+    changes = overview.overview(state, OverviewFilters()).changes
     assert changes[0].seen_at > changes[-1].seen_at
     assert changes[0].kind == "added"
 
@@ -95,14 +95,15 @@ def test_htmx_is_given_the_part_it_asks_for(client: TestClient) -> None:
     assert 'id="map"' in part
 
 
-def test_the_map_is_drawn_as_precisely_as_it_is_looked_at(client: TestClient, state: State) -> None:
+def test_the_map_is_drawn_as_precisely_as_it_is_looked_at(client: TestClient, state: LakeState) -> None:
     whole, germany = (
-        map_drawing.draw(state, overview.overview(state, filters)) for filters in (Filters(), Filters("DE"))
+        map_drawing.draw(state, overview.overview(state, filters))
+        for filters in (OverviewFilters(), OverviewFilters("DE"))
     )
     outline = {count.key: path for count, path in germany.countries}
     assert outline["DE"] == outlines()["DE"] != outlines(whole.view)["DE"]
     assert outline["AU"] == outlines(whole.view)["AU"] != outlines()["AU"]  # far from there
-    fine = map_drawing.draw(state, overview.overview(state, Filters()), finely=True)
+    fine = map_drawing.draw(state, overview.overview(state, OverviewFilters()), finely=True)
     assert {count.key: path for count, path in fine.countries} == {key: outlines()[key] for key in outline}
     assert [each.breweries for each in fine.regions] == [each.breweries for each in whole.regions]
     assert sum(each.path.count("M") for each in fine.regions) > sum(each.path.count("M") for each in whole.regions)
@@ -112,7 +113,7 @@ def test_the_map_is_drawn_as_precisely_as_it_is_looked_at(client: TestClient, st
 
 
 def test_a_new_state_of_the_lake_is_seen_at_once(console_lake: Lake) -> None:
-    published = Published(console_lake)
+    published = LakeReader(console_lake)
     first = published.state()
     assert published.state() is first
     console_lake.views_file.touch()

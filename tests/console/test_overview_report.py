@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from brewhouse.cli.main import app as commands
-from brewhouse.console.overview import Filters
+from brewhouse.console.overview import OverviewFilters
 from brewhouse.console.overview_report import write_report
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.lake import Lake
@@ -18,7 +18,7 @@ from brewhouse.lake.lake import Lake
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-EVERYTHING = Filters()
+EVERYTHING = OverviewFilters()
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +72,11 @@ def test_the_charts_are_drawn_without_a_browser(console_lake: Lake, tmp_path: Pa
 
 def test_filters_and_time_are_kept_to(console_lake: Lake, tmp_path: Path) -> None:
     file = tmp_path / "r.html"
-    write_report(console_lake, file, Filters(country="US", type="micro"), at="2999-01-01", language="pt")
+    write_report(console_lake, file, OverviewFilters(country="US", type="micro"), at="2999-01-01", language="pt")
     text = html.unescape(file.read_text("utf-8"))
     assert "<h1>Cervejarias: United States · micro</h1>" in text
     assert "em 2999-01-01" in text
-    write_report(console_lake, file, Filters(country="<b>", type="</title>"))
+    write_report(console_lake, file, OverviewFilters(country="<b>", type="</title>"))
     assert "<b>" not in file.read_text("utf-8")
 
 

@@ -15,8 +15,8 @@ from brewhouse.console.app import create_app
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
-from brewhouse.settings import Schedule, Settings
+from brewhouse.mock_api.server import MockApiServer
+from brewhouse.settings import ScheduleSettings, Settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -25,20 +25,20 @@ LIVE = {"HX-Request": "true", "HX-Target": "live"}
 
 
 @pytest.fixture
-def source() -> Iterator[StandIn]:
-    with StandIn(generate(60), faults=["slow_s=0.1"]) as stand_in:
+def source() -> Iterator[MockApiServer]:
+    with MockApiServer(generate(60), faults=["slow_s=0.1"]) as stand_in:
         yield stand_in
 
 
 @pytest.fixture
-def settings(source: StandIn) -> Settings:
+def settings(source: MockApiServer) -> Settings:
     """Of runs that take long enough to be looked at, and fail at once when the source does."""
     return Settings(
         source_url=source.url,
         per_page_rows=10,
         concurrency=1,
-        max_tries=1,
-        schedule=Schedule(cron="0 6 * * *", time_zone="Europe/Berlin"),
+        max_attempts=1,
+        schedule=ScheduleSettings(cron="0 6 * * *", time_zone="Europe/Berlin"),
     )
 
 
@@ -117,7 +117,7 @@ def test_the_schedule_is_shown_and_switched(fresh: TestClient) -> None:
     assert fresh.put("/api/v1/schedule", json={"is_on": True}).json()["is_on"] is True
 
 
-def test_a_run_is_started_and_fails_with_its_reason(fresh: TestClient, source: StandIn) -> None:
+def test_a_run_is_started_and_fails_with_its_reason(fresh: TestClient, source: MockApiServer) -> None:
     source.misbehave("status=500")
     started = fresh.post("/api/v1/runs")
     assert started.status_code == 202
@@ -145,7 +145,7 @@ def test_another_site_cannot_start_a_run(fresh: TestClient) -> None:
 
 
 def test_a_run_is_watched_stopped_and_retried_in_the_page(
-    page: Page, tmp_path: Path, settings: Settings, source: StandIn
+    page: Page, tmp_path: Path, settings: Settings, source: MockApiServer
 ) -> None:
     with served(create_app(Lake(tmp_path / "lake"), settings)) as url:
         source.misbehave("slow_s=1")

@@ -11,17 +11,17 @@ from fastapi.testclient import TestClient
 from brewhouse.console.app import create_app
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
-from brewhouse.pipeline.runner import Silent
+from brewhouse.mock_api.server import MockApiServer
+from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import load
 
 
 @pytest.fixture
 def client_on_s3(shared_lake: Lake) -> Iterator[tuple[TestClient, str]]:
-    with StandIn(generate(60, unusable=1)) as source:
+    with MockApiServer(generate(60, unusable=1)) as source:
         settings = load({"source_url": source.url, "lake": str(shared_lake.root)}, environ={})
-        run = run_workflow(shared_lake, settings, Silent())
+        run = run_workflow(shared_lake, settings, SilentProgress())
     with TestClient(create_app(shared_lake, settings), base_url="http://127.0.0.1") as client:
         yield client, run
 

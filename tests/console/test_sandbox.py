@@ -10,14 +10,14 @@ import duckdb
 import pytest
 from pyarrow import parquet
 
-from brewhouse.console.sandbox import RESULT, Answer, Limits, Question, Sandbox, answer, confined
+from brewhouse.console.sandbox import RESULT, Limits, QueryRequest, QueryResult, Sandbox, answer, confined
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.lake.lake import Lake
 
-Ask = Callable[..., Answer]
+Ask = Callable[..., QueryResult]
 Given = Callable[..., DuckDBEngine]
 SPEC = TableSpec("gold.t", "A row.", (Column("n", "long", "a number"),))
 
@@ -26,8 +26,8 @@ SPEC = TableSpec("gold.t", "A row.", (Column("n", "long", "a number"),))
 def ask(console_lake: Lake, tmp_path: Path) -> Ask:
     """Run a query behind DuckDB's walls, in this process."""
 
-    def run(sql: str, **limits: float) -> Answer:
-        question = Question(lake=str(console_lake.root), sql=sql, folder=str(tmp_path), limits=Limits(**limits))  # type: ignore[arg-type]
+    def run(sql: str, **limits: float) -> QueryResult:
+        question = QueryRequest(lake=str(console_lake.root), sql=sql, folder=str(tmp_path), limits=Limits(**limits))  # type: ignore[arg-type]
         return answer(question)
 
     return run
@@ -37,8 +37,8 @@ def ask(console_lake: Lake, tmp_path: Path) -> Ask:
 def ask_process(console_lake: Lake, tmp_path: Path) -> Ask:
     """Run a query behind all walls, in a process of its own."""
 
-    def run(sql: str, **limits: float) -> Answer:
-        question = Question(lake=str(console_lake.root), sql=sql, folder=str(tmp_path), limits=Limits(**limits))  # type: ignore[arg-type]
+    def run(sql: str, **limits: float) -> QueryResult:
+        question = QueryRequest(lake=str(console_lake.root), sql=sql, folder=str(tmp_path), limits=Limits(**limits))  # type: ignore[arg-type]
         return Sandbox().ask(question)
 
     return run
@@ -131,7 +131,7 @@ def test_what_tries_to_get_out_is_refused_and_leaves_nothing(
 def test_duckdb_refuses_files_even_when_the_parser_would_let_them_pass(
     console_lake: Lake, tmp_path: Path, place: str
 ) -> None:
-    with confined(Question(lake=str(console_lake.root), sql="", folder=str(tmp_path))) as connection:
+    with confined(QueryRequest(lake=str(console_lake.root), sql="", folder=str(tmp_path))) as connection:
         path = place.format(root=console_lake.root)
         for sql in (f"FROM read_blob('{path}')", f"COPY (SELECT 1) TO '{path}'", f"ATTACH '{path}' AS x"):
             with pytest.raises(duckdb.PermissionException):
@@ -184,7 +184,7 @@ def test_a_lake_on_s3_is_read_and_nothing_else_there(shared_lake: Lake, given: G
     engine = given(SPEC.name, {"n": "INT"}, [(7,)])
     files = engine.write(SPEC, tables.field_ids(SPEC), tables.data_folder(SPEC.name))
     tables.publish([Publication(SPEC, files)], {"brewhouse.run": "RUN1"})
-    asked = Question(lake=str(shared_lake.root), shared=shared_lake.shared, sql="FROM gold.t", folder=str(tmp_path))
+    asked = QueryRequest(lake=str(shared_lake.root), shared=shared_lake.shared, sql="FROM gold.t", folder=str(tmp_path))
     assert answer(asked).error is None
     assert parquet.read_table(tmp_path / RESULT).to_pylist() == [{"c1": 7}]
     (metadata,) = list(shared_lake.root.rglob("*.metadata.json"))[-1:]

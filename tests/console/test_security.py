@@ -9,8 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from brewhouse.console.app import create_app
-from brewhouse.console.authentication import COOKIE, Door, Throttle
-from brewhouse.console.security import Names, is_loopback, password_for
+from brewhouse.console.authentication import COOKIE, Authenticator, LoginThrottle
+from brewhouse.console.security import AllowedHosts, is_loopback, password_for
 from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Secret, Settings, load
@@ -55,7 +55,7 @@ def test_loopback_has_several_names(client: TestClient, host: str) -> None:
 
 
 def test_beyond_this_machine_numbers_and_allowed_names_are_answered_to() -> None:
-    names = Names("0.0.0.0", ["brew.example.org"])
+    names = AllowedHosts("0.0.0.0", ["brew.example.org"])
     assert names.knows("192.0.2.7:8040")
     assert names.knows("brew.example.org")
     assert not names.knows("evil.example")
@@ -123,7 +123,7 @@ def test_signing_in_leads_to_no_other_site(guarded: TestClient) -> None:
 
 
 def test_a_cookie_of_another_process_or_a_made_one_is_worth_nothing(guarded: TestClient) -> None:
-    for cookie in ("", "nonsense", Door(Secret(PASSWORD)).session()):
+    for cookie in ("", "nonsense", Authenticator(Secret(PASSWORD)).session()):
         guarded.cookies.set(COOKIE, cookie)
         assert guarded.get("/tables").status_code == 303
 
@@ -138,7 +138,7 @@ def test_guessing_is_slowed_down_even_when_the_sixth_guess_is_right(guarded: Tes
 
 
 def test_a_network_of_version_6_counts_as_one_and_others_are_not_kept_waiting() -> None:
-    throttle = Throttle()
+    throttle = LoginThrottle()
     for number in range(5):
         throttle.wrong(f"2001:db8::{number}")
     assert throttle.wait_s("2001:db8::ffff") > 0
@@ -159,10 +159,12 @@ def test_only_beyond_this_machine_is_a_password_made() -> None:
 
 
 def test_the_password_can_be_a_variable() -> None:
-    settings = load({}, environ={"BREWHOUSE_CONSOLE_PASSWORD": "x y", "BREWHOUSE_CONSOLE_HOSTS": "a.example b.example"})
+    settings = load(
+        {}, environ={"BREWHOUSE_CONSOLE_PASSWORD": "x y", "BREWHOUSE_CONSOLE_ALLOWED_HOSTS": "a.example b.example"}
+    )
     assert settings.console.password is not None
     assert settings.console.password.reveal() == "x y"
-    assert settings.console.hosts == ("a.example", "b.example")
+    assert settings.console.allowed_hosts == ("a.example", "b.example")
 
 
 def test_an_error_is_words_and_never_a_traceback(

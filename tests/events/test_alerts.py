@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brewhouse.events.alerts import WORKFLOW, Kind, Message, due, is_quiet
+from brewhouse.events.alerts import WORKFLOW, Kind, Message, is_quiet, pending_notifications
 from brewhouse.events.event import Event
 from brewhouse.events.event_types import ALERT_SENT, CHECK, DRIFT, JOB, RUN
 from brewhouse.events.messages import body, subject
@@ -63,7 +63,9 @@ class Story:
 
     def look(self, *, arrives: bool = True) -> list[str]:
         """Send what is due, as `notify` does; tell its kinds."""
-        messages = due(self.events, now=self.now, kinds=self.kinds, late_after_hours=self.late_after_hours)
+        messages = pending_notifications(
+            self.events, now=self.now, kinds=self.kinds, late_after_hours=self.late_after_hours
+        )
         if arrives:
             for message in messages:
                 self.say(ALERT_SENT, message.run, kind=message.kind, incidents=list(message.incidents), receiver="")
@@ -217,7 +219,7 @@ def test_two_receivers_are_told_independently() -> None:
     story = Story()
     story.run("FAILED", "extract")
     story.look()
-    messages = due(story.events, now=story.now, kinds=ALL, receiver="another")
+    messages = pending_notifications(story.events, now=story.now, kinds=ALL, receiver="another")
     assert [message.kind for message in messages] == ["failed"]
 
 

@@ -12,9 +12,9 @@ import pytest
 from brewhouse.events.channels import SendingFailed, hidden, ping, send
 from brewhouse.events.event import read_events
 from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT
-from brewhouse.events.notifications import Pinger, send_test, warn_of_missing_parts
+from brewhouse.events.notifications import HeartbeatPinger, send_test, warn_of_missing_parts
 from brewhouse.lake.lake import Lake
-from brewhouse.settings import Alerts, Secret
+from brewhouse.settings import AlertSettings, Secret
 
 if TYPE_CHECKING:
     from tests.conftest import Inbox, Receiver
@@ -62,7 +62,7 @@ def test_a_ping_refused_by_its_receiver_is_an_event_and_no_failure(
     tmp_path: Path, receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     receiver.status = 500
-    pinger = Pinger(Lake(tmp_path), Secret(f"{receiver.url}/s3cret-id"), "R1")
+    pinger = HeartbeatPinger(Lake(tmp_path), Secret(f"{receiver.url}/s3cret-id"), "R1")
     pinger.started()
     pinger.ended("SUCCEEDED", "fine")
     events = read_events(Lake(tmp_path))
@@ -73,7 +73,7 @@ def test_a_ping_refused_by_its_receiver_is_an_event_and_no_failure(
 
 
 def test_a_stopped_run_is_not_pinged(tmp_path: Path, receiver: Receiver) -> None:
-    pinger = Pinger(Lake(tmp_path), Secret(f"{receiver.url}/id"), "R1")
+    pinger = HeartbeatPinger(Lake(tmp_path), Secret(f"{receiver.url}/id"), "R1")
     pinger.started()
     pinger.ended("STOPPED", "by somebody")
     assert [path for path, _ in receiver.requests] in ([], ["/id/start"])
@@ -83,7 +83,7 @@ def test_every_receiver_is_tried_though_one_is_down(
     tmp_path: Path, receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     urls = (Secret(f"json://{DOWN}/s3cret"), Secret(receiver.url.replace("http", "json")))
-    outcomes = send_test(Lake(tmp_path), Alerts(urls=urls))
+    outcomes = send_test(Lake(tmp_path), AlertSettings(urls=urls))
     assert [bool(outcome.error) for outcome in outcomes] == [True, False]
     assert [event.detail_type for event in read_events(Lake(tmp_path))] == [ALERT_FAILED, ALERT_SENT]
     assert "s3cret" not in capsys.readouterr().err
@@ -99,12 +99,12 @@ def test_without_apprise_the_error_names_the_extra(monkeypatch: pytest.MonkeyPat
 def test_without_apprise_a_run_says_so_before_it_is_needed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    warn_of_missing_parts(Alerts(urls=(Secret("json://s3cret"),)))
+    warn_of_missing_parts(AlertSettings(urls=(Secret("json://s3cret"),)))
     assert capsys.readouterr().err == ""
     monkeypatch.setitem(sys.modules, "apprise", None)
-    warn_of_missing_parts(Alerts())
+    warn_of_missing_parts(AlertSettings())
     assert capsys.readouterr().err == ""
-    warn_of_missing_parts(Alerts(urls=(Secret("json://s3cret"),)))
+    warn_of_missing_parts(AlertSettings(urls=(Secret("json://s3cret"),)))
     said = capsys.readouterr().err
     assert "pip install 'brewhouse[alerts]'" in said
     assert "s3cret" not in said

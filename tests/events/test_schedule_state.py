@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from brewhouse.console.event_feed import Happened
+from brewhouse.console.event_feed import EventFeed
 from brewhouse.events.event import read_events
 from brewhouse.events.event_archive import archive_events
-from brewhouse.events.schedule_state import claim, remembered, switch
+from brewhouse.events.schedule_state import claim, schedule_state, switch
 from brewhouse.lake.lake import Lake
 
 DUE = datetime(2026, 8, 2, 6, tzinfo=UTC)
@@ -19,19 +19,19 @@ def test_a_due_time_is_claimed_once_and_stays_claimed_when_its_day_is_archived(t
     assert [claim(lake, DUE, DUE), claim(lake, DUE, DUE + timedelta(minutes=1))] == [True, False]
     assert claim(lake, DUE + timedelta(hours=1), DUE + timedelta(hours=1))
     archive_events(lake)
-    assert remembered(read_events(lake)).since == DUE + timedelta(hours=1)
+    assert schedule_state(read_events(lake)).since == DUE + timedelta(hours=1)
 
 
 def test_the_last_switch_counts_and_what_was_due_before_it_is_settled(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
-    assert remembered(read_events(lake)).is_on
+    assert schedule_state(read_events(lake)).is_on
     switch(lake, is_on=True, cron="0 6 * * *", time_zone="Europe/Berlin")
     switch(lake, is_on=False)
-    known = remembered(read_events(lake))
+    known = schedule_state(read_events(lake))
     assert (known.is_on, known.cron, known.time_zone) == (False, "0 6 * * *", "Europe/Berlin")
     before = datetime.now(UTC)
     switch(lake, is_on=True)
-    known = remembered(read_events(lake))
+    known = schedule_state(read_events(lake))
     assert (known.is_on, known.cron) == (True, "0 6 * * *")
     assert known.since is not None
     assert known.since >= before
@@ -39,4 +39,4 @@ def test_the_last_switch_counts_and_what_was_due_before_it_is_settled(tmp_path: 
 
 def test_two_consoles_of_a_lake_on_s3_claim_a_due_time_once(shared_lake: Lake) -> None:
     assert [claim(shared_lake, DUE, DUE), claim(shared_lake, DUE, DUE)] == [True, False]
-    assert remembered(Happened(shared_lake).events()).since == DUE
+    assert schedule_state(EventFeed(shared_lake).events()).since == DUE

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brewhouse.iceberg.maintenance_rules import GRACE, StoredFile, compactions, expired, removable
+from brewhouse.iceberg.maintenance_rules import GRACE, StoredFile, compactions, expired, orphan_files
 from brewhouse.iceberg.pending_delete import forget, release, released
 from brewhouse.iceberg.tables import CurrentFile, TableSnapshot
 from brewhouse.lake.lake import Lake
@@ -91,7 +91,7 @@ def test_one_small_file_is_left_alone() -> None:
 @pytest.mark.parametrize("age", [GRACE - timedelta(seconds=1), timedelta(0), timedelta(hours=-1)])
 def test_a_young_file_waits(age: timedelta) -> None:
     file = StoredFile("f", 1, NOW - age)
-    assert removable([file], set(), set(), NOW) == ([], [file])
+    assert orphan_files([file], set(), set(), NOW) == ([], [file])
 
 
 def test_what_was_released_is_known_for_a_day(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pyiceberg.table import Table
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.iceberg.tables import Publication, Tables
-from brewhouse.iceberg.write_intent import Pending, announce, last_commit
+from brewhouse.iceberg.write_intent import Pending, last_commit, write_intent
 from brewhouse.lake import s3
 from brewhouse.lake.duckdb_access import reach
 from brewhouse.lake.lake import Lake, Shared
@@ -59,7 +59,7 @@ def glue_tables(lake: Lake) -> list[list[int]]:
     keys = {"access-key-id": os.environ["AWS_ACCESS_KEY_ID"], "secret-access-key": "secret", "region": "eu-central-1"}
     told = {f"s3.{name}": value for name, value in keys.items()}
     catalog = GlueCatalog("any", s3.client("glue"), **told, **{"s3.endpoint": os.environ["AWS_ENDPOINT_URL"]})
-    databases = f"{lake.shared.catalog_database}_"
+    databases = f"{lake.shared.catalog_database_prefix}_"
     tables = [catalog.load_table(f"{databases}{name}") for name in NAMES]
     return [sorted(row["id"] for row in table.scan().to_arrow().to_pylist()) for table in tables]
 
@@ -171,7 +171,7 @@ def test_a_commit_that_only_did_not_come_to_say_it_is_done_is_done(lake: Lake) -
     before = {name: table.metadata_location for name, table in raw_tables(publish(lake, [1], "FIRST")).items()}
     after = {name: table.metadata.current_snapshot_id for name, table in raw_tables(publish(lake, [2], "LAST")).items()}
     pending = {name: Pending(before[name], after[name] or 0) for name in before}
-    announce(lake, pending, last_commit(lake)[1])
+    write_intent(lake, pending, last_commit(lake)[1])
     assert shown(lake) == [[2]] * 3
     publish(lake, [3], "NEXT")
     runs = [snapshot.properties["brewhouse.run"] for snapshot in Tables(lake).history("silver.one")]
@@ -180,7 +180,7 @@ def test_a_commit_that_only_did_not_come_to_say_it_is_done_is_done(lake: Lake) -
 
 def raw_tables(tables: Tables) -> dict[str, Table]:
     """The tables by their names in the catalog."""
-    return {f"{tables._lake.shared.catalog_database}_{name}": tables._load(name) for name in NAMES}
+    return {f"{tables._lake.shared.catalog_database_prefix}_{name}": tables._load(name) for name in NAMES}
 
 
 def test_a_table_that_somebody_else_changed_meanwhile_is_not_overwritten(lake: Lake) -> None:
@@ -197,9 +197,9 @@ def test_two_lakes_do_not_share_a_database(lake: Lake) -> None:
     publish(lake, [1])
     for place in (lake.root.parent, lake.root.parent / f"{lake.root.name}2"):
         other = Lake(place, lake.shared)
-        with pytest.raises(UsageError, match=r"lake\d+_(gold|silver) belongs to .*BREWHOUSE_CATALOG_DATABASE"):
+        with pytest.raises(UsageError, match=r"lake\d+_(gold|silver) belongs to .*BREWHOUSE_CATALOG_DATABASE_PREFIX"):
             Tables(other).names()
-    other = Lake(other.root, Shared(catalog_database=f"{lake.shared.catalog_database}b"))
+    other = Lake(other.root, Shared(catalog_database_prefix=f"{lake.shared.catalog_database_prefix}b"))
     publish(other, [2])
     assert (shown(lake), shown(other)) == ([[1]] * 3, [[2]] * 3)
 

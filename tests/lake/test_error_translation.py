@@ -14,7 +14,7 @@ from tests.s3_caches import forget
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake import s3
-from brewhouse.lake.error_translation import explained, in_words
+from brewhouse.lake.error_translation import translate_error, translated_errors
 from brewhouse.lake.lake import Lake, Shared
 from brewhouse.query.connection import connect
 
@@ -22,12 +22,12 @@ READS = ["s3:GetObject", "s3:ListBucket", "glue:Get*"]
 
 
 def said(error: BaseException) -> str:
-    known = explained(error)
+    known = translate_error(error)
     return str(known) if known else ""
 
 
 def refusal(use: Callable[[], object]) -> str:
-    with pytest.raises(BrewhouseError) as refused, in_words():
+    with pytest.raises(BrewhouseError) as refused, translated_errors():
         use()
     return str(refused.value)
 
@@ -81,8 +81,8 @@ def test_a_full_disk_is_told_on_one_line(text: str) -> None:
 
 
 def test_what_aws_did_not_say_is_not_explained() -> None:
-    assert explained(ValueError("x")) is None
-    assert explained(BrewhouseError("It is said already.")) is None
+    assert translate_error(ValueError("x")) is None
+    assert translate_error(BrewhouseError("It is said already.")) is None
 
 
 Allow = Callable[[list[str]], None]
@@ -116,7 +116,7 @@ def allow(strict_aws_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Allo
 
 
 def test_a_missing_permission_is_said_as_action_and_resource(allow: Allow) -> None:
-    lake = Lake.at("s3://strict/lake", Shared(catalog_database="strict"))
+    lake = Lake.at("s3://strict/lake", Shared(catalog_database_prefix="strict"))
     allow(READS)
     assert "AWS denies s3:PutObject on arn:aws:s3:::strict/lake/x." in refusal(lambda: lake.store.put("x", b""))
     assert "AWS denies s3:DeleteObject on arn:aws:s3:::strict/*." in refusal((lake.root / "x").unlink)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from brewhouse.lake.object_cache import Copies
+from brewhouse.lake.object_cache import ObjectCache
 from brewhouse.lake.s3 import bucket_store
 from brewhouse.lake.s3_path import path_at
 
@@ -17,8 +17,8 @@ CONTENT = random.Random(7).randbytes(50_000)
 
 
 @pytest.fixture
-def copies() -> Copies:
-    return Copies()
+def copies() -> ObjectCache:
+    return ObjectCache()
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def impatient() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_threads_that_read_parts_of_one_open_file_do_not_disturb_each_other(copies: Copies, path: str) -> None:
+def test_threads_that_read_parts_of_one_open_file_do_not_disturb_each_other(copies: ObjectCache, path: str) -> None:
     with copies.open(path) as opened, ThreadPoolExecutor(8) as threads:
 
         def is_right(seed: int) -> bool:
@@ -53,7 +53,7 @@ def test_threads_that_read_parts_of_one_open_file_do_not_disturb_each_other(copi
         assert all(threads.map(is_right, range(8)))
 
 
-def test_threads_may_go_on_where_another_stopped(copies: Copies, path: str) -> None:
+def test_threads_may_go_on_where_another_stopped(copies: ObjectCache, path: str) -> None:
     with copies.open(path) as opened, ThreadPoolExecutor(2) as threads:
         opened.seek(100)
         parts = [threads.submit(opened.read, 1000).result() for _ in range(5)]
@@ -61,14 +61,14 @@ def test_threads_may_go_on_where_another_stopped(copies: Copies, path: str) -> N
         assert opened.tell() == 5100
 
 
-def test_who_sought_reads_on_where_another_has_read_since(copies: Copies, path: str) -> None:
+def test_who_sought_reads_on_where_another_has_read_since(copies: ObjectCache, path: str) -> None:
     with copies.open(path) as opened, ThreadPoolExecutor(1) as other:
         opened.seek(100)
         assert other.submit(opened.read, 1000).result() == CONTENT[100:1100]
         assert opened.read(1000) == CONTENT[1100:2100]
 
 
-def test_a_copy_is_a_file_like_any_other(copies: Copies, path: str) -> None:
+def test_a_copy_is_a_file_like_any_other(copies: ObjectCache, path: str) -> None:
     with copies.open(path) as opened:
         assert opened.seek(-10, 2) == len(CONTENT) - 10
         assert opened.read() == CONTENT[-10:]
@@ -79,7 +79,7 @@ def test_a_copy_is_a_file_like_any_other(copies: Copies, path: str) -> None:
         opened.read(1)
 
 
-def test_what_is_written_is_there_once_it_is_closed(copies: Copies, bucket: str) -> None:
+def test_what_is_written_is_there_once_it_is_closed(copies: ObjectCache, bucket: str) -> None:
     target = path_at(f"{bucket}/new")
     written = copies.open(str(target), "wb")
     written.write(CONTENT)

@@ -12,8 +12,10 @@ import pytest
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.raw_snapshots import Groups, Manifest, Meta, Page, Proof, complete, complete_runs, find, newest
-from brewhouse.lake.snapshot_writer import Draft, Started, resumable
+from brewhouse.lake.manifest import Counts, Manifest, Page, Proof
+from brewhouse.lake.raw_snapshots import complete, complete_runs, find, newest
+from brewhouse.lake.snapshot_writer import ResumeInfo, SnapshotWriter, find_resumable
+from brewhouse.source import Meta
 
 URL = "http://brewery.test/v1"
 LINES = [b'{"id" : "a"}', '{"id":"\\u00fc \U0001f37a"}'.encode()]
@@ -24,24 +26,26 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
 
 
-def draft_of(lake: Lake, run: str = "01A", *, age_hours: float = 0.0, url: str = URL, size: int = 200) -> Draft:
+def draft_of(
+    lake: Lake, run: str = "01A", *, age_hours: float = 0.0, url: str = URL, size: int = 200
+) -> SnapshotWriter:
     started_at = (datetime.now(UTC) - timedelta(hours=age_hours)).isoformat()
-    started = Started(
+    started = ResumeInfo(
         source_url=url, per_page_rows=size, page_size_rows=size, started_at=started_at, meta_before=Meta(total=2)
     )
-    draft = Draft(lake, run, started)
-    draft.begin()
+    draft = SnapshotWriter(lake, run, started)
+    draft.start()
     return draft
 
 
-def write(draft: Draft, number: int = 1, lines: list[bytes] = LINES) -> Page:
-    taken_at = draft.started.started_at
-    return asyncio.run(draft.write_page(number, lines, url=f"{URL}/breweries", status=200, taken_at=taken_at))
+def write(draft: SnapshotWriter, number: int = 1, lines: list[bytes] = LINES) -> Page:
+    fetched_at = draft.started.started_at
+    return asyncio.run(draft.write_page(number, lines, url=f"{URL}/breweries", status=200, fetched_at=fetched_at))
 
 
-def finish(draft: Draft, *pages: Page) -> None:
+def finish(draft: SnapshotWriter, *pages: Page) -> None:
     records = sum(page.records for page in pages)
-    groups = Groups(total=records, by_type={}, by_country={}, by_state={})
+    groups = Counts(total=records, by_type={}, by_country={}, by_state={})
     draft.complete(
         Manifest(
             run=draft.run,
@@ -57,8 +61,8 @@ def finish(draft: Draft, *pages: Page) -> None:
             missing={},
             fields_seen={},
             drift=[],
-            holes=[],
-            proof=Proof(records=records, distinct_ids=records, records_without_id=0, groups_compared=[], takes=1),
+            missing_rows=[],
+            proof=Proof(records=records, distinct_ids=records, records_without_id=0, groups_compared=[], attempts=1),
             pages=list(pages),
         )
     )
@@ -139,7 +143,7 @@ def test_only_whole_pages_are_read_back(lake: Lake) -> None:
     truncated.write_bytes(truncated.read_bytes()[:-9])
     other.write_bytes(gzip.compress(b"{}\n"))
     (draft.folder / "page-00009.partial").write_bytes(b"")
-    ((page, lines),) = draft.whole_pages()
+    ((page, lines),) = draft.intact_pages()
     assert (page.number, page.file, page.sha256, page.records) == (1, pages[0].file, pages[0].sha256, 2)
     assert lines == LINES
 
@@ -147,7 +151,7 @@ def test_only_whole_pages_are_read_back(lake: Lake) -> None:
 def test_an_empty_page_is_a_page(lake: Lake) -> None:
     draft = draft_of(lake)
     page = write(draft, lines=[])
-    assert [(found.sha256, lines) for found, lines in draft.whole_pages()] == [(page.sha256, [])]
+    assert [(found.sha256, lines) for found, lines in draft.intact_pages()] == [(page.sha256, [])]
 
 
 def test_a_run_begins_one_snapshot(lake: Lake) -> None:
@@ -163,13 +167,13 @@ def test_the_newest_unfinished_snapshot_of_the_same_source_is_gone_on_with(lake:
     draft_of(lake, "01D", size=50)
     finish(draft := draft_of(lake, "01E"), write(draft))
     (draft_of(lake, "01F").folder / "started.json").write_bytes(b"{")
-    assert resumable(lake, URL, 200, within_hours=1) == wanted
+    assert find_resumable(lake, URL, 200, within_hours=1) == wanted
 
 
 def test_what_is_too_old_is_left_alone(lake: Lake) -> None:
     draft = draft_of(lake, age_hours=2)
-    assert resumable(lake, URL, 200, within_hours=1) is None
-    assert resumable(lake, URL, 200, within_hours=3) == draft
+    assert find_resumable(lake, URL, 200, within_hours=1) is None
+    assert find_resumable(lake, URL, 200, within_hours=3) == draft
 
 
 def test_what_another_process_completed_stays_as_it_is(lake: Lake) -> None:
@@ -185,7 +189,9 @@ def test_what_another_process_completed_stays_as_it_is(lake: Lake) -> None:
 def test_a_lake_that_cannot_be_written_is_named(lake: Lake) -> None:
     draft = draft_of(lake)
     (lake.bronze / "date=1970-01-01").write_bytes(b"")
-    blocked = Draft(lake, "01Z", msgspec.structs.replace(draft.started, started_at="1970-01-01T00:00:00+00:00"))
+    blocked = SnapshotWriter(
+        lake, "01Z", msgspec.structs.replace(draft.started, started_at="1970-01-01T00:00:00+00:00")
+    )
     with pytest.raises(BrewhouseError, match="cannot be written") as told:
-        blocked.begin()
+        blocked.start()
     assert "\n" not in str(told.value)

@@ -53,7 +53,7 @@ def test_of_many_that_want_it_at_once_one_gets_it(shared_lake: Lake) -> None:
 
 
 def test_it_is_renewed_while_its_run_lives(shared_lake: Lake) -> None:
-    lake = Lake(shared_lake.root, Shared(lock_expires_s=0.4))
+    lake = Lake(shared_lake.root, Shared(lock_ttl_s=0.4))
     with run_lock(lake, "LONG"):
         first = held_by(lake)
         time.sleep(1)
@@ -61,7 +61,7 @@ def test_it_is_renewed_while_its_run_lives(shared_lake: Lake) -> None:
 
 
 def test_that_of_a_run_that_died_is_free_once_it_has_expired(shared_lake: Lake) -> None:
-    lake = Lake(shared_lake.root, Shared(lock_expires_s=60))
+    lake = Lake(shared_lake.root, Shared(lock_ttl_s=60))
     with run_lock(lake, "DIES"):
         held = held_by(lake)
     dead = msgspec.structs.replace(held, expires_at=datetime.now(UTC) + timedelta(seconds=0.5))
@@ -76,7 +76,7 @@ def test_that_of_a_run_that_died_is_free_once_it_has_expired(shared_lake: Lake) 
 
 
 def test_a_run_that_could_not_renew_it_and_lost_it_says_so(shared_lake: Lake) -> None:
-    lake = Lake(shared_lake.root, Shared(lock_expires_s=60))
+    lake = Lake(shared_lake.root, Shared(lock_ttl_s=60))
 
     def lose_it() -> None:
         with run_lock(lake, "ASLEEP"):

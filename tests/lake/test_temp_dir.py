@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from brewhouse.lake.temp_dir import Scratch
+from brewhouse.lake.temp_dir import TempDir
 
 HOLD = """
-from brewhouse.lake.temp_dir import Scratch
-scratch = Scratch()
+from brewhouse.lake.temp_dir import TempDir
+scratch = TempDir()
 (scratch.path / "rows").write_bytes(bytes(1000))
 print(scratch.path, flush=True)
 input()
@@ -39,7 +39,7 @@ def hold() -> tuple[subprocess.Popen[str], Path]:
 
 
 def test_it_is_deleted_by_who_is_done_with_it_or_forgets_it(folder: Path) -> None:
-    scratch, forgotten = Scratch(), Scratch()
+    scratch, forgotten = TempDir(), TempDir()
     scratch.delete()
     scratch.delete()
     del forgotten
@@ -59,7 +59,7 @@ def test_what_a_killed_process_left_is_deleted_by_the_next_one_and_what_is_in_us
     killed.communicate()
     assert (left / "rows").exists()
     (folder / "brewhouse-of-another-kind").mkdir()
-    mine = Scratch()
+    mine = TempDir()
     assert sorted(folder.iterdir()) == sorted([theirs, mine.path, folder / "brewhouse-of-another-kind"])
     assert (theirs / "rows").exists()
     living.communicate("\n")

@@ -11,7 +11,7 @@ import pytest
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.faults import Fault, parse_fault
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ ROWS = 100
 class Client:
     """A stand-in of a hundred breweries with some faults, and requests to it."""
 
-    def __init__(self, stand_in: StandIn) -> None:
+    def __init__(self, stand_in: MockApiServer) -> None:
         self.stand_in = stand_in
         self.http = httpx.Client(base_url=stand_in.url, headers={"Accept": "application/json"})
 
@@ -53,7 +53,7 @@ def client() -> Iterator[Callable[..., Client]]:
     made: list[Client] = []
 
     def make(*faults: Fault | str) -> Client:
-        stand_in = StandIn(generate(ROWS), faults=faults)
+        stand_in = MockApiServer(generate(ROWS), faults=faults)
         stand_in.start()
         made.append(Client(stand_in))
         return made[-1]
@@ -119,7 +119,7 @@ def test_a_text_that_is_no_fault_is_refused_with_its_cause(spec: str, message: s
 
 def test_a_row_to_poison_must_be_there() -> None:
     with pytest.raises(UsageError, match="Row 101 cannot be poisoned: there are 100 rows"):
-        StandIn(generate(ROWS), faults=["poison=101"])
+        MockApiServer(generate(ROWS), faults=["poison=101"])
 
 
 # Where and how often they strike
@@ -413,4 +413,4 @@ def test_a_port_in_use_is_named() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(BrewhouseError, match=rf"cannot listen on 127\.0\.0\.1:{port}"):
-            StandIn(port=port).start()
+            MockApiServer(port=port).start()

@@ -14,7 +14,7 @@ from brewhouse.errors import UsageError
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.dialects import FIELDS
 from brewhouse.mock_api.php_json import dumps
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,18 +35,18 @@ def records() -> list[Record]:
 
 
 @pytest.fixture(scope="module")
-def stand_in(records: list[Record]) -> Iterator[StandIn]:
-    with StandIn(records) as server:
+def stand_in(records: list[Record]) -> Iterator[MockApiServer]:
+    with MockApiServer(records) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def http(stand_in: StandIn) -> Iterator[httpx.Client]:
+def http(stand_in: MockApiServer) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=stand_in.url, headers=JSON) as client:
         yield client
 
 
-def ask(server: StandIn, path: str = "", **params: str | int) -> httpx.Response:
+def ask(server: MockApiServer, path: str = "", **params: str | int) -> httpx.Response:
     return httpx.get(f"{server.url}/breweries{path}", params=params or None, headers=JSON)
 
 
@@ -178,13 +178,13 @@ def test_ids_can_be_had_in_descending_order(http: httpx.Client, records: list[Re
 
 
 def test_ids_are_ordered_as_plain_text() -> None:
-    with StandIn([brewery(one) for one in ("b", "B", "é", "10", "9")]) as server:
+    with MockApiServer([brewery(one) for one in ("b", "B", "é", "10", "9")]) as server:
         assert ids(ask(server, sort="id:asc")) == ["10", "9", "B", "b", "é"]
 
 
 def test_nulls_come_last_and_first_in_descending_order() -> None:
     cities = {"1": None, "2": "Bend", "3": "", "4": "Astoria"}
-    with StandIn([brewery(one, city=city) for one, city in cities.items()]) as server:
+    with MockApiServer([brewery(one, city=city) for one, city in cities.items()]) as server:
         assert ids(ask(server, sort="city:asc")) == ["3", "4", "2", "1"]
         assert ids(ask(server, sort="city:desc")) == ["1", "2", "4", "3"]
 
@@ -219,7 +219,7 @@ def test_exclude_types_leaves_types_out(http: httpx.Client) -> None:
 )
 def test_by_country_is_a_like_pattern_anywhere_whatever_the_case(pattern: str, found: list[str]) -> None:
     countries = {"1": "England", "2": "Scotland", "3": "Isla de land", "4": "Isle of Man", "5": None}
-    with StandIn([brewery(one, country=country) for one, country in countries.items()]) as server:
+    with MockApiServer([brewery(one, country=country) for one, country in countries.items()]) as server:
         assert ids(ask(server, sort="id", by_country=pattern)) == found
 
 
@@ -228,7 +228,7 @@ def test_by_country_is_a_like_pattern_anywhere_whatever_the_case(pattern: str, f
     [("by_city", "city"), ("by_name", "name"), ("by_postal", "postal_code"), ("by_state", "state_province")],
 )
 def test_other_fields_are_filtered_by_a_part_of_them(parameter: str, field: str) -> None:
-    with StandIn([brewery("1", **{field: "97201-AB/ü"}), brewery("2")]) as server:
+    with MockApiServer([brewery("1", **{field: "97201-AB/ü"}), brewery("2")]) as server:
         assert ids(ask(server, **{parameter: "01-ab/Ü"})) == ["1"]
 
 
@@ -240,7 +240,7 @@ def test_by_ids_takes_several(http: httpx.Client, records: list[Record]) -> None
 def test_by_dist_gives_the_nearest_first_and_those_without_coordinates_last() -> None:
     places = {"none": (None, None), "far": ("13.4", "52.5"), "near": (11.6, 48.1)}
     rows = [brewery(one, longitude=east, latitude=north) for one, (east, north) in places.items()]
-    with StandIn(rows) as server:
+    with MockApiServer(rows) as server:
         assert ids(ask(server, by_dist="48,11")) == ["near", "far", "none"]
         assert ids(ask(server, by_dist="48,11", by_dist_radius=46, by_dist_unit="km")) == ["near"]
         assert ids(ask(server, by_dist="48,11", by_dist_radius=46)) == ["near"]
@@ -251,7 +251,7 @@ def test_by_dist_gives_the_nearest_first_and_those_without_coordinates_last() ->
 
 
 def test_json_is_written_as_php_does() -> None:
-    with StandIn([{"id": "a", "name": 'Bräu/🍺 "x"', "longitude": 36, "latitude": 11.327765}]) as server:
+    with MockApiServer([{"id": "a", "name": 'Bräu/🍺 "x"', "longitude": 36, "latitude": 11.327765}]) as server:
         assert ask(server).content == (
             b'[{"id":"a","name":"Br\\u00e4u\\/\\ud83c\\udf7a \\"x\\"","longitude":36,"latitude":11.327765}]'
         )
@@ -259,7 +259,7 @@ def test_json_is_written_as_php_does() -> None:
 
 def test_raw_records_are_served_verbatim_in_the_order_of_their_ids() -> None:
     raw = [b'{ "id" : "b", "x": 1.50 }', b'{"id":"\\u0061" ,\t"name":"\xc3\xbc\\/"}', b'{"broken": ']
-    with StandIn(raw_records=raw) as server:
+    with MockApiServer(raw_records=raw) as server:
         assert ask(server, sort="id").content == b"[" + raw[1] + b"," + raw[0] + b"," + raw[2] + b"]"
         assert ask(server, "/b").content == raw[0]
         assert ask(server, "/meta").json()["total"] == 3
@@ -267,7 +267,7 @@ def test_raw_records_are_served_verbatim_in_the_order_of_their_ids() -> None:
 
 def test_raw_records_are_filtered_and_grouped() -> None:
     raw = [b'{"id":"a","country":"Belg\\u0069um"}', b'{"id":"b","country":null}']
-    with StandIn(raw_records=raw) as server:
+    with MockApiServer(raw_records=raw) as server:
         assert ask(server, by_country="belgi").content == b"[" + raw[0] + b"]"
         assert ask(server, "/meta").json()["by_country"] == {"Belgium": 1}
 
@@ -289,7 +289,7 @@ def test_meta_leaves_nulls_out_of_its_groups(http: httpx.Client) -> None:
 
 
 def test_meta_keys_states_by_name_across_countries() -> None:
-    with StandIn([brewery("1", country="US", state_province="X"), brewery("2", state_province="X")]) as server:
+    with MockApiServer([brewery("1", country="US", state_province="X"), brewery("2", state_province="X")]) as server:
         assert ask(server, "/meta").json()["by_state"] == {"X": 2}
 
 
@@ -302,7 +302,7 @@ def test_meta_takes_the_filters_and_says_which_page_was_asked(http: httpx.Client
 
 
 def test_meta_of_nothing_has_empty_groups() -> None:
-    with StandIn() as server:
+    with MockApiServer() as server:
         assert b'"total":0,"by_state":{},"by_country":{},"by_type":{}' in ask(server, "/meta").content
 
 
@@ -352,7 +352,7 @@ def test_a_search_for_nothing_is_a_422(http: httpx.Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v2/breweries", "/v1/breweries/", "/v1/breweries/meta/x"])
-def test_an_unknown_path_is_a_404(stand_in: StandIn, path: str) -> None:
+def test_an_unknown_path_is_a_404(stand_in: MockApiServer, path: str) -> None:
     assert httpx.get(stand_in.url.removesuffix("/v1") + path, headers=JSON).status_code == 404
 
 
@@ -372,7 +372,7 @@ def test_a_head_request_has_the_headers_and_no_body(http: httpx.Client) -> None:
 # Without Accept: application/json
 
 
-def test_a_bad_parameter_is_a_redirect_to_a_page_with_an_object(stand_in: StandIn) -> None:
+def test_a_bad_parameter_is_a_redirect_to_a_page_with_an_object(stand_in: MockApiServer) -> None:
     answer = httpx.get(f"{stand_in.url}/breweries?per_page=201")
     assert (answer.status_code, answer.headers["Location"]) == (302, stand_in.url.removesuffix("v1"))
     followed = httpx.get(f"{stand_in.url}/breweries?per_page=201", follow_redirects=True)
@@ -380,13 +380,13 @@ def test_a_bad_parameter_is_a_redirect_to_a_page_with_an_object(stand_in: StandI
     assert isinstance(followed.json(), dict)
 
 
-def test_another_error_is_an_html_page(stand_in: StandIn) -> None:
+def test_another_error_is_an_html_page(stand_in: MockApiServer) -> None:
     answer = httpx.get(f"{stand_in.url}/breweries/no-such-id")
     assert answer.status_code == 404
     assert answer.headers["Content-Type"].startswith("text/html")
 
 
-def test_a_good_request_is_json_all_the_same(stand_in: StandIn) -> None:
+def test_a_good_request_is_json_all_the_same(stand_in: MockApiServer) -> None:
     assert len(httpx.get(f"{stand_in.url}/breweries").json()) == 50
 
 
@@ -405,14 +405,14 @@ def test_without_a_throttle_there_are_no_headers_about_it(http: httpx.Client) ->
 
 
 def test_every_answer_counts_against_the_limit_and_says_so() -> None:
-    with StandIn(throttle=True) as server:
+    with MockApiServer(throttle=True) as server:
         headers = [ask(server, path).headers for path in [*EVERY_PATH, "?per_page=201"]]
     assert {one["X-RateLimit-Limit"] for one in headers} == {"120"}
     assert [int(one["X-RateLimit-Remaining"]) for one in headers] == [119, 118, 117, 116, 115, 114, 113]
 
 
 def test_over_the_limit_every_endpoint_is_a_429_with_the_time_to_wait() -> None:
-    with StandIn(throttle=True, limit_per_minute=1) as server:
+    with MockApiServer(throttle=True, limit_per_minute=1) as server:
         assert ask(server).status_code == 200
         answers = [ask(server, path) for path in EVERY_PATH]
     assert {answer.status_code for answer in answers} == {429}
@@ -423,7 +423,7 @@ def test_over_the_limit_every_endpoint_is_a_429_with_the_time_to_wait() -> None:
 
 
 def test_the_limit_starts_anew_when_the_window_is_over() -> None:
-    with StandIn(throttle=True, limit_per_minute=1, window_s=0.5) as server:
+    with MockApiServer(throttle=True, limit_per_minute=1, window_s=0.5) as server:
         statuses = [ask(server).status_code for _ in range(2)]
         threading.Event().wait(0.55)
         statuses += [ask(server).status_code for _ in range(2)]
@@ -435,30 +435,30 @@ def test_the_limit_starts_anew_when_the_window_is_over() -> None:
 
 def test_the_previous_release_sends_coordinates_as_text() -> None:
     rows = [brewery("a", longitude=36, latitude=11.5), brewery("b")]
-    with StandIn(rows, dialect="previous") as server:
+    with MockApiServer(rows, dialect="previous") as server:
         found = [(one["longitude"], one["latitude"]) for one in ask(server, sort="id").json()]
     assert found == [("36", "11.5"), (None, None)]
 
 
 def test_the_previous_release_has_text_and_no_groups_in_meta() -> None:
-    with StandIn(generate(3), dialect="previous") as server:
+    with MockApiServer(generate(3), dialect="previous") as server:
         assert ask(server, "/meta").json() == {"total": "3", "page": "1", "per_page": "50"}
 
 
 def test_the_previous_release_cuts_per_page_silently() -> None:
-    with StandIn(generate(250), dialect="previous") as server:
+    with MockApiServer(generate(250), dialect="previous") as server:
         assert len(ask(server, per_page=500).json()) == 200
 
 
 def test_the_previous_release_refuses_a_bad_type_with_400() -> None:
-    with StandIn(dialect="previous") as server:
+    with MockApiServer(dialect="previous") as server:
         answer = ask(server, by_type="mikro")
     assert answer.status_code == 400
     assert answer.json() == {"by_type": ["The by_type contains invalid brewery type: mikro"]}
 
 
 def test_the_previous_release_has_etags_and_answers_304() -> None:
-    with StandIn(generate(3), dialect="previous") as server:
+    with MockApiServer(generate(3), dialect="previous") as server:
         url = f"{server.url}/breweries?sort=id"
         tag = httpx.get(url).headers["ETag"]
         same = httpx.get(url, headers={"If-None-Match": tag})
@@ -469,11 +469,11 @@ def test_the_previous_release_has_etags_and_answers_304() -> None:
 
 def test_the_previous_release_has_no_throttle() -> None:
     with pytest.raises(UsageError, match="has no throttle"):
-        StandIn(dialect="previous", throttle=True)
+        MockApiServer(dialect="previous", throttle=True)
 
 
 def test_a_clone_leaves_out_state_and_street_and_counts_the_total_alone() -> None:
-    with StandIn(generate(3), dialect="clone") as server:
+    with MockApiServer(generate(3), dialect="clone") as server:
         assert {tuple(record) for record in ask(server).json()} == {FIELDS[:-2]}
         assert ask(server, "/meta").json() == {"total": 3}
         assert ask(server, per_page=201).status_code == 422
@@ -481,14 +481,14 @@ def test_a_clone_leaves_out_state_and_street_and_counts_the_total_alone() -> Non
 
 def test_an_unknown_dialect_is_refused() -> None:
     with pytest.raises(UsageError, match=r"no dialect 'old'.*current, previous, clone"):
-        StandIn(dialect="old")
+        MockApiServer(dialect="old")
 
 
 # Changing what is served
 
 
 def test_breweries_are_added_changed_and_removed_while_it_serves() -> None:
-    with StandIn([brewery("b", brewery_type="micro"), brewery("d")]) as server:
+    with MockApiServer([brewery("b", brewery_type="micro"), brewery("d")]) as server:
         server.add([brewery("c"), brewery("a")])
         assert ids(ask(server, sort="id")) == ["a", "b", "c", "d"]
         server.remove(["c", "no-such-id"])
@@ -502,18 +502,18 @@ def test_breweries_are_added_changed_and_removed_while_it_serves() -> None:
 
 
 def test_an_added_brewery_takes_the_place_of_one_with_its_id() -> None:
-    with StandIn([brewery("a"), brewery("b")]) as server:
+    with MockApiServer([brewery("a"), brewery("b")]) as server:
         server.add([brewery("a", name="New")])
         assert [one["name"] for one in ask(server, sort="id").json()] == ["New", "B"]
 
 
 def test_a_brewery_that_is_not_served_cannot_be_changed() -> None:
     with pytest.raises(UsageError, match="no brewery with the id 'x'"):
-        StandIn().change("x", name="y")
+        MockApiServer().change("x", name="y")
 
 
 def test_it_can_be_changed_from_many_threads_while_it_serves() -> None:
-    with StandIn(generate(50)) as server:
+    with MockApiServer(generate(50)) as server:
         threads = [
             threading.Thread(target=lambda turn=turn: server.add([brewery(f"{turn}-{row}") for row in range(20)]))
             for turn in range(5)
@@ -530,7 +530,7 @@ def test_it_can_be_changed_from_many_threads_while_it_serves() -> None:
 
 
 def test_it_keeps_a_record_of_requests() -> None:
-    with StandIn() as server:
+    with MockApiServer() as server:
         httpx.get(f"{server.url}/breweries", params={"by_city": "Köln"}, headers={"User-Agent": "x/1"})
         ask(server, "/a b")
         first, second = server.requests
@@ -543,7 +543,7 @@ def test_it_keeps_a_record_of_requests() -> None:
 
 
 def test_it_remembers_the_latest_requests_only_and_forgets_them_when_told() -> None:
-    with StandIn(requests_kept=2) as server:
+    with MockApiServer(requests_kept=2) as server:
         for page in (1, 2, 3):
             ask(server, page=page)
         assert [served.params["page"] for served in server.requests] == ["2", "3"]
@@ -551,7 +551,7 @@ def test_it_remembers_the_latest_requests_only_and_forgets_them_when_told() -> N
         assert server.requests == []
 
 
-def exchange(server: StandIn, *texts: str) -> bytes:
+def exchange(server: MockApiServer, *texts: str) -> bytes:
     """Send texts over one connection and return all that comes until the server closes it."""
     port = int(server.url.split(":")[2].removesuffix("/v1"))
     with socket.create_connection(("127.0.0.1", port)) as connection:
@@ -564,7 +564,7 @@ def exchange(server: StandIn, *texts: str) -> bytes:
 
 
 def test_requests_on_one_connection_are_answered_in_their_order() -> None:
-    with StandIn([brewery("a")], faults=["slow_s=0.1,times=1"]) as server:
+    with MockApiServer([brewery("a")], faults=["slow_s=0.1,times=1"]) as server:
         text = "GET /v1/breweries HTTP/1.1\nHost: x\n\n"
         text += "GET /v1/breweries/a HTTP/1.1\nHost: x\nConnection: close\n\n"
         bodies = [part.partition(b"\r\n\r\n")[2] for part in exchange(server, text).split(b"HTTP/1.1 200 OK")[1:]]
@@ -572,7 +572,7 @@ def test_requests_on_one_connection_are_answered_in_their_order() -> None:
 
 
 def test_a_request_may_come_in_pieces() -> None:
-    with StandIn() as server:
+    with MockApiServer() as server:
         answer = exchange(server, "GET /v1/brew", "eries HTTP/1.1\nHost:", " x\nConnection: close\n", "\n")
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert answer.endswith(b"\r\n\r\n[]")
@@ -589,12 +589,12 @@ def test_a_request_may_come_in_pieces() -> None:
     ids=["no host", "no request", "bad length", "endless head"],
 )
 def test_what_is_no_request_is_refused(text: str, status: bytes) -> None:
-    with StandIn() as server:
+    with MockApiServer() as server:
         assert exchange(server, text).split(b" ")[1] == status
 
 
 def test_it_can_be_stopped_and_started_again_with_all_it_has() -> None:
-    server = StandIn([brewery("a")])
+    server = MockApiServer([brewery("a")])
     server.start()
     url = server.url
     server.stop()
@@ -607,7 +607,7 @@ def test_it_can_be_stopped_and_started_again_with_all_it_has() -> None:
 
 
 def test_it_serves_until_it_is_stopped() -> None:
-    server = StandIn([brewery("a")])
+    server = MockApiServer([brewery("a")])
     server.start()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -617,7 +617,7 @@ def test_it_serves_until_it_is_stopped() -> None:
     assert not thread.is_alive()
 
 
-def test_it_listens_on_this_machine_only(stand_in: StandIn) -> None:
+def test_it_listens_on_this_machine_only(stand_in: MockApiServer) -> None:
     assert stand_in.url.startswith("http://127.0.0.1:")
 
 

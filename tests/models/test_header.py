@@ -26,12 +26,12 @@ def test_every_field_is_read() -> None:
 --   means.
 -- partition: a
 -- sort: b
--- temporary: yes
+-- ephemeral: yes
 SELECT 1""",
         "t.sql",
     )
     assert header.description == "A row: a city. Really."
-    assert (header.key, header.partition, header.sort, header.temporary) == (("a", "b"), ("a",), ("b",), True)
+    assert (header.key, header.partition, header.sort, header.ephemeral) == (("a", "b"), ("a",), ("b",), True)
     assert header.columns == {"a": ("What it means.", 12)}
     assert header.rules == (
         Unique(("a", "b"), line=3),
@@ -60,7 +60,7 @@ SELECT 1""",
         ("row count: many", "`at least 1`"),
         ("row count: 5 to 1", "no table has 5 to 1 rows"),
         ("no row: SELECT 1", "no row: <what must hold>: SELECT"),
-        ("temporary: perhaps", "yes or no"),
+        ("ephemeral: perhaps", "yes or no"),
         ("sort: b", "a second time"),
     ],
 )

@@ -15,7 +15,7 @@ from brewhouse.models.project import models_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 SQL = "-- A & <b>.\nSELECT 1 AS a FROM gold.breweries_by_location, silver.rejected_breweries"
-NODES = lineage([*models_of(*ZONES), parse("gold.own", SQL, own=True)])
+NODES = lineage([*models_of(*ZONES), parse("gold.own", SQL, user_defined=True)])
 
 
 def test_the_lineage_begins_with_the_source_and_holds_what_is_read() -> None:
@@ -49,7 +49,9 @@ def test_no_box_lies_on_another_and_every_line_goes_to_the_right(reads: list[lis
     for number, read in enumerate(reads):
         names = tuple(sorted({nodes[index % number].name for index in read})) if number else ()
         nodes.append(
-            Node(f"{('silver', 'gold')[number > 4]}.t{number}", own=number % 2 == 1, description="", reads=names)
+            Node(
+                f"{('silver', 'gold')[number > 4]}.t{number}", user_defined=number % 2 == 1, description="", reads=names
+            )
         )
     root = ET.fromstring(draw_svg(nodes))
     rects = [rect for group in root.iter(f"{SVG}g") for rect in group.iter(f"{SVG}rect")]

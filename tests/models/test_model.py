@@ -18,7 +18,7 @@ MODELS = models_of(*ZONES)
 def test_defined_columns_are_the_used_ones(transform: Callable[..., DuckDBEngine]) -> None:
     engine = transform()
     columns = {model.name: engine.compute(model) for model in MODELS}
-    used = {(model.name, column.name) for model in MODELS if not model.temporary for column in columns[model.name]}
+    used = {(model.name, column.name) for model in MODELS if not model.ephemeral for column in columns[model.name]}
     defined = {tuple(name.rsplit(".", 1)) for name in column_definitions()}
     assert {column for _, column in used} == {name for (*table, name) in defined if not table}
     assert {place for place in defined if len(place) > 1} <= used
@@ -58,7 +58,7 @@ def test_a_built_in_column_is_as_defined_whatever_the_engine_says() -> None:
 
 def test_a_users_column_has_the_engines_type_and_its_own_or_the_defined_description() -> None:
     text = "-- column a: The first letter.\nSELECT 'x' AS a, 'y' AS city, 1 AS b"
-    model = parse("gold.t", text, own=True)
+    model = parse("gold.t", text, user_defined=True)
     spec = model.spec((Column("a", "string", ""), Column("city", "string", ""), Column("b", "int", "")))
     city = column_definitions()["city"].description
     assert [(c.type, c.description) for c in spec.columns] == [
@@ -69,7 +69,7 @@ def test_a_users_column_has_the_engines_type_and_its_own_or_the_defined_descript
 
 
 def test_a_type_no_table_can_hold_and_a_partition_by_fractions_are_placed() -> None:
-    model = parse("gold.t", "-- partition: b\nSELECT\n  array(1) AS a,\n  1.5 AS b", file="t.sql", own=True)
+    model = parse("gold.t", "-- partition: b\nSELECT\n  array(1) AS a,\n  1.5 AS b", file="t.sql", user_defined=True)
     with pytest.raises(ModelError) as caught:
         model.spec((Column("a", "INTEGER[]", ""), Column("b", "double", "")))
     first, second = caught.value.problems

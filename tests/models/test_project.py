@@ -45,7 +45,7 @@ def test_models_stand_in_their_zones_in_order(write: Write) -> None:
             "silver/z.sql": "SELECT id FROM silver.breweries;\n",
         }
     )
-    own = [model.name for model in models_of(*ZONES, folder=folder) if model.own]
+    own = [model.name for model in models_of(*ZONES, folder=folder) if model.user_defined]
     assert own == ["silver.z", "gold.b", "gold.a"]
     assert "silver.z" in [model.name for model in models_of("silver", folder=folder)]
 
@@ -53,7 +53,7 @@ def test_models_stand_in_their_zones_in_order(write: Write) -> None:
 def test_a_check_makes_a_model_wait_for_what_it_reads(write: Write) -> None:
     folder = write({"a.sql": "-- no row: x: SELECT * FROM gold.z\nSELECT 1 AS x", "z.sql": "SELECT 1 AS y"})
     (a,) = [model for model in models_of("gold", folder=folder) if model.name == "gold.a"]
-    assert (a.reads, a.needs) == ((), ("gold.z",))
+    assert (a.reads, a.depends_on) == ((), ("gold.z",))
     names = [model.name for model in models_of("gold", folder=folder)]
     assert names.index("gold.z") < names.index("gold.a")
 
@@ -128,7 +128,7 @@ def test_a_check_makes_a_model_wait_for_what_it_reads(write: Write) -> None:
             "SELECT name FROM gold.breweries_by_location",
             "silver/t.sql:1:18: gold.breweries_by_location cannot",
         ),
-        ("t.sql", "SELECT id FROM staging.records", "t.sql:1:16: staging.records cannot be read here: it is temporary"),
+        ("t.sql", "SELECT id FROM staging.records", "t.sql:1:16: staging.records cannot be read here: it is ephemeral"),
         (
             "t.sql",
             "SELECT id FROM bronze.breweries",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from brewhouse.checks.check import Check, demand
+from brewhouse.checks.check import Check, raise_on_failure
 from brewhouse.checks.data_contract import contract_checks
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.models.project import models_of
@@ -26,14 +26,14 @@ def checks(engine: DuckDBEngine) -> list[Check]:
 
 def test_nothing_doubtful_passes_every_check(transform: Transform) -> None:
     found = checks(transform([brewery(1, state_province="Lazio", latitude=41.9, longitude=12.5), brewery(2)]))
-    assert [check.found for check in found] == [0, 0, 0, 0]
+    assert [check.violations for check in found] == [0, 0, 0, 0]
 
 
 def test_each_place_that_is_unknown_is_counted_once(transform: Transform) -> None:
     nowhere = [brewery(number, country="Nowhere") for number in (1, 2)]
     engine = transform([*nowhere, brewery(3, state_province="Atlantis"), brewery(4, country=None)])
     check = checks(engine)[UNKNOWN]
-    assert (check.found, check.name) == (3, "every place is known to ISO 3166")
+    assert (check.violations, check.name) == (3, "every place is known to ISO 3166")
     assert engine.rows("SELECT count(*) AS n FROM silver.breweries") == [{"n": 4}]
 
 
@@ -48,7 +48,7 @@ def test_each_doubt_has_a_check_of_its_own_with_an_example(transform: Transform)
         ]
     )
     found = checks(engine)
-    assert [check.found for check in found] == [0, 1, 1, 2]
+    assert [check.violations for check in found] == [0, 1, 1, 2]
     assert '"N1"' in (found[OUTSIDE].example or "")
     assert '"N2"' in (found[SWAPPED].example or "")
     assert '"Twin"' in (found[DUPLICATE].example or "")
@@ -57,4 +57,4 @@ def test_each_doubt_has_a_check_of_its_own_with_an_example(transform: Transform)
 def test_doubts_do_not_stop_the_publishing(transform: Transform) -> None:
     found = checks(transform([brewery(1, country="Nowhere"), brewery(2, latitude=-41.9, longitude=12.5)]))
     assert {check.severity for check in found} == {"warning"}
-    demand(found)
+    raise_on_failure(found)

@@ -20,12 +20,12 @@ from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 from brewhouse.models.project import models_of
 from brewhouse.pipeline import transform as transforming
 from brewhouse.pipeline.compare import compare
 from brewhouse.pipeline.maintenance import run_maintenance
-from brewhouse.pipeline.runner import Silent
+from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
@@ -45,14 +45,14 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @pytest.fixture
-def source() -> Iterator[StandIn]:
-    with StandIn(RECORDS) as stand_in:
+def source() -> Iterator[MockApiServer]:
+    with MockApiServer(RECORDS) as stand_in:
         yield stand_in
 
 
-def run(lake: Lake, source: StandIn | None, jobs: tuple[str, ...] = JOBS, snapshot: str | None = None) -> str:
+def run(lake: Lake, source: MockApiServer | None, jobs: tuple[str, ...] = JOBS, snapshot: str | None = None) -> str:
     url = source.url if source else "http://127.0.0.1:1/v1"
-    return run_workflow(lake, load({"source_url": url}, environ={}), Silent(), jobs, snapshot)
+    return run_workflow(lake, load({"source_url": url}, environ={}), SilentProgress(), jobs, snapshot)
 
 
 def republish(lake: Lake, snapshot: str) -> None:
@@ -87,7 +87,7 @@ def shown(lake: Lake) -> list[tuple[Any, ...]]:
     return rows(lake, f"SELECT {', '.join(('id', *COMPARED))} FROM silver.breweries ORDER BY ALL")
 
 
-def edited(source: StandIn) -> dict[str, str]:
+def edited(source: MockApiServer) -> dict[str, str]:
     """Let something of each kind happen to the source, and say what the log must tell."""
     source.change(IDS[0], name="A New Name")
     source.remove([IDS[1]])
@@ -97,7 +97,7 @@ def edited(source: StandIn) -> dict[str, str]:
     return {IDS[0]: "changed", IDS[1]: "removed", IDS[2]: "closed", str(extra["id"]): "added"}
 
 
-def three_runs(lake: Lake, source: StandIn) -> list[str]:
+def three_runs(lake: Lake, source: MockApiServer) -> list[str]:
     source.change(IDS[2], brewery_type="micro")
     runs = [run(lake, source)]
     edited(source)
@@ -108,7 +108,7 @@ def three_runs(lake: Lake, source: StandIn) -> list[str]:
 
 
 @pytest.fixture
-def history(lake: Lake, source: StandIn) -> list[str]:
+def history(lake: Lake, source: MockApiServer) -> list[str]:
     """Three snapshots in the lake."""
     return three_runs(lake, source)
 
@@ -117,11 +117,11 @@ def history(lake: Lake, source: StandIn) -> list[str]:
 def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, list[str]]:
     """A lake with three snapshots; tests only read it."""
     lake = Lake(tmp_path_factory.mktemp("changes") / "lake")
-    with StandIn(RECORDS) as source:
+    with MockApiServer(RECORDS) as source:
         return lake, three_runs(lake, source)
 
 
-def test_each_run_logs_what_its_snapshot_changed(lake: Lake, source: StandIn) -> None:
+def test_each_run_logs_what_its_snapshot_changed(lake: Lake, source: MockApiServer) -> None:
     source.change(IDS[2], brewery_type="micro")
     first = run(lake, source)
     assert log(lake, first) == dict.fromkeys(IDS, "added")
@@ -146,7 +146,7 @@ def test_a_brewery_that_was_gone_and_comes_back_keeps_its_history(full: tuple[La
     assert len(history) == 3
 
 
-def test_an_edit_makes_no_brewery_vanish_whatever_changed(lake: Lake, source: StandIn) -> None:
+def test_an_edit_makes_no_brewery_vanish_whatever_changed(lake: Lake, source: MockApiServer) -> None:
     for field, key in zip(COMPARED, IDS, strict=False):
         source.change(key, longitude=-1.0, latitude=54.0, **({} if field.endswith("itude") else {field: "before"}))
     run(lake, source)
@@ -167,7 +167,9 @@ def test_a_repeated_job_appends_nothing(lake: Lake, history: list[str]) -> None:
     assert complete_runs(lake) == history
 
 
-def test_other_models_make_no_brewery_change(lake: Lake, source: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_models_make_no_brewery_change(
+    lake: Lake, source: MockApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = run(lake, source)
 
     def others(*zones: str, folder: Path | None = None) -> list[Any]:
@@ -197,7 +199,7 @@ def test_an_older_snapshot_can_be_published_again_and_then_the_newest(lake: Lake
     assert content(lake) == before
 
 
-def test_a_snapshot_published_late_behind_newer_ones_leaves_the_log_whole(lake: Lake, source: StandIn) -> None:
+def test_a_snapshot_published_late_behind_newer_ones_leaves_the_log_whole(lake: Lake, source: MockApiServer) -> None:
     source.change(IDS[2], brewery_type="micro")
     run(lake, source)
     edited(source)
@@ -242,11 +244,13 @@ def test_the_date_is_the_utc_one_wherever_the_machine_is(lake: Lake, tmp_path: P
 
 
 def forget_older_table_snapshots(lake: Lake) -> None:
-    run_maintenance(lake, load({"keep_snapshots_days": 0, "keep_snapshots_last": 1}, environ={}), Silent())
+    run_maintenance(
+        lake, load({"snapshot_retention_days": 0, "min_snapshots_to_keep": 1}, environ={}), SilentProgress()
+    )
 
 
 def test_a_lake_whose_earlier_table_snapshots_are_expired_goes_on(
-    lake: Lake, source: StandIn, history: list[str]
+    lake: Lake, source: MockApiServer, history: list[str]
 ) -> None:
     forget_older_table_snapshots(lake)
     assert len(Tables(lake).history("silver.breweries")) == 1
@@ -263,7 +267,7 @@ def raw_folder(lake: Lake, snapshot: str) -> Path:
 
 
 def test_a_lost_raw_snapshot_is_made_good_by_the_table_made_of_it(
-    lake: Lake, source: StandIn, history: list[str]
+    lake: Lake, source: MockApiServer, history: list[str]
 ) -> None:
     shutil.rmtree(raw_folder(lake, history[-1]))
     source.remove([IDS[5]])

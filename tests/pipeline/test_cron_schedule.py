@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from brewhouse.errors import UsageError
-from brewhouse.events.schedule_state import Remembered
-from brewhouse.pipeline.cron_schedule import Plan, due, latest, plan_of, upcoming
+from brewhouse.events.schedule_state import ScheduleState
+from brewhouse.pipeline.cron_schedule import CronSchedule, due, latest, parse_schedule, upcoming
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "America/Sao_Paulo")
 CRONS = (
@@ -26,7 +26,7 @@ CRONS = (
     "0 1 13 * 5",
 )
 
-plans = st.builds(lambda cron, zone: Plan(cron, ZoneInfo(zone)), st.sampled_from(CRONS), st.sampled_from(ZONES))
+plans = st.builds(lambda cron, zone: CronSchedule(cron, ZoneInfo(zone)), st.sampled_from(CRONS), st.sampled_from(ZONES))
 changes_of_clocks = st.sampled_from(
     [datetime(2026, *day, tzinfo=UTC) for day in ((3, 8), (3, 29), (4, 4), (10, 3), (10, 25), (11, 1))]
 )
@@ -35,28 +35,28 @@ moments = st.builds(
 )
 
 
-def until(plan: Plan, begin: datetime, end: datetime) -> list[datetime]:
+def until(plan: CronSchedule, begin: datetime, end: datetime) -> list[datetime]:
     return list(takewhile(lambda moment: moment.astimezone(UTC) <= end, upcoming(plan, begin)))
 
 
-def plan(cron: str, zone: str = "UTC") -> Plan:
-    read = plan_of(cron, zone)
+def plan(cron: str, zone: str = "UTC") -> CronSchedule:
+    read = parse_schedule(cron, zone)
     assert read is not None
     return read
 
 
 @given(plans, moments, st.lists(st.timedeltas(timedelta(0), timedelta(days=2)), min_size=1, max_size=5))
 def test_a_due_time_is_acted_on_once_and_of_the_missed_ones_only_the_newest(
-    plan: Plan, begin: datetime, pauses: list[timedelta]
+    plan: CronSchedule, begin: datetime, pauses: list[timedelta]
 ) -> None:
-    known, now = Remembered(since=begin), begin
+    known, now = ScheduleState(since=begin), begin
     for pause in pauses:
         now += pause
         missed = until(plan, known.since or begin, now)
         moment = due(plan, known, now)
         assert moment == (missed[-1] if missed else None)
         if moment is not None:
-            known = Remembered(since=moment.astimezone(UTC))
+            known = ScheduleState(since=moment.astimezone(UTC))
         assert due(plan, known, now) is None
 
 
@@ -64,7 +64,7 @@ def test_a_due_time_is_acted_on_once_and_of_the_missed_ones_only_the_newest(
 @example(
     plan("*/20 * * * *", "Australia/Lord_Howe"), datetime(2026, 4, 4, tzinfo=UTC), timedelta(0)
 )  # half an hour twice
-def test_due_times_do_not_depend_on_when_somebody_looks(plan: Plan, begin: datetime, later: timedelta) -> None:
+def test_due_times_do_not_depend_on_when_somebody_looks(plan: CronSchedule, begin: datetime, later: timedelta) -> None:
     end = begin + timedelta(days=2)
     every = until(plan, begin, end)
     assert [moment.astimezone(UTC) for moment in every] == sorted({moment.astimezone(UTC) for moment in every})
@@ -104,10 +104,10 @@ def test_every_twenty_minutes_goes_on_through_both_showings_of_an_hour() -> None
 def test_a_new_schedule_and_one_that_is_off_are_not_due() -> None:
     daily = plan("0 6 * * *")
     now = datetime(2026, 8, 2, 7, tzinfo=UTC)
-    assert due(daily, Remembered(), now) is None
+    assert due(daily, ScheduleState(), now) is None
     yesterday = now - timedelta(days=1)
-    assert due(daily, Remembered(since=yesterday, is_on=False), now) is None
-    assert due(daily, Remembered(since=yesterday), now) == datetime(2026, 8, 2, 6, tzinfo=UTC)
+    assert due(daily, ScheduleState(since=yesterday, is_on=False), now) is None
+    assert due(daily, ScheduleState(since=yesterday), now) == datetime(2026, 8, 2, 6, tzinfo=UTC)
 
 
 def test_a_rare_time_that_was_missed_long_ago_is_found() -> None:
@@ -132,8 +132,8 @@ def test_a_rare_time_that_was_missed_long_ago_is_found() -> None:
 )
 def test_what_is_no_schedule_is_refused_with_the_reason(cron: str, zone: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        plan_of(cron, zone)
+        parse_schedule(cron, zone)
 
 
 def test_without_a_cron_there_is_no_schedule() -> None:
-    assert plan_of("", "UTC") is None
+    assert parse_schedule("", "UTC") is None

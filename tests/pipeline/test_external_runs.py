@@ -13,12 +13,12 @@ import pytest
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import EventLog, read_events
 from brewhouse.events.event_types import RUN
-from brewhouse.events.run_reports import RunReport, end_interrupted, run_reports
+from brewhouse.events.run_reports import RunReport, close_interrupted_runs, run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
-from brewhouse.pipeline.runner import Part, Silent
+from brewhouse.mock_api.server import MockApiServer
+from brewhouse.pipeline.runner import ExternalRun, SilentProgress
 from brewhouse.pipeline.workflow import JOBS, run_workflow
 from brewhouse.settings import load
 
@@ -40,9 +40,9 @@ class Scheduler:
     def start(self, job: str, url: str, workflow_run: str = WHOLE) -> str:
         self.started += 1
         told = {"urls": [self.receiver.url.replace("http", "json")], "ping_url": f"{self.receiver.url}/ping"}
-        settings = load({"source_url": url, "max_tries": 1, "retake_wait_s": 0, "alerts": told}, environ={})
-        part = Part(workflow_run, f"jr_{self.started}", JOBS, retries=1)
-        return run_workflow(self.lake, settings, Silent(), (job,), part=part)
+        settings = load({"source_url": url, "max_attempts": 1, "extract_retry_wait_s": 0, "alerts": told}, environ={})
+        part = ExternalRun(workflow_run, f"jr_{self.started}", JOBS, retries=1)
+        return run_workflow(self.lake, settings, SilentProgress(), (job,), part=part)
 
     def reports(self) -> list[RunReport]:
         return run_reports(read_events(self.lake))
@@ -53,8 +53,8 @@ class Scheduler:
 
 
 @pytest.fixture(scope="module")
-def source() -> Iterator[StandIn]:
-    with StandIn(generate(300)) as stand_in:
+def source() -> Iterator[MockApiServer]:
+    with MockApiServer(generate(300)) as stand_in:
         yield stand_in
 
 
@@ -64,7 +64,7 @@ def scheduler(tmp_path: Path, receiver: Receiver) -> Scheduler:
 
 
 def test_three_jobs_are_one_run_from_the_first_ones_start_to_the_last_ones_end(
-    scheduler: Scheduler, source: StandIn
+    scheduler: Scheduler, source: MockApiServer
 ) -> None:
     ids = {scheduler.start(job, source.url) for job in JOBS[:2]}
     assert scheduler.told() == ["/ping/start"]
@@ -83,7 +83,7 @@ def test_three_jobs_are_one_run_from_the_first_ones_start_to_the_last_ones_end(
 
 
 def test_a_job_that_is_tried_again_is_one_more_attempt_in_the_same_run_and_nobody_is_bothered(
-    scheduler: Scheduler, source: StandIn
+    scheduler: Scheduler, source: MockApiServer
 ) -> None:
     with pytest.raises(BrewhouseError):
         scheduler.start("extract", NOWHERE)
@@ -108,7 +108,9 @@ def test_the_last_attempt_that_fails_ends_the_run_and_is_told(scheduler: Schedul
     assert scheduler.told() == ["/ping/start", "/ping/fail", "Brewhouse: extract failed"]
 
 
-def test_an_attempt_that_was_killed_is_so_told_when_the_next_one_begins(scheduler: Scheduler, source: StandIn) -> None:
+def test_an_attempt_that_was_killed_is_so_told_when_the_next_one_begins(
+    scheduler: Scheduler, source: MockApiServer
+) -> None:
     log = EventLog(scheduler.lake, "R1", facts={"workflowRunId": WHOLE})
     log.emit(RUN, {"workflow": "breweries"})
     log.emit("Glue Job State Change", {"jobName": "extract"})
@@ -116,9 +118,9 @@ def test_an_attempt_that_was_killed_is_so_told_when_the_next_one_begins(schedule
     assert [job.state for job in scheduler.reports()[0].jobs] == ["INTERRUPTED", "SUCCEEDED"]
 
 
-def test_a_run_is_left_alone_between_its_jobs_but_not_for_ever(scheduler: Scheduler, source: StandIn) -> None:
+def test_a_run_is_left_alone_between_its_jobs_but_not_for_ever(scheduler: Scheduler, source: MockApiServer) -> None:
     scheduler.start("extract", source.url)
-    end_interrupted(scheduler.lake, "OTHER")
+    close_interrupted_runs(scheduler.lake, "OTHER")
     events = read_events(scheduler.lake)
     later = datetime.now(UTC) + timedelta(hours=2)
     assert [run_reports(events, now=now)[0].state for now in (None, later)] == ["RUNNING", "INTERRUPTED"]

@@ -14,10 +14,11 @@ import pytest
 from brewhouse.api.client import SourceUnavailable
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.raw_snapshots import Manifest, newest
-from brewhouse.lake.snapshot_writer import resumable
+from brewhouse.lake.manifest import Manifest
+from brewhouse.lake.raw_snapshots import newest
+from brewhouse.lake.snapshot_writer import find_resumable
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 from brewhouse.mock_api.wire import Answer, Request
 from brewhouse.pipeline.extract import Extraction, SnapshotIncomplete, extract
 from brewhouse.settings import Settings
@@ -27,8 +28,8 @@ PAGES = 6
 SMALL = 430
 
 
-def settings_for(stand_in: StandIn, **changes: object) -> Settings:
-    quick = {"retry_wait_s": 0.001, "retry_wait_max_s": 0.002, "retake_wait_s": 0.0, "max_tries": 3}
+def settings_for(stand_in: MockApiServer, **changes: object) -> Settings:
+    quick = {"retry_initial_wait_s": 0.001, "retry_wait_max_s": 0.002, "extract_retry_wait_s": 0.0, "max_attempts": 3}
     return msgspec.convert({"source_url": stand_in.url, **quick, **changes}, Settings)
 
 
@@ -46,7 +47,7 @@ def ids_of(extraction: Extraction) -> list[str]:
     return [json.loads(line)["id"] for line in lines_of(extraction)]
 
 
-def served_ids(stand_in: StandIn) -> list[str]:
+def served_ids(stand_in: MockApiServer) -> list[str]:
     store = stand_in._shelf.store
     return [store.id_of(row) for row in store.rows]
 
@@ -55,18 +56,18 @@ def drift_of(manifest: Manifest) -> dict[tuple[str, str], int]:
     return {(drift.name, drift.detail): drift.count for drift in manifest.drift}
 
 
-def asked_pages(stand_in: StandIn) -> list[int]:
+def asked_pages(stand_in: MockApiServer) -> list[int]:
     return [int(served.params["page"]) for served in stand_in.requests if "page" in served.params]
 
 
-def leave_unfinished(lake: Lake, stand_in: StandIn, **changes: object) -> Path:
+def leave_unfinished(lake: Lake, stand_in: MockApiServer, **changes: object) -> Path:
     """Extract all pages but the last, and fail."""
     stand_in.misbehave(f"reset,page={PAGES}")
     with pytest.raises(SourceUnavailable):
         extract(lake, settings_for(stand_in, concurrency=1, **changes), "01A")
     stand_in.misbehave()
     stand_in.forget()
-    draft = resumable(lake, stand_in.url, 200, 1)
+    draft = find_resumable(lake, stand_in.url, 200, 1)
     assert draft is not None
     return draft.folder
 
@@ -76,7 +77,7 @@ def leave_unfinished(lake: Lake, stand_in: StandIn, **changes: object) -> Path:
 
 @pytest.mark.parametrize("rows", [0, 1, 199, 200, 201, 400, ROWS])
 def test_every_brewery_is_received_once_and_in_order(lake: Lake, rows: int) -> None:
-    with StandIn(generate(rows)) as stand_in:
+    with MockApiServer(generate(rows)) as stand_in:
         done = extract(lake, settings_for(stand_in), "01A")
         assert ids_of(done) == served_ids(stand_in)
     pages = max(-(-rows // 200), 1)
@@ -87,7 +88,7 @@ def test_every_brewery_is_received_once_and_in_order(lake: Lake, rows: int) -> N
 
 @pytest.mark.parametrize("per_page_rows", [7, 50, 200])
 def test_any_size_of_page_gives_the_same(lake: Lake, per_page_rows: int) -> None:
-    with StandIn(generate(SMALL)) as stand_in:
+    with MockApiServer(generate(SMALL)) as stand_in:
         done = extract(lake, settings_for(stand_in, per_page_rows=per_page_rows, concurrency=8), "01A")
         assert ids_of(done) == served_ids(stand_in)
 
@@ -99,21 +100,21 @@ def test_records_are_kept_byte_for_byte(lake: Lake) -> None:
         b'{"id":"c","longitude":123456789012345678901234567890,"latitude":1.0E+2,"name":"a\\nb"}',
         b'{ "name": null, "id":"d" }',
     ]
-    with StandIn(raw_records=raw) as stand_in:
+    with MockApiServer(raw_records=raw) as stand_in:
         done = extract(lake, settings_for(stand_in), "01A")
     assert lines_of(done) == raw
     assert drift_of(done.snapshot.manifest)["unknown_field", "rating"] == 1
 
 
 def test_a_record_on_several_lines_is_put_on_one(lake: Lake) -> None:
-    with StandIn(raw_records=[b'{\r\n  "id": "a"\n}', b'{"id":"b"}']) as stand_in:
+    with MockApiServer(raw_records=[b'{\r\n  "id": "a"\n}', b'{"id":"b"}']) as stand_in:
         done = extract(lake, settings_for(stand_in), "01A")
     assert lines_of(done) == [b'{    "id": "a" }', b'{"id":"b"}']
     assert drift_of(done.snapshot.manifest)["multiline_record", "line breaks became blanks"] == 1
 
 
 def test_the_manifest_tells_how_the_snapshot_came_about(lake: Lake) -> None:
-    with StandIn(generate(SMALL)) as stand_in:
+    with MockApiServer(generate(SMALL)) as stand_in:
         manifest = extract(lake, settings_for(stand_in), "01A").snapshot.manifest
         url = stand_in.url
     assert (manifest.run, manifest.source_url, manifest.per_page_rows) == ("01A", url, 200)
@@ -124,8 +125,8 @@ def test_the_manifest_tells_how_the_snapshot_came_about(lake: Lake) -> None:
     assert manifest.meta_after.by_country == manifest.received.by_country
     assert manifest.meta_after.by_state == manifest.received.by_state
     assert manifest.proof.groups_compared == ["by_type", "by_country", "by_state"]
-    assert (manifest.proof.records, manifest.proof.distinct_ids, manifest.proof.takes) == (SMALL, SMALL, 1)
-    assert (manifest.holes, manifest.missing) == ([], {})
+    assert (manifest.proof.records, manifest.proof.distinct_ids, manifest.proof.attempts) == (SMALL, SMALL, 1)
+    assert (manifest.missing_rows, manifest.missing) == ([], {})
     assert [(page.number, page.records, page.status) for page in manifest.pages] == [
         (1, 200, 200),
         (2, 200, 200),
@@ -137,7 +138,7 @@ def test_the_manifest_tells_how_the_snapshot_came_about(lake: Lake) -> None:
 
 def test_the_progress_is_told(lake: Lake) -> None:
     told: list[tuple[int, int]] = []
-    with StandIn(generate(ROWS)) as stand_in:
+    with MockApiServer(generate(ROWS)) as stand_in:
         extract(lake, settings_for(stand_in), "01A", lambda done, total: told.append((done, total)))
     assert told[-1] == (PAGES, PAGES)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
@@ -145,14 +146,14 @@ def test_the_progress_is_told(lake: Lake) -> None:
 
 
 def test_no_request_more_than_needed_is_sent(lake: Lake) -> None:
-    with StandIn(generate(ROWS)) as stand_in:
+    with MockApiServer(generate(ROWS)) as stand_in:
         extract(lake, settings_for(stand_in), "01A")
         assert sorted(asked_pages(stand_in)) == [1, 2, 3, 4, 5, 6, 7]
         assert len(stand_in.requests) == 7 + 2
 
 
 def test_a_service_with_a_throttle_never_refuses(lake: Lake) -> None:
-    with StandIn(generate(ROWS), throttle=True, limit_per_minute=5, window_s=0.1) as stand_in:
+    with MockApiServer(generate(ROWS), throttle=True, limit_per_minute=5, window_s=0.1) as stand_in:
         done = extract(lake, settings_for(stand_in, concurrency=8), "01A", throttle_window_s=0.1)
         assert {served.status for served in stand_in.requests} == {200}
     assert done.snapshot.records == ROWS
@@ -162,7 +163,7 @@ def test_a_service_with_a_throttle_never_refuses(lake: Lake) -> None:
 
 
 def test_the_previous_release_is_understood(lake: Lake) -> None:
-    with StandIn(generate(SMALL), dialect="previous") as stand_in:
+    with MockApiServer(generate(SMALL), dialect="previous") as stand_in:
         done = extract(lake, settings_for(stand_in), "01A")
         assert ids_of(done) == served_ids(stand_in)
     found = drift_of(done.snapshot.manifest)
@@ -173,7 +174,7 @@ def test_the_previous_release_is_understood(lake: Lake) -> None:
 
 
 def test_a_clone_is_understood(lake: Lake) -> None:
-    with StandIn(generate(SMALL), dialect="clone") as stand_in:
+    with MockApiServer(generate(SMALL), dialect="clone") as stand_in:
         done = extract(lake, settings_for(stand_in), "01A")
         assert ids_of(done) == served_ids(stand_in)
     found = drift_of(done.snapshot.manifest)
@@ -182,7 +183,7 @@ def test_a_clone_is_understood(lake: Lake) -> None:
 
 @pytest.mark.parametrize("clamp", [50, 7, 199])
 def test_a_page_cut_silently_is_noticed_and_gone_along_with(lake: Lake, clamp: int) -> None:
-    with StandIn(generate(SMALL), faults=[f"clamp={clamp}"]) as stand_in:
+    with MockApiServer(generate(SMALL), faults=[f"clamp={clamp}"]) as stand_in:
         done = extract(lake, settings_for(stand_in), "01A")
         assert ids_of(done) == served_ids(stand_in)
     assert drift_of(done.snapshot.manifest)["per_page_clamped", f"200 to {clamp}"] == -(-SMALL // clamp)
@@ -195,7 +196,7 @@ def test_drift_is_recorded_and_stops_nothing(lake: Lake) -> None:
     odd[2]["rating"] = 4.5
     del odd[3]["website_url"]
     odd[4]["state"] = "Elsewhere"
-    with StandIn(raw_records=[json.dumps(row).encode() for row in odd]) as stand_in:
+    with MockApiServer(raw_records=[json.dumps(row).encode() for row in odd]) as stand_in:
         found = drift_of(extract(lake, settings_for(stand_in), "01A").snapshot.manifest)
     assert found == {
         ("changed_type", "phone is number"): 1,
@@ -224,13 +225,13 @@ def test_drift_is_recorded_and_stops_nothing(lake: Lake) -> None:
     ],
 )
 def test_passing_faults_are_overcome(lake: Lake, fault: str) -> None:
-    with StandIn(generate(ROWS), faults=[f"{fault},every=3,endpoint=any"]) as stand_in:
-        done = extract(lake, settings_for(stand_in, max_tries=20), "01A")
+    with MockApiServer(generate(ROWS), faults=[f"{fault},every=3,endpoint=any"]) as stand_in:
+        done = extract(lake, settings_for(stand_in, max_attempts=20), "01A")
         assert ids_of(done) == served_ids(stand_in)
 
 
 def test_a_source_that_fails_stays_unavailable_and_what_was_taken_is_kept(lake: Lake) -> None:
-    with StandIn(generate(ROWS)) as stand_in:
+    with MockApiServer(generate(ROWS)) as stand_in:
         folder = leave_unfinished(lake, stand_in)
     assert newest(lake) is None
     assert len(list(folder.glob("page-*"))) == PAGES - 1
@@ -238,7 +239,10 @@ def test_a_source_that_fails_stays_unavailable_and_what_was_taken_is_kept(lake: 
 
 @pytest.mark.parametrize("faults", [["status=500,endpoint=meta"], ["reset,endpoint=meta,after=1"]])
 def test_counts_that_cannot_be_had_are_a_failure(lake: Lake, faults: list[str]) -> None:
-    with StandIn(generate(SMALL), faults=faults) as stand_in, pytest.raises(SourceUnavailable, match="own counts"):
+    with (
+        MockApiServer(generate(SMALL), faults=faults) as stand_in,
+        pytest.raises(SourceUnavailable, match="own counts"),
+    ):
         extract(lake, settings_for(stand_in), "01A")
     assert newest(lake) is None
 
@@ -247,7 +251,7 @@ def test_counts_that_cannot_be_had_are_a_failure(lake: Lake, faults: list[str]) 
 
 
 def test_an_interrupted_snapshot_is_gone_on_with_where_it_stopped(lake: Lake) -> None:
-    with StandIn(generate(ROWS)) as stand_in:
+    with MockApiServer(generate(ROWS)) as stand_in:
         leave_unfinished(lake, stand_in)
         done = extract(lake, settings_for(stand_in), "01B")
         assert asked_pages(stand_in) == [6, 7]
@@ -289,7 +293,7 @@ def replace(file: Path, content: bytes, *, keep: bool = False) -> None:
 
 @pytest.mark.parametrize("damage", [truncate, flip, shorten, double, Path.unlink])
 def test_a_page_that_is_not_whole_is_taken_again(lake: Lake, damage: Callable[[Path], None]) -> None:
-    with StandIn(generate(ROWS)) as stand_in:
+    with MockApiServer(generate(ROWS)) as stand_in:
         folder = leave_unfinished(lake, stand_in)
         (file,) = folder.glob("page-00003.*")
         damage(file)
@@ -300,26 +304,26 @@ def test_a_page_that_is_not_whole_is_taken_again(lake: Lake, damage: Callable[[P
 
 
 def test_a_source_that_changed_since_the_interruption_is_noticed(lake: Lake) -> None:
-    with StandIn(generate(ROWS)) as stand_in:
+    with MockApiServer(generate(ROWS)) as stand_in:
         leave_unfinished(lake, stand_in)
         stand_in.remove(served_ids(stand_in)[:3])
         done = extract(lake, settings_for(stand_in), "01B")
         assert ids_of(done) == served_ids(stand_in)
-    assert done.snapshot.manifest.proof.takes == 2
+    assert done.snapshot.manifest.proof.attempts == 2
 
 
 def test_what_is_of_other_settings_or_too_old_is_left_alone(lake: Lake) -> None:
-    with StandIn(generate(ROWS)) as stand_in:
+    with MockApiServer(generate(ROWS)) as stand_in:
         folder = leave_unfinished(lake, stand_in)
         before = sorted(folder.iterdir())
-        for run, changes in (("01B", {"per_page_rows": 100}), ("01C", {"resume_within_hours": 0.0})):
+        for run, changes in (("01B", {"per_page_rows": 100}), ("01C", {"resume_max_age_hours": 0.0})):
             done = extract(lake, settings_for(stand_in, **changes), run)
             assert (done.snapshot.run, done.resumed_pages) == (run, 0)
         assert sorted(folder.iterdir()) == before
 
 
 def test_a_run_that_did_its_work_says_so_and_asks_nothing(lake: Lake) -> None:
-    with StandIn(generate(SMALL)) as stand_in:
+    with MockApiServer(generate(SMALL)) as stand_in:
         first = extract(lake, settings_for(stand_in), "01A")
         stand_in.forget()
         second = extract(lake, settings_for(stand_in), "01A")
@@ -328,7 +332,7 @@ def test_a_run_that_did_its_work_says_so_and_asks_nothing(lake: Lake) -> None:
 
 
 def test_another_run_makes_another_snapshot(lake: Lake) -> None:
-    with StandIn(generate(SMALL)) as stand_in:
+    with MockApiServer(generate(SMALL)) as stand_in:
         runs = [extract(lake, settings_for(stand_in), run).snapshot.run for run in ("01A", "01B")]
     assert runs == ["01A", "01B"]
 
@@ -338,23 +342,23 @@ def test_another_run_makes_another_snapshot(lake: Lake) -> None:
 
 @pytest.mark.parametrize("fault", ["add=20,after=3", "remove=20,after=3", "change=5,after=3", "partial=900,after=4"])
 def test_rows_that_shift_while_paging_are_noticed_and_healed(lake: Lake, fault: str) -> None:
-    with StandIn(generate(ROWS), faults=[fault]) as stand_in:
+    with MockApiServer(generate(ROWS), faults=[fault]) as stand_in:
         done = extract(lake, settings_for(stand_in, concurrency=1), "01A")
         assert ids_of(done) == served_ids(stand_in)
-    assert done.snapshot.manifest.proof.takes > 1
+    assert done.snapshot.manifest.proof.attempts > 1
     assert len(list(Path(done.snapshot.files[0]).parent.glob("page-*"))) == len(done.snapshot.files)
 
 
 def test_a_shift_that_the_counts_do_not_show_is_healed(lake: Lake) -> None:
     """As many rows come as go, in a dialect whose /meta knows the total alone."""
-    with StandIn(generate(ROWS), dialect="clone", faults=["add=20,after=3", "remove=20,after=5"]) as stand_in:
-        done = extract(lake, settings_for(stand_in, concurrency=1, max_takes=4), "01A")
+    with MockApiServer(generate(ROWS), dialect="clone", faults=["add=20,after=3", "remove=20,after=5"]) as stand_in:
+        done = extract(lake, settings_for(stand_in, concurrency=1, max_extract_attempts=4), "01A")
         assert ids_of(done) == served_ids(stand_in)
 
 
 def test_one_page_of_an_old_answer_is_taken_again_alone(lake: Lake) -> None:
     """A page came late and holds rows of its neighbour; nothing else is asked for again."""
-    with StandIn(generate(ROWS)) as stand_in:
+    with MockApiServer(generate(ROWS)) as stand_in:
         folder = leave_unfinished(lake, stand_in)
         (third,) = folder.glob("page-00003.*")
         (fourth,) = folder.glob("page-00004.*")
@@ -365,7 +369,7 @@ def test_one_page_of_an_old_answer_is_taken_again_alone(lake: Lake) -> None:
 
 
 def test_when_the_counts_changed_too_the_whole_is_taken_again(lake: Lake) -> None:
-    with StandIn(generate(ROWS)) as stand_in:
+    with MockApiServer(generate(ROWS)) as stand_in:
         folder = leave_unfinished(lake, stand_in)
         (third,) = folder.glob("page-00003.*")
         (fourth,) = folder.glob("page-00004.*")
@@ -377,7 +381,7 @@ def test_when_the_counts_changed_too_the_whole_is_taken_again(lake: Lake) -> Non
 
 
 def test_counts_that_lag_behind_are_waited_for(lake: Lake) -> None:
-    with StandIn(generate(SMALL), faults=["stale_meta=2"]) as stand_in:
+    with MockApiServer(generate(SMALL), faults=["stale_meta=2"]) as stand_in:
         stand_in.add(generate(3, seed=9))
         done = extract(lake, settings_for(stand_in), "01A")
         assert ids_of(done) == served_ids(stand_in)
@@ -396,7 +400,7 @@ def test_counts_that_lag_behind_are_waited_for(lake: Lake) -> None:
     ],
 )
 def test_a_lasting_disagreement_is_an_incomplete_snapshot(lake: Lake, fault: str, said: str) -> None:
-    with StandIn(generate(SMALL), faults=[fault]) as stand_in:
+    with MockApiServer(generate(SMALL), faults=[fault]) as stand_in:
         if fault == "stale_meta":
             stand_in.add(generate(2, seed=9))
         with pytest.raises(SnapshotIncomplete) as caught:
@@ -412,7 +416,7 @@ def test_a_lasting_disagreement_is_an_incomplete_snapshot(lake: Lake, fault: str
 @pytest.mark.parametrize("query", ["per_page=200&sort=id:asc", "per_page=200"], ids=["one page", "any rows"])
 def test_pages_without_end_end(lake: Lake, query: str) -> None:
     """A source that ignores the number of the page would be asked for ever, be it for the same page or for any rows."""
-    with StandIn(generate(SMALL)) as stand_in:
+    with MockApiServer(generate(SMALL)) as stand_in:
         service = stand_in._service
         answer = service.answer
 
@@ -429,37 +433,37 @@ def test_pages_without_end_end(lake: Lake, query: str) -> None:
 
 @pytest.mark.parametrize("rows", [[1], [201], [SMALL], [17, 18, 250], [200, 400], [1, 201, SMALL]])
 def test_poisoned_rows_are_named_and_all_others_are_there(lake: Lake, rows: list[int]) -> None:
-    with StandIn(generate(SMALL), faults=[f"poison={'+'.join(map(str, rows))}"]) as stand_in:
+    with MockApiServer(generate(SMALL), faults=[f"poison={'+'.join(map(str, rows))}"]) as stand_in:
         ids = served_ids(stand_in)
-        done = extract(lake, settings_for(stand_in, accept_holes=len(rows)), "01A")
+        done = extract(lake, settings_for(stand_in, max_missing_rows=len(rows)), "01A")
     assert ids_of(done) == [key for place, key in enumerate(ids, 1) if place not in rows]
     manifest = done.snapshot.manifest
-    assert [hole.position for hole in manifest.holes] == rows
-    for hole in manifest.holes:
+    assert [hole.position for hole in manifest.missing_rows] == rows
+    for hole in manifest.missing_rows:
         left = [key for place, key in enumerate(ids, 1) if place < hole.position and place not in rows]
         right = [key for place, key in enumerate(ids, 1) if place > hole.position and place not in rows]
         assert hole.before_id == (left[-1] if left else None)
         assert hole.after_id == (right[0] if right else None)
     assert sum(manifest.missing["by_country"].values()) == len(rows)
-    assert manifest.holes[0].lacking == manifest.missing
+    assert manifest.missing_rows[0].missing_counts == manifest.missing
     assert manifest.proof.distinct_ids + len(rows) == manifest.meta_after.total == SMALL
 
 
 def test_a_single_page_with_a_poisoned_row_is_taken_too(lake: Lake) -> None:
-    with StandIn(generate(50), faults=["poison=7"]) as stand_in:
-        done = extract(lake, settings_for(stand_in, accept_holes=1), "01A")
+    with MockApiServer(generate(50), faults=["poison=7"]) as stand_in:
+        done = extract(lake, settings_for(stand_in, max_missing_rows=1), "01A")
     assert (done.snapshot.records, done.snapshot.manifest.pages[0].status) == (49, 500)
 
 
 def test_holes_are_published_only_when_accepted_and_then_without_starting_anew(lake: Lake) -> None:
-    with StandIn(generate(ROWS), faults=["poison=250+251"]) as stand_in:
+    with MockApiServer(generate(ROWS), faults=["poison=250+251"]) as stand_in:
         with pytest.raises(SnapshotIncomplete) as caught:
-            extract(lake, settings_for(stand_in, accept_holes=1), "01A")
-        assert "--accept-holes 2" in caught.value.hint
+            extract(lake, settings_for(stand_in, max_missing_rows=1), "01A")
+        assert "--max-missing-rows 2" in caught.value.hint
         assert "row 250, between ids" in str(caught.value)
         assert newest(lake) is None
         stand_in.forget()
-        done = extract(lake, settings_for(stand_in, accept_holes=2), "01B")
+        done = extract(lake, settings_for(stand_in, max_missing_rows=2), "01B")
         asked = [int(served.params["page"]) for served in stand_in.requests if served.params.get("per_page") == "200"]
         assert set(asked) == {1, 2, 7}  # the page with the holes, another one to see that the source works, and no more
     assert (done.snapshot.run, done.resumed_pages, done.snapshot.records) == ("01A", 5, ROWS - 2)
@@ -468,37 +472,37 @@ def test_holes_are_published_only_when_accepted_and_then_without_starting_anew(l
 def test_too_many_holes_are_a_broken_source(lake: Lake) -> None:
     poison = "+".join(str(row) for row in range(201, 208))
     with (
-        StandIn(generate(ROWS), faults=[f"poison={poison}"]) as stand_in,
+        MockApiServer(generate(ROWS), faults=[f"poison={poison}"]) as stand_in,
         pytest.raises(SourceUnavailable, match="More than 5 rows"),
     ):
-        extract(lake, settings_for(stand_in, max_holes=5, accept_holes=4, concurrency=1), "01A")
+        extract(lake, settings_for(stand_in, missing_row_probe_limit=5, max_missing_rows=4, concurrency=1), "01A")
 
 
 def test_as_many_holes_as_accepted_are_looked_for(lake: Lake) -> None:
-    with StandIn(generate(50), faults=["poison=7+8+30"]) as stand_in:
-        done = extract(lake, settings_for(stand_in, max_holes=2, accept_holes=3), "01A")
-    assert [hole.position for hole in done.snapshot.manifest.holes] == [7, 8, 30]
+    with MockApiServer(generate(50), faults=["poison=7+8+30"]) as stand_in:
+        done = extract(lake, settings_for(stand_in, missing_row_probe_limit=2, max_missing_rows=3), "01A")
+    assert [hole.position for hole in done.snapshot.manifest.missing_rows] == [7, 8, 30]
 
 
 def test_a_hole_in_a_page_that_is_taken_again_counts_once(lake: Lake) -> None:
-    with StandIn(generate(ROWS), faults=["poison=650"]) as stand_in:
+    with MockApiServer(generate(ROWS), faults=["poison=650"]) as stand_in:
         stand_in.misbehave("poison=650", f"reset,page={PAGES}")
         with pytest.raises(SourceUnavailable):
-            extract(lake, settings_for(stand_in, concurrency=1, max_holes=1), "01A")
+            extract(lake, settings_for(stand_in, concurrency=1, missing_row_probe_limit=1), "01A")
         stand_in.misbehave("poison=650")
         stand_in.forget()
         (third,) = lake.bronze.rglob("page-00003.*")
         (fifth,) = lake.bronze.rglob("page-00005.*")
         replace(third, gzip.decompress(fifth.read_bytes()))
-        done = extract(lake, settings_for(stand_in, max_holes=1, accept_holes=1), "01B")
+        done = extract(lake, settings_for(stand_in, missing_row_probe_limit=1, max_missing_rows=1), "01B")
         asked = [int(served.params["page"]) for served in stand_in.requests if served.params.get("per_page") == "200"]
     assert asked.count(4) == 2 * 3  # as often as it is tried, for the rest and for the pages that disagree
-    assert [hole.position for hole in done.snapshot.manifest.holes] == [650]
+    assert [hole.position for hole in done.snapshot.manifest.missing_rows] == [650]
 
 
 def test_a_source_down_as_a_whole_is_no_hole(lake: Lake) -> None:
-    with StandIn(generate(ROWS), faults=["status=500,after=2"]) as stand_in, pytest.raises(SourceUnavailable):
-        extract(lake, settings_for(stand_in, accept_holes=20), "01A")
+    with MockApiServer(generate(ROWS), faults=["status=500,after=2"]) as stand_in, pytest.raises(SourceUnavailable):
+        extract(lake, settings_for(stand_in, max_missing_rows=20), "01A")
     assert newest(lake) is None
 
 
@@ -506,7 +510,7 @@ def test_a_source_down_as_a_whole_is_no_hole(lake: Lake) -> None:
 
 
 def test_a_run_begun_with_other_settings_is_not_mixed_up(lake: Lake) -> None:
-    with StandIn(generate(ROWS)) as stand_in:
+    with MockApiServer(generate(ROWS)) as stand_in:
         leave_unfinished(lake, stand_in)
         with pytest.raises(BrewhouseError, match="begun before"):
             extract(lake, settings_for(stand_in, per_page_rows=100), "01A")
@@ -514,7 +518,7 @@ def test_a_run_begun_with_other_settings_is_not_mixed_up(lake: Lake) -> None:
 
 def test_records_without_id_are_kept_and_counted(lake: Lake) -> None:
     raw = [b'{"id":"a"}', b'{"id":"","name":"x"}']
-    with StandIn(raw_records=raw) as stand_in:
+    with MockApiServer(raw_records=raw) as stand_in:
         manifest = extract(lake, settings_for(stand_in), "01A").snapshot.manifest
     assert manifest.proof.records_without_id == 1
     assert drift_of(manifest)["record_without_id", "id is no text or empty"] == 1

@@ -15,8 +15,8 @@ import pytest
 from brewhouse.lake import s3
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
-from brewhouse.pipeline.runner import Silent
+from brewhouse.mock_api.server import MockApiServer
+from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
@@ -65,11 +65,11 @@ def duckdb_with_iceberg(pytestconfig: pytest.Config) -> Path:
 def made(shared_lake: Lake) -> Lake:
     """A lake on S3 of two runs."""
     records = list(generate(300, unusable=3))
-    with StandIn(records) as source:
-        settings = load({"source_url": source.url, "retake_wait_s": 0}, environ={})
-        run_workflow(shared_lake, settings, Silent())
+    with MockApiServer(records) as source:
+        settings = load({"source_url": source.url, "extract_retry_wait_s": 0}, environ={})
+        run_workflow(shared_lake, settings, SilentProgress())
         source.remove([str(record["id"]) for record in records[:20]])
-        run_workflow(shared_lake, settings, Silent())
+        run_workflow(shared_lake, settings, SilentProgress())
     return shared_lake
 
 
@@ -78,7 +78,7 @@ def test_duckdbs_iceberg_extension_reads_the_same_rows_of_every_table(made: Lake
     locations = {
         f"{zone}.{table['Name']}": table["Parameters"]["metadata_location"]
         for zone in ("silver", "gold")
-        for table in glue.get_tables(DatabaseName=f"{made.shared.catalog_database}_{zone}")["TableList"]
+        for table in glue.get_tables(DatabaseName=f"{made.shared.catalog_database_prefix}_{zone}")["TableList"]
     }
     secret = {
         "KEY_ID": os.environ["AWS_ACCESS_KEY_ID"],

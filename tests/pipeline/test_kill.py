@@ -18,7 +18,7 @@ from brewhouse.events.run_reports import run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import holder
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 from brewhouse.query.connection import connect
 
 Content = Callable[..., dict[str, list[tuple[object, ...]]]]
@@ -36,7 +36,7 @@ _VIEWS = (
 
 def start(lake: Lake, url: str, *options: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "brewhouse", "run", "--lake", str(lake.root), "--source-url", url, *options]
-    quick = {**os.environ, "BREWHOUSE_RETAKE_WAIT_S": "0"}
+    quick = {**os.environ, "BREWHOUSE_EXTRACT_RETRY_WAIT_S": "0"}
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=quick)
 
 
@@ -101,12 +101,14 @@ def reading_all_the_while(lake: Lake) -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def source() -> Iterator[StandIn]:
-    with StandIn(generate(ROWS, unusable=5)) as stand_in:
+def source() -> Iterator[MockApiServer]:
+    with MockApiServer(generate(ROWS, unusable=5)) as stand_in:
         yield stand_in
 
 
-def test_a_run_killed_at_any_moment_leaves_nothing_half_done(source: StandIn, tmp_path: Path, content: Content) -> None:
+def test_a_run_killed_at_any_moment_leaves_nothing_half_done(
+    source: MockApiServer, tmp_path: Path, content: Content
+) -> None:
     undisturbed = Lake(tmp_path / "undisturbed")
     began = time.monotonic()
     finish(start(undisturbed, source.url))
@@ -150,7 +152,7 @@ def test_a_run_killed_while_it_publishes_shows_the_old_or_the_new_and_no_mixture
     records = list(generate(ROWS + MORE))
     more = records[:MORE]
     lake = Lake(tmp_path / "lake")
-    with StandIn(records[MORE:]) as source:
+    with MockApiServer(records[MORE:]) as source:
         finish(start(lake, source.url))
         with reading_all_the_while(lake) as wrong:
             for number, (line, delay_s) in enumerate((line, delay) for line in LINES for delay in DELAYS_S):
@@ -173,7 +175,7 @@ def test_a_run_killed_while_it_publishes_shows_the_old_or_the_new_and_no_mixture
 
 def test_a_killed_extract_goes_on_with_the_pages_it_lacks(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
-    with StandIn(generate(ROWS), faults=["slow_s=0.05"]) as source:
+    with MockApiServer(generate(ROWS), faults=["slow_s=0.05"]) as source:
         process = start(lake, source.url, "--concurrency", "1")
         while len(list(lake.root.rglob("page-*"))) < 6:
             assert process.poll() is None, "the run ended before it could be killed"

@@ -25,10 +25,10 @@ from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.maintenance import TableMaintenance, preview_maintenance, run_maintenance, total_of
 from brewhouse.pipeline.publishing import refresh_views
-from brewhouse.pipeline.runner import Silent
+from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
@@ -61,7 +61,7 @@ def append(lake: Lake, number: int, spec: TableSpec = GROWING, countries: tuple[
 
 
 def maintain(lake: Lake, **changes: object) -> TableMaintenance:
-    return total_of(run_maintenance(lake, load(changes, environ={}), Silent()))
+    return total_of(run_maintenance(lake, load(changes, environ={}), SilentProgress()))
 
 
 def preview(lake: Lake, **changes: object) -> TableMaintenance:
@@ -182,22 +182,22 @@ def test_old_snapshots_go_and_their_files_a_day_later(lake: Lake) -> None:
     for number in range(4):
         append(lake, number)
     age(lake)
-    done = maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1)
+    done = maintain(lake, snapshot_retention_days=0, min_snapshots_to_keep=1)
     assert (done.snapshots_expired, done.files_compacted, done.files_removed) == (3, 8, 0)
     assert done.files_waiting == 3  # manifest lists; the rest is part of the last content
     assert len(Tables(lake).history(GROWING.name)) == 2  # the last content, and the same in fewer files
-    assert maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1).files_removed == 0
+    assert maintain(lake, snapshot_retention_days=0, min_snapshots_to_keep=1).files_removed == 0
     age(lake)
     before = sum(file.stat().st_size for file in files(lake))
-    done = maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1)
+    done = maintain(lake, snapshot_retention_days=0, min_snapshots_to_keep=1)
     assert done.files_removed >= 3
     assert before - sum(file.stat().st_size for file in files(lake)) == done.bytes_freed
     assert list((lake.root / "maintenance").iterdir()) == []
     assert rows_of(lake) == rows_of(lake, "RAW3") == iceberg_rows(lake) == expected(4)
     append(lake, 4)
-    assert maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1).files_waiting > 8
+    assert maintain(lake, snapshot_retention_days=0, min_snapshots_to_keep=1).files_waiting > 8
     age(lake)
-    maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1)
+    maintain(lake, snapshot_retention_days=0, min_snapshots_to_keep=1)
     assert len(list(lake.warehouse.rglob("*.parquet"))) == 4 + 2  # of the last content, and the same in fewer files
     assert rows_of(lake) == iceberg_rows(lake) == expected(5)
     with pytest.raises(BrewhouseError, match="is neither a time"):
@@ -226,7 +226,7 @@ def test_a_tagged_snapshot_stays(lake: Lake) -> None:
     first = table.metadata.snapshots[0].snapshot_id
     table.manage_snapshots().create_tag(first, "audit").commit()
     catalog.close()
-    done = maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1)
+    done = maintain(lake, snapshot_retention_days=0, min_snapshots_to_keep=1)
     assert done.snapshots_expired == 1
     assert rows_of(lake, str(first)) == expected(1)
 
@@ -262,9 +262,9 @@ def test_a_dry_run_says_the_same_and_changes_nothing(lake: Lake) -> None:
     (lake.warehouse / "silver" / "growing" / "data" / "stray").write_bytes(b"12345")
     age(lake)
     before = {file: file.stat().st_mtime for file in lake.root.rglob("*")}
-    foretold = preview(lake, keep_snapshots_days=0, keep_snapshots_last=2)
+    foretold = preview(lake, snapshot_retention_days=0, min_snapshots_to_keep=2)
     assert {file: file.stat().st_mtime for file in lake.root.rglob("*")} == before
-    done = maintain(lake, keep_snapshots_days=0, keep_snapshots_last=2)
+    done = maintain(lake, snapshot_retention_days=0, min_snapshots_to_keep=2)
     assert (foretold.snapshots_expired, foretold.files_compacted, foretold.files_written) == (2, 8, 2)
     assert (foretold.files_removed, foretold.bytes_freed) == (done.files_removed, done.bytes_freed) == (1, 5)
     assert (done.snapshots_expired, done.files_compacted, done.files_written) == (2, 8, 2)
@@ -303,13 +303,13 @@ def test_it_waits_for_no_run_and_is_a_run_itself(lake: Lake) -> None:
 
 
 def test_a_job_knows_its_work_is_done_after_maintenance(lake: Lake) -> None:
-    with StandIn(generate(300)) as source:
+    with MockApiServer(generate(300)) as source:
         settings = load({"source_url": source.url}, environ={})
         for _ in range(3):
-            run_workflow(lake, settings, Silent())
-        done = maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1)
+            run_workflow(lake, settings, SilentProgress())
+        done = maintain(lake, snapshot_retention_days=0, min_snapshots_to_keep=1)
         assert done.snapshots_expired == 2 * len(Tables(lake).names())
-        run_workflow(lake, settings, Silent(), ("transform", "aggregate"))
+        run_workflow(lake, settings, SilentProgress(), ("transform", "aggregate"))
     assert all("nothing to do" in job.message for job in run_reports(read_events(lake))[-1].jobs)
 
 
@@ -336,7 +336,7 @@ def test_a_reader_who_began_before_goes_on_reading(lake: Lake) -> None:
         assert reader.stdin is not None
         assert reader.stdout.readline() == "ready\n"
         for _ in range(2):
-            assert maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1).files_removed == 0
+            assert maintain(lake, snapshot_retention_days=0, min_snapshots_to_keep=1).files_removed == 0
         answers, _ = reader.communicate("go\n", timeout=60)
     assert reader.returncode == 0
     assert answers.split() == ["8", "2", "4", "8"]
@@ -357,7 +357,7 @@ def die_after(frame, event, argument):
         os.kill(os.getpid(), signal.SIGKILL)
 
 sys.setprofile(die_after)
-settings = load({"keep_snapshots_days": 0, "keep_snapshots_last": 1}, environ={})
+settings = load({"snapshot_retention_days": 0, "min_snapshots_to_keep": 1}, environ={})
 maintenance.run_maintenance(Lake(Path(sys.argv[1])), settings, Silent())
 """
 MOMENTS = ("_merge", "write_snapshot", "rewrite", "release", "expire", "_sort_out")
@@ -374,9 +374,9 @@ def test_a_kill_at_any_moment_leaves_a_good_lake_and_the_next_one_finishes(lake:
         assert rows_of(lake) == iceberg_rows(lake) == expected(2 * number + 2), function
     rows = expected(2 * len(MOMENTS))
     for _ in range(2):
-        maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1)
+        maintain(lake, snapshot_retention_days=0, min_snapshots_to_keep=1)
         age(lake)
-    maintain(lake, keep_snapshots_days=0, keep_snapshots_last=1)
+    maintain(lake, snapshot_retention_days=0, min_snapshots_to_keep=1)
     assert rows_of(lake) == iceberg_rows(lake) == rows
     reached = {lake.root / path for path in Tables(lake).referenced()}
     assert reached <= files(lake)

@@ -15,9 +15,9 @@ from brewhouse.events.run_log import read_log
 from brewhouse.events.run_reports import run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.openlineage import is_configured
-from brewhouse.pipeline.runner import Silent
+from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import load
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def run(lake: Lake, url: str) -> str:
-    return run_workflow(lake, load({"source_url": url, "max_tries": 1}, environ={}), Silent())
+    return run_workflow(lake, load({"source_url": url, "max_attempts": 1}, environ={}), SilentProgress())
 
 
 def sent(receiver: Receiver) -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ def test_runs_jobs_and_datasets_arrive_with_schema_rows_and_checks(
 ) -> None:
     monkeypatch.setenv("OPENLINEAGE_URL", receiver.url)
     lake = Lake(tmp_path / "lake")
-    with StandIn(generate(300)) as source:
+    with MockApiServer(generate(300)) as source:
         run(lake, source.url)
         source_url = source.url
     events = sent(receiver)
@@ -82,7 +82,7 @@ def test_a_server_that_is_down_or_a_client_that_is_missing_is_a_line_in_the_log(
     if not is_installed:
         monkeypatch.setitem(sys.modules, "openlineage.client.client", None)
     lake = Lake(tmp_path / "lake")
-    with StandIn(generate(300)) as source:
+    with MockApiServer(generate(300)) as source:
         name = run(lake, source.url)
     assert run_reports(read_events(lake))[-1].state == "SUCCEEDED"
     said = [line.message for line in read_log(lake, name) if line.logger == "brewhouse.pipeline.openlineage"]

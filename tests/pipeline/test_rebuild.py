@@ -22,9 +22,9 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.lake.run_lock import holder
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.rebuild import run_rebuild
-from brewhouse.pipeline.runner import Silent
+from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
@@ -34,12 +34,12 @@ IDS = sorted(str(record["id"]) for record in RECORDS if record.get("id"))
 SHOWN = "SELECT count(*), min(snapshot_run), max(snapshot_run) FROM silver.breweries"
 
 
-def run(lake: Lake, source: StandIn, **changes: object) -> str:
-    return run_workflow(lake, load({"source_url": source.url, **changes}, environ={}), Silent())
+def run(lake: Lake, source: MockApiServer, **changes: object) -> str:
+    return run_workflow(lake, load({"source_url": source.url, **changes}, environ={}), SilentProgress())
 
 
 def rebuild(lake: Lake, **changes: object) -> str:
-    return run_rebuild(lake, load(changes, environ={}), Silent())
+    return run_rebuild(lake, load(changes, environ={}), SilentProgress())
 
 
 def rows(lake: Lake, sql: str) -> list[tuple[Any, ...]]:
@@ -60,13 +60,13 @@ def histories(lake: Lake) -> dict[str, list[str]]:
 
 
 @pytest.fixture
-def source() -> Iterator[StandIn]:
-    with StandIn(RECORDS) as stand_in:
+def source() -> Iterator[MockApiServer]:
+    with MockApiServer(RECORDS) as stand_in:
         yield stand_in
 
 
 @pytest.fixture
-def lake(tmp_path: Path, source: StandIn) -> Lake:
+def lake(tmp_path: Path, source: MockApiServer) -> Lake:
     """A lake after three runs."""
     lake = Lake(tmp_path / "lake")
     run(lake, source)
@@ -127,7 +127,7 @@ def test_a_lake_that_lost_its_tables_gets_them_back(lake: Lake) -> None:
     assert content(lake) == before
 
 
-def test_the_next_run_goes_on_from_a_rebuilt_lake(lake: Lake, source: StandIn) -> None:
+def test_the_next_run_goes_on_from_a_rebuilt_lake(lake: Lake, source: MockApiServer) -> None:
     rebuild(lake)
     last = complete_runs(lake)[-1]
     source.remove([IDS[2]])
@@ -157,7 +157,7 @@ def test_a_rebuild_killed_in_the_middle_leaves_the_tables_as_they_were(lake: Lak
     assert content(lake) == before
 
 
-def fallen(lake: Lake, source: StandIn) -> str:
+def fallen(lake: Lake, source: MockApiServer) -> str:
     """Take a snapshot that lost half its breweries, which is not published; then one that has them again."""
     lost = [record for record in RECORDS if str(record.get("id")) in IDS[40:]]
     source.remove(IDS[40:])
@@ -168,7 +168,7 @@ def fallen(lake: Lake, source: StandIn) -> str:
     return complete_runs(lake)[-2]
 
 
-def test_a_snapshot_whose_checks_fail_is_left_out_with_the_reason(lake: Lake, source: StandIn) -> None:
+def test_a_snapshot_whose_checks_fail_is_left_out_with_the_reason(lake: Lake, source: MockApiServer) -> None:
     bad = fallen(lake, source)
     before = content(lake)
     now = rebuild(lake)
@@ -182,7 +182,7 @@ def test_a_snapshot_whose_checks_fail_is_left_out_with_the_reason(lake: Lake, so
 
 
 def test_after_a_rebuild_that_left_a_snapshot_out_the_log_still_leads_to_the_breweries(
-    lake: Lake, source: StandIn
+    lake: Lake, source: MockApiServer
 ) -> None:
     source.remove(IDS[40:])
     run(lake, source, max_count_drop_percent=60)

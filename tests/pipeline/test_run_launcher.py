@@ -17,15 +17,15 @@ from brewhouse.events.run_reports import JobReport, RunReport, run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import holder, run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
-from brewhouse.pipeline.run_launcher import Control, retry_command
+from brewhouse.mock_api.server import MockApiServer
+from brewhouse.pipeline.run_launcher import RunLauncher, retry_command
 from brewhouse.settings import Settings
 
 SLOW = "slow_s=0.2"
 
 
-def settings_for(source: StandIn, lake: Lake, **others: object) -> Settings:
-    quick = {"concurrency": 1, "per_page_rows": 10, "retake_wait_s": 0.0, "max_tries": 1}
+def settings_for(source: MockApiServer, lake: Lake, **others: object) -> Settings:
+    quick = {"concurrency": 1, "per_page_rows": 10, "extract_retry_wait_s": 0.0, "max_attempts": 1}
     return Settings(lake=str(lake.root), source_url=source.url, **(quick | others))  # type: ignore[arg-type]
 
 
@@ -52,8 +52,8 @@ def test_a_run_is_started_retried_from_the_job_that_failed_and_not_twice(tmp_pat
     (tmp_path / "gold").mkdir()
     mine = tmp_path / "gold" / "mine.sql"
     mine.write_text(BROKEN)
-    with StandIn(generate(30)) as source:
-        control = Control(lake, settings_for(source, lake, models=tmp_path))
+    with MockApiServer(generate(30)) as source:
+        control = RunLauncher(lake, settings_for(source, lake, models=tmp_path))
         failed = ended(lake, control.start())
         assert [(job.name, job.state) for job in failed.jobs] == [
             ("extract", "SUCCEEDED"),
@@ -77,13 +77,13 @@ SELECT id FROM silver.breweries WHERE false
 
 def test_a_run_that_is_stopped_says_so_and_another_one_is_refused_meanwhile(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
-    with StandIn(generate(400), faults=[SLOW]) as source:
-        control = Control(lake, settings_for(source, lake))
+    with MockApiServer(generate(400), faults=[SLOW]) as source:
+        control = RunLauncher(lake, settings_for(source, lake))
         run = control.start()
         with pytest.raises(BrewhouseError, match=run):
             control.start()
         with pytest.raises(BrewhouseError, match=run):
-            Control(lake, settings_for(source, lake)).start()
+            RunLauncher(lake, settings_for(source, lake)).start()
         with pytest.raises(UsageError, match="not going on"):
             control.stop("another")
         wait_for(lambda: report_of(lake, run).jobs)
@@ -99,7 +99,7 @@ def test_a_run_goes_on_when_who_started_it_ends(tmp_path: Path) -> None:
         "from brewhouse.settings import load; from pathlib import Path; "
         "print(Control(Lake(Path(sys.argv[1])), load({})).start())"
     )
-    with StandIn(generate(60), faults=[SLOW]) as source:
+    with MockApiServer(generate(60), faults=[SLOW]) as source:
         told = {"BREWHOUSE_SOURCE_URL": source.url, "BREWHOUSE_PER_PAGE_ROWS": "20", "BREWHOUSE_CONCURRENCY": "1"}
         run = subprocess.run(
             [sys.executable, "-c", start, str(lake.root)], env={**os.environ, **told}, check=True, capture_output=True
@@ -110,7 +110,7 @@ def test_a_run_goes_on_when_who_started_it_ends(tmp_path: Path) -> None:
 
 def test_a_run_that_cannot_begin_says_why(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
-    control = Control(lake, Settings(models=tmp_path / "none"))
+    control = RunLauncher(lake, Settings(models=tmp_path / "none"))
     with pytest.raises(BrewhouseError, match="none"):
         control.start()
     assert holder(lake) is None
@@ -121,12 +121,12 @@ def test_a_run_of_another_process_is_stopped_only_where_it_is(tmp_path: Path) ->
     with run_lock(lake, "R1"):
         lake.lock_file.write_text('{"run":"R1","started_at":"2026-08-02T00:00:00+00:00","pid":1}')
         with pytest.raises(UsageError, match=r"another machine or container \(process 1\)"):
-            Control(lake, Settings()).stop("R1")
+            RunLauncher(lake, Settings()).stop("R1")
         lake.lock_file.write_text(
             '{"run":"R1","started_at":"2026-08-02T00:00:00+00:00","pid":1,"host":"brewery.example"}'
         )
         with pytest.raises(UsageError, match=r"brewery\.example \(process 1\)"):
-            Control(lake, Settings()).stop("R1")
+            RunLauncher(lake, Settings()).stop("R1")
 
 
 @pytest.mark.parametrize(

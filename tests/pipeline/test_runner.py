@@ -21,14 +21,14 @@ from brewhouse.events.event import read_events
 from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT
 from brewhouse.events.notifications import notify
 from brewhouse.events.run_log import read_log
-from brewhouse.events.run_reports import end_killed_runs, run_reports
+from brewhouse.events.run_reports import close_killed_runs, run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
-from brewhouse.pipeline.runner import Silent, run_jobs
+from brewhouse.mock_api.server import MockApiServer
+from brewhouse.pipeline.runner import SilentProgress, run_jobs
 from brewhouse.pipeline.workflow import JOBS, run_workflow
 from brewhouse.query.connection import connect
-from brewhouse.settings import Alerts, Settings, load
+from brewhouse.settings import AlertSettings, Settings, load
 
 if TYPE_CHECKING:
     from tests.conftest import Inbox, Receiver
@@ -42,12 +42,12 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @pytest.fixture
-def source() -> Iterator[StandIn]:
-    with StandIn(generate(ROWS)) as stand_in:
+def source() -> Iterator[MockApiServer]:
+    with MockApiServer(generate(ROWS)) as stand_in:
         yield stand_in
 
 
-class Told:
+class EventLike:
     """Runs a workflow whose alerts go to a mail server and a web server."""
 
     def __init__(self, lake: Lake, inbox: Inbox, receiver: Receiver) -> None:
@@ -58,11 +58,11 @@ class Told:
         self.alerts = {"urls": [inbox.url, self.hook], "ping_url": f"{receiver.url}/ping"}
 
     def settings(self, url: str) -> Settings:
-        quick = {"retry_wait_s": 0.0, "retake_wait_s": 0.0, "max_tries": 2}
+        quick = {"retry_initial_wait_s": 0.0, "extract_retry_wait_s": 0.0, "max_attempts": 2}
         return load({"source_url": url, **quick, "alerts": self.alerts}, environ={})
 
     def run(self, url: str, jobs: Sequence[str] = JOBS) -> str:
-        return run_workflow(self.lake, self.settings(url), Silent(), jobs)
+        return run_workflow(self.lake, self.settings(url), SilentProgress(), jobs)
 
     @property
     def hooked(self) -> list[str]:
@@ -78,11 +78,11 @@ class Told:
 
 
 @pytest.fixture
-def told(lake: Lake, inbox: Inbox, receiver: Receiver) -> Told:
-    return Told(lake, inbox, receiver)
+def told(lake: Lake, inbox: Inbox, receiver: Receiver) -> EventLike:
+    return EventLike(lake, inbox, receiver)
 
 
-def test_a_source_that_is_down_is_told_once_and_so_is_its_recovery(told: Told, source: StandIn) -> None:
+def test_a_source_that_is_down_is_told_once_and_so_is_its_recovery(told: EventLike, source: MockApiServer) -> None:
     for _ in range(2):
         with pytest.raises(BrewhouseError, match="ClientConnectorError"):
             told.run("http://127.0.0.1:1/v1")
@@ -103,10 +103,10 @@ def test_a_source_that_is_down_is_told_once_and_so_is_its_recovery(told: Told, s
     assert told.pings == ["/ping/start", "/ping/fail"] * 2 + ["/ping/start", "/ping"] * 2
 
 
-def test_a_broken_schema_that_stops_a_run_is_told_with_its_drift(told: Told) -> None:
+def test_a_broken_schema_that_stops_a_run_is_told_with_its_drift(told: EventLike) -> None:
     renamed = [{"title" if key == "name" else key: value for key, value in row.items()} for row in generate(ROWS)]
     with (
-        StandIn(renamed, faults=["meta_group=by_type:micro:+3"]) as broken,
+        MockApiServer(renamed, faults=["meta_group=by_type:micro:+3"]) as broken,
         pytest.raises(BrewhouseError, match="micro"),
     ):
         told.run(broken.url, ("extract",))
@@ -121,7 +121,7 @@ def test_a_broken_schema_that_stops_a_run_is_told_with_its_drift(told: Told) -> 
     assert {("missing_field", "name"), ("unknown_field", "title")} <= drift
 
 
-def test_a_failed_check_is_told_once_and_so_is_its_recovery(told: Told, source: StandIn) -> None:
+def test_a_failed_check_is_told_once_and_so_is_its_recovery(told: EventLike, source: MockApiServer) -> None:
     told.run(source.url)
     gone = list(generate(ROWS))[:150]
     source.remove([str(record["id"]) for record in gone])
@@ -156,17 +156,19 @@ def log_lines(lake: Lake) -> list[bytes]:
 
 @contextmanager
 def slow_source() -> Iterator[str]:
-    with StandIn(generate(ROWS * 3), faults=["slow_s=0.2"]) as source:
+    with MockApiServer(generate(ROWS * 3), faults=["slow_s=0.2"]) as source:
         yield source.url
 
 
-def test_a_killed_run_is_told_once_by_whatever_runs_next_and_its_log_is_kept(told: Told, source: StandIn) -> None:
+def test_a_killed_run_is_told_once_by_whatever_runs_next_and_its_log_is_kept(
+    told: EventLike, source: MockApiServer
+) -> None:
     with slow_source() as url:
         killed_run(told.lake, url)
     assert told.inbox.mails == []
     assert run_reports(read_events(told.lake))[0].state == "INTERRUPTED"
     for _ in range(2):
-        end_killed_runs(told.lake)
+        close_killed_runs(told.lake)
         notify(told.lake, told.settings(source.url).alerts)
     assert told.inbox.subjects == told.hooked == ["Brewhouse: extract failed"]
     assert "ended without a word" in told.inbox.text(0)
@@ -178,7 +180,7 @@ def test_a_killed_run_is_told_once_by_whatever_runs_next_and_its_log_is_kept(tol
     assert told.inbox.subjects[1:] == ["Brewhouse: the breweries workflow is well again"]
 
 
-def test_the_next_run_tells_of_a_killed_one_that_nobody_looked_at(told: Told) -> None:
+def test_the_next_run_tells_of_a_killed_one_that_nobody_looked_at(told: EventLike) -> None:
     with slow_source() as url:
         killed_run(told.lake, url)
     with pytest.raises(BrewhouseError):
@@ -188,17 +190,17 @@ def test_the_next_run_tells_of_a_killed_one_that_nobody_looked_at(told: Told) ->
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_stopped_says_so_and_alarms_nobody(told: Told, number: int) -> None:
+def test_a_run_that_is_stopped_says_so_and_alarms_nobody(told: EventLike, number: int) -> None:
     with slow_source() as url:
         killed_run(told.lake, url, number)
     (report,) = run_reports(read_events(told.lake))
     assert (report.state, report.jobs[0].state) == ("STOPPED", "STOPPED")
-    end_killed_runs(told.lake)
+    close_killed_runs(told.lake)
     assert notify(told.lake, told.settings(url).alerts) == []
 
 
 def test_receivers_that_are_down_fail_no_run_and_are_told_when_they_are_back(
-    told: Told, inbox: Inbox, capsys: pytest.CaptureFixture[str]
+    told: EventLike, inbox: Inbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told.alerts = {"urls": ["json://127.0.0.1:1/s3cret"], "ping_url": "http://127.0.0.1:1/s3cret"}
     with pytest.raises(BrewhouseError, match="ClientConnectorError"):
@@ -207,14 +209,14 @@ def test_receivers_that_are_down_fail_no_run_and_are_told_when_they_are_back(
     assert (kinds.count(ALERT_FAILED), kinds.count(ALERT_SENT)) == (3, 0)
     written = b"".join(file.read_bytes() for file in told.lake.root.rglob("*.json*")).decode()
     assert "s3cret" not in written + capsys.readouterr().err
-    alerts = Alerts(urls=told.settings("http://x").alerts.urls)
+    alerts = AlertSettings(urls=told.settings("http://x").alerts.urls)
     assert [bool(outcome.error) for outcome in notify(told.lake, alerts)] == [True]
     told.alerts = {"urls": [inbox.url]}
     assert [outcome.error for outcome in notify(told.lake, told.settings("http://x").alerts)] == [""]
     assert inbox.subjects == ["Brewhouse: extract failed"]
 
 
-def test_in_quiet_hours_nothing_is_sent_and_afterwards_what_is_still_true(told: Told, inbox: Inbox) -> None:
+def test_in_quiet_hours_nothing_is_sent_and_afterwards_what_is_still_true(told: EventLike, inbox: Inbox) -> None:
     told.alerts = {"urls": [inbox.url], "quiet_hours": "00:00-23:59"}
     with pytest.raises(BrewhouseError):
         told.run("http://127.0.0.1:1/v1")
@@ -224,7 +226,7 @@ def test_in_quiet_hours_nothing_is_sent_and_afterwards_what_is_still_true(told: 
     assert inbox.subjects == ["Brewhouse: extract failed"]
 
 
-def test_retries_and_refusals_of_the_source_are_in_the_log(told: Told) -> None:
+def test_retries_and_refusals_of_the_source_are_in_the_log(told: EventLike) -> None:
     with pytest.raises(BrewhouseError):
         told.run("http://127.0.0.1:1/v1")
     run = run_reports(read_events(told.lake))[0].run
@@ -239,7 +241,7 @@ def test_a_failure_that_cannot_be_written_down_is_raised_all_the_same(lake: Lake
         raise BrewhouseError("No page could be written.")
 
     with pytest.raises(BrewhouseError, match="No page could be written"):
-        run_jobs(lake, Settings(), "extract", {"extract": fail}, Silent())
+        run_jobs(lake, Settings(), "extract", {"extract": fail}, SilentProgress())
 
 
 def test_a_second_request_to_stop_does_not_disturb_the_first(lake: Lake) -> None:
@@ -251,6 +253,6 @@ def test_a_second_request_to_stop_does_not_disturb_the_first(lake: Lake) -> None
         raise AssertionError
 
     with pytest.raises(SystemExit) as end:
-        run_jobs(lake, Settings(), "extract", {"extract": stopped}, Silent())
+        run_jobs(lake, Settings(), "extract", {"extract": stopped}, SilentProgress())
     assert end.value.__context__ is None
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

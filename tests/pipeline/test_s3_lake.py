@@ -20,7 +20,7 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.lake.run_lock import holder, run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.workflow import JOBS
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
@@ -31,18 +31,18 @@ LINES = ("extract: 1 of", "model silver.rejected", "transform: silver")
 
 
 @pytest.fixture(scope="module")
-def source() -> Iterator[StandIn]:
-    with StandIn(generate(ROWS, unusable=4)) as stand_in:
+def source() -> Iterator[MockApiServer]:
+    with MockApiServer(generate(ROWS, unusable=4)) as stand_in:
         yield stand_in
 
 
 def start(lake: Lake, url: str) -> subprocess.Popen[bytes]:
     told = {
         "BREWHOUSE_LAKE": str(lake.root),
-        "BREWHOUSE_CATALOG_DATABASE": lake.shared.catalog_database,
-        "BREWHOUSE_LOCK_EXPIRES_S": str(lake.shared.lock_expires_s),
+        "BREWHOUSE_CATALOG_DATABASE_PREFIX": lake.shared.catalog_database_prefix,
+        "BREWHOUSE_LOCK_TTL_S": str(lake.shared.lock_ttl_s),
         "BREWHOUSE_SOURCE_URL": url,
-        "BREWHOUSE_RETAKE_WAIT_S": "0",
+        "BREWHOUSE_EXTRACT_RETRY_WAIT_S": "0",
     }
     command = [sys.executable, "-m", "brewhouse", "run"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **told})
@@ -70,8 +70,8 @@ def test_the_same_runs_give_the_same_rows_as_locally(
 ) -> None:
     local = Lake(tmp_path / "lake")
     records = list(generate(ROWS, unusable=4))
-    with StandIn(records[20:]) as source:
-        settings = load({"source_url": source.url, "retake_wait_s": 0})
+    with MockApiServer(records[20:]) as source:
+        settings = load({"source_url": source.url, "extract_retry_wait_s": 0})
         for lake in (local, shared_lake):
             run_jobs(lake, settings, JOBS, as_json=True)
         source.add(records[:20])
@@ -90,12 +90,12 @@ def test_the_same_runs_give_the_same_rows_as_locally(
 
 def test_a_run_killed_anywhere_leaves_nothing_half_done(
     shared_lake: Lake,
-    source: StandIn,
+    source: MockApiServer,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     content: Content,
 ) -> None:
-    settings = load({"source_url": source.url, "retake_wait_s": 0})
+    settings = load({"source_url": source.url, "extract_retry_wait_s": 0})
     undisturbed = Lake(tmp_path / "lake")
     run_jobs(undisturbed, settings, JOBS, as_json=True)
     expected = content(undisturbed, "bronze.breweries")
@@ -112,7 +112,7 @@ def test_a_run_killed_anywhere_leaves_nothing_half_done(
     capsys.readouterr()
 
 
-def test_a_second_run_is_refused_and_changes_nothing(shared_lake: Lake, source: StandIn) -> None:
+def test_a_second_run_is_refused_and_changes_nothing(shared_lake: Lake, source: MockApiServer) -> None:
     with run_lock(shared_lake, "FIRST"):
         before = sorted(map(str, shared_lake.root.rglob("*")))
         second = start(shared_lake, source.url)

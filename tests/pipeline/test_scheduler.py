@@ -12,18 +12,18 @@ from tests.conftest import Receiver
 
 from brewhouse.events.event import EventLog, read_events
 from brewhouse.events.event_types import RUN, SCHEDULE
-from brewhouse.events.schedule_state import remembered, switch
+from brewhouse.events.schedule_state import schedule_state, switch
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import holder, run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
-from brewhouse.pipeline.cron_schedule import Plan, upcoming
-from brewhouse.pipeline.run_launcher import Control
+from brewhouse.mock_api.server import MockApiServer
+from brewhouse.pipeline.cron_schedule import CronSchedule, upcoming
+from brewhouse.pipeline.run_launcher import RunLauncher
 from brewhouse.pipeline.scheduler import Scheduler
-from brewhouse.settings import Alerts, Secret, Settings
+from brewhouse.settings import AlertSettings, Secret, Settings
 
-DAILY = Plan("0 6 * * *", ZoneInfo("Europe/Berlin"))
-NOBODY = Alerts()
+DAILY = CronSchedule("0 6 * * *", ZoneInfo("Europe/Berlin"))
+NOBODY = AlertSettings()
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 
@@ -50,8 +50,8 @@ class Runs:
 
 def test_a_due_time_starts_a_run_of_the_workflow(lake: Lake) -> None:
     due = next(upcoming(DAILY, datetime.now(UTC)))
-    with StandIn(generate(20)) as source:
-        one = Scheduler(lake, DAILY, Control(lake, Settings(source_url=source.url)).start, NOBODY)
+    with MockApiServer(generate(20)) as source:
+        one = Scheduler(lake, DAILY, RunLauncher(lake, Settings(source_url=source.url)).start, NOBODY)
         assert one.step(due - MINUTE) is None
         run = one.step(due)
         while holder(lake) is not None:
@@ -109,17 +109,17 @@ def test_another_schedule_begins_when_it_is_first_seen(lake: Lake) -> None:
     runs = Runs()
     now = datetime.now(UTC)
     Scheduler(lake, DAILY, runs.start, NOBODY).step(now)
-    hourly = Plan("0 * * * *", ZoneInfo("UTC"))
+    hourly = CronSchedule("0 * * * *", ZoneInfo("UTC"))
     assert Scheduler(lake, hourly, runs.start, NOBODY).step(now + DAY) is None, (
         "what was due before it was set is not missed"
     )
-    known = remembered(read_events(lake))
+    known = schedule_state(read_events(lake))
     assert (known.cron, known.time_zone) == ("0 * * * *", "UTC")
 
 
 def test_a_run_that_cannot_be_started_is_told(lake: Lake, tmp_path: Path) -> None:
     due = next(upcoming(DAILY, datetime.now(UTC)))
-    one = Scheduler(lake, DAILY, Control(lake, Settings(models=tmp_path / "none")).start, NOBODY)
+    one = Scheduler(lake, DAILY, RunLauncher(lake, Settings(models=tmp_path / "none")).start, NOBODY)
     one.step(due - MINUTE)
     assert one.step(due) is None
     warnings = [event.detail for event in read_events(lake) if event.detail_type == SCHEDULE and event.level == "WARN"]
@@ -129,7 +129,7 @@ def test_a_run_that_cannot_be_started_is_told(lake: Lake, tmp_path: Path) -> Non
 def test_people_are_told_when_the_workflow_is_late(lake: Lake, receiver: Receiver) -> None:
     for state in ("RUNNING", "SUCCEEDED"):
         EventLog(lake, "R1").emit(RUN, {"workflow": "breweries", "state": state})
-    alerts = Alerts(urls=(Secret(receiver.url.replace("http", "json")),), late_after_hours=26)
+    alerts = AlertSettings(urls=(Secret(receiver.url.replace("http", "json")),), late_after_hours=26)
     watching = Scheduler(lake, None, Runs().start, alerts)
     now = datetime.now(UTC)
     for moment in (now, now + 26 * timedelta(hours=1), now + 27 * timedelta(hours=1), now + 28 * timedelta(hours=1)):
@@ -142,4 +142,4 @@ def test_it_goes_on_in_a_thread_until_it_is_told_to_end(lake: Lake) -> None:
     going = Scheduler(lake, DAILY, runs.start, NOBODY)
     going.start()
     going.stop()
-    assert remembered(read_events(lake)).cron == DAILY.cron
+    assert schedule_state(read_events(lake)).cron == DAILY.cron

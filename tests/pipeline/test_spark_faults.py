@@ -18,8 +18,8 @@ import pytest
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
-from brewhouse.pipeline.runner import Silent
+from brewhouse.mock_api.server import MockApiServer
+from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import Settings, load
 
@@ -37,7 +37,7 @@ pytestmark = [
 
 
 def settings(engine: str, url: str) -> Settings:
-    return load({"engine": engine, "source_url": url, "retake_wait_s": 0}, environ={})
+    return load({"engine": engine, "source_url": url, "extract_retry_wait_s": 0}, environ={})
 
 
 def start(lake: Lake, url: str, master: str, small_spark: Mapping[str, str]) -> subprocess.Popen[str]:
@@ -47,9 +47,9 @@ def start(lake: Lake, url: str, master: str, small_spark: Mapping[str, str]) -> 
         **small_spark,
         "BREWHOUSE_SPARK_MASTER": master,
         "BREWHOUSE_LAKE": str(lake.root),
-        "BREWHOUSE_CATALOG_DATABASE": lake.shared.catalog_database,
+        "BREWHOUSE_CATALOG_DATABASE_PREFIX": lake.shared.catalog_database_prefix,
         "BREWHOUSE_SOURCE_URL": url,
-        "BREWHOUSE_RETAKE_WAIT_S": "0",
+        "BREWHOUSE_EXTRACT_RETRY_WAIT_S": "0",
     }
     return subprocess.Popen(
         [sys.executable, "-m", "brewhouse", "run"],
@@ -84,23 +84,23 @@ def below(pid: int) -> dict[int, str]:
 
 
 @pytest.fixture(scope="module")
-def source() -> Iterator[StandIn]:
-    with StandIn(generate(ROWS, unusable=5)) as stand_in:
+def source() -> Iterator[MockApiServer]:
+    with MockApiServer(generate(ROWS, unusable=5)) as stand_in:
         yield stand_in
 
 
 @pytest.fixture(scope="module")
 def expected(
-    source: StandIn, tmp_path_factory: pytest.TempPathFactory, content: Content
+    source: MockApiServer, tmp_path_factory: pytest.TempPathFactory, content: Content
 ) -> dict[str, list[tuple[object, ...]]]:
     """What the embedded engine makes of it, undisturbed."""
     lake = Lake(tmp_path_factory.mktemp("undisturbed") / "lake")
-    run_workflow(lake, settings("duckdb", source.url), Silent())
+    run_workflow(lake, settings("duckdb", source.url), SilentProgress())
     return content(lake)
 
 
 def test_a_run_on_s3_outlives_the_loss_of_a_worker_in_each_of_its_jobs(
-    source: StandIn,
+    source: MockApiServer,
     expected: dict[str, list[tuple[object, ...]]],
     shared_lake: Lake,
     small_spark: Mapping[str, str],
@@ -120,7 +120,7 @@ def test_a_run_on_s3_outlives_the_loss_of_a_worker_in_each_of_its_jobs(
 
 
 def test_a_driver_killed_in_the_middle_publishes_nothing_and_the_next_run_completes(
-    source: StandIn,
+    source: MockApiServer,
     expected: dict[str, list[tuple[object, ...]]],
     tmp_path: Path,
     small_spark: Mapping[str, str],
@@ -139,5 +139,5 @@ def test_a_driver_killed_in_the_middle_publishes_nothing_and_the_next_run_comple
         time.sleep(0.1)
     assert not [pid for pid in machines if (PROC / str(pid) / "exe").exists()], "Spark goes on without its driver"
     spark_session.createDataFrame([], "n int")  # makes it the active one, whatever ran before
-    run_workflow(lake, settings("spark", source.url), Silent())
+    run_workflow(lake, settings("spark", source.url), SilentProgress())
     assert content(lake) == expected

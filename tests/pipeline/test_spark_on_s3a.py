@@ -13,8 +13,8 @@ import pytest
 
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
-from brewhouse.pipeline.runner import Silent
+from brewhouse.mock_api.server import MockApiServer
+from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import load
 
@@ -46,14 +46,14 @@ def test_the_three_jobs_by_s3a_give_the_rows_of_the_embedded_engine(
 ) -> None:
     pytest.importorskip("pyspark", reason="needs PySpark, as `pip install 'brewhouse[spark]'` brings it")
     local = Lake(tmp_path / "lake")
-    with StandIn(generate(ROWS, unusable=3)) as source:
-        run_workflow(local, load({"source_url": source.url}, environ={}), Silent())
+    with MockApiServer(generate(ROWS, unusable=3)) as source:
+        run_workflow(local, load({"source_url": source.url}, environ={}), SilentProgress())
         told = {
             **small_spark,
             "BREWHOUSE_SPARK_MASTER": "local[2]",
             "BREWHOUSE_SPARK_S3A": "true",
             "BREWHOUSE_LAKE": str(shared_lake.root),
-            "BREWHOUSE_CATALOG_DATABASE": shared_lake.shared.catalog_database,
+            "BREWHOUSE_CATALOG_DATABASE_PREFIX": shared_lake.shared.catalog_database_prefix,
             "BREWHOUSE_SOURCE_URL": source.url,
         }
         ended = subprocess.run(

@@ -13,7 +13,7 @@ import pytest
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.compare import compare
 from brewhouse.pipeline.maintenance import run_maintenance
 from brewhouse.pipeline.rebuild import run_rebuild
@@ -71,7 +71,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A lake of two runs: the first snapshot taken up by the embedded engine, the second by Spark."""
     lake = Lake(tmp_path_factory.mktemp("spark") / "a lake")
     records = list(generate(ROWS, unusable=3))
-    with StandIn(records) as source:
+    with MockApiServer(records) as source:
         run_workflow(lake, settings("duckdb", source.url), Quiet())
         source.remove([str(record["id"]) for record in records[:20]])
         run_workflow(lake, settings("spark", source.url), Quiet())
@@ -106,13 +106,13 @@ def test_maintaining_it_on_spark_keeps_its_rows_in_fewer_files(made: Lake) -> No
 def test_sparks_own_iceberg_reads_the_tables_of_both_engines_and_those_on_s3_by_the_glue_catalog(
     made: Lake, shared_lake: Lake
 ) -> None:
-    with StandIn(generate(ROWS, unusable=3)) as source:
+    with MockApiServer(generate(ROWS, unusable=3)) as source:
         run_workflow(shared_lake, settings("duckdb", source.url), Quiet())
     tables = ("silver.breweries", "silver.brewery_changes", "gold.breweries_by_location")
     newest = [
         str(max((made.warehouse.joinpath(*name.split(".")) / "metadata").glob("*.metadata.json"))) for name in tables
     ]
-    in_glue = [f"glue.{shared_lake.shared.catalog_database}_{name}" for name in tables]
+    in_glue = [f"glue.{shared_lake.shared.catalog_database_prefix}_{name}" for name in tables]
     ended = subprocess.run(
         [sys.executable, "-c", READ],
         input=json.dumps({"settings": _iceberg_settings(), "tables": [*newest, *in_glue]}),

@@ -13,10 +13,10 @@ from brewhouse.events.run_reports import run_reports
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
+from brewhouse.mock_api.server import MockApiServer
 from brewhouse.models.problems import ModelError
-from brewhouse.pipeline.dry_run import rehearse
-from brewhouse.pipeline.runner import Silent
+from brewhouse.pipeline.dry_run import dry_run
+from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
@@ -59,12 +59,12 @@ def models(tmp_path: Path) -> Path:
 
 
 def run(lake: Lake, url: str, models: Path, *jobs: str) -> None:
-    settings = load({"source_url": url, "models": models, "max_tries": 1}, environ={})
-    run_workflow(lake, settings, Silent(), jobs or ("extract", "transform", "aggregate"))
+    settings = load({"source_url": url, "models": models, "max_attempts": 1}, environ={})
+    run_workflow(lake, settings, SilentProgress(), jobs or ("extract", "transform", "aggregate"))
 
 
 def test_own_tables_are_published_and_made_anew_when_a_model_changes(lake: Lake, models: Path) -> None:
-    with StandIn(generate(300)) as source:
+    with MockApiServer(generate(300)) as source:
         run(lake, source.url, models)
         spec = Tables(lake).describe("gold.cities")
         assert {c.name: c.type for c in spec.columns} == {
@@ -91,7 +91,7 @@ def test_own_tables_are_published_and_made_anew_when_a_model_changes(lake: Lake,
 
 
 def test_gold_made_of_older_silver_is_made_anew_once_silver_is(lake: Lake, models: Path) -> None:
-    with StandIn(generate(300)) as source:
+    with MockApiServer(generate(300)) as source:
         run(lake, source.url, models)
         (models / "silver" / "open_breweries.sql").write_text(OPEN + "AND id > '8'\n")
         run(lake, source.url, models, "aggregate")
@@ -105,7 +105,10 @@ def test_gold_made_of_older_silver_is_made_anew_once_silver_is(lake: Lake, model
 def test_a_failing_check_publishes_nothing_and_a_warning_is_told(lake: Lake, models: Path) -> None:
     (models / "cities.sql").write_text(CITIES.replace("-- row count: at least 1", "-- warn row count: at most 1"))
     (models / "bad.sql").write_text("-- A row.\n-- no row: there is none: SELECT * FROM gold.bad\nSELECT 1 AS page")
-    with StandIn(generate(200)) as source, pytest.raises(ChecksFailed, match=r"gold\.bad: there is none \(1 found"):
+    with (
+        MockApiServer(generate(200)) as source,
+        pytest.raises(ChecksFailed, match=r"gold\.bad: there is none \(1 found"),
+    ):
         run(lake, source.url, models)
     assert [name for name in Tables(lake).names() if name.startswith("gold.")] == []
     found = [check for check in run_reports(read_events(lake))[-1].checks if not check["passed"]]
@@ -134,7 +137,7 @@ def test_a_model_that_cannot_run_stops_the_run_before_its_first_request(lake: La
 def test_what_only_the_engine_knows_is_told_with_its_place(models: Path, text: str, problem: str) -> None:
     (models / "x.sql").write_text(text)
     with pytest.raises(ModelError, match=problem):
-        rehearse(load({"models": models}, environ={}))
+        dry_run(load({"models": models}, environ={}))
 
 
 def test_every_type_a_table_can_hold_is_told_by_the_engine(models: Path) -> None:
@@ -143,5 +146,5 @@ def test_every_type_a_table_can_hold_is_told_by_the_engine(models: Path) -> None
         "CAST(1 AS FLOAT) AS f, 'x' AS g, true AS h, DATE '2026-01-01' AS i, max(snapshot_time) AS j "
         "FROM silver.rejected_breweries"
     )
-    types = [column.type for column in rehearse(load({"models": models}, environ={}))["gold.x"].columns]
+    types = [column.type for column in dry_run(load({"models": models}, environ={}))["gold.x"].columns]
     assert types == ["int", "int", "long", "long", "double", "double", "string", "boolean", "date", "timestamptz"]

@@ -15,8 +15,8 @@ from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import StandIn
-from brewhouse.pipeline.runner import Silent
+from brewhouse.mock_api.server import MockApiServer
+from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
@@ -28,8 +28,8 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def run(lake: Lake, url: str, jobs: tuple[str, ...] = ("extract", "transform", "aggregate"), **changes: object) -> str:
-    quick = {"retry_wait_s": 0.0, "retake_wait_s": 0.0, "max_tries": 2}
-    return run_workflow(lake, load({"source_url": url, **quick, **changes}, environ={}), Silent(), jobs)
+    quick = {"retry_initial_wait_s": 0.0, "extract_retry_wait_s": 0.0, "max_attempts": 2}
+    return run_workflow(lake, load({"source_url": url, **quick, **changes}, environ={}), SilentProgress(), jobs)
 
 
 def totals(lake: Lake, column: str, at: str | None = None) -> dict[str, int]:
@@ -39,7 +39,7 @@ def totals(lake: Lake, column: str, at: str | None = None) -> dict[str, int]:
 
 
 def test_records_that_cannot_be_used_are_kept_apart_and_counted(lake: Lake) -> None:
-    with StandIn(generate(500, unusable=7)) as stand_in:
+    with MockApiServer(generate(500, unusable=7)) as stand_in:
         run(lake, stand_in.url)
     tables = Tables(lake)
     rows = {name: now.rows for name in tables.names() if (now := tables.current(name))}
@@ -47,7 +47,7 @@ def test_records_that_cannot_be_used_are_kept_apart_and_counted(lake: Lake) -> N
 
 
 def test_a_job_that_did_its_work_changes_nothing_and_says_so(lake: Lake) -> None:
-    with StandIn(generate(300)) as stand_in:
+    with MockApiServer(generate(300)) as stand_in:
         run(lake, stand_in.url)
         before = {name: Tables(lake).history(name) for name in Tables(lake).names()}
         run(lake, stand_in.url, ("transform", "aggregate"))
@@ -62,7 +62,7 @@ def test_a_second_run_is_refused_with_the_first_ones_id_and_start(lake: Lake) ->
 
 
 def test_a_fall_of_the_count_stops_the_publishing_and_is_told(lake: Lake) -> None:
-    with StandIn(generate(500)) as stand_in:
+    with MockApiServer(generate(500)) as stand_in:
         run(lake, stand_in.url)
         before = Tables(lake).current("silver.breweries")
         stand_in.remove([str(record["id"]) for record in generate(500)][:150])
@@ -84,7 +84,7 @@ def test_a_source_that_is_down_publishes_nothing_and_the_run_says_why(lake: Lake
 
 
 def test_gold_that_disagrees_with_the_source_is_not_published_and_is_told(lake: Lake) -> None:
-    with StandIn(generate(300)) as stand_in:
+    with MockApiServer(generate(300)) as stand_in:
         run(lake, stand_in.url, ("extract", "transform"))
     (file,) = lake.root.rglob("manifest.json")
     manifest = json.loads(file.read_bytes())
@@ -101,7 +101,7 @@ def test_gold_that_disagrees_with_the_source_is_not_published_and_is_told(lake: 
 
 
 def test_an_extract_that_cannot_be_proven_publishes_nothing(lake: Lake) -> None:
-    with StandIn(generate(300)) as stand_in:
+    with MockApiServer(generate(300)) as stand_in:
         run(lake, stand_in.url)
         before = {name: Tables(lake).history(name) for name in Tables(lake).names()}
         stand_in.misbehave("meta_group=by_type:micro:+3")
@@ -113,7 +113,7 @@ def test_an_extract_that_cannot_be_proven_publishes_nothing(lake: Lake) -> None:
 
 
 def test_views_a_killed_run_left_behind_its_commit_are_made_good_by_a_repeated_job(lake: Lake) -> None:
-    with StandIn(generate(300)) as stand_in:
+    with MockApiServer(generate(300)) as stand_in:
         run(lake, stand_in.url)
         before = lake.views_file.read_bytes()
         stand_in.remove([str(record["id"]) for record in generate(300)][:10])

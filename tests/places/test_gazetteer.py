@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from brewhouse.places import gazetteer
-from brewhouse.places.gazetteer import Entry, Found, Gazetteer
+from brewhouse.places.gazetteer import Entry, Gazetteer, GazetteerMatch
 
 SPOKEN = [
     ("USA", "US"),
@@ -130,7 +130,9 @@ def test_every_name_and_code_of_pycountry_finds_a_place_of_that_name() -> None:
     for country in gazetteer.country_entries():
         for name in (*country.names, *country.codes):
             found = gazetteer.countries().find(name)
-            assert found == Found(country.code, country.title, "exact" if name in country.names else "within country")
+            assert found == GazetteerMatch(
+                country.code, country.title, "exact" if name in country.names else "within country"
+            )
         division_of = gazetteer.subdivisions(country.code)
         for division in gazetteer.subdivision_entries(country.code):
             by_code = division_of.find(division.code)
@@ -148,18 +150,18 @@ def test_how_says_which_rule_found_it() -> None:
 
 
 def test_of_two_with_one_name_the_more_general_is_found() -> None:
-    assert ATLANTIS.find("Mar") == Found("AT-1", "Mar", "exact")
+    assert ATLANTIS.find("Mar") == GazetteerMatch("AT-1", "Mar", "exact")
 
 
 def test_the_whole_name_wins_over_one_without_words_for_kinds() -> None:
-    assert ATLANTIS.find("ciudad de mar") == Found("AT-2", "Ciudad de Mar", "within country")
-    assert ATLANTIS.find("City Sea") == Found("AT-2", "Ciudad de Mar", "alias")
-    assert ATLANTIS.find("Province of the Sea") == Found("AT-1", "Mar", "alias")
+    assert ATLANTIS.find("ciudad de mar") == GazetteerMatch("AT-2", "Ciudad de Mar", "within country")
+    assert ATLANTIS.find("City Sea") == GazetteerMatch("AT-2", "Ciudad de Mar", "alias")
+    assert ATLANTIS.find("Province of the Sea") == GazetteerMatch("AT-1", "Mar", "alias")
 
 
 def test_a_name_wins_over_a_code() -> None:
-    assert ATLANTIS.find("1") == Found("AT-4", "1", "exact")
+    assert ATLANTIS.find("1") == GazetteerMatch("AT-4", "1", "exact")
 
 
 def test_an_alias_without_a_code_keeps_the_name_as_given() -> None:
-    assert ATLANTIS.find("SHORE") == Found(None, "SHORE", "alias")
+    assert ATLANTIS.find("SHORE") == GazetteerMatch(None, "SHORE", "alias")

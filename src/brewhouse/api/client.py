@@ -15,10 +15,11 @@ import aiohttp
 import stamina
 import yarl
 
-from brewhouse.api.contract import Meta, Records, UnexpectedAnswerError, parse_meta, parse_page, start_of
-from brewhouse.api.rate_limit import WINDOW_S, Throttle
+from brewhouse.api.contract import Records, UnexpectedAnswerError, parse_meta, parse_page, start_of
+from brewhouse.api.rate_limit import WINDOW_S, RateLimit
 from brewhouse.errors import BrewhouseError
 from brewhouse.settings import Settings
+from brewhouse.source import Meta
 
 _HEADERS = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": "brewhouse"}
 _MAX_REFUSALS = 20
@@ -57,13 +58,13 @@ class _PassingError(Exception):
 
 
 @dataclass(frozen=True)
-class Window:
+class PageResult:
     """Some breweries in a row, as the source gave them.
 
     Attributes:
         url: Where they came from.
         status: HTTP status of the answer; 5xx when they could only be had in smaller windows.
-        taken_at: When, ISO 8601, UTC.
+        fetched_at: When, ISO 8601, UTC.
         lines: Each record's bytes.
         records: The same, decoded.
         holes: Offsets, from 0, of rows that the source cannot give.
@@ -71,10 +72,10 @@ class Window:
 
     url: str
     status: int
-    taken_at: str
+    fetched_at: str
     lines: list[bytes]
     records: Records
-    holes: list[int] = field(default_factory=list)
+    missing_rows: list[int] = field(default_factory=list)
 
 
 class Client:
@@ -87,7 +88,7 @@ class Client:
 
     def __init__(self, settings: Settings, window_s: float = WINDOW_S) -> None:
         self._settings = settings
-        self._throttle = Throttle(window_s)
+        self._throttle = RateLimit(window_s)
 
     async def __aenter__(self) -> Client:
         self._http = aiohttp.ClientSession(
@@ -118,9 +119,9 @@ class Client:
             SourceUnavailable: It could not be had.
         """
         url = f"{self._settings.source_url}/breweries/meta"
-        return await self._ask(url, "The source's own counts", parse_meta, self._settings.max_tries)
+        return await self._ask(url, "The source's own counts", parse_meta, self._settings.max_attempts)
 
-    async def window(self, page: int, size: int, tries: int | None = None) -> Window:
+    async def window(self, page: int, size: int, tries: int | None = None) -> PageResult:
         """Ask for a page of breweries in the order of their ids.
 
         Args:
@@ -133,8 +134,8 @@ class Client:
         """
         url = self.url(page, size)
         what = f"Page {page} of breweries"
-        lines, records = await self._ask(url, what, parse_page, tries or self._settings.max_tries)
-        return Window(url, 200, datetime.now(UTC).isoformat(timespec="milliseconds"), lines, records)
+        lines, records = await self._ask(url, what, parse_page, tries or self._settings.max_attempts)
+        return PageResult(url, 200, datetime.now(UTC).isoformat(timespec="milliseconds"), lines, records)
 
     async def _ask(self, url: str, what: str, parse: Callable[[bytes], Parsed], tries: int) -> Parsed:
         settings = self._settings
@@ -143,9 +144,9 @@ class Client:
                 on=_PassingError,
                 attempts=tries,
                 timeout=None,
-                wait_initial=settings.retry_wait_s,
+                wait_initial=settings.retry_initial_wait_s,
                 wait_max=settings.retry_wait_max_s,
-                wait_jitter=settings.retry_wait_s,
+                wait_jitter=settings.retry_initial_wait_s,
             ):
                 with attempt:
                     try:
@@ -169,7 +170,7 @@ class Client:
             status, headers, body = await self._send_once(url)
             if status != 429:
                 return status, headers, body
-            pause_s = max(_pause_s(headers), self._settings.retry_wait_s)
+            pause_s = max(_pause_s(headers), self._settings.retry_initial_wait_s)
             if pause_s > _MAX_PAUSE_S:
                 raise SourceUnavailable(
                     f"{url} was refused with status 429, and the source asks to wait {pause_s:.0f} s.",

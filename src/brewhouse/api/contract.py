@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import UNSET
+
+from brewhouse.source import Meta
 
 FIELDS = (
     "id", "name", "brewery_type", "address_1", "address_2", "address_3", "city", "state_province", "postal_code",
@@ -53,22 +55,6 @@ class Records:
 
 class UnexpectedAnswerError(Exception):
     """An answer with status 200 that is not what the contract says; it may be better the next time."""
-
-
-class Meta(msgspec.Struct, frozen=True, kw_only=True):
-    """What the source says of the whole: `GET /breweries/meta`.
-
-    Attributes:
-        total: Number of breweries.
-        by_type: Number by brewery type; None where the dialect has no groups.
-        by_country: Number by country, without those that have none.
-        by_state: Number by state, across countries.
-    """
-
-    total: Annotated[int, msgspec.Meta(ge=0)]
-    by_type: dict[str, int] | None = None
-    by_country: dict[str, int] | None = None
-    by_state: dict[str, int] | None = None
 
 
 def parse_meta(body: bytes) -> tuple[Meta, list[str]]:

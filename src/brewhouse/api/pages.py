@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from brewhouse.api.client import Client, SourceUnavailable, Window
+from brewhouse.api.client import Client, PageResult, SourceUnavailable
 from brewhouse.api.contract import parse_lines
 from brewhouse.settings import Settings
 
@@ -13,7 +13,7 @@ _TRIES_PER_PART = 2
 
 
 @dataclass(frozen=True)
-class Part:
+class PageRange:
     """A part of a page that can be asked for by itself.
 
     Attributes:
@@ -29,16 +29,16 @@ class Part:
         """Position of its first row in the order, from 0."""
         return (self.page - 1) * self.size
 
-    def halves(self) -> Iterator[Part]:
+    def halves(self) -> Iterator[PageRange]:
         """Divide it into the fewest equal parts the API can address.
 
         Example:
-            >>> list(Part(page=2, size=25).halves())[:2]
-            [Part(page=6, size=5), Part(page=7, size=5)]
+            >>> list(PageRange(page=2, size=25).halves())[:2]
+            [PageRange(page=6, size=5), PageRange(page=7, size=5)]
         """
         factor = next(number for number in range(2, self.size + 1) if self.size % number == 0)
         for number in range(factor):
-            yield Part((self.page - 1) * factor + number + 1, self.size // factor)
+            yield PageRange((self.page - 1) * factor + number + 1, self.size // factor)
 
 
 class Pager:
@@ -52,10 +52,10 @@ class Pager:
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._settings = settings
-        self._good: Part | None = None
+        self._good: PageRange | None = None
         self._holes: dict[int, int] = {}
 
-    async def first(self, total: int) -> tuple[Window, int]:
+    async def first(self, total: int) -> tuple[PageResult, int]:
         """Take page 1, and find out how many rows the source gives in a page.
 
         Args:
@@ -70,12 +70,12 @@ class Pager:
         asked = self._settings.per_page_rows
         window = await self.take(1, asked, pages=-(-total // asked))
         rows = len(window.lines)
-        if window.holes or rows == 0 or rows >= min(asked, total):
+        if window.missing_rows or rows == 0 or rows >= min(asked, total):
             return window, asked
         again = await self._client.window(1, asked)
         return again, rows if len(again.lines) == rows else asked
 
-    async def take(self, page: int, size: int, *, pages: int) -> Window:
+    async def take(self, page: int, size: int, *, pages: int) -> PageResult:
         """Take a page, or all of it that the source can give.
 
         Args:
@@ -89,7 +89,7 @@ class Pager:
         Raises:
             SourceUnavailable: The page cannot be had, and it is not a few rows that are to blame.
         """
-        whole = Part(page, size)
+        whole = PageRange(page, size)
         try:
             window = await self._client.window(page, size)
         except SourceUnavailable as error:
@@ -99,10 +99,10 @@ class Pager:
         else:
             if window.lines:
                 self._good = whole
-        self._holes[page] = len(window.holes)
+        self._holes[page] = len(window.missing_rows)
         return window
 
-    async def _works(self, failed: Part, pages: int) -> bool:
+    async def _works(self, failed: PageRange, pages: int) -> bool:
         """Say whether the source gives anything else now."""
         if pages <= 1:
             try:
@@ -118,36 +118,36 @@ class Pager:
             return True
         return False
 
-    def _others(self, failed: Part, pages: int) -> list[Part]:
+    def _others(self, failed: PageRange, pages: int) -> list[PageRange]:
         """List windows that should work: other pages, and single rows should all of those be poisoned too."""
         size = failed.size
-        candidates = [self._good, Part(1, size), Part(2, size), Part(pages, size)]
-        candidates += [Part(failed.start + 1, 1), Part(failed.start + size // 2 + 1, 1)]
+        candidates = [self._good, PageRange(1, size), PageRange(2, size), PageRange(pages, size)]
+        candidates += [PageRange(failed.start + 1, 1), PageRange(failed.start + size // 2 + 1, 1)]
         whole = [part for part in candidates if part and part != failed]
         return list(dict.fromkeys(whole))
 
-    async def _in_parts(self, whole: Part, cause: SourceUnavailable) -> Window:
+    async def _in_parts(self, whole: PageRange, cause: SourceUnavailable) -> PageResult:
         """Take a window by its parts, and a part that fails by its own; a single row that fails is a hole."""
         lines: list[bytes] = []
-        holes: list[int] = []
-        taken_at = ""
+        missing_rows: list[int] = []
+        fetched_at = ""
         stack = [whole] if whole.size == 1 else list(whole.halves())[::-1]
         while stack:
             part = stack.pop()
             window = await self._part(part)
             if window is not None:
-                taken_at = window.taken_at
+                fetched_at = window.fetched_at
                 lines += window.lines
             elif part.size > 1:
                 stack.extend(reversed(list(part.halves())))
             else:
-                holes.append(part.start - whole.start)
-                self._bear(whole, len(holes), cause)
+                missing_rows.append(part.start - whole.start)
+                self._bear(whole, len(missing_rows), cause)
         url = self._client.url(whole.page, whole.size)
-        return Window(url, cause.status or 500, taken_at, lines, parse_lines(lines), holes)
+        return PageResult(url, cause.status or 500, fetched_at, lines, parse_lines(lines), missing_rows)
 
-    async def _part(self, part: Part) -> Window | None:
-        tries = None if part.size == 1 else min(_TRIES_PER_PART, self._settings.max_tries)
+    async def _part(self, part: PageRange) -> PageResult | None:
+        tries = None if part.size == 1 else min(_TRIES_PER_PART, self._settings.max_attempts)
         try:
             return await self._client.window(part.page, part.size, tries)
         except SourceUnavailable as error:
@@ -155,12 +155,12 @@ class Pager:
                 raise
             return None
 
-    def _bear(self, whole: Part, holes: int, cause: SourceUnavailable) -> None:
-        self._holes[whole.page] = holes
-        most = max(self._settings.max_holes, self._settings.accept_holes)
+    def _bear(self, whole: PageRange, missing_rows: int, cause: SourceUnavailable) -> None:
+        self._holes[whole.page] = missing_rows
+        most = max(self._settings.missing_row_probe_limit, self._settings.max_missing_rows)
         if sum(self._holes.values()) > most:
             raise SourceUnavailable(
                 f"More than {most} rows cannot be had from the source, the last in page {whole.page}. {cause.what}",
-                hint="The source is broken: run again later, what was taken is kept; or raise max_holes.",
+                hint="The source is broken: run again later, what was taken is kept; or raise missing_row_probe_limit.",
                 status=cause.status,
             ) from cause

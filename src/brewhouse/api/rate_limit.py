@@ -15,7 +15,7 @@ from collections.abc import Mapping
 WINDOW_S = 60.0
 
 
-class Throttle:
+class RateLimit:
     """Admits requests, none that the source would refuse.
 
     Args:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import msgspec
 
 from brewhouse.api.contract import BREWERY_TYPES, COORDINATES, FIELDS, Record, Records, one_line
+from brewhouse.source import SchemaDrift
 
 _JSON_TYPES: dict[type, str] = {
     type(None): "null",
@@ -30,23 +31,6 @@ _EXAMPLE_CHARACTERS = 200
 
 _Shape: TypeAlias = tuple[object, ...]
 _Kind: TypeAlias = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Deviation:
-    """Something the contract does not say.
-
-    Attributes:
-        name: What kind of deviation.
-        detail: What exactly.
-        count: How often.
-        example: One of them.
-    """
-
-    name: str
-    detail: str
-    count: int
-    example: str
 
 
 @dataclass
@@ -114,7 +98,7 @@ class Profiler:
                 by_type[_JSON_TYPES[kind]] = by_type.get(_JSON_TYPES[kind], 0) + count
         return seen
 
-    def deviations(self, profiles: Sequence[Profile]) -> list[Deviation]:
+    def deviations(self, profiles: Sequence[Profile]) -> list[SchemaDrift]:
         """List what deviates from the contract, each kind once."""
         found: dict[_Kind, tuple[int, str]] = {}
         for record, count in self._counted(profiles):
@@ -125,7 +109,7 @@ class Profiler:
             for kind, (count, example) in profile.odd.items():
                 before, first = found.get(kind, (0, example))
                 found[kind] = before + count, first
-        return [Deviation(*kind, count, example) for kind, (count, example) in sorted(found.items())]
+        return [SchemaDrift(*kind, count, example) for kind, (count, example) in sorted(found.items())]
 
     def _counted(self, profiles: Iterable[Profile]) -> Iterator[tuple[Record, int]]:
         counter: Counter[int] = Counter()

@@ -31,7 +31,7 @@ _TYPES: Mapping[str, Callable[[str], Any]] = {
 
 
 @dataclass(frozen=True)
-class Result:
+class AthenaResult:
     """What a query gave, in the shape the commands print.
 
     Attributes:
@@ -63,7 +63,7 @@ class Result:
         return table.to_reader()
 
 
-def run_query(account: Account, workgroup: str, database: str, sql: str) -> Result:
+def run_query(account: Account, workgroup: str, database: str, sql: str) -> AthenaResult:
     """Run a query and wait for it.
 
     Args:
@@ -98,7 +98,7 @@ def run_query(account: Account, workgroup: str, database: str, sql: str) -> Resu
     if raw and raw[0] == [name for name, _ in description]:
         raw = raw[1:]  # a SELECT's first row are the names
     rows = [tuple(_value(kind, text) for (_, kind), text in zip(description, row, strict=True)) for row in raw]
-    return Result(description, rows, found.get("Statistics", {}).get("DataScannedInBytes", 0))
+    return AthenaResult(description, rows, found.get("Statistics", {}).get("DataScannedInBytes", 0))
 
 
 def _cannot_run(reason: str) -> UsageError:

@@ -89,4 +89,4 @@ def compared(told: Mapping[str, int], counted: Mapping[str, int]) -> Iterator[Ch
 def lake_of(stack: Stack) -> Lake:
     """Name the lake of a stack."""
     place = f"s3://{stack.parameters['BucketName']}/lake"
-    return Lake.at(place, Shared(catalog_database=stack.parameters["CatalogDatabase"]))
+    return Lake.at(place, Shared(catalog_database_prefix=stack.parameters["CatalogDatabase"]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brewhouse.aws.package import File, Manifest
+from brewhouse.aws.package import PackageFile, PackageManifest
 from brewhouse.aws.session import Account, is_missing, plain_errors
 from brewhouse.aws.stacks import Stack
 from brewhouse.aws.template import parse
@@ -73,7 +73,12 @@ def is_bucket(account: Account, bucket: str) -> bool:
 
 
 def parameters_for(
-    account: Account, name: str, before: Stack | None, manifest: Manifest, template: str, given: Mapping[str, str]
+    account: Account,
+    name: str,
+    before: Stack | None,
+    manifest: PackageManifest,
+    template: str,
+    given: Mapping[str, str],
 ) -> dict[str, str]:
     """Work out the parameters of a deployment; those left out keep their value or default.
 
@@ -109,7 +114,7 @@ def parameters_for(
     return parameters
 
 
-def upload(account: Account, bucket: str, folder: Path, manifest: Manifest) -> list[File]:
+def upload(account: Account, bucket: str, folder: Path, manifest: PackageManifest) -> list[PackageFile]:
     """Upload what the bucket does not have.
 
     Args:
@@ -139,7 +144,7 @@ def upload(account: Account, bucket: str, folder: Path, manifest: Manifest) -> l
     return sent
 
 
-def url_of(account: Account, bucket: str, file: File) -> str:
+def url_of(account: Account, bucket: str, file: PackageFile) -> str:
     """Give the URL under which CloudFormation reads a file that was uploaded."""
     return f"{account.client('s3').meta.endpoint_url}/{bucket}/{file.key}"
 
@@ -219,7 +224,7 @@ def _database_check(account: Account, name: str) -> Check:
     return Check(f"database {name} is there", passed=True, detail="")
 
 
-def _is_there(account: Account, bucket: str, file: File) -> bool:
+def _is_there(account: Account, bucket: str, file: PackageFile) -> bool:
     """Say whether the bucket has a file, whole: by size and the checksum it was sent with."""
     from botocore.exceptions import ClientError
 

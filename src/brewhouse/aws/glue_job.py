@@ -23,7 +23,7 @@ def arguments_of(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--job", choices=JOBS, required=True)
     parser.add_argument("--lake", required=True)
-    parser.add_argument("--catalog-database", required=True)
+    parser.add_argument("--catalog-database-prefix", required=True)
     parser.add_argument("--engine", required=True)
     parser.add_argument("--source-url", required=True)
     parser.add_argument("--aws-region", required=True)
@@ -67,11 +67,11 @@ def main(argv: Sequence[str]) -> None:
     Raises:
         BrewhouseError: The job failed.
     """
-    from brewhouse.lake.error_translation import in_words
+    from brewhouse.lake.error_translation import translated_errors
 
     given = arguments_of(argv)
     os.environ.setdefault("AWS_REGION", given.aws_region)  # no page says whether Glue does
-    with in_words():
+    with translated_errors():
         _run(given)
 
 
@@ -79,19 +79,19 @@ def _run(given: argparse.Namespace) -> None:
     from brewhouse.lake.lake import Lake, Shared
     from brewhouse.settings import load
 
-    flags = {name: getattr(given, name) for name in ("lake", "catalog_database", "engine", "source_url")}
+    flags = {name: getattr(given, name) for name in ("lake", "catalog_database_prefix", "engine", "source_url")}
     settings = load(flags)
-    lake = Lake.at(settings.lake, Shared(catalog_database=given.catalog_database))
+    lake = Lake.at(settings.lake, Shared(catalog_database_prefix=given.catalog_database_prefix))
     if given.job == "maintain":
         from brewhouse.pipeline.maintenance import run_maintenance
 
         run_maintenance(lake, settings, Log())
     else:
-        from brewhouse.pipeline.runner import Part
+        from brewhouse.pipeline.runner import ExternalRun
         from brewhouse.pipeline.workflow import JOBS as ALL
         from brewhouse.pipeline.workflow import run_workflow
 
-        part = Part(given.workflow_run, given.job_run, ALL, given.retries) if given.workflow_run else None
+        part = ExternalRun(given.workflow_run, given.job_run, ALL, given.retries) if given.workflow_run else None
         run_workflow(lake, settings, Log(), (given.job,), part=part)
 
 

@@ -22,7 +22,7 @@ _GLIBC = 34  # of Amazon Linux 2023, which Glue runs on: wheels for it or anythi
 _PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(_GLIBC, 4, -1)] + ["manylinux2014_x86_64"]
 
 
-class File(msgspec.Struct, frozen=True):
+class PackageFile(msgspec.Struct, frozen=True):
     """A file of the package.
 
     Attributes:
@@ -41,7 +41,7 @@ class File(msgspec.Struct, frozen=True):
         return f"artefacts/{self.sha256[:16]}/{self.name}"
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class PackageManifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a package holds.
 
     Attributes:
@@ -56,19 +56,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     glue_version: str
     lock_sha256: str
-    script: File
-    wheel: File
-    dependencies: File
-    functions: File
-    template: File
+    script: PackageFile
+    wheel: PackageFile
+    dependencies: PackageFile
+    functions: PackageFile
+    template: PackageFile
 
     @property
-    def uploads(self) -> tuple[File, ...]:
+    def uploads(self) -> tuple[PackageFile, ...]:
         """What the jobs, Lambda and CloudFormation read from the bucket."""
         return (self.script, self.wheel, self.dependencies, self.functions, self.template)
 
 
-def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> Manifest:
+def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> PackageManifest:
     """Put everything the stack runs into a folder; twice the same gives the same bytes.
 
     Args:
@@ -98,7 +98,7 @@ def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> M
     write_functions(functions)
     stack = folder / "stack.json"
     stack.write_text(template(), "utf-8")
-    manifest = Manifest(
+    manifest = PackageManifest(
         glue_version=glue_version,
         lock_sha256=lock_sha256,
         script=_file(script),
@@ -111,14 +111,14 @@ def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> M
     return manifest
 
 
-def read_package(folder: Path) -> Manifest:
+def read_package(folder: Path) -> PackageManifest:
     """Read a package that was made before, and prove that it is whole.
 
     Raises:
         UsageError: It is no package, or a file is not the one its manifest names.
     """
     try:
-        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=PackageManifest)
     except (OSError, msgspec.DecodeError) as error:
         raise UsageError(f"{folder} is no package: {error}.", hint="`brewhouse aws package` makes one.") from error
     for file in manifest.uploads:
@@ -130,7 +130,7 @@ def read_package(folder: Path) -> Manifest:
 def _has(folder: Path, dependencies: Path, lock_sha256: str) -> bool:
     """Say whether the folder has these dependencies, whole."""
     try:
-        before = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        before = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=PackageManifest)
         return before.lock_sha256 == lock_sha256 and before.dependencies == _file(dependencies)
     except (OSError, msgspec.DecodeError):
         return False
@@ -163,6 +163,6 @@ def _write_dependencies(file: Path, locked: bytes, python: str) -> None:
         write_zip(file, {**taken, "wheels/requirements.txt": "".join(f"{pin}\n" for pin in pins).encode()})
 
 
-def _file(path: Path) -> File:
+def _file(path: Path) -> PackageFile:
     data = path.read_bytes()
-    return File(path.name, hashlib.sha256(data).hexdigest(), len(data))
+    return PackageFile(path.name, hashlib.sha256(data).hexdigest(), len(data))

@@ -42,7 +42,7 @@ class Stack:
 
 
 @dataclass(frozen=True)
-class Change:
+class ResourceChange:
     """What a change set does to one resource.
 
     Attributes:
@@ -74,7 +74,7 @@ class ChangeSet:
     arn: str
     stack_arn: str
     creates: bool
-    changes: tuple[Change, ...]
+    changes: tuple[ResourceChange, ...]
 
 
 @dataclass(frozen=True)
@@ -246,11 +246,11 @@ def _events(account: Account, arn: str) -> list[StackEvent]:
     ]
 
 
-def _change(change: Mapping[str, Any]) -> Change:
+def _change(change: Mapping[str, Any]) -> ResourceChange:
     why = sorted(
         {detail["Target"].get("Name") or detail["Target"]["Attribute"] for detail in change.get("Details", [])}
     )
-    return Change(
+    return ResourceChange(
         action=change["Action"],
         name=change["LogicalResourceId"],
         kind=change["ResourceType"],

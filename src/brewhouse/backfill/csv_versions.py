@@ -33,7 +33,7 @@ _REPLACEMENT = "\ufffd"
 _LONGEST_CELL_CHARACTERS = 1_000_000
 
 
-class HeldBackError(Exception):
+class VersionRejectedError(Exception):
     """A version that cannot become a snapshot; says why, in words."""
 
 
@@ -84,7 +84,7 @@ def read_version(content: bytes) -> Version:
     )
     missing = sum(record["id"] is None for record in version.records)
     if missing:
-        raise HeldBackError(f"{missing} of its {len(rows)} records have no id")
+        raise VersionRejectedError(f"{missing} of its {len(rows)} records have no id")
     return version
 
 
@@ -133,24 +133,26 @@ def _parse(text: str) -> tuple[tuple[str, ...], list[list[str]]]:
                 if len(row) != len(header):
                     odd.append(reader.line_num)
     except csv.Error as error:
-        raise HeldBackError(f"it is no CSV: {error} in line {reader.line_num}") from error
+        raise VersionRejectedError(f"it is no CSV: {error} in line {reader.line_num}") from error
     _check_header(header)
     if odd:
         cells = f"{len(header)} cells, as the header has"
-        raise HeldBackError(f"{len(odd)} of its {len(rows)} rows do not have {cells}; the first ends in line {odd[0]}")
+        raise VersionRejectedError(
+            f"{len(odd)} of its {len(rows)} rows do not have {cells}; the first ends in line {odd[0]}"
+        )
     if not rows:
-        raise HeldBackError("it has no rows")
+        raise VersionRejectedError("it has no rows")
     return header, rows
 
 
 def _check_header(header: Sequence[str]) -> None:
     twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
-        raise HeldBackError(f"its header has columns of the same name: {', '.join(map(repr, twice))}")
+        raise VersionRejectedError(f"its header has columns of the same name: {', '.join(map(repr, twice))}")
     names = _field_names(header)
     lacking = [name for name in _REQUIRED if name not in names]
     if lacking:
-        raise HeldBackError(f"its header is none of the dataset's: it lacks {', '.join(lacking)}")
+        raise VersionRejectedError(f"its header is none of the dataset's: it lacks {', '.join(lacking)}")
 
 
 def _field_names(header: Sequence[str]) -> list[str]:

@@ -21,22 +21,24 @@ from msgspec.structs import replace
 from brewhouse import __version__
 from brewhouse.api.contract import Record, parse_lines, parse_record
 from brewhouse.api.schema_drift import Profiler
-from brewhouse.backfill.csv_versions import HeldBackError, Version, groups_of, line_of, read_version
+from brewhouse.backfill.csv_versions import Version, VersionRejectedError, groups_of, line_of, read_version
 from brewhouse.backfill.id_mapping import Linked, Links, Place, sightings
-from brewhouse.backfill.version_sources import Origin
+from brewhouse.backfill.version_sources import DatasetVersion
 from brewhouse.checks.check import Check
-from brewhouse.checks.completeness import GROUPS, Census, Verdict
+from brewhouse.checks.completeness import GROUPS, CompletenessCheck, CompletenessResult
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import EventLog
 from brewhouse.ids import CHECKSUM_CHARACTERS, id_at
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.raw_snapshots import Drift, Manifest, Meta, Page, Proof, RawSnapshot, complete_runs, find
+from brewhouse.lake.manifest import Manifest, Page, Proof
+from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.lake.s3_path import path_at
-from brewhouse.lake.snapshot_writer import Draft, Started
+from brewhouse.lake.snapshot_writer import ResumeInfo, SnapshotWriter
 from brewhouse.pipeline.publishing import JobResult
 from brewhouse.pipeline.rebuild import is_rebuilt, rebuild
-from brewhouse.pipeline.runner import Progress, recorder, run_jobs, tell_drift
+from brewhouse.pipeline.runner import Progress, check_reporter, emit_drift, run_jobs
 from brewhouse.settings import Settings
+from brewhouse.source import Meta, SchemaDrift
 
 Outcome = Literal["new", "there already", "held back"]
 
@@ -78,14 +80,16 @@ class Backfill:
     """
 
     versions: list[VersionResult]
-    drift: list[Drift]
+    drift: list[SchemaDrift]
 
     def count(self, outcome: Outcome) -> int:
         """Count the versions of an outcome."""
         return sum(version.outcome == outcome for version in self.versions)
 
 
-def run_backfill(lake: Lake, settings: Settings, progress: Progress, origins: Sequence[Origin]) -> tuple[str, Backfill]:
+def run_backfill(
+    lake: Lake, settings: Settings, progress: Progress, origins: Sequence[DatasetVersion]
+) -> tuple[str, Backfill]:
     """Backfill as a run of its own, and make all tables anew when there is something new.
 
     Args:
@@ -105,21 +109,21 @@ def run_backfill(lake: Lake, settings: Settings, progress: Progress, origins: Se
     def take(log: EventLog, progress: Progress) -> JobResult:
         result = backfill(lake, origins, progress.snapshots)
         results.append(result)
-        tell_drift(log, "backfill", result.drift)
+        emit_drift(log, "backfill", result.drift)
         done = _told(result)
-        recorder(log, "backfill")(done.checks)
+        check_reporter(log, "backfill")(done.checks)
         return done
 
     def make_anew(log: EventLog, progress: Progress) -> JobResult:
         if is_rebuilt(lake):
             return JobResult("the tables know every raw snapshot already; nothing to do")
-        return rebuild(lake, settings, log.run, progress=progress.snapshots, record=recorder(log, "rebuild"))
+        return rebuild(lake, settings, log.run, progress=progress.snapshots, record=check_reporter(log, "rebuild"))
 
     run = run_jobs(lake, settings, "backfill", {"backfill": take, "rebuild": make_anew}, progress)
     return run, results[0]
 
 
-def backfill(lake: Lake, origins: Sequence[Origin], progress: Callable[[int, int], None]) -> Backfill:
+def backfill(lake: Lake, origins: Sequence[DatasetVersion], progress: Callable[[int, int], None]) -> Backfill:
     """Make a raw snapshot of each version that has none.
 
     Args:
@@ -132,7 +136,7 @@ def backfill(lake: Lake, origins: Sequence[Origin], progress: Callable[[int, int
     """
     links, slug_times = _survey(lake, origins)
     results: list[VersionResult] = []
-    drift: list[Drift] = []
+    drift: list[SchemaDrift] = []
     for origin in reversed(origins):
         result, snapshot = _take(lake, origin, links, has_slugs=origin.time in slug_times)
         results.append(result)
@@ -146,14 +150,14 @@ def backfill(lake: Lake, origins: Sequence[Origin], progress: Callable[[int, int
     return Backfill(results[::-1], _added_up(drift))
 
 
-def _survey(lake: Lake, origins: Sequence[Origin]) -> tuple[Links, frozenset[datetime]]:
+def _survey(lake: Lake, origins: Sequence[DatasetVersion]) -> tuple[Links, frozenset[datetime]]:
     """Learn what slugs mean from the versions that have some, up to the first with UUIDs; and tell their times."""
     seen: set[tuple[str, Place]] = set()
     times: list[datetime] = []
     for origin in origins:
         try:
             version = read_version(origin.read())
-        except HeldBackError:
+        except VersionRejectedError:
             continue
         if not version.slugs:
             return Links(version.records if times else (), seen), frozenset(times)
@@ -170,7 +174,9 @@ def _first_records_after(lake: Lake, time: datetime) -> list[Record]:
     return [parse_record(line) for file in files for line in gzip.decompress(path_at(file).read_bytes()).splitlines()]
 
 
-def _take(lake: Lake, origin: Origin, links: Links, *, has_slugs: bool) -> tuple[VersionResult, RawSnapshot | None]:
+def _take(
+    lake: Lake, origin: DatasetVersion, links: Links, *, has_slugs: bool
+) -> tuple[VersionResult, RawSnapshot | None]:
     """Make a version's snapshot, if it has none; its rows are not looked at when nothing is to be learnt from them."""
     result = VersionResult(time=_text(origin.time), name=origin.name, outcome="there already")
     try:
@@ -185,7 +191,7 @@ def _take(lake: Lake, origin: Origin, links: Links, *, has_slugs: bool) -> tuple
         if there:
             return replace(looked_at, snapshot=there), None
         snapshot = _write(lake, run, origin, version, linked.records)
-    except HeldBackError as error:
+    except VersionRejectedError as error:
         return replace(result, outcome="held back", reason=str(error)), None
     return replace(looked_at, outcome="new", snapshot=run), snapshot
 
@@ -199,7 +205,7 @@ def _there(lake: Lake, time: datetime, run: str) -> str | None:
     return next((other for other in near if other[-CHECKSUM_CHARACTERS:] == run[-CHECKSUM_CHARACTERS:]), None)
 
 
-def _write(lake: Lake, run: str, origin: Origin, version: Version, records: Sequence[Record]) -> RawSnapshot:
+def _write(lake: Lake, run: str, origin: DatasetVersion, version: Version, records: Sequence[Record]) -> RawSnapshot:
     """Write a version's snapshot, once its lines are found to hold what its file does.
 
     Raises:
@@ -212,14 +218,14 @@ def _write(lake: Lake, run: str, origin: Origin, version: Version, records: Sequ
     pages = [lines[start : start + _PAGE_ROWS] for start in range(0, len(lines), _PAGE_ROWS)]
     verdict, fields_seen, drift = _looked_at(pages, meta)
     if verdict.differences:
-        raise HeldBackError("; ".join(verdict.differences[:_DIFFERENCES_SHOWN]).replace("/meta", "its file"))
+        raise VersionRejectedError("; ".join(verdict.differences[:_DIFFERENCES_SHOWN]).replace("/meta", "its file"))
 
-    started = Started(
+    started = ResumeInfo(
         source_url=origin.name, per_page_rows=_PAGE_ROWS, page_size_rows=_PAGE_ROWS, started_at=time, meta_before=meta
     )
-    draft = Draft(lake, run, started)
-    if not draft.is_begun:
-        draft.begin()
+    draft = SnapshotWriter(lake, run, started)
+    if not draft.is_started:
+        draft.start()
     written = asyncio.run(_write_pages(draft, pages))
     return draft.complete(
         Manifest(
@@ -236,51 +242,52 @@ def _write(lake: Lake, run: str, origin: Origin, version: Version, records: Sequ
             missing={},
             fields_seen=fields_seen,
             drift=_bad_bytes(version, origin) + drift,
-            holes=[],
+            missing_rows=[],
             proof=Proof(
                 records=verdict.records,
                 distinct_ids=verdict.received.total,
                 records_without_id=verdict.without_id,
                 groups_compared=list(GROUPS),
-                takes=1,
+                attempts=1,
             ),
             pages=written,
         )
     )
 
 
-async def _write_pages(draft: Draft, pages: Sequence[Sequence[bytes]]) -> list[Page]:
+async def _write_pages(draft: SnapshotWriter, pages: Sequence[Sequence[bytes]]) -> list[Page]:
     started = draft.started
     return [
-        await draft.write_page(number, lines, url=started.source_url, status=200, taken_at=started.started_at)
+        await draft.write_page(number, lines, url=started.source_url, status=200, fetched_at=started.started_at)
         for number, lines in enumerate(pages, start=1)
     ]
 
 
-def _looked_at(pages: Sequence[Sequence[bytes]], meta: Meta) -> tuple[Verdict, dict[str, dict[str, int]], list[Drift]]:
+def _looked_at(
+    pages: Sequence[Sequence[bytes]], meta: Meta
+) -> tuple[CompletenessResult, dict[str, dict[str, int]], list[SchemaDrift]]:
     """Count what the lines of a snapshot hold, as an extract does: the census, the fields seen, and the drift."""
-    census, profiler = Census(), Profiler()
+    census, profiler = CompletenessCheck(), Profiler()
     profiles = []
     for number, lines in enumerate(pages, start=1):
         records = parse_lines(lines)
         census.count(number, lines, records)
         profiles.append(profiler.look(lines, records))
-    drift = [
-        Drift(name=found.name, detail=found.detail, count=found.count, example=found.example)
-        for found in profiler.deviations(profiles)
-    ]
+    drift = profiler.deviations(profiles)
     return census.verdict(meta, meta, _PAGE_ROWS), profiler.fields_seen(profiles), drift
 
 
-def _bad_bytes(version: Version, origin: Origin) -> list[Drift]:
+def _bad_bytes(version: Version, origin: DatasetVersion) -> list[SchemaDrift]:
     if not version.bad_bytes:
         return []
-    return [Drift(name="bad_bytes", detail="no UTF-8, became U+FFFD", count=version.bad_bytes, example=origin.name)]
+    return [
+        SchemaDrift(name="bad_bytes", detail="no UTF-8, became U+FFFD", count=version.bad_bytes, example=origin.name)
+    ]
 
 
-def _added_up(drift: Sequence[Drift]) -> list[Drift]:
+def _added_up(drift: Sequence[SchemaDrift]) -> list[SchemaDrift]:
     """Add up what deviates in the same way in several snapshots."""
-    sums: dict[tuple[str, str], Drift] = {}
+    sums: dict[tuple[str, str], SchemaDrift] = {}
     for found in drift:
         before = sums.get((found.name, found.detail))
         sums[found.name, found.detail] = replace(before, count=before.count + found.count) if before else found
@@ -301,7 +308,7 @@ def _told(result: Backfill) -> JobResult:
         name="every version can be used",
         table="bronze.breweries",
         severity="warning",
-        found=len(held_back),
+        violations=len(held_back),
         example="; ".join(held_back) or None,
     )
     return JobResult(message, counts=counts, checks=[check])

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from brewhouse.backfill.csv_versions import HeldBackError
+from brewhouse.backfill.csv_versions import VersionRejectedError
 from brewhouse.errors import BrewhouseError, UsageError
 
 DATASET_PATH = "breweries.csv"
@@ -21,7 +21,7 @@ _GIT_OPTIONS = ("--no-pager", "--literal-pathspecs", "-c", "log.showSignature=fa
 
 
 @dataclass(frozen=True)
-class Origin:
+class DatasetVersion:
     """A version of the dataset, not yet read.
 
     Attributes:
@@ -35,7 +35,7 @@ class Origin:
     read: Callable[[], bytes]
 
 
-def origins_of(paths: Sequence[Path], date: str | None = None, path: str = DATASET_PATH) -> list[Origin]:
+def origins_of(paths: Sequence[Path], date: str | None = None, path: str = DATASET_PATH) -> list[DatasetVersion]:
     """List the versions in files and git repositories, the oldest first.
 
     Args:
@@ -49,22 +49,22 @@ def origins_of(paths: Sequence[Path], date: str | None = None, path: str = DATAS
     """
     if date is not None and (len(paths) != 1 or paths[0].is_dir()):
         raise UsageError("--date says the date of one file.", hint="Give just that file, or dates in the files' names.")
-    found: list[Origin] = []
+    found: list[DatasetVersion] = []
     for place in paths:
         found += _in_repository(place, path) if place.is_dir() else [_file(place, date)]
     return _apart(sorted(found, key=lambda origin: origin.time))
 
 
-def _apart(origins: Sequence[Origin]) -> list[Origin]:
+def _apart(origins: Sequence[DatasetVersion]) -> list[DatasetVersion]:
     """Keep the order of versions of the same moment: each is a millisecond after the one before."""
-    apart: list[Origin] = []
+    apart: list[DatasetVersion] = []
     for origin in origins:
         earliest = apart[-1].time + timedelta(milliseconds=1) if apart else origin.time
         apart.append(replace(origin, time=max(origin.time, earliest)))
     return apart
 
 
-def _file(file: Path, date: str | None) -> Origin:
+def _file(file: Path, date: str | None) -> DatasetVersion:
     if not file.exists():
         raise UsageError(f"{file} is not there.", hint="Name a CSV file or a git repository.")
     text = date or next(iter(_DATE.findall(file.name)[::-1]), None)
@@ -76,17 +76,17 @@ def _file(file: Path, date: str | None) -> Origin:
         raise UsageError(f"The date of {file}, {text!r}, is none.", hint="Say it with --date YYYY-MM-DD.") from error
     if time.year < 1970:
         raise UsageError(f"The date of {file}, {text}, is before 1970.", hint="Say it with --date YYYY-MM-DD.")
-    return Origin(os.fsencode(file.name).decode("utf-8", "replace"), time, partial(_read, file))
+    return DatasetVersion(os.fsencode(file.name).decode("utf-8", "replace"), time, partial(_read, file))
 
 
 def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise HeldBackError(f"it cannot be read: {error.strerror}") from error
+        raise VersionRejectedError(f"it cannot be read: {error.strerror}") from error
 
 
-def _in_repository(folder: Path, path: str) -> list[Origin]:
+def _in_repository(folder: Path, path: str) -> list[DatasetVersion]:
     """List the versions of a file in a repository's history, through its renames, one for each change of its content.
 
     Commits of branches that were merged are versions at their own times; a merge by itself is none.
@@ -96,11 +96,11 @@ def _in_repository(folder: Path, path: str) -> list[Origin]:
     changes = list(_changes(log))
     if not changes:
         raise UsageError(f"The repository {folder} has no versions of {path!r}.", hint="Name the file with --path.")
-    origins: list[Origin] = []
+    origins: list[DatasetVersion] = []
     latest = ""
     for commit, seconds, blob, name in reversed(changes):
         if blob != latest and not _NO_BLOB.fullmatch(blob):
-            origins.append(Origin(f"git:{commit}:{name}", _moment(seconds, commit), partial(git.blob, blob)))
+            origins.append(DatasetVersion(f"git:{commit}:{name}", _moment(seconds, commit), partial(git.blob, blob)))
         latest = blob
     return origins
 
@@ -177,4 +177,4 @@ class _Git:
         try:
             return self.run("cat-file", "blob", name)
         except BrewhouseError as error:
-            raise HeldBackError(str(error)) from error
+            raise VersionRejectedError(str(error)) from error

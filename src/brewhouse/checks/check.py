@@ -12,7 +12,7 @@ from brewhouse.errors import ChecksFailed
 Severity = Literal["error", "warning"]
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
+class Check(msgspec.Struct, frozen=True, kw_only=True, rename={"violations": "found"}):
     """The result of one check.
 
     Attributes:
@@ -23,23 +23,23 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
         example: One of them, in words or as JSON.
 
     Example:
-        >>> Check(name="id is never null", table="silver.breweries", severity="error", found=0).passed
+        >>> Check(name="id is never null", table="silver.breweries", severity="error", violations=0).passed
         True
     """
 
     name: str
     table: str
     severity: Severity
-    found: int
+    violations: int
     example: str | None = None
 
     @property
     def passed(self) -> bool:
         """Whether nothing was found."""
-        return self.found == 0
+        return self.violations == 0
 
 
-def demand(checks: Iterable[Check]) -> None:
+def raise_on_failure(checks: Iterable[Check]) -> None:
     """Stop the publishing when a check of severity error found something.
 
     Raises:
@@ -48,7 +48,7 @@ def demand(checks: Iterable[Check]) -> None:
     failed = [check for check in checks if check.severity == "error" and not check.passed]
     if failed:
         facts = "; ".join(
-            f"{check.table}: {check.name} ({check.found} found, for example {check.example})" for check in failed
+            f"{check.table}: {check.name} ({check.violations} found, for example {check.example})" for check in failed
         )
         raise ChecksFailed(
             f"Nothing was published, because {len(failed)} check(s) failed: {facts}.",

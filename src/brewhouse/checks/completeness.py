@@ -16,13 +16,14 @@ from operator import lt
 from msgspec import UNSET
 
 from brewhouse.api.contract import Records
-from brewhouse.lake.raw_snapshots import Groups, Hole, Meta
+from brewhouse.lake.manifest import Counts, MissingRow
+from brewhouse.source import Meta
 
 GROUPS = ("by_type", "by_country", "by_state")
 
 
 @dataclass(frozen=True)
-class PageCensus:
+class PageCounts:
     """What is kept of a page to count the whole; some 5 kB, whatever the records hold.
 
     Attributes:
@@ -42,16 +43,16 @@ class PageCensus:
     first_id: str | None
     last_id: str | None
     is_ascending: bool
-    holes: tuple[tuple[int, str | None, str | None], ...]
+    missing_rows: tuple[tuple[int, str | None, str | None], ...]
 
     @property
     def rows(self) -> int:
         """Rows it stands for, those that cannot be had included."""
-        return len(self.keys) + len(self.holes)
+        return len(self.keys) + len(self.missing_rows)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CompletenessResult:
     """What a census found.
 
     Attributes:
@@ -64,12 +65,12 @@ class Verdict:
         concerned: Numbers of the pages that look wrong by themselves.
     """
 
-    received: Groups
+    received: Counts
     records: int
     without_id: int
     differences: list[str]
     missing: dict[str, dict[str, int]]
-    holes: list[Hole]
+    missing_rows: list[MissingRow]
     concerned: frozenset[int]
 
 
@@ -103,12 +104,12 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-class Census:
+class CompletenessCheck:
     """Counts pages as they come, and compares the whole with what the source says.
 
     Example:
         >>> from brewhouse.api.contract import parse_page
-        >>> census = Census()
+        >>> census = CompletenessCheck()
         >>> census.count(1, *parse_page(b'[{"id": "a", "country": "Ireland"}]'))
         >>> meta = Meta(total=2, by_country={"Ireland": 2})
         >>> census.verdict(meta, meta, page_size_rows=200).differences
@@ -117,21 +118,21 @@ class Census:
 
     def __init__(self) -> None:
         self._codes = _Codes()
-        self._pages: dict[int, PageCensus] = {}
+        self._pages: dict[int, PageCounts] = {}
 
-    def count(self, number: int, lines: Sequence[bytes], records: Records, holes: Sequence[int] = ()) -> None:
+    def count(self, number: int, lines: Sequence[bytes], records: Records, missing_rows: Sequence[int] = ()) -> None:
         """Count a page; it takes the place of the one of the same number.
 
         Args:
             number: From 1.
             lines: Each record's bytes.
             records: The same records, decoded.
-            holes: Offsets, from 0, of rows the source cannot give.
+            missing_rows: Offsets, from 0, of rows the source cannot return.
         """
         ids = [key if type(key) is str and key else None for key in records.columns["id"]]
         present = [key for key in ids if key is not None]
         provinces, states = records.columns["state_province"], records.columns["state"]
-        self._pages[number] = PageCensus(
+        self._pages[number] = PageCounts(
             keys=array("q", [hash(line if key is None else key) for key, line in zip(ids, lines, strict=True)]),
             groups={
                 "by_type": self._codes.of(records.columns["brewery_type"]),
@@ -147,7 +148,7 @@ class Census:
             first_id=ids[0] if ids else None,
             last_id=ids[-1] if ids else None,
             is_ascending=len(ids) == len(present) and all(map(lt, present, present[1:])),
-            holes=tuple(_places(ids, holes)),
+            missing_rows=tuple(_places(ids, missing_rows)),
         )
 
     def forget(self, number: int) -> None:
@@ -158,7 +159,7 @@ class Census:
         """Forget all pages."""
         self._pages.clear()
 
-    def verdict(self, before: Meta, after: Meta, page_size_rows: int) -> Verdict:
+    def verdict(self, before: Meta, after: Meta, page_size_rows: int) -> CompletenessResult:
         """Compare what was received with what the source says it has.
 
         Args:
@@ -171,27 +172,29 @@ class Census:
         repeated, sharing = _repeated(pages)
         distinct = records - repeated
         groups = self._grouped(pages)
-        holes = sum(len(page.holes) for page in pages.values())
+        missing_rows = sum(len(page.missing_rows) for page in pages.values())
 
-        differences = _differences_of_totals(before, after, distinct=distinct, repeated=repeated, holes=holes)
+        differences = _differences_of_totals(
+            before, after, distinct=distinct, repeated=repeated, missing_rows=missing_rows
+        )
         missing: dict[str, dict[str, int]] = {}
         for name in GROUPS:
             theirs = getattr(after, name)
             if theirs is not None:
-                lacking, texts = _compare(name, theirs, groups[name], holes)
+                lacking, texts = _compare(name, theirs, groups[name], missing_rows)
                 missing |= {name: lacking} if lacking else {}
                 differences += texts
-        return Verdict(
-            received=Groups(total=distinct, **{name: dict(sorted(groups[name].items())) for name in GROUPS}),
+        return CompletenessResult(
+            received=Counts(total=distinct, **{name: dict(sorted(groups[name].items())) for name in GROUPS}),
             records=records,
             without_id=sum(page.without_id for page in pages.values()),
             differences=differences,
             missing=missing,
-            holes=list(_holes(pages, page_size_rows, missing)),
+            missing_rows=list(_holes(pages, page_size_rows, missing)),
             concerned=sharing | _misplaced(pages, page_size_rows),
         )
 
-    def _grouped(self, pages: Mapping[int, PageCensus]) -> dict[str, Counter[str]]:
+    def _grouped(self, pages: Mapping[int, PageCounts]) -> dict[str, Counter[str]]:
         grouped = {}
         for group in GROUPS:
             every = array("I")
@@ -203,27 +206,27 @@ class Census:
         return grouped
 
 
-def _differences_of_totals(before: Meta, after: Meta, *, distinct: int, repeated: int, holes: int) -> list[str]:
+def _differences_of_totals(before: Meta, after: Meta, *, distinct: int, repeated: int, missing_rows: int) -> list[str]:
     differences = []
     if before != after:
         differences.append(f"the source changed meanwhile: /meta said {before.total} before and {after.total} after")
     if repeated:
         differences.append(f"{repeated} records repeat an id")
-    if distinct + holes != after.total:
-        ours = f"{distinct} different ids" + (f" and {holes} rows that cannot be had" if holes else "")
-        differences.append(f"{ours}, but /meta says {after.total} ({distinct + holes - after.total:+d})")
+    if distinct + missing_rows != after.total:
+        ours = f"{distinct} different ids" + (f" and {missing_rows} rows that cannot be had" if missing_rows else "")
+        differences.append(f"{ours}, but /meta says {after.total} ({distinct + missing_rows - after.total:+d})")
     return differences
 
 
 def _compare(
-    group: str, theirs: Mapping[str, int], ours: Mapping[str, int], holes: int
+    group: str, theirs: Mapping[str, int], ours: Mapping[str, int], missing_rows: int
 ) -> tuple[dict[str, int], list[str]]:
     """Tell what the holes explain, and what nothing does."""
     if group == "by_type":  # the service counts its types in small letters
         theirs, ours = _lowered(theirs), _lowered(ours)
     names = sorted(theirs.keys() | ours.keys())
     gaps = {name: gap for name in names if (gap := theirs.get(name, 0) - ours.get(name, 0))}
-    if min(gaps.values(), default=0) >= 0 and sum(gaps.values()) <= holes:
+    if min(gaps.values(), default=0) >= 0 and sum(gaps.values()) <= missing_rows:
         return gaps, []
     return {}, [
         f"{group} {name!r}: {ours.get(name, 0)} records, but /meta says {theirs.get(name, 0)} ({-gap:+d})"
@@ -231,7 +234,7 @@ def _compare(
     ]
 
 
-def _repeated(pages: Mapping[int, PageCensus]) -> tuple[int, frozenset[int]]:
+def _repeated(pages: Mapping[int, PageCounts]) -> tuple[int, frozenset[int]]:
     """Count the records that repeat an id, and name the pages that share one, with those between them."""
     if all(page.is_ascending for page in pages.values()) and not _out_of_order(pages):
         return 0, frozenset()
@@ -250,14 +253,14 @@ def _repeated(pages: Mapping[int, PageCensus]) -> tuple[int, frozenset[int]]:
     return len(twice), frozenset(number for low, high in set(spans.values()) for number in range(low, high + 1))
 
 
-def _misplaced(pages: Mapping[int, PageCensus], page_size_rows: int) -> frozenset[int]:
+def _misplaced(pages: Mapping[int, PageCounts], page_size_rows: int) -> frozenset[int]:
     """Name pages that have not their full size, though they are not the last, and neighbours that are out of order."""
     numbers = [number for number, page in pages.items() if page.rows]
     wrong = {number for number in numbers[:-1] if pages[number].rows != page_size_rows}
     return frozenset(wrong.union(*_out_of_order(pages)))
 
 
-def _out_of_order(pages: Mapping[int, PageCensus]) -> list[tuple[int, int]]:
+def _out_of_order(pages: Mapping[int, PageCounts]) -> list[tuple[int, int]]:
     """List the neighbouring pages of which the second does not go on where the first ends."""
     known = {number: (page.first_id, page.last_id) for number, page in pages.items() if page.keys}
     return [
@@ -267,24 +270,26 @@ def _out_of_order(pages: Mapping[int, PageCensus]) -> list[tuple[int, int]]:
     ]
 
 
-def _places(ids: Sequence[str | None], holes: Sequence[int]) -> Iterator[tuple[int, str | None, str | None]]:
+def _places(ids: Sequence[str | None], missing_rows: Sequence[int]) -> Iterator[tuple[int, str | None, str | None]]:
     """Find the neighbours of holes within their page."""
-    for earlier, offset in enumerate(holes):
+    for earlier, offset in enumerate(missing_rows):
         index = offset - earlier
         yield offset, ids[index - 1] if 0 < index <= len(ids) else None, ids[index] if index < len(ids) else None
 
 
-def _holes(pages: Mapping[int, PageCensus], page_size_rows: int, lacking: dict[str, dict[str, int]]) -> Iterator[Hole]:
+def _holes(
+    pages: Mapping[int, PageCounts], page_size_rows: int, lacking: dict[str, dict[str, int]]
+) -> Iterator[MissingRow]:
     """Give each hole its place in the whole."""
     for number, page in pages.items():
-        for offset, before, after in page.holes:
+        for offset, before, after in page.missing_rows:
             lower = (pages[n].last_id for n in range(number - 1, 0, -1) if n in pages)
             upper = (pages[n].first_id for n in range(number + 1, max(pages) + 1) if n in pages)
-            yield Hole(
+            yield MissingRow(
                 position=(number - 1) * page_size_rows + offset + 1,
                 before_id=before or next((key for key in lower if key), None),
                 after_id=after or next((key for key in upper if key), None),
-                lacking=lacking,
+                missing_counts=lacking,
             )
 
 

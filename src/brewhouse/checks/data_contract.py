@@ -58,7 +58,7 @@ def violations(engine: Engine, name: str, table: str, sql: str, severity: Severi
     found = engine.rows(f"SELECT count(*) AS found FROM ({sql}\n) AS violation")[0]["found"]
     example = engine.rows(f"SELECT * FROM ({sql}\n) AS violation LIMIT 1") if found else []
     text = msgspec.json.encode(example[0], enc_hook=str).decode() if example else None
-    return Check(name=name, table=table, severity=severity, found=found, example=text)
+    return Check(name=name, table=table, severity=severity, violations=found, example=text)
 
 
 def _row_count(number: int, table: str, rule: RowCount) -> Check:
@@ -73,7 +73,7 @@ def _row_count(number: int, table: str, rule: RowCount) -> Check:
         name=f"it has {' and '.join(limits)} rows",
         table=table,
         severity=rule.severity,
-        found=found,
+        violations=found,
         example=f"{number} rows" if found else None,
     )
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from brewhouse.checks.check import Check
 from brewhouse.checks.data_contract import violations
 from brewhouse.engines.engine import Engine
-from brewhouse.lake.raw_snapshots import Manifest
+from brewhouse.lake.manifest import Manifest
 
 _GROUPS = {"by_country": "country", "by_state": "state_province", "by_type": "brewery_type"}
 
 
-def silver_accounts(engine: Engine, manifest: Manifest) -> list[Check]:
+def reconcile_silver(engine: Engine, manifest: Manifest) -> list[Check]:
     """Check that every record of the snapshot went somewhere: a brewery, a rejected record or an exact duplicate.
 
     Args:
@@ -36,14 +36,14 @@ def silver_accounts(engine: Engine, manifest: Manifest) -> list[Check]:
             name="records = breweries + rejected + exact duplicates",
             table="silver.breweries",
             severity="error",
-            found=unaccounted,
+            violations=unaccounted,
             example=f"{records} records, but {parts}" if unaccounted else None,
         ),
         Check(
             name="every record can be used",
             table="silver.rejected_breweries",
             severity="warning",
-            found=counts["rejected"],
+            violations=counts["rejected"],
             example=_first_reason(engine) if counts["rejected"] else None,
         ),
     ]
@@ -58,8 +58,8 @@ def count_drop(count: int, published: int | None, max_percent: float) -> Check:
         max_percent: The fall that is allowed, in percent of the published number.
 
     Example:
-        >>> count_drop(79, 100, 20.0).found, count_drop(80, 100, 20.0).found, count_drop(5, None, 20.0).found
-        (21, 0, 0)
+        >>> [count_drop(now, before, 20.0).violations for now, before in [(79, 100), (80, 100), (5, None)]]
+        [21, 0, 0]
     """
     lost = max((published or 0) - count, 0)
     fell = lost > (published or 0) * max_percent / 100
@@ -67,7 +67,7 @@ def count_drop(count: int, published: int | None, max_percent: float) -> Check:
         name=f"the number of breweries fell by at most {max_percent:g} %",
         table="silver.breweries",
         severity="error",
-        found=lost if fell else 0,
+        violations=lost if fell else 0,
         example=f"{published} published, {count} now; allow it with --max-count-drop-percent" if fell else None,
     )
 
@@ -132,7 +132,7 @@ def _group_check(engine: Engine, manifest: Manifest, group: str, column: str) ->
         name=f"its counts equal {origin} own {group}",
         table="silver.breweries",
         severity="error",
-        found=len(differing),
+        violations=len(differing),
         example=example,
     )
 

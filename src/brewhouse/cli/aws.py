@@ -16,7 +16,7 @@ from brewhouse.errors import BrewhouseError, ChecksFailed, UsageError
 
 if TYPE_CHECKING:
     from brewhouse.aws.deploy import Check
-    from brewhouse.aws.package import Manifest
+    from brewhouse.aws.package import PackageManifest
     from brewhouse.aws.session import Account
     from brewhouse.aws.stacks import ChangeSet, Stack, StackEvent
 
@@ -332,7 +332,7 @@ def _ready(account: Account, stack: Stack | None) -> Stack | None:
     return stack
 
 
-def _manifest(folder: Path, given: dict[str, str], before: Stack | None, *, packaged: bool) -> Manifest:
+def _manifest(folder: Path, given: dict[str, str], before: Stack | None, *, packaged: bool) -> PackageManifest:
     """Make the package for the Glue version that is asked for, or is there, or is the default; or take it as it is."""
     from brewhouse.aws.package import make_package, read_package
 
@@ -353,7 +353,7 @@ def _change(
     account: Account,
     stack: str,
     folder: Path,
-    manifest: Manifest,
+    manifest: PackageManifest,
     given: dict[str, str],
     before: Stack | None,
     *,

@@ -16,7 +16,7 @@ from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.lake import Lake
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     """What can happen to a brewery from one snapshot to the next."""
 
     ADDED = "added"
@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many rows at the most.")]
-KindOption = Annotated[list[Kind] | None, typer.Option("--kind", help="Only these kinds; may be repeated.")]
+KindOption = Annotated[list[ChangeKind] | None, typer.Option("--kind", help="Only these kinds; may be repeated.")]
 CountryOption = Annotated[str | None, typer.Option("--country", help="ISO code of a country, as BE.")]
 
 

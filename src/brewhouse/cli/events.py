@@ -125,13 +125,13 @@ def send_what_is_due(lake: LakeOption = None, as_json: JsonOption = False) -> No
     Example: brewhouse alerts check
     """
     from brewhouse.events.notifications import notify
-    from brewhouse.events.run_reports import end_killed_runs
+    from brewhouse.events.run_reports import close_killed_runs
     from brewhouse.lake.run_lock import holder
 
     settings, place = settings_and_lake(lake)
     if not place.root.exists():
         raise BrewhouseError(f"There is no lake {place.root}.", hint="Run `brewhouse run` first.")
-    end_killed_runs(place)
+    close_killed_runs(place)
     held = holder(place)
     _print_outcomes(notify(place, settings.alerts, held.run if held else None), as_json=as_json)
 

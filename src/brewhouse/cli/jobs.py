@@ -20,7 +20,9 @@ from brewhouse.settings import Settings
 
 SourceOption = Annotated[str | None, typer.Option("--source-url", help="Base URL of the API.", show_default=False)]
 ConcurrencyOption = Annotated[int | None, typer.Option("--concurrency", help="Requests at once. Default: 4")]
-HolesOption = Annotated[int | None, typer.Option("--accept-holes", help="Publish although up to N rows cannot be had.")]
+MissingRowsOption = Annotated[
+    int | None, typer.Option("--max-missing-rows", help="Publish although up to N rows cannot be had.")
+]
 SnapshotOption = Annotated[
     str | None, typer.Option("--snapshot", help="Run id of a raw snapshot. Default: the newest", show_default=False)
 ]
@@ -34,7 +36,7 @@ def run(
     lake: LakeOption = None,
     source_url: SourceOption = None,
     concurrency: ConcurrencyOption = None,
-    accept_holes: HolesOption = None,
+    max_missing_rows: MissingRowsOption = None,
     models: ModelsOption = None,
     max_count_drop_percent: DropOption = None,
     snapshot: SnapshotOption = None,
@@ -52,7 +54,7 @@ def run(
         lake,
         source_url=source_url,
         concurrency=concurrency,
-        accept_holes=accept_holes,
+        max_missing_rows=max_missing_rows,
         models=models,
         max_count_drop_percent=max_count_drop_percent,
         engine=engine,
@@ -67,7 +69,7 @@ def extract(
     lake: LakeOption = None,
     source_url: SourceOption = None,
     concurrency: ConcurrencyOption = None,
-    accept_holes: HolesOption = None,
+    max_missing_rows: MissingRowsOption = None,
     log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -76,7 +78,7 @@ def extract(
     Example: brewhouse extract --concurrency 2
     """
     settings, place = settings_and_lake(
-        lake, source_url=source_url, concurrency=concurrency, accept_holes=accept_holes, log_format=log_format
+        lake, source_url=source_url, concurrency=concurrency, max_missing_rows=max_missing_rows, log_format=log_format
     )
     run_jobs(place, settings, ("extract",), as_json=as_json)
 

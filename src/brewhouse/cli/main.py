@@ -46,9 +46,9 @@ def main() -> None:
     except Exception as error:  # whatever a library throws ends as one paragraph too
         if debug:
             raise
-        from brewhouse.lake.error_translation import explained
+        from brewhouse.lake.error_translation import translate_error
 
-        if known := explained(error):
+        if known := translate_error(error):
             print(f"brewhouse: {known}", file=sys.stderr)
             sys.exit(known.exit_code)
         print(

@@ -46,8 +46,8 @@ def maintain(
     """
     settings, place = settings_and_lake(
         lake,
-        keep_snapshots_days=keep_days,
-        keep_snapshots_last=keep_last,
+        snapshot_retention_days=keep_days,
+        min_snapshots_to_keep=keep_last,
         engine=engine,
         spark_master=spark_master,
         log_format=log_format,

@@ -50,9 +50,9 @@ def models(
 
     settings, place = settings_and_lake(lake, models=folder, engine=engine, spark_master=spark_master)
     if check or settings.models is not None:
-        from brewhouse.pipeline.dry_run import rehearse
+        from brewhouse.pipeline.dry_run import dry_run
 
-        made = rehearse(settings)
+        made = dry_run(settings)
         if check:
             print(f"{len(made)} tables: every model runs on {settings.engine}.", file=sys.stderr)
     known = models_of(*ZONES, folder=settings.models)
@@ -69,7 +69,7 @@ def models(
 def _row(model: Model) -> dict[str, str | list[str]]:
     return {
         "table": model.name,
-        "kind": "own" if model.own else "built-in",
+        "kind": "own" if model.user_defined else "built-in",
         "job": _JOBS[model.zone],
         "reads": list(model.reads),
         "key": list(model.key),

@@ -13,7 +13,7 @@ from brewhouse.cli.results import Format, FormatOption, OutputOption, SavedOptio
 from brewhouse.errors import UsageError
 
 
-class Place(StrEnum):
+class QueryTarget(StrEnum):
     """What answers a query."""
 
     HERE = "here"
@@ -31,7 +31,9 @@ def query(
     output_format: FormatOption = Format.TABLE,
     output: OutputOption = None,
     at: AtOption = None,
-    on: Annotated[Place, typer.Option("--on", help="`athena` asks the stack `brewhouse` in its account.")] = Place.HERE,
+    on: Annotated[
+        QueryTarget, typer.Option("--on", help="`athena` asks the stack `brewhouse` in its account.")
+    ] = QueryTarget.HERE,
     as_json: JsonOption = False,
 ) -> None:
     """Query the published tables with SQL; schemas bronze, silver and gold.
@@ -42,7 +44,7 @@ def query(
     from brewhouse.query.connection import query as run_query
     from brewhouse.query.saved_queries import for_duckdb, saved_query
 
-    if on is Place.ATHENA:
+    if on is QueryTarget.ATHENA:
         from brewhouse.cli.aws import query_on_athena
 
         query_on_athena(sql, saved, "brewhouse", Format.JSON if as_json else output_format, output)

@@ -37,7 +37,7 @@ def report(
     try:
         import vl_convert  # noqa: F401 - before anything is read, to say that it is missing
 
-        from brewhouse.console.overview import Filters
+        from brewhouse.console.overview import OverviewFilters
         from brewhouse.console.overview_report import write_report
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "brewhouse":
@@ -46,7 +46,7 @@ def report(
             f"A report needs {error.name}, which is not installed.", hint='Run `pip install "brewhouse[console]"`.'
         ) from error
     _, place = settings_and_lake(lake)
-    write_report(place, output, Filters(country, state, brewery_type), at=at, language=language.value)
+    write_report(place, output, OverviewFilters(country, state, brewery_type), at=at, language=language.value)
     print(output)
 
 

@@ -54,11 +54,13 @@ def switch_off(lake: LakeOption = None) -> None:
 
 def _show(settings: Settings, lake: Lake, count: int, *, as_json: bool) -> None:
     from brewhouse.events.event import read_events
-    from brewhouse.events.schedule_state import remembered
-    from brewhouse.pipeline.cron_schedule import plan_of, upcoming
+    from brewhouse.events.schedule_state import schedule_state
+    from brewhouse.pipeline.cron_schedule import parse_schedule, upcoming
 
-    known = remembered(read_events(lake))
-    plan = plan_of(settings.schedule.cron, settings.schedule.time_zone) or plan_of(known.cron, known.time_zone)
+    known = schedule_state(read_events(lake))
+    plan = parse_schedule(settings.schedule.cron, settings.schedule.time_zone) or parse_schedule(
+        known.cron, known.time_zone
+    )
     moments = list(islice(upcoming(plan, datetime.now(UTC)), count)) if plan else []
     if as_json:
         print_json(
@@ -87,10 +89,10 @@ def _show(settings: Settings, lake: Lake, count: int, *, as_json: bool) -> None:
 
 def _switch(lake: str | None, *, is_on: bool) -> None:
     from brewhouse.events.schedule_state import switch
-    from brewhouse.pipeline.cron_schedule import plan_of
+    from brewhouse.pipeline.cron_schedule import parse_schedule
 
     settings, place = settings_and_lake(lake)
-    plan = plan_of(settings.schedule.cron, settings.schedule.time_zone)
+    plan = parse_schedule(settings.schedule.cron, settings.schedule.time_zone)
     if plan:
         switch(place, is_on=is_on, cron=plan.cron, time_zone=plan.zone.key)
     else:

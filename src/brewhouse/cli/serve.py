@@ -89,10 +89,10 @@ def mock_api(
     Example: brewhouse mock-api --data breweries.csv --port 8000 --fault status=503,page=3,times=2
     """
     from brewhouse.mock_api.dataset import generate, read_csv
-    from brewhouse.mock_api.server import StandIn
+    from brewhouse.mock_api.server import MockApiServer
 
     records = read_csv(data) if data else generate(rows)
-    stand_in = StandIn(records, port=port, dialect=dialect, throttle=throttle, faults=tuple(fault or ()))
+    stand_in = MockApiServer(records, port=port, dialect=dialect, throttle=throttle, faults=tuple(fault or ()))
     stand_in.start()
     print(f"{len(stand_in)} breweries at {stand_in.url}; stop with Ctrl-C", flush=True)
     stand_in.serve_forever()
@@ -108,9 +108,9 @@ def demo(
     """
     from brewhouse.cli.jobs import run_jobs
     from brewhouse.mock_api.dataset import generate
-    from brewhouse.mock_api.server import StandIn
+    from brewhouse.mock_api.server import MockApiServer
 
-    with StandIn(generate(rows, unusable=3), throttle=True) as stand_in:
+    with MockApiServer(generate(rows, unusable=3), throttle=True) as stand_in:
         settings, place = settings_and_lake(lake, source_url=stand_in.url)
         run_jobs(place, settings, ("extract", "transform", "aggregate"), as_json=False)
     sql = "SELECT country_name, sum(operating_count) AS n FROM gold.breweries_by_location GROUP BY 1 ORDER BY 2 DESC"

@@ -21,19 +21,19 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from brewhouse.console import language
 from brewhouse.console import overview as overview_numbers
-from brewhouse.console.authentication import Door
-from brewhouse.console.event_feed import Happened
-from brewhouse.console.lake_reader import Published
+from brewhouse.console.authentication import Authenticator
+from brewhouse.console.event_feed import EventFeed
+from brewhouse.console.lake_reader import LakeReader
 from brewhouse.console.pages import events, explore, login, overview, quality, runs, tables
-from brewhouse.console.query_service import Queries
-from brewhouse.console.security import Guard, Names
+from brewhouse.console.query_service import QueryService
+from brewhouse.console.security import AllowedHosts, SecurityMiddleware
 from brewhouse.console.table_views import summaries
-from brewhouse.console.web import API, Console, Problem, link, problem, words_of
+from brewhouse.console.web import API, Console, ErrorBody, link, problem, words_of
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.lake.error_translation import explained
+from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake
-from brewhouse.pipeline.cron_schedule import plan_of
-from brewhouse.pipeline.run_launcher import Control
+from brewhouse.pipeline.cron_schedule import parse_schedule
+from brewhouse.pipeline.run_launcher import RunLauncher
 from brewhouse.pipeline.scheduler import Scheduler
 from brewhouse.settings import Secret, Settings
 
@@ -64,20 +64,20 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
         redoc_url=None,
         lifespan=_warmed,
     )
-    control = Control(lake, settings)
+    control = RunLauncher(lake, settings)
     app.state.console = Console(
-        lake, settings, Published(lake), Happened(lake), control, Door(password) if password else None
+        lake, settings, LakeReader(lake), EventFeed(lake), control, Authenticator(password) if password else None
     )
-    plan = plan_of(settings.schedule.cron, settings.schedule.time_zone)
+    plan = parse_schedule(settings.schedule.cron, settings.schedule.time_zone)
     app.state.scheduler = Scheduler(lake, plan, control.start, settings.alerts)
-    app.state.queries = Queries(lake)
-    responses: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
+    app.state.queries = QueryService(lake)
+    responses: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}}
     for page in _PAGES:
         app.include_router(page.router, responses=responses)
     app.mount("/static", StaticFiles(directory=_STATIC))
     app.middleware("http")(_remember_language)
     app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4)
-    app.add_middleware(Guard, names=Names(host, settings.console.hosts), failed=_unexpected)
+    app.add_middleware(SecurityMiddleware, names=AllowedHosts(host, settings.console.allowed_hosts), failed=_unexpected)
     app.add_exception_handler(BrewhouseError, _known)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misspelt)
@@ -95,7 +95,7 @@ async def _warmed(app: FastAPI) -> AsyncIterator[None]:
             state = console.published.state()
             summaries(console.lake, state)
             if overview_numbers.is_there(state):
-                overview_numbers.overview(state, overview_numbers.Filters())
+                overview_numbers.overview(state, overview_numbers.OverviewFilters())
 
     opening = threading.Thread(target=open_it)
     opening.start()
@@ -138,7 +138,7 @@ def _misspelt(request: Request, error: Exception) -> Response:
 
 
 def _unexpected(request: Request, error: Exception) -> Response:
-    if known := explained(error):
+    if known := translate_error(error):
         return _known(request, known)
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     words = words_of(request)

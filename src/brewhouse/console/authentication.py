@@ -20,7 +20,7 @@ _WITHIN_S = 60.0
 _REMEMBERED = 10_000  # addresses
 
 
-class Throttle:
+class LoginThrottle:
     """How often an address may be wrong: five times a minute.
 
     Addresses of version 6 count by their network of 64 bits, of which one machine has all.
@@ -50,7 +50,7 @@ class Throttle:
         return [moment for moment in self._wrong.get(network, []) if moment > since]
 
 
-class Door:
+class Authenticator:
     """Lets in who knows the password; sessions end after 12 hours, and with the process.
 
     Args:
@@ -60,7 +60,7 @@ class Door:
     def __init__(self, password: Secret) -> None:
         self._password = password.reveal().encode()
         self._serializer = URLSafeTimedSerializer(secrets.token_bytes(32), salt="session")
-        self.throttle = Throttle()
+        self.throttle = LoginThrottle()
 
     def opens_to(self, offered: str, address: str) -> bool:
         """Compare in constant time what somebody offers with the password, and remember when it is wrong.

@@ -18,13 +18,13 @@ from brewhouse.events.event import Event, events_of
 from brewhouse.events.event_types import JOB, RUN
 from brewhouse.events.run_reports import RunReport, run_reports
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.run_lock import Holder
+from brewhouse.lake.run_lock import LockInfo
 
 _SETTLED_NS = 2_000_000_000
 _SHARED_FOR_S = 3.0
 
 
-class Happened:
+class EventFeed:
     """The events of a lake and the runs they tell of, as of now.
 
     Args:
@@ -54,7 +54,7 @@ class Happened:
             self._refresh()
             return self._of_run.get(run, [])
 
-    def reports(self, held: Holder | None) -> list[RunReport]:
+    def reports(self, held: LockInfo | None) -> list[RunReport]:
         """Tell what all runs did, newest first.
 
         Args:
@@ -70,7 +70,7 @@ class Happened:
             reports = [report for run in known if (report := self._report(run, held)) is not None]
         return sorted(reports, key=lambda report: report.started_at, reverse=True)
 
-    def report(self, run: str, held: Holder | None) -> RunReport | None:
+    def report(self, run: str, held: LockInfo | None) -> RunReport | None:
         """Tell what a run did.
 
         Args:
@@ -84,7 +84,7 @@ class Happened:
             self._refresh()
             return self._report(run, held)
 
-    def _report(self, run: str, held: Holder | None) -> RunReport | None:
+    def _report(self, run: str, held: LockInfo | None) -> RunReport | None:
         """Fold a run's events, unless nothing was said since the last time."""
         is_going = held is not None and held.run == run
         events = self._of_run.get(run, [])

@@ -66,7 +66,7 @@ class EventList:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class EventFilter:
     """Which events are wanted; what is empty leaves all.
 
     Attributes:
@@ -84,7 +84,7 @@ class Wanted:
     until: date | None = None
 
 
-def list_events(events: Sequence[Event], wanted: Wanted, page: int) -> EventList:
+def list_events(events: Sequence[Event], wanted: EventFilter, page: int) -> EventList:
     """Choose a page of the events.
 
     Args:
@@ -99,7 +99,7 @@ def list_events(events: Sequence[Event], wanted: Wanted, page: int) -> EventList
     return EventList(shown, len(found), page, pages)
 
 
-def _matching(events: Sequence[Event], wanted: Wanted) -> Iterator[Event]:
+def _matching(events: Sequence[Event], wanted: EventFilter) -> Iterator[Event]:
     """Give the wanted ones, newest first."""
     levels = LEVELS[LEVELS.index(wanted.level) :]
     kinds = KINDS.get(wanted.kind, ())

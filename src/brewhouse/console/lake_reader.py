@@ -25,7 +25,7 @@ _KEPT = 8  # states; the current one, and earlier ones somebody looks at
 _SHARED_FOR_S = 15.0  # a lake on S3 is asked anew after that
 
 
-class State:
+class LakeState:
     """The lake as one publishing left it.
 
     Args:
@@ -68,7 +68,7 @@ class State:
             return self._made[key]  # type: ignore[return-value]
 
 
-class Published:
+class LakeReader:
     """The states of a lake that pages read, each opened once.
 
     Args:
@@ -78,7 +78,7 @@ class Published:
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._lock = threading.Lock()
-        self._states: OrderedDict[Hashable, State] = OrderedDict()
+        self._states: OrderedDict[Hashable, LakeState] = OrderedDict()
 
     def key(self, at: str | None = None) -> Hashable:
         """Tell states apart: equal as long as the lake shows the same.
@@ -94,7 +94,7 @@ class Published:
             return (at, None, self._has_events())
         return (at, file.st_ino, file.st_mtime_ns, self._has_events())
 
-    def state(self, at: str | None = None) -> State:
+    def state(self, at: str | None = None) -> LakeState:
         """Open what the lake shows now, or showed then.
 
         Args:
@@ -107,7 +107,7 @@ class Published:
         key = self.key(at)
         with self._lock:
             if key not in self._states:
-                self._states[key] = State(connect(self._lake, at))
+                self._states[key] = LakeState(connect(self._lake, at))
                 while len(self._states) > _KEPT:
                     self._states.popitem(last=False)
             self._states.move_to_end(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from brewhouse.console import overview, world
-from brewhouse.console.lake_reader import State
+from brewhouse.console.lake_reader import LakeState
 
 _DOTS_ACROSS = 1250  # more cannot be told apart on a map as wide as a page
 
@@ -27,7 +27,7 @@ class Drawing:
     regions: list[overview.Region]
 
 
-def draw(state: State, shown: overview.Overview, *, finely: bool = False) -> Drawing:
+def draw(state: LakeState, shown: overview.Overview, *, finely: bool = False) -> Drawing:
     """Draw the breweries of an overview on a map.
 
     Args:

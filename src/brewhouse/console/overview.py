@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from brewhouse.console.lake_reader import State
+from brewhouse.console.lake_reader import LakeState
 from brewhouse.console.projection import NORTH_DEGREES, SOUTH_DEGREES, SQL
 from brewhouse.errors import BrewhouseError
 
@@ -40,7 +40,7 @@ _COPIES = {  # small tables in memory, of what the pages ask for again and again
 
 
 @dataclass(frozen=True)
-class Filters:
+class OverviewFilters:
     """Which breweries are looked at.
 
     Attributes:
@@ -108,7 +108,7 @@ class DayCount:
 
 
 @dataclass(frozen=True)
-class Change:
+class BreweryChange:
     """What happened to a brewery from one snapshot to the next.
 
     Attributes:
@@ -146,13 +146,13 @@ class Overview:
         changes: The newest ones.
     """
 
-    filters: Filters
+    filters: OverviewFilters
     totals: Totals
     by_type: list[Count]
     by_country: list[Count]
     by_state: list[Count]
     over_time: list[DayCount]
-    changes: list[Change]
+    changes: list[BreweryChange]
 
 
 @dataclass(frozen=True)
@@ -199,12 +199,12 @@ class Region:
     path: str
 
 
-def is_there(state: State) -> bool:
+def is_there(state: LakeState) -> bool:
     """Say whether there are breweries to look at."""
     return "silver.breweries" in state.tables
 
 
-def require(state: State) -> None:
+def require(state: LakeState) -> None:
     """Refuse to count what is not published.
 
     Raises:
@@ -214,7 +214,7 @@ def require(state: State) -> None:
         raise BrewhouseError("No breweries are published yet.", hint="The first run does that.")
 
 
-def overview(state: State, filters: Filters) -> Overview:
+def overview(state: LakeState, filters: OverviewFilters) -> Overview:
     """Count the breweries that the filters leave.
 
     Args:
@@ -224,7 +224,7 @@ def overview(state: State, filters: Filters) -> Overview:
     return _overview(_cursor(state), state, filters)
 
 
-def extent(state: State, filters: Filters) -> tuple[int, int, int, int] | None:
+def extent(state: LakeState, filters: OverviewFilters) -> tuple[int, int, int, int] | None:
     """Give the least x and y and the greatest x and y on the map of the breweries that the filters leave, if any."""
     where, values = _where(filters)
     sql = f"SELECT min(x), min(y), max(x), max(y) FROM memory.main.console_breweries WHERE {where} AND on_map"
@@ -232,7 +232,7 @@ def extent(state: State, filters: Filters) -> tuple[int, int, int, int] | None:
     return None if row is None or row[0] is None else (row[0], row[1], row[2], row[3])
 
 
-def regions(state: State, filters: Filters, grid: int = 1) -> list[Region]:
+def regions(state: LakeState, filters: OverviewFilters, grid: int = 1) -> list[Region]:
     """Draw the breweries that the filters leave, by country and state.
 
     Args:
@@ -251,7 +251,7 @@ def regions(state: State, filters: Filters, grid: int = 1) -> list[Region]:
     return [Region(*row) for row in _cursor(state).execute(sql, values).fetchall()]
 
 
-def spots(state: State, filters: Filters) -> list[Spot]:
+def spots(state: LakeState, filters: OverviewFilters) -> list[Spot]:
     """List the breweries with coordinates that the filters leave."""
     where, values = _where(filters)
     sql = (
@@ -261,7 +261,7 @@ def spots(state: State, filters: Filters) -> list[Spot]:
     return [Spot(*row) for row in _cursor(state).execute(sql, values).fetchall()]
 
 
-def _cursor(state: State) -> duckdb.DuckDBPyConnection:
+def _cursor(state: LakeState) -> duckdb.DuckDBPyConnection:
     cursor = state.cursor()
 
     def copy() -> bool:
@@ -274,13 +274,13 @@ def _cursor(state: State) -> duckdb.DuckDBPyConnection:
     return cursor
 
 
-def _where(filters: Filters) -> tuple[str, list[str]]:
+def _where(filters: OverviewFilters) -> tuple[str, list[str]]:
     chosen = {name: value for name in ("country", "state", "type") if (value := getattr(filters, name))}
     return " AND ".join(["true", *(f"{name} = ?" for name in chosen)]), list(chosen.values())
 
 
-def _overview(cursor: duckdb.DuckDBPyConnection, state: State, filters: Filters) -> Overview:
-    def rows(sql: str, by: Filters = filters) -> list[tuple[Any, ...]]:
+def _overview(cursor: duckdb.DuckDBPyConnection, state: LakeState, filters: OverviewFilters) -> Overview:
+    def rows(sql: str, by: OverviewFilters = filters) -> list[tuple[Any, ...]]:
         where, values = _where(by)
         return cursor.execute(sql.format(where=where), values).fetchall()
 
@@ -319,5 +319,5 @@ def _overview(cursor: duckdb.DuckDBPyConnection, state: State, filters: Filters)
         by_country=[Count(*row) for row in countries],
         by_state=[Count(*row) for row in states],
         over_time=[DayCount(*row) for row in days],
-        changes=[Change(*row) for row in changes],
+        changes=[BreweryChange(*row) for row in changes],
     )

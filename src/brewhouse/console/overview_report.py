@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from brewhouse.console import charts, overview
-from brewhouse.console.lake_reader import Published
+from brewhouse.console.lake_reader import LakeReader
 from brewhouse.console.language import Words
 from brewhouse.console.map_drawing import Drawing, draw
 from brewhouse.console.web import templates, told
@@ -36,7 +36,7 @@ _FORMATS = {
 
 
 def write_report(
-    lake: Lake, output: Path, filters: overview.Filters, *, at: str | None = None, language: str = "en"
+    lake: Lake, output: Path, filters: overview.OverviewFilters, *, at: str | None = None, language: str = "en"
 ) -> None:
     """Write the overview of a lake into a file.
 
@@ -54,7 +54,7 @@ def write_report(
     kind = output.suffix.lower()
     if kind not in KINDS:
         raise UsageError(f"A report cannot be written as {output.name}.", hint=f"Let it end in {', '.join(KINDS)}.")
-    state = Published(lake).state(at)
+    state = LakeReader(lake).state(at)
     overview.require(state)
     shown = overview.overview(state, filters)
     words = Words(language)

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from brewhouse.console.lake_reader import State
+from brewhouse.console.lake_reader import LakeState
 from brewhouse.events.run_reports import RunReport
 
 RUNS = 20
@@ -74,7 +74,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Doubtful:
+class SuspectRows:
     """A page of doubtful rows of the published tables.
 
     Attributes:
@@ -134,7 +134,7 @@ def checks_over_time(reports: Iterable[RunReport]) -> ChecksOverTime:
     return ChecksOverTime([CheckedRun(r.run, datetime.fromisoformat(r.started_at)) for r in chosen], checks)
 
 
-def doubtful(state: State, kind: str, page: int) -> Doubtful:
+def doubtful(state: LakeState, kind: str, page: int) -> SuspectRows:
     """Read a page of doubtful rows.
 
     Args:
@@ -150,15 +150,15 @@ def doubtful(state: State, kind: str, page: int) -> Doubtful:
     result = state.cursor().execute(f"{sql} ORDER BY {order} LIMIT {PAGE_ROWS} OFFSET {(page - 1) * PAGE_ROWS}")
     names = [description[0] for description in result.description or ()]
     rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-    return Doubtful(groups, rows, total, page, pages)
+    return SuspectRows(groups, rows, total, page, pages)
 
 
-def _groups(state: State, column: str, sql: str) -> list[Group]:
+def _groups(state: LakeState, column: str, sql: str) -> list[Group]:
     weight = "sum(breweries)" if "breweries" in sql.partition(" FROM ")[0] else "count(*)"
     rows = state.cursor().execute(f"SELECT {column}, {weight} FROM ({sql}) GROUP BY 1 ORDER BY 2 DESC, 1").fetchall()
     return [Group(str(name), int(count)) for name, count in rows]
 
 
-def _count(state: State, sql: str) -> int:
+def _count(state: LakeState, sql: str) -> int:
     row = state.cursor().execute(f"SELECT count(*) FROM ({sql})").fetchone()
     return int(row[0]) if row else 0

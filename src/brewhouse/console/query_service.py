@@ -17,12 +17,12 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brewhouse.console.sandbox import RESULT, Answer, Limits, Question, Sandbox
+from brewhouse.console.sandbox import RESULT, Limits, QueryRequest, QueryResult, Sandbox
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.ids import new_id
 from brewhouse.lake.duckdb_access import literal
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.temp_dir import Scratch
+from brewhouse.lake.temp_dir import TempDir
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,7 +32,7 @@ _LIMITS = Limits()
 _EXPORTS = {"csv": "FORMAT csv, HEADER", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}
 
 
-class State(StrEnum):
+class QueryPhase(StrEnum):
     """How a query gets on."""
 
     WAITING = "waiting"
@@ -44,7 +44,7 @@ class State(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether nothing more will come."""
-        return self not in {State.WAITING, State.RUNNING}
+        return self not in {QueryPhase.WAITING, QueryPhase.RUNNING}
 
 
 @dataclass
@@ -67,8 +67,8 @@ class Query:
     at: str | None
     asked_at: datetime
     folder: Path = field(repr=False)
-    state: State = State.WAITING
-    answer: Answer = field(default_factory=Answer)
+    state: QueryPhase = QueryPhase.WAITING
+    answer: QueryResult = field(default_factory=QueryResult)
     _over: threading.Event = field(default_factory=threading.Event, repr=False)
     _sandbox: Sandbox | None = field(default=None, repr=False)
     _began: float | None = field(default=None, repr=False)
@@ -86,7 +86,7 @@ class Query:
     @property
     def has_result(self) -> bool:
         """Whether there are rows to look at."""
-        return self.state is State.DONE and (self.folder / RESULT).exists()
+        return self.state is QueryPhase.DONE and (self.folder / RESULT).exists()
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Page:
     pages: int
 
 
-class Queries:
+class QueryService:
     """The queries of a console.
 
     Args:
@@ -135,8 +135,8 @@ class Queries:
         self._is_closed = False
 
     @cached_property
-    def _scratch(self) -> Scratch:
-        return Scratch()
+    def _scratch(self) -> TempDir:
+        return TempDir()
 
     def prepare(self) -> None:
         """Start a sandbox for the next query, if there is none."""
@@ -189,7 +189,7 @@ class Queries:
         query = self.get(name)
         with self._lock:
             if not query.state.is_final:
-                query.state = State.STOPPED
+                query.state = QueryPhase.STOPPED
                 query._over.set()
                 if query._sandbox is not None:
                     query._sandbox.stop()
@@ -263,15 +263,15 @@ class Queries:
 
     def _run(self, query: Query) -> None:
         with self._lock:
-            if query.state is State.STOPPED:
+            if query.state is QueryPhase.STOPPED:
                 return
-            query.state, query._began = State.RUNNING, time.monotonic()
+            query.state, query._began = QueryPhase.RUNNING, time.monotonic()
             sandbox, self._spare = self._spare or Sandbox(), None
             query._sandbox = sandbox
         query.folder.mkdir(mode=0o700)
         try:
             answer = sandbox.ask(
-                Question(
+                QueryRequest(
                     lake=str(self._lake.root),
                     shared=self._lake.shared,
                     at=query.at,
@@ -281,15 +281,15 @@ class Queries:
                 )
             )
         except BrewhouseError as error:
-            answer = Answer(error=error.what, hint=error.hint)
+            answer = QueryResult(error=error.what, hint=error.hint)
         except Exception as error:  # noqa: BLE001 - a thread has nobody else to tell
-            answer = Answer(error=f"Unexpected {type(error).__name__}: {error}.", hint="Run it again.")
+            answer = QueryResult(error=f"Unexpected {type(error).__name__}: {error}.", hint="Run it again.")
         with self._lock:
             query._ended, query._sandbox = time.monotonic(), None
-            if query.state is not State.STOPPED:
+            if query.state is not QueryPhase.STOPPED:
                 query.answer = answer
-                query.state = State.FAILED if answer.error is not None else State.DONE
-        if query.state is not State.DONE:
+                query.state = QueryPhase.FAILED if answer.error is not None else QueryPhase.DONE
+        if query.state is not QueryPhase.DONE:
             shutil.rmtree(query.folder, ignore_errors=True)
         query._over.set()
         self.prepare()

@@ -9,16 +9,16 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from brewhouse.console.event_feed import Happened
+from brewhouse.console.event_feed import EventFeed
 from brewhouse.errors import UsageError
 from brewhouse.events.run_log import LogLine, read_log
 from brewhouse.events.run_reports import JobReport, RunReport
-from brewhouse.events.schedule_state import remembered
+from brewhouse.events.schedule_state import schedule_state
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.run_lock import Holder
-from brewhouse.pipeline.cron_schedule import plan_of, upcoming
+from brewhouse.lake.run_lock import LockInfo
+from brewhouse.pipeline.cron_schedule import parse_schedule, upcoming
 from brewhouse.pipeline.run_launcher import retry_command
-from brewhouse.settings import Schedule
+from brewhouse.settings import ScheduleSettings
 
 PAGE_ROWS = 25
 LOG_LINES = 300
@@ -250,7 +250,7 @@ def log_of(lake: Lake, run: str) -> list[LogView]:
     return [_line_of(line) for line in lines]
 
 
-def schedule_of(happened: Happened, settings: Schedule, count: int, now: datetime) -> ScheduleView:
+def schedule_of(happened: EventFeed, settings: ScheduleSettings, count: int, now: datetime) -> ScheduleView:
     """Tell when the workflow runs by itself.
 
     Args:
@@ -259,15 +259,15 @@ def schedule_of(happened: Happened, settings: Schedule, count: int, now: datetim
         count: How many of the next due times.
         now: After which they come.
     """
-    known = remembered(happened.events())
-    plan = plan_of(settings.cron, settings.time_zone) or plan_of(known.cron, known.time_zone)
+    known = schedule_state(happened.events())
+    plan = parse_schedule(settings.cron, settings.time_zone) or parse_schedule(known.cron, known.time_zone)
     if plan is None:
         return ScheduleView("", settings.time_zone, is_on=known.is_on, next=[])
     moments = list(islice(upcoming(plan, now), count)) if known.is_on else []
     return ScheduleView(plan.cron, plan.zone.key, is_on=known.is_on, next=moments)
 
 
-def state_of_all(happened: Happened, held: Holder | None) -> str:
+def state_of_all(happened: EventFeed, held: LockInfo | None) -> str:
     """Give a text that changes whenever the list of runs may."""
     return f"{len(happened.events())}.{held.run if held else ''}"
 

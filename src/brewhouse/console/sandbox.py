@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.lake.error_translation import explained
+from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake, Shared
 from brewhouse.query.connection import open_views
 from brewhouse.query.statements import files_read_by_views, reading_statement
@@ -56,7 +56,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 2
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
+class QueryRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the process is asked.
 
     Attributes:
@@ -76,7 +76,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class QueryResult(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it.
 
     Attributes:
@@ -109,7 +109,7 @@ class Sandbox:
             encoding="utf-8",
         )
 
-    def ask(self, question: Question) -> Answer:
+    def ask(self, question: QueryRequest) -> QueryResult:
         """Have the question answered; an answer that is an error comes as one too.
 
         Raises:
@@ -125,7 +125,7 @@ class Sandbox:
         finally:
             self.close()
         try:
-            return msgspec.json.decode(out, type=Answer)
+            return msgspec.json.decode(out, type=QueryResult)
         except msgspec.DecodeError as error:
             raise _too_much(question.limits) from error
 
@@ -139,7 +139,7 @@ class Sandbox:
         self._process.communicate()
 
 
-def answer(question: Question) -> Answer:
+def answer(question: QueryRequest) -> QueryResult:
     """Run a query behind DuckDB's walls, and write its result.
 
     Args:
@@ -154,18 +154,18 @@ def answer(question: Question) -> Answer:
         with confined(question) as connection:
             return _run(connection, question)
     except BrewhouseError as error:
-        return Answer(error=error.what, hint=error.hint)
+        return QueryResult(error=error.what, hint=error.hint)
     except MemoryError:
         return _as_answer(_too_much(question.limits))
     except (duckdb.Error, OSError, ValueError) as error:  # Arrow wraps what DuckDB meets amid the rows
         if "Out of Memory Error" in str(error):
             return _as_answer(_too_much(question.limits))
-        if known := explained(error):
+        if known := translate_error(error):
             return _as_answer(known)
-        return Answer(error=f"The query cannot be run: {error}", hint="`SHOW ALL TABLES` lists what there is.")
+        return QueryResult(error=f"The query cannot be run: {error}", hint="`SHOW ALL TABLES` lists what there is.")
 
 
-def confined(question: Question) -> duckdb.DuckDBPyConnection:
+def confined(question: QueryRequest) -> duckdb.DuckDBPyConnection:
     """Open the tables so that nothing else can be reached."""
     lake = Lake.at(question.lake, question.shared)
     limits = question.limits
@@ -192,7 +192,7 @@ def confined(question: Question) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _run(connection: duckdb.DuckDBPyConnection, question: Question) -> Answer:
+def _run(connection: duckdb.DuckDBPyConnection, question: QueryRequest) -> QueryResult:
     import duckdb
 
     statement = reading_statement(connection, question.sql)
@@ -209,7 +209,7 @@ def _run(connection: duckdb.DuckDBPyConnection, question: Question) -> Answer:
         relation = relation.project(", ".join(cast))
     reader = relation.to_arrow_reader(_BATCH_ROWS)
     rows, is_cut = _write(reader, Path(question.folder) / RESULT, question.limits)
-    return Answer(names=names, types=types, rows=rows, is_cut=is_cut)
+    return QueryResult(names=names, types=types, rows=rows, is_cut=is_cut)
 
 
 def _write(reader: RecordBatchReader, file: Path, limits: Limits) -> tuple[int, bool]:
@@ -237,8 +237,8 @@ def _too_much(limits: Limits) -> BrewhouseError:
     )
 
 
-def _as_answer(error: BrewhouseError) -> Answer:
-    return Answer(error=error.what, hint=error.hint)
+def _as_answer(error: BrewhouseError) -> QueryResult:
+    return QueryResult(error=error.what, hint=error.hint)
 
 
 def _limit_process(limits: Limits) -> None:
@@ -267,7 +267,7 @@ def main() -> None:
 
     del duckdb, pyarrow
     if text := sys.stdin.read():
-        question = msgspec.json.decode(text, type=Question)
+        question = msgspec.json.decode(text, type=QueryRequest)
         _limit_process(question.limits)
         print(msgspec.json.encode(answer(question)).decode())
 

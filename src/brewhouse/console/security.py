@@ -17,7 +17,7 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from brewhouse.console.authentication import COOKIE, Door
+from brewhouse.console.authentication import COOKIE, Authenticator
 from brewhouse.console.web import API, console_of, link, problem
 from brewhouse.errors import UsageError
 from brewhouse.settings import Secret
@@ -83,7 +83,7 @@ def address_of(host: str, port: int) -> str:
     return f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
 
-class Names:
+class AllowedHosts:
     """The names under which the console answers.
 
     Args:
@@ -115,7 +115,7 @@ class Names:
         return self._anywhere or address.is_loopback
 
 
-class Guard:
+class SecurityMiddleware:
     """Middleware around everything: refuses what must not come in, and adds the headers to what goes out.
 
     Args:
@@ -124,7 +124,7 @@ class Guard:
         failed: What is answered when something inside fails.
     """
 
-    def __init__(self, app: ASGIApp, names: Names, failed: Callable[[Request, Exception], Response]) -> None:
+    def __init__(self, app: ASGIApp, names: AllowedHosts, failed: Callable[[Request, Exception], Response]) -> None:
         self._app = app
         self._names = names
         self._failed = failed
@@ -164,7 +164,7 @@ class Guard:
                 request,
                 421,
                 "This console does not answer to the name it was called by.",
-                "Open it by the address that `brewhouse serve` printed, or allow the name in `console.hosts`.",
+                "Open it by the address that `brewhouse serve` printed, or allow the name in `console.allowed_hosts`.",
                 inside=False,
             )
         if request.method not in _READS and not _is_same_site(request, host):
@@ -185,7 +185,7 @@ def _is_same_site(request: Request, host: str) -> bool:
     return origin is None or urlsplit(origin).netloc.lower() == host.lower()
 
 
-def _is_signed_in(request: Request, door: Door) -> bool:
+def _is_signed_in(request: Request, door: Authenticator) -> bool:
     if door.knows(request.cookies.get(COOKIE)):
         return True
     scheme, _, token = request.headers.get("authorization", "").partition(" ")

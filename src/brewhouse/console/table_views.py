@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from brewhouse.console.lake_reader import State
+from brewhouse.console.lake_reader import LakeState
 from brewhouse.ids import day_of
 from brewhouse.lake.duckdb_access import identifier
 from brewhouse.lake.lake import Lake
@@ -132,7 +132,7 @@ class Moment:
     current: bool
 
 
-def summaries(lake: Lake, state: State) -> list[TableSummary]:
+def summaries(lake: Lake, state: LakeState) -> list[TableSummary]:
     """List the tables, by zone and name.
 
     Args:
@@ -142,7 +142,7 @@ def summaries(lake: Lake, state: State) -> list[TableSummary]:
     return [detail.summary for detail in _details(lake, state).values()]
 
 
-def detail(lake: Lake, state: State, name: str) -> TableDetail | None:
+def detail(lake: Lake, state: LakeState, name: str) -> TableDetail | None:
     """Describe a table; None when there is none of that name.
 
     Args:
@@ -153,7 +153,7 @@ def detail(lake: Lake, state: State, name: str) -> TableDetail | None:
     return _details(lake, state).get(name)
 
 
-def moments(lake: Lake, state: State) -> list[Moment]:
+def moments(lake: Lake, state: LakeState) -> list[Moment]:
     """List the snapshots of the breweries, newest first; of those from one raw snapshot the newest.
 
     Args:
@@ -170,7 +170,7 @@ def moments(lake: Lake, state: State) -> list[Moment]:
     return list(found.values())
 
 
-def sample(state: State, name: str) -> Sample | None:
+def sample(state: LakeState, name: str) -> Sample | None:
     """Read the first rows of a table, or None when there is none of that name.
 
     Args:
@@ -194,7 +194,7 @@ def neighbours(nodes: list[Node], name: str) -> tuple[list[str], list[str]]:
     return reads, [node.name for node in nodes if name in node.reads]
 
 
-def _details(lake: Lake, state: State) -> Mapping[str, TableDetail]:
+def _details(lake: Lake, state: LakeState) -> Mapping[str, TableDetail]:
     return state.once("table details", lambda: _read_details(lake))
 
 

@@ -21,13 +21,13 @@ from markupsafe import Markup, escape
 
 from brewhouse.console import formatting
 from brewhouse.console.authentication import COOKIE as SESSION
-from brewhouse.console.authentication import Door
-from brewhouse.console.event_feed import Happened
-from brewhouse.console.lake_reader import Published, State
+from brewhouse.console.authentication import Authenticator
+from brewhouse.console.event_feed import EventFeed
+from brewhouse.console.lake_reader import LakeReader, LakeState
 from brewhouse.console.language import COOKIE, LANGUAGES, Words, chosen
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.lake import Lake
-from brewhouse.pipeline.run_launcher import Control
+from brewhouse.pipeline.run_launcher import RunLauncher
 from brewhouse.settings import Settings
 
 HTML: dict[str, Any] = {"include_in_schema": False, "response_class": HTMLResponse}
@@ -51,14 +51,14 @@ class Console:
 
     lake: Lake
     settings: Settings
-    published: Published
-    happened: Happened
-    control: Control
-    door: Door | None = None
+    published: LakeReader
+    happened: EventFeed
+    control: RunLauncher
+    door: Authenticator | None = None
 
 
 @dataclass(frozen=True)
-class Room:
+class NavItem:
     """A page that navigation leads to.
 
     Attributes:
@@ -78,17 +78,17 @@ def _(text: str) -> str:
 
 
 NAVIGATION = (
-    Room("overview", "/", _("Overview")),
-    Room("explore", "/explore", _("Explore")),
-    Room("tables", "/tables", _("Tables")),
-    Room("runs", "/runs", _("Runs")),
-    Room("quality", "/quality", _("Quality")),
-    Room("events", "/events", _("Events")),
+    NavItem("overview", "/", _("Overview")),
+    NavItem("explore", "/explore", _("Explore")),
+    NavItem("tables", "/tables", _("Tables")),
+    NavItem("runs", "/runs", _("Runs")),
+    NavItem("quality", "/quality", _("Quality")),
+    NavItem("events", "/events", _("Events")),
 )
 
 
 @dataclass(frozen=True)
-class Problem:
+class ErrorBody:
     """The one shape of every error below `/api/v1/`.
 
     Attributes:
@@ -112,7 +112,7 @@ def reading_of(
         str | None,
         Query(description="Read as of a time (ISO 8601), a table snapshot id or a run id", max_length=100),
     ] = None,
-) -> State:
+) -> LakeState:
     """Open what the lake shows, or showed when `?at=` says; there is no page of a time without any."""
     try:
         return console_of(request).published.state(at)
@@ -125,7 +125,7 @@ def reading_of(
 ConsoleHere = Annotated[Console, Depends(console_of)]
 """Parameter of a route: the console."""
 
-Reading = Annotated[State, Depends(reading_of)]
+Reading = Annotated[LakeState, Depends(reading_of)]
 """Parameter of a route: what the lake shows, as of `?at=`."""
 
 

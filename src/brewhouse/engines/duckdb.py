@@ -16,7 +16,7 @@ from brewhouse.engines.dialect import DUCKDB_MACROS, java_double, to_duckdb
 from brewhouse.engines.engine import EngineError, Row
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.lake.duckdb_access import fetch, identifier, literal, reach
-from brewhouse.lake.temp_dir import Scratch
+from brewhouse.lake.temp_dir import TempDir
 from brewhouse.models.model import Model
 from brewhouse.query.views import raw_records_sql, table_sql
 
@@ -43,7 +43,7 @@ class DuckDBEngine:
     """
 
     def __init__(self, memory_limit_mb: int = 2048) -> None:
-        self._spill = Scratch()
+        self._spill = TempDir()
         self._connection = duckdb.connect(
             config={
                 "memory_limit": f"{max(memory_limit_mb - _PYTHON_MB, memory_limit_mb // 2)}MB",
@@ -58,13 +58,13 @@ class DuckDBEngine:
         self._connection.create_function("java_double", java_double, ["DOUBLE"], "VARCHAR")
         self._run(DUCKDB_MACROS)
 
-    def attach_raw_snapshot(self, files: Sequence[str], run: str, taken_at: str) -> None:
+    def attach_raw_snapshot(self, files: Sequence[str], run: str, fetched_at: str) -> None:
         """See `Engine.attach_raw_snapshot`."""
         self._fetch(files)
         self._run(f"CREATE OR REPLACE VIEW bronze.breweries AS {raw_records_sql(files)}")
         self._run(
             f"CREATE OR REPLACE VIEW bronze.snapshot AS "
-            f"SELECT {literal(run)} AS run, CAST({literal(taken_at)} AS TIMESTAMPTZ) AS taken_at"
+            f"SELECT {literal(run)} AS run, CAST({literal(fetched_at)} AS TIMESTAMPTZ) AS taken_at"
         )
 
     def attach_table(self, spec: TableSpec, files: Sequence[str]) -> None:
@@ -84,7 +84,7 @@ class DuckDBEngine:
         """See `Engine.compute`."""
         computed = _computed(model.name)
         # Kept in order, each raw page takes memory of its own: for a million breweries twice as much, and the time too.
-        self._run(f"SET GLOBAL preserve_insertion_order = {not model.temporary}")
+        self._run(f"SET GLOBAL preserve_insertion_order = {not model.ephemeral}")
         with _translated(f"{model.file}: {model.name} cannot be computed"):
             self._run(f"CREATE OR REPLACE TABLE {computed} AS {to_duckdb(model.sql)}")
         self._run("RESET GLOBAL preserve_insertion_order")

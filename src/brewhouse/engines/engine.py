@@ -20,13 +20,13 @@ class EngineError(BrewhouseError):
 class Engine(Protocol):
     """Makes raw snapshots and tables readable to SQL, runs models into Parquet files, answers small questions."""
 
-    def attach_raw_snapshot(self, files: Sequence[str], run: str, taken_at: str) -> None:
+    def attach_raw_snapshot(self, files: Sequence[str], run: str, fetched_at: str) -> None:
         """Make a raw snapshot readable as `bronze.breweries`, and its facts as `bronze.snapshot`.
 
         Args:
             files: Absolute paths of its pages.
             run: Its run id.
-            taken_at: When it was complete, ISO 8601 with offset.
+            fetched_at: When it was complete, ISO 8601 with offset.
         """
 
     def attach_table(self, spec: TableSpec, files: Sequence[str]) -> None:

@@ -86,7 +86,7 @@ class SparkEngine:
         self._target_bytes = target_file_mb * 1024 * 1024
         self._kept: dict[str, DataFrame] = {}
 
-    def attach_raw_snapshot(self, files: Sequence[str], run: str, taken_at: str) -> None:
+    def attach_raw_snapshot(self, files: Sequence[str], run: str, fetched_at: str) -> None:
         """See `Engine.attach_raw_snapshot`."""
         from pyspark.sql import functions as f
 
@@ -100,7 +100,7 @@ class SparkEngine:
             records = self._nothing(RECORDS_TYPES)
         self._show("bronze.breweries", records)
         facts = self._session.range(1).select(
-            f.lit(run).alias("run"), f.lit(taken_at).cast("timestamp").alias("taken_at")
+            f.lit(run).alias("run"), f.lit(fetched_at).cast("timestamp").alias("taken_at")
         )
         self._show("bronze.snapshot", facts)
 

@@ -88,7 +88,7 @@ def settings(jars: Path) -> dict[str, str]:
     return found
 
 
-def demand(session: SparkSession) -> None:
+def raise_on_failure(session: SparkSession) -> None:
     """Make sure that a session, whoever started it, has S3A.
 
     Raises:

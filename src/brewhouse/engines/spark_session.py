@@ -47,7 +47,7 @@ def open_session(master: str, memory_limit_mb: int, *, s3a: bool = False) -> Spa
     if session is None:
         session = _start(master, _settings(master, memory_limit_mb) | (spark_s3a.settings(_jars()) if s3a else {}))
     if s3a:
-        spark_s3a.demand(session)
+        spark_s3a.raise_on_failure(session)
     return session
 
 

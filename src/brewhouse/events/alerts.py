@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import Any, Literal
 
-from brewhouse.events.event_types import ALERT_SENT, Told
+from brewhouse.events.event_types import ALERT_SENT, EventLike
 from brewhouse.events.run_reports import RunReport, run_reports
 
 Kind = Literal["failed", "checks_failed", "recovered", "late", "drift", "test"]
@@ -62,8 +62,8 @@ class _Incident:
     reports: list[RunReport] = field(default_factory=list)
 
 
-def due(
-    events: Sequence[Told],
+def pending_notifications(
+    events: Sequence[EventLike],
     *,
     now: datetime,
     kinds: Collection[str],
@@ -114,7 +114,7 @@ def is_quiet(now: datetime, hours: str) -> bool:
     return start <= clock < end if start <= end else clock >= start or clock < end
 
 
-def _told(events: Sequence[Told], receiver: str) -> set[tuple[str, str]]:
+def _told(events: Sequence[EventLike], receiver: str) -> set[tuple[str, str]]:
     """Collect what was sent: incidents with the kind of message."""
     return {
         (key, event.detail.get("kind", ""))

@@ -18,7 +18,7 @@ ALERT_SENT = "Brewhouse Alert Sent"
 ALERT_FAILED = "Brewhouse Alert Failed"
 
 
-class Told(Protocol):
+class EventLike(Protocol):
     """An event as it is read; see `brewhouse.events.event.Event`."""
 
     @property

@@ -18,13 +18,13 @@ from shlex import quote
 
 import msgspec
 
-from brewhouse.events.alerts import Message, due, is_quiet
+from brewhouse.events.alerts import Message, is_quiet, pending_notifications
 from brewhouse.events.channels import INSTALL, SendingFailed, masked, ping, receiver_id, send
 from brewhouse.events.event import EventLog, read_events
 from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT
 from brewhouse.events.messages import body, subject
 from brewhouse.lake.lake import Lake
-from brewhouse.settings import Alerts, Secret
+from brewhouse.settings import AlertSettings, Secret
 
 _TURN_S = 60.0
 _PAUSE_S = 0.05
@@ -48,7 +48,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
-def notify(lake: Lake, alerts: Alerts, running: str | None = None, now: datetime | None = None) -> list[Outcome]:
+def notify(lake: Lake, alerts: AlertSettings, running: str | None = None, now: datetime | None = None) -> list[Outcome]:
     """Send what is due, unless it is a quiet time: then what is still true is sent by whoever looks afterwards.
 
     Args:
@@ -68,10 +68,10 @@ def notify(lake: Lake, alerts: Alerts, running: str | None = None, now: datetime
         return [
             _send(lake, message, url)
             for url in alerts.urls
-            for message in due(
+            for message in pending_notifications(
                 events,
                 now=now,
-                kinds=alerts.on,
+                kinds=alerts.kinds,
                 late_after_hours=alerts.late_after_hours,
                 running=running,
                 receiver=receiver_id(url.reveal()),
@@ -79,7 +79,7 @@ def notify(lake: Lake, alerts: Alerts, running: str | None = None, now: datetime
         ]
 
 
-def warn_of_missing_parts(alerts: Alerts) -> None:
+def warn_of_missing_parts(alerts: AlertSettings) -> None:
     """Say before a run, not when it failed, that nobody could be told."""
     if alerts.urls and find_spec("apprise") is None:
         message = "[alerts] has urls, but Apprise is not installed, so nobody can be told: " + INSTALL
@@ -87,13 +87,13 @@ def warn_of_missing_parts(alerts: Alerts) -> None:
         _log.warning("%s", message)
 
 
-def send_test(lake: Lake, alerts: Alerts) -> list[Outcome]:
+def send_test(lake: Lake, alerts: AlertSettings) -> list[Outcome]:
     """Send a test to every receiver."""
     message = Message(kind="test", incidents=(), time=datetime.now(UTC).isoformat())
     return [_send(lake, message, url) for url in alerts.urls]
 
 
-class Pinger:
+class HeartbeatPinger:
     """Calls a dead man's switch when a run starts and when it ends.
 
     The start is told by a thread, so that the run does not wait.

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN, Told
+from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN, EventLike
 from brewhouse.ids import new_id
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ class RunReport:
     published: list[dict[str, Any]] = field(default_factory=list)
 
 
-def run_reports(events: Iterable[Told], running: str | None = None, now: datetime | None = None) -> list[RunReport]:
+def run_reports(
+    events: Iterable[EventLike], running: str | None = None, now: datetime | None = None
+) -> list[RunReport]:
     """Fold events into runs.
 
     Args:
@@ -110,7 +112,7 @@ def run_reports(events: Iterable[Told], running: str | None = None, now: datetim
     return list(reports.values())
 
 
-def end_interrupted(lake: Lake, running: str, since: date | None = None) -> None:
+def close_interrupted_runs(lake: Lake, running: str, since: date | None = None) -> None:
     """Write the end of each run that ended without a word, as the next thing that holds the lake's lock.
 
     Args:
@@ -149,7 +151,7 @@ def run_of(lake: Lake, workflow_run: str, since: date) -> RunReport | None:
     return next((report for report in reversed(reports) if report.workflow_run == workflow_run), None)
 
 
-def end_killed_runs(lake: Lake) -> None:
+def close_killed_runs(lake: Lake) -> None:
     """Write the end of each run that ended without a word, unless a run is going: that one has done it.
 
     Args:
@@ -163,7 +165,7 @@ def end_killed_runs(lake: Lake) -> None:
         return
     turn = new_id()
     with suppress(BrewhouseError), run_lock(lake, turn):
-        end_interrupted(lake, turn)
+        close_interrupted_runs(lake, turn)
 
 
 def _last_said(lake: Lake, report: RunReport) -> str:
@@ -176,7 +178,7 @@ def _last_said(lake: Lake, report: RunReport) -> str:
     return f" The last it said, at {lines[-1].time[:19]}Z: {lines[-1].message}" if lines else ""
 
 
-def _fold_run(report: RunReport, event: Told) -> None:
+def _fold_run(report: RunReport, event: EventLike) -> None:
     detail = event.detail
     report.workflow = str(detail.get("workflow") or report.workflow)
     report.workflow_run = str(detail.get("workflowRunId") or report.workflow_run)
@@ -188,7 +190,7 @@ def _fold_run(report: RunReport, event: Told) -> None:
         report.state, report.ended_at, report.seconds, report.error = "RUNNING", "", None, ""
 
 
-def _fold_job(report: RunReport, event: Told) -> None:
+def _fold_job(report: RunReport, event: EventLike) -> None:
     detail = event.detail
     name, state = detail.get("jobName", ""), detail.get("state", "")
     if state == "RUNNING":
@@ -206,16 +208,16 @@ def _fold_job(report: RunReport, event: Told) -> None:
         job.counts = detail.get("counts", {})
 
 
-def _fold_checks(report: RunReport, event: Told) -> None:
+def _fold_checks(report: RunReport, event: EventLike) -> None:
     report.checks.extend({"job": event.detail.get("jobName", ""), **check} for check in event.detail.get("checks", ()))
 
 
-def _fold_drift(report: RunReport, event: Told) -> None:
+def _fold_drift(report: RunReport, event: EventLike) -> None:
     facts = ("jobName", "name", "detail", "count", "example")
     report.drift.append({name: event.detail[name] for name in facts if name in event.detail})
 
 
-def _fold_published(report: RunReport, event: Told) -> None:
+def _fold_published(report: RunReport, event: EventLike) -> None:
     report.published.extend(event.detail.get("tables", ()))
 
 

@@ -19,7 +19,7 @@ from brewhouse.lake.lake import Lake
 _CLAIM = b"the workflow is due"
 
 
-class Remembered(msgspec.Struct, frozen=True, kw_only=True):
+class ScheduleState(msgspec.Struct, frozen=True, kw_only=True):
     """What the events tell of the schedule.
 
     Attributes:
@@ -35,13 +35,13 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = "UTC"
 
 
-def remembered(events: Iterable[Event]) -> Remembered:
+def schedule_state(events: Iterable[Event]) -> ScheduleState:
     """Fold events into what is remembered of the schedule.
 
     Args:
         events: Oldest first.
     """
-    known = Remembered()
+    known = ScheduleState()
     for event in events:
         if event.detail_type == SCHEDULE:
             known = _fold(known, event)
@@ -106,7 +106,7 @@ def tell_refusal(lake: Lake, moment: datetime, why: str) -> None:
     EventLog(lake, "").emit(SCHEDULE, {"state": "FAILED", "severity": "WARN", "message": message})
 
 
-def _fold(known: Remembered, event: Event) -> Remembered:
+def _fold(known: ScheduleState, event: Event) -> ScheduleState:
     detail = event.detail
     state = detail.get("state")
     if state == "OFF":

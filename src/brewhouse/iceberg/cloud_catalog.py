@@ -39,7 +39,7 @@ _IO = {"py-io-impl": "brewhouse.iceberg.file_io.ObjectIO"}
 
 
 @dataclass(frozen=True)
-class Change:
+class TableChange:
     """What becomes of a table in a commit.
 
     Attributes:
@@ -57,7 +57,7 @@ class Change:
     updates: tuple[TableUpdate, ...]
 
 
-class Remote(Protocol):
+class CloudCatalog(Protocol):
     """A shared catalog; tables have its own names, the database and the table."""
 
     catalog: Catalog
@@ -65,7 +65,7 @@ class Remote(Protocol):
     def databases(self) -> dict[str, str]:
         """List the databases, each with the location it was made with, empty if none."""
 
-    def prepare(self, change: Change) -> Callable[[], object]:
+    def prepare(self, change: TableChange) -> Callable[[], object]:
         """Do all of a table's commit but the last step, and give that.
 
         Raises:
@@ -91,7 +91,7 @@ class Glue:
         pages = self._client.get_paginator("get_databases").paginate()
         return {found["Name"]: found.get("LocationUri", "") for page in pages for found in page["DatabaseList"]}
 
-    def prepare(self, change: Change) -> Callable[[], object]:
+    def prepare(self, change: TableChange) -> Callable[[], object]:
         """See `Remote.prepare`."""
         swap = self._swap(change.base, change.location, change.metadata)
         output = change.base.io.new_output(change.location)
@@ -130,7 +130,7 @@ class Rest:
         names = self.catalog.list_namespaces()
         return {name[0]: self.catalog.load_namespace_properties(name).get("location", "") for name in names}
 
-    def prepare(self, change: Change) -> Callable[[], object]:
+    def prepare(self, change: TableChange) -> Callable[[], object]:
         """See `Remote.prepare`; the catalog writes the metadata itself."""
         return partial(self.catalog.commit_table, change.base, change.requirements, change.updates)
 
@@ -154,7 +154,7 @@ class Rest:
         )
 
 
-def open_remote(shared: Shared) -> Remote:
+def open_remote(shared: Shared) -> CloudCatalog:
     """Open the catalog that the settings name.
 
     Raises:

@@ -15,7 +15,7 @@ from pyiceberg.typedef import Record
 from pyiceberg.types import PrimitiveType
 from pyiceberg.utils.truncate import truncate_upper_bound_text_string
 
-from brewhouse.iceberg.parquet_footers import Column, Footer, different_values
+from brewhouse.iceberg.parquet_footers import ColumnStatistics, ParquetFooter, different_values
 from brewhouse.lake.s3 import SCHEME
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def path_of(uri: str) -> str:
     return uri.removeprefix("file://")
 
 
-def described_files(metadata: TableMetadata, footers: Iterable[Footer]) -> list[DataFile]:
+def described_files(metadata: TableMetadata, footers: Iterable[ParquetFooter]) -> list[DataFile]:
     """Turn what the footers of Parquet files say into what Iceberg keeps of a file.
 
     Bounds of text are shortened to 16 characters, as Iceberg's `truncate(16)` does by default, see
@@ -98,7 +98,7 @@ def holds(table: Table, column: str, value: str | int) -> Callable[[DataFile], b
     return _InclusiveMetricsEvaluator(table.schema(), wanted).eval
 
 
-def _columns_by_id(footer: Footer, schema: Schema) -> dict[int, Column]:
+def _columns_by_id(footer: ParquetFooter, schema: Schema) -> dict[int, ColumnStatistics]:
     """Find a file's columns by their field ids, and see that they are the table's."""
     found = {column.field_id: column for column in footer.columns if column.field_id is not None}
     for field in schema.fields:
@@ -120,7 +120,7 @@ def _bound(schema: Schema, field_id: int, value: Any, *, is_upper: bool = False)
     return None if value is None else to_bytes(kind, value)
 
 
-def _partition_value(footer: Footer, field: PartitionField, column: Column, schema: Schema) -> Any:  # noqa: ANN401
+def _partition_value(footer: ParquetFooter, field: PartitionField, column: ColumnStatistics, schema: Schema) -> Any:  # noqa: ANN401
     """Tell the one value all rows of a file have in a column, by the footer when it says so."""
     if column.nulls == footer.rows:
         return None

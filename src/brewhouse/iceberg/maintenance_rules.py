@@ -81,7 +81,7 @@ def compactions(files: Iterable[CurrentFile], target_bytes: int) -> list[tuple[s
     return [tuple(group) for group in groups if len(group) > 1]
 
 
-def removable(
+def orphan_files(
     stored: Iterable[StoredFile], referenced: Collection[str], released: Collection[str], now: datetime
 ) -> tuple[list[StoredFile], list[StoredFile]]:
     """Choose the files that can be deleted among those that no snapshot refers to.
@@ -99,7 +99,7 @@ def removable(
         >>> from datetime import UTC
         >>> now = datetime(2026, 8, 3, tzinfo=UTC)
         >>> files = [StoredFile(name, 1, now - GRACE * 2) for name in ("used", "just expired", "left over")]
-        >>> [[file.path for file in part] for part in removable(files, {"used"}, {"just expired"}, now)]
+        >>> [[file.path for file in part] for part in orphan_files(files, {"used"}, {"just expired"}, now)]
         [['left over'], ['just expired']]
     """
     unreferenced = [file for file in stored if file.path not in referenced]

@@ -26,9 +26,9 @@ from pyiceberg.table.update import RemoveSnapshotsUpdate, update_table_metadata
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.iceberg.cloud_catalog import NAME, Change, open_remote
+from brewhouse.iceberg.cloud_catalog import NAME, TableChange, open_remote
 from brewhouse.iceberg.sqlite_catalog import without_gaps
-from brewhouse.iceberg.write_intent import Commit, Pending, announce, last_commit
+from brewhouse.iceberg.write_intent import Commit, Pending, last_commit, write_intent
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +42,7 @@ _TRIES = 20
 _PAUSE_S = 0.25
 
 
-class SharedCatalog(MetastoreCatalog):
+class MultiTableCatalog(MetastoreCatalog):
     """The tables of a lake in a shared catalog, seen as they were together when they were first asked for.
 
     Args:
@@ -56,9 +56,9 @@ class SharedCatalog(MetastoreCatalog):
         super().__init__(NAME, **{"py-io-impl": "brewhouse.iceberg.file_io.ObjectIO"})
         self._lake = lake
         self._remote = open_remote(lake.shared)
-        self._databases = f"{lake.shared.catalog_database}_"
+        self._databases = f"{lake.shared.catalog_database_prefix}_"
         self._seen: dict[str, Table] | None = None
-        self._changes: dict[str, Change] | None = None
+        self._changes: dict[str, TableChange] | None = None
 
     @contextmanager
     def atomically(self) -> Iterator[None]:
@@ -168,28 +168,28 @@ class SharedCatalog(MetastoreCatalog):
     def _changed(
         self,
         name: str,
-        earlier: Change | None,
+        earlier: TableChange | None,
         requirements: tuple[TableRequirement, ...],
         updates: tuple[TableUpdate, ...],
-    ) -> Change:
+    ) -> TableChange:
         """Add updates to what is changed already; what they require is required of the table as it is by then."""
         current = self.load_table(name)
         if earlier is None:
             staged = self._update_and_stage_table(current, current.name(), requirements, updates)
             metadata, location = staged.metadata, staged.metadata_location
-            change = Change(self._tables()[name], metadata, location, requirements, updates)
+            change = TableChange(self._tables()[name], metadata, location, requirements, updates)
         else:
             for requirement in requirements:
                 requirement.validate(current.metadata)
             metadata = update_table_metadata(current.metadata, updates)
-            change = Change(
+            change = TableChange(
                 earlier.base, metadata, earlier.location, earlier.requirements, (*earlier.updates, *updates)
             )
         if any(isinstance(update, RemoveSnapshotsUpdate) for update in updates):
             metadata = without_gaps(current.metadata, metadata)
-        return Change(change.base, metadata, change.location, change.requirements, change.updates)
+        return TableChange(change.base, metadata, change.location, change.requirements, change.updates)
 
-    def _commit(self, changes: list[Change], version: str | None) -> None:
+    def _commit(self, changes: list[TableChange], version: str | None) -> None:
         """Write all that can be written, then swap the pointers, announced when there are several."""
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
@@ -202,13 +202,13 @@ class SharedCatalog(MetastoreCatalog):
         }
         if len(several) > 1:
             try:
-                version = announce(self._lake, several, version)
+                version = write_intent(self._lake, several, version)
             except (PreconditionError, AlreadyExistsError) as error:
                 raise CommitFailedException("Another process committed tables meanwhile") from error
         for swap in swaps:
             swap()
         if len(several) > 1:
-            announce(self._lake, {}, version)
+            write_intent(self._lake, {}, version)
         self._seen = None
 
     def _put_back(self) -> str | None:
@@ -222,7 +222,7 @@ class SharedCatalog(MetastoreCatalog):
                 if (before := _shown(table, commit)) is not table:
                     self._remote.restore(table, before)
         self._seen = None
-        return announce(self._lake, {}, version)
+        return write_intent(self._lake, {}, version)
 
     def _tables(self) -> dict[str, Table]:
         if self._seen is None:
@@ -249,7 +249,7 @@ class SharedCatalog(MetastoreCatalog):
             if location and not f"{location.rstrip('/')}/".startswith(f"{self._lake.warehouse}/"):
                 raise UsageError(
                     f"The database {database} belongs to {location}, not to the lake {self._lake.root}.",
-                    hint="Give this lake another BREWHOUSE_CATALOG_DATABASE.",
+                    hint="Give this lake another BREWHOUSE_CATALOG_DATABASE_PREFIX.",
                 )
         return [table for database in databases for table in self._remote.catalog.list_tables(database)]
 

@@ -34,7 +34,7 @@ _VALUES: dict[str, Callable[[str], Any]] = {
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnStatistics:
     """What a footer says of a column.
 
     Attributes:
@@ -61,7 +61,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Footer:
+class ParquetFooter:
     """What a Parquet file says of itself.
 
     Attributes:
@@ -75,11 +75,11 @@ class Footer:
     file: str
     rows: int
     size_bytes: int
-    columns: list[Column]
+    columns: list[ColumnStatistics]
     offsets_bytes: list[int]
 
 
-def read_footers(files: Sequence[str]) -> list[Footer]:
+def read_footers(files: Sequence[str]) -> list[ParquetFooter]:
     """Read the footers of Parquet files, in their order.
 
     Args:
@@ -95,10 +95,10 @@ def read_footers(files: Sequence[str]) -> list[Footer]:
             chunks[file, name].append(_Chunk(*chunk))
             if is_first:
                 offsets[file].append(offset)
-        columns: dict[str, list[Column]] = defaultdict(list)
+        columns: dict[str, list[ColumnStatistics]] = defaultdict(list)
         for file, name, field_id, kind in connection.execute(_COLUMNS, [files]).fetchall():
             columns[file].append(_column(name, field_id, _ICEBERG_TYPES.get(kind, kind), chunks[file, name]))
-    return [Footer(file, *sizes[file], columns[file], offsets[file]) for file in files]
+    return [ParquetFooter(file, *sizes[file], columns[file], offsets[file]) for file in files]
 
 
 def different_values(file: str, column: str) -> list[Any]:
@@ -119,14 +119,14 @@ class _Chunk(NamedTuple):
     is_exact: bool | None
 
 
-def _column(name: str, field_id: int | None, kind: str, chunks: Sequence[_Chunk]) -> Column:
+def _column(name: str, field_id: int | None, kind: str, chunks: Sequence[_Chunk]) -> ColumnStatistics:
     """Put together what the row groups say; a bound is one only if it holds for all of them."""
     read = _VALUES.get(kind, str)
     filled = [chunk for chunk in chunks if chunk.nulls != chunk.values]
     least = [read(chunk.least) for chunk in filled if chunk.least is not None]
     most = [read(chunk.most) for chunk in filled if chunk.most is not None]
     counted = [chunk.nulls for chunk in chunks if chunk.nulls is not None]
-    return Column(
+    return ColumnStatistics(
         name=name,
         field_id=field_id,
         type=kind,

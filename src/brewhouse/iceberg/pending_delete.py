@@ -16,7 +16,7 @@ from brewhouse.lake.lake import Lake
 _FOLDER = "maintenance"
 
 
-class Released(msgspec.Struct, frozen=True):
+class PendingDelete(msgspec.Struct, frozen=True):
     """What one expiry let go.
 
     Attributes:
@@ -38,7 +38,7 @@ def release(lake: Lake, run: str, files: Collection[str], now: datetime) -> None
         now: The time it is.
     """
     if files:
-        content = msgspec.json.encode(Released(now, sorted(files)))
+        content = msgspec.json.encode(PendingDelete(now, sorted(files)))
         lake.store.put(f"{_FOLDER}/{run}.json", content, mode="create")
 
 
@@ -63,12 +63,12 @@ def stored_files(lake: Lake, folder: str) -> list[StoredFile]:
     ]
 
 
-def _records(lake: Lake) -> dict[str, Released]:
+def _records(lake: Lake) -> dict[str, PendingDelete]:
     return {
-        file.path: msgspec.json.decode(bytes(lake.store.get(file.path).bytes()), type=Released)
+        file.path: msgspec.json.decode(bytes(lake.store.get(file.path).bytes()), type=PendingDelete)
         for file in stored_files(lake, _FOLDER)
     }
 
 
-def _is_over(entry: Released, now: datetime) -> bool:
+def _is_over(entry: PendingDelete, now: datetime) -> bool:
     return entry.released_at < now - GRACE

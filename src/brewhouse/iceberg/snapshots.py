@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Change:
+class SnapshotChange:
     """What a new snapshot has that the current one has not, and the other way round.
 
     Attributes:
@@ -77,7 +77,7 @@ def referenced(table: Table, without: Collection[int] = ()) -> Iterator[str]:
 
 
 def write_snapshot(
-    table: Table, metadata: TableMetadata, change: Change, properties: Mapping[str, str], moment_ms: int
+    table: Table, metadata: TableMetadata, change: SnapshotChange, properties: Mapping[str, str], moment_ms: int
 ) -> Snapshot:
     """Write the manifests of a snapshot; it is part of the table once it is committed.
 
@@ -126,7 +126,7 @@ def write_snapshot(
 
 
 def _sorted_out(
-    table: Table, metadata: TableMetadata, parent: Snapshot | None, change: Change
+    table: Table, metadata: TableMetadata, parent: Snapshot | None, change: SnapshotChange
 ) -> tuple[list[ManifestFile], list[tuple[PartitionSpec, list[ManifestEntry]]]]:
     """Tell the manifests that can be carried over from the entries, by partition spec, that must be written anew."""
     carried: list[ManifestFile] = []
@@ -167,7 +167,7 @@ def _write_entry(writer: ManifestWriter, entry: ManifestEntry) -> None:
 
 
 def _summary(
-    parent: Snapshot | None, entries: Sequence[ManifestEntry], change: Change, properties: Mapping[str, str]
+    parent: Snapshot | None, entries: Sequence[ManifestEntry], change: SnapshotChange, properties: Mapping[str, str]
 ) -> Summary:
     collector = SnapshotSummaryCollector()
     operation = Operation.APPEND

@@ -29,7 +29,7 @@ from pyiceberg.table.update import (
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.data_files import described_files, holds, partition_of, path_of, uri_of
-from brewhouse.iceberg.parquet_footers import Footer, read_footers
+from brewhouse.iceberg.parquet_footers import ParquetFooter, read_footers
 from brewhouse.iceberg.schemas import (
     evolution,
     field_ids,
@@ -39,7 +39,7 @@ from brewhouse.iceberg.schemas import (
     schema_of,
     spec_of,
 )
-from brewhouse.iceberg.snapshots import Change, data_files, referenced, write_snapshot
+from brewhouse.iceberg.snapshots import SnapshotChange, data_files, referenced, write_snapshot
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_spec import TableSpec
 from brewhouse.lake.lake import Lake
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot
     from pyiceberg.table.update import TableUpdate
 
-    from brewhouse.iceberg.multi_table_catalog import SharedCatalog
+    from brewhouse.iceberg.multi_table_catalog import MultiTableCatalog
 
 _PROPERTIES = {"format-version": "2", "write.metadata.delete-after-commit.enabled": "false"}  # maintenance does that
 _NO_FILE_URI = "#?"  # PyIceberg does not decode URIs, so these cannot be escaped
@@ -181,7 +181,7 @@ class Tables:
                 changes = evolution(table.metadata, publication.spec)
                 metadata = update_table_metadata(table.metadata, changes)
                 kept = frozenset(uri_of(file) for file in publication.kept)
-                change = Change(described_files(metadata, [footers[file] for file in publication.files]), kept)
+                change = SnapshotChange(described_files(metadata, [footers[file] for file in publication.files]), kept)
                 self._commit(table, changes, write_snapshot(table, metadata, change, properties, moment_ms))
 
     def rewrite(self, rewrites: Sequence[Rewrite]) -> None:
@@ -206,7 +206,7 @@ class Tables:
                 if not gone <= now:
                     raise ValueError(f"{min(gone - now)} cannot be replaced: it is no current file of {rewrite.table}.")
                 described = described_files(table.metadata, [footers[file] for file in rewrite.after])
-                change = Change(described, frozenset(now - gone), rewrites=True)
+                change = SnapshotChange(described, frozenset(now - gone), rewrites=True)
                 properties = _properties(table.current_snapshot())
                 self._commit(table, (), write_snapshot(table, table.metadata, change, properties, moment_ms))
 
@@ -407,15 +407,15 @@ class Tables:
             )
 
 
-def _open_catalog(lake: Lake) -> SQLiteCatalog | SharedCatalog:
+def _open_catalog(lake: Lake) -> SQLiteCatalog | MultiTableCatalog:
     if lake.is_local:
         return SQLiteCatalog(lake.catalog_file, uri_of(lake.warehouse))
-    from brewhouse.iceberg.multi_table_catalog import SharedCatalog
+    from brewhouse.iceberg.multi_table_catalog import MultiTableCatalog
 
-    return SharedCatalog(lake)
+    return MultiTableCatalog(lake)
 
 
-def _footers(files: Iterable[Sequence[str]]) -> dict[str, Footer]:
+def _footers(files: Iterable[Sequence[str]]) -> dict[str, ParquetFooter]:
     """Read the footers of the files of several tables, all at once: to open a reader takes longer than to read."""
     return {footer.file: footer for footer in read_footers(list(chain.from_iterable(files)))}
 

@@ -50,7 +50,7 @@ def last_commit(lake: Lake) -> tuple[Commit, str | None]:
     return msgspec.json.decode(bytes(found.bytes()), type=Commit), found.meta["e_tag"]
 
 
-def announce(lake: Lake, tables: Mapping[str, Pending], version: str | None) -> str | None:
+def write_intent(lake: Lake, tables: Mapping[str, Pending], version: str | None) -> str | None:
     """Say what a commit is about to change; nothing to change says that it is done.
 
     Args:

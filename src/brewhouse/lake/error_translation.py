@@ -28,24 +28,24 @@ _NO_SPACE = (os.strerror(errno.ENOSPC), "database or disk is full")  # the syste
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Raise what AWS or a full disk answers inside as a `BrewhouseError` that says what to do."""
     try:
         yield
     except Exception as error:
-        if known := explained(error):
+        if known := translate_error(error):
             raise known from error
         raise
 
 
-def explained(error: BaseException) -> BrewhouseError | None:
+def translate_error(error: BaseException) -> BrewhouseError | None:
     """Put an answer of AWS, or that a disk is full, into words; None for an error of another kind.
 
     Args:
         error: What a library raised; what it was caused by is looked at too.
 
     Example:
-        >>> print(explained(OSError(
+        >>> print(translate_error(OSError(
         ...     "Error performing PUT https://s3.eu-west-1.amazonaws.com/b/lake/x in 2ms - "
         ...     "Server returned non-2xx status code: 403 Forbidden: <Code>AccessDenied</Code>")))
         AWS denies s3:PutObject on arn:aws:s3:::b/lake/x. Allow it to the user or the role that runs this.

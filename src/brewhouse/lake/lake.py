@@ -23,14 +23,14 @@ class Shared:
     Attributes:
         catalog: Which Iceberg catalog knows its tables, `glue` or `rest`.
         catalog_uri: Where the REST catalog answers.
-        catalog_database: What the names of the catalog's databases begin with, as `brewhouse_silver`.
-        lock_expires_s: Seconds after which the lock of a run that died is free.
+        catalog_database_prefix: What the names of the catalog's databases begin with, as `brewhouse_silver`.
+        lock_ttl_s: Seconds after which the lock of a run that died is free.
     """
 
     catalog: str = "glue"
     catalog_uri: str | None = None
-    catalog_database: str = "brewhouse"
-    lock_expires_s: float = 120.0
+    catalog_database_prefix: str = "brewhouse"
+    lock_ttl_s: float = 120.0
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ def lake_of(settings: Settings) -> Lake:
     shared = Shared(
         catalog=settings.catalog,
         catalog_uri=settings.catalog_uri,
-        catalog_database=settings.catalog_database,
-        lock_expires_s=settings.lock_expires_s,
+        catalog_database_prefix=settings.catalog_database_prefix,
+        lock_ttl_s=settings.lock_ttl_s,
     )
     lake = Lake.at(settings.lake, shared)
     if lake.is_local and lake.root.is_file():

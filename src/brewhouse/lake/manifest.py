@@ -4,24 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-
-class Meta(msgspec.Struct, frozen=True, kw_only=True):
-    """The source's own counts; groups are None where its dialect has none.
-
-    Attributes:
-        total: Number of breweries.
-        by_type: By `brewery_type`.
-        by_country: By `country`.
-        by_state: By `state_province`, across countries.
-    """
-
-    total: int
-    by_type: dict[str, int] | None = None
-    by_country: dict[str, int] | None = None
-    by_state: dict[str, int] | None = None
+from brewhouse.source import Meta, SchemaDrift
 
 
-class Groups(msgspec.Struct, frozen=True, kw_only=True):
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """Records counted in total and by what they say; nulls are left out of the groups.
 
     Attributes:
@@ -37,7 +23,7 @@ class Groups(msgspec.Struct, frozen=True, kw_only=True):
     by_state: dict[str, int]
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
+class Page(msgspec.Struct, frozen=True, kw_only=True, rename={"fetched_at": "taken_at"}):
     """A page as it was taken.
 
     Attributes:
@@ -45,7 +31,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
         file: Its file's name.
         url: Where it came from.
         status: HTTP status of the answer; 5xx when its rows could only be had in smaller windows.
-        taken_at: When, ISO 8601, UTC.
+        fetched_at: When, ISO 8601, UTC.
         records: How many records it holds.
         sha256: Of its lines, uncompressed.
     """
@@ -54,44 +40,28 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     url: str
     status: int
-    taken_at: str
+    fetched_at: str
     records: int
     sha256: str
 
 
-class Drift(msgspec.Struct, frozen=True, kw_only=True):
-    """Something the source sent that its contract does not say.
-
-    Attributes:
-        name: What kind of deviation, such as `unknown_field`.
-        detail: What exactly, such as the field's name.
-        count: How often.
-        example: One of them.
-    """
-
-    name: str
-    detail: str
-    count: int
-    example: str
-
-
-class Hole(msgspec.Struct, frozen=True, kw_only=True):
+class MissingRow(msgspec.Struct, frozen=True, kw_only=True, rename={"missing_counts": "lacking"}):
     """A brewery that the source counts but cannot give.
 
     Attributes:
         position: In the order of ids, from 1.
         before_id: Id of the record before it; None at the start.
         after_id: Id of the record after it; None at the end.
-        lacking: By group, what the received records lack; of all holes together when there are several.
+        missing_counts: By group, what the received records lack; of all holes together when there are several.
     """
 
     position: int
     before_id: str | None
     after_id: str | None
-    lacking: dict[str, dict[str, int]]
+    missing_counts: dict[str, dict[str, int]]
 
 
-class Proof(msgspec.Struct, frozen=True, kw_only=True):
+class Proof(msgspec.Struct, frozen=True, kw_only=True, rename={"attempts": "takes"}):
     """Why a snapshot is complete.
 
     Attributes:
@@ -99,17 +69,17 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         distinct_ids: How many of them there are when each id counts once.
         records_without_id: Records that have no id; each counts once by its bytes.
         groups_compared: Which of the source's groups were found equal.
-        takes: How often it was taken until it agreed with the source, the first time included.
+        attempts: How often it was taken until it agreed with the source, the first time included.
     """
 
     records: int
     distinct_ids: int
     records_without_id: int
     groups_compared: list[str]
-    takes: int
+    attempts: int
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename={"missing_rows": "holes"}):
     """Everything about a complete raw snapshot.
 
     Attributes:
@@ -126,7 +96,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         missing: By group, what the holes leave out.
         fields_seen: By field, how often it had which JSON type.
         drift: Deviations from the contract.
-        holes: Breweries that the source cannot give.
+        missing_rows: Breweries that the source cannot give.
         proof: Why it is complete.
         pages: In order.
     """
@@ -140,10 +110,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     code_version: str
     meta_before: Meta
     meta_after: Meta
-    received: Groups
+    received: Counts
     missing: dict[str, dict[str, int]]
     fields_seen: dict[str, dict[str, int]]
-    drift: list[Drift]
-    holes: list[Hole]
+    drift: list[SchemaDrift]
+    missing_rows: list[MissingRow]
     proof: Proof
     pages: list[Page]

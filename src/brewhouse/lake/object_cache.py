@@ -21,13 +21,13 @@ from typing import IO, Any
 from fsspec.spec import AbstractFileSystem
 
 from brewhouse.lake.s3 import SCHEME, bucket_store
-from brewhouse.lake.temp_dir import Scratch
+from brewhouse.lake.temp_dir import TempDir
 
 _AT_ONCE = 16
 _UNCHANGED_SINCE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Copies(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not typed
+class ObjectCache(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not typed
     """Objects on S3 that never change, fetched when they are first opened."""
 
     protocol = "s3"
@@ -35,7 +35,7 @@ class Copies(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not typed
 
     def __init__(self) -> None:
         super().__init__()
-        self._scratch = Scratch()
+        self._scratch = TempDir()
 
     def fetch(self, files: Iterable[str]) -> None:
         """Fetch files that are about to be read, many at once."""
@@ -163,6 +163,6 @@ class _Written:
 
 
 @cache
-def filesystem() -> Copies:
+def filesystem() -> ObjectCache:
     """Open all of S3 as a file system for DuckDB and PyArrow."""
-    return Copies()
+    return ObjectCache()

@@ -13,22 +13,7 @@ import msgspec
 from brewhouse.errors import BrewhouseError
 from brewhouse.ids import day_of
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.manifest import Drift, Groups, Hole, Manifest, Meta, Page, Proof
-
-__all__ = [
-    "Drift",
-    "Groups",
-    "Hole",
-    "Manifest",
-    "Meta",
-    "Page",
-    "Proof",
-    "RawSnapshot",
-    "complete",
-    "complete_runs",
-    "find",
-    "newest",
-]
+from brewhouse.lake.manifest import Manifest
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ _ATTEMPTS = 5
 _PAUSE_S = 0.02
 
 
-class Holder(msgspec.Struct, frozen=True):
+class LockInfo(msgspec.Struct, frozen=True):
     """Who holds a lake's lock.
 
     Attributes:
@@ -36,7 +36,7 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def run_lock(lake: Lake, run: str) -> Iterator[Holder | None]:
+def run_lock(lake: Lake, run: str) -> Iterator[LockInfo | None]:
     """Hold a lake's lock while the block runs.
 
     Args:
@@ -63,12 +63,12 @@ def run_lock(lake: Lake, run: str) -> Iterator[Holder | None]:
         before = _read(lake)
         file.truncate(0)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        file.write(msgspec.json.encode(Holder(run, now, os.getpid())))
+        file.write(msgspec.json.encode(LockInfo(run, now, os.getpid())))
         file.flush()
         yield before
 
 
-def holder(lake: Lake) -> Holder | None:
+def holder(lake: Lake) -> LockInfo | None:
     """Tell who holds a lake's lock, None when nobody does."""
     if not lake.is_local:
         held, _ = s3_lock.read(lake)
@@ -83,7 +83,7 @@ def holder(lake: Lake) -> Holder | None:
     return None
 
 
-def last_holder(lake: Lake) -> Holder | None:
+def last_holder(lake: Lake) -> LockInfo | None:
     """Tell who holds a lake's lock or held it last, None when nobody ever did."""
     if not lake.is_local:
         held, _ = s3_lock.last(lake)
@@ -104,18 +104,18 @@ def _take(descriptor: int) -> bool:
     return False
 
 
-def _read(lake: Lake) -> Holder | None:
+def _read(lake: Lake) -> LockInfo | None:
     try:
-        return msgspec.json.decode(lake.lock_file.read_bytes(), type=Holder)
+        return msgspec.json.decode(lake.lock_file.read_bytes(), type=LockInfo)
     except (FileNotFoundError, msgspec.DecodeError):  # never taken, or this very moment and not yet signed
         return None
 
 
-def _holder_of(held: s3_lock.Lease) -> Holder:
-    return Holder(held.run, held.started_at, held.pid, held.host)
+def _holder_of(held: s3_lock.Lease) -> LockInfo:
+    return LockInfo(held.run, held.started_at, held.pid, held.host)
 
 
-def _refusal(lake: Lake, held: Holder | None) -> BrewhouseError:
+def _refusal(lake: Lake, held: LockInfo | None) -> BrewhouseError:
     at = f" on {held.host}" if held and held.host else ""
     who = (
         f"Run {held.run} has been going on it since {held.started_at} (process {held.pid}{at})"

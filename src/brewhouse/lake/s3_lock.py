@@ -79,7 +79,7 @@ def hold(lake: Lake, run: str, pid: int) -> Iterator[Lease | None]:
         started_at=now.isoformat(timespec="seconds"),
         pid=pid,
         host=socket.gethostname(),
-        expires_at=now + timedelta(seconds=lake.shared.lock_expires_s),
+        expires_at=now + timedelta(seconds=lake.shared.lock_ttl_s),
     )
     version = _put(lake, lease, version)
     if version is None:
@@ -115,7 +115,7 @@ class _Keeper(threading.Thread):
 
     def run(self) -> None:
         """Renew it again and again."""
-        for_s = self._lake.shared.lock_expires_s
+        for_s = self._lake.shared.lock_ttl_s
         while not self._done.wait(for_s / _RENEWALS) and self._version is not None:
             self._renew(datetime.now(UTC) + timedelta(seconds=for_s))
 

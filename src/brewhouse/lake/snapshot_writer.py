@@ -20,17 +20,18 @@ import msgspec
 from isal import igzip
 
 from brewhouse.errors import BrewhouseError
-from brewhouse.lake.error_translation import explained
+from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.manifest import Manifest, Meta, Page
+from brewhouse.lake.manifest import Manifest, Page
 from brewhouse.lake.raw_snapshots import RawSnapshot
+from brewhouse.source import Meta
 
 _GZIP_LEVEL = 2  # of ISA-L's four; the size of zlib's 2, in a quarter of its time
 _CHECKSUM_DIGITS = 12
 _PAGE_FILE = re.compile(rf"page-(\d{{5,}})\.([0-9a-f]{{{_CHECKSUM_DIGITS}}})\.jsonl\.gz")
 
 
-class Started(msgspec.Struct, frozen=True, kw_only=True):
+class ResumeInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What must be known to go on with an interrupted snapshot.
 
     Attributes:
@@ -49,7 +50,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Draft:
+class SnapshotWriter:
     """A raw snapshot that has no manifest yet.
 
     Attributes:
@@ -60,7 +61,7 @@ class Draft:
 
     lake: Lake
     run: str
-    started: Started
+    started: ResumeInfo
 
     @property
     def date(self) -> str:
@@ -73,11 +74,11 @@ class Draft:
         return self.lake.bronze / f"date={self.date}" / f"run={self.run}"
 
     @property
-    def is_begun(self) -> bool:
+    def is_started(self) -> bool:
         """Whether a snapshot of this run was begun before."""
         return (self.folder / "started.json").exists()
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Write down what a later run needs to go on with it.
 
         Raises:
@@ -89,7 +90,7 @@ class Draft:
                 hint="Run again: a new run has an id of its own.",
             )
 
-    async def write_page(self, number: int, lines: Sequence[bytes], *, url: str, status: int, taken_at: str) -> Page:
+    async def write_page(self, number: int, lines: Sequence[bytes], *, url: str, status: int, fetched_at: str) -> Page:
         """Write a page.
 
         Args:
@@ -97,7 +98,7 @@ class Draft:
             lines: Records, byte for byte, without line breaks.
             url: Where it came from.
             status: HTTP status of the answer.
-            taken_at: When, ISO 8601, UTC.
+            fetched_at: When, ISO 8601, UTC.
 
         Raises:
             BrewhouseError: The lake cannot be written.
@@ -110,10 +111,10 @@ class Draft:
             (self.folder / name).unlink()  # damaged on the way to the disk, and no snapshot's page yet
             await self._create_page(name, packed)
         return Page(
-            number=number, file=name, url=url, status=status, taken_at=taken_at, records=len(lines), sha256=sha256
+            number=number, file=name, url=url, status=status, fetched_at=fetched_at, records=len(lines), sha256=sha256
         )
 
-    def whole_pages(self) -> Iterator[tuple[Page, list[bytes]]]:
+    def intact_pages(self) -> Iterator[tuple[Page, list[bytes]]]:
         """Read the pages that are whole, each with its lines; those damaged or there twice are left out."""
         by_number: dict[int, list[Path]] = {}
         for file in sorted(self.folder.glob("page-*")):
@@ -151,7 +152,7 @@ class Draft:
             file=file.name,
             url=f"{started.source_url}/breweries?{query}",
             status=200,
-            taken_at=datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat(timespec="milliseconds"),
+            fetched_at=datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat(timespec="milliseconds"),
             records=records,
             sha256=hashlib.sha256(content).hexdigest(),
         )
@@ -191,12 +192,12 @@ class Draft:
         if isinstance(error, AlreadyExistsError | FileExistsError):
             return False
         said = str(error).partition("\n")[0]
-        raise (None if self.lake.is_local else explained(error)) or BrewhouseError(
+        raise (None if self.lake.is_local else translate_error(error)) or BrewhouseError(
             f"{self.folder / name} cannot be written: {said}.", hint="Look at the disk's space and permissions."
         ) from error
 
 
-def resumable(lake: Lake, source_url: str, per_page_rows: int, within_hours: float) -> Draft | None:
+def find_resumable(lake: Lake, source_url: str, per_page_rows: int, within_hours: float) -> SnapshotWriter | None:
     """Find the newest interrupted snapshot that can be gone on with.
 
     Args:
@@ -213,13 +214,13 @@ def resumable(lake: Lake, source_url: str, per_page_rows: int, within_hours: flo
             continue
         same = (started.source_url, started.per_page_rows) == (source_url, per_page_rows)
         if same and datetime.fromisoformat(started.started_at) > earliest:
-            return Draft(lake, file.parent.name.removeprefix("run="), started)
+            return SnapshotWriter(lake, file.parent.name.removeprefix("run="), started)
     return None
 
 
-def _started(file: Path) -> Started | None:
+def _started(file: Path) -> ResumeInfo | None:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Started)
+        return msgspec.json.decode(file.read_bytes(), type=ResumeInfo)
     except (OSError, msgspec.MsgspecError):
         return None
 

@@ -18,7 +18,7 @@ _PREFIX = "brewhouse-"
 _LOCK = "in-use"
 
 
-class Scratch:
+class TempDir:
     """A folder that is there as long as this object, and no longer than the process.
 
     Attributes:

@@ -42,7 +42,7 @@ class Counts(NamedTuple):
     groups: dict[str, dict[str, int]]
 
 
-class Chooser:
+class Search:
     """Answers queries over a store, and remembers some answers until the store changes."""
 
     def __init__(self) -> None:

@@ -42,7 +42,7 @@ class Counter:
         return True
 
 
-class Misbehaviour:
+class FaultInjector:
     """The faults of a stand-in, and how often each has struck.
 
     Args:

@@ -14,7 +14,7 @@ from brewhouse.errors import UsageError
 from brewhouse.mock_api.dialects import Dialect
 from brewhouse.mock_api.faults import Fault, parse_faults
 from brewhouse.mock_api.service import Service
-from brewhouse.mock_api.shelf import Shelf
+from brewhouse.mock_api.shelf import Dataset
 from brewhouse.mock_api.throttle import Throttle
 from brewhouse.mock_api.wire import HOST, Server
 
@@ -48,7 +48,7 @@ class Served(msgspec.Struct, frozen=True):
     at_s: float
 
 
-class StandIn:
+class MockApiServer:
     r"""The API on 127.0.0.1, in a thread of its own.
 
     Args:
@@ -68,7 +68,7 @@ class StandIn:
 
     Example:
         >>> from urllib.request import urlopen
-        >>> with StandIn([{"id": "b", "name": "Malt/Hops"}, {"id": "a"}]) as stand_in:
+        >>> with MockApiServer([{"id": "b", "name": "Malt/Hops"}, {"id": "a"}]) as stand_in:
         ...     with urlopen(f"{stand_in.url}/breweries?sort=id:asc") as answer:
         ...         print(answer.read().decode())
         [{"id":"a"},{"id":"b","name":"Malt\/Hops"}]
@@ -96,7 +96,7 @@ class StandIn:
             raise UsageError("The previous release has no throttle.", hint="Leave out one of the two.")
         parsed = parse_faults(faults)
         self._lock = threading.RLock()
-        self._shelf = Shelf(chain(records, raw_records), Dialect(dialect))
+        self._shelf = Dataset(chain(records, raw_records), Dialect(dialect))
         self._service = Service(self._shelf, Throttle(limit_per_minute, window_s) if throttle else None, seed=seed)
         self._served: deque[Served] = deque(maxlen=requests_kept)
         self._port = port

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from brewhouse.mock_api import answers
-from brewhouse.mock_api.choice import Chooser, Counts, found_rows
-from brewhouse.mock_api.fault_injection import Misbehaviour
+from brewhouse.mock_api.choice import Counts, Search, found_rows
+from brewhouse.mock_api.fault_injection import FaultInjector
 from brewhouse.mock_api.faults import shifted
 from brewhouse.mock_api.php_json import dumps
 from brewhouse.mock_api.query import PER_PAGE_MAX_ROWS, Filters, Query, integer_message, parse_query
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from brewhouse.mock_api.faults import Fault, Faults
-    from brewhouse.mock_api.shelf import Shelf
+    from brewhouse.mock_api.shelf import Dataset
     from brewhouse.mock_api.throttle import Throttle
     from brewhouse.mock_api.wire import Answer, Request
 
@@ -38,12 +38,12 @@ class Service:
         seed: What the unstable orders are made from.
     """
 
-    def __init__(self, shelf: Shelf, throttle: Throttle | None = None, seed: int = 1) -> None:
+    def __init__(self, shelf: Dataset, throttle: Throttle | None = None, seed: int = 1) -> None:
         self._shelf = shelf
         self._throttle = throttle
-        self._chooser = Chooser()
+        self._chooser = Search()
         self._chance = random.Random(seed)  # noqa: S311 - an order that differs, not a secret
-        self._misbehaviour = Misbehaviour()
+        self._misbehaviour = FaultInjector()
         self._handlers: dict[str, Callable[[Request, dict[str, str]], Answer]] = {
             "list": self._list,
             "meta": self._meta,
@@ -54,7 +54,7 @@ class Service:
 
     def misbehave(self, faults: Faults) -> None:
         """Start to misbehave in these ways and no others; all counts start anew."""
-        self._misbehaviour = Misbehaviour(faults)
+        self._misbehaviour = FaultInjector(faults)
 
     def answer(self, request: Request) -> Answer:
         """Answer a request, with everything that may go wrong with it."""

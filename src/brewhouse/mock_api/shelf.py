@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SAME = {"state_province": "state", "address_1": "street"}
 
 
-class Shelf:
+class Dataset:
     """Breweries in a dialect.
 
     Args:

@@ -83,7 +83,7 @@ class Header:
 
     Attributes:
         size: Number of its lines.
-        lines: In which line each of key, partition, sort and grows by stands.
+        lines: In which line each of key, partition, sort and incremental by stands.
         columns: Descriptions of columns, each with its line.
         problems: What is wrong in it.
     """
@@ -93,8 +93,8 @@ class Header:
     key: tuple[str, ...]
     partition: tuple[str, ...]
     sort: tuple[str, ...]
-    grows_by: str
-    temporary: bool
+    incremental_by: str
+    ephemeral: bool
     rules: tuple[Rule, ...]
     columns: dict[str, tuple[str, int]]
     lines: dict[str, int]
@@ -137,8 +137,8 @@ class _Reader:
         self._lines: dict[str, int] = {}
         self._rules: list[Rule] = []
         self._columns: dict[str, tuple[str, int]] = {}
-        self._grows_by = ""
-        self._temporary = False
+        self._incremental_by = ""
+        self._ephemeral = False
 
     def read(self, text: str) -> Header:
         lines = _header_lines(text)
@@ -155,8 +155,8 @@ class _Reader:
             key=key,
             partition=self._lists.get("partition", ()),
             sort=self._lists.get("sort", ()),
-            grows_by=self._grows_by,
-            temporary=self._temporary,
+            incremental_by=self._incremental_by,
+            ephemeral=self._ephemeral,
             rules=(*unique, *self._rules),
             columns=self._columns,
             lines=self._lines,
@@ -178,11 +178,11 @@ class _Reader:
             raise _Mistake(f"only a check can be a warning, and {field} is none{suggestion(field, _CHECKS)}")
         elif field.startswith("column "):
             self._columns[_once(field.removeprefix("column "), self._columns)] = (_one_line(value), entry.line)
-        elif field == "grows by":
-            self._grows_by = _batch(value)
+        elif field == "incremental by":
+            self._incremental_by = _batch(value)
             self._lines[field] = entry.line
-        elif field == "temporary":
-            self._temporary = _yes(value)
+        elif field == "ephemeral":
+            self._ephemeral = _yes(value)
         else:
             self._lists[_once(field, self._lists)] = _names(value)
             self._lines[field] = entry.line
@@ -231,13 +231,13 @@ def _one_line(text: str) -> str:
 
 def _yes(value: str) -> bool:
     if value not in ("yes", "no"):
-        raise _Mistake(f"temporary is yes or no, not {value!r}")
+        raise _Mistake(f"ephemeral is yes or no, not {value!r}")
     return value == "yes"
 
 
 def _batch(value: str) -> str:
     if value not in _BATCHES:
-        raise _Mistake(f"a table grows by {' or '.join(_BATCHES)}, not {value!r}")
+        raise _Mistake(f"a table incremental by {' or '.join(_BATCHES)}, not {value!r}")
     return value
 
 
@@ -286,7 +286,7 @@ def _no_row(value: str, severity: Severity, line: int) -> Rule:
 
 _VALUE = re.compile(r"\s*(?:'((?:[^']|'')*)'|([^,]*?))\s*(?:,|$)")
 _LISTS = ("key", "partition", "sort")
-_SINGLE = ("grows by", "temporary")
+_SINGLE = ("incremental by", "ephemeral")
 _BATCHES = ("snapshot_run", "snapshot_date")
 _CHECKS: dict[str, Callable[[str, Severity, int], Rule]] = {
     "unique": lambda value, severity, line: Unique(_names(value), severity, line),

@@ -17,13 +17,13 @@ class Node:
 
     Attributes:
         name: Zone and table; the source's name has no zone.
-        own: Whether it is the user's.
+        user_defined: Whether it is the user's.
         description: What a row is.
         reads: Names of what it is made of.
     """
 
     name: str
-    own: bool
+    user_defined: bool
     description: str
     reads: tuple[str, ...]
 
@@ -42,14 +42,14 @@ def lineage(models: Iterable[Model]) -> list[Node]:
     Returns:
         The source, the given tables that some model reads, then the models.
     """
-    made = [Node(model.name, model.own, model.description, model.reads) for model in models]
+    made = [Node(model.name, model.user_defined, model.description, model.reads) for model in models]
     read = {name for node in made for name in node.reads}
     given = [
-        Node(name, own=False, description="", reads=(SOURCE,) if name.startswith("bronze.") else ())
+        Node(name, user_defined=False, description="", reads=(SOURCE,) if name.startswith("bronze.") else ())
         for name in INPUTS
         if name in read
     ]
-    return [Node(SOURCE, own=False, description="Where the breweries come from", reads=()), *given, *made]
+    return [Node(SOURCE, user_defined=False, description="Where the breweries come from", reads=()), *given, *made]
 
 
 def draw_text(nodes: Sequence[Node]) -> str:
@@ -78,13 +78,13 @@ def draw_text(nodes: Sequence[Node]) -> str:
     lines: list[str] = []
     for root in roots:
         lines += _branch(root, below)
-    return "\n".join([*lines, "* your own"] if any(node.own for node in nodes) else lines)
+    return "\n".join([*lines, "* your own"] if any(node.user_defined for node in nodes) else lines)
 
 
 def _branch(node: Node, below: dict[str, list[Node]], parent: str = "") -> list[str]:
     others = [name for name in node.reads if name != parent]
     beside = f"  (and {', '.join(others)})" if others and parent else ""
-    lines = [f"{node.name}{' *' if node.own else ''}{beside}"]
+    lines = [f"{node.name}{' *' if node.user_defined else ''}{beside}"]
     children = below[node.name]
     for index, child in enumerate(children):
         is_last = index == len(children) - 1

@@ -98,7 +98,7 @@ def draw_svg(
     width, height = _lay_out(grid)
     parts = [*_lanes(grid, height), *(_edge(path) for path in paths)]
     parts += [_box(place, place.node, address) for column in grid for place in column if place.node]
-    if any(node.own for node in nodes):
+    if any(node.user_defined for node in nodes):
         height += _LEGEND_HEIGHT
         parts += _legend(height)
     sentences = [f"{node.name} is made of {' and '.join(node.reads)}." for node in nodes if node.reads]
@@ -247,13 +247,13 @@ def _edge(path: list[_Place]) -> str:
         x, y = place.x + place.width, place.middle
         if place is not end:
             steps.append(f"H{x:.1f}")
-    kind = " own" if end.node and end.node.own else ""
+    kind = " own" if end.node and end.node.user_defined else ""
     point = f"M{end.x - 1:.1f},{end.middle:.1f}l-{_TIP:.0f},-4v8z"
     return f'<path class="edge{kind}" d="{" ".join(steps)}"/><path class="tip{kind}" d="{point}"/>'
 
 
 def _box(place: _Place, node: Node, address: Callable[[Node], str | None] | None) -> str:
-    kind = "own" if node.own else "source" if node.zone == "source" else "built-in"
+    kind = "own" if node.user_defined else "source" if node.zone == "source" else "built-in"
     hover = f"{node.name}: {node.description}" if node.description else node.name
     target = address(node) if address else None
     begin, end = (f'<a href="{escape(target)}">', "</a>") if target else ("<g>", "</g>")

@@ -33,14 +33,14 @@ class Model:
         key: Columns that together are unique.
         partition: Columns by whose values the files are separated.
         sort: Columns by which the rows are ordered.
-        grows_by: Column that says which batch a row is of, when the table keeps the rows of earlier snapshots: those of
-            the same batch are replaced, all others stay. Empty when each run makes the whole table anew.
-        temporary: Whether it only serves other models and is not published.
+        incremental_by: Column that identifies the batch of a row, for a table that keeps the rows of earlier
+            snapshots: a run replaces the rows of its own batch. Empty when each run rebuilds the whole table.
+        ephemeral: Whether it only serves other models and is not published.
         rules: What must hold of its rows, the key's uniqueness first.
         columns: What its own columns mean, by name.
         reads: Names of the tables its SQL reads.
-        needs: Names of the tables that must be there before it: those it reads, and those its checks read.
-        own: Whether the user wrote it, not Brewhouse.
+        depends_on: Names of the tables that must be there before it: those it reads, and those its checks read.
+        user_defined: Whether the user wrote it, not Brewhouse.
         version: Tells it from what it was while its file, or that of a model it needs, was another.
         file: Its file, as errors name it.
         text: The file's content.
@@ -53,13 +53,13 @@ class Model:
     key: tuple[str, ...]
     partition: tuple[str, ...]
     sort: tuple[str, ...]
-    grows_by: str
-    temporary: bool
+    incremental_by: str
+    ephemeral: bool
     rules: tuple[Rule, ...]
     columns: dict[str, str]
     reads: tuple[str, ...]
-    needs: tuple[str, ...]
-    own: bool
+    depends_on: tuple[str, ...]
+    user_defined: bool
     version: str
     file: str = field(repr=False, compare=False)
     text: str = field(repr=False, compare=False)
@@ -84,7 +84,7 @@ class Model:
                 table is partitioned by one with fractions.
         """
         defined = column_definitions()
-        if not self.own:
+        if not self.user_defined:
             if unknown := [column.name for column in columns if column.name not in defined]:
                 what = f"{self.name} gives columns that models/columns.toml does not define: {', '.join(unknown)}"
                 raise ModelError([self.problem(what)])
@@ -140,14 +140,14 @@ def column_definitions() -> dict[str, Column]:
     return {name: Column(name.rpartition(".")[2], entry["type"], entry["description"]) for name, entry in table.items()}
 
 
-def parse(name: str, text: str, *, file: str | None = None, own: bool = False) -> Model:
+def parse(name: str, text: str, *, file: str | None = None, user_defined: bool = False) -> Model:
     r"""Read a model's file.
 
     Args:
         name: Zone and table.
         text: The file's content.
         file: Its file, as errors name it; None names the model.
-        own: Whether it is the user's.
+        user_defined: Whether it is the user's.
 
     Raises:
         ModelError: The header has a field that cannot be understood, or the SQL is not one SELECT.
@@ -173,13 +173,13 @@ def parse(name: str, text: str, *, file: str | None = None, own: bool = False) -
         key=header.key,
         partition=header.partition,
         sort=header.sort,
-        grows_by=header.grows_by,
-        temporary=header.temporary,
+        incremental_by=header.incremental_by,
+        ephemeral=header.ephemeral,
         rules=header.rules,
         columns={column: meaning for column, (meaning, _) in header.columns.items()},
         reads=select.reads,
-        needs=select.reads,
-        own=own,
+        depends_on=select.reads,
+        user_defined=user_defined,
         version="",
         file=file,
         text=text,
@@ -195,4 +195,4 @@ def _with_needs(model: Model) -> Model:
             needs.update(model.check_select(rule).reads)
     if model.name not in model.reads:
         needs.discard(model.name)  # a check may read the table it is about
-    return replace(model, needs=tuple(sorted(needs)))
+    return replace(model, depends_on=tuple(sorted(needs)))

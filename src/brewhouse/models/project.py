@@ -77,9 +77,9 @@ def _own(folder: Path, built_in: Mapping[str, Model]) -> dict[str, Model]:
 def _parse_own(file: Path, folder: Path, there: Mapping[str, Model]) -> Model:
     name = _table_name(file, file.relative_to(folder))
     if name in there:
-        taken = f"is made by {there[name].file} too" if there[name].own else "is one of Brewhouse's own"
+        taken = f"is made by {there[name].file} too" if there[name].user_defined else "is one of Brewhouse's own"
         raise ModelError([Problem(str(file), 1, 0, f"the table {name} {taken}; give the file another name")])
-    return parse(name, _text(file), file=str(file), own=True)
+    return parse(name, _text(file), file=str(file), user_defined=True)
 
 
 def _table_name(file: Path, place: Path) -> str:
@@ -121,8 +121,8 @@ def _readable(model: Model, models: Mapping[str, Model]) -> dict[str, str]:
         for name, given in INPUTS.items()
     }
     for name, other in models.items():
-        if is_gold and other.zone != "gold" and other.temporary:
-            readable[name] = "it is temporary and not published, so only silver models can read it"
+        if is_gold and other.zone != "gold" and other.ephemeral:
+            readable[name] = "it is ephemeral and not published, so only silver models can read it"
         elif not is_gold and other.zone == "gold":
             readable[name] = "gold is made of silver, so a silver model cannot read it"
         else:
@@ -132,7 +132,7 @@ def _readable(model: Model, models: Mapping[str, Model]) -> dict[str, str]:
 
 def _in_order(models: Mapping[str, Model]) -> list[Model]:
     """Put each model after the ones it needs, and give it the version that follows from theirs."""
-    graph = {name: [need for need in model.needs if need in models] for name, model in models.items()}
+    graph = {name: [need for need in model.depends_on if need in models] for name, model in models.items()}
     try:
         names = sorted(TopologicalSorter(graph).static_order(), key=lambda name: ZONES.index(models[name].zone))
     except CycleError as error:
@@ -147,7 +147,7 @@ def _in_order(models: Mapping[str, Model]) -> list[Model]:
 def _circle(names: Sequence[str], models: Mapping[str, Model]) -> Problem:
     """Name the models of a circle, each before the one it reads, from one of the user's on."""
     circle = list(reversed(names))[1:]
-    first = next((index for index, name in enumerate(circle) if models[name].own), 0)
+    first = next((index for index, name in enumerate(circle) if models[name].user_defined), 0)
     circle = [*circle[first:], *circle[:first]]
     model, read = models[circle[0]], circle[1 % len(circle)]
     words = " reads ".join([*circle, circle[0]])
@@ -161,7 +161,7 @@ def _require_known_columns(ordered: Sequence[Model]) -> None:
     }
     problems: list[Problem] = []
     for model in ordered:
-        if any(need not in known for need in model.needs):
+        if any(need not in known for need in model.depends_on):
             continue  # of a table that is wrong, nothing can be said
         columns, found = model.select.columns({name: known[name] for name in model.reads})
         found += model.select.unnamed() or _bad_names(model, columns)
@@ -194,7 +194,7 @@ def _bad_fields(model: Model, columns: Sequence[str]) -> list[Problem]:
     header = parse_header(model.text, model.file)
     named = [
         *((name, header.lines[word]) for word in ("key", "partition", "sort") for name in getattr(header, word)),
-        *((header.grows_by, header.lines["grows by"]) for _ in range(bool(header.grows_by))),
+        *((header.incremental_by, header.lines["incremental by"]) for _ in range(bool(header.incremental_by))),
         *((name, rule.line) for rule in header.rules for name in rule.columns),
         *((name, line) for name, (_, line) in header.columns.items()),
     ]

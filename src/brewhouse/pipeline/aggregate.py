@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from brewhouse.checks.check import Check, demand
+from brewhouse.checks.check import Check, raise_on_failure
 from brewhouse.checks.reconciliation import gold_sums, source_counts
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.lake import Lake
@@ -81,7 +81,7 @@ def publish_gold(bench: Workbench, snapshot: RawSnapshot, *, anew: bool = False)
     checks += gold_sums(bench.engine)
     checks += source_counts(bench.engine, snapshot.manifest)
     bench.record(checks)
-    demand(checks)
+    raise_on_failure(checks)
     published = publish(bench, publications, version_of(models, silver.properties[MODELS]), snapshot.run)
     return JobResult(
         f"gold shows snapshot {snapshot.run}",
@@ -94,4 +94,4 @@ def publish_gold(bench: Workbench, snapshot: RawSnapshot, *, anew: bool = False)
 def _silver_for(models: Sequence[Model]) -> set[str]:
     """Name the silver tables that gold models and the checks need."""
     built_in = {model.name for model in models_of("silver")}
-    return built_in | {need for model in models for need in model.needs if need.startswith("silver.")}
+    return built_in | {need for model in models for need in model.depends_on if need.startswith("silver.")}

@@ -11,7 +11,7 @@ from brewhouse.lake.raw_snapshots import complete_runs, find
 from brewhouse.models.project import models_of
 from brewhouse.pipeline.input_tables import BREWERIES, attach_previous, attach_snapshot
 from brewhouse.pipeline.publishing import version_of
-from brewhouse.pipeline.runner import Silent
+from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def compare(lake: Lake, settings: Settings, first: str, second: str) -> list[Row
     silver = {model.name: model for model in models_of("silver", folder=settings.models)}
     with open_engine(settings) as engine:
         attach_previous(engine, lake, Tables(lake), silver[BREWERIES], before, version_of(list(silver.values())))
-        attach_snapshot(engine, find(lake, after), Silent().model)
+        attach_snapshot(engine, find(lake, after), SilentProgress().model)
         engine.compute(silver[BREWERIES])
         engine.compute(silver[_CHANGES])
         return engine.rows(f"SELECT * FROM {_CHANGES} ORDER BY id")

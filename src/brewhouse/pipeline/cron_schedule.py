@@ -15,7 +15,7 @@ from itertools import takewhile
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from brewhouse.errors import UsageError
-from brewhouse.events.schedule_state import Remembered
+from brewhouse.events.schedule_state import ScheduleState
 
 _FIELDS = 5
 _WINDOWS = tuple(timedelta(days=days) for days in (1 / 24, 1, 32, 366, 9 * 366, 60 * 366))
@@ -23,7 +23,7 @@ _HINT = 'Write it as "0 6 * * *": minute, hour, day of the month, month, day of 
 
 
 @dataclass(frozen=True)
-class Plan:
+class CronSchedule:
     """When the workflow is due.
 
     Attributes:
@@ -35,7 +35,7 @@ class Plan:
     zone: ZoneInfo
 
 
-def plan_of(cron: str, time_zone: str) -> Plan | None:
+def parse_schedule(cron: str, time_zone: str) -> CronSchedule | None:
     """Read a schedule.
 
     Args:
@@ -46,7 +46,7 @@ def plan_of(cron: str, time_zone: str) -> Plan | None:
         UsageError: It is none, it never comes, or there is no such time zone.
 
     Example:
-        >>> plan = plan_of("30 2 * * *", "Europe/Berlin")
+        >>> plan = parse_schedule("30 2 * * *", "Europe/Berlin")
         >>> [str(moment) for _, moment in zip(range(2), upcoming(plan, datetime(2026, 3, 28, 12, tzinfo=UTC)))]
         ['2026-03-29 03:00:00+02:00', '2026-03-30 02:30:00+02:00']
     """
@@ -68,10 +68,10 @@ def plan_of(cron: str, time_zone: str) -> Plan | None:
         raise UsageError(f'"{cron}" is no schedule: {error}.', hint=_HINT) from error
     except StopIteration as error:
         raise UsageError(f'"{cron}" never comes.', hint=_HINT) from error
-    return Plan(" ".join(cron.split()), zone)
+    return CronSchedule(" ".join(cron.split()), zone)
 
 
-def upcoming(plan: Plan, after: datetime) -> Iterator[datetime]:
+def upcoming(plan: CronSchedule, after: datetime) -> Iterator[datetime]:
     """Give the due times after a moment, oldest first, in the plan's zone.
 
     Args:
@@ -87,7 +87,7 @@ def upcoming(plan: Plan, after: datetime) -> Iterator[datetime]:
             yield moment
 
 
-def latest(plan: Plan, after: datetime, until: datetime) -> datetime | None:
+def latest(plan: CronSchedule, after: datetime, until: datetime) -> datetime | None:
     """Find the newest due time after a moment and until another one; None when there is none.
 
     Args:
@@ -107,7 +107,7 @@ def latest(plan: Plan, after: datetime, until: datetime) -> datetime | None:
     return None
 
 
-def due(plan: Plan, remembered: Remembered, now: datetime) -> datetime | None:
+def due(plan: CronSchedule, remembered: ScheduleState, now: datetime) -> datetime | None:
     """Say which due time is to be acted on now.
 
     Args:

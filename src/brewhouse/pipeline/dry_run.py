@@ -18,7 +18,7 @@ from brewhouse.models.project import models_of
 from brewhouse.settings import Settings
 
 
-def rehearse(settings: Settings) -> dict[str, TableSpec]:
+def dry_run(settings: Settings) -> dict[str, TableSpec]:
     """Run all models, Brewhouse's and the user's, on empty tables, and their checks.
 
     Args:
@@ -42,7 +42,7 @@ def _rehearse(engine: Engine, model: Model) -> TableSpec | None:
     place = model.problem("")
     try:
         columns = engine.compute(model)
-        spec = None if model.temporary else model.spec(columns)
+        spec = None if model.ephemeral else model.spec(columns)
         for rule in model.rules:
             place = Problem(model.file, rule.line, 0, "")
             list(rule_checks(engine, model.name, rule))

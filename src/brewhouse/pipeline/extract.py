@@ -16,13 +16,15 @@ from brewhouse import __version__
 from brewhouse.api.client import Client
 from brewhouse.api.pages import Pager
 from brewhouse.api.rate_limit import WINDOW_S
-from brewhouse.checks.completeness import GROUPS, Verdict
+from brewhouse.checks.completeness import GROUPS, CompletenessResult
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.raw_snapshots import Drift, Manifest, Meta, Proof, RawSnapshot, complete_runs, find
-from brewhouse.lake.snapshot_writer import Draft, Started, resumable
-from brewhouse.pipeline.page_fetcher import Taking
+from brewhouse.lake.manifest import Manifest, Proof
+from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
+from brewhouse.lake.snapshot_writer import ResumeInfo, SnapshotWriter, find_resumable
+from brewhouse.pipeline.page_fetcher import PageFetcher
 from brewhouse.settings import Settings
+from brewhouse.source import Meta, SchemaDrift
 
 _DIFFERENCES_SHOWN = 6
 
@@ -57,7 +59,7 @@ def extract(
     settings: Settings,
     run: str,
     progress: Callable[[int, int], None] = _silent,
-    record_drift: Callable[[list[Drift]], None] = _silent,
+    record_drift: Callable[[list[SchemaDrift]], None] = _silent,
     *,
     throttle_window_s: float = WINDOW_S,
 ) -> Extraction:
@@ -95,7 +97,7 @@ class _Extract:
         settings: Settings,
         run: str,
         progress: Callable[[int, int], None],
-        record_drift: Callable[[list[Drift]], None],
+        record_drift: Callable[[list[SchemaDrift]], None],
     ) -> None:
         self._lake = lake
         self._settings = settings
@@ -117,60 +119,62 @@ class _Extract:
         snapshot = draft.complete(manifest)
         return Extraction(snapshot, taking.resumed, taking.requested, already_done=False)
 
-    async def _begin(self, client: Client) -> tuple[Draft, Taking]:
+    async def _begin(self, client: Client) -> tuple[SnapshotWriter, PageFetcher]:
         """Go on with an interrupted snapshot, or begin a new one with its first page."""
         settings = self._settings
         pager = Pager(client, settings)
-        draft = resumable(self._lake, settings.source_url, settings.per_page_rows, settings.resume_within_hours)
+        draft = find_resumable(self._lake, settings.source_url, settings.per_page_rows, settings.resume_max_age_hours)
         if draft is not None:
-            taking = Taking(pager, draft, settings.concurrency, self._progress)
-            taking.take_up(draft.started.meta_before.total)
+            taking = PageFetcher(pager, draft, settings.concurrency, self._progress)
+            taking.resume(draft.started.meta_before.total)
             return draft, taking
         started_at = _now()
         meta = await self._meta(client)
         first, size = await pager.first(meta.total)
-        started = Started(
+        started = ResumeInfo(
             source_url=settings.source_url,
             per_page_rows=settings.per_page_rows,
             page_size_rows=size,
             started_at=started_at,
             meta_before=meta,
         )
-        draft = Draft(self._lake, self._run, started)
-        draft.begin()
-        taking = Taking(pager, draft, settings.concurrency, self._progress)
-        await taking.keep(1, first)
+        draft = SnapshotWriter(self._lake, self._run, started)
+        draft.start()
+        taking = PageFetcher(pager, draft, settings.concurrency, self._progress)
+        await taking.write_page(1, first)
         return draft, taking
 
-    async def _until_complete(self, client: Client, draft: Draft, taking: Taking) -> tuple[Meta, Meta, Verdict]:
+    async def _until_complete(
+        self, client: Client, draft: SnapshotWriter, taking: PageFetcher
+    ) -> tuple[Meta, Meta, CompletenessResult]:
         """Take what is missing, then again what disagrees, as often as the settings allow."""
         settings = self._settings
         before = draft.started.meta_before
-        await taking.rest(before.total)
+        await taking.fetch_missing(before.total)
         was_partial = False
         while True:
             after = await self._meta(client)
             verdict = taking.verdict(before, after)
             if not verdict.differences:
                 return before, after, verdict
-            if self._takes >= settings.max_takes:
+            if self._takes >= settings.max_extract_attempts:
                 raise self._incomplete(verdict)
             self._takes += 1
-            is_last = self._takes == settings.max_takes
+            is_last = self._takes == settings.max_extract_attempts
             was_partial = bool(verdict.concerned) and before == after and not was_partial and not is_last
             before = after
             if was_partial:
-                await taking.again(verdict.concerned, after.total)
+                await taking.refetch(verdict.concerned, after.total)
             else:
-                await asyncio.sleep(settings.retake_wait_s)
-                await taking.afresh(after.total)
+                await asyncio.sleep(settings.extract_retry_wait_s)
+                await taking.restart(after.total)
 
     async def _meta(self, client: Client) -> Meta:
         meta, deviations = await client.meta()
         self._deviations.update(deviations)
-        return Meta(total=meta.total, by_type=meta.by_type, by_country=meta.by_country, by_state=meta.by_state)
+        return meta
 
-    def _incomplete(self, verdict: Verdict) -> SnapshotIncomplete:
+    def _incomplete(self, verdict: CompletenessResult) -> SnapshotIncomplete:
         shown = "; ".join(verdict.differences[:_DIFFERENCES_SHOWN])
         more = len(verdict.differences) - _DIFFERENCES_SHOWN
         return SnapshotIncomplete(
@@ -180,22 +184,24 @@ class _Extract:
             hint="The source may be changing just now: run again in some minutes.",
         )
 
-    def _accept(self, verdict: Verdict) -> None:
+    def _accept(self, verdict: CompletenessResult) -> None:
         """Let a snapshot pass only when it lacks no more breweries than were accepted."""
-        if len(verdict.holes) <= self._settings.accept_holes:
+        if len(verdict.missing_rows) <= self._settings.max_missing_rows:
             return
         places = "; ".join(
             f"row {hole.position}, between ids {hole.before_id} and {hole.after_id}"
-            for hole in verdict.holes[:_DIFFERENCES_SHOWN]
+            for hole in verdict.missing_rows[:_DIFFERENCES_SHOWN]
         )
         raise SnapshotIncomplete(
-            f"{self._settings.source_url} cannot give {len(verdict.holes)} of the breweries it counts: {places}"
-            f"{'; and others' if len(verdict.holes) > _DIFFERENCES_SHOWN else ''}. They are missing in "
+            f"{self._settings.source_url} cannot give {len(verdict.missing_rows)} of the breweries it counts: {places}"
+            f"{'; and others' if len(verdict.missing_rows) > _DIFFERENCES_SHOWN else ''}. They are missing in "
             f"{_words(verdict.missing)}. What was taken is kept; nothing was published.",
-            hint=f"Publish without them with --accept-holes {len(verdict.holes)}.",
+            hint=f"Publish without them with --max-missing-rows {len(verdict.missing_rows)}.",
         )
 
-    def _manifest(self, draft: Draft, taking: Taking, before: Meta, after: Meta, verdict: Verdict) -> Manifest:
+    def _manifest(
+        self, draft: SnapshotWriter, taking: PageFetcher, before: Meta, after: Meta, verdict: CompletenessResult
+    ) -> Manifest:
         return Manifest(
             run=draft.run,
             date=draft.date,
@@ -210,25 +216,25 @@ class _Extract:
             missing=verdict.missing,
             fields_seen=taking.fields_seen(),
             drift=self._drift(draft, taking, after),
-            holes=verdict.holes,
+            missing_rows=verdict.missing_rows,
             proof=Proof(
                 records=verdict.records,
                 distinct_ids=verdict.received.total,
                 records_without_id=verdict.without_id,
                 groups_compared=[name for name in GROUPS if getattr(after, name) is not None],
-                takes=self._takes,
+                attempts=self._takes,
             ),
             pages=[page for _, page in sorted(taking.pages.items())],
         )
 
-    def _drift(self, draft: Draft, taking: Taking, meta: Meta) -> list[Drift]:
+    def _drift(self, draft: SnapshotWriter, taking: PageFetcher, meta: Meta) -> list[SchemaDrift]:
         drift = [
-            Drift(name=name, detail="/breweries/meta", count=count, example=f"total {meta.total}")
+            SchemaDrift(name=name, detail="/breweries/meta", count=count, example=f"total {meta.total}")
             for name, count in sorted(self._deviations.items())
         ]
         if taking.size < draft.started.per_page_rows:
             drift.append(
-                Drift(
+                SchemaDrift(
                     name="per_page_clamped",
                     detail=f"{draft.started.per_page_rows} to {taking.size}",
                     count=len(taking.pages),

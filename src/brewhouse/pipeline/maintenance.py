@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from brewhouse.checks.check import demand
+from brewhouse.checks.check import raise_on_failure
 from brewhouse.checks.compaction import same_rows
 from brewhouse.engines.choose import open_engine
 from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import EventLog
-from brewhouse.iceberg.maintenance_rules import MANY_MANIFESTS, compactions, expired, removable
+from brewhouse.iceberg.maintenance_rules import MANY_MANIFESTS, compactions, expired, orphan_files
 from brewhouse.iceberg.pending_delete import forget, release, released, stored_files
 from brewhouse.lake.lake import Lake
 from brewhouse.models.model import parse
@@ -179,8 +179,8 @@ def _plans(tables: Tables, settings: Settings, now: datetime) -> dict[str, _Plan
                 tables.history(name),
                 tables.named(name),
                 now,
-                keep_days=settings.keep_snapshots_days,
-                keep_last=settings.keep_snapshots_last,
+                keep_days=settings.snapshot_retention_days,
+                keep_last=settings.min_snapshots_to_keep,
             ),
             compactions(tables.current_files(name), settings.target_file_mb * _BYTES_PER_MB),
             tables.manifests(name) > MANY_MANIFESTS,
@@ -208,7 +208,7 @@ def _merge(engine: Engine, tables: Tables, name: str, group: tuple[str, ...]) ->
     engine.attach_table(replace(spec, name=_BEFORE), group)
     engine.compute(parse(name, f"SELECT * FROM {_BEFORE}"))
     files = engine.write(spec, tables.field_ids(spec), tables.data_folder(name))
-    demand([same_rows(engine, _BEFORE, spec)])
+    raise_on_failure([same_rows(engine, _BEFORE, spec)])
     return files
 
 
@@ -235,7 +235,7 @@ def _sort_out(
     """Choose the files that are deleted, and add them to the reports."""
     paths = []
     for name, folder in tables.folders().items():
-        old, waiting = removable(stored_files(lake, folder), referenced, let_go, now)
+        old, waiting = orphan_files(stored_files(lake, folder), referenced, let_go, now)
         report = reports[name]
         report.files_removed, report.bytes_freed = len(old), sum(file.size_bytes for file in old)
         report.files_waiting, report.bytes_waiting = len(waiting), sum(file.size_bytes for file in waiting)

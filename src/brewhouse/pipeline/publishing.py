@@ -114,10 +114,10 @@ def write_models(
         bench.progress(model.name)
         spec = model.spec(engine.compute(model))
         kept: list[str] = []
-        if model.grows_by and model.name in known:
-            mixed, kept = tables.files_by_value(model.name, model.grows_by, batch[model.grows_by])
+        if model.incremental_by and model.name in known:
+            mixed, kept = tables.files_by_value(model.name, model.incremental_by, batch[model.incremental_by])
             if mixed:
-                _compute_beside(engine, model, spec, mixed, batch[model.grows_by])
+                _compute_beside(engine, model, spec, mixed, batch[model.incremental_by])
         files = engine.write(spec, tables.field_ids(spec), tables.data_folder(spec.name))
         publications.append(Publication(spec, files, tuple(kept)))
         checks += contract_checks(engine, model)
@@ -129,7 +129,7 @@ def _compute_beside(engine: Engine, model: Model, spec: TableSpec, files: Sequen
     old = f"published.{model.name.replace('.', '_')}"
     engine.attach_table(replace(spec, name=old), files)
     columns = ", ".join(column.name for column in spec.columns)
-    others = f"SELECT {columns} FROM {old} WHERE {model.grows_by} <> '{value}'"
+    others = f"SELECT {columns} FROM {old} WHERE {model.incremental_by} <> '{value}'"
     engine.compute(replace(model, sql=f"SELECT {columns} FROM ({model.sql}) AS batch UNION ALL {others}"))
 
 

@@ -14,10 +14,10 @@ from brewhouse.events.event import EventLog
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.pipeline.aggregate import publish_gold
-from brewhouse.pipeline.dry_run import rehearse
+from brewhouse.pipeline.dry_run import dry_run
 from brewhouse.pipeline.input_tables import BREWERIES, RAW_SNAPSHOT
 from brewhouse.pipeline.publishing import RUN, JobResult, Workbench, refresh_views, workbench
-from brewhouse.pipeline.runner import Progress, Silent, recorder, run_jobs
+from brewhouse.pipeline.runner import Progress, SilentProgress, check_reporter, run_jobs
 from brewhouse.pipeline.transform import publish_silver
 from brewhouse.settings import Settings
 
@@ -38,7 +38,7 @@ def run_rebuild(lake: Lake, settings: Settings, progress: Progress) -> str:
     """
 
     def job(log: EventLog, progress: Progress) -> JobResult:
-        return rebuild(lake, settings, log.run, progress=progress.snapshots, record=recorder(log, "rebuild"))
+        return rebuild(lake, settings, log.run, progress=progress.snapshots, record=check_reporter(log, "rebuild"))
 
     return run_jobs(lake, settings, "rebuild", {"rebuild": job}, progress)
 
@@ -66,10 +66,10 @@ def rebuild(
         BrewhouseError: There is no raw snapshot, or none whose checks pass; the tables are as they were.
     """
     if settings.models is not None:
-        rehearse(settings)
+        dry_run(settings)
     runs = complete_runs(lake)
     found: list[Check] = []
-    with workbench(lake, settings, run, Silent().model, found.extend) as bench:
+    with workbench(lake, settings, run, SilentProgress().model, found.extend) as bench:
         rebuilding = _Rebuilding(bench)
         with bench.tables.atomically():
             for done, snapshot_run in enumerate(runs, start=1):
@@ -135,6 +135,6 @@ class _Rebuilding:
             name="every raw snapshot passes its checks",
             table="bronze.breweries",
             severity="warning",
-            found=len(self.left_out),
+            violations=len(self.left_out),
             example="; ".join(self.left_out) or None,
         )

@@ -22,7 +22,7 @@ from brewhouse.events.alerts import WORKFLOW
 from brewhouse.events.run_reports import ENDED, RunReport
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import newest
-from brewhouse.lake.run_lock import Holder, holder, last_holder
+from brewhouse.lake.run_lock import LockInfo, holder, last_holder
 from brewhouse.settings import Settings, as_environment
 
 RUN = ("run",)
@@ -33,7 +33,7 @@ _START_S = 30.0
 _LINES = 12
 
 
-class Control:
+class RunLauncher:
     """Starts runs on a lake, one at a time.
 
     Args:
@@ -182,11 +182,11 @@ def stop(lake: Lake, run: str) -> None:
         ) from error
 
 
-def _is_here(held: Holder) -> bool:
+def _is_here(held: LockInfo) -> bool:
     return held.host in {"", socket.gethostname()}
 
 
-def _is_holder(held: Holder, lake: Lake) -> bool:
+def _is_holder(held: LockInfo, lake: Lake) -> bool:
     """Say whether a process of this machine is the run, as far as can be known: a number may be another's elsewhere."""
     process = Path("/proc") / str(held.pid)
     if not process.parent.exists():
@@ -208,7 +208,7 @@ def _same(file: Path, other: Path) -> bool:
         return False
 
 
-def _refusal(held: Holder) -> BrewhouseError:
+def _refusal(held: LockInfo) -> BrewhouseError:
     where = f"process {held.pid}{f' on {held.host}' if held.host else ''}"
     return BrewhouseError(
         f"One run at a time: run {held.run} has been going since {held.started_at} ({where}).",

@@ -21,17 +21,17 @@ from brewhouse.events.alerts import WORKFLOW
 from brewhouse.events.event import LEVELS, EventLog
 from brewhouse.events.event_archive import archive_events
 from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN
-from brewhouse.events.notifications import Pinger, notify, warn_of_missing_parts
+from brewhouse.events.notifications import HeartbeatPinger, notify, warn_of_missing_parts
 from brewhouse.events.run_log import run_log
-from brewhouse.events.run_reports import ENDED, RunReport, end_interrupted, run_of
+from brewhouse.events.run_reports import ENDED, RunReport, close_interrupted_runs, run_of
 from brewhouse.ids import new_id
-from brewhouse.lake.error_translation import in_words
+from brewhouse.lake.error_translation import translated_errors
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.raw_snapshots import Drift
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.pipeline.openlineage import lineage_of
 from brewhouse.pipeline.publishing import JobResult
 from brewhouse.settings import Settings
+from brewhouse.source import SchemaDrift
 
 _LINES_PER_DOWNLOAD = 10
 _DAYS_ARCHIVED = 7
@@ -58,7 +58,7 @@ class Progress(Protocol):
         """A job is done."""
 
 
-class Silent:
+class SilentProgress:
     """Shows nothing."""
 
     def job_started(self, name: str) -> None:
@@ -82,7 +82,7 @@ Job: TypeAlias = Callable[[EventLog, Progress], JobResult]
 
 
 @dataclass(frozen=True)
-class Part:
+class ExternalRun:
     """What is done here of a run whose jobs another scheduler starts one by one, as the workflow of AWS Glue does.
 
     Attributes:
@@ -106,7 +106,7 @@ def run_jobs(
     progress: Progress,
     *,
     while_waiting: Callable[[], None] | None = None,
-    part: Part | None = None,
+    part: ExternalRun | None = None,
 ) -> str:
     """Run jobs as one run, or as a part of one, each told as events, and tell people what they should know.
 
@@ -133,12 +133,12 @@ def run_jobs(
             threading.Thread(target=while_waiting, daemon=True).start()
         if before is not None:
             with _beside("The end of an earlier run could not be written"):
-                end_interrupted(lake, run, date.fromisoformat(before.started_at[:10]))
+                close_interrupted_runs(lake, run, date.fromisoformat(before.started_at[:10]))
         telling = on_exit.enter_context(run_log(lake, run, to_stderr=settings.log_format == "json"))
         lineage = lineage_of(lake, settings, workflow)
         facts = {"workflowRunId": part.workflow_run} if part else {}
         log = EventLog(lake, run, [lineage.tell] if lineage else [], facts)
-        pinger = Pinger(lake, settings.alerts.ping_url if workflow == WORKFLOW else None, run)
+        pinger = HeartbeatPinger(lake, settings.alerts.ping_url if workflow == WORKFLOW else None, run)
         on_exit.callback(_archive, lake)
         if lineage:
             on_exit.callback(lineage.close)
@@ -172,7 +172,7 @@ def run_jobs(
     return run
 
 
-def _earlier(lake: Lake, part: Part | None) -> RunReport | None:
+def _earlier(lake: Lake, part: ExternalRun | None) -> RunReport | None:
     """Find what other parts of a run did already; a workflow may begin before midnight, and not take two days."""
     return run_of(lake, part.workflow_run, datetime.now(UTC).date() - timedelta(days=2)) if part else None
 
@@ -181,13 +181,13 @@ def _age_s(report: RunReport) -> float:
     return (datetime.now(UTC) - datetime.fromisoformat(report.started_at)).total_seconds()
 
 
-def _is_tried_again(part: Part, job: str, end: Mapping[str, Any], earlier: RunReport | None) -> bool:
+def _is_tried_again(part: ExternalRun, job: str, end: Mapping[str, Any], earlier: RunReport | None) -> bool:
     """Say whether the scheduler starts a job again that ended: what failed, as often as it may."""
     attempts = sum(before.name == job for before in earlier.jobs) if earlier else 0
     return end["state"] == "FAILED" and attempts < part.retries
 
 
-def _tell_people(lake: Lake, settings: Settings, pinger: Pinger, end: Mapping[str, Any]) -> None:
+def _tell_people(lake: Lake, settings: Settings, pinger: HeartbeatPinger, end: Mapping[str, Any]) -> None:
     with _beside("Nobody could be told"):
         pinger.ended(end["state"], end["message"])
         notify(lake, settings.alerts)
@@ -232,7 +232,7 @@ def _run_job(name: str, work: Job, log: EventLog, progress: Progress, job_run: s
     progress.job_started(name)
     started = time.monotonic()
     try:
-        with in_words():
+        with translated_errors():
             result = work(log, progress)
     except BaseException as error:
         if not isinstance(error, BrewhouseError):
@@ -312,7 +312,7 @@ def _is_told(done: int, total: int) -> bool:
     return done == total or done % max(total // _LINES_PER_DOWNLOAD, 1) == 0
 
 
-def recorder(log: EventLog, job: str) -> Callable[[list[Check]], None]:
+def check_reporter(log: EventLog, job: str) -> Callable[[list[Check]], None]:
     """Make a function that tells what checks found, as an event of a job."""
 
     def record(checks: list[Check]) -> None:
@@ -321,14 +321,14 @@ def recorder(log: EventLog, job: str) -> Callable[[list[Check]], None]:
         levels = ("ERROR" if check.severity == "error" else "WARN" for check in found)
         severity = max(levels, default="INFO", key=LEVELS.index)
         said = f"{len(checks) - len(found)} checks passed, {len(found)} found something"
-        named = "; ".join(f"{check.table}: {check.name} ({check.found} found)" for check in found)
+        named = "; ".join(f"{check.table}: {check.name} ({check.violations} found)" for check in found)
         message = f"{said}: {named}" if named else said
         log.emit(CHECK, {"jobName": job, "severity": severity, "message": message, "checks": facts})
 
     return record
 
 
-def tell_drift(log: EventLog, job: str, drift: Sequence[Drift]) -> None:
+def emit_drift(log: EventLog, job: str, drift: Sequence[SchemaDrift]) -> None:
     """Tell what the source sent that its contract does not say, an event each."""
     for found in drift:
         message = f"drift: {found.name}: {found.detail} ({found.count} times, for example {found.example})"

@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import read_events
 from brewhouse.events.notifications import notify
-from brewhouse.events.run_reports import end_killed_runs
-from brewhouse.events.schedule_state import claim, remembered, switch, tell_refusal
+from brewhouse.events.run_reports import close_killed_runs
+from brewhouse.events.schedule_state import claim, schedule_state, switch, tell_refusal
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import holder
-from brewhouse.pipeline.cron_schedule import Plan, due, latest
-from brewhouse.settings import Alerts
+from brewhouse.pipeline.cron_schedule import CronSchedule, due, latest
+from brewhouse.settings import AlertSettings
 
 _STEP_S = 5.0
 _LOOK_AROUND = timedelta(minutes=10)
@@ -33,7 +33,7 @@ class Scheduler:
         alerts: Who is told.
     """
 
-    def __init__(self, lake: Lake, plan: Plan | None, start: Callable[[], str], alerts: Alerts) -> None:
+    def __init__(self, lake: Lake, plan: CronSchedule | None, start: Callable[[], str], alerts: AlertSettings) -> None:
         self._lake = lake
         self._plan = plan
         self._start = start
@@ -73,7 +73,7 @@ class Scheduler:
             self._looked = self._begin(self._plan, now)
         if latest(self._plan, self._looked, now) is None or holder(self._lake):
             return None
-        known = remembered(read_events(self._lake))
+        known = schedule_state(read_events(self._lake))
         self._looked = now
         moment = due(self._plan, known, now)
         if moment is None or not claim(self._lake, moment, now):
@@ -84,9 +84,9 @@ class Scheduler:
             tell_refusal(self._lake, moment, str(error))
             return None
 
-    def _begin(self, plan: Plan, now: datetime) -> datetime:
+    def _begin(self, plan: CronSchedule, now: datetime) -> datetime:
         """Take up the schedule where it was left; a new one begins now."""
-        known = remembered(read_events(self._lake))
+        known = schedule_state(read_events(self._lake))
         if known.since is not None and (known.cron, known.time_zone) == (plan.cron, plan.zone.key):
             return known.since
         if known.is_on:
@@ -96,7 +96,7 @@ class Scheduler:
     def _tell_people(self, now: datetime) -> None:
         """Tell of killed and late runs; without a lake there is nothing to tell."""
         if self._alerts.urls and self._lake.root.exists():
-            end_killed_runs(self._lake)
+            close_killed_runs(self._lake)
             held = holder(self._lake)
             notify(self._lake, self._alerts, held.run if held else None, now.astimezone())
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from brewhouse.checks.check import Check, demand
-from brewhouse.checks.reconciliation import count_drop, silver_accounts
+from brewhouse.checks.check import Check, raise_on_failure
+from brewhouse.checks.reconciliation import count_drop, reconcile_silver
 from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.lake import Lake
@@ -100,11 +100,11 @@ def publish_silver(bench: Workbench, snapshot: RawSnapshot, before: str | None, 
     publications, checks = write_models(bench, models, snapshot, anew=anew)
     counts = {name: _count(engine, f"silver.{table}") for name, table in _COUNTED.items()}
     published = None if anew or BREWERIES not in tables.names() else tables.current(BREWERIES)
-    checks += silver_accounts(engine, snapshot.manifest)
+    checks += reconcile_silver(engine, snapshot.manifest)
     limit = bench.settings.max_count_drop_percent
     checks.append(count_drop(counts["breweries"], published.rows if published else None, limit))
     bench.record(checks)
-    demand(checks)
+    raise_on_failure(checks)
     return JobResult(
         f"silver shows snapshot {snapshot.run}",
         counts={"records": snapshot.records, **counts},

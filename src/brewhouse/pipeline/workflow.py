@@ -10,14 +10,14 @@ import msgspec
 from brewhouse.events.alerts import WORKFLOW
 from brewhouse.events.event import EventLog
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.raw_snapshots import Drift
 from brewhouse.pipeline.aggregate import aggregate
-from brewhouse.pipeline.dry_run import rehearse
+from brewhouse.pipeline.dry_run import dry_run
 from brewhouse.pipeline.extract import extract
 from brewhouse.pipeline.publishing import JobResult
-from brewhouse.pipeline.runner import Job, Part, Progress, recorder, run_jobs, tell_drift
+from brewhouse.pipeline.runner import ExternalRun, Job, Progress, check_reporter, emit_drift, run_jobs
 from brewhouse.pipeline.transform import transform
 from brewhouse.settings import Settings
+from brewhouse.source import SchemaDrift
 
 JOBS = ("extract", "transform", "aggregate")
 
@@ -29,7 +29,7 @@ def run_workflow(
     jobs: Sequence[str] = JOBS,
     snapshot_run: str | None = None,
     *,
-    part: Part | None = None,
+    part: ExternalRun | None = None,
 ) -> str:
     """Run the workflow, or some of its jobs, as one run.
 
@@ -48,7 +48,7 @@ def run_workflow(
         BrewhouseError: Another run is going, or a job failed; the event log says so too.
     """
     if settings.models is not None and set(jobs) & {"transform", "aggregate"}:
-        rehearse(settings)
+        dry_run(settings)
     every: dict[str, Job] = {
         "extract": partial(_extract, lake, settings),
         "transform": partial(_transform, lake, settings, snapshot_run),
@@ -59,30 +59,30 @@ def run_workflow(
 
 
 def _extract(lake: Lake, settings: Settings, log: EventLog, progress: Progress) -> JobResult:
-    done = extract(lake, settings, log.run, progress.pages, partial(tell_drift, log, "extract"))
+    done = extract(lake, settings, log.run, progress.pages, partial(emit_drift, log, "extract"))
     manifest = done.snapshot.manifest
-    holes = [
-        Drift(
+    missing_rows = [
+        SchemaDrift(
             name="hole",
             count=1,
             detail="the source cannot give a row",
             example=msgspec.json.encode(hole).decode(),
         )
-        for hole in manifest.holes
+        for hole in manifest.missing_rows
     ]
-    tell_drift(log, "extract", holes)
+    emit_drift(log, "extract", missing_rows)
     message = f"snapshot {done.snapshot.run} is complete: {done.snapshot.records} records"
     if done.resumed_pages:
         message += f"; {done.resumed_pages} pages were there already"
-    if manifest.holes:
-        message += f"; it lacks {len(manifest.holes)} that the source cannot give"
+    if manifest.missing_rows:
+        message += f"; it lacks {len(manifest.missing_rows)} that the source cannot give"
     return JobResult(
         message,
         counts={
             "records": done.snapshot.records,
             "requested_pages": done.requested_pages,
             "resumed_pages": done.resumed_pages,
-            "holes": len(manifest.holes),
+            "holes": len(manifest.missing_rows),
         },
     )
 
@@ -90,12 +90,12 @@ def _extract(lake: Lake, settings: Settings, log: EventLog, progress: Progress) 
 def _transform(
     lake: Lake, settings: Settings, snapshot_run: str | None, log: EventLog, progress: Progress
 ) -> JobResult:
-    record = recorder(log, "transform")
+    record = check_reporter(log, "transform")
     return transform(lake, settings, log.run, progress=progress.model, record=record, snapshot_run=snapshot_run)
 
 
 def _aggregate(lake: Lake, settings: Settings, log: EventLog, progress: Progress) -> JobResult:
-    return aggregate(lake, settings, log.run, progress=progress.model, record=recorder(log, "aggregate"))
+    return aggregate(lake, settings, log.run, progress=progress.model, record=check_reporter(log, "aggregate"))
 
 
 def _prepare_what_comes_next() -> None:

@@ -32,7 +32,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Found:
+class GazetteerMatch:
     """What a name stands for.
 
     Attributes:
@@ -58,7 +58,7 @@ class Gazetteer:
         self._entries = {entry.code: entry for entry in entries}
         self._aliases = aliases
 
-    def find(self, name: str) -> Found | None:
+    def find(self, name: str) -> GazetteerMatch | None:
         """Tell what a name stands for; None if it is unknown.
 
         Codes count as names. A name is compared by `fold`, else by `without_kind`; one with mis-decoded letters by
@@ -75,9 +75,9 @@ class Gazetteer:
             return None
         code, how = hit
         if not code:
-            return Found(None, name, how)
+            return GazetteerMatch(None, name, how)
         entry = self._entries[code]
-        return Found(code, entry.title, "exact" if how != "alias" and name in entry.names else how)
+        return GazetteerMatch(code, entry.title, "exact" if how != "alias" and name in entry.names else how)
 
     @cached_property
     def _by_fold(self) -> dict[str, tuple[str, How]]:

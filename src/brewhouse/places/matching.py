@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from brewhouse.places import gazetteer
-from brewhouse.places.gazetteer import Found
+from brewhouse.places.gazetteer import GazetteerMatch
 from brewhouse.places.names import plain, tidy
 
 Match = Literal["exact", "within country", "alias", "none"]
@@ -108,7 +108,7 @@ def _match(country: str | None, state: str | None) -> Place:
     )
 
 
-def _weakest(found: Sequence[Found | None]) -> Match:
+def _weakest(found: Sequence[GazetteerMatch | None]) -> Match:
     ways: list[Match] = [one.how if one else "none" for one in found]
     return max(ways, key=_ORDER.index)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.duckdb_access import literal, reach
-from brewhouse.lake.error_translation import explained
+from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake
 from brewhouse.query.monitoring_views import monitoring_statements
 from brewhouse.query.statements import reading_statement
@@ -100,7 +100,7 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN4
         except duckdb.IOException:  # files of events were put together while they were read
             return connection.execute(statement)
     except duckdb.Error as error:
-        if known := explained(error):
+        if known := translate_error(error):
             raise known from error
         said, _, drawn = str(error).partition("\n\n")  # the line of the query, and a mark below the place
         hint = f"`brewhouse tables` lists what there is.\n{drawn}".rstrip()

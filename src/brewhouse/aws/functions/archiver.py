@@ -31,7 +31,7 @@ _FAILED = (BotoCoreError, ClientError)
 
 
 @dataclass(frozen=True)
-class Clients:
+class ArchiverClients:
     """What the archiver speaks to."""
 
     s3: Any
@@ -126,7 +126,7 @@ def _say(what: str, **facts: object) -> None:
 
 
 @cache
-def _clients() -> Clients:
+def _clients() -> ArchiverClients:
     config = Config(
         connect_timeout=3,
         read_timeout=10,
@@ -137,4 +137,4 @@ def _clients() -> Clients:
         boto3.client(name, config=config, region_name=os.environ["AWS_REGION"])
         for name in ("s3", "sqs", "glue", "logs")
     )
-    return Clients(s3, sqs, glue, logs)
+    return ArchiverClients(s3, sqs, glue, logs)

@@ -23,7 +23,7 @@ from brewhouse.aws.functions.job_runs import ENDED, TROUBLE, began, ended, facts
 from brewhouse.aws.functions.lake_events import Archive, Event
 from brewhouse.aws.functions.lease import lease
 from brewhouse.aws.functions.normalize import WORKFLOWS
-from brewhouse.events.alerts import Message, due
+from brewhouse.events.alerts import Message, pending_notifications
 from brewhouse.events.event_types import ALERT_SENT, JOB, RUN
 from brewhouse.events.messages import body, subject
 from brewhouse.ids import id_at, new_id
@@ -43,7 +43,7 @@ _SUBJECT_CHARACTERS = 99  # https://docs.aws.amazon.com/sns/latest/api/API_Publi
 
 
 @dataclass(frozen=True)
-class Clients:
+class NotifierClients:
     """What the notifier speaks to."""
 
     s3: Any
@@ -67,7 +67,10 @@ def handler(_event: Mapping[str, Any], _context: object) -> dict[str, Any]:
             archive.put(end)
             events += [_last_word(end), end]
         events.sort(key=lambda event: event.id)
-        told = [_tell(archive, message, events) for message in due(events, now=now, kinds=KINDS, receiver=RECEIVER)]
+        told = [
+            _tell(archive, message, events)
+            for message in pending_notifications(events, now=now, kinds=KINDS, receiver=RECEIVER)
+        ]
     print(_gauge(events, now))
     return {"told": told}
 
@@ -189,7 +192,7 @@ def _gauge(events: Sequence[Event], now: datetime) -> str:
 
 
 @cache
-def _clients() -> Clients:
+def _clients() -> NotifierClients:
     config = Config(
         connect_timeout=3,
         read_timeout=10,
@@ -200,4 +203,4 @@ def _clients() -> Clients:
         boto3.client(name, config=config, region_name=os.environ["AWS_REGION"])
         for name in ("s3", "glue", "logs", "sns")
     )
-    return Clients(s3, glue, logs, sns)
+    return NotifierClients(s3, glue, logs, sns)

@@ -27,22 +27,22 @@ def _wanted(
     ] = "",
     since: Annotated[Day, Query(description="Of this day or later")] = None,
     until: Annotated[Day, Query(description="Of this day or earlier")] = None,
-) -> event_list.Wanted:
-    return event_list.Wanted(run=run.strip(), level=level, kind=kind, since=since, until=until)
+) -> event_list.EventFilter:
+    return event_list.EventFilter(run=run.strip(), level=level, kind=kind, since=since, until=until)
 
 
-Wanted = Annotated[event_list.Wanted, Depends(_wanted)]
+EventFilter = Annotated[event_list.EventFilter, Depends(_wanted)]
 PageNumber = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
 
 
 @router.get("/events", **HTML)
-def show(request: Request, console: ConsoleHere, wanted: Wanted, number: PageNumber = 1) -> Response:
+def show(request: Request, console: ConsoleHere, wanted: EventFilter, number: PageNumber = 1) -> Response:
     """List the events."""
     found = event_list.list_events(console.happened.events(), wanted, number)
     return page(request, "events.html", list=found, wanted=wanted, kinds=list(event_list.KINDS), levels=LEVELS)
 
 
 @router.get(f"{API}/events")
-def list_events(console: ConsoleHere, wanted: Wanted, number: PageNumber = 1) -> event_list.EventList:
+def list_events(console: ConsoleHere, wanted: EventFilter, number: PageNumber = 1) -> event_list.EventList:
     """List what happened, newest first."""
     return event_list.list_events(console.happened.events(), wanted, number)

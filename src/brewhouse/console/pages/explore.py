@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi import Query as Parameter
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
-from brewhouse.console.query_service import Page, Queries, Query, State, plain
+from brewhouse.console.query_service import Page, Query, QueryPhase, QueryService, plain
 from brewhouse.console.web import API, HTML, Console, ConsoleHere, link, page
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.query.saved_queries import for_duckdb, saved_queries, saved_query
@@ -27,13 +27,13 @@ _NUMERIC = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|DOUBLE|FLOAT|DECIMAL
 _MEDIA = {"csv": "text/csv", "json": "application/json", "parquet": "application/vnd.apache.parquet"}
 
 
-def queries_of(request: Request) -> Queries:
+def queries_of(request: Request) -> QueryService:
     """Find the queries of a console."""
-    queries: Queries = request.app.state.queries
+    queries: QueryService = request.app.state.queries
     return queries
 
 
-QueriesHere = Annotated[Queries, Depends(queries_of)]
+QueriesHere = Annotated[QueryService, Depends(queries_of)]
 
 
 class QueryState(StrEnum):
@@ -159,8 +159,8 @@ def show(  # noqa: PLR0913, PLR0917 - each is a value of the address
         sql, at = asked.sql, asked.at or ""
     elif saved:
         sql = _for_reading(saved)
-    state = asked.state if asked is not None else State.STOPPED  # once: it may change while the page is made
-    is_there = asked is not None and state is State.DONE and asked.has_result
+    state = asked.state if asked is not None else QueryPhase.STOPPED  # once: it may change while the page is made
+    is_there = asked is not None and state is QueryPhase.DONE and asked.has_result
     rows = queries.page(asked.id, number, _ROWS, sort) if asked is not None and is_there else None
     return page(
         request,
@@ -248,7 +248,7 @@ def download(queries: QueriesHere, name: str, kind: Literal["csv", "json", "parq
     return FileResponse(file, media_type=_MEDIA[kind], filename=f"brewhouse-{name.lower()}.{kind}")
 
 
-def _known(queries: Queries, name: str) -> Query | None:
+def _known(queries: QueryService, name: str) -> Query | None:
     try:
         return queries.get(name) if name else None
     except UsageError:

@@ -15,12 +15,12 @@ router = APIRouter(tags=["overview"])
 _Key = Annotated[str, Query(max_length=200)]
 
 
-def filters_of(country: _Key = "", state: _Key = "", type: _Key = "") -> overview.Filters:  # noqa: A002 - its name in addresses
+def filters_of(country: _Key = "", state: _Key = "", type: _Key = "") -> overview.OverviewFilters:  # noqa: A002 - its name in addresses
     """Read the filters from an address: codes as in `country_code` and `state_code`, or names where there is none."""
-    return overview.Filters(country, state, type)
+    return overview.OverviewFilters(country, state, type)
 
 
-_Filters = Annotated[overview.Filters, Depends(filters_of)]
+_Filters = Annotated[overview.OverviewFilters, Depends(filters_of)]
 
 
 @router.get("/", **HTML)

@@ -47,6 +47,6 @@ def list_doubtful(
     reading: Reading,
     kind: Annotated[Kind, Path(description="Rejected records, unmatched places, doubtful breweries")],
     number: PageNumber = 1,
-) -> quality.Doubtful:
+) -> quality.SuspectRows:
     """List what was rejected, could not be matched, or is doubtful."""
     return quality.doubtful(reading, kind, number)

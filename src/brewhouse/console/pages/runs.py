@@ -15,7 +15,7 @@ from brewhouse.console.web import API, HTML, Console, ConsoleHere, page, problem
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.events.run_reports import RunReport
 from brewhouse.events.schedule_state import switch
-from brewhouse.lake.run_lock import Holder, holder
+from brewhouse.lake.run_lock import LockInfo, holder
 
 router = APIRouter(tags=["runs"])
 
@@ -178,7 +178,7 @@ def write_schedule(console: ConsoleHere, wanted: Switch) -> run_views.ScheduleVi
     return read_schedule(console)
 
 
-def _find(request: Request, console: Console, run: str) -> tuple[Holder | None, RunReport]:
+def _find(request: Request, console: Console, run: str) -> tuple[LockInfo | None, RunReport]:
     held = holder(console.lake)
     if run == "last":
         reports = console.happened.reports(held)

@@ -1,7 +1,7 @@
 -- One row per snapshot date, country, state and brewery type: how many breweries there were. Counts closed and planned ones too.
 -- key: snapshot_date, country_code, country_name, state_code, state_name, brewery_type
 -- not null: snapshot_date
--- grows by: snapshot_date
+-- incremental by: snapshot_date
 -- sort: snapshot_date, country_name, state_name, brewery_type
 
 SELECT

@@ -2,7 +2,7 @@
 -- Values are those after the change, of a removed brewery the last known; `…_before` are those before it.
 -- key: id, snapshot_run
 -- not null: id, kind, snapshot_run
--- grows by: snapshot_run
+-- incremental by: snapshot_run
 -- sort: snapshot_run, id
 
 SELECT

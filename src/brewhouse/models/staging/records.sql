@@ -1,5 +1,5 @@
 -- Every record of the raw snapshot, cleaned, with what makes it unusable: the common ground of breweries and rejected_breweries.
--- temporary: yes
+-- ephemeral: yes
 
 WITH received AS (
     -- In most records nothing needs folding: single blanks between words, and no character or escape that might be another blank.
