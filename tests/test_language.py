@@ -1,0 +1,66 @@
+"""One vocabulary: the field's terms in source and documentation, none of the private ones they replaced."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOT_BUT = {
+    r"take[ns]? up|taking up|took up|g(o|oes|one|oing) on with|went on with": "resume, continue",
+    r"tak(e|es|en|ing) (a |the |all )?pages?": "fetch",
+    r"tak(e|es|en|ing) (\w+ )?(once more|again|afresh)|anew|afresh": "refetch, rebuild, restart",
+    r"tell|tells|telling|told|in words": "report, notify, log, emit, message",
+    r"let go|lets go|letting go|without a word": "expire, delete, drop, release",
+    r"holes?": "missing row",
+    r"drafts?": "snapshot writer, staged snapshot",
+    r"broken promises?|look(s|ed|ing)? for drift": "check, schema drift detection",
+    r"verdicts?|census": "completeness result, completeness check",
+    r"doubt|doubts|doubted|doubtful|doubting": "suspect",
+    r"stand-in|stand_in|misbehav\w*": "mock API, fault injection",
+    r"happen|happens|happened|happening|happenings": "event, event feed, occur",
+    r"wording|senders?|pings": "messages, channels, heartbeat",
+    r"rehears\w*": "dry run",
+    r"mend|mends|mended|mending": "fix",
+    r"whoever|whosoever|what is no|who is no|is no (?!longer\b|more\b)\w+": "anyone who, invalid, is not a",
+    r"dearer|sooner": "more expensive, earlier",
+    r"twins?|beside|besides|rooms?": "duplicate, next to, package",
+    r"well again|that was not it|nobody else|somebody": "recovered, wrong, another process",
+}
+"""What is not written, and what is written instead."""
+EXCEPTIONS = {
+    "holes": {"src/brewhouse/lake/manifest.py", "src/brewhouse/pipeline/workflow.py"},  # keys on disk
+}
+"""Words allowed in some files, since what is on disk keeps its names."""
+SUFFIXES = {".py", ".sql", ".html", ".js", ".css", ".md", ".toml", ".yaml"}
+
+
+def texts() -> list[Path]:
+    """List the files that people read, apart from bundled libraries."""
+    places = [ROOT / "src", ROOT / "docs"]
+    files = [file for place in places for file in place.rglob("*") if file.suffix in SUFFIXES]
+    return sorted({*files, ROOT / "README.md", ROOT / "CHANGELOG.md"} - {f for f in files if ".min." in f.name})
+
+
+def phrases(text: str, name: str) -> list[str]:
+    """List the phrases of a text that are not to be used, with their lines."""
+    found = []
+    for pattern, instead in NOT_BUT.items():
+        for match in re.finditer(rf"(?<![A-Za-z])({pattern})(?![A-Za-z])", text, re.IGNORECASE):
+            if name not in EXCEPTIONS.get(match[1].lower(), ()):
+                line = text.count("\n", 0, match.start()) + 1
+                found.append(f"{name}:{line}: {match[1]!r}, instead: {instead}")
+    return found
+
+
+@pytest.mark.parametrize("file", texts(), ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_text_uses_the_terms_of_the_field(file: Path) -> None:
+    found = phrases(file.read_text("utf-8"), str(file.relative_to(ROOT)))
+    assert not found, "\n".join(found)
+
+
+def test_a_phrase_is_found_in_prose_and_in_identifiers() -> None:
+    text = "A hole is told anew.\nstand_in = Verdict()\ntold_of = 1\nThis is no longer so; whole rooms."
+    assert [entry.split(":")[1] for entry in sorted(phrases(text, "x.py"))] == ["1", "1", "1", "2", "2", "3", "4"]
