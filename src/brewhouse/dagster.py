@@ -19,7 +19,6 @@ from brewhouse.lake.lake import lake_of
 from brewhouse.models.model import Model
 from brewhouse.models.project import models_of
 from brewhouse.pipeline.cron_schedule import parse_schedule
-from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import Settings, load
 
@@ -130,7 +129,7 @@ def _run(job: str, settings: Settings) -> RunReport:
     """Run one job of the workflow; what went wrong is told in its own words."""
     started = datetime.now(UTC)
     try:
-        run_workflow(lake_of(settings), settings, SilentProgress(), (job,))
+        run_workflow(lake_of(settings), settings, (job,))
     except ChecksFailed:
         raise
     except BrewhouseError as error:

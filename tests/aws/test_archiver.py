@@ -205,10 +205,10 @@ def job_end(cloud: Any, job: str, run: str, state: str = "SUCCEEDED") -> dict[st
 def test_the_end_of_a_job_has_its_duration_cost_and_our_run(cloud: Any) -> None:  # noqa: ANN401 - a Cloud
     lake = Lake.at(f"s3://{cloud.bucket}/lake")
     log = EventLog(lake, "01RUN")
-    log.emit(RUN, {"jobName": "breweries", "workflow": "breweries"})
-    log.emit(JOB, {"jobName": "extract", "message": "extract starts"})
+    log.write(RUN, {"jobName": "breweries", "workflow": "breweries"})
+    log.write(JOB, {"jobName": "extract", "message": "extract starts"})
     run = cloud.client("glue").start_job_run(JobName="brew-extract")["JobRunId"]
-    log.emit(JOB, {"jobName": "extract", "state": "SUCCEEDED", "message": "all taken", "counts": {"records": 9}})
+    log.write(JOB, {"jobName": "extract", "state": "SUCCEEDED", "message": "all taken", "counts": {"records": 9}})
     send(cloud, json.dumps(job_end(cloud, "extract", run)))
     assert work(cloud) == []
     [found] = [each["detail"] for each in cloud.events().values() if each["source"] == "aws.glue"]
@@ -252,7 +252,7 @@ def test_events_of_aws_and_of_one_machine_are_one_table(
     from brewhouse.cli.main import main
 
     lake = Lake.at(f"s3://{cloud.bucket}/lake")
-    EventLog(lake, "01RUN").emit(JOB, {"jobName": "extract", "state": "SUCCEEDED", "message": "ours"})
+    EventLog(lake, "01RUN").write(JOB, {"jobName": "extract", "state": "SUCCEEDED", "message": "ours"})
     send(cloud, *[json.dumps(each["event"]).replace("{stack}", "brew") for each in RECORDED if each["rules"]])
     assert work(cloud) == []
 

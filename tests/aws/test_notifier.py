@@ -46,13 +46,13 @@ class Story:
         """Tell a run whose last job is aggregate."""
         log = EventLog(self.lake, run)
         this = {"jobName": "breweries", "workflow": "breweries"}
-        log.emit(RUN, {**this, "state": "RUNNING"})
-        log.emit(JOB, {"jobName": "aggregate", "state": "RUNNING"})
+        log.write(RUN, {**this, "state": "RUNNING"})
+        log.write(JOB, {"jobName": "aggregate", "state": "RUNNING"})
         if check:
             found = {"name": "sums agree", "table": "gold.x", "severity": "error", "found": 2, "example": "a"}
-            log.emit(CHECK, {"jobName": "aggregate", "checks": [{**found, "passed": False}]})
-        log.emit(JOB, {"jobName": "aggregate", "state": outcome, "message": message})
-        log.emit(RUN, {**this, "state": outcome, "message": message, "severity": "ERROR"})
+            log.write(CHECK, {"jobName": "aggregate", "checks": [{**found, "passed": False}]})
+        log.write(JOB, {"jobName": "aggregate", "state": outcome, "message": message})
+        log.write(RUN, {**this, "state": outcome, "message": message, "severity": "ERROR"})
 
     def look(self) -> list[str]:
         """Wake the notifier; gives the subjects of what arrives."""
@@ -125,8 +125,8 @@ def test_a_job_that_glue_ended_before_it_could_say_so_is_told_too(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = EventLog(story.lake, "R1")
-    log.emit(RUN, {"jobName": "breweries", "workflow": "breweries", "state": "RUNNING"})
-    log.emit(JOB, {"jobName": "aggregate", "state": "RUNNING"})
+    log.write(RUN, {"jobName": "breweries", "workflow": "breweries", "state": "RUNNING"})
+    log.write(JOB, {"jobName": "aggregate", "state": "RUNNING"})
     run = _ended(story, monkeypatch, "FAILED", attempt=1)
     logs = story.cloud.client("logs")
     place = {"logGroupName": "/aws-glue/brew/error", "logStreamName": run["Id"]}
@@ -273,7 +273,7 @@ def test_verify_sees_what_has_arrived_and_what_was_refused(cloud: Any) -> None: 
 def test_an_archive_is_read_in_order_and_each_event_once(cloud: Any) -> None:  # noqa: ANN401 - a Cloud
     lake = Lake.at(f"s3://{cloud.bucket}/lake")
     log = EventLog(lake, "R1")
-    made = [log.emit(JOB, {"jobName": f"j{n}"}) for n in range(5)]
+    made = [log.write(JOB, {"jobName": f"j{n}"}) for n in range(5)]
     s3 = cloud.client("s3")
     day = f"lake/events/date={made[0].time[:10]}"
     lines = b"\n".join(

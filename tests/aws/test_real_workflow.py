@@ -45,7 +45,6 @@ from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
-from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import JOBS, run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.query.saved_queries import for_duckdb, saved_query
@@ -126,7 +125,7 @@ class Cloud:
         )
         self.states = self.last_states()
         settings = load({"source_url": self.source.url, "extract_retry_wait_s": 0}, environ={})
-        run_workflow(self.local, settings, SilentProgress())
+        run_workflow(self.local, settings)
 
     def deploy_and_run(self, *arguments: str) -> Said:
         return self.call("deploy", "--run", "--packaged", "--folder", str(self.package), "--yes", *arguments)

@@ -39,12 +39,12 @@ def test_events_of_a_run_and_a_level_are_json_lines(call: Call, full: Path) -> N
 
 def test_following_shows_what_happens_next(tmp_path: Path) -> None:
     log = EventLog(Lake(tmp_path), "R1")
-    log.emit(RUN, {"message": "the first"})
+    log.write(RUN, {"message": "the first"})
     command = [sys.executable, "-m", "brewhouse", "events", "--follow", "--lake", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
     assert process.stdout is not None
     assert process.stdout.readline().endswith("the first\n")
-    log.emit(RUN, {"message": "the second"})
+    log.write(RUN, {"message": "the second"})
     assert process.stdout.readline().endswith("the second\n")
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=20)[0] == ""

@@ -20,7 +20,6 @@ from brewhouse.console.app import create_app
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
-from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import Settings, load
 
@@ -39,7 +38,7 @@ def console_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     records = [{**record, "name": EVIL} if row == 7 else record for row, record in enumerate(generate(BREWERIES))]
     for known in (records[:-1], records):
         with MockApiServer(iter(known)) as source:
-            run_workflow(lake, load({"source_url": source.url}, environ={}), SilentProgress())
+            run_workflow(lake, load({"source_url": source.url}, environ={}))
     return lake
 
 

@@ -23,7 +23,7 @@ def test_what_happens_is_known_at_once_and_stays_known_when_it_is_archived(tmp_p
     happened = EventFeed(lake)
     assert happened.events() == []
     for number in range(5):
-        EventLog(lake, "R1").emit(RUN, {"workflow": "breweries", "message": str(number)})
+        EventLog(lake, "R1").write(RUN, {"workflow": "breweries", "message": str(number)})
         assert happened.events() == read_events(lake)
     assert archive_events(lake, datetime.now(UTC) + timedelta(days=1)) == 1
     assert happened.events() == read_events(lake) == EventFeed(lake).events()
@@ -31,13 +31,13 @@ def test_what_happens_is_known_at_once_and_stays_known_when_it_is_archived(tmp_p
 
 def test_a_folder_that_did_not_change_is_not_listed_again(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
-    EventLog(lake, "R1").emit(RUN, {"workflow": "breweries"})
+    EventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
     (day,) = lake.events.iterdir()
     long_ago = time.time() - 3600
     os.utime(day, (long_ago, long_ago))
     happened = EventFeed(lake)
     assert len(happened.events()) == 1
-    EventLog(lake, "R1").emit(RUN, {"workflow": "breweries"})
+    EventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
     os.utime(day, (long_ago, long_ago))
     assert len(happened.events()) == 1
     os.utime(day)
@@ -48,7 +48,7 @@ def test_a_run_is_going_while_it_holds_the_lock_even_before_it_says_so(tmp_path:
     lake = Lake(tmp_path / "lake")
     happened = EventFeed(lake)
     assert [(report.run, report.state) for report in happened.reports(GOING)] == [("R1", "RUNNING")]
-    EventLog(lake, "R1").emit(RUN, {"workflow": "breweries", "jobs": ["extract"]})
+    EventLog(lake, "R1").write(RUN, {"workflow": "breweries", "jobs": ["extract"]})
     report = happened.report("R1", GOING)
     assert report is not None
     assert (report.state, report.planned) == ("RUNNING", ["extract"])
@@ -62,7 +62,7 @@ def test_what_is_known_never_lacks_what_happened_before_it(tmp_path: Path) -> No
 
     def tell() -> None:
         for number in range(1500):
-            EventLog(lake, "R1").emit(RUN, {"number": number})
+            EventLog(lake, "R1").write(RUN, {"number": number})
 
     telling = threading.Thread(target=tell)
     telling.start()

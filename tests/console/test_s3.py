@@ -12,7 +12,6 @@ from brewhouse.console.app import create_app
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
-from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import load
 
@@ -21,7 +20,7 @@ from brewhouse.settings import load
 def client_on_s3(shared_lake: Lake) -> Iterator[tuple[TestClient, str]]:
     with MockApiServer(generate(60, unusable=1)) as source:
         settings = load({"source_url": source.url, "lake": str(shared_lake.root)}, environ={})
-        run = run_workflow(shared_lake, settings, SilentProgress())
+        run = run_workflow(shared_lake, settings)
     with TestClient(create_app(shared_lake, settings), base_url="http://127.0.0.1") as client:
         yield client, run
 

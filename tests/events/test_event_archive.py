@@ -26,7 +26,7 @@ def files(lake: Lake) -> list[Path]:
 
 def filled(root: Path, number: int) -> tuple[Lake, list[Event]]:
     log = EventLog(Lake(root), "R1")
-    return Lake(root), [log.emit(DRIFT, {"number": n, "text": "line\nbreak ü"}) for n in range(number)]
+    return Lake(root), [log.write(DRIFT, {"number": n, "text": "line\nbreak ü"}) for n in range(number)]
 
 
 def test_a_day_that_is_over_becomes_one_file(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_today_is_left_as_it_is(tmp_path: Path) -> None:
 def test_an_event_that_comes_late_is_added_to_its_day(tmp_path: Path) -> None:
     lake, events = filled(tmp_path, 3)
     archive_events(lake, TOMORROW)
-    events.append(EventLog(lake, "R2").emit(RUN, {}))
+    events.append(EventLog(lake, "R2").write(RUN, {}))
     assert archive_events(lake, TOMORROW) == 1
     assert len(files(lake)) == 1
     assert read_events(lake) == events

@@ -17,7 +17,7 @@ from brewhouse.lake.lake import Lake
 
 
 def test_an_event_has_eventbridges_envelope_and_a_file_of_its_own(tmp_path: Path) -> None:
-    event = EventLog(Lake(tmp_path), "R1").emit(JOB, {"jobName": "extract"})
+    event = EventLog(Lake(tmp_path), "R1").write(JOB, {"jobName": "extract"})
     (file,) = tmp_path.glob("events/date=*/*.json")
     said = json.loads(file.read_bytes())
     assert said == {
@@ -41,7 +41,7 @@ def test_an_event_has_eventbridges_envelope_and_a_file_of_its_own(tmp_path: Path
 
 def test_events_are_read_back_oldest_first(tmp_path: Path) -> None:
     log = EventLog(Lake(tmp_path), "R1")
-    written = [log.emit(DRIFT, {"name": str(number)}) for number in range(20)]
+    written = [log.write(DRIFT, {"name": str(number)}) for number in range(20)]
     assert read_events(Lake(tmp_path)) == written
 
 
@@ -54,9 +54,9 @@ def test_an_event_is_never_overwritten(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(event_module, "new_id", lambda: "SAME")
     log = EventLog(Lake(tmp_path), "R1")
-    first = log.emit(RUN, {"state": "RUNNING"})
+    first = log.write(RUN, {"state": "RUNNING"})
     with pytest.raises(AlreadyExistsError):
-        log.emit(RUN, {"state": "FAILED"})
+        log.write(RUN, {"state": "FAILED"})
     assert read_events(Lake(tmp_path)) == [first]
 
 
@@ -108,7 +108,7 @@ def test_runs_are_told_apart_and_stay_in_order() -> None:
 
 
 def test_what_is_no_event_is_passed_over(tmp_path: Path) -> None:
-    event = EventLog(Lake(tmp_path), "R1").emit(RUN, {})
+    event = EventLog(Lake(tmp_path), "R1").write(RUN, {})
     day = next(tmp_path.glob("events/date=*"))
     for number, content in enumerate((b"", b"\xff\xfe", b"[1, 2]", b'{"id": "x"', b'{"id": 1, "detail": {}}')):
         (day / f"broken-{number}.json").write_bytes(content)

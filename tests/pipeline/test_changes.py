@@ -25,7 +25,6 @@ from brewhouse.models.project import models_of
 from brewhouse.pipeline import transform as transforming
 from brewhouse.pipeline.compare import compare
 from brewhouse.pipeline.maintenance import run_maintenance
-from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
@@ -52,7 +51,7 @@ def source() -> Iterator[MockApiServer]:
 
 def run(lake: Lake, source: MockApiServer | None, jobs: tuple[str, ...] = JOBS, snapshot: str | None = None) -> str:
     url = source.url if source else "http://127.0.0.1:1/v1"
-    return run_workflow(lake, load({"source_url": url}, environ={}), SilentProgress(), jobs, snapshot)
+    return run_workflow(lake, load({"source_url": url}, environ={}), jobs, snapshot)
 
 
 def republish(lake: Lake, snapshot: str) -> None:
@@ -244,9 +243,7 @@ def test_the_date_is_the_utc_one_wherever_the_machine_is(lake: Lake, tmp_path: P
 
 
 def forget_older_table_snapshots(lake: Lake) -> None:
-    run_maintenance(
-        lake, load({"snapshot_retention_days": 0, "min_snapshots_to_keep": 1}, environ={}), SilentProgress()
-    )
+    run_maintenance(lake, load({"snapshot_retention_days": 0, "min_snapshots_to_keep": 1}, environ={}))
 
 
 def test_a_lake_whose_earlier_table_snapshots_are_expired_goes_on(

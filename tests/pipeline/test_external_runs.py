@@ -18,7 +18,7 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
-from brewhouse.pipeline.runner import ExternalRun, SilentProgress
+from brewhouse.pipeline.runner import ExternalRun
 from brewhouse.pipeline.workflow import JOBS, run_workflow
 from brewhouse.settings import load
 
@@ -42,7 +42,7 @@ class Scheduler:
         told = {"urls": [self.receiver.url.replace("http", "json")], "ping_url": f"{self.receiver.url}/ping"}
         settings = load({"source_url": url, "max_attempts": 1, "extract_retry_wait_s": 0, "alerts": told}, environ={})
         part = ExternalRun(workflow_run, f"jr_{self.started}", JOBS, retries=1)
-        return run_workflow(self.lake, settings, SilentProgress(), (job,), part=part)
+        return run_workflow(self.lake, settings, (job,), part=part)
 
     def reports(self) -> list[RunReport]:
         return run_reports(read_events(self.lake))
@@ -112,8 +112,8 @@ def test_an_attempt_that_was_killed_is_so_told_when_the_next_one_begins(
     scheduler: Scheduler, source: MockApiServer
 ) -> None:
     log = EventLog(scheduler.lake, "R1", facts={"workflowRunId": WHOLE})
-    log.emit(RUN, {"workflow": "breweries"})
-    log.emit("Glue Job State Change", {"jobName": "extract"})
+    log.write(RUN, {"workflow": "breweries"})
+    log.write("Glue Job State Change", {"jobName": "extract"})
     assert scheduler.start("extract", source.url) == "R1"
     assert [job.state for job in scheduler.reports()[0].jobs] == ["INTERRUPTED", "SUCCEEDED"]
 
@@ -124,6 +124,6 @@ def test_a_run_is_left_alone_between_its_jobs_but_not_for_ever(scheduler: Schedu
     events = read_events(scheduler.lake)
     later = datetime.now(UTC) + timedelta(hours=2)
     assert [run_reports(events, now=now)[0].state for now in (None, later)] == ["RUNNING", "INTERRUPTED"]
-    EventLog(scheduler.lake, scheduler.reports()[0].run).emit(RUN, {"workflow": "breweries", "state": "FAILED"})
+    EventLog(scheduler.lake, scheduler.reports()[0].run).write(RUN, {"workflow": "breweries", "state": "FAILED"})
     scheduler.start("transform", source.url)  # it comes after all
     assert scheduler.reports()[0].state == "RUNNING"

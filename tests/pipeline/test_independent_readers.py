@@ -16,7 +16,6 @@ from brewhouse.lake import s3
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
-from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
@@ -67,9 +66,9 @@ def made(shared_lake: Lake) -> Lake:
     records = list(generate(300, unusable=3))
     with MockApiServer(records) as source:
         settings = load({"source_url": source.url, "extract_retry_wait_s": 0}, environ={})
-        run_workflow(shared_lake, settings, SilentProgress())
+        run_workflow(shared_lake, settings)
         source.remove([str(record["id"]) for record in records[:20]])
-        run_workflow(shared_lake, settings, SilentProgress())
+        run_workflow(shared_lake, settings)
     return shared_lake
 
 

@@ -28,7 +28,6 @@ from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.maintenance import TableMaintenance, preview_maintenance, run_maintenance, total_of
 from brewhouse.pipeline.publishing import refresh_views
-from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
@@ -61,7 +60,7 @@ def append(lake: Lake, number: int, spec: TableSpec = GROWING, countries: tuple[
 
 
 def maintain(lake: Lake, **changes: object) -> TableMaintenance:
-    return total_of(run_maintenance(lake, load(changes, environ={}), SilentProgress()))
+    return total_of(run_maintenance(lake, load(changes, environ={})))
 
 
 def preview(lake: Lake, **changes: object) -> TableMaintenance:
@@ -306,10 +305,10 @@ def test_a_job_knows_its_work_is_done_after_maintenance(lake: Lake) -> None:
     with MockApiServer(generate(300)) as source:
         settings = load({"source_url": source.url}, environ={})
         for _ in range(3):
-            run_workflow(lake, settings, SilentProgress())
+            run_workflow(lake, settings)
         done = maintain(lake, snapshot_retention_days=0, min_snapshots_to_keep=1)
         assert done.snapshots_expired == 2 * len(Tables(lake).names())
-        run_workflow(lake, settings, SilentProgress(), ("transform", "aggregate"))
+        run_workflow(lake, settings, ("transform", "aggregate"))
     assert all("nothing to do" in job.message for job in run_reports(read_events(lake))[-1].jobs)
 
 
@@ -347,7 +346,6 @@ import os, signal, sys
 from pathlib import Path
 import brewhouse.engines.duckdb
 from brewhouse.pipeline import maintenance
-from brewhouse.pipeline.runner import Silent
 from brewhouse.lake.lake import Lake
 from brewhouse.iceberg.tables import Tables
 from brewhouse.settings import load
@@ -358,7 +356,7 @@ def die_after(frame, event, argument):
 
 sys.setprofile(die_after)
 settings = load({"snapshot_retention_days": 0, "min_snapshots_to_keep": 1}, environ={})
-maintenance.run_maintenance(Lake(Path(sys.argv[1])), settings, Silent())
+maintenance.run_maintenance(Lake(Path(sys.argv[1])), settings)
 """
 MOMENTS = ("_merge", "write_snapshot", "rewrite", "release", "expire", "_sort_out")
 

@@ -17,7 +17,6 @@ from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.openlineage import is_configured
-from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import load
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def run(lake: Lake, url: str) -> str:
-    return run_workflow(lake, load({"source_url": url, "max_attempts": 1}, environ={}), SilentProgress())
+    return run_workflow(lake, load({"source_url": url, "max_attempts": 1}, environ={}))
 
 
 def sent(receiver: Receiver) -> list[dict[str, Any]]:

@@ -17,7 +17,6 @@ from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import read_csv
 from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.compare import compare
-from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
@@ -37,7 +36,7 @@ class Loaded:
         for version in VERSIONS:
             with MockApiServer(read_csv(DATA / f"breweries-{version}.csv")) as stand_in:
                 settings = load({"source_url": stand_in.url}, environ={})
-                self.runs[version] = run_workflow(self.lake, settings, SilentProgress())
+                self.runs[version] = run_workflow(self.lake, settings)
 
     def totals(self, column: str, at: str | None = None, table: str = GOLD[0]) -> dict[str | None, int]:
         sql = f"SELECT {column}, sum(brewery_count) FROM {table} GROUP BY 1"
@@ -179,7 +178,7 @@ def taken(tmp_path_factory: pytest.TempPathFactory) -> ThreeVersions:
     for version in DATES:
         with MockApiServer(read_csv(DATA / f"breweries-{version}.csv")) as stand_in:
             settings = load({"source_url": stand_in.url, "concurrency": 8}, environ={})
-            runs.append(run_workflow(lake, settings, SilentProgress()))
+            runs.append(run_workflow(lake, settings))
     return ThreeVersions(lake, runs)
 
 
@@ -188,7 +187,7 @@ def backfilled(tmp_path_factory: pytest.TempPathFactory) -> ThreeVersions:
     """One backfill from the files."""
     lake = Lake(tmp_path_factory.mktemp("backfilled") / "lake")
     files = [DATA / f"breweries-{version}.csv" for version in DATES]
-    _, done = run_backfill(lake, load({}, environ={}), SilentProgress(), origins_of(files))
+    _, done = run_backfill(lake, load({}, environ={}), origins_of(files))
     return ThreeVersions(lake, [str(version.snapshot) for version in done.versions])
 
 

@@ -24,7 +24,6 @@ from brewhouse.lake.run_lock import holder
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.rebuild import run_rebuild
-from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
@@ -35,11 +34,11 @@ SHOWN = "SELECT count(*), min(snapshot_run), max(snapshot_run) FROM silver.brewe
 
 
 def run(lake: Lake, source: MockApiServer, **changes: object) -> str:
-    return run_workflow(lake, load({"source_url": source.url, **changes}, environ={}), SilentProgress())
+    return run_workflow(lake, load({"source_url": source.url, **changes}, environ={}))
 
 
 def rebuild(lake: Lake, **changes: object) -> str:
-    return run_rebuild(lake, load(changes, environ={}), SilentProgress())
+    return run_rebuild(lake, load(changes, environ={}))
 
 
 def rows(lake: Lake, sql: str) -> list[tuple[Any, ...]]:

@@ -25,7 +25,7 @@ from brewhouse.events.run_reports import close_killed_runs, run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
-from brewhouse.pipeline.runner import SilentProgress, run_jobs
+from brewhouse.pipeline.runner import run_jobs
 from brewhouse.pipeline.workflow import JOBS, run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import AlertSettings, Settings, load
@@ -62,7 +62,7 @@ class EventLike:
         return load({"source_url": url, **quick, "alerts": self.alerts}, environ={})
 
     def run(self, url: str, jobs: Sequence[str] = JOBS) -> str:
-        return run_workflow(self.lake, self.settings(url), SilentProgress(), jobs)
+        return run_workflow(self.lake, self.settings(url), jobs)
 
     @property
     def hooked(self) -> list[str]:
@@ -241,7 +241,7 @@ def test_a_failure_that_cannot_be_written_down_is_raised_all_the_same(lake: Lake
         raise BrewhouseError("No page could be written.")
 
     with pytest.raises(BrewhouseError, match="No page could be written"):
-        run_jobs(lake, Settings(), "extract", {"extract": fail}, SilentProgress())
+        run_jobs(lake, Settings(), "extract", {"extract": fail})
 
 
 def test_a_second_request_to_stop_does_not_disturb_the_first(lake: Lake) -> None:
@@ -253,6 +253,6 @@ def test_a_second_request_to_stop_does_not_disturb_the_first(lake: Lake) -> None
         raise AssertionError
 
     with pytest.raises(SystemExit) as end:
-        run_jobs(lake, Settings(), "extract", {"extract": stopped}, SilentProgress())
+        run_jobs(lake, Settings(), "extract", {"extract": stopped})
     assert end.value.__context__ is None
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -128,7 +128,7 @@ def test_a_run_that_cannot_be_started_is_told(lake: Lake, tmp_path: Path) -> Non
 
 def test_people_are_told_when_the_workflow_is_late(lake: Lake, receiver: Receiver) -> None:
     for state in ("RUNNING", "SUCCEEDED"):
-        EventLog(lake, "R1").emit(RUN, {"workflow": "breweries", "state": state})
+        EventLog(lake, "R1").write(RUN, {"workflow": "breweries", "state": state})
     alerts = AlertSettings(urls=(Secret(receiver.url.replace("http", "json")),), late_after_hours=26)
     watching = Scheduler(lake, None, Runs().start, alerts)
     now = datetime.now(UTC)

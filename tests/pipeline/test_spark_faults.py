@@ -19,7 +19,6 @@ from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
-from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import Settings, load
 
@@ -95,7 +94,7 @@ def expected(
 ) -> dict[str, list[tuple[object, ...]]]:
     """What the embedded engine makes of it, undisturbed."""
     lake = Lake(tmp_path_factory.mktemp("undisturbed") / "lake")
-    run_workflow(lake, settings("duckdb", source.url), SilentProgress())
+    run_workflow(lake, settings("duckdb", source.url))
     return content(lake)
 
 
@@ -139,5 +138,5 @@ def test_a_driver_killed_in_the_middle_publishes_nothing_and_the_next_run_comple
         time.sleep(0.1)
     assert not [pid for pid in machines if (PROC / str(pid) / "exe").exists()], "Spark goes on without its driver"
     spark_session.createDataFrame([], "n int")  # makes it the active one, whatever ran before
-    run_workflow(lake, settings("spark", source.url), SilentProgress())
+    run_workflow(lake, settings("spark", source.url))
     assert content(lake) == expected

@@ -14,7 +14,6 @@ import pytest
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
-from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import load
 
@@ -22,13 +21,12 @@ Content = Callable[..., dict[str, list[tuple[object, ...]]]]
 ROWS = 300
 RUN = """
 from pyspark.sql import SparkSession
-from brewhouse.pipeline.runner import Silent
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.lake.lake import lake_of
 from brewhouse.settings import load
 
 settings = load({})
-run_workflow(lake_of(settings), settings, Silent())
+run_workflow(lake_of(settings), settings)
 file_systems = SparkSession.getActiveSession().sparkContext._jvm.org.apache.hadoop.fs.FileSystem.getAllStatistics()
 print("READ", sum(each.getBytesRead() for each in file_systems if each.getScheme() == "s3a"))
 """
@@ -47,7 +45,7 @@ def test_the_three_jobs_by_s3a_give_the_rows_of_the_embedded_engine(
     pytest.importorskip("pyspark", reason="needs PySpark, as `pip install 'brewhouse[spark]'` brings it")
     local = Lake(tmp_path / "lake")
     with MockApiServer(generate(ROWS, unusable=3)) as source:
-        run_workflow(local, load({"source_url": source.url}, environ={}), SilentProgress())
+        run_workflow(local, load({"source_url": source.url}, environ={}))
         told = {
             **small_spark,
             "BREWHOUSE_SPARK_MASTER": "local[2]",

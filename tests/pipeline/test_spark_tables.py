@@ -40,20 +40,6 @@ for table in given["tables"]:
 pytestmark = pytest.mark.usefixtures("spark_session")
 
 
-class Quiet:
-    """Shows nothing."""
-
-    def job_started(self, name: str) -> None: ...
-
-    def pages(self, done: int, total: int) -> None: ...
-
-    def model(self, name: str) -> None: ...
-
-    def snapshots(self, done: int, total: int) -> None: ...
-
-    def job_ended(self, name: str, message: str, seconds: float) -> None: ...
-
-
 def settings(engine: str, url: str = "http://127.0.0.1:1/v1", **changes: object) -> Settings:
     return load({"engine": engine, "source_url": url, **changes}, environ={})
 
@@ -72,9 +58,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     lake = Lake(tmp_path_factory.mktemp("spark") / "a lake")
     records = list(generate(ROWS, unusable=3))
     with MockApiServer(records) as source:
-        run_workflow(lake, settings("duckdb", source.url), Quiet())
+        run_workflow(lake, settings("duckdb", source.url))
         source.remove([str(record["id"]) for record in records[:20]])
-        run_workflow(lake, settings("spark", source.url), Quiet())
+        run_workflow(lake, settings("spark", source.url))
     return lake
 
 
@@ -90,24 +76,24 @@ def test_what_changed_is_told_across_engines(made: Lake) -> None:
 def test_rebuilding_it_on_spark_gives_the_same_rows(made: Lake) -> None:
     before = content(made)
     for engine in ("spark", "duckdb"):
-        run_rebuild(made, settings(engine), Quiet())
+        run_rebuild(made, settings(engine))
         assert content(made) == before
 
 
 def test_maintaining_it_on_spark_keeps_its_rows_in_fewer_files(made: Lake) -> None:
     before = content(made)
-    reports = {report.table: report for report in run_maintenance(made, settings("spark"), Quiet())}
+    reports = {report.table: report for report in run_maintenance(made, settings("spark"))}
     changes = reports["silver.brewery_changes"]
     assert (changes.files_compacted, changes.files_written) == (2, 1)
     assert content(made) == before
-    assert not any(report.files_compacted for report in run_maintenance(made, settings("duckdb"), Quiet()))
+    assert not any(report.files_compacted for report in run_maintenance(made, settings("duckdb")))
 
 
 def test_sparks_own_iceberg_reads_the_tables_of_both_engines_and_those_on_s3_by_the_glue_catalog(
     made: Lake, shared_lake: Lake
 ) -> None:
     with MockApiServer(generate(ROWS, unusable=3)) as source:
-        run_workflow(shared_lake, settings("duckdb", source.url), Quiet())
+        run_workflow(shared_lake, settings("duckdb", source.url))
     tables = ("silver.breweries", "silver.brewery_changes", "gold.breweries_by_location")
     newest = [
         str(max((made.warehouse.joinpath(*name.split(".")) / "metadata").glob("*.metadata.json"))) for name in tables

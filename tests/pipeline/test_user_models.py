@@ -16,7 +16,6 @@ from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
 from brewhouse.models.problems import ModelError
 from brewhouse.pipeline.dry_run import dry_run
-from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
@@ -60,7 +59,7 @@ def models(tmp_path: Path) -> Path:
 
 def run(lake: Lake, url: str, models: Path, *jobs: str) -> None:
     settings = load({"source_url": url, "models": models, "max_attempts": 1}, environ={})
-    run_workflow(lake, settings, SilentProgress(), jobs or ("extract", "transform", "aggregate"))
+    run_workflow(lake, settings, jobs or ("extract", "transform", "aggregate"))
 
 
 def test_own_tables_are_published_and_made_anew_when_a_model_changes(lake: Lake, models: Path) -> None:

@@ -16,7 +16,6 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
-from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
@@ -29,7 +28,7 @@ def lake(tmp_path: Path) -> Lake:
 
 def run(lake: Lake, url: str, jobs: tuple[str, ...] = ("extract", "transform", "aggregate"), **changes: object) -> str:
     quick = {"retry_initial_wait_s": 0.0, "extract_retry_wait_s": 0.0, "max_attempts": 2}
-    return run_workflow(lake, load({"source_url": url, **quick, **changes}, environ={}), SilentProgress(), jobs)
+    return run_workflow(lake, load({"source_url": url, **quick, **changes}, environ={}), jobs)
 
 
 def totals(lake: Lake, column: str, at: str | None = None) -> dict[str, int]:

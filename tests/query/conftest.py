@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from brewhouse.cli.progress import progress_for_output
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
@@ -18,6 +17,6 @@ from brewhouse.settings import Settings
 def demo_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake after one run; tests only read it."""
     root = tmp_path_factory.mktemp("queries") / "lake"
-    with MockApiServer(generate(300, unusable=4)) as source, progress_for_output() as progress:
-        run_workflow(Lake(root), Settings(lake=str(root), source_url=source.url), progress)
+    with MockApiServer(generate(300, unusable=4)) as source:
+        run_workflow(Lake(root), Settings(lake=str(root), source_url=source.url))
     return root

@@ -24,15 +24,15 @@ def lake(tmp_path: Path) -> Lake:
     """A lake with a run that failed and one that goes on."""
     lake = Lake(tmp_path / "lake")
     log = EventLog(lake, "R1")
-    log.emit(RUN, {"workflow": "breweries", "jobs": ["extract"]})
-    log.emit(JOB, {"jobName": "extract"})
+    log.write(RUN, {"workflow": "breweries", "jobs": ["extract"]})
+    log.write(JOB, {"jobName": "extract"})
     checks: list[dict[str, Any]] = [
         {"name": "a", "table": "t", "severity": "error", "found": 2, "example": "x", "passed": False},
         {"name": "b", "table": "t", "severity": "warning", "found": 0, "example": None, "passed": True},
     ]
-    log.emit(CHECK, {"jobName": "extract", "severity": "ERROR", "checks": checks})
-    log.emit(RUN, {"workflow": "breweries", "state": "FAILED", "severity": "ERROR", "message": "why", "seconds": 1.5})
-    EventLog(lake, "R2").emit(RUN, {"workflow": "maintain"})
+    log.write(CHECK, {"jobName": "extract", "severity": "ERROR", "checks": checks})
+    log.write(RUN, {"workflow": "breweries", "state": "FAILED", "severity": "ERROR", "message": "why", "seconds": 1.5})
+    EventLog(lake, "R2").write(RUN, {"workflow": "maintain"})
     return lake
 
 

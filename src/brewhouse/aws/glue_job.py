@@ -85,14 +85,14 @@ def _run(given: argparse.Namespace) -> None:
     if given.job == "maintain":
         from brewhouse.pipeline.maintenance import run_maintenance
 
-        run_maintenance(lake, settings, Log())
+        run_maintenance(lake, settings, progress=Log())
     else:
         from brewhouse.pipeline.runner import ExternalRun
         from brewhouse.pipeline.workflow import JOBS as ALL
         from brewhouse.pipeline.workflow import run_workflow
 
         part = ExternalRun(given.workflow_run, given.job_run, ALL, given.retries) if given.workflow_run else None
-        run_workflow(lake, settings, Log(), (given.job,), part=part)
+        run_workflow(lake, settings, (given.job,), progress=Log(), part=part)
 
 
 if __name__ == "__main__":

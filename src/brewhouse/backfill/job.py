@@ -88,7 +88,7 @@ class Backfill:
 
 
 def run_backfill(
-    lake: Lake, settings: Settings, progress: Progress, origins: Sequence[DatasetVersion]
+    lake: Lake, settings: Settings, origins: Sequence[DatasetVersion], *, progress: Progress | None = None
 ) -> tuple[str, Backfill]:
     """Backfill as a run of its own, and make all tables anew when there is something new.
 
@@ -119,7 +119,7 @@ def run_backfill(
             return JobResult("the tables know every raw snapshot already; nothing to do")
         return rebuild(lake, settings, log.run, progress=progress.snapshots, record=check_reporter(log, "rebuild"))
 
-    run = run_jobs(lake, settings, "backfill", {"backfill": take, "rebuild": make_anew}, progress)
+    run = run_jobs(lake, settings, "backfill", {"backfill": take, "rebuild": make_anew}, progress=progress)
     return run, results[0]
 
 

@@ -37,7 +37,7 @@ def backfill(
     settings, place = settings_and_lake(lake, log_format=log_format)
     origins = origins_of(paths, date, path)
     with progress_for_output(settings.log_format) as progress:
-        run, result = run_backfill(place, settings, progress, origins)
+        run, result = run_backfill(place, settings, origins, progress=progress)
     if as_json:
         print_json({"run": run, "versions": result.versions, "drift": result.drift})
         return

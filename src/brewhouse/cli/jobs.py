@@ -180,7 +180,7 @@ def rebuild(
         log_format=log_format,
     )
     with progress_for_output(settings.log_format) as progress:
-        run_id = run_rebuild(place, settings, progress)
+        run_id = run_rebuild(place, settings, progress=progress)
     print_report(report_of(place, run_id), as_json=as_json)
 
 
@@ -193,7 +193,7 @@ def run_jobs(
     from brewhouse.pipeline.workflow import run_workflow
 
     with progress_for_output(settings.log_format) as progress:
-        run_id = run_workflow(lake, settings, progress, jobs, snapshot)
+        run_id = run_workflow(lake, settings, jobs, snapshot, progress=progress)
     print_report(report_of(lake, run_id), as_json=as_json)
 
 

@@ -60,7 +60,7 @@ def maintain(
         from brewhouse.cli.progress import progress_for_output
 
         with progress_for_output(settings.log_format) as progress:
-            reports = run_maintenance(place, settings, progress)
+            reports = run_maintenance(place, settings, progress=progress)
     total = total_of(reports)
     if as_json:
         print_json({"dry_run": dry_run, "tables": reports, "total": total})

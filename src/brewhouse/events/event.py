@@ -82,7 +82,7 @@ class EventLog:
         self._listeners = listeners
         self._facts = facts
 
-    def emit(self, detail_type: str, detail: Mapping[str, Any]) -> Event:
+    def write(self, detail_type: str, detail: Mapping[str, Any]) -> Event:
         """Write an event.
 
         Args:

@@ -163,7 +163,7 @@ def _send(lake: Lake, message: Message, url: Secret) -> Outcome:
     except SendingFailed as error:
         _tell_failure(log, message.kind, address, error)
         return msgspec.structs.replace(outcome, error=str(error))
-    log.emit(
+    log.write(
         ALERT_SENT,
         {
             "jobName": message.job,
@@ -180,4 +180,4 @@ def _send(lake: Lake, message: Message, url: Secret) -> Outcome:
 def _tell_failure(log: EventLog, kind: str, address: str, error: SendingFailed) -> None:
     message = f"An alert ({kind}) could not be sent: {error}"
     print(f"brewhouse: {message}", file=sys.stderr)
-    log.emit(ALERT_FAILED, {"kind": kind, "receiver": receiver_id(address), "severity": "WARN", "message": message})
+    log.write(ALERT_FAILED, {"kind": kind, "receiver": receiver_id(address), "severity": "WARN", "message": message})

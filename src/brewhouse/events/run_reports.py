@@ -133,8 +133,8 @@ def close_interrupted_runs(lake: Lake, running: str, since: date | None = None) 
         end = {"state": "FAILED", "severity": "ERROR", "message": message, "seconds": seconds, "interrupted": True}
         for job in report.jobs:
             if job.state == INTERRUPTED:
-                log.emit(JOB, {"jobName": job.name, **end})
-        log.emit(RUN, {"jobName": report.workflow, "jobRunId": report.run, "workflow": report.workflow, **end})
+                log.write(JOB, {"jobName": job.name, **end})
+        log.write(RUN, {"jobName": report.workflow, "jobRunId": report.run, "workflow": report.workflow, **end})
 
 
 def run_of(lake: Lake, workflow_run: str, since: date) -> RunReport | None:

@@ -61,7 +61,7 @@ def switch(lake: Lake, *, is_on: bool, cron: str = "", time_zone: str = "") -> N
     detail = {"state": "ON" if is_on else "OFF", "message": f"the schedule is {'on' if is_on else 'off'}{said}"}
     if cron:
         detail |= {"cron": cron, "timeZone": time_zone}
-    EventLog(lake, "").emit(SCHEDULE, detail)
+    EventLog(lake, "").write(SCHEDULE, detail)
 
 
 def claim(lake: Lake, moment: datetime, now: datetime) -> bool:
@@ -103,7 +103,7 @@ def tell_refusal(lake: Lake, moment: datetime, why: str) -> None:
         why: In words.
     """
     message = f"the run due at {moment.isoformat(timespec='minutes')} could not be started: {why}"
-    EventLog(lake, "").emit(SCHEDULE, {"state": "FAILED", "severity": "WARN", "message": message})
+    EventLog(lake, "").write(SCHEDULE, {"state": "FAILED", "severity": "WARN", "message": message})
 
 
 def _fold(known: ScheduleState, event: Event) -> ScheduleState:

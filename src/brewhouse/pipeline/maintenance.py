@@ -68,7 +68,7 @@ class _Plan:
     merges_manifests: bool
 
 
-def run_maintenance(lake: Lake, settings: Settings, progress: Progress) -> list[TableMaintenance]:
+def run_maintenance(lake: Lake, settings: Settings, *, progress: Progress | None = None) -> list[TableMaintenance]:
     """Maintain the tables as one run with one job.
 
     Args:
@@ -92,7 +92,7 @@ def run_maintenance(lake: Lake, settings: Settings, progress: Progress) -> list[
         done.extend(reports)
         return result
 
-    run_jobs(lake, settings, "maintain", {"maintain": job}, progress)
+    run_jobs(lake, settings, "maintain", {"maintain": job}, progress=progress)
     return done
 
 

@@ -22,7 +22,7 @@ from brewhouse.pipeline.transform import publish_silver
 from brewhouse.settings import Settings
 
 
-def run_rebuild(lake: Lake, settings: Settings, progress: Progress) -> str:
+def run_rebuild(lake: Lake, settings: Settings, *, progress: Progress | None = None) -> str:
     """Rebuild as a run of its own.
 
     Args:
@@ -40,7 +40,7 @@ def run_rebuild(lake: Lake, settings: Settings, progress: Progress) -> str:
     def job(log: EventLog, progress: Progress) -> JobResult:
         return rebuild(lake, settings, log.run, progress=progress.snapshots, record=check_reporter(log, "rebuild"))
 
-    return run_jobs(lake, settings, "rebuild", {"rebuild": job}, progress)
+    return run_jobs(lake, settings, "rebuild", {"rebuild": job}, progress=progress)
 
 
 def rebuild(

@@ -103,8 +103,8 @@ def run_jobs(
     settings: Settings,
     workflow: str,
     jobs: Mapping[str, Job],
-    progress: Progress,
     *,
+    progress: Progress | None = None,
     while_waiting: Callable[[], None] | None = None,
     part: ExternalRun | None = None,
 ) -> str:
@@ -147,16 +147,16 @@ def run_jobs(
         this = {"jobName": workflow, "jobRunId": run, "workflow": workflow, "jobs": list(every)}
         warn_of_missing_parts(settings.alerts)
         if earlier is None or earlier.state in ENDED:
-            log.emit(RUN, {**this, "message": f"run {run} of the {workflow} workflow starts: {', '.join(every)}"})
+            log.write(RUN, {**this, "message": f"run {run} of the {workflow} workflow starts: {', '.join(every)}"})
             pinger.started()
             for name in every:
-                log.emit(JOB, {"jobName": name, "state": "WAITING"})
+                log.write(JOB, {"jobName": name, "state": "WAITING"})
         started = time.monotonic() - (_age_s(earlier) if earlier else 0)
         ended: dict[str, Any] | None = None
         try:
             for name, work in jobs.items():
                 telling.job = name
-                _run_job(name, work, log, LoggedProgress(progress), part.job_run if part else "")
+                _run_job(name, work, log, LoggedProgress(progress or SilentProgress()), part.job_run if part else "")
             if name == every[-1]:
                 ended = {"state": "SUCCEEDED", "message": f"run {run} succeeded", "seconds": _since(started)}
         except BaseException as error:
@@ -167,7 +167,7 @@ def run_jobs(
             telling.job = ""
             if ended:
                 with nullcontext() if ended["state"] == "SUCCEEDED" else _unless_it_cannot():
-                    log.emit(RUN, {**this, **ended})
+                    log.write(RUN, {**this, **ended})
                 _tell_people(lake, settings, pinger, ended)
     return run
 
@@ -228,7 +228,7 @@ def _run_job(name: str, work: Job, log: EventLog, progress: Progress, job_run: s
         job_run: Its id at the scheduler that started it; empty when none did.
     """
     this = {"jobName": name, **({"jobRunId": job_run} if job_run else {})}
-    log.emit(JOB, {**this, "message": f"{name} starts"})
+    log.write(JOB, {**this, "message": f"{name} starts"})
     progress.job_started(name)
     started = time.monotonic()
     try:
@@ -238,13 +238,13 @@ def _run_job(name: str, work: Job, log: EventLog, progress: Progress, job_run: s
         if not isinstance(error, BrewhouseError):
             _log.error("%s stops", name, exc_info=error)
         with _unless_it_cannot():
-            log.emit(JOB, {**this, **_end_of(error, started)})
+            log.write(JOB, {**this, **_end_of(error, started)})
         raise
     if result.published:
         tables = ", ".join(str(table["table"]) for table in result.published)
-        log.emit(PUBLISHED, {"jobName": name, "tables": result.published, "message": f"published {tables}"})
+        log.write(PUBLISHED, {"jobName": name, "tables": result.published, "message": f"published {tables}"})
     succeeded = {"state": "SUCCEEDED", "message": result.message, "seconds": _since(started)}
-    log.emit(JOB, {**this, **succeeded, "counts": result.counts})
+    log.write(JOB, {**this, **succeeded, "counts": result.counts})
     progress.job_ended(name, result.message, _since(started))
 
 
@@ -323,7 +323,7 @@ def check_reporter(log: EventLog, job: str) -> Callable[[list[Check]], None]:
         said = f"{len(checks) - len(found)} checks passed, {len(found)} found something"
         named = "; ".join(f"{check.table}: {check.name} ({check.violations} found)" for check in found)
         message = f"{said}: {named}" if named else said
-        log.emit(CHECK, {"jobName": job, "severity": severity, "message": message, "checks": facts})
+        log.write(CHECK, {"jobName": job, "severity": severity, "message": message, "checks": facts})
 
     return record
 
@@ -332,7 +332,7 @@ def emit_drift(log: EventLog, job: str, drift: Sequence[SchemaDrift]) -> None:
     """Tell what the source sent that its contract does not say, an event each."""
     for found in drift:
         message = f"drift: {found.name}: {found.detail} ({found.count} times, for example {found.example})"
-        log.emit(DRIFT, {"jobName": job, "severity": "WARN", "message": message, **msgspec.to_builtins(found)})
+        log.write(DRIFT, {"jobName": job, "severity": "WARN", "message": message, **msgspec.to_builtins(found)})
 
 
 def _words(error: BaseException) -> str:

@@ -25,10 +25,10 @@ JOBS = ("extract", "transform", "aggregate")
 def run_workflow(
     lake: Lake,
     settings: Settings,
-    progress: Progress,
     jobs: Sequence[str] = JOBS,
     snapshot_run: str | None = None,
     *,
+    progress: Progress | None = None,
     part: ExternalRun | None = None,
 ) -> str:
     """Run the workflow, or some of its jobs, as one run.
@@ -55,7 +55,9 @@ def run_workflow(
         "aggregate": partial(_aggregate, lake, settings),
     }
     work = {name: every[name] for name in jobs}
-    return run_jobs(lake, settings, WORKFLOW, work, progress, while_waiting=_prepare_what_comes_next, part=part)
+    return run_jobs(
+        lake, settings, WORKFLOW, work, progress=progress, while_waiting=_prepare_what_comes_next, part=part
+    )
 
 
 def _extract(lake: Lake, settings: Settings, log: EventLog, progress: Progress) -> JobResult:
