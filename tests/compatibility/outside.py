@@ -10,8 +10,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,9 @@ _PLACES = (
 )
 _KINDS = ("micro", "brewpub", "nano", "regional")
 _TIMEOUT_S = 120
+
+NOBODY = "json://127.0.0.1:1"
+"""An Apprise URL where nobody takes a message."""
 
 
 def brewery(number: int, **differing: str) -> Brewery:
@@ -131,6 +136,28 @@ def told(*arguments: object, code: int = 0, **variables: str) -> Any:  # noqa: A
 def rows(lake: Path, sql: str, *options: object) -> list[tuple[Any, ...]]:
     """Query a lake; gives the rows."""
     return [tuple(row.values()) for row in told("query", sql, "--lake", lake, *options)]
+
+
+@contextmanager
+def taker() -> Iterator[str]:
+    """Serve what takes every message and says nothing; gives the Apprise URL of it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the library's
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"json://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 @contextmanager
