@@ -92,9 +92,13 @@ def _move_on(source: dict[int, Brewery], version: int) -> None:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Give a process's variables: this one's, without what would tell Brewhouse anything, and these."""
+    """Give a process's variables: this one's, without what would tell Brewhouse anything, and these.
+
+    The source is one that does not answer, unless said otherwise: no test asks the real one.
+    """
     own = ("BREWHOUSE_", "AWS_", "OPENLINEAGE_", "PYICEBERG_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(own)} | variables
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    return {**kept, "BREWHOUSE_SOURCE_URL": "http://127.0.0.1:1/v1", **variables}
 
 
 def command(*arguments: object) -> list[str]:

@@ -60,9 +60,6 @@ def _in_object(value: object, shape: dict[str, Shape], where: str) -> list[str]:
     lacking = [f"{where}: lacks {key}" for key in shape if not key.endswith("?") and key not in value]
     more = [f"{where}: has {key}" for key in value if key not in known]
     inside = [
-        found
-        for key, item in value.items()
-        if key in known
-        for found in mismatches(item, known[key], f"{where}.{key}")
+        found for key, item in value.items() if key in known for found in mismatches(item, known[key], f"{where}.{key}")
     ]
     return lacking + more + inside

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import urllib.request
@@ -57,7 +58,7 @@ def test_done_is_0(lake: Path, arguments: Arguments) -> None:
         ("transform", "--snapshot", "NONE"),
         ("describe", "gold.none"),
         ("history", "gold.none"),
-        ("rollback", "silver.breweries", "1"),
+        ("rollback", "gold.none", "1"),
         ("query", "SELECT 1", "--output", "/proc/none/result"),
     ],
 )
@@ -75,7 +76,7 @@ def test_a_lake_without_what_is_needed_is_1(tmp_path: Path, arguments: Arguments
 def test_a_source_that_does_not_answer_is_1(tmp_path: Path) -> None:
     refused(
         1,
-        *("run", "--lake", tmp_path / "lake", "--source-url", "http://127.0.0.1:1/v1"),
+        *("run", "--lake", tmp_path / "lake"),
         BREWHOUSE_RETRY_WAIT_MAX_S="0.01",
     )
 
@@ -93,7 +94,7 @@ def test_a_source_that_does_not_answer_is_1(tmp_path: Path) -> None:
         (("run", "--concurrency", "0"), {}),
         (("run", "--engine", "none"), {}),
         (("run",), {"BREWHOUSE_PER_PAGE_ROWS": "none"}),
-        (("run",), {"BREWHOUSE_NO_SUCH_SETTING": "1"}),
+        (("rollback", "silver.breweries", "1"), {}),
         (("schedule",), {"BREWHOUSE_SCHEDULE_CRON": "no cron"}),
         (("alerts", "test"), {}),
     ],
@@ -121,7 +122,10 @@ def test_a_run_that_is_stopped_says_so_by_its_code_and_in_the_lake(
 ) -> None:
     assert interrupt(tmp_path / "lake", number) == code
     last = told("show", "last", "--lake", tmp_path / "lake")
-    assert (last["state"], [(job["name"], job["state"]) for job in last["jobs"]]) == ("STOPPED", [("extract", "STOPPED")])
+    assert (last["state"], [(job["name"], job["state"]) for job in last["jobs"]]) == (
+        "STOPPED",
+        [("extract", "STOPPED")],
+    )
 
 
 def test_a_second_run_at_the_same_time_is_1(lake: Path) -> None:
@@ -139,7 +143,7 @@ def test_a_second_run_at_the_same_time_is_1(lake: Path) -> None:
 def test_a_run_goes_on_with_what_a_killed_one_left(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     small_pages = {"BREWHOUSE_PER_PAGE_ROWS": "20"}
-    with mock_api(breweries(1), "slow_s=600,page=2,times=1", "slow_s=600,page=3,times=1") as url:
+    with mock_api(breweries(1), "slow_s=600,page=2,times=1") as url:
         going = command("run", "--lake", lake, "--source-url", url, "--concurrency", "1")
         with subprocess.Popen(
             going, env=environment(**small_pages), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
@@ -151,7 +155,7 @@ def test_a_run_goes_on_with_what_a_killed_one_left(tmp_path: Path) -> None:
             first.kill()
             first.stderr.read()
         assert first.returncode == -signal.SIGKILL
-        made = told("run", "--lake", lake, "--source-url", url, **small_pages)
+        made = told("run", "--lake", lake, "--source-url", url, **small_pages, BREWHOUSE_TIMEOUT_S="2")
     assert made["state"] == "SUCCEEDED"
     assert {name: made["jobs"][0]["counts"][name] for name in ("records", "resumed_pages")} == {
         "records": 60,
@@ -161,20 +165,27 @@ def test_a_run_goes_on_with_what_a_killed_one_left(tmp_path: Path) -> None:
     assert [run["state"] for run in told("runs", "--lake", lake)] == ["SUCCEEDED", "FAILED"]
 
 
-@pytest.mark.parametrize("arguments", [("serve",), ("mock-api", "--rows", "5"), ("events", "--follow")])
-def test_what_goes_on_until_ctrl_c_ends_with_0_then(lake: Path, arguments: Arguments) -> None:
-    place = {"serve": ("--lake", str(lake), "--port", "0"), "mock-api": ("--port", "0")}
-    options = place.get(arguments[0], ("--lake", str(lake)))
+@pytest.mark.parametrize("what", ["serve", "mock-api"])
+def test_what_serves_until_ctrl_c_ends_with_0_then(lake: Path, what: str) -> None:
+    options = ("--lake", lake) if what == "serve" else ("--rows", "5")
     with subprocess.Popen(
-        command(*arguments, *options), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(what, *options, "--port", "0"), env=environment(), stdout=subprocess.PIPE, text=True
     ) as process:
-        if arguments[0] == "events":
-            assert process.stdout is not None
-            assert process.stdout.readline()
-        else:
-            url = address_of(process)
-            with urllib.request.urlopen(url if arguments[0] == "serve" else f"{url}/breweries", timeout=30) as answer:
-                assert answer.status == 200
+        url = address_of(process)
+        with urllib.request.urlopen(url if what == "serve" else f"{url}/breweries", timeout=30) as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_what_follows_events_until_ctrl_c_ends_with_0_then(lake: Path) -> None:
+    following = command("events", "--follow", "--limit", "1", "--json", "--lake", lake)
+    with subprocess.Popen(following, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()  # what there was
+        output("schedule", "off", "--lake", lake)
+        assert json.loads(process.stdout.readline())["detail"]["state"] == "OFF"
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 0

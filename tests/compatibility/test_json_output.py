@@ -188,7 +188,9 @@ def test_show(seen: Seen, step: str, state: str, jobs: list[tuple[str, str]], sh
 def test_show_tells_which_check_failed(seen: Seen) -> None:
     made = told("show", seen.run_of("checks failed"), "--lake", seen.lake)
     failed = [check for check in made["checks"] if not check["passed"] and check["severity"] == "error"]
-    assert [(check["job"], check["table"], check["found"]) for check in failed] == [("transform", "silver.breweries", 40)]
+    assert [(check["job"], check["table"], check["found"]) for check in failed] == [
+        ("transform", "silver.breweries", 40)
+    ]
     assert {check["severity"] for check in made["checks"]} == {"error", "warning"}
 
 
