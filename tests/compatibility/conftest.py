@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from tests.compatibility.outside import NOBODY, breweries, brewhouse, interrupt,
 
 ONE_LAKE = pytest.mark.xdist_group("the lake that has seen everything")
 CRON = {"BREWHOUSE_SCHEDULE_CRON": "0 6 * * *", "BREWHOUSE_SCHEDULE_TIME_ZONE": "Europe/Berlin"}
+ALERTED = "BREWHOUSE_ALERTS_URLS"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass
@@ -36,9 +40,9 @@ class Seen:
         self._known.update(new)
         self.events[step] = [json.loads(file.read_bytes()) for file in new]
 
-    def tell(self, step: str, *arguments: object, **variables: str) -> None:
+    def tell(self, step: str, *arguments: object, variables: Mapping[str, str] = NOTHING) -> None:
         """Run a command of which JSON and events are kept."""
-        self.told[step] = told(*arguments, "--lake", self.lake, **variables)
+        self.told[step] = told(*arguments, "--lake", self.lake, variables=variables)
         self.take_events(step)
 
     def run_of(self, step: str) -> str:
@@ -70,13 +74,13 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     made.take_events("killed")
     made.tell("killed and told of", "alerts", "check")
     with taker() as url:
-        made.tell("alert sent", "alerts", "check", BREWHOUSE_ALERTS_URLS=url)
-    made.told["alert failed"] = told("alerts", "check", "--lake", made.lake, code=1, BREWHOUSE_ALERTS_URLS=NOBODY)
+        made.tell("alert sent", "alerts", "check", variables={ALERTED: url})
+    made.told["alert failed"] = told("alerts", "check", "--lake", made.lake, code=1, variables={ALERTED: NOBODY})
     made.take_events("alert failed")
     made.tell("rebuild", "rebuild")
     made.tell("maintain", "maintain")
     output("schedule", "off", "--lake", made.lake)
     made.take_events("schedule off")
-    output("schedule", "on", "--lake", made.lake, **CRON)
+    output("schedule", "on", "--lake", made.lake, variables=CRON)
     made.take_events("schedule on")
     return made

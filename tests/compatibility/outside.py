@@ -11,10 +11,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 COLUMNS = (
@@ -33,6 +34,7 @@ _PLACES = (
 )
 _KINDS = ("micro", "brewpub", "nano", "regional")
 _TIMEOUT_S = 120
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 NOBODY = "json://127.0.0.1:1"
 """An Apprise URL where nobody takes a message."""
@@ -91,7 +93,7 @@ def _move_on(source: dict[int, Brewery], version: int) -> None:
         source[10] = brewery(10, city="Ghent", name="Renamed 10")
 
 
-def environment(**variables: str) -> dict[str, str]:
+def environment(variables: Mapping[str, str] = _NONE) -> dict[str, str]:
     """Give a process's variables: this one's, without what would tell Brewhouse anything, and these.
 
     The source is one that does not answer, unless said otherwise: no test asks the real one.
@@ -106,7 +108,7 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "brewhouse", *map(str, arguments)]
 
 
-def brewhouse(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+def brewhouse(*arguments: object, variables: Mapping[str, str] = _NONE) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, in a folder without `brewhouse.toml`.
 
     Args:
@@ -117,7 +119,7 @@ def brewhouse(*arguments: object, **variables: str) -> subprocess.CompletedProce
         return subprocess.run(
             command(*arguments),
             cwd=folder,
-            env=environment(**variables),
+            env=environment(variables),
             capture_output=True,
             text=True,
             timeout=_TIMEOUT_S,
@@ -125,16 +127,16 @@ def brewhouse(*arguments: object, **variables: str) -> subprocess.CompletedProce
         )
 
 
-def output(*arguments: object, code: int = 0, **variables: str) -> str:
+def output(*arguments: object, code: int = 0, variables: Mapping[str, str] = _NONE) -> str:
     """Run a command that must end with an exit code; gives its standard output."""
-    done = brewhouse(*arguments, **variables)
+    done = brewhouse(*arguments, variables=variables)
     assert done.returncode == code, done.stderr
     return done.stdout
 
 
-def told(*arguments: object, code: int = 0, **variables: str) -> Any:  # noqa: ANN401 - whatever JSON it is
+def told(*arguments: object, code: int = 0, variables: Mapping[str, str] = _NONE) -> Any:  # noqa: ANN401 - whatever JSON it is
     """Run a command with `--json`; gives what it told."""
-    return json.loads(output(*arguments, "--json", code=code, **variables))
+    return json.loads(output(*arguments, "--json", code=code, variables=variables))
 
 
 def rows(lake: Path, sql: str, *options: object) -> list[tuple[Any, ...]]:
@@ -216,7 +218,7 @@ def interrupt(lake: Path, number: signal.Signals) -> int:
         arguments = command("run", "--lake", lake, "--source-url", url, "--concurrency", "1", "--log-format", "json")
         before = set(lake.glob("bronze/breweries/*/*/page-*"))
         with subprocess.Popen(
-            arguments, env=environment(**small_pages), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            arguments, env=environment(small_pages), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as process:
             assert process.stderr is not None
             for _ in process.stderr:  # a line for each step

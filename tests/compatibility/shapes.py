@@ -1,8 +1,8 @@
 """What JSON looks like: its keys and types, written down and compared.
 
 A shape is the name of a JSON type, or several with `|` between them; an object of shapes by key, where a key that ends
-with `?` may be absent; `{"*": shape}` for an object with any keys; `[shape]` for a list that has something in it, all of
-that shape; `[]` for an empty list.
+with `?` may be absent; `{"*": shape}` for an object with any keys; `[shape]` for a list that has something in it, all
+of that shape; `[]` for an empty list.
 """
 
 from __future__ import annotations

@@ -6,9 +6,11 @@ import json
 import signal
 import subprocess
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from tests.compatibility.conftest import NOTHING
 from tests.compatibility.outside import (
     address_of,
     breweries,
@@ -39,7 +41,6 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("--help",),
         ("tables",),
-        ("show",),
         ("query", "SELECT count(*) FROM silver.breweries"),
         ("alerts", "check"),
     ],
@@ -57,7 +58,6 @@ def test_done_is_0(lake: Path, arguments: Arguments) -> None:
     [
         ("transform", "--snapshot", "NONE"),
         ("describe", "gold.none"),
-        ("history", "gold.none"),
         ("rollback", "gold.none", "1"),
         ("query", "SELECT 1", "--output", "/proc/none/result"),
     ],
@@ -66,9 +66,7 @@ def test_what_failed_is_1_and_said_on_standard_error(lake: Path, arguments: Argu
     refused(1, *arguments, "--lake", lake)
 
 
-@pytest.mark.parametrize(
-    "arguments", [("query", "SELECT 1"), ("tables",), ("transform",), ("aggregate",), ("rebuild",), ("maintain",)]
-)
+@pytest.mark.parametrize("arguments", [("query", "SELECT 1"), ("tables",), ("transform",), ("maintain",)])
 def test_a_lake_without_what_is_needed_is_1(tmp_path: Path, arguments: Arguments) -> None:
     refused(1, *arguments, "--lake", tmp_path / "lake")
 
@@ -77,7 +75,7 @@ def test_a_source_that_does_not_answer_is_1(tmp_path: Path) -> None:
     refused(
         1,
         *("run", "--lake", tmp_path / "lake"),
-        BREWHOUSE_RETRY_WAIT_MAX_S="0.01",
+        variables={"BREWHOUSE_RETRY_WAIT_MAX_S": "0.01"},
     )
 
 
@@ -85,10 +83,8 @@ def test_a_source_that_does_not_answer_is_1(tmp_path: Path) -> None:
     ("arguments", "variables"),
     [
         (("no-such-command",), {}),
-        (("run", "--no-such-option"), {}),
         (("query",), {}),
         (("query", "SELECT nothing FROM silver.breweries"), {}),
-        (("query", "DROP VIEW silver.breweries"), {}),
         (("query", "SELECT 1", "--format", "parquet"), {}),
         (("show", "no-such-run"), {}),
         (("run", "--concurrency", "0"), {}),
@@ -103,7 +99,7 @@ def test_wrong_usage_is_2_and_said_on_standard_error(
     lake: Path, arguments: Arguments, variables: dict[str, str]
 ) -> None:
     place = () if arguments[0].startswith("no-") else ("--lake", lake)
-    refused(2, *arguments, *place, **variables)
+    refused(2, *arguments, *place, variables=variables)
 
 
 def test_failed_checks_are_3_and_publish_nothing(lake: Path) -> None:
@@ -111,9 +107,7 @@ def test_failed_checks_are_3_and_publish_nothing(lake: Path) -> None:
     with mock_api(breweries(1)[:20]) as url:
         refused(3, "run", "--lake", lake, "--source-url", url)
     assert told("tables", "--lake", lake) == before
-    with mock_api(breweries(1)[:20]) as url:
-        refused(3, "run", "--lake", lake, "--source-url", url, "--max-count-drop-percent", "60")
-        output("run", "--lake", lake.parent / "other", "--source-url", url)
+    refused(3, "transform", "--lake", lake, "--max-count-drop-percent", "60")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -146,7 +140,7 @@ def test_a_run_goes_on_with_what_a_killed_one_left(tmp_path: Path) -> None:
     with mock_api(breweries(1), "slow_s=600,page=2,times=1") as url:
         going = command("run", "--lake", lake, "--source-url", url, "--concurrency", "1")
         with subprocess.Popen(
-            going, env=environment(**small_pages), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+            going, env=environment(small_pages), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
         ) as first:
             assert first.stderr is not None
             for _ in first.stderr:  # a line for each step
@@ -155,7 +149,7 @@ def test_a_run_goes_on_with_what_a_killed_one_left(tmp_path: Path) -> None:
             first.kill()
             first.stderr.read()
         assert first.returncode == -signal.SIGKILL
-        made = told("run", "--lake", lake, "--source-url", url, **small_pages, BREWHOUSE_TIMEOUT_S="2")
+        made = told("run", "--lake", lake, "--source-url", url, variables={**small_pages, "BREWHOUSE_TIMEOUT_S": "2"})
     assert made["state"] == "SUCCEEDED"
     assert {name: made["jobs"][0]["counts"][name] for name in ("records", "resumed_pages")} == {
         "records": 60,
@@ -191,9 +185,9 @@ def test_what_follows_events_until_ctrl_c_ends_with_0_then(lake: Path) -> None:
     assert process.returncode == 0
 
 
-def refused(code: int, *arguments: object, **variables: str) -> None:
+def refused(code: int, *arguments: object, variables: Mapping[str, str] = NOTHING) -> None:
     """Run a command that must end with a code, with words on standard error and nothing on standard output."""
-    done = brewhouse(*arguments, **variables)
+    done = brewhouse(*arguments, variables=variables)
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
     assert done.stderr.strip()

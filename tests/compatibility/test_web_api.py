@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -237,15 +237,17 @@ ROUTES = {
     ("get", "/events"),
 }
 
+SOURCE = "BREWHOUSE_SOURCE_URL"
+
 Ask = Callable[..., tuple[int, Any]]
 
 
 @contextmanager
-def serving(lake: Path, **variables: str) -> Iterator[Ask]:
+def serving(lake: Path, variables: Mapping[str, str]) -> Iterator[Ask]:
     """Serve a console; gives what asks it: a path, a method and a body give the status and the JSON."""
     with subprocess.Popen(
         command("serve", "--lake", lake, "--port", "0"),
-        env=environment(**variables),
+        env=environment(variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -272,7 +274,7 @@ def serving(lake: Path, **variables: str) -> Iterator[Ask]:
 @pytest.fixture(scope="module")
 def ask(seen: Seen) -> Iterator[Ask]:
     """Ask the console of the lake that has seen everything; nothing that is asked changes it."""
-    with serving(seen.lake, **CRON) as asking:
+    with serving(seen.lake, CRON) as asking:
         yield asking
 
 
@@ -284,6 +286,16 @@ def ended(ask: Ask, query: str) -> dict[str, Any]:
         if report["state"] not in {"waiting", "running"}:
             return dict(report)
     raise AssertionError("the query did not end")
+
+
+def wait_for_first_job(ask: Ask, run: str) -> None:
+    """Wait until a run is at its first job; stopped before, it may not say how it ended."""
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends:
+        _, view = ask(f"/runs/{run}")
+        if any(job["state"] == "RUNNING" for job in view["jobs"]):
+            return
+    raise AssertionError("the run did not begin")
 
 
 def wait_for_runs(lake: Path) -> None:
@@ -394,7 +406,7 @@ def test_a_query_that_fails(ask: Ask) -> None:
 def test_runs_are_started_stopped_and_retried_and_the_schedule_is_switched(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     lake.mkdir()
-    with mock_api(breweries(1), "slow_s=600,page=1") as url, serving(lake, BREWHOUSE_SOURCE_URL=url, **CRON) as ask:
+    with mock_api(breweries(1), "slow_s=600,page=1") as url, serving(lake, {**CRON, SOURCE: url}) as ask:
         status, switched = ask("/schedule", "PUT", {"is_on": False})
         assert (status, mismatches(switched, {**SCHEDULE, "next": []})) == (200, [])  # type: ignore[dict-item]
         _, switched = ask("/schedule", "PUT", {"is_on": True})
@@ -405,6 +417,7 @@ def test_runs_are_started_stopped_and_retried_and_the_schedule_is_switched(tmp_p
         assert (status, mismatches(first, {"run": "string"})) == (202, [])
         status, answer = ask("/runs", "POST")
         assert (status, mismatches(answer, PROBLEM)) == (409, [])
+        wait_for_first_job(ask, first["run"])
         assert ask(f"/runs/{first['run']}/stop", "POST") == (202, first)
         wait_for_runs(lake)
         _, known = ask("/runs")
@@ -414,5 +427,8 @@ def test_runs_are_started_stopped_and_retried_and_the_schedule_is_switched(tmp_p
         assert (status, mismatches(second, {"run": "string"})) == (202, [])
         _, going = ask("/runs/last")
         assert (going["row"]["run"], going["row"]["state"]) == (second["run"], "RUNNING")
+        wait_for_first_job(ask, second["run"])
         assert ask(f"/runs/{second['run']}/stop", "POST") == (202, second)
         wait_for_runs(lake)
+        _, known = ask("/runs?state=STOPPED")
+        assert [row["run"] for row in known["runs"]] == [second["run"], first["run"]]
