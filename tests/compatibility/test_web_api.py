@@ -425,9 +425,9 @@ def test_runs_are_started_stopped_and_retried_and_the_schedule_is_switched(tmp_p
 
         status, second = ask(f"/runs/{first['run']}/retry", "POST")
         assert (status, mismatches(second, {"run": "string"})) == (202, [])
+        wait_for_first_job(ask, second["run"])
         _, going = ask("/runs/last")
         assert (going["row"]["run"], going["row"]["state"]) == (second["run"], "RUNNING")
-        wait_for_first_job(ask, second["run"])
         assert ask(f"/runs/{second['run']}/stop", "POST") == (202, second)
         wait_for_runs(lake)
         _, known = ask("/runs?state=STOPPED")
