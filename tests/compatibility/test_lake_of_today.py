@@ -74,7 +74,7 @@ Change = tuple[str, int, str | None]
 def lake() -> Iterator[Path]:
     """The lake of version 0.1.0, where it was made; nobody else has it meanwhile."""
     home = home_of(VERSION)
-    with home.with_suffix(".lock").open("ab") as lock:
+    with home.with_name(f"{home.name}.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir()
