@@ -131,7 +131,7 @@ def test_a_failed_check_is_told_as_such() -> None:
     story = Story()
     story.run("FAILED", "transform", check=True)
     assert story.look() == ["checks_failed"]
-    assert story.sent[0].why == ("silver.breweries: id is unique: 2 found, for example a",)
+    assert story.sent[0].why == ("silver.breweries: id is unique: 2 violations, such as a",)
 
 
 def test_an_incident_is_not_over_before_the_job_that_failed_succeeds() -> None:
@@ -253,7 +253,7 @@ def test_a_failure_says_which_job_when_why_and_where_to_look() -> None:
         *(f"line {number}" for number in range(5)),
         "… and 3 more lines",
         "",
-        "The published tables are as they were. You are told once, and again when it is over.",
+        "The published tables are unchanged. You are notified once, and again when it has recovered.",
         "",
         "Run: https://x/R1",
         "Log: https://x/R1/log",
