@@ -323,7 +323,8 @@ def test_a_page_counted_again_replaces_the_earlier_one() -> None:
     assert check.result(Meta(total=0), Meta(total=0), SIZE).records == 0
 
 
-def test_a_cleared_check_starts_from_nothing() -> None:
-    check = check_of(paged(breweries(12)))
-    check.clear()
-    assert check.result(Meta(total=0), Meta(total=0), SIZE) == result_of([], Meta(total=0))
+def test_the_proof_states_what_was_counted_and_compared() -> None:
+    page: list[Record] = [{"id": "a"}, {"id": "a"}, {"name": "b"}]
+    proof = result_of([page], Meta(total=2)).proof(["by_type"], attempts=2)
+    assert (proof.records, proof.distinct_ids, proof.records_without_id) == (3, 2, 1)
+    assert (proof.groups_compared, proof.attempts) == (["by_type"], 2)

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import NamedTuple, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
@@ -85,9 +84,7 @@ class Client:
         )
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._http.close()
 
     def page_url(self, page: int, size: int) -> str:
@@ -104,12 +101,7 @@ class Client:
         return await self._fetch(url, "the source's own counts", parse_meta, self._settings.max_attempts)
 
     async def page(self, page: int, size: int, attempts: int | None = None) -> PageResult:
-        """Fetch a page of breweries, ordered by id.
-
-        Args:
-            page: From 1.
-            size: Rows per page.
-            attempts: Maximum number; None for `max_attempts` of the settings.
+        """Fetch a page of breweries, ordered by id; `attempts` defaults to `max_attempts` of the settings.
 
         Raises:
             PermanentSourceError: The request failed, after retries if it was transient.
@@ -137,8 +129,7 @@ class Client:
                         _log.warning("attempt %d of %d of %s failed: %s", attempt.num, attempts, url, error)
                         raise
         except TransientSourceError as error:
-            number = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-            failure = f"Failed to fetch {what} from {url} after {number}: {error.what}."
+            failure = f"Failed to fetch {what} from {url} after {attempts} attempt(s): {error.what}."
             hint = "The source may be down: run again later, fetched pages are kept."
             if isinstance(error, BadResponseError):
                 raise UnusableResponseError(failure, hint, error.status) from error
@@ -161,11 +152,10 @@ class Client:
         return response
 
     async def _send_once(self, url: str) -> _Response:
-        address = _parse_url(url)
         await self._rate_limit.acquire()
         headers: Mapping[str, str] | None = None
         try:
-            async with self._http.get(address, allow_redirects=False) as response:
+            async with self._http.get(url, allow_redirects=False) as response:
                 headers = response.headers
                 return _Response(response.status, headers, await self._body(response))
         except aiohttp.ClientError as error:

@@ -114,12 +114,7 @@ def parse_record(line: bytes) -> Record:
 
 
 def one_line(records: Sequence[bytes]) -> Sequence[bytes]:
-    r"""Put each record on one line: line breaks between JSON tokens, which mean nothing, become spaces.
-
-    Example:
-        >>> one_line([b'{"id":\r\n "a\\n"}'])
-        [b'{"id":   "a\\n"}']
-    """
+    """Put each record on one line: line breaks, which JSON has only between its tokens, become spaces."""
     joined = b"".join(records)
     if b"\n" not in joined and b"\r" not in joined:
         return records

@@ -83,12 +83,7 @@ class RateLimit:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float:
-    """Read `Retry-After`, a number of seconds or a date; 1 s when it is missing or invalid.
-
-    Example:
-        >>> retry_after_s({"Retry-After": "7"}), retry_after_s({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
-        (7.0, 0.0)
-    """
+    """Read `Retry-After`, a number of seconds or a date; 1 s when it is missing or invalid."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text)

@@ -24,13 +24,13 @@ from brewhouse.api.schema_drift import Profiler
 from brewhouse.backfill.csv_versions import ParsedVersion, VersionRejectedError, count_groups, line_of, parse_version
 from brewhouse.backfill.id_mapping import IdMapping, MatchKey, unique_slugs
 from brewhouse.backfill.version_sources import DatasetVersion
-from brewhouse.checks.check import Check
+from brewhouse.checks.check import check_result
 from brewhouse.checks.completeness import CompletenessCheck
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import EventLog
 from brewhouse.ids import CHECKSUM_CHARACTERS, id_at
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.manifest import Manifest, Page, Proof
+from brewhouse.lake.manifest import Manifest, Page
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.lake.s3_path import path_at
 from brewhouse.lake.snapshot_writer import ResumeInfo, SnapshotWriter
@@ -208,6 +208,7 @@ def _write_snapshot(
     if result.differences:
         raise VersionRejectedError("; ".join(result.differences[:_DIFFERENCES_SHOWN]).replace("/meta", "its file"))
 
+    bad_bytes = [SchemaDrift("bad_bytes", "invalid UTF-8 replaced by U+FFFD", parsed.bad_bytes, version.name)]
     started = ResumeInfo(
         source_url=version.name, per_page_rows=_PAGE_ROWS, page_size_rows=_PAGE_ROWS, started_at=time, meta_before=meta
     )
@@ -228,15 +229,9 @@ def _write_snapshot(
             received=result.received,
             missing={},
             fields_seen=profiler.fields_seen(profiles),
-            drift=_bad_bytes(parsed, version) + profiler.drift(profiles),
+            drift=(bad_bytes if parsed.bad_bytes else []) + profiler.drift(profiles),
             missing_rows=[],
-            proof=Proof(
-                records=result.records,
-                distinct_ids=result.received.total,
-                records_without_id=result.without_id,
-                groups_compared=list(GROUPS),
-                attempts=1,
-            ),
+            proof=result.proof(GROUPS, attempts=1),
             pages=asyncio.run(_write_pages(writer, pages)),
         )
     )
@@ -248,12 +243,6 @@ async def _write_pages(writer: SnapshotWriter, pages: Sequence[Sequence[bytes]])
         await writer.write_page(number, lines, url=started.source_url, status=200, fetched_at=started.started_at)
         for number, lines in enumerate(pages, start=1)
     ]
-
-
-def _bad_bytes(parsed: ParsedVersion, version: DatasetVersion) -> list[SchemaDrift]:
-    if not parsed.bad_bytes:
-        return []
-    return [SchemaDrift("bad_bytes", "invalid UTF-8 replaced by U+FFFD", parsed.bad_bytes, version.name)]
 
 
 def _added_up(drift: Sequence[SchemaDrift]) -> list[SchemaDrift]:
@@ -277,13 +266,8 @@ def _job_result(result: BackfillResult) -> JobResult:
         f"{counts['there_already']} existed already, {counts['held_back']} are held back"
     )
     held_back = [f"{version.name}: {version.reason}" for version in result.versions if version.outcome == "held back"]
-    check = Check(
-        name="every version can be used",
-        table="bronze.breweries",
-        severity="warning",
-        violations=len(held_back),
-        example="; ".join(held_back) or None,
-    )
+    name = "every version can be used"
+    check = check_result(name, "bronze.breweries", len(held_back), "; ".join(held_back), "warning")
     return JobResult(message, counts=counts, checks=[check])
 
 

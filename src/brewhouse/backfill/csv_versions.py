@@ -58,17 +58,10 @@ class ParsedVersion:
 
 
 def parse_version(content: bytes) -> ParsedVersion:
-    r"""Parse a CSV file with a header, in UTF-8 with or without a byte order mark; invalid bytes are replaced.
+    """Parse a CSV file with a header, in UTF-8 with or without a byte order mark; invalid bytes are replaced.
 
     Raises:
         VersionRejectedError: It is not such a file, a row does not match the header, it has no rows or ids are missing.
-
-    Example:
-        >>> rows = b"obdb_id,name,brewery_type,street,city,state,postal_code,website_url,phone,country,longitude,"
-        >>> rows += b"latitude\nales-york,Ales,micro,1 Main St,York,,,,,England,-1.0800,\n"
-        >>> record = parse_version(rows).records[0]
-        >>> record["id"], record["address_1"], record["longitude"], record["latitude"]
-        ('ales-york', '1 Main St', '-1.0800', None)
     """
     text = content.decode("utf-8-sig", "replace")
     header, rows = _parse_csv(text)

@@ -131,11 +131,7 @@ def _parse_log(log: bytes) -> Iterator[tuple[str, int, str, str]]:
 
 
 class _Git:
-    """Read-only access to one git repository: bare, or with a `.git` in it.
-
-    Raises:
-        UsageError: The folder is not a git repository.
-    """
+    """Read-only access to one git repository: bare, or with a `.git` in it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -145,11 +141,7 @@ class _Git:
         self._directory = (inner if inner.exists() else folder).resolve()
 
     def run(self, *arguments: str) -> bytes:
-        """Run a git command and return its output.
-
-        Raises:
-            BrewhouseError: Git is not installed, or fails.
-        """
+        """Run a git command and return its output."""
         command = ["git", f"--git-dir={self._directory}", *_GIT_OPTIONS, *arguments]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         try:
@@ -164,11 +156,7 @@ class _Git:
         return done.stdout
 
     def blob(self, name: str) -> bytes:
-        """Read a file's content by its object name.
-
-        Raises:
-            VersionRejectedError: The clone lacks the object.
-        """
+        """Read a file's content by its object name; reject the version when the clone lacks it."""
         try:
             return self.run("cat-file", "blob", name)
         except BrewhouseError as error:

@@ -36,6 +36,12 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, rename={"violations": "fo
         return self.violations == 0
 
 
+def check_result(name: str, table: str, violations: int, example: str | None, severity: Severity = "error") -> Check:
+    """Return the result of a check; only a failed one keeps the example."""
+    shown = example if violations else None
+    return Check(name=name, table=table, severity=severity, violations=violations, example=shown)
+
+
 def raise_on_failure(checks: Iterable[Check]) -> None:
     """Block the publication when a check of severity error failed.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import lt
@@ -17,7 +17,7 @@ from operator import lt
 from msgspec import UNSET
 
 from brewhouse.api.contract import GROUPS, Records
-from brewhouse.lake.manifest import Counts, MissingRow
+from brewhouse.lake.manifest import Counts, MissingRow, Proof
 from brewhouse.source import Meta
 
 
@@ -68,6 +68,16 @@ class CompletenessResult:
     missing_rows: list[MissingRow]
     suspect_pages: frozenset[int]
 
+    def proof(self, groups: Iterable[str], attempts: int) -> Proof:
+        """Return the proof of completeness for a manifest, with the names of the compared groups."""
+        return Proof(
+            records=self.records,
+            distinct_ids=self.received.total,
+            records_without_id=self.without_id,
+            groups_compared=list(groups),
+            attempts=attempts,
+        )
+
 
 class _Dictionary(dict[object, int]):
     """Dictionary encoding of names: codes from 1, in order of appearance; 0 is null or a missing field.
@@ -115,10 +125,9 @@ class CompletenessCheck:
         self._pages: dict[int, PageCounts] = {}
 
     def count(self, number: int, lines: Sequence[bytes], records: Records, missing_rows: Sequence[int] = ()) -> None:
-        """Count a page; it replaces an earlier one of the same number.
+        """Count a page, with its number from 1; it replaces an earlier one of the same number.
 
         Args:
-            number: From 1.
             lines: Each record's bytes.
             records: The same records, decoded.
             missing_rows: Offsets, from 0, of rows the source cannot return.
@@ -143,10 +152,6 @@ class CompletenessCheck:
     def forget(self, number: int) -> None:
         """Discard a page, if it was counted."""
         self._pages.pop(number, None)
-
-    def clear(self) -> None:
-        """Discard all pages."""
-        self._pages.clear()
 
     def result(self, before: Meta, after: Meta, page_size_rows: int) -> CompletenessResult:
         """Compare the counted pages with the source's counts before and after."""

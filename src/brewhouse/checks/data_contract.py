@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from brewhouse.checks.check import Check
+from brewhouse.checks.check import Check, check_result
 from brewhouse.engines.engine import Engine
 from brewhouse.models.header import AcceptedValues, NoRow, NotNull, RowCount, Rule, Severity, Unique
 from brewhouse.models.model import Model
@@ -44,7 +44,7 @@ def query_check(engine: Engine, name: str, table: str, sql: str, severity: Sever
     violations = engine.rows(f"SELECT count(*) AS n FROM ({sql}\n) AS violation")[0]["n"]
     example = engine.rows(f"SELECT * FROM ({sql}\n) AS violation LIMIT 1") if violations else []
     text = msgspec.json.encode(example[0], enc_hook=str).decode() if example else None
-    return Check(name=name, table=table, severity=severity, violations=violations, example=text)
+    return check_result(name, table, violations, text, severity)
 
 
 def _row_count_check(number: int, table: str, rule: RowCount) -> Check:
@@ -55,13 +55,7 @@ def _row_count_check(number: int, table: str, rule: RowCount) -> Check:
     low = 0 if rule.least is None else rule.least
     high = number if rule.most is None else rule.most
     violations = max(low - number, number - high, 0)
-    return Check(
-        name=f"it has {' and '.join(limits)} rows",
-        table=table,
-        severity=rule.severity,
-        violations=violations,
-        example=f"{number} rows" if violations else None,
-    )
+    return check_result(f"it has {' and '.join(limits)} rows", table, violations, f"{number} rows", rule.severity)
 
 
 def _quoted(name: str) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from brewhouse.api.contract import GROUPS
-from brewhouse.checks.check import Check
+from brewhouse.checks.check import Check, check_result
 from brewhouse.checks.data_contract import query_check
 from brewhouse.engines.engine import Engine
 from brewhouse.lake.manifest import Manifest
@@ -22,21 +22,16 @@ def reconcile_silver(engine: Engine, manifest: Manifest) -> list[Check]:
     records = manifest.proof.records
     difference = abs(records - sum(counts.values()))
     parts = " + ".join(f"{number} {part}" for part, number in counts.items())
+    first = engine.rows("SELECT reasons, record FROM silver.rejected_breweries ORDER BY page, record LIMIT 1")
+    reason = next((f"{row['reasons']}: {row['record']}" for row in first), None)
     return [
-        Check(
-            name="records = breweries + rejected + exact duplicates",
-            table="silver.breweries",
-            severity="error",
-            violations=difference,
-            example=f"{records} records, but {parts}" if difference else None,
+        check_result(
+            "records = breweries + rejected + exact duplicates",
+            "silver.breweries",
+            difference,
+            f"{records} records, but {parts}",
         ),
-        Check(
-            name="every record can be used",
-            table="silver.rejected_breweries",
-            severity="warning",
-            violations=counts["rejected"],
-            example=_first_rejected(engine) if counts["rejected"] else None,
-        ),
+        check_result("every record can be used", "silver.rejected_breweries", counts["rejected"], reason, "warning"),
     ]
 
 
@@ -48,14 +43,10 @@ def count_drop(count: int, published: int | None, max_percent: float) -> Check:
         [21, 0, 0]
     """
     drop = max((published or 0) - count, 0)
-    is_excessive = drop > (published or 0) * max_percent / 100
+    violations = drop if drop > (published or 0) * max_percent / 100 else 0
     example = f"{published} published, {count} now; allow it with --max-count-drop-percent"
-    return Check(
-        name=f"the number of breweries fell by at most {max_percent:g} %",
-        table="silver.breweries",
-        severity="error",
-        violations=drop if is_excessive else 0,
-        example=example if is_excessive else None,
+    return check_result(
+        f"the number of breweries fell by at most {max_percent:g} %", "silver.breweries", violations, example
     )
 
 
@@ -107,13 +98,9 @@ def _group_check(engine: Engine, manifest: Manifest, group: str, column: str) ->
     counted = _cleaned(_group_counts(engine, "silver.breweries", column), column)
     counted.update(_cleaned(_group_counts(engine, "silver.rejected_breweries", rejected), column))
     differing = sorted(name for name in expected.keys() | counted.keys() if expected[name] != counted[name])
-    return Check(
-        name=f"its counts equal {'/meta' if reported is not None else 'the snapshot'}'s own {group}",
-        table="silver.breweries",
-        severity="error",
-        violations=len(differing),
-        example=next((f"{name}: {expected[name]} expected, {counted[name]} counted" for name in differing), None),
-    )
+    example = next((f"{name}: {expected[name]} expected, {counted[name]} counted" for name in differing), None)
+    origin = "/meta" if reported is not None else "the snapshot"
+    return check_result(f"its counts equal {origin}'s own {group}", "silver.breweries", len(differing), example)
 
 
 def _group_counts(engine: Engine, table: str, value: str) -> dict[str, int]:
@@ -133,8 +120,3 @@ def _cleaned(groups: Mapping[str, int], column: str) -> Counter[str]:
 
 def _count(engine: Engine, rows: str) -> int:
     return int(engine.rows(f"SELECT count(*) AS n FROM {rows}")[0]["n"])
-
-
-def _first_rejected(engine: Engine) -> str:
-    row = engine.rows("SELECT reasons, record FROM silver.rejected_breweries ORDER BY page, record LIMIT 1")[0]
-    return f"{row['reasons']}: {row['record']}"

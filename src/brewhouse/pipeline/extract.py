@@ -20,7 +20,7 @@ from brewhouse.api.rate_limit import WINDOW_S
 from brewhouse.checks.completeness import CompletenessResult
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.manifest import Manifest, Proof
+from brewhouse.lake.manifest import Manifest
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.lake.snapshot_writer import ResumeInfo, SnapshotWriter, find_resumable
 from brewhouse.pipeline.page_fetcher import PageFetcher
@@ -215,13 +215,7 @@ class _Extract:
             fields_seen=fetcher.fields_seen(),
             drift=self._drift(writer, fetcher, after),
             missing_rows=result.missing_rows,
-            proof=Proof(
-                records=result.records,
-                distinct_ids=result.received.total,
-                records_without_id=result.without_id,
-                groups_compared=[name for name in GROUPS if getattr(after, name) is not None],
-                attempts=self._attempts,
-            ),
+            proof=result.proof([name for name in GROUPS if getattr(after, name) is not None], self._attempts),
             pages=[page for _, page in sorted(fetcher.pages.items())],
         )
 

@@ -81,7 +81,7 @@ class PageFetcher:
 
     async def restart(self, total: int) -> None:
         """Fetch all pages again; see `fetch_missing`."""
-        self._completeness.clear()
+        self._completeness = CompletenessCheck()
         self._profiles.clear()
         self.pages.clear()
         first, self.size = await self._pager.fetch_first(total)
