@@ -368,7 +368,7 @@ def test_a_single_stale_page_is_refetched_alone(lake: Lake) -> None:
         assert ids_of(done) == served_ids(api)
 
 
-def test_when_the_counts_changed_too_the_whole_is_taken_again(lake: Lake) -> None:
+def test_all_pages_are_refetched_when_the_counts_changed_too(lake: Lake) -> None:
     with MockApiServer(generate(ROWS)) as api:
         folder = leave_unfinished(lake, api)
         (third,) = folder.glob("page-00003.*")

@@ -29,14 +29,9 @@ _Kind: TypeAlias = tuple[str, str]
 
 @dataclass
 class Profile:
-    """What is kept of a page.
+    """What is kept of a page: its number of records per shape, and the deviations of values with an example each."""
 
-    Attributes:
-        shapes: Number of records per shape, by the shape's number.
-        drift: Deviations of values: their number and an example, by name and detail.
-    """
-
-    shapes: dict[int, int] = field(default_factory=dict)
+    shapes: Counter[_Shape] = field(default_factory=Counter)
     drift: dict[_Kind, tuple[int, str]] = field(default_factory=dict)
 
     def add(self, kind: _Kind, example: str, count: int = 1) -> None:
@@ -49,18 +44,15 @@ class Profiler:
     """Profile the pages of one snapshot."""
 
     def __init__(self) -> None:
-        self._numbers: dict[_Shape, int] = {}
-        self._examples: list[Record] = []
+        self._examples: dict[_Shape, Record] = {}
 
     def profile(self, lines: Sequence[bytes], records: Records) -> Profile:
         """Profile a page: each record's bytes as they were sent, and the same records decoded."""
         shapes = _shapes(records)
-        counts = Counter(shapes)
-        for shape in counts:
-            if shape not in self._numbers:
-                self._numbers[shape] = len(self._examples)
-                self._examples.append(records[shapes.index(shape)])
-        profile = Profile({self._numbers[shape]: count for shape, count in counts.items()})
+        profile = Profile(Counter(shapes))
+        for shape in profile.shapes:
+            if shape not in self._examples:
+                self._examples[shape] = records[shapes.index(shape)]
         for record in _unusual(records):
             _add_value_drift(profile, record)
         joined = one_line(lines)
@@ -90,11 +82,12 @@ class Profiler:
         return [SchemaDrift(*kind, count, example) for kind, (count, example) in sorted(total.drift.items())]
 
     def _counted(self, profiles: Iterable[Profile]) -> Iterator[tuple[Record, int]]:
-        counter: Counter[int] = Counter()
+        counts: Counter[_Shape] = Counter()
         for profile in profiles:
-            counter.update(profile.shapes)
-        for number, count in sorted(counter.items()):
-            yield self._examples[number], count
+            counts.update(profile.shapes)
+        for shape, example in self._examples.items():
+            if shape in counts:
+                yield example, counts[shape]
 
 
 def _shapes(records: Records) -> list[_Shape]:

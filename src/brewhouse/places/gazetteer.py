@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from typing import Literal, NamedTuple
 
 from brewhouse.places import iso, reference
+from brewhouse.places.iso import in_natural_order
 from brewhouse.places.names import REPLACEMENT, fold, readable_part, without_kind
 
 MatchKind = Literal["exact", "within country", "alias", "none"]
@@ -18,6 +19,8 @@ within country: its name apart from case, accents, dots, whitespace and words su
 alias: by a line of models/reference/place_aliases.csv.
 none: the country is unknown or missing, or it has no state of that name.
 """
+
+_Index = dict[str, tuple[str, MatchKind]]
 
 
 class Entry(NamedTuple):
@@ -80,18 +83,18 @@ class Gazetteer:
         return GazetteerMatch(code, entry.title, "exact" if kind != "alias" and name in entry.names else kind)
 
     @cached_property
-    def _by_fold(self) -> dict[str, tuple[str, MatchKind]]:
+    def _by_fold(self) -> _Index:
         codes: list[tuple[str, str, MatchKind]] = [
             (code, entry.code, "within country") for entry in self._entries.values() for code in entry.codes
         ]
         return _index(fold, [*self._names(), *codes])
 
     @cached_property
-    def _by_name_without_kind(self) -> dict[str, tuple[str, MatchKind]]:
+    def _by_name_without_kind(self) -> _Index:
         return _index(without_kind, self._names())
 
     @cached_property
-    def _by_readable_part(self) -> dict[str, tuple[str, MatchKind]]:
+    def _by_readable_part(self) -> _Index:
         return _index(readable_part, self._names())
 
     def _names(self) -> list[tuple[str, str, MatchKind]]:
@@ -101,8 +104,8 @@ class Gazetteer:
         ]
 
 
-def _index(key: Callable[[str], str], names: Iterable[tuple[str, str, MatchKind]]) -> dict[str, tuple[str, MatchKind]]:
-    index: dict[str, tuple[str, MatchKind]] = {}
+def _index(key: Callable[[str], str], names: Iterable[tuple[str, str, MatchKind]]) -> _Index:
+    index: _Index = {}
     for name, code, kind in names:
         index.setdefault(key(name), (code, kind))
     index.pop("", None)
@@ -132,9 +135,7 @@ def country_entries() -> list[Entry]:
         Entry(
             code=country.alpha_2,
             title=country.title,
-            names=_distinct(
-                country.name, country.common_name, country.official_name, iso.in_natural_order(country.name)
-            ),
+            names=_distinct(country.name, country.common_name, country.official_name, in_natural_order(country.name)),
             codes=(country.alpha_2, country.alpha_3),
         )
         for country in iso.countries()
