@@ -178,6 +178,19 @@ def test_the_limit_counts_the_missing_rows_of_all_pages_and_those_of_a_refetched
             fetch(api, 1, 2, missing_row_probe_limit=1)
 
 
+def test_a_row_that_a_refetched_page_returns_does_not_count_as_missing_any_more() -> None:
+    async def run(chosen: Settings) -> list[list[int]]:
+        async with Client(chosen) as client:
+            pager = Pager(client, chosen)
+            pages = [await pager.fetch(1, 200, pages=3)]
+            api.misbehave(*poison(201))
+            pages += [await pager.fetch(number, 200, pages=3) for number in (1, 2)]
+        return [page.missing_rows for page in pages]
+
+    with MockApiServer(generate(ROWS), faults=poison(1)) as api:
+        assert asyncio.run(run(settings_for(api, missing_row_probe_limit=1))) == [[0], [], [0]]
+
+
 @pytest.mark.parametrize(
     ("rows", "faults", "size", "requests"),
     [

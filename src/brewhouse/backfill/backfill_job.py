@@ -163,7 +163,9 @@ def _load_version(
 
     A version that has a snapshot is parsed only for its slugs, which the mapping of older versions depends on.
     """
-    result = VersionResult(time=_text(version.time), name=version.name, outcome="there already")
+    result = VersionResult(
+        time=version.time.isoformat(timespec="milliseconds"), name=version.name, outcome="there already"
+    )
     try:
         content = version.read()
         run = id_at(version.time, content)
@@ -194,7 +196,7 @@ def _write_snapshot(
     lake: Lake, run: str, version: DatasetVersion, parsed: ParsedVersion, records: Sequence[Record]
 ) -> RawSnapshot:
     """Write a version's snapshot, after a completeness check against the counts of its file."""
-    time = _text(version.time)
+    time = version.time.isoformat(timespec="milliseconds")
     meta = Meta(total=len(records), **count_groups(parsed.records))
     lines = [line_of(record) for record in sorted(records, key=lambda record: record["id"])]
     pages = [lines[start : start + _PAGE_ROWS] for start in range(0, len(lines), _PAGE_ROWS)]
@@ -269,7 +271,3 @@ def _job_result(result: BackfillResult) -> JobResult:
     name = "every version can be used"
     check = check_result(name, "bronze.breweries", len(held_back), "; ".join(held_back), "warning")
     return JobResult(message, counts=counts, checks=[check])
-
-
-def _text(time: datetime) -> str:
-    return time.isoformat(timespec="milliseconds")
