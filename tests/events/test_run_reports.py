@@ -160,7 +160,7 @@ class TestExternalRun:
     ("detail", "run"),
     [
         ({"runId": "R", "jobRunId": "jr"}, "R"),
-        ({"runId": "", "jobRunId": "jr"}, "jr"),
+        ({"runId": "", "jobRunId": "jr"}, ""),
         ({"jobRunId": "jr"}, "jr"),
         ({}, ""),
     ],

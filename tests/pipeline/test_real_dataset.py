@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from brewhouse.backfill.job import run_backfill
-from brewhouse.backfill.version_sources import origins_of
+from brewhouse.backfill.backfill_job import run_backfill
+from brewhouse.backfill.version_sources import list_versions
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import read_csv
@@ -187,7 +187,7 @@ def backfilled(tmp_path_factory: pytest.TempPathFactory) -> ThreeVersions:
     """One backfill from the files."""
     lake = Lake(tmp_path_factory.mktemp("backfilled") / "lake")
     files = [DATA / f"breweries-{version}.csv" for version in DATES]
-    _, done = run_backfill(lake, load({}, environ={}), origins_of(files))
+    _, done = run_backfill(lake, load({}, environ={}), list_versions(files))
     return ThreeVersions(lake, [str(version.snapshot) for version in done.versions])
 
 

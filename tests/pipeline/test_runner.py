@@ -230,7 +230,7 @@ def test_retries_and_refusals_of_the_source_are_in_the_log(runs: NotifiedRuns) -
         runs.run("http://127.0.0.1:1/v1")
     run = run_reports(read_events(runs.lake))[0].run
     warnings = [line.message for line in read_log(runs.lake, run, "extract") if line.level == "WARN"]
-    assert [message[:10] for message in warnings] == ["try 1 of 2", "try 2 of 2"]
+    assert [message[:14] for message in warnings] == ["attempt 1 of 2", "attempt 2 of 2"]
 
 
 def test_a_failure_that_cannot_be_recorded_is_raised(lake: Lake) -> None:

@@ -50,7 +50,7 @@ def run_of_detail(detail: Mapping[str, Any]) -> str:
     """Return the run that an event belongs to; events of AWS Glue itself only have Glue's id of the job run.
 
     Example:
-        >>> run_of_detail({"jobRunId": "jr_1"}), run_of_detail({"jobRunId": "jr_1", "runId": "R"})
-        ('jr_1', 'R')
+        >>> [run_of_detail(detail | {"jobRunId": "jr_1"}) for detail in ({}, {"runId": "R"}, {"runId": ""})]
+        ['jr_1', 'R', '']
     """
-    return str(detail.get("runId") or detail.get("jobRunId", ""))
+    return str(detail.get("runId", detail.get("jobRunId", "")))

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from brewhouse.checks.check import Check, raise_on_failure
 from brewhouse.errors import BrewhouseError, ChecksFailed
-from brewhouse.events.details import SnapshotsProcessed
 from brewhouse.events.event import Listener
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
@@ -49,7 +48,7 @@ def rebuild(context: RunContext) -> JobResult:
     with tables.atomically():
         for done, snapshot_run in enumerate(runs, start=1):
             progress.add(find(lake, snapshot_run))
-            context.emit(SnapshotsProcessed(done=done, total=len(runs)))
+            context.emit_snapshots(done, len(runs))
         context.emit_checks([*progress.checks, progress.left_out_check()])
         if progress.silver is None or progress.gold is None:
             raise BrewhouseError(

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from brewhouse.checks.check import Check
-from brewhouse.events.details import ChecksFinished, Detail, Level, ModelStarted, SchemaDriftFound
+from brewhouse.events.details import (
+    ChecksFinished,
+    Detail,
+    Level,
+    ModelStarted,
+    PagesFetched,
+    SchemaDriftFound,
+    SnapshotsProcessed,
+)
 from brewhouse.events.event import EventLog
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
@@ -90,6 +98,14 @@ class RunContext:
         """Emit that a model starts to run; a rebuild, which runs each many times, counts snapshots instead."""
         if self.job != REBUILD:
             self.emit(ModelStarted(model=name))
+
+    def emit_pages(self, done: int, total: int) -> None:
+        """Emit how many pages of how many are fetched."""
+        self.events.emit(PagesFetched(job_name=self.job, done=done, total=total))
+
+    def emit_snapshots(self, done: int, total: int) -> None:
+        """Emit how many raw snapshots of how many are processed."""
+        self.events.emit(SnapshotsProcessed(job_name=self.job, done=done, total=total))
 
     def emit_checks(self, checks: Sequence[Check]) -> None:
         """Emit the results of checks as one event."""

@@ -74,7 +74,7 @@ def run_jobs(
     reader = EventReader(lake)
     earlier = _earlier(reader, external)
     run = earlier.run if earlier else new_id()
-    with run_lock(lake, run) as previous, _sigterm_raises(), ExitStack() as on_exit:
+    with _sigterm_raises(), run_lock(lake, run) as previous, ExitStack() as on_exit:
         if previous is not None:
             with _guarded("Failed to record the end of an interrupted run"):
                 close_interrupted_runs(lake, reader.read(date.fromisoformat(previous.started_at[:10])), run)

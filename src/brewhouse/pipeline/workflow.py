@@ -11,7 +11,7 @@ from brewhouse.events.event import Listener
 from brewhouse.lake.lake import Lake
 from brewhouse.pipeline.aggregate import aggregate
 from brewhouse.pipeline.dry_run import dry_run
-from brewhouse.pipeline.extract import extract_job
+from brewhouse.pipeline.extract import extract
 from brewhouse.pipeline.runner import ExternalRun, Job, run_jobs
 from brewhouse.pipeline.transform import transform
 from brewhouse.settings import Settings
@@ -42,7 +42,7 @@ def run_workflow(
     if settings.models is not None and set(jobs) & {"transform", "aggregate"}:
         dry_run(settings)
     every: dict[str, Job] = {
-        "extract": extract_job,
+        "extract": extract,
         "transform": partial(transform, snapshot_run=snapshot_run),
         "aggregate": aggregate,
     }
