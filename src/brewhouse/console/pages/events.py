@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from pydantic import BeforeValidator
 
 from brewhouse.console import event_list
-from brewhouse.console.web import API, HTML, ConsoleHere, page
+from brewhouse.console.web import API, HTML, ConsoleDep, page
 from brewhouse.events.event import LEVELS
 
 router = APIRouter(tags=["events"])
@@ -36,13 +36,13 @@ PageNumber = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
 
 
 @router.get("/events", **HTML)
-def show(request: Request, console: ConsoleHere, wanted: EventFilter, number: PageNumber = 1) -> Response:
+def show(request: Request, console: ConsoleDep, wanted: EventFilter, number: PageNumber = 1) -> Response:
     """List the events."""
-    found = event_list.list_events(console.happened.events(), wanted, number)
+    found = event_list.list_events(console.event_feed.events(), wanted, number)
     return page(request, "events.html", list=found, wanted=wanted, kinds=list(event_list.KINDS), levels=LEVELS)
 
 
 @router.get(f"{API}/events")
-def list_events(console: ConsoleHere, wanted: EventFilter, number: PageNumber = 1) -> event_list.EventList:
+def list_events(console: ConsoleDep, wanted: EventFilter, number: PageNumber = 1) -> event_list.EventList:
     """List what happened, newest first."""
-    return event_list.list_events(console.happened.events(), wanted, number)
+    return event_list.list_events(console.event_feed.events(), wanted, number)

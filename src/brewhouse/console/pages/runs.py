@@ -11,7 +11,7 @@ from fastapi import APIRouter, Form, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from brewhouse.console import run_views
-from brewhouse.console.web import API, HTML, Console, ConsoleHere, page, problem, words_of
+from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, page, problem, translator_of
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.events.run_reports import RunReport
 from brewhouse.events.schedule_state import switch
@@ -50,18 +50,18 @@ class Switch:
 
 @router.get("/runs", **HTML)
 def show_list(
-    request: Request, console: ConsoleHere, state: State = "", number: PageNumber = 1, seen: Seen = ""
+    request: Request, console: ConsoleDep, state: State = "", number: PageNumber = 1, seen: Seen = ""
 ) -> Response:
     """List the runs, and when the next ones are due."""
     held = holder(console.lake)
-    now_seen = run_views.state_of_all(console.happened, held)
+    now_seen = run_views.state_of_all(console.event_feed, held)
     if seen == now_seen and "hx-request" in request.headers:
         return Response(status_code=204)
     return page(
         request,
         "runs.html",
-        list=run_views.list_runs(console.happened.reports(held), state, number),
-        schedule=run_views.schedule_of(console.happened, console.settings.schedule, _NEXT, datetime.now(UTC)),
+        list=run_views.list_runs(console.event_feed.reports(held), state, number),
+        schedule=run_views.schedule_of(console.event_feed, console.settings.schedule, _NEXT, datetime.now(UTC)),
         state=state,
         states=run_views.STATES,
         held=held,
@@ -70,17 +70,17 @@ def show_list(
 
 
 @router.post("/runs", **HTML)
-def start(request: Request, console: ConsoleHere) -> Response:
+def start(request: Request, console: ConsoleDep) -> Response:
     """Start a run of the workflow, and show it."""
-    return _shown(request, console.control.start)
+    return _shown(request, console.launcher.start)
 
 
 @router.get("/runs/{run}", **HTML)
-def show(request: Request, console: ConsoleHere, run: str, seen: Seen = "") -> Response:
+def show(request: Request, console: ConsoleDep, run: str, seen: Seen = "") -> Response:
     """Show a run as it gets on."""
     held, report = _find(request, console, run)
     log = run_views.log_of(console.lake, report.run)
-    now_seen = f"{len(console.happened.events_of(report.run))}.{len(log)}.{report.state}"
+    now_seen = f"{len(console.event_feed.events_of(report.run))}.{len(log)}.{report.state}"
     if seen == now_seen and "hx-request" in request.headers:
         return Response(status_code=204)
     return page(
@@ -95,69 +95,69 @@ def show(request: Request, console: ConsoleHere, run: str, seen: Seen = "") -> R
 
 
 @router.post("/runs/{run}/retry", **HTML)
-def retry(request: Request, console: ConsoleHere, run: str) -> Response:
+def retry(request: Request, console: ConsoleDep, run: str) -> Response:
     """Start a run that does what this one failed to do, and show it."""
     _, report = _find(request, console, run)
-    return _shown(request, lambda: console.control.retry(report))
+    return _shown(request, lambda: console.launcher.retry(report))
 
 
 @router.post("/runs/{run}/stop", **HTML)
-def stop(request: Request, console: ConsoleHere, run: str) -> Response:
+def stop(request: Request, console: ConsoleDep, run: str) -> Response:
     """Ask a run to stop, and show how it does."""
 
     def stopped() -> str:
-        console.control.stop(run)
+        console.launcher.stop(run)
         return run
 
     return _shown(request, stopped)
 
 
 @router.post("/schedule", **HTML)
-def switch_schedule(console: ConsoleHere, state: Annotated[Literal["on", "off"], Form()]) -> Response:
+def switch_schedule(console: ConsoleDep, state: Annotated[Literal["on", "off"], Form()]) -> Response:
     """Switch the schedule on or off."""
     _switch(console, is_on=state == "on")
     return RedirectResponse("/runs", 303)
 
 
 @router.get(f"{API}/runs")
-def list_runs(console: ConsoleHere, state: State = "", page: Page = 1) -> run_views.RunList:
+def list_runs(console: ConsoleDep, state: State = "", page: Page = 1) -> run_views.RunList:
     """List the runs, newest first."""
-    return run_views.list_runs(console.happened.reports(holder(console.lake)), state, page)
+    return run_views.list_runs(console.event_feed.reports(holder(console.lake)), state, page)
 
 
 @router.get(f"{API}/runs/{{run}}")
-def read_run(request: Request, console: ConsoleHere, run: str) -> run_views.RunView:
+def read_run(request: Request, console: ConsoleDep, run: str) -> run_views.RunView:
     """Tell everything of a run; `last` is the newest."""
     _, report = _find(request, console, run)
     return run_views.view_of(report, run_views.log_of(console.lake, report.run), datetime.now(UTC))
 
 
 @router.get(f"{API}/runs/{{run}}/log")
-def read_run_log(request: Request, console: ConsoleHere, run: str) -> list[run_views.LogView]:
+def read_run_log(request: Request, console: ConsoleDep, run: str) -> list[run_views.LogView]:
     """Give what a run said, line by line."""
     _, report = _find(request, console, run)
     return run_views.log_of(console.lake, report.run)
 
 
 @router.post(f"{API}/runs", status_code=202, response_model=Started)
-def start_run(request: Request, console: ConsoleHere) -> Any:  # noqa: ANN401 - FastAPI's own way with two kinds of answer
+def start_run(request: Request, console: ConsoleDep) -> Any:  # noqa: ANN401 - FastAPI's own way with two kinds of answer
     """Start a run of the workflow."""
-    return _started(request, console.control.start)
+    return _started(request, console.launcher.start)
 
 
 @router.post(f"{API}/runs/{{run}}/retry", status_code=202, response_model=Started)
-def retry_run(request: Request, console: ConsoleHere, run: str) -> Any:  # noqa: ANN401 - as above
+def retry_run(request: Request, console: ConsoleDep, run: str) -> Any:  # noqa: ANN401 - as above
     """Start a run that does what this one failed to do."""
     _, report = _find(request, console, run)
-    return _started(request, lambda: console.control.retry(report))
+    return _started(request, lambda: console.launcher.retry(report))
 
 
 @router.post(f"{API}/runs/{{run}}/stop", status_code=202, response_model=Started)
-def stop_run(request: Request, console: ConsoleHere, run: str) -> Any:  # noqa: ANN401 - as above
+def stop_run(request: Request, console: ConsoleDep, run: str) -> Any:  # noqa: ANN401 - as above
     """Ask a run to stop."""
 
     def stopped() -> str:
-        console.control.stop(run)
+        console.launcher.stop(run)
         return run
 
     return _started(request, stopped)
@@ -165,33 +165,33 @@ def stop_run(request: Request, console: ConsoleHere, run: str) -> Any:  # noqa: 
 
 @router.get(f"{API}/schedule")
 def read_schedule(
-    console: ConsoleHere, count: Annotated[int, Query(ge=1, le=100, description="How many of the next due times")] = 5
+    console: ConsoleDep, count: Annotated[int, Query(ge=1, le=100, description="How many of the next due times")] = 5
 ) -> run_views.ScheduleView:
     """Tell when the workflow runs by itself."""
-    return run_views.schedule_of(console.happened, console.settings.schedule, count, datetime.now(UTC))
+    return run_views.schedule_of(console.event_feed, console.settings.schedule, count, datetime.now(UTC))
 
 
 @router.put(f"{API}/schedule")
-def write_schedule(console: ConsoleHere, wanted: Switch) -> run_views.ScheduleView:
+def write_schedule(console: ConsoleDep, wanted: Switch) -> run_views.ScheduleView:
     """Switch the schedule on or off."""
     _switch(console, is_on=wanted.is_on)
     return read_schedule(console)
 
 
-def _find(request: Request, console: Console, run: str) -> tuple[LockInfo | None, RunReport]:
+def _find(request: Request, console: ConsoleContext, run: str) -> tuple[LockInfo | None, RunReport]:
     held = holder(console.lake)
     if run == "last":
-        reports = console.happened.reports(held)
+        reports = console.event_feed.reports(held)
         report = reports[0] if reports else None
     else:
-        report = console.happened.report(run, held)
+        report = console.event_feed.report(run, held)
     if report is None:
-        raise HTTPException(404, words_of(request)("The lake knows no run {run}.", run=run))
+        raise HTTPException(404, translator_of(request)("The lake knows no run {run}.", run=run))
     return held, report
 
 
-def _switch(console: Console, *, is_on: bool) -> None:
-    view = run_views.schedule_of(console.happened, console.settings.schedule, 1, datetime.now(UTC))
+def _switch(console: ConsoleContext, *, is_on: bool) -> None:
+    view = run_views.schedule_of(console.event_feed, console.settings.schedule, 1, datetime.now(UTC))
     switch(console.lake, is_on=is_on, cron=view.cron, time_zone=view.time_zone)
 
 
