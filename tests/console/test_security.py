@@ -26,7 +26,7 @@ ROUTES = [
     for module in (login, overview, explore, tables, runs, quality, events)
     for route in module.router.routes
     if isinstance(route, APIRoute)
-    for method in route.methods
+    for method in route.methods or ()
 ]
 """Method and address of every route, with a value for each parameter."""
 UNSAFE_ROUTES = [(method, path) for method, path in ROUTES if method != "GET"]
