@@ -100,7 +100,7 @@ def test_events_in_the_lake_and_of_each_run_are_sorted_even_if_older_ones_appear
     feed = EventFeed(lake)
     assert feed.events() == [end]
     start = write_event(lake, now - timedelta(minutes=1), runId="R1", workflow="breweries", state="RUNNING")
-    assert feed.events() == feed.events_of("R1") == [start, end]
+    assert feed.events() == [start, end]
     report = feed.report("R1", None)
     assert report is not None
     assert (report.state, report.started_at) == ("SUCCEEDED", start.time)
@@ -109,10 +109,10 @@ def test_events_in_the_lake_and_of_each_run_are_sorted_even_if_older_ones_appear
 def test_an_earlier_result_of_the_feed_does_not_change(lake: Lake) -> None:
     EventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
     feed = EventFeed(lake)
-    events, of_run = feed.events(), feed.events_of("R1")
+    events = feed.events()
     EventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
-    assert len(feed.events()) == len(feed.events_of("R1")) == 2
-    assert len(events) == len(of_run) == 1
+    assert len(feed.events()) == 2
+    assert len(events) == 1
 
 
 def test_the_run_that_holds_the_lock_is_running_even_before_its_first_event(lake: Lake) -> None:

@@ -44,13 +44,7 @@ _YEAR_S = 365 * 24 * 3600
 
 
 def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", password: Secret | None = None) -> FastAPI:
-    """Create the console of a lake.
-
-    Args:
-        settings: Also the settings of the runs that the console starts.
-        host: Address that it will listen on.
-        password: Console password; None lets in anyone who can connect.
-    """
+    """Create the console of a lake, to listen on a host; without a password, anyone who can connect may use it."""
     app = FastAPI(
         title="Brewhouse",
         summary="Tables, runs, checks and events of a lake: the data behind the pages of the console.",
@@ -120,8 +114,7 @@ def _on_brewhouse_error(request: Request, error: Exception) -> Response:
 def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404 and error.detail == HTTPStatus.NOT_FOUND.phrase:
-        translate = translator_of(request)
-        return error_response(request, 404, translate("Page not found."), translate("Use the navigation above."))
+        return error_response(request, 404, "Page not found.", "Use the navigation above.")
     detail: Any = error.detail
     body = detail if isinstance(detail, ErrorBody) else ErrorBody(detail)
     response = error_response(request, error.status_code, body.error, body.hint)
@@ -139,5 +132,4 @@ def _on_unexpected_error(request: Request, error: Exception) -> Response:
     if known := translate_error(error):
         return _on_brewhouse_error(request, known)
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    translate = translator_of(request)
-    return error_response(request, 500, translate("Internal error."), translate("The console's log has the details."))
+    return error_response(request, 500, "Internal error.", "The console's log has the details.")

@@ -44,12 +44,6 @@ class EventFeed:
             self._refresh()
             return self._events
 
-    def events_of(self, run: str) -> list[Event]:
-        """Return the events of a run, oldest first; callers must not change the list."""
-        with self._lock:
-            self._refresh()
-            return self._by_run.get(run, [])
-
     def reports(self, held: LockInfo | None) -> list[RunReport]:
         """Report all runs, newest first.
 
