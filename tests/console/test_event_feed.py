@@ -94,6 +94,18 @@ def test_unreadable_and_foreign_files_are_skipped(lake: Lake) -> None:
     assert [event.id for event in EventFeed(lake).events()] == [written.id]
 
 
+def test_a_file_that_is_deleted_after_its_listing_is_skipped(lake: Lake) -> None:
+    written = EventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
+    (day,) = lake.events.iterdir()
+    gone = day / "00000000000000000000000000.json"
+    gone.symlink_to(day / "nothing")
+    feed = EventFeed(lake)
+    assert [event.id for event in feed.events()] == [written.id]
+    gone.unlink()
+    later = EventLog(lake, "R1").write(RUN, {"state": "SUCCEEDED"})
+    assert [event.id for event in feed.events()] == [written.id, later.id]
+
+
 def test_events_in_the_lake_and_of_each_run_are_sorted_even_if_older_ones_appear_later(lake: Lake) -> None:
     now = datetime.now(UTC)
     end = write_event(lake, now, runId="R1", workflow="breweries", state="SUCCEEDED", seconds=60)

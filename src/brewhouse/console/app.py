@@ -16,8 +16,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from brewhouse.console import overview as overview_numbers
 from brewhouse.console.authentication import Authenticator
@@ -64,7 +64,7 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
     for page in _PAGES:
         app.include_router(page.router, responses=responses)
     app.mount("/static", StaticFiles(directory=_STATIC))
-    app.middleware("http")(_remember_language)
+    app.add_middleware(LanguageMiddleware)
     app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4)
     allowed_hosts = AllowedHosts(host, settings.console.allowed_hosts)
     app.add_middleware(SecurityMiddleware, allowed_hosts=allowed_hosts, on_error=_on_unexpected_error)
@@ -96,14 +96,24 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await asyncio.to_thread(warming.join)  # DuckDB fails if the process ends during a query
 
 
-async def _remember_language(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Move `?lang=` from the address to a cookie."""
-    language = match_language(request.query_params.get("lang"))
-    if language is None or request.method != "GET":
-        return await call_next(request)
-    response = RedirectResponse(link(request.url.path, dict(request.query_params), lang=None), 303)
-    response.set_cookie(COOKIE, language, max_age=_YEAR_S, httponly=True, samesite="lax")
-    return response
+class LanguageMiddleware:
+    """Moves `?lang=` from the address to a cookie."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Redirect a request that chooses a language, and pass on any other."""
+        language = None
+        if scope["type"] == "http" and scope["method"] == "GET":
+            request = Request(scope)
+            language = match_language(request.query_params.get("lang"))
+        if language is None:
+            await self._app(scope, receive, send)
+            return
+        response = RedirectResponse(link(request.url.path, dict(request.query_params), lang=None), 303)
+        response.set_cookie(COOKIE, language, max_age=_YEAR_S, httponly=True, samesite="lax")
+        await response(scope, receive, send)
 
 
 def _on_brewhouse_error(request: Request, error: Exception) -> Response:
