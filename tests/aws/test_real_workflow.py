@@ -170,7 +170,7 @@ def cloud(
     _renew_manifest(package)
     with pytest.MonkeyPatch.context() as patch, MockApiServer(generate(ROWS, unusable=4)) as source:
         enter_account(patch, strict_aws_url, home)
-        for module in ("stacks", "running", "athena"):
+        for module in ("stacks", "glue_workflow", "athena"):
             patch.setattr(f"brewhouse.aws.{module}.POLL_S", 0.05)
         account = open_account()
         emulator.make_refused(account.session, refused, STACK)
