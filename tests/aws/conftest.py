@@ -18,10 +18,10 @@ import msgspec
 import pytest
 
 from brewhouse.aws import stacks
-from brewhouse.aws.functions import archiver, notifier
+from brewhouse.aws.functions import clients
 from brewhouse.aws.package import MANIFEST, PackageFile, PackageManifest
 from brewhouse.aws.session import Account, open_account
-from brewhouse.aws.stacks import the_stack
+from brewhouse.aws.stacks import get_stack
 from brewhouse.aws.template import template
 from brewhouse.aws.wheel import write_functions
 from brewhouse.cli.main import main
@@ -224,7 +224,7 @@ def one_cloud(
         with pytest.raises(SystemExit) as left_with:
             main()
         assert not left_with.value.code
-        outputs = the_stack(account, STACK).outputs
+        outputs = get_stack(account, STACK).outputs
         cloud = Cloud(
             account=account,
             bucket=outputs["Bucket"],
@@ -243,8 +243,7 @@ def one_cloud(
         for name, value in told.items():
             patch.setenv(name, value)
         patch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers the credentials of another module's account
-        archiver._clients.cache_clear()
-        notifier._clients.cache_clear()
+        clients._create.cache_clear()
         yield cloud
 
 

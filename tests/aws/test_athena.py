@@ -14,7 +14,7 @@ import pytest
 from botocore.stub import Stubber
 
 from brewhouse.aws.athena import AthenaResult, _value
-from brewhouse.aws.athena_counts import counted_by_athena
+from brewhouse.aws.row_counts import count_rows
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
 
@@ -99,4 +99,4 @@ def test_all_tables_are_counted_by_one_query_as_athena_answers_it() -> None:
         athena.add_response("start_query_execution", {"QueryExecutionId": "q"}, asked)
         athena.add_response("get_query_execution", {"QueryExecution": succeeded}, {"QueryExecutionId": "q"})
         athena.add_response("get_query_results", {"ResultSet": result}, {"QueryExecutionId": "q"})
-        assert counted_by_athena(account, stack, ["gold.a", "silver.b"]) == {"gold.a": 12, "silver.b": 0}
+        assert count_rows(account, stack, ["gold.a", "silver.b"]) == {"gold.a": 12, "silver.b": 0}

@@ -67,7 +67,7 @@ def test_what_the_rules_send_to_the_topic_is_archived_by_the_deployed_function_u
         json.loads(text)["id"] for text in taken
     )
     assert all(key.startswith(f"lake/events/date={event['time'][:10]}/") for key, event in archived.items())
-    assert _reasons(cloud) == ["it is no JSON"]
+    assert _reasons(cloud) == ["not valid JSON"]
     assert len(read_events(Lake.at(f"s3://{cloud.bucket}/lake"))) == len(taken)
 
 

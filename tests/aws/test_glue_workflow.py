@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from brewhouse.aws.glue_workflow import Step, follow, judge, steps_of
+from brewhouse.aws.glue_workflow import WorkflowStep, follow, raise_on_failure, steps_of
 from brewhouse.aws.session import Account
 from brewhouse.errors import BrewhouseError, ChecksFailed
 
@@ -29,15 +29,15 @@ def test_steps_are_read_from_the_graph_and_the_last_attempt_counts() -> None:
     crawler = {"Type": "CRAWLER", "Name": "b-raw", "CrawlerDetails": {"Crawls": [{"State": "RUNNING"}]}}
     graph = [{"Type": "TRIGGER", "Name": "t"}, _node("b-extract", "RUNNING"), retried, _node("b-aggregate"), crawler]
     assert list(steps_of({"Graph": {"Nodes": graph}})) == [
-        Step("b-extract", "RUNNING", None, "", "jr_b-extract0"),
-        Step("b-transform", "SUCCEEDED", 61.0, "", "jr_b-transform1"),
-        Step("b-aggregate", "WAITING"),
-        Step("b-raw", "RUNNING", is_crawler=True),
+        WorkflowStep("b-extract", "RUNNING", None, "", "jr_b-extract0"),
+        WorkflowStep("b-transform", "SUCCEEDED", 61.0, "", "jr_b-transform1"),
+        WorkflowStep("b-aggregate", "WAITING"),
+        WorkflowStep("b-raw", "RUNNING", is_crawler=True),
     ]
 
 
 def test_a_run_whose_jobs_all_succeeded_is_good() -> None:
-    judge([Step("b-extract", "SUCCEEDED"), Step("b-raw", "SUCCEEDED")], "COMPLETED")
+    raise_on_failure([WorkflowStep("b-extract", "SUCCEEDED"), WorkflowStep("b-raw", "SUCCEEDED")], "COMPLETED")
 
 
 @pytest.mark.parametrize(
@@ -46,31 +46,38 @@ def test_a_run_whose_jobs_all_succeeded_is_good() -> None:
 )
 def test_a_failed_job_ends_with_the_exit_code_of_run(message: str, kind: type[BrewhouseError], code: int) -> None:
     with pytest.raises(kind, match="aws logs transform") as failed:
-        judge([Step("b-extract", "SUCCEEDED"), Step("b-transform", "FAILED", 1, message)], "COMPLETED")
+        raise_on_failure(
+            [WorkflowStep("b-extract", "SUCCEEDED"), WorkflowStep("b-transform", "FAILED", 1, message)], "COMPLETED"
+        )
     assert failed.value.exit_code == code
 
 
 def test_a_run_is_good_whose_crawler_failed_for_nothing_rests_on_it() -> None:
-    judge([Step("b-extract", "SUCCEEDED"), Step("b-raw", "FAILED", message="no role", is_crawler=True)], "COMPLETED")
+    raise_on_failure(
+        [WorkflowStep("b-extract", "SUCCEEDED"), WorkflowStep("b-raw", "FAILED", message="no role", is_crawler=True)],
+        "COMPLETED",
+    )
     with pytest.raises(BrewhouseError, match="b-raw ended as failed"):
-        judge([Step("b-extract", "SUCCEEDED"), Step("b-raw", "FAILED", message="no role")], "COMPLETED")
+        raise_on_failure(
+            [WorkflowStep("b-extract", "SUCCEEDED"), WorkflowStep("b-raw", "FAILED", message="no role")], "COMPLETED"
+        )
 
 
 def test_a_run_that_was_stopped_is_no_success() -> None:
     with pytest.raises(BrewhouseError, match="b-extract ended as stopped"):
-        judge([Step("b-extract", "STOPPED", 5), Step("b-transform", "WAITING")], "STOPPED")
+        raise_on_failure([WorkflowStep("b-extract", "STOPPED", 5), WorkflowStep("b-transform", "WAITING")], "STOPPED")
     with pytest.raises(BrewhouseError, match="ended as stopped; never started: b-transform"):
-        judge([Step("b-extract", "SUCCEEDED", 5), Step("b-transform", "WAITING")], "STOPPED")
+        raise_on_failure([WorkflowStep("b-extract", "SUCCEEDED", 5), WorkflowStep("b-transform", "WAITING")], "STOPPED")
 
 
 def test_a_run_that_glue_takes_and_then_does_not_start_is_told_with_its_reason() -> None:
-    with pytest.raises(BrewhouseError, match=r"Concurrent runs exceeded for workflow: b\. Only one may"):
-        judge([Step("b-extract", "WAITING")], "ERROR", "Concurrent runs exceeded for workflow: b.")
+    with pytest.raises(BrewhouseError, match=r"Concurrent runs exceeded for workflow: b\. One run at a time"):
+        raise_on_failure([WorkflowStep("b-extract", "WAITING")], "ERROR", "Concurrent runs exceeded for workflow: b.")
 
 
 def test_a_job_that_was_never_started_is_no_success() -> None:
     with pytest.raises(BrewhouseError, match="never started: b-transform"):
-        judge([Step("b-extract", "SUCCEEDED"), Step("b-transform", "WAITING")], "COMPLETED")
+        raise_on_failure([WorkflowStep("b-extract", "SUCCEEDED"), WorkflowStep("b-transform", "WAITING")], "COMPLETED")
 
 
 def test_an_attempt_that_failed_is_told_also_when_the_next_one_has_begun() -> None:
@@ -127,4 +134,4 @@ def test_a_job_that_does_not_exist_has_no_logs(call: Call) -> None:
 def test_without_a_stack_the_next_step_is_said(call: Call, command: tuple[str, ...]) -> None:
     code, _, err = call(*command, "--stack", "brew")
     assert code == 1
-    assert "`brewhouse aws deploy` makes it" in err
+    assert "Create it: `brewhouse aws deploy`" in err

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from brewhouse.aws.functions import clients, notifier
 from brewhouse.aws.functions import lease as leases
-from brewhouse.aws.functions import notifier
-from brewhouse.aws.functions.job_runs import facts_of
-from brewhouse.aws.functions.lake_events import Archive, Event
-from brewhouse.aws.functions.lease import BusyError, lease
-from brewhouse.aws.monitoring import proven_checks
-from brewhouse.aws.stacks import the_stack
+from brewhouse.aws.functions.job_runs import run_facts
+from brewhouse.aws.functions.lake_events import LakeEvents
+from brewhouse.aws.functions.lease import LeaseTimeoutError, lease
+from brewhouse.aws.monitoring import runtime_checks
+from brewhouse.aws.stacks import get_stack
+from brewhouse.events.envelope import EventEnvelope
 from brewhouse.events.event import EventLog, read_events
 from brewhouse.events.event_types import CHECK, JOB, RUN
 from brewhouse.events.run_reports import run_reports
@@ -184,7 +185,7 @@ def _ended(story: Story, monkeypatch: pytest.MonkeyPatch, state: str, attempt: i
         "ExecutionTime": 90,
         "MaxCapacity": 2.0,
     }
-    glue = notifier._clients().glue
+    glue = clients.client("glue")
     real = glue.get_job_runs
 
     def said(**given: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever boto3 takes
@@ -215,8 +216,8 @@ def test_the_deployed_function_tells_under_its_role(story: Story) -> None:
     story.run("R1", "FAILED", "no network")
     done = story.cloud.client("lambda").invoke(FunctionName="brew-notifier", Payload=b"{}")
     answer = json.loads(done["Payload"].read())
-    assert answer == {"told": ["Brewhouse: aggregate failed"]}
-    assert [each["Subject"] for each in story.mails()] == answer["told"]
+    assert answer == {"sent": ["Brewhouse: aggregate failed"]}
+    assert [each["Subject"] for each in story.mails()] == answer["sent"]
 
 
 @pytest.mark.parametrize(
@@ -229,19 +230,19 @@ def test_the_deployed_function_tells_under_its_role(story: Story) -> None:
     ],
 )
 def test_a_job_is_billed_for_a_minute_at_the_least(run: dict[str, Any], cost: float) -> None:
-    assert facts_of(run)["costUsd"] == pytest.approx(cost, abs=1e-6)
+    assert run_facts(run)["costUsd"] == pytest.approx(cost, abs=1e-6)
 
 
 def test_a_lease_is_one_s_until_it_ends_or_expires(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401
     monkeypatch.setattr(leases, "_PAUSE_S", 0.01)
     s3 = cloud.client("s3")
 
-    def take(lasts_s: float = 60) -> Any:  # noqa: ANN401 - a context manager
-        return lease(s3, cloud.bucket, "lake/alerts.lock", lasts_s, waits_s=0)
+    def take(ttl_s: float = 60) -> Any:  # noqa: ANN401 - a context manager
+        return lease(s3, cloud.bucket, "lake/alerts.lock", ttl_s, timeout_s=0)
 
-    with take(), pytest.raises(BusyError), take():
+    with take(), pytest.raises(LeaseTimeoutError), take():
         pass
-    with take(), take(lasts_s=-1):  # the first one has died
+    with take(), take(ttl_s=-1):  # the first one has died
         pass
     with take():
         pass
@@ -253,21 +254,21 @@ def test_a_lease_outlasts_the_function_that_holds_it(cloud: Any) -> None:  # noq
 
 
 def test_verify_sees_what_has_arrived_and_what_was_refused(cloud: Any) -> None:  # noqa: ANN401 - a Cloud
-    stack = the_stack(cloud.account, "brew")
+    stack = get_stack(cloud.account, "brew")
 
     def seen() -> dict[str, bool | None]:
-        return {check.name: check.passed for check in proven_checks(cloud.account, stack)}
+        return {check.name: check.passed for check in runtime_checks(cloud.account, stack)}
 
     assert seen()["events of Glue arrive in the lake"] is None
-    assert seen()["nothing is in brew-dead-letters"] is True
+    assert seen()["brew-dead-letters is empty"] is True
     now = datetime.now(UTC)
-    event = Event(id=id_at(now, b""), detail_type=JOB, time=now.isoformat(), detail={}, source="aws.glue")
-    Archive(cloud.client("s3"), cloud.bucket).put(event)
+    event = EventEnvelope(id=id_at(now, b""), detail_type=JOB, time=now.isoformat(), detail={}, source="aws.glue")
+    LakeEvents(cloud.client("s3"), cloud.bucket).put(event)
     cloud.client("sqs").send_message(QueueUrl=cloud.dead_letters, MessageBody="no event")
     cloud.client("cloudwatch").set_alarm_state(AlarmName="brew-dead-letters", StateValue="ALARM", StateReason="tried")
     assert seen()["events of Glue arrive in the lake"] is True
-    assert seen()["nothing is in brew-dead-letters"] is False
-    assert seen()["alarm brew-dead-letters is quiet"] is False
+    assert seen()["brew-dead-letters is empty"] is False
+    assert seen()["alarm brew-dead-letters does not fire"] is False
 
 
 def test_an_archive_is_read_in_order_and_each_event_once(cloud: Any) -> None:  # noqa: ANN401 - a Cloud
@@ -280,7 +281,7 @@ def test_an_archive_is_read_in_order_and_each_event_once(cloud: Any) -> None:  #
         s3.get_object(Bucket=cloud.bucket, Key=f"{day}/{made[n].id}.json")["Body"].read() for n in (0, 3)
     )
     s3.put_object(Bucket=cloud.bucket, Key=f"{day}/events.abc.json", Body=lines + b"\n{no event\n[1]\n")
-    archive = Archive(s3, cloud.bucket)
+    archive = LakeEvents(s3, cloud.bucket)
     since = datetime.fromisoformat(made[0].time).date()
     assert [event.id for event in archive.read(since)] == [event.id for event in made]
     assert archive.read(since + timedelta(days=1)) == []

@@ -12,7 +12,8 @@ from zipfile import ZipFile
 import msgspec
 import pytest
 
-from brewhouse.aws.glue_job import JOBS, arguments_of
+from brewhouse.aws.functions.normalize import WORKFLOWS
+from brewhouse.aws.glue_job import arguments_of
 from brewhouse.aws.package import MANIFEST, PackageFile, PackageManifest, make_package
 from brewhouse.aws.wheel import write_wheel, write_zip
 from brewhouse.errors import BrewhouseError, UsageError
@@ -75,7 +76,7 @@ def test_dependencies_that_are_there_are_not_taken_again(
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
     assert make_package(tmp_path / "out", "6.0", lock) == made
     (tmp_path / "out" / made.dependencies.name).write_bytes(b"half")
-    with pytest.raises(BrewhouseError, match="could not be taken"):
+    with pytest.raises(BrewhouseError, match="could not be downloaded"):
         make_package(tmp_path / "out", "6.0", lock)
 
 
@@ -109,7 +110,7 @@ def test_the_wheel_installs_and_runs_in_a_clean_environment(tmp_path: Path) -> N
     assert not [name for name in names if "__pycache__" in name]
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", WORKFLOWS)
 def test_the_script_reads_its_arguments_among_those_of_glue(job: str) -> None:
     ours = [
         "--job",

@@ -7,23 +7,23 @@ from collections.abc import Callable
 
 import pytest
 
-from brewhouse.aws.prices import Use, estimate, prices
+from brewhouse.aws.prices import MonthlyUsage, estimate, prices
 from brewhouse.aws.template import defaults
 
 Call = Callable[..., tuple[int, str, str]]
 
 
-def _together(use: Use, **parameters: str) -> float:
-    return float(estimate(use, {**defaults(), **parameters})[-1]["usd_month"])
+def _together(usage: MonthlyUsage, **parameters: str) -> float:
+    return float(estimate(usage, {**defaults(), **parameters})[-1]["usd_month"])
 
 
 def test_the_sum_is_the_sum_of_the_parts() -> None:
-    *parts, together = estimate(Use(), defaults())
+    *parts, together = estimate(MonthlyUsage(), defaults())
     assert sum(float(part["usd_month"]) for part in parts) == pytest.approx(together["usd_month"], abs=0.05)
 
 
 def test_nothing_used_costs_what_watches_alone() -> None:
-    rows = estimate(Use(runs=0, maintenance_runs=0, queries=0, stored_gb=0), defaults())
+    rows = estimate(MonthlyUsage(runs=0, maintenance_runs=0, queries=0, stored_gb=0), defaults())
     costs = {str(row["part"]).split(":")[0] for row in rows if row["usd_month"] and row["part"] != "together"}
     assert costs == {"CloudWatch", "Events", "Lambda"}
 
@@ -31,27 +31,27 @@ def test_nothing_used_costs_what_watches_alone() -> None:
 @pytest.mark.parametrize(
     ("dearer", "parameters"),
     [
-        (Use(runs=60), {}),
-        (Use(minutes_per_job=4), {}),
-        (Use(queries=100_000), {}),
-        (Use(stored_gb=100), {}),
-        (Use(), {"WorkerType": "G.2X"}),
-        (Use(), {"NumberOfWorkers": "4"}),
-        (Use(), {"KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/x"}),
+        (MonthlyUsage(runs=60), {}),
+        (MonthlyUsage(minutes_per_job=4), {}),
+        (MonthlyUsage(queries=100_000), {}),
+        (MonthlyUsage(stored_gb=100), {}),
+        (MonthlyUsage(), {"WorkerType": "G.2X"}),
+        (MonthlyUsage(), {"NumberOfWorkers": "4"}),
+        (MonthlyUsage(), {"KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/x"}),
     ],
 )
-def test_more_costs_more(dearer: Use, parameters: dict[str, str]) -> None:
-    assert _together(dearer, **parameters) > _together(Use())
+def test_more_costs_more(dearer: MonthlyUsage, parameters: dict[str, str]) -> None:
+    assert _together(dearer, **parameters) > _together(MonthlyUsage())
 
 
 def test_the_crawler_is_dearer_than_a_job() -> None:
-    saved = _together(Use()) - _together(Use(), RunCrawler="false")
+    saved = _together(MonthlyUsage()) - _together(MonthlyUsage(), RunCrawler="false")
     job = 2 * 2 / 60 * prices().glue_dpu_hour
     assert saved / 30 > job
 
 
 def test_a_query_is_billed_for_ten_megabytes_at_the_least() -> None:
-    assert _together(Use(queries=10_000, query_mb=0.1)) == _together(Use(queries=10_000, query_mb=10))
+    assert _together(MonthlyUsage(queries=10_000, query_mb=0.1)) == _together(MonthlyUsage(queries=10_000, query_mb=10))
 
 
 def test_the_command_names_date_and_source_and_needs_no_account(call: Call) -> None:

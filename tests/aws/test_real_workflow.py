@@ -30,13 +30,12 @@ import pytest
 from pyiceberg.catalog import load_catalog
 from tests.s3_caches import forget
 
-from brewhouse.aws.athena_counts import count_checks
 from brewhouse.aws.deploy import triggers
 from brewhouse.aws.glue_workflow import start
-from brewhouse.aws.package import make_package
+from brewhouse.aws.package import GLUE_PYTHON, make_package
+from brewhouse.aws.row_counts import row_count_checks
 from brewhouse.aws.session import Account, open_account
-from brewhouse.aws.stacks import the_stack
-from brewhouse.aws.template_checks import GLUE_PYTHON
+from brewhouse.aws.stacks import get_stack
 from brewhouse.cli.main import main
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
@@ -312,15 +311,15 @@ def test_a_table_that_was_changed_since_the_run_fails_the_command_and_is_named(
 
 
 def test_a_table_that_athena_cannot_read_is_a_failed_check(cloud: Cloud) -> None:
-    stack = the_stack(cloud.account, STACK)
+    stack = get_stack(cloud.account, STACK)
     catalog = load_catalog("somebody", **cloud.services.athena.catalog)
     place = catalog.load_table("brewhouse_silver.breweries").metadata_location
     catalog.drop_table("brewhouse_silver.breweries")
     try:
-        run, counts = count_checks(cloud.account, stack, "wr_other")
+        run, counts = row_count_checks(cloud.account, stack, "wr_other")
     finally:
         catalog.register_table("brewhouse_silver.breweries", place)
-    assert (run.passed, run.detail) == (False, "not told by any event")
+    assert (run.passed, run.detail) == (False, "no events")
     assert not counts.passed
     assert "Athena could not run the query" in counts.detail
     assert "brewhouse_silver.breweries" in counts.detail
@@ -356,7 +355,7 @@ def test_a_job_that_fails_is_tried_again_and_then_stops_the_chain(
         allow(job, attempt)
         if not tried:
             tried.append(job)
-            with pytest.raises(BrewhouseError, match="is going on already"):
+            with pytest.raises(BrewhouseError, match="is in progress"):
                 start(cloud.account, STACK)
 
     monkeypatch.setattr(cloud.player, "before", begin)
@@ -370,7 +369,7 @@ def test_a_job_that_fails_is_tried_again_and_then_stops_the_chain(
     assert f"{STACK}-transform ended as failed: " in said.err
     assert "ChecksFailed: " in said.err
     assert "every job succeeded" not in said.out
-    hint = re.search("`brewhouse aws (logs transform)` shows what it said", said.err)
+    hint = re.search("Read its log: `brewhouse aws (logs transform)`", said.err)
     assert hint
     assert "ChecksFailed" in cloud.call(*hint[1].split()).out
     assert tried == [f"{STACK}-extract"]

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from brewhouse.events.envelope import event_key
 from brewhouse.events.event_types import run_of_detail
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
@@ -104,8 +105,7 @@ class EventLog:
             **self._facts,
         }
         event = Event(id=new_id(), detail_type=detail_type, time=now.isoformat(), detail={**common, **detail})
-        path = f"events/date={now.date()}/{event.id}.json"
-        self._lake.store.put(path, msgspec.json.encode(event), mode="create")
+        self._lake.store.put(event_key(event.id, event.time), msgspec.json.encode(event), mode="create")
         if message := event.detail["message"]:
             _log.log(_LOGGED_AS.get(event.level, logging.INFO), "%s", message)
         for listener in self._listeners:
