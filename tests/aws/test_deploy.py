@@ -268,7 +268,6 @@ def test_nothing_is_done_without_a_yes(account: Account, package: Callable[[], o
     [
         ("Nothing=1", "Unknown parameter Nothing"),
         ("BucketName=mine", "Unknown parameter BucketName"),
-        ("NumberOfWorkers=1", "1 workers"),
         ("Schedule=cron(0 6 * * * *)", "must be ?"),
         ("GlueVersion=5.1", "is for Glue 6.0, not 5.1"),
         ("nonsense", "is no parameter"),

@@ -15,6 +15,7 @@ from brewhouse.aws.session import Account
 from brewhouse.errors import BrewhouseError, ChecksFailed
 
 Call = Callable[..., tuple[int, str, str]]
+EXTRACTED = WorkflowStep("b-extract", "SUCCEEDED")
 
 
 def _node(name: str, state: str | None = None, message: str = "", attempt: int = 0) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def test_steps_are_read_from_the_graph_and_the_last_attempt_counts() -> None:
 
 
 def test_a_run_whose_jobs_all_succeeded_is_good() -> None:
-    raise_on_failure([WorkflowStep("b-extract", "SUCCEEDED"), WorkflowStep("b-raw", "SUCCEEDED")], "COMPLETED")
+    raise_on_failure([EXTRACTED, WorkflowStep("b-raw", "SUCCEEDED")], "COMPLETED")
 
 
 @pytest.mark.parametrize(
@@ -46,21 +47,17 @@ def test_a_run_whose_jobs_all_succeeded_is_good() -> None:
 )
 def test_a_failed_job_ends_with_the_exit_code_of_run(message: str, kind: type[BrewhouseError], code: int) -> None:
     with pytest.raises(kind, match="aws logs transform") as failed:
-        raise_on_failure(
-            [WorkflowStep("b-extract", "SUCCEEDED"), WorkflowStep("b-transform", "FAILED", 1, message)], "COMPLETED"
-        )
+        raise_on_failure([EXTRACTED, WorkflowStep("b-transform", "FAILED", 1, message)], "COMPLETED")
     assert failed.value.exit_code == code
 
 
 def test_a_run_is_good_whose_crawler_failed_for_nothing_rests_on_it() -> None:
     raise_on_failure(
-        [WorkflowStep("b-extract", "SUCCEEDED"), WorkflowStep("b-raw", "FAILED", message="no role", is_crawler=True)],
+        [EXTRACTED, WorkflowStep("b-raw", "FAILED", message="no role", is_crawler=True)],
         "COMPLETED",
     )
     with pytest.raises(BrewhouseError, match="b-raw ended as failed"):
-        raise_on_failure(
-            [WorkflowStep("b-extract", "SUCCEEDED"), WorkflowStep("b-raw", "FAILED", message="no role")], "COMPLETED"
-        )
+        raise_on_failure([EXTRACTED, WorkflowStep("b-raw", "FAILED", message="no role")], "COMPLETED")
 
 
 def test_a_run_that_was_stopped_is_no_success() -> None:
@@ -77,7 +74,7 @@ def test_a_run_that_glue_takes_and_then_does_not_start_is_told_with_its_reason()
 
 def test_a_job_that_was_never_started_is_no_success() -> None:
     with pytest.raises(BrewhouseError, match="never started: b-transform"):
-        raise_on_failure([WorkflowStep("b-extract", "SUCCEEDED"), WorkflowStep("b-transform", "WAITING")], "COMPLETED")
+        raise_on_failure([EXTRACTED, WorkflowStep("b-transform", "WAITING")], "COMPLETED")
 
 
 def test_an_attempt_that_failed_is_told_also_when_the_next_one_has_begun() -> None:

@@ -67,26 +67,24 @@ def test_an_endpoint_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_denied_request_names_the_given_resource() -> None:
-    with pytest.raises(BrewhouseError, match=r"s3:PutObject on arn:aws:s3:::b/k\."):
-        with translated_aws_errors("arn:aws:s3:::b/k"):
-            raise refusal("AccessDenied", "Access Denied")
+    denied = pytest.raises(BrewhouseError, match=r"s3:PutObject on arn:aws:s3:::b/k\.")
+    with denied, translated_aws_errors("arn:aws:s3:::b/k"):
+        raise refusal("AccessDenied", "Access Denied")
 
 
 def test_another_refusal_keeps_operation_message_and_code() -> None:
-    with pytest.raises(BrewhouseError, match=r"AWS refused CreateJob: too many \(LimitExceeded\)\."):
-        with translated_aws_errors():
-            raise refusal("LimitExceeded", "too many", "CreateJob")
+    refused = pytest.raises(BrewhouseError, match=r"AWS refused CreateJob: too many \(LimitExceeded\)\.")
+    with refused, translated_aws_errors():
+        raise refusal("LimitExceeded", "too many", "CreateJob")
 
 
 def test_errors_that_are_not_of_aws_pass_unchanged() -> None:
-    with pytest.raises(UsageError, match="^mine$"), translated_aws_errors():
+    with pytest.raises(UsageError, match=r"^mine$"), translated_aws_errors():
         raise UsageError("mine")
 
 
 def test_the_reason_of_a_stack_event_is_shortened_to_the_missing_permission() -> None:
-    reason = (
-        "Resource handler: User: arn:u is not authorized to perform: sqs:CreateQueue on resource: arn:q (Status 403)"
-    )
+    reason = "User: arn:u is not authorized to perform: sqs:CreateQueue on resource: arn:q (Status 403)"
     assert denial_or(reason) == "AWS denies sqs:CreateQueue on arn:q."
     assert denial_or("brew-extract already exists") == "brew-extract already exists"
 
@@ -113,7 +111,5 @@ def test_get_or_none_returns_the_answer_or_none_and_raises_other_refusals(accoun
     assert get_or_none(s3.head_object, Bucket="mine", Key="absent") is None
     s3.put_object(Bucket="mine", Key="x", Body=b"12")
     assert get_or_none(s3.head_object, Bucket="mine", Key="x")["ContentLength"] == 2
-    with pytest.raises(
-        ClientError, match="InvalidBucketName|InvalidArgument|BucketAlreadyOwnedByYou|BucketAlreadyExists"
-    ):
+    with pytest.raises(ClientError, match="BucketAlready"):
         get_or_none(s3.create_bucket, Bucket="mine", CreateBucketConfiguration={"LocationConstraint": account.region})

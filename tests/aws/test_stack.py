@@ -41,9 +41,7 @@ def test_the_first_template_is_valid_on_its_own() -> None:
     from cfnlint.api import ManualArgs, lint
 
     found = lint(first_template(template()), config=ManualArgs(regions=["eu-central-1"]))
-    assert [
-        str(match) for match in found if match.rule.id not in {"W2001", "W8001"}
-    ] == []  # parameters and conditions not used yet
+    assert [str(match) for match in found if match.rule.id not in {"W2001", "W8001"}] == []  # not used yet
 
 
 def test_every_parameter_is_described_and_limited_and_used(stack: dict[str, Any]) -> None:
@@ -95,7 +93,7 @@ def _statement(stack: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 _BREAKS: list[tuple[str, Change]] = [
-    ("the schedule cron", lambda s: s["Parameters"]["Schedule"].update(Default="cron(0 6 * * * *)")),
+    ("invalid schedule cron", lambda s: s["Parameters"]["Schedule"].update(Default="cron(0 6 * * * *)")),
     ("Glue version 4.0", lambda s: _resource("ExtractJob")(s).update(GlueVersion="4.0")),
     ("1 workers", lambda s: _resource("ExtractJob")(s).update(NumberOfWorkers=1)),
     ("the argument --retries is 1", lambda s: _resource("ExtractJob")(s).update(MaxRetries=0)),

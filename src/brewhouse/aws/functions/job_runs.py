@@ -50,7 +50,7 @@ def run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def error_lines(logs: Any, stack: str, run_id: str) -> list[str]:  # noqa: ANN401 - boto3
-    """Return the last lines of a job run's error log, shortened; empty if there is no log."""
+    """Return the last lines of a job run's error log, shortened; empty without a log."""
     group = f"/aws-glue/{stack}/error"
     try:
         log = logs.get_log_events(logGroupName=group, logStreamName=run_id, limit=_ERROR_LINES, startFromHead=False)
