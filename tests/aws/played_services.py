@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 from botocore.model import Shape
 from botocore.session import get_session
 from botocore.validate import ParamValidator
+from tests.aws.glue_player import GluePlayer, JobRun, WorkflowRun
 
 Answer: TypeAlias = tuple[int, Mapping[str, str], bytes]
 Forward: TypeAlias = Callable[[], object]
@@ -64,9 +65,9 @@ class PlayedGlue:
         runs: Of the workflow, by id.
     """
 
-    def __init__(self, player: Any) -> None:  # noqa: ANN401 - a GluePlayer
+    def __init__(self, player: GluePlayer) -> None:
         self.player = player
-        self.runs: dict[str, Any] = {}
+        self.runs: dict[str, WorkflowRun] = {}
         self._threads: list[threading.Thread] = []
 
     def StartWorkflowRun(self, asked: Mapping[str, Any], forward: Forward) -> dict[str, Any]:  # noqa: N802 - AWS's
@@ -100,7 +101,7 @@ class PlayedGlue:
         for thread in self._threads:
             thread.join()
 
-    def _nodes(self, run: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - a WorkflowRun
+    def _nodes(self, run: WorkflowRun) -> Iterator[dict[str, Any]]:
         """Give the nodes of a run's graph, in no order that says anything: by the names of the triggers."""
         for trigger in run.triggers:
             yield {"Type": "TRIGGER", "Name": trigger["Name"], "TriggerDetails": {"Trigger": trigger}}
@@ -115,11 +116,11 @@ class PlayedGlue:
                     yield {"Type": "CRAWLER", "Name": name, "CrawlerDetails": {"Crawls": crawls}}
 
 
-def _job_run(run: Any) -> dict[str, Any]:  # noqa: ANN401 - a JobRun of the player
-    state = run.state  # once: the player goes on meanwhile
+def _job_run(run: JobRun) -> dict[str, Any]:
+    state, ended = run.state, run.ended or run.started  # once: the player runs in another thread
     answer = {"Id": run.id, "Attempt": run.attempt, "JobName": run.name, "JobRunState": state, "StartedOn": run.started}
     if state != "RUNNING":
-        answer |= {"CompletedOn": run.ended, "ExecutionTime": round((run.ended - run.started).total_seconds())}
+        answer |= {"CompletedOn": ended, "ExecutionTime": round((ended - run.started).total_seconds())}
     return answer | ({"ErrorMessage": run.message} if run.message else {})
 
 
@@ -247,7 +248,7 @@ class PlayedServices:
 
 
 @contextmanager
-def play_services(player: Any, emulator_url: str) -> Iterator[PlayedServices]:  # noqa: ANN401 - a GluePlayer
+def play_services(player: GluePlayer, emulator_url: str) -> Iterator[PlayedServices]:
     """Play both services for an account, until it is over.
 
     Args:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.aws import emulator
+from tests.aws.cloud import STACK
 
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import find_stack
 from brewhouse.aws.template import template
 from brewhouse.query.saved_queries import saved_queries
 
-STACK = "brew"
 Call = Callable[..., tuple[int, str, str]]
 
 
@@ -36,13 +36,13 @@ def keys(account: Account) -> list[str]:
     return [each["Key"] for each in account.client("s3").list_objects_v2(Bucket=bucket(account)).get("Contents", [])]
 
 
-def test_the_harness_takes_out_these_types_and_no_others(emulator: ModuleType) -> None:
-    _, gone = emulator.without_refused(template())
-    assert sorted({facts["Type"] for facts in gone}) == sorted(emulator.REFUSED)
+def test_the_harness_takes_out_these_types_and_no_others() -> None:
+    _, gone = emulator.split_unsupported(template())
+    assert sorted({facts["Type"] for facts in gone}) == sorted(emulator.UNSUPPORTED)
     assert len(gone) == 1 + len(saved_queries())
 
 
-def test_the_emulator_refuses_exactly_these_types(account: Account, emulator: ModuleType) -> None:
+def test_the_emulator_refuses_exactly_these_types(account: Account) -> None:
     cloudformation, s3 = account.client("cloudformation"), account.client("s3")
     s3.create_bucket(Bucket="templates", CreateBucketConfiguration={"LocationConstraint": account.region})
 
@@ -53,8 +53,8 @@ def test_the_emulator_refuses_exactly_these_types(account: Account, emulator: Mo
     with pytest.raises(cloudformation.exceptions.ClientError) as refused:
         cloudformation.validate_template(TemplateURL=placed("whole", template()))
     trail = "AWS::CloudTrail::Trail"  # passes where its condition does not hold
-    assert all(kind in str(refused.value) for kind in (*emulator.REFUSED, trail))
-    left = json.loads(emulator.without_refused(template())[0])
+    assert all(kind in str(refused.value) for kind in (*emulator.UNSUPPORTED, trail))
+    left = json.loads(emulator.split_unsupported(template())[0])
     assert left["Resources"].pop("Trail")["Type"] == trail
     cloudformation.validate_template(TemplateURL=placed("left", json.dumps(left)))
 

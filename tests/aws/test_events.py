@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.aws.cloud import RECORDED_EVENTS, Cloud
 
 from brewhouse.events.event import read_events
 from brewhouse.lake.lake import Lake
 
 RULES = ("JobRule", "CrawlerRule", "CatalogRule", "CallRule", "AlertRule")
-RECORDED = json.loads(Path(__file__).with_name("recorded_events.json").read_text("utf-8"))
 
 
-def as_sent(cloud: Any, event: dict[str, Any]) -> str:  # noqa: ANN401 - a Cloud
+def as_sent(cloud: Cloud, event: dict[str, Any]) -> str:
     text = json.dumps(event)
     names = {"stack": "brew", "account": cloud.account.number, "region": cloud.account.region, "bucket": cloud.bucket}
     for name, value in names.items():
@@ -30,15 +29,15 @@ def as_sent(cloud: Any, event: dict[str, Any]) -> str:  # noqa: ANN401 - a Cloud
 
 
 @pytest.fixture(scope="module")
-def patterns(one_cloud: Any) -> dict[str, str]:  # noqa: ANN401 - a Cloud
+def patterns(one_cloud: Cloud) -> dict[str, str]:
     """The pattern of each rule, as it is deployed."""
     events = one_cloud.client("events")
     names = {rule: one_cloud.resource(rule).rsplit("/", 1)[-1].split("|")[-1] for rule in RULES}
     return {rule: events.describe_rule(Name=name)["EventPattern"] for rule, name in names.items()}
 
 
-@pytest.mark.parametrize("recorded", RECORDED, ids=[each["name"] for each in RECORDED])
-def test_the_rules_take(one_cloud: Any, patterns: dict[str, str], recorded: dict[str, Any]) -> None:  # noqa: ANN401
+@pytest.mark.parametrize("recorded", RECORDED_EVENTS, ids=[each["name"] for each in RECORDED_EVENTS])
+def test_the_rules_take(one_cloud: Cloud, patterns: dict[str, str], recorded: dict[str, Any]) -> None:
     text = as_sent(one_cloud, recorded["event"])
     events = one_cloud.client("events")
     matched = [
@@ -50,9 +49,9 @@ def test_the_rules_take(one_cloud: Any, patterns: dict[str, str], recorded: dict
 
 
 def test_what_the_rules_send_to_the_topic_is_archived_by_the_deployed_function_under_its_role(
-    cloud: Any,  # noqa: ANN401 - a Cloud
+    cloud: Cloud,
 ) -> None:
-    taken = [as_sent(cloud, each["event"]) for each in RECORDED if set(each["rules"]) - {"AlertRule"}]
+    taken = [as_sent(cloud, each["event"]) for each in RECORDED_EVENTS if set(each["rules"]) - {"AlertRule"}]
     cloud.archives(enabled=True)
     try:
         for text in (*taken, taken[0], "no event"):
@@ -71,7 +70,7 @@ def test_what_the_rules_send_to_the_topic_is_archived_by_the_deployed_function_u
     assert len(read_events(Lake.at(f"s3://{cloud.bucket}/lake"))) == len(taken)
 
 
-def _reasons(cloud: Any) -> list[str]:  # noqa: ANN401 - a Cloud
+def _reasons(cloud: Cloud) -> list[str]:
     found = cloud.client("sqs").receive_message(
         QueueUrl=cloud.dead_letters, MessageAttributeNames=["All"], VisibilityTimeout=0, MaxNumberOfMessages=10
     )

@@ -23,11 +23,13 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 from pyiceberg.catalog import load_catalog
+from tests.aws import emulator
+from tests.aws.cloud import STACK
+from tests.aws.glue_player import GluePlayer
+from tests.aws.played_services import PlayedServices, play_services
 from tests.s3_caches import forget
 
 from brewhouse.aws.deploy import triggers
@@ -49,12 +51,10 @@ from brewhouse.query.connection import connect
 from brewhouse.query.saved_queries import for_duckdb, saved_query
 from brewhouse.settings import load
 
-STACK = "brew"
 ROWS = 300
 pytestmark = pytest.mark.xdist_group("glue")  # one package, one environment
 EnterAccount = Callable[[pytest.MonkeyPatch, str, Path], str]
 Content = Callable[..., dict[str, list[tuple[object, ...]]]]
-Load = Callable[[str], ModuleType]
 
 
 def _python(version: str) -> Path | None:
@@ -102,7 +102,7 @@ class Cloud:
 
     def __init__(
         self,
-        services: Any,  # noqa: ANN401 - an emulator
+        services: PlayedServices,
         source: MockApiServer,
         package: Path,
         home: Path,
@@ -156,15 +156,13 @@ class Cloud:
 def cloud(
     strict_aws_url: str,
     enter_account: EnterAccount,
-    emulator: ModuleType,
-    load: Load,
     pytestconfig: pytest.Config,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Cloud]:
     version, python = _glue()
     home = tmp_path_factory.mktemp("cloud")
     package = _package(pytestconfig.cache.mkdir(f"glue-{version}"), home / "package", version)
-    left, refused = emulator.without_refused((package / "stack.json").read_text("utf-8"))
+    left, refused = emulator.split_unsupported((package / "stack.json").read_text("utf-8"))
     (package / "stack.json").write_text(emulator.without_tls(left))
     _renew_manifest(package)
     with pytest.MonkeyPatch.context() as patch, MockApiServer(generate(ROWS, unusable=4)) as source:
@@ -172,9 +170,9 @@ def cloud(
         for module in ("stacks", "glue_workflow", "athena"):
             patch.setattr(f"brewhouse.aws.{module}.POLL_S", 0.05)
         account = open_account()
-        emulator.make_refused(account.session, refused, STACK)
-        player = load("glue_player").GluePlayer(account, STACK, home, {version: python}, _as_on_aws(account))
-        with load("played_services").play_services(player, strict_aws_url) as services:
+        emulator.create_unsupported(account.session, refused, STACK)
+        player = GluePlayer(account, STACK, home, {version: python}, _as_on_aws(account))
+        with play_services(player, strict_aws_url) as services:
             patch.setenv("AWS_ENDPOINT_URL_GLUE", services.url)
             patch.setenv("AWS_ENDPOINT_URL_ATHENA", services.url)
             forget()

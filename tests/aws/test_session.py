@@ -106,10 +106,10 @@ def test_a_missing_resource_is_told_from_other_refusals(error: ClientError, expe
 
 
 def test_get_or_none_returns_the_answer_or_none_and_raises_other_refusals(account: Account) -> None:
-    s3 = account.client("s3")
-    s3.create_bucket(Bucket="mine", CreateBucketConfiguration={"LocationConstraint": account.region})
-    assert get_or_none(s3.head_object, Bucket="mine", Key="absent") is None
-    s3.put_object(Bucket="mine", Key="x", Body=b"12")
-    assert get_or_none(s3.head_object, Bucket="mine", Key="x")["ContentLength"] == 2
+    s3, bucket = account.client("s3"), f"lake-{account.number}"
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": account.region})
+    assert get_or_none(s3.head_object, Bucket=bucket, Key="absent") is None
+    s3.put_object(Bucket=bucket, Key="x", Body=b"12")
+    assert get_or_none(s3.head_object, Bucket=bucket, Key="x")["ContentLength"] == 2
     with pytest.raises(ClientError, match="BucketAlready"):
-        get_or_none(s3.create_bucket, Bucket="mine", CreateBucketConfiguration={"LocationConstraint": account.region})
+        get_or_none(s3.create_bucket, Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": account.region})

@@ -8,15 +8,15 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.aws.glue_player import GluePlayer
 
 from brewhouse.aws.session import Account
 from brewhouse.errors import BrewhouseError
 
 Call = Callable[..., tuple[int, str, str]]
-Play = Callable[..., Any]
+Play = Callable[..., GluePlayer]
 
 SCRIPT = """
 import json, os, sys
@@ -60,13 +60,13 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def play(account: Account, deploy: Call, load: Callable[[str], Any], environments: Path) -> Play:
+def play(account: Account, deploy: Call, environments: Path) -> Play:
     """Deploy some artefacts, and give a player of the workflow."""
 
-    def run(artefacts: dict[str, bytes], *arguments: str) -> Any:  # noqa: ANN401 - a GluePlayer
+    def run(artefacts: dict[str, bytes], *arguments: str) -> GluePlayer:
         code, _, err = deploy(*arguments, artefacts=artefacts)
         assert (code, err) == (0, "")
-        return load("glue_player").GluePlayer(account, "brew", environments, {"6.0": Path(sys.executable)})
+        return GluePlayer(account, "brew", environments, {"6.0": Path(sys.executable)})
 
     return run
 
