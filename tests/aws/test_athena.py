@@ -1,4 +1,4 @@
-"""Results of Athena: typed, in every format. The emulator answers in DuckDB's SQL: only simple queries are asked."""
+"""Results of Athena are typed, and written in every format; the emulator runs simple queries in DuckDB."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
 
 Call = Callable[..., tuple[int, str, str]]
-ASKED = "SELECT 'a' AS name, 42 AS number"
+SQL = "SELECT 'a' AS name, 42 AS number"
 
 
 @pytest.mark.parametrize(
@@ -40,46 +40,46 @@ def test_a_value_has_the_type_of_its_column(kind: str, text: str | None, value: 
     assert _value(kind, text) == value
 
 
-def test_a_small_query_costs_what_ten_megabytes_do() -> None:
+def test_a_query_is_billed_for_at_least_ten_megabytes() -> None:
     assert AthenaResult([], [], 10).cost_usd == pytest.approx(0.00005)
     assert AthenaResult([], [], 10**12).cost_usd == pytest.approx(5)
 
 
 @pytest.fixture
-def answering(deployed: Account) -> None:
-    """Give the workgroup a place for results: the emulator has no managed ones."""
+def result_location(deployed: Account) -> None:
+    """Set a location for the results of the workgroup: the emulator has no managed results."""
     place = {"OutputLocation": f"s3://brew-{deployed.number}-{deployed.region}/results/"}
     deployed.client("athena").update_work_group(
         WorkGroup="brew", ConfigurationUpdates={"ResultConfigurationUpdates": place}
     )
 
 
-@pytest.mark.usefixtures("answering")
+@pytest.mark.usefixtures("result_location")
 def test_a_query_is_written_in_every_format(call: Call, tmp_path: Path) -> None:
-    code, out, err = call("query", ASKED, "--stack", "brew", "--format", "csv")
+    code, out, err = call("query", SQL, "--stack", "brew", "--format", "csv")
     assert (code, out) == (0, "name,number\na,42\n")
     assert "bytes scanned" in err
     assert "USD" in err
-    (row,) = json.loads(call("query", ASKED, "--stack", "brew", "--json")[1])
+    (row,) = json.loads(call("query", SQL, "--stack", "brew", "--json")[1])
     assert row["name"] == "a"
     file = tmp_path / "result.parquet"
-    assert call("query", ASKED, "--stack", "brew", "--format", "parquet", "--output", file)[0] == 0
+    assert call("query", SQL, "--stack", "brew", "--format", "parquet", "--output", file)[0] == 0
     assert pq.read_table(file).num_rows == 1
 
 
-@pytest.mark.usefixtures("answering")
-def test_a_query_that_cannot_be_run_is_said(call: Call) -> None:
+@pytest.mark.usefixtures("result_location")
+def test_a_failed_query_is_a_usage_error(call: Call) -> None:
     code, _, err = call("query", "SELECT nothing FROM nowhere", "--stack", "brew")
     assert code == 2
     assert "Athena could not run the query" in err
 
 
-def test_a_query_is_either_written_out_or_saved(call: Call) -> None:
+def test_a_query_is_either_sql_or_saved(call: Call) -> None:
     assert call("query")[0] == 2
     assert call("query", "SELECT 1", "--saved", "top_cities")[0] == 2
 
 
-def test_all_tables_are_counted_by_one_query_as_athena_answers_it() -> None:
+def test_all_tables_are_counted_by_one_query() -> None:
     session = boto3.Session("key", "secret", region_name="eu-central-1")
     account = Account("1", "eu-central-1", "arn", session)
     stack = Stack("arn", "brew", "CREATE_COMPLETE", {"CatalogDatabase": "beer"}, {})

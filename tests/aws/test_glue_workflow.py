@@ -1,4 +1,4 @@
-"""What a workflow run's graph says, and what it means."""
+"""The graph of a workflow run is read, followed and judged; jobs have states and logs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _node(name: str, state: str | None = None, message: str = "", attempt: int =
     return {"Type": "JOB", "Name": name, "JobDetails": {"JobRuns": [run] if state else []}}
 
 
-def test_steps_are_read_from_the_graph_and_the_last_attempt_counts() -> None:
+def test_a_step_of_the_graph_is_its_last_attempt() -> None:
     retried = _node("b-transform", "FAILED", "once")
     retried["JobDetails"]["JobRuns"].append(_node("b-transform", "SUCCEEDED", attempt=1)["JobDetails"]["JobRuns"][0])
     crawler = {"Type": "CRAWLER", "Name": "b-raw", "CrawlerDetails": {"Crawls": [{"State": "RUNNING"}]}}
@@ -37,7 +37,7 @@ def test_steps_are_read_from_the_graph_and_the_last_attempt_counts() -> None:
     ]
 
 
-def test_a_run_whose_jobs_all_succeeded_is_good() -> None:
+def test_a_run_with_successful_jobs_is_not_a_failure() -> None:
     raise_on_failure([EXTRACTED, WorkflowStep("b-raw", "SUCCEEDED")], "COMPLETED")
 
 
@@ -51,7 +51,7 @@ def test_a_failed_job_ends_with_the_exit_code_of_run(message: str, kind: type[Br
     assert failed.value.exit_code == code
 
 
-def test_a_run_is_good_whose_crawler_failed_for_nothing_rests_on_it() -> None:
+def test_a_failed_crawler_is_not_a_failure_of_the_run() -> None:
     raise_on_failure(
         [EXTRACTED, WorkflowStep("b-raw", "FAILED", message="no role", is_crawler=True)],
         "COMPLETED",
@@ -60,24 +60,24 @@ def test_a_run_is_good_whose_crawler_failed_for_nothing_rests_on_it() -> None:
         raise_on_failure([EXTRACTED, WorkflowStep("b-raw", "FAILED", message="no role")], "COMPLETED")
 
 
-def test_a_run_that_was_stopped_is_no_success() -> None:
+def test_a_stopped_run_is_a_failure() -> None:
     with pytest.raises(BrewhouseError, match="b-extract ended as stopped"):
         raise_on_failure([WorkflowStep("b-extract", "STOPPED", 5), WorkflowStep("b-transform", "WAITING")], "STOPPED")
     with pytest.raises(BrewhouseError, match="ended as stopped; never started: b-transform"):
         raise_on_failure([WorkflowStep("b-extract", "SUCCEEDED", 5), WorkflowStep("b-transform", "WAITING")], "STOPPED")
 
 
-def test_a_run_that_glue_takes_and_then_does_not_start_is_told_with_its_reason() -> None:
+def test_a_run_that_glue_accepts_but_does_not_start_has_its_reason() -> None:
     with pytest.raises(BrewhouseError, match=r"Concurrent runs exceeded for workflow: b\. One run at a time"):
         raise_on_failure([WorkflowStep("b-extract", "WAITING")], "ERROR", "Concurrent runs exceeded for workflow: b.")
 
 
-def test_a_job_that_was_never_started_is_no_success() -> None:
+def test_a_job_that_never_started_is_a_failure() -> None:
     with pytest.raises(BrewhouseError, match="never started: b-transform"):
         raise_on_failure([EXTRACTED, WorkflowStep("b-transform", "WAITING")], "COMPLETED")
 
 
-def test_an_attempt_that_failed_is_told_also_when_the_next_one_has_begun() -> None:
+def test_a_failed_attempt_is_reported_even_if_the_next_one_has_started() -> None:
     account = Account("1", "eu-central-1", "arn", boto3.Session("key", "secret", region_name="eu-central-1"))
     job = _node("b-extract", "FAILED", "no network")
     job["JobDetails"]["JobRuns"].append(_node("b-extract", "SUCCEEDED", attempt=1)["JobDetails"]["JobRuns"][0])
@@ -85,8 +85,8 @@ def test_an_attempt_that_failed_is_told_also_when_the_next_one_has_begun() -> No
     asked = {"Name": "b", "RunId": "wr_1", "IncludeGraph": True}
     with Stubber(account.client("glue")) as glue:
         glue.add_response("get_workflow_run", over, asked)
-        told = [(step.state, step.message) for step in follow(account, "b", "wr_1")]
-    assert told == [("FAILED", "no network"), ("SUCCEEDED", "")]
+        reported = [(step.state, step.message) for step in follow(account, "b", "wr_1")]
+    assert reported == [("FAILED", "no network"), ("SUCCEEDED", "")]
 
 
 def test_run_starts_the_workflow(deployed: Account, call: Call) -> None:
@@ -108,10 +108,10 @@ def test_status_shows_triggers_and_jobs(deployed: Account, call: Call) -> None:
 def test_logs_prints_what_a_job_wrote(deployed: Account, call: Call) -> None:
     logs = deployed.client("logs")
     now = int(datetime.now(UTC).timestamp() * 1000)
-    for group, words in (("output", "model silver.breweries"), ("error", "it failed")):
+    for group, text in (("output", "model silver.breweries"), ("error", "it failed")):
         place = {"logGroupName": f"/aws-glue/brew/{group}", "logStreamName": "jr_1"}
         logs.create_log_stream(**place)
-        logs.put_log_events(**place, logEvents=[{"timestamp": now, "message": f"{words}\n"}])
+        logs.put_log_events(**place, logEvents=[{"timestamp": now, "message": f"{text}\n"}])
     assert call("logs", "transform", "--stack", "brew", "--run", "jr_1") == (
         0,
         "model silver.breweries\nit failed\n",
@@ -128,7 +128,7 @@ def test_a_job_that_does_not_exist_has_no_logs(call: Call) -> None:
 
 @pytest.mark.usefixtures("account")
 @pytest.mark.parametrize("command", [("run",), ("status",), ("query", "SELECT 1"), ("verify",)])
-def test_without_a_stack_the_next_step_is_said(call: Call, command: tuple[str, ...]) -> None:
+def test_without_a_stack_the_next_step_is_named(call: Call, command: tuple[str, ...]) -> None:
     code, _, err = call(*command, "--stack", "brew")
     assert code == 1
     assert "Create it: `brewhouse aws deploy`" in err

@@ -1,4 +1,4 @@
-"""The package: the same bytes twice, and enough to run in an environment that has nothing else."""
+"""The package is reproducible, and runs in a clean environment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from brewhouse.errors import BrewhouseError, UsageError
 
 @pytest.fixture
 def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A lock file of one package, which a folder has in two builds: for Python 3.13 and for Windows."""
+    """A lock file of one package, and a folder with builds of it for Linux and for Windows."""
     house = tmp_path / "house"
     house.mkdir()
     for tag in ("cp313-cp313-manylinux_2_28_x86_64", "cp313-cp313-win_amd64"):
@@ -45,7 +45,7 @@ def _content(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def test_packaged_twice_it_has_the_same_bytes(tmp_path: Path, lock: Path) -> None:
+def test_a_package_is_reproducible(tmp_path: Path, lock: Path) -> None:
     make_package(tmp_path / "first", "6.0", lock)
     make_package(tmp_path / "second", "6.0", lock)
     assert _content(tmp_path / "first") == _content(tmp_path / "second")
@@ -59,7 +59,7 @@ def test_the_manifest_has_the_checksum_of_every_file(tmp_path: Path, lock: Path)
     assert listed == {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
 
 
-def test_dependencies_are_taken_for_the_python_and_platform_of_glue(tmp_path: Path, lock: Path) -> None:
+def test_dependencies_are_for_the_python_and_platform_of_glue(tmp_path: Path, lock: Path) -> None:
     made = make_package(tmp_path / "out", "6.0", lock)
     with ZipFile(tmp_path / "out" / made.dependencies.name) as archive:
         assert archive.namelist() == [
@@ -69,7 +69,7 @@ def test_dependencies_are_taken_for_the_python_and_platform_of_glue(tmp_path: Pa
         assert archive.read("wheels/requirements.txt") == b"small==1.0\n"
 
 
-def test_dependencies_that_are_there_are_not_taken_again(
+def test_intact_dependencies_are_not_downloaded_again(
     tmp_path: Path, lock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = make_package(tmp_path / "out", "6.0", lock)
@@ -80,18 +80,18 @@ def test_dependencies_that_are_there_are_not_taken_again(
         make_package(tmp_path / "out", "6.0", lock)
 
 
-def test_a_wheel_other_than_the_locked_one_is_refused(tmp_path: Path, lock: Path) -> None:
+def test_a_wheel_with_another_hash_is_rejected(tmp_path: Path, lock: Path) -> None:
     lock.write_text(f"small==1.0 --hash=sha256:{'0' * 64}\n")
     with pytest.raises(BrewhouseError, match=r"(?i)hash"):
         make_package(tmp_path / "out", "6.0", lock)
 
 
-def test_an_unknown_glue_version_is_refused(tmp_path: Path) -> None:
+def test_an_unsupported_glue_version_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"5\.1, 6\.0"):
         make_package(tmp_path, "4.0")
 
 
-def test_another_content_has_another_key() -> None:
+def test_the_key_of_a_file_depends_on_its_content() -> None:
     assert PackageFile("a.py", "a" * 64, 1).key != PackageFile("a.py", "b" * 64, 1).key
 
 
@@ -102,8 +102,8 @@ def test_the_wheel_installs_and_runs_in_a_clean_environment(tmp_path: Path) -> N
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*install, str(wheel)], check=True)
     command = "import brewhouse.aws, importlib.metadata as m; print(brewhouse.__file__, m.version('brewhouse'))"
-    said = subprocess.run([python, "-I", "-c", command], check=True, capture_output=True, text=True).stdout
-    assert said.startswith(str(tmp_path / "clean"))
+    output = subprocess.run([python, "-I", "-c", command], check=True, capture_output=True, text=True).stdout
+    assert output.startswith(str(tmp_path / "clean"))
     with ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {"brewhouse/aws/stack.yaml", "brewhouse/query/sql/near.sql", "brewhouse/models/columns.toml"} <= set(names)
@@ -111,7 +111,7 @@ def test_the_wheel_installs_and_runs_in_a_clean_environment(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("job", WORKFLOWS)
-def test_the_script_reads_its_arguments_among_those_of_glue(job: str) -> None:
+def test_the_script_parses_its_arguments_among_those_of_glue(job: str) -> None:
     ours = [
         "--job",
         job,
