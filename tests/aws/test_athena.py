@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pyarrow.parquet as pq
 import pytest
 from botocore.stub import Stubber
 
-from brewhouse.aws.athena import AthenaResult, _value
+from brewhouse.aws.athena import AthenaResult, _value, run_query
 from brewhouse.aws.row_counts import count_rows
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
+from brewhouse.errors import UsageError
 
 Call = Callable[..., tuple[int, str, str]]
 SQL = "SELECT 'a' AS name, 42 AS number"
@@ -100,3 +102,73 @@ def test_all_tables_are_counted_by_one_query() -> None:
         athena.add_response("get_query_execution", {"QueryExecution": succeeded}, {"QueryExecutionId": "q"})
         athena.add_response("get_query_results", {"ResultSet": result}, {"QueryExecutionId": "q"})
         assert count_rows(account, stack, ["gold.a", "silver.b"]) == {"gold.a": 12, "silver.b": 0}
+
+
+@pytest.fixture
+def athena(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Account, Stubber]]:
+    """An account whose Athena answers as recorded."""
+    monkeypatch.setattr("brewhouse.aws.athena.POLL_S", 0)
+    account = Account("1", "eu-central-1", "arn", boto3.Session("key", "secret", region_name="eu-central-1"))
+    with Stubber(account.client("athena")) as stub:
+        yield account, stub
+        stub.assert_no_pending_responses()
+
+
+def add_states(stub: Stubber, *states: str, **status: str) -> None:
+    stub.add_response("start_query_execution", {"QueryExecutionId": "q"})
+    for state in states:
+        stub.add_response("get_query_execution", {"QueryExecution": {"Status": {"State": state, **status}}})
+
+
+def page(columns: Mapping[str, str], *rows: Sequence[str | None], token: str = "") -> dict[str, Any]:
+    """Return an answer with rows, and the token of the next page."""
+    info = [{"Name": name, "Type": kind} for name, kind in columns.items()]
+    data = [{"Data": [{} if value is None else {"VarCharValue": value} for value in row]} for row in rows]
+    answer = {"ResultSet": {"ResultSetMetadata": {"ColumnInfo": info}, "Rows": data}}
+    return {**answer, "NextToken": token} if token else answer
+
+
+def test_a_query_is_polled_until_it_ends_and_all_pages_are_read(athena: tuple[Account, Stubber]) -> None:
+    account, stub = athena
+    columns = {"name": "varchar", "number": "bigint"}
+    add_states(stub, "QUEUED", "RUNNING", "SUCCEEDED")
+    stub.add_response("get_query_results", page(columns, ("name", "number"), ("a", "1"), token="next"))
+    stub.add_response("get_query_results", page(columns, ("b", None)), {"QueryExecutionId": "q", "NextToken": "next"})
+    result = run_query(account, "brew", "beer", "SELECT 1")
+    assert result.description == [("name", "varchar"), ("number", "bigint")]
+    assert result.fetchall() == [("a", 1), ("b", None)]
+    assert result.scanned_bytes == 0
+    assert result.to_arrow_reader().read_all().to_pydict() == {"name": ["a", "b"], "number": [1, None]}
+
+
+def test_a_result_without_a_header_row_keeps_its_first_row(athena: tuple[Account, Stubber]) -> None:
+    account, stub = athena
+    add_states(stub, "SUCCEEDED")
+    stub.add_response("get_query_results", page({"table": "varchar"}, ("breweries",)))
+    assert run_query(account, "brew", "beer", "SHOW TABLES").rows == [("breweries",)]
+
+
+def test_a_result_without_rows_has_columns(athena: tuple[Account, Stubber]) -> None:
+    account, stub = athena
+    add_states(stub, "SUCCEEDED")
+    stub.add_response("get_query_results", page({"name": "varchar"}, ("name",)))
+    result = run_query(account, "brew", "beer", "SELECT 1 WHERE false")
+    assert result.rows == []
+    assert result.to_arrow_reader().schema.names == ["name"]
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "reason"),
+    [
+        ("FAILED", {"StateChangeReason": "TABLE_NOT_FOUND"}, "TABLE_NOT_FOUND"),
+        ("CANCELLED", {"StateChangeReason": "Bytes scanned limit was exceeded"}, "Bytes scanned limit was exceeded"),
+        ("CANCELLED", {}, "Athena gave no reason"),
+    ],
+)
+def test_a_query_that_does_not_succeed_has_its_reason(
+    athena: tuple[Account, Stubber], state: str, status: dict[str, str], reason: str
+) -> None:
+    account, stub = athena
+    add_states(stub, state, **status)
+    with pytest.raises(UsageError, match=f"could not run the query: {reason} Tables are named by zone"):
+        run_query(account, "brew", "beer", "SELECT 1")

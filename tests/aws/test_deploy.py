@@ -280,6 +280,25 @@ def test_an_invalid_parameter_is_rejected_before_anything_is_created(
     assert find_stack(account, STACK) is None
 
 
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ("NumberOfWorkers=1", "Parameter 'NumberOfWorkers' must be a number not less than 2"),
+        ("Engine=flink", "Parameter 'Engine'"),
+        ("AlertEmail=nobody", "AlertEmail"),
+        ("SourceUrl=https://api.example.org/", "SourceUrl"),
+    ],
+)
+def test_a_parameter_outside_of_the_templates_limits_is_rejected_by_cloudformation(
+    account: Account, deploy: Call, parameter: str, message: str
+) -> None:
+    code, _, err = deploy("--parameter", parameter)
+    assert code == 1
+    assert message in err
+    assert find_stack(account, STACK) is None
+    assert account.client("s3").list_buckets()["Buckets"] == []
+
+
 @pytest.mark.parametrize("name", ["Brew", "-brew", "brew_house", "b" * 40, "1brew"])
 def test_a_stack_name_that_is_invalid_for_the_bucket_is_rejected(call: Call, name: str) -> None:
     code, _, err = call("deploy", "--stack", name, "--yes")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from brewhouse.aws.glue_workflow import WorkflowStep, follow, raise_on_failure, steps_of
+from brewhouse.aws.functions.normalize import WORKFLOWS
+from brewhouse.aws.glue_workflow import WorkflowStep, follow, logs, raise_on_failure, start, steps_of
 from brewhouse.aws.session import Account
 from brewhouse.errors import BrewhouseError, ChecksFailed
 
@@ -106,12 +108,12 @@ def test_status_shows_triggers_and_jobs(deployed: Account, call: Call) -> None:
 
 
 def test_logs_prints_what_a_job_wrote(deployed: Account, call: Call) -> None:
-    logs = deployed.client("logs")
+    client = deployed.client("logs")
     now = int(datetime.now(UTC).timestamp() * 1000)
     for group, text in (("output", "model silver.breweries"), ("error", "it failed")):
         place = {"logGroupName": f"/aws-glue/brew/{group}", "logStreamName": "jr_1"}
-        logs.create_log_stream(**place)
-        logs.put_log_events(**place, logEvents=[{"timestamp": now, "message": f"{text}\n"}])
+        client.create_log_stream(**place)
+        client.put_log_events(**place, logEvents=[{"timestamp": now, "message": f"{text}\n"}])
     assert call("logs", "transform", "--stack", "brew", "--run", "jr_1") == (
         0,
         "model silver.breweries\nit failed\n",
@@ -132,3 +134,89 @@ def test_without_a_stack_the_next_step_is_named(call: Call, command: tuple[str, 
     code, _, err = call(*command, "--stack", "brew")
     assert code == 1
     assert "Create it: `brewhouse aws deploy`" in err
+
+
+@pytest.fixture
+def glue() -> Iterator[tuple[Account, Stubber]]:
+    """An account whose Glue answers as recorded."""
+    account = Account("1", "eu-central-1", "arn", boto3.Session("key", "secret", region_name="eu-central-1"))
+    with Stubber(account.client("glue")) as stub:
+        yield account, stub
+        stub.assert_no_pending_responses()
+
+
+def test_a_second_run_of_the_workflow_is_rejected_with_the_next_step(glue: tuple[Account, Stubber]) -> None:
+    account, stub = glue
+    stub.add_client_error("start_workflow_run", "ConcurrentRunsExceededException")
+    with pytest.raises(BrewhouseError, match=r"workflow b is in progress\. One run at a time: `brewhouse aws status`"):
+        start(account, "b")
+
+
+def test_each_state_change_is_reported_once(glue: tuple[Account, Stubber], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brewhouse.aws.glue_workflow.POLL_S", 0)
+    account, stub = glue
+    for status, states in (
+        ("RUNNING", ("RUNNING", None)),
+        ("RUNNING", ("RUNNING", None)),
+        ("RUNNING", ("SUCCEEDED", "RUNNING")),
+        ("COMPLETED", ("SUCCEEDED", "SUCCEEDED")),
+    ):
+        nodes = [_node("b-extract", states[0]), _node("b-transform", states[1])]
+        stub.add_response("get_workflow_run", {"Run": {"Status": status, "Graph": {"Nodes": nodes}}})
+    assert [(step.name, step.state, step.seconds) for step in follow(account, "b", "wr_1")] == [
+        ("b-extract", "RUNNING", None),
+        ("b-extract", "SUCCEEDED", 61),
+        ("b-transform", "RUNNING", None),
+        ("b-transform", "SUCCEEDED", 61),
+    ]
+
+
+def test_a_crawler_is_a_step_with_its_error(glue: tuple[Account, Stubber]) -> None:
+    account, stub = glue
+    crawl = {"State": "FAILED", "ErrorMessage": "no role"}
+    nodes = [
+        _node("b-extract", "SUCCEEDED"),
+        {"Type": "CRAWLER", "Name": "b-raw", "CrawlerDetails": {"Crawls": [crawl]}},
+        {"Type": "CRAWLER", "Name": "b-other", "CrawlerDetails": {"Crawls": []}},
+    ]
+    stub.add_response("get_workflow_run", {"Run": {"Status": "COMPLETED", "Graph": {"Nodes": nodes}}})
+    steps: list[WorkflowStep] = []
+    with pytest.raises(BrewhouseError, match="never started: b-other"):
+        steps.extend(follow(account, "b", "wr_1"))
+    assert [(step.name, step.state, step.message, step.has_failed) for step in steps] == [
+        ("b-extract", "SUCCEEDED", "", False),
+        ("b-raw", "FAILED", "no role", True),
+    ]
+
+
+def test_the_logs_of_the_last_run_are_the_default(glue: tuple[Account, Stubber]) -> None:
+    account, stub = glue
+    for job in WORKFLOWS:
+        runs = [{"Id": f"jr_{job}", "JobRunState": "SUCCEEDED"}]
+        stub.add_response("get_job_runs", {"JobRuns": runs}, {"JobName": f"b-{job}", "MaxResults": 1})
+    with Stubber(account.client("logs")) as written:
+        for group, messages in (("output", ["one\n", "two"]), ("error", ["three\n"])):
+            asked = {"logGroupName": f"/aws-glue/b/{group}", "logStreamNamePrefix": "jr_transform"}
+            written.add_response("filter_log_events", {"events": [{"message": text} for text in messages]}, asked)
+        assert list(logs(account, "b", "transform")) == ["one", "two", "three"]
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_job_that_never_ran_has_no_logs(call: Call) -> None:
+    code, _, err = call("logs", "extract", "--stack", "brew")
+    assert code == 2
+    assert "The job extract never ran. Start the workflow: `brewhouse aws run`." in err
+
+
+def test_a_missing_log_group_has_no_lines(deployed: Account, call: Call) -> None:
+    for group in ("output", "error"):
+        deployed.client("logs").delete_log_group(logGroupName=f"/aws-glue/brew/{group}")
+    assert call("logs", "extract", "--stack", "brew", "--run", "jr_1") == (0, "", "")
+
+
+def test_a_denied_read_of_the_logs_is_an_error() -> None:
+    account = Account("1", "eu-central-1", "arn", boto3.Session("key", "secret", region_name="eu-central-1"))
+    with Stubber(account.client("logs")) as stub:
+        stub.add_client_error("filter_log_events", "AccessDeniedException")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            list(logs(account, "b", "extract", "jr_1"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import subprocess
 import sys
@@ -12,9 +13,7 @@ from zipfile import ZipFile
 import msgspec
 import pytest
 
-from brewhouse.aws.functions.normalize import WORKFLOWS
-from brewhouse.aws.glue_job import arguments_of
-from brewhouse.aws.package import MANIFEST, PackageFile, PackageManifest, make_package
+from brewhouse.aws.package import MANIFEST, PackageFile, PackageManifest, make_package, read_package
 from brewhouse.aws.wheel import write_wheel, write_zip
 from brewhouse.errors import BrewhouseError, UsageError
 
@@ -110,30 +109,37 @@ def test_the_wheel_installs_and_runs_in_a_clean_environment(tmp_path: Path) -> N
     assert not [name for name in names if "__pycache__" in name]
 
 
-@pytest.mark.parametrize("job", WORKFLOWS)
-def test_the_script_parses_its_arguments_among_those_of_glue(job: str) -> None:
-    ours = [
-        "--job",
-        job,
-        "--lake",
-        "s3://b/lake",
-        "--catalog-database-prefix",
-        "c",
-        "--engine",
-        "spark",
-        "--source-url",
-        "u",
-    ]
-    ours += ["--aws-region", "eu-central-1"]
-    glue = [
-        "--JOB_NAME",
-        "x",
-        "--JOB_RUN_ID",
-        "jr_1",
-        "--job-bookmark-option",
-        "job-bookmark-disable",
-        "--job-language",
-        "python",
-    ]
-    given = arguments_of([*glue[:4], *ours, *glue[4:], "true"])
-    assert (given.job, given.lake, given.engine) == (job, "s3://b/lake", "spark")
+@pytest.mark.parametrize("manifest", [None, b"{", b'{"glue_version": "6.0"}'])
+def test_a_folder_without_a_valid_manifest_is_not_a_package(tmp_path: Path, manifest: bytes | None) -> None:
+    if manifest is not None:
+        (tmp_path / MANIFEST).write_bytes(manifest)
+    with pytest.raises(UsageError, match=r"is not a package: .*Make one: `brewhouse aws package`"):
+        read_package(tmp_path)
+
+
+@pytest.mark.parametrize("change", ["delete", "truncate", "replace"])
+def test_a_file_that_differs_from_the_manifest_is_rejected(tmp_path: Path, lock: Path, change: str) -> None:
+    made = make_package(tmp_path / "out", "6.0", lock)
+    assert read_package(tmp_path / "out") == made
+    file = tmp_path / "out" / made.functions.name
+    content = file.read_bytes()
+    if change == "delete":
+        file.unlink()
+    else:
+        file.write_bytes(content[:-1] if change == "truncate" else bytes(len(content)))
+    with pytest.raises(UsageError, match=r"functions\.zip differs from the manifest"):
+        read_package(tmp_path / "out")
+
+
+def test_the_wheel_records_the_hash_and_size_of_every_file(tmp_path: Path) -> None:
+    with ZipFile(write_wheel(tmp_path)) as archive:
+        [record] = [name for name in archive.namelist() if name.endswith(".dist-info/RECORD")]
+        lines = [line.rsplit(",", 2) for line in archive.read(record).decode().splitlines()]
+        for name, digest, size in lines:
+            if name == record:
+                assert (digest, size) == ("", "")
+                continue
+            content = archive.read(name)
+            encoded = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            assert (digest, size) == (f"sha256={encoded}", str(len(content)))
+        assert sorted(name for name, *_ in lines) == archive.namelist()

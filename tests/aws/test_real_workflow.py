@@ -274,6 +274,21 @@ def test_status_shows_how_each_job_ended(cloud: DeployedCloud) -> None:
     assert [jobs[f"{STACK}-{job}"]["state"] for job in JOBS] == ["succeeded"] * len(JOBS)
 
 
+def test_verify_checks_runs_tables_and_queries(cloud: DeployedCloud) -> None:
+    result = cloud.call("verify", "--json")
+    assert result.code == 0, result.err
+    checks = {check["name"]: (check["passed"], check["detail"]) for check in json.loads(result.out)}
+    assert checks["the workflow has run"][0] is True
+    assert [checks[f"job {STACK}-{job} ran and succeeded"] for job in JOBS] == [(True, "succeeded")] * len(JOBS)
+    passed, counts = checks["silver and gold count the same breweries"]
+    assert (passed, counts) == (True, "(296, 296)")
+    names = {name.replace("brewhouse_", "", 1) for name in checks if name.endswith("is an Iceberg table")}
+    assert names == {f"{name} is an Iceberg table" for name in Tables(cloud.lake).names()}
+    assert checks["Athena runs top_cities"][0] is True
+    failed = cloud.call("verify")
+    assert (failed.code == 3) == any(passed is False for passed, _ in checks.values())
+
+
 def test_the_tables_equal_those_of_a_local_run(cloud: DeployedCloud, content: Content) -> None:
     assert set(cloud.states.values()) == {"SUCCEEDED"}, cloud.output()
     assert list(cloud.states) == [f"{STACK}-{job}" for job in (*JOBS, "raw")]

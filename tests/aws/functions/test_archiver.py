@@ -22,10 +22,11 @@ from typing import Any
 import pytest
 from tests.aws.cloud import RECORDED_EVENTS, Cloud
 
-from brewhouse.aws.functions import archiver
-from brewhouse.aws.functions.normalize import MAX_BYTES
+from brewhouse.aws.functions import archiver, clients
+from brewhouse.aws.functions.normalize import MAX_BYTES, normalize
 from brewhouse.aws.prices import prices
 from brewhouse.aws.wheel import write_functions
+from brewhouse.events.envelope import EventEnvelope
 from brewhouse.events.event import EventLog, read_events
 from brewhouse.events.event_archive import archive_events
 from brewhouse.events.event_types import JOB, RUN
@@ -224,6 +225,62 @@ def test_a_run_unknown_to_glue_is_archived_without_facts(cloud: Cloud) -> None:
     assert process_queue(cloud) == []
     found = cloud.event()
     assert found["unknown"] == "Glue does not know this run"
+
+
+def test_an_event_is_archived_without_facts_after_three_attempts_to_ask_glue(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glue = clients.client("glue")
+    denied = glue.exceptions.ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetJobRun")
+
+    def refuse(**_: object) -> None:
+        raise denied
+
+    monkeypatch.setattr(glue, "get_job_run", refuse)
+    send(cloud, json.dumps(job_end(cloud, "extract", "jr_1")))
+    for _ in range(2):
+        assert len(process_queue(cloud)) == 1
+        assert cloud.events() == {}
+    assert process_queue(cloud) == []
+    assert cloud.event()["unknown"].startswith("Glue could not be asked: ")
+    assert (cloud.event()["jobName"], cloud.event()["state"]) == ("extract", "SUCCEEDED")
+
+
+def test_an_unexpected_error_returns_only_its_own_message_to_the_queue(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = event(2, detail={"databaseName": "broken"})
+
+    def fail(received: dict[str, Any], *_: object) -> EventEnvelope:
+        if received["detail"] == broken["detail"]:
+            raise ZeroDivisionError("a bug")
+        return normalize(received, "brew", {})
+
+    send(cloud, *(json.dumps(each) for each in (event(1), broken, event(3))))
+    with monkeypatch.context() as patch:
+        patch.setattr(archiver, "normalize", fail)
+        assert process_queue(cloud) == [json.dumps(broken)]
+    assert '"why": "a bug"' in capsys.readouterr().out
+    assert len(cloud.events()) == 2
+    assert process_queue(cloud) == []
+    assert len(cloud.events()) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("[" * 50_000, "not valid JSON"),
+        (json.dumps(event(1, detail={"x": float("nan")})), "not valid JSON"),
+        (json.dumps(event(1, detail={"x": "\ud800"})), "not valid JSON"),
+        (json.dumps(event(1, time="9999-12-31T23:59:59-10:00")), "invalid time '9999-12-31T23:59:59-10:00'"),
+    ],
+    ids=["nesting", "nan", "surrogate", "time"],
+)
+def test_a_malformed_message_is_rejected_without_a_retry_of_its_batch(cloud: Cloud, body: str, reason: str) -> None:
+    send(cloud, json.dumps(event(2)), body, json.dumps(event(3)))
+    assert process_queue(cloud) == []
+    assert len(cloud.events()) == 2
+    assert rejected(cloud) == {body[:40]: reason}
 
 
 def test_events_of_aws_and_of_the_jobs_are_rows_of_one_table(
