@@ -251,7 +251,7 @@ def test_one_command_deploys_runs_and_counts(cloud: DeployedCloud) -> None:
     with closing(connect(cloud.lake)) as connection:
         for name in Tables(cloud.lake).names():
             rows = connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
-            assert f"ok       Athena counts what the run says in {name}: {rows} rows" in lines
+            assert f"ok       row count of {name} matches the run: {rows} rows" in lines
     assert "FAILED" not in cloud.deployment.out
 
 
@@ -311,9 +311,11 @@ def test_a_table_changed_since_the_run_fails_the_command_and_is_named(
     result = cloud.deploy_and_run()
     assert set(cloud.last_states().values()) == {"SUCCEEDED"}, cloud.output()
     assert result.code == 3
-    assert result.err.count("Athena counts what the run says in ") == 1
-    assert "Athena counts what the run says in silver.breweries" in result.err
-    assert re.search(r"FAILED   .* in silver\.breweries: the run says 296 rows, Athena counts \d+\n", result.out)
+    assert result.err.count("matches the run") == 1
+    assert "row count of silver.breweries matches the run" in result.err
+    assert re.search(
+        r"FAILED   .* silver\.breweries matches the run: the run reported 296 rows, Athena counts \d+\n", result.out
+    )
 
 
 def test_a_table_that_athena_cannot_read_is_a_failed_check(cloud: DeployedCloud) -> None:

@@ -57,14 +57,14 @@ def test_the_last_publication_of_each_table_is_compared(account: Account, stack:
     publish(stack, "R2", {"gold.a": 2})
     with Stubber(account.client("athena")) as athena:
         answer(athena, {"gold.a": 2, "silver.b": 4})
-        assert results(account, stack) == [(True, "2 rows"), (False, "the run says 5 rows, Athena counts 4")]
+        assert results(account, stack) == [(True, "2 rows"), (False, "the run reported 5 rows, Athena counts 4")]
 
 
 def test_a_table_that_athena_does_not_return_fails(account: Account, stack: Stack) -> None:
     publish(stack, "R1", {"gold.a": 1})
     with Stubber(account.client("athena")) as athena:
         answer(athena, {})
-        assert results(account, stack) == [(False, "the run says 1 rows, Athena counts None")]
+        assert results(account, stack) == [(False, "the run reported 1 rows, Athena counts None")]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_a_new_stack_has_no_run_no_table_and_no_event_yet(deployed: Account) -> 
     for zone in ("silver", "gold"):
         assert found[f"brewhouse_{zone} has tables"] == (None, "none yet")
     assert found[f"crawler {STACK}-raw succeeded"] == (None, "no crawl yet")
-    assert found["Athena counts what the run says"] == (None, "no run has published a table yet")
+    assert found["row counts match the runs"] == (None, "no run has published a table yet")
     assert found["events of Glue arrive in the lake"][0] is None
     assert found[f"trigger {STACK}-start is active"] == (True, "activated")
 

@@ -44,9 +44,6 @@ def validate_stack_name(stack: str) -> None:
 
     Raises:
         UsageError: The name is invalid.
-
-    Example:
-        >>> validate_stack_name("brewhouse-test")
     """
     if not STACK_NAME.fullmatch(stack):
         raise UsageError(f"Invalid stack name: {stack}.", hint="Use at most 30 lower-case letters, digits and hyphens.")

@@ -41,11 +41,11 @@ def row_count_checks(account: Account, stack: Stack, workflow_run: str | None = 
             yield DeploymentCheck(f"run {workflow_run} succeeded", state == "SUCCEEDED", state.lower())
         published = published_rows(reports)
         if not published:
-            yield DeploymentCheck("Athena counts what the run says", None, "no run has published a table yet")
+            yield DeploymentCheck("row counts match the runs", None, "no run has published a table yet")
             return
         yield from compare_rows(published, count_rows(account, stack, sorted(published)))
     except BrewhouseError as error:
-        yield DeploymentCheck("Athena counts what the run says", passed=False, detail=str(error))
+        yield DeploymentCheck("row counts match the runs", passed=False, detail=str(error))
 
 
 def published_rows(reports: Iterable[RunReport]) -> dict[str, int]:
@@ -58,12 +58,12 @@ def compare_rows(published: Mapping[str, int], counted: Mapping[str, int]) -> It
 
     Example:
         >>> [check.detail for check in compare_rows({"gold.a": 2, "gold.b": 2}, {"gold.a": 2, "gold.b": 1})]
-        ['2 rows', 'the run says 2 rows, Athena counts 1']
+        ['2 rows', 'the run reported 2 rows, Athena counts 1']
     """
     for name, rows in sorted(published.items()):
         count = counted.get(name)
-        detail = f"{rows} rows" if count == rows else f"the run says {rows} rows, Athena counts {count}"
-        yield DeploymentCheck(f"Athena counts what the run says in {name}", count == rows, detail)
+        detail = f"{rows} rows" if count == rows else f"the run reported {rows} rows, Athena counts {count}"
+        yield DeploymentCheck(f"row count of {name} matches the run", count == rows, detail)
 
 
 def _lake_of(stack: Stack) -> Lake:

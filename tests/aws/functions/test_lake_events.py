@@ -5,15 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from brewhouse.aws.functions.lake_events import LakeEvents
 from brewhouse.aws.session import Account
-from brewhouse.events.envelope import EventEnvelope, decode_events
-from brewhouse.events.event import Event, EventLog, read_events
+from brewhouse.events.envelope import EventEnvelope
+from brewhouse.events.event import EventLog, read_events
 from brewhouse.events.event_types import JOB
 from brewhouse.ids import id_at
 from brewhouse.lake.lake import Lake
@@ -37,28 +34,6 @@ def bucket(account: Account) -> str:
 @pytest.fixture
 def lake_events(account: Account, bucket: str) -> LakeEvents:
     return LakeEvents(account.client("s3"), bucket)
-
-
-@given(
-    st.dictionaries(
-        st.text(), st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text() | st.lists(st.text())
-    ),
-    st.text(min_size=1),
-    st.sampled_from(["brewhouse", "aws.glue"]),
-)
-def test_an_envelope_has_the_bytes_of_an_event_of_the_jobs(detail: dict[str, Any], kind: str, source: str) -> None:
-    fields: dict[str, Any] = {
-        "id": "01X",
-        "detail_type": kind,
-        "time": DAY.isoformat(),
-        "detail": detail,
-        "source": source,
-    }
-    encoded = EventEnvelope(**fields).encode()
-    event = Event(**fields)
-    assert msgspec.json.decode(encoded) == msgspec.json.decode(msgspec.json.encode(event))
-    assert msgspec.json.decode(encoded, type=Event) == event
-    assert decode_events(msgspec.json.encode(event)) == [EventEnvelope(**fields)]
 
 
 def test_jobs_read_the_events_of_functions_and_functions_those_of_jobs(lake_events: LakeEvents, bucket: str) -> None:

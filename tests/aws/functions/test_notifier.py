@@ -15,7 +15,7 @@ from tests.aws.cloud import Cloud
 from brewhouse.aws.functions import clients, notifier
 from brewhouse.events.alerts import Message
 from brewhouse.events.event import EventLog, read_events
-from brewhouse.events.event_types import CHECK, JOB, RUN
+from brewhouse.events.event_types import ALERT_SENT, CHECK, JOB, RUN
 from brewhouse.events.messages import subject
 from brewhouse.events.run_reports import run_reports
 from brewhouse.lake.lake import Lake
@@ -99,6 +99,57 @@ def test_an_alert_names_job_time_and_cause_and_links_to_run_and_log(inbox: Alert
         f"Log: {console}/cloudwatch/home?region=eu-central-1#logsV2:log-groups/log-group/$252Faws"
     )
     assert mail["MessageAttributes"]["kind"]["Value"] == "failed"
+
+
+def test_an_alert_links_to_the_job_run_of_glue(inbox: AlertInbox) -> None:
+    log = EventLog(inbox.lake, "R1")
+    this = {"jobName": "breweries", "workflow": "breweries"}
+    log.write(RUN, {**this, "state": "RUNNING"})
+    for job, state in (("extract", "SUCCEEDED"), ("transform", "FAILED")):
+        log.write(JOB, {"jobName": job, "jobRunId": f"jr_{job}", "state": "RUNNING"})
+        log.write(JOB, {"jobName": job, "jobRunId": f"jr_{job}", "state": state, "message": "no network"})
+    log.write(RUN, {**this, "state": "FAILED", "message": "no network"})
+    notifier.handler({}, None)
+    [mail] = inbox.mails()
+    run_link, log_link = mail["Message"].splitlines()[-2:]
+    assert run_link.endswith("#/job/brew-transform/run/jr_transform")
+    assert log_link.endswith("log-group/$252Faws-glue$252Fbrew$252Ferror/log-events/jr_transform")
+
+
+def test_a_subject_is_plain_ascii_of_the_length_that_sns_allows(inbox: AlertInbox) -> None:
+    log = EventLog(inbox.lake, "R1")
+    log.write(RUN, {"jobName": "café", "workflow": "café " * 40, "state": "FAILED", "message": "no network"})
+    [subject_line] = inbox.notify()
+    assert subject_line.isascii()
+    assert len(subject_line) < 100
+    assert subject_line.startswith("Brewhouse: the caf? caf?")
+
+
+def test_a_deleted_job_does_not_stop_the_alerts(inbox: AlertInbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STACK", "absent")
+    inbox.run("R1", "FAILED", "no network")
+    assert inbox.notify() == ["Brewhouse: aggregate failed"]
+
+
+def test_a_published_alert_is_an_event_of_its_run(inbox: AlertInbox) -> None:
+    inbox.run("R1", "FAILED", "no network")
+    notifier.handler({}, None)
+    [sent] = [event for event in read_events(inbox.lake) if event.detail_type == ALERT_SENT]
+    detail = {name: sent.detail[name] for name in ("kind", "receiver", "incidents", "workflow", "jobName")}
+    assert sent.run == "R1"
+    assert detail == {
+        "kind": "failed",
+        "receiver": "sns",
+        "incidents": ["breweries:R1"],
+        "workflow": "breweries",
+        "jobName": "aggregate",
+    }
+
+
+def test_an_old_failure_of_glue_is_not_an_alert(inbox: AlertInbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = _ended(inbox, monkeypatch, "FAILED")
+    run |= {"StartedOn": run["StartedOn"] - timedelta(days=3), "CompletedOn": run["CompletedOn"] - timedelta(days=3)}
+    assert inbox.notify() == []
 
 
 def test_failed_checks_have_an_alert_of_their_own(inbox: AlertInbox) -> None:
