@@ -24,7 +24,7 @@ def test_the_total_is_the_sum_of_the_parts() -> None:
 
 def test_without_usage_only_monitoring_costs_money() -> None:
     rows = estimate(MonthlyUsage(runs=0, maintenance_runs=0, queries=0, stored_gb=0), defaults())
-    costs = {str(row["part"]).split(":")[0] for row in rows if row["usd_month"] and row["part"] != "together"}
+    costs = {str(row["part"]).split(":")[0] for row in rows if row["usd_month"] and row["part"] != "total"}
     assert costs == {"CloudWatch", "Events", "Lambda"}
 
 
@@ -60,4 +60,4 @@ def test_the_command_prints_date_and_source_without_an_account(call: Call) -> No
     assert str(prices().as_of) in out
     assert prices().source[:30] in out
     listed = json.loads(call("estimate", "--json")[1])
-    assert listed["parts"][-1]["part"] == "together"
+    assert listed["parts"][-1]["part"] == "total"

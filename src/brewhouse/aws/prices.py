@@ -107,4 +107,4 @@ def estimate(usage: MonthlyUsage, parameters: Mapping[str, str]) -> list[dict[st
         "KMS key": p.kms_key_month if parameters["KmsKeyArn"] else 0.0,
     }
     rows: list[dict[str, str | float]] = [{"part": part, "usd_month": round(usd, 2)} for part, usd in parts.items()]
-    return [*rows, {"part": "together", "usd_month": round(sum(parts.values()), 2)}]
+    return [*rows, {"part": "total", "usd_month": round(sum(parts.values()), 2)}]

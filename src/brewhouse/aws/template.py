@@ -13,9 +13,6 @@ from brewhouse.query.saved_queries import SavedQuery, for_athena, saved_queries
 if TYPE_CHECKING:
     import yaml
 
-MAX_BYTES_IN_REQUEST = 51_200
-"""Longest template in a request to CloudFormation; a template in a bucket may have `MAX_BYTES`."""
-MAX_BYTES = 1_000_000
 _PLACEHOLDER = "  # [named queries]\n"
 _FIRST = ("Bucket", "BucketPolicy")
 
