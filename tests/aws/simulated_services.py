@@ -27,7 +27,7 @@ from tests.aws.glue_simulator import GlueSimulator, JobRun, WorkflowRun
 Answer: TypeAlias = tuple[int, Mapping[str, str], bytes]
 Forward: TypeAlias = Callable[[], object]
 """Forwards the request to the emulator; raises `Refused` if it refuses."""
-_TYPES = {"INTEGER": "integer", "BIGINT": "bigint", "HUGEINT": "bigint", "DOUBLE": "double", "VARCHAR": "varchar"}
+_TYPES = {"HUGEINT": "bigint", "TIMESTAMP WITH TIME ZONE": "timestamp with time zone"}
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not an error
@@ -151,7 +151,7 @@ class SimulatedAthena:
     def StartQueryExecution(self, asked: Mapping[str, Any], _: Forward) -> dict[str, Any]:  # noqa: N802 - AWS's
         import duckdb
         import sqlglot
-        from pyiceberg.exceptions import NoSuchTableError
+        from pyiceberg.exceptions import NoSuchPropertyException, NoSuchTableError
 
         self.before()
         try:
@@ -161,7 +161,7 @@ class SimulatedAthena:
         id_ = secrets.token_hex(16)
         try:
             self._queries[id_] = self._run(parsed, asked["QueryExecutionContext"]["Database"])
-        except (duckdb.Error, NoSuchTableError) as error:
+        except (duckdb.Error, NoSuchTableError, NoSuchPropertyException) as error:  # the latter: not an Iceberg table
             self._queries[id_] = _Query({"State": "FAILED", "StateChangeReason": str(error)})
         return {"QueryExecutionId": id_}
 
@@ -197,7 +197,7 @@ class SimulatedAthena:
                 connection.execute(f"CREATE TABLE {schema}.{name} AS SELECT * FROM rows")
             connection.execute(f"USE {database}")
             result = connection.execute(parsed.sql(dialect="duckdb"))
-            query.columns = [(name, _TYPES[str(kind)]) for name, kind, *_ in result.description]
+            query.columns = [(name, _TYPES.get(str(kind), str(kind).lower())) for name, kind, *_ in result.description]
             query.rows = result.fetchall()
         return query
 
