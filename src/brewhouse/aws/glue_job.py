@@ -26,31 +26,6 @@ def arguments_of(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_known_args(argv)[0]
 
 
-class LogProgress:
-    """Prints the progress of a job to its log; see `brewhouse.pipeline.runner.Progress`."""
-
-    def job_started(self, name: str) -> None:
-        """Print the start of a job."""
-        print(f"{name} begins", flush=True)
-
-    def pages(self, done: int, total: int) -> None:
-        """Print every tenth page."""
-        if done % 10 == 0 or done == total:
-            print(f"{done} of {total} pages", flush=True)
-
-    def model(self, name: str) -> None:
-        """Print the model that is computed."""
-        print(f"model {name}", flush=True)
-
-    def snapshots(self, done: int, total: int) -> None:
-        """Print the number of snapshots done."""
-        print(f"{done} of {total} snapshots", flush=True)
-
-    def job_ended(self, name: str, message: str, seconds: float) -> None:
-        """Print the result of a job."""
-        print(f"{name}: {message} ({seconds:.2f} s)", flush=True)
-
-
 def main(argv: Sequence[str]) -> None:
     """Run one job.
 
@@ -66,23 +41,25 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    from brewhouse.events.run_log import progress_printer
     from brewhouse.lake.lake import Lake, Shared
     from brewhouse.settings import load
 
     flags = {name: getattr(arguments, name) for name in ("lake", "catalog_database_prefix", "engine", "source_url")}
     settings = load(flags)
     lake = Lake.at(settings.lake, Shared(catalog_database_prefix=arguments.catalog_database_prefix))
+    listeners = (progress_printer(sys.stdout),)
     if arguments.job == "maintain":
         from brewhouse.pipeline.maintenance import run_maintenance
 
-        run_maintenance(lake, settings, progress=LogProgress())
+        run_maintenance(lake, settings, listeners=listeners)
     else:
         from brewhouse.pipeline.runner import ExternalRun
         from brewhouse.pipeline.workflow import JOBS, run_workflow
 
         run, job_run, retries = arguments.workflow_run, arguments.job_run, arguments.retries
-        part = ExternalRun(run, job_run, JOBS, retries) if run else None
-        run_workflow(lake, settings, (arguments.job,), progress=LogProgress(), part=part)
+        external = ExternalRun(run, job_run, JOBS, retries) if run else None
+        run_workflow(lake, settings, (arguments.job,), listeners=listeners, external=external)
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def test_failed_checks_have_an_alert_of_their_own(inbox: AlertInbox) -> None:
     notifier.handler({}, None)
     [mail] = inbox.mails()
     assert mail["Subject"] == "Brewhouse: checks of aggregate failed"
-    assert "gold.x: sums agree: 2 found, for example a" in mail["Message"]
+    assert "gold.x: sums agree: 2 violations, such as a" in mail["Message"]
 
 
 def test_concurrent_notifiers_publish_an_alert_once(inbox: AlertInbox) -> None:
