@@ -14,16 +14,14 @@ from contextlib import contextmanager
 from urllib.parse import SplitResult, urlsplit
 
 from brewhouse.errors import BrewhouseError
+from brewhouse.lake.aws_errors import ENDPOINT_HINT, access_denied, rejected_credentials, translate_boto3_error
 
 _REQUEST = re.compile(r"Error performing (GET|HEAD|PUT|POST|DELETE) (\S+)")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"status code: (\d+)")
-_DENIED = re.compile(r"not authorized to perform: (\S+)(?: on resource: (\S+))?")
 _ACTIONS = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject"}
 _ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _REGION_HINT = "Set AWS_REGION to the bucket's region, which `aws s3api get-bucket-location` tells."
-_CREDENTIALS_HINT = "Look at AWS_PROFILE, log in again with `aws sso login`, or renew the keys."
-_ENDPOINT_HINT = "Look at the network, at AWS_REGION and at AWS_ENDPOINT_URL."
 _NO_SPACE = (os.strerror(errno.ENOSPC), "database or disk is full")  # the system's words, and SQLite's
 
 
@@ -48,7 +46,7 @@ def translate_error(error: BaseException) -> BrewhouseError | None:
         >>> print(translate_error(OSError(
         ...     "Error performing PUT https://s3.eu-west-1.amazonaws.com/b/lake/x in 2ms - "
         ...     "Server returned non-2xx status code: 403 Forbidden: <Code>AccessDenied</Code>")))
-        AWS denies s3:PutObject on arn:aws:s3:::b/lake/x. Allow it to the user or the role that runs this.
+        AWS denies s3:PutObject on arn:aws:s3:::b/lake/x. Allow it for the user or role that runs this.
     """
     looked_at: BaseException | None = error
     while looked_at is not None:
@@ -79,11 +77,11 @@ def _answered(method: str, place: SplitResult, number: int, said: str) -> Brewho
     if said in _ELSEWHERE or number in (301, 307):
         return BrewhouseError(f"The bucket {bucket} is in another region.", hint=_REGION_HINT)
     if number == 403 and said in ("AccessDenied", ""):
-        return _denied(*_asked_for(method, place.query, bucket, key))
+        return access_denied(*_asked_for(method, place.query, bucket, key))
     if number in (400, 401, 403):
-        return BrewhouseError(f"AWS does not accept the credentials: {said or number}.", hint=_CREDENTIALS_HINT)
+        return rejected_credentials(said or number)
     if number == 0:
-        return BrewhouseError(f"{place.scheme}://{place.netloc} does not answer.", hint=_ENDPOINT_HINT)
+        return BrewhouseError(f"{place.scheme}://{place.netloc} does not answer.", hint=ENDPOINT_HINT)
     return None
 
 
@@ -96,15 +94,9 @@ def _asked_for(method: str, query: str, bucket: str, key: str) -> tuple[str, str
 
 def _of_a_service(error: BaseException) -> BrewhouseError | None:
     """Put what boto3 and PyIceberg's REST catalog raise into words, by the names of their errors."""
+    if known := translate_boto3_error(error, "the Glue Data Catalog"):
+        return known
     names = {kind.__name__ for kind in type(error).__mro__}
-    if "ClientError" in names:
-        return _of_boto3(error)
-    if "NoRegionError" in names:
-        return BrewhouseError("No AWS region is set.", hint="Set AWS_REGION, or `region` in ~/.aws/config.")
-    if "EndpointConnectionError" in names or "ConnectTimeoutError" in names:
-        return BrewhouseError(f"AWS does not answer: {error}", hint=_ENDPOINT_HINT)
-    if "BotoCoreError" in names:
-        return BrewhouseError(f"AWS cannot be used: {error}.", hint=_CREDENTIALS_HINT)
     if names & {"ForbiddenError", "UnauthorizedError"}:
         return BrewhouseError(
             f"The Iceberg REST catalog denies it: {error}.",
@@ -119,21 +111,3 @@ def _of_a_disk(text: str) -> BrewhouseError | None:
         if any(words in line for words in _NO_SPACE):
             return BrewhouseError(f"A disk is full: {line.strip()}.", hint="Make room there, then run again.")
     return None
-
-
-def _of_boto3(error: BaseException) -> BrewhouseError | None:
-    answer = getattr(error, "response", {}).get("Error", {})
-    code, message = str(answer.get("Code", "")), str(answer.get("Message", ""))
-    if code.startswith(("AccessDenied", "UnauthorizedOperation")):
-        named = _DENIED.search(message)
-        action = named[1] if named else str(getattr(error, "operation_name", "this"))
-        return _denied(action, (named[2] if named else "") or "the Glue Data Catalog")
-    if code in ("UnrecognizedClientException", "InvalidClientTokenId", "ExpiredTokenException", "ExpiredToken"):
-        return BrewhouseError(f"AWS does not accept the credentials: {message or code}.", hint=_CREDENTIALS_HINT)
-    return None
-
-
-def _denied(action: str, resource: str) -> BrewhouseError:
-    return BrewhouseError(
-        f"AWS denies {action} on {resource}.", hint="Allow it to the user or the role that runs this."
-    )
