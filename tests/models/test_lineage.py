@@ -26,7 +26,7 @@ def test_the_lineage_begins_with_the_source_and_holds_what_is_read() -> None:
 
 def test_the_text_names_each_table_once_at_its_place() -> None:
     lines = draw_text(NODES).splitlines()
-    assert (lines[0], lines[-1]) == (SOURCE, "* your own")
+    assert (lines[0], lines[-1]) == (SOURCE, "* user-defined")
     for node in NODES[1:]:
         assert len([line for line in lines if re.search(rf"(^|─ ){re.escape(node.name)}( |$)", line)]) == 1
     assert any("gold.own *  (and silver.rejected_breweries)" in line for line in lines)
@@ -39,7 +39,9 @@ def test_the_picture_is_well_formed_has_every_box_and_line_and_speaks() -> None:
     edges = [path for path in root.iter(f"{SVG}path") if path.get("class", "").startswith("edge")]
     assert len(edges) == sum(len(node.reads) for node in NODES)
     assert root.find(f"{SVG}title") is not None
-    assert "gold.own is made of gold.breweries_by_location and silver.rejected_breweries" in ET.tostring(root).decode()
+    assert (
+        "gold.own is built from gold.breweries_by_location and silver.rejected_breweries" in ET.tostring(root).decode()
+    )
     assert "prefers-color-scheme: dark" in draw_svg(NODES)
 
 

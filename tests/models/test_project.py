@@ -64,65 +64,65 @@ def test_a_check_makes_a_model_wait_for_what_it_reads(write: Write) -> None:
         (
             "t.sql",
             "SELECT id\nFROM silver.brewery",
-            "t.sql:2:6: there is no table silver.brewery; did you mean silver.",
+            "t.sql:2:6: unknown table silver.brewery; did you mean silver.",
         ),
         (
             "t.sql",
             "SELECT id FROM breweries",
-            "t.sql:1:16: there is no table breweries; did you mean silver.breweries?",
+            "t.sql:1:16: unknown table breweries; did you mean silver.breweries?",
         ),
-        ("t.sql", "-- A row.\n\nSELECT '🍺' AS b,\n  ctry FROM silver.breweries", "t.sql:4:3: there is no column ctry"),
-        ("t.sql", "SELECT b.nam FROM silver.breweries AS b", "t.sql:1:10: b has no column nam; did you mean name?"),
-        ("t.sql", "SELECT x.name FROM silver.breweries AS b", "t.sql:1:10: nothing is called x in x.name"),
+        ("t.sql", "-- A row.\n\nSELECT '🍺' AS b,\n  ctry FROM silver.breweries", "t.sql:4:3: unknown column ctry"),
+        ("t.sql", "SELECT b.nam FROM silver.breweries AS b", "t.sql:1:10: unknown column nam in b; did you mean name?"),
+        ("t.sql", "SELECT x.name FROM silver.breweries AS b", "t.sql:1:10: unknown table or alias x in x.name"),
         (
             "t.sql",
             "WITH a AS (SELECT naem FROM silver.breweries) SELECT * FROM a",
-            "t.sql:1:19: there is no column naem",
+            "t.sql:1:19: unknown column naem",
         ),
         (
             "t.sql",
             "SELECT a.id FROM silver.breweries a, silver.breweries b WHERE name > ''",
-            "t.sql:1:63: column name is in",
+            "t.sql:1:63: ambiguous column name: qualify it with a or b",
         ),
         ("t.sql", "SELECT a.id FROM silver.breweries a JOIN gold.breweries_by_location b USING (id)", "t.sql:1:78: "),
         ("t.sql", "SELECT id FROM silver.breweries GROUP BY 3", "t.sql:1:1: Unknown output column: 3"),
-        ("t.sql", "SELECT id FROM gold.t", "t.sql:1:16: these models read each other in a circle: gold.t reads gold.t"),
-        ("silver/breweries.sql", "SELECT 1 AS a", "silver/breweries.sql:1: the table silver.breweries is one of Brew"),
+        ("t.sql", "SELECT id FROM gold.t", "t.sql:1:16: the models form a cycle: gold.t reads gold.t"),
+        ("silver/breweries.sql", "SELECT 1 AS a", "silver/breweries.sql:1: the table silver.breweries is built in"),
         (
             "t.sql",
             "-- A row.\nDELETE FROM silver.breweries",
-            "t.sql:2:1: a table is one SELECT; this begins with DELETE",
+            "t.sql:2:1: a model is one SELECT, but this begins with DELETE",
         ),
         (
             "t.sql",
             "WITH a AS (SELECT 1 AS x) INSERT INTO b SELECT * FROM a",
-            "t.sql:1:1: a table is one SELECT, no INSERT",
+            "t.sql:1:1: a model is one SELECT, not INSERT",
         ),
-        ("t.sql", "SELECT 1 AS a;\nSELECT 2 AS b", "t.sql:2:1: a table is one SELECT; here is a second one"),
-        ("t.sql", "-- A row.\nSELECT id,\nFROM WHERE", "t.sql:3:6: no valid Spark SQL"),
-        ("t.sql", "-- A row.\nSELECT id,\n 'x FROM t", "t.sql:3: a text or a comment begins here and does not end"),
-        ("t.sql", "-- A row.\n", "t.sql:1: there is no SELECT"),
-        ("t.sql", "-- key: ctry\nSELECT country FROM silver.breweries", "t.sql:1: the SELECT gives no column ctry"),
-        ("t.sql", "-- A.\n-- partition: x\nSELECT 1 AS a", "t.sql:2: the SELECT gives no column x; there are: a"),
-        ("t.sql", "-- A.\n-- sort: x\nSELECT 1 AS a", "t.sql:2: the SELECT gives no column x"),
-        ("t.sql", "-- A.\n-- not null: x\nSELECT 1 AS a", "t.sql:2: the SELECT gives no column x"),
-        ("t.sql", "-- accepted values: x in 1\nSELECT 1 AS a", "t.sql:1: the SELECT gives no column x"),
-        ("t.sql", "-- column x: y\nSELECT 1 AS a", "t.sql:1: the SELECT gives no column x"),
+        ("t.sql", "SELECT 1 AS a;\nSELECT 2 AS b", "t.sql:2:1: a model is one SELECT; remove the second statement"),
+        ("t.sql", "-- A row.\nSELECT id,\nFROM WHERE", "t.sql:3:6: invalid Spark SQL"),
+        ("t.sql", "-- A row.\nSELECT id,\n 'x FROM t", "t.sql:3: a string or a comment begins here and is not closed"),
+        ("t.sql", "-- A row.\n", "t.sql:1: the file has no SELECT"),
+        ("t.sql", "-- key: ctry\nSELECT country FROM silver.breweries", "t.sql:1: the SELECT has no column ctry"),
+        ("t.sql", "-- A.\n-- partition: x\nSELECT 1 AS a", "t.sql:2: the SELECT has no column x; known: a"),
+        ("t.sql", "-- A.\n-- sort: x\nSELECT 1 AS a", "t.sql:2: the SELECT has no column x"),
+        ("t.sql", "-- A.\n-- not null: x\nSELECT 1 AS a", "t.sql:2: the SELECT has no column x"),
+        ("t.sql", "-- accepted values: x in 1\nSELECT 1 AS a", "t.sql:1: the SELECT has no column x"),
+        ("t.sql", "-- column x: y\nSELECT 1 AS a", "t.sql:1: the SELECT has no column x"),
         (
             "t.sql",
             "-- no row: fine:\n--   SELECT\n--   b FROM gold.t\nSELECT 1 AS a",
-            "t.sql:3:6: there is no column b",
+            "t.sql:3:6: unknown column b",
         ),
-        ("t.sql", "-- no row: fine: SELECT * FROM gold.u\nSELECT 1 AS a", "t.sql:1:32: there is no table gold.u"),
+        ("t.sql", "-- no row: fine: SELECT * FROM gold.u\nSELECT 1 AS a", "t.sql:1:32: unknown table gold.u"),
         (
             "t.sql",
             "-- no row: fine: DROP TABLE x\nSELECT 1 AS a",
-            "t.sql:1:18: a table is one SELECT; this begins with D",
+            "t.sql:1:18: a model is one SELECT, but this begins with D",
         ),
-        ("t.sql", "-- kye: a\nSELECT 1 AS a", "t.sql:1: there is no field kye; did you mean key?"),
-        ("t.sql", "SELECT 1 AS b, count(*) FROM silver.breweries", "t.sql:1:16: give the column COUNT(*) a name"),
-        ("t.sql", "SELECT id, name AS id FROM silver.breweries", "t.sql:1:8: two columns are called id"),
-        ("t.sql", "SELECT id AS `a b` FROM silver.breweries", "t.sql:1:8: a b is no name for a column"),
+        ("t.sql", "-- kye: a\nSELECT 1 AS a", "t.sql:1: unknown field 'kye'; did you mean 'key'?"),
+        ("t.sql", "SELECT 1 AS b, count(*) FROM silver.breweries", "t.sql:1:16: name the column COUNT(*)"),
+        ("t.sql", "SELECT id, name AS id FROM silver.breweries", "t.sql:1:8: two columns are named id"),
+        ("t.sql", "SELECT id AS `a b` FROM silver.breweries", "t.sql:1:8: a b is not a column name"),
         (
             "silver/t.sql",
             "SELECT name FROM gold.breweries_by_location",
@@ -132,10 +132,14 @@ def test_a_check_makes_a_model_wait_for_what_it_reads(write: Write) -> None:
         (
             "t.sql",
             "SELECT id FROM bronze.breweries",
-            "t.sql:1:16: bronze.breweries cannot be read here: only transform",
+            "t.sql:1:16: bronze.breweries cannot be read here: only silver models",
         ),
-        ("2nd.sql", "SELECT 1 AS a", "2nd.sql:1: 2nd is no table name"),
-        ("silber/t.sql", "SELECT 1 AS a", "silber/t.sql:1: models stand in silver/, in gold/, or in the folder"),
+        ("2nd.sql", "SELECT 1 AS a", "2nd.sql:1: 2nd is not a table name"),
+        (
+            "silber/t.sql",
+            "SELECT 1 AS a",
+            "silber/t.sql:1: models belong in silver/, in gold/, or in the models folder",
+        ),
     ],
 )
 def test_what_cannot_be_run_is_named_with_file_and_line(write: Write, file: str, text: str, problem: str) -> None:
@@ -145,13 +149,13 @@ def test_what_cannot_be_run_is_named_with_file_and_line(write: Write, file: str,
 
 def test_a_name_two_files_want_is_an_error(write: Write) -> None:
     (found,) = problems(write({"t.sql": "SELECT 1 AS a", "gold/t.sql": "SELECT 1 AS a"}))
-    assert found.startswith("t.sql:1: the table gold.t is made by ")
+    assert found.startswith("t.sql:1: the table gold.t is also defined by ")
 
 
 def test_a_circle_is_named_where_it_is_entered(write: Write) -> None:
     texts = {"a.sql": "SELECT x FROM gold.b", "b.sql": "SELECT x\nFROM gold.c", "c.sql": "SELECT x FROM gold.a"}
     (found,) = problems(write(texts))
-    words = found.partition("in a circle: ")[2].split(" reads ")
+    words = found.partition("form a cycle: ")[2].split(" reads ")
     assert words[0] == words[-1]
     assert set(words) == {"gold.a", "gold.b", "gold.c"}
     place, first, second = found.partition(":")[0], words[0], words[1]
@@ -165,14 +169,14 @@ def test_all_files_problems_are_told_at_once(write: Write) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no folder"):
+    with pytest.raises(UsageError, match="models folder .* does not exist"):
         models_of(folder=tmp_path / "absent")
 
 
 def test_a_file_that_is_no_text_is_named_with_its_line(write: Write) -> None:
     folder = write({"t.sql": ""})
     (folder / "t.sql").write_bytes(b"-- A row.\nSELECT '\xff' AS a")
-    assert problems(folder) == ["t.sql:2: the file is no UTF-8 text"]
+    assert problems(folder) == ["t.sql:2: the file is not UTF-8 text"]
 
 
 def test_built_in_models_pass_what_the_users_must(write: Write) -> None:

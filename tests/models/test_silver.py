@@ -123,14 +123,14 @@ def test_a_deprecated_twin_stands_in_only_when_the_new_field_is_absent(
 @pytest.mark.parametrize(
     ("fields", "reasons"),
     [
-        ({"id": None}, "it has no id"),
-        ({"id": " "}, "it has no id"),
-        ({"id": "old-oak"}, "its id is no UUID"),
-        ({"id": ID + "0"}, "its id is no UUID"),
-        ({"name": None}, "it has no name"),
-        ({"name": "\u00a0 "}, "it has no name"),
-        ({"id": None, "name": None}, "it has no id; it has no name"),
-        ({"id": "x", "name": ""}, "its id is no UUID; it has no name"),
+        ({"id": None}, "id is missing"),
+        ({"id": " "}, "id is missing"),
+        ({"id": "old-oak"}, "id is not a UUID"),
+        ({"id": ID + "0"}, "id is not a UUID"),
+        ({"name": None}, "name is missing"),
+        ({"name": "\u00a0 "}, "name is missing"),
+        ({"id": None, "name": None}, "id is missing; name is missing"),
+        ({"id": "x", "name": ""}, "id is not a UUID; name is missing"),
     ],
 )
 def test_an_unusable_record_is_rejected_with_every_reason(
@@ -147,14 +147,14 @@ def test_of_records_with_one_id_and_different_content_the_first_is_the_brewery(t
     rejected = only(engine, "silver.rejected_breweries")
     assert rejected["name"] == "Second"
     assert rejected["page"] == 2
-    assert rejected["reasons"] == "its id also stands in another record with different content"
+    assert rejected["reasons"] == "id is also in another record with different content"
 
 
 def test_a_record_without_a_name_does_not_take_the_place_of_one_with_the_same_id(transform: Transform) -> None:
     engine = transform([brewery(name=None)], [brewery(name="Named")])
     assert only(engine)["name"] == "Named"
     rejected = only(engine, "silver.rejected_breweries")["reasons"]
-    assert rejected == "it has no name; its id also stands in another record with different content"
+    assert rejected == "name is missing; id is also in another record with different content"
 
 
 def test_an_exact_duplicate_is_neither_brewery_nor_rejected(transform: Transform) -> None:

@@ -79,7 +79,7 @@ def test_breweries_of_the_same_name_city_and_address_are_probable_duplicates(tra
     engine = transform([brewery(0, **PUB), brewery(1, **PUB), brewery(2, **{**PUB, "name": "New Oak"})])
     assert doubts(engine) == [(0, DUPLICATE), (1, DUPLICATE)]
     details = [row["detail"] for row in engine.rows("SELECT detail FROM silver.suspect_breweries ORDER BY id")]
-    assert details == ["same name, city and address as another one", f"same name, city and address as {IDS[0]}"]
+    assert details == ["same name, city and address as another brewery", f"same name, city and address as {IDS[0]}"]
 
 
 @pytest.mark.parametrize(

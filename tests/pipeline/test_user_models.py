@@ -119,7 +119,7 @@ def test_a_failing_check_publishes_nothing_and_a_warning_is_told(lake: Lake, mod
 
 def test_a_model_that_cannot_run_stops_the_run_before_its_first_request(lake: Lake, models: Path) -> None:
     (models / "bad.sql").write_text("SELECT nam FROM silver.breweries")
-    with pytest.raises(ModelError, match=r"bad\.sql:1:8: there is no column nam"):
+    with pytest.raises(ModelError, match=r"bad\.sql:1:8: unknown column nam"):
         run(lake, "http://127.0.0.1:1/v1", models)
     assert not lake.root.exists()
 
