@@ -138,7 +138,7 @@ def test_a_check_makes_a_model_wait_for_what_it_reads(write: Write) -> None:
         (
             "silber/t.sql",
             "SELECT 1 AS a",
-            "silber/t.sql:1: models belong in silver/, in gold/, or in the models folder",
+            "silber/t.sql:1: models belong in silver/, in gold/, or in the",
         ),
     ],
 )
@@ -169,7 +169,7 @@ def test_all_files_problems_are_told_at_once(write: Write) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="models folder .* does not exist"):
+    with pytest.raises(UsageError, match=r"models folder .* does not exist"):
         models_of(folder=tmp_path / "absent")
 
 

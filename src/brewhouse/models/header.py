@@ -95,7 +95,7 @@ class Header:
     lines: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
 
-class _InvalidField(ValueError):
+class _FieldError(ValueError):
     """A field with an unknown word or an invalid value."""
 
 
@@ -119,21 +119,19 @@ def parse_header(text: str, file: str) -> tuple[Header, list[Problem]]:
     problems: list[Problem] = []
     for entry, line in _entries(header_lines(text)):
         try:
-            name, severity, value = _split(entry)
+            name, severity, value = _split(entry, lines)
             if name in _RULES:
                 rules.append(replace(_RULES[name](value, line), severity=severity))
                 continue
             if not name:
                 sentences.append(value)
                 continue
-            if name in lines:
-                raise _InvalidField(f"{name} is specified twice")
             lines[name] = line
             if name.startswith("column "):
                 columns[name.removeprefix("column ")] = value
             else:
                 values[name.replace(" ", "_")] = _FIELDS[name](value)
-        except _InvalidField as error:
+        except _FieldError as error:
             problems.append(Problem(file, line, 0, str(error)))
     if "key" in values:
         rules.insert(0, Unique(columns=values["key"], line=lines["key"]))
@@ -162,7 +160,7 @@ def _entries(lines: Collection[str]) -> Iterator[tuple[str, int]]:
         yield entry, first
 
 
-def _split(entry: str) -> tuple[str, Severity, str]:
+def _split(entry: str, seen: Collection[str]) -> tuple[str, Severity, str]:
     """Split an entry into field name, severity and value; the name of a sentence is empty."""
     word, colon, value = (part.strip() for part in entry.partition(":"))
     name = " ".join(word.lower().split())
@@ -170,10 +168,12 @@ def _split(entry: str) -> tuple[str, Severity, str]:
     name = name.removeprefix("warn ")
     if not (colon and (name in _RULES or name in _FIELDS or re.fullmatch(r"column \w+", name))):
         if colon and (meant := _RENAMED.get(name) or _closest(name)):
-            raise _InvalidField(f"unknown field '{name}'; did you mean '{meant}'?")
+            raise _FieldError(f"unknown field '{name}'; did you mean '{meant}'?")
         return "", "error", _one_line(entry)
     if severity == "warning" and name not in _RULES:
-        raise _InvalidField(f"{name} is not a check, so it cannot be a warning{suggestion(name, _RULES)}")
+        raise _FieldError(f"{name} is not a check, so it cannot be a warning{suggestion(name, _RULES)}")
+    if name in seen:
+        raise _FieldError(f"{name} is specified twice")
     return name, severity, value if name in _RULES else _one_line(value)
 
 
@@ -194,7 +194,7 @@ def _one_line(text: str) -> str:
 def _one_of(name: str, values: dict[str, Any]) -> Callable[[str], Any]:
     def parse(value: str) -> Any:  # noqa: ANN401 - the field's value
         if value not in values:
-            raise _InvalidField(f"{name} must be {' or '.join(values)}, not {value!r}")
+            raise _FieldError(f"{name} must be {' or '.join(values)}, not {value!r}")
         return values[value]
 
     return parse
@@ -203,7 +203,7 @@ def _one_of(name: str, values: dict[str, Any]) -> Callable[[str], Any]:
 def _names(value: str) -> tuple[str, ...]:
     names = tuple(part.strip().lower() for part in value.split(","))
     if not all(names):
-        raise _InvalidField("columns are separated by commas, as in `key: country, city`")
+        raise _FieldError("columns are separated by commas, as in `key: country, city`")
     return names
 
 
@@ -215,17 +215,17 @@ def _accepted_values(value: str, line: int) -> Rule:
         if quoted is not None or plain
     )
     if not match or not values:
-        raise _InvalidField("invalid accepted values; write `accepted values: brewery_type in micro, nano`")
+        raise _FieldError("invalid accepted values; write `accepted values: brewery_type in micro, nano`")
     return AcceptedValues(columns=(match[1].lower(),), values=values, line=line)
 
 
 def _row_count(value: str, line: int) -> Rule:
     match = re.fullmatch(r"(?P<low>\d+) to (?P<high>\d+)|at least (\d+)|at most (\d+)|(\d+)", _one_line(value))
     if not match:
-        raise _InvalidField("invalid row count; write `1 to 5000`, `at least 1`, `at most 10` or `1`")
+        raise _FieldError("invalid row count; write `1 to 5000`, `at least 1`, `at most 10` or `1`")
     low, high, least, most, exact = (None if part is None else int(part) for part in match.groups())
     if low is not None and high is not None and low > high:
-        raise _InvalidField(f"invalid row count: {low} is greater than {high}")
+        raise _FieldError(f"invalid row count: {low} is greater than {high}")
     lower = [limit for limit in (low, least, exact) if limit is not None]
     upper = [limit for limit in (high, most, exact) if limit is not None]
     return RowCount(least=next(iter(lower), None), most=next(iter(upper), None), line=line)
@@ -234,7 +234,7 @@ def _row_count(value: str, line: int) -> Rule:
 def _no_row(value: str, line: int) -> Rule:
     name, _, sql = value.partition(":")
     if not name.strip() or not sql.strip():
-        raise _InvalidField("invalid check; write `no row: <condition>: SELECT …`")
+        raise _FieldError("invalid check; write `no row: <condition>: SELECT …`")
     begin = value.index(sql.strip(), len(name))
     return NoRow(name=_one_line(name), sql=sql.strip().rstrip(";"), line=line + value[:begin].count("\n"))
 

@@ -105,10 +105,10 @@ def draw_svg(
     sentences = [f"{node.name} is built from {' and '.join(node.reads)}." for node in nodes if node.reads]
     size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}"'
     role = "img" if address is None else "group"  # screen readers ignore the links of an image
+    names = f'role="{role}" aria-labelledby="lineage-title lineage-desc"'
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" {size} role="{role}" '
-            f'aria-labelledby="lineage-title lineage-desc">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" {size} {names}>',
             f'<title id="lineage-title">{escape(title)}</title>',
             f'<desc id="lineage-desc">{escape(" ".join(sentences))}</desc>',
             f"<style>{_STYLE}</style>" if address is None else "",
