@@ -57,7 +57,7 @@ def test_nothing_is_fetched_where_spark_has_it(jars: Path, name: str) -> None:
 @pytest.mark.usefixtures("bucket")
 def test_a_hadoop_it_does_not_know_is_told(tmp_path: Path) -> None:
     (tmp_path / "hadoop-client-api-2.7.4.jar").touch()
-    with pytest.raises(UsageError, match=r"Spark has Hadoop 2\.7\.4; spark_s3a knows"):
+    with pytest.raises(UsageError, match=r"Spark has Hadoop 2\.7\.4; spark_s3a supports"):
         spark_s3a.settings(tmp_path)
 
 
@@ -76,7 +76,7 @@ def test_it_looks_for_s3_where_the_aws_tools_do(jars: Path, monkeypatch: pytest.
 def test_a_session_without_it_is_refused(spark_session: SparkSession) -> None:
     spark_session.createDataFrame([], "n int")  # makes it the active one, whatever ran before
     asked = load({"engine": "spark", "spark_s3a": "true"}, environ={})
-    with pytest.raises(UsageError, match="This session of Spark has no S3A"), open_engine(asked):
+    with pytest.raises(UsageError, match="The Spark session lacks S3A"), open_engine(asked):
         pass
 
 
@@ -91,5 +91,5 @@ def test_maven_central_out_of_reach_is_told_with_what_to_do(tmp_path: Path) -> N
     )
     environment = {**os.environ, "PYSPARK_SUBMIT_ARGS": told, "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert "BrewhouseError: Spark does not start" in ended.stderr
+    assert "BrewhouseError: Spark cannot be started" in ended.stderr
     assert "unresolved dependency: org.apache.hadoop#hadoop-aws" in ended.stderr
