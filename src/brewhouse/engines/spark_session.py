@@ -80,7 +80,7 @@ def _start(master: str, settings: Mapping[str, str]) -> SparkSession:
 def _jars() -> Path:
     from pyspark import find_spark_home
 
-    return Path(find_spark_home._find_spark_home()) / "jars"  # type: ignore[no-untyped-call]  # there is no public name
+    return Path(find_spark_home._find_spark_home()) / "jars"  # type: ignore[no-untyped-call]  # the public ones lack it
 
 
 def _settings(master: str, memory_limit_mb: int) -> dict[str, str]:

@@ -48,7 +48,7 @@ class AcceptedValues(Rule):
 
 @dataclass(frozen=True, kw_only=True)
 class RowCount(Rule):
-    """The number of rows is within limits; None is no limit."""
+    """The number of rows is within limits; None means no limit."""
 
     least: int | None
     most: int | None
