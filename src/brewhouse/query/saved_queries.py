@@ -45,7 +45,7 @@ def saved_query(name: str) -> SavedQuery:
     """
     queries = {query.name: query for query in saved_queries()}
     if name not in queries:
-        raise UsageError(f"There is no saved query {name!r}.", hint=f"The saved queries are: {', '.join(queries)}.")
+        raise UsageError(f"Unknown saved query {name!r}.", hint=f"The saved queries are: {', '.join(queries)}.")
     return queries[name]
 
 
