@@ -126,7 +126,7 @@ def parse(name: str, text: str, *, file: str | None = None, user_defined: bool =
     return Model(
         **vars(header),
         name=name,
-        sql="\n".join(text.splitlines()[len(header_lines(text)) :]).strip().rstrip("; \n"),
+        sql="\n".join(select.text.splitlines()[len(header_lines(text)) :]).strip(),
         reads=select.reads,
         depends_on=tuple(sorted(needed)),
         user_defined=user_defined,

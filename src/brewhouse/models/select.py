@@ -22,7 +22,7 @@ class Select:
     """A parsed SELECT and its source.
 
     Attributes:
-        text: The parsed text, in which offsets are those of the file.
+        text: The parsed text, without what follows a semicolon; offsets in it are those in the file.
         file: The file as errors name it.
     """
 
@@ -41,13 +41,8 @@ class Select:
         Args:
             readable: By table, the reason why it cannot be read; empty if it can.
         """
-        from sqlglot.errors import OptimizeError
-
         can = [name for name, reason in readable.items() if not reason]
-        try:
-            tables = list(self._real_tables())
-        except OptimizeError as error:
-            return [self._problem(self._start(), str(error).rstrip("."))]
+        tables = list(self._real_tables())
         unknown = [(offset, f"unknown table {n}{suggestion(n, can)}") for n, offset in tables if n not in readable]
         closed = [(offset, f"{n} cannot be read here: {readable[n]}") for n, offset in tables if readable.get(n)]
         return [self._problem(offset, what) for offset, what in unknown + closed]
@@ -78,8 +73,9 @@ class Select:
             scopes = traverse_scope(tree)
         except OptimizeError as error:
             return (), [self._optimizer_problem(str(error))]
-        problems = {problem for scope in scopes for problem in self._unknown_columns(scope, known)}
-        return tuple(tree.named_selects), sorted(problems)
+        # An outer scope repeats the problems of a subquery; those of the subquery know its columns.
+        found = (problem for scope in reversed(scopes) for problem in self._unknown_columns(scope, known))
+        return tuple(tree.named_selects), sorted({(each.line, each.column): each for each in found}.values())
 
     def unnamed_columns(self) -> list[Problem]:
         """Find result columns without a name."""
@@ -120,14 +116,14 @@ class Select:
                     yield _name(table), _offset(table, self._start())
 
     def _unknown_columns(self, scope: Scope, known: Known) -> Iterator[Problem]:
-        for column in scope.columns:
+        for column in [] if scope.pivots else scope.columns:  # sqlglot does not resolve those of a PIVOT
             offset = _start_of(column.this)
             if offset is None:  # sqlglot added it for a star
                 continue
             name, table = column.name, column.table
             sources = [scope.sources[table]] if table in scope.sources else _outer_sources(scope, table)
             if not table:
-                by_source = {source: _columns(each, known) for source, each in scope.sources.items()}
+                by_source = {source: _columns(each, known) for source, (_, each) in scope.selected_sources.items()}
                 having = [source for source, columns in by_source.items() if name in columns]
                 if len(having) > 1:
                     yield self._problem(offset, f"ambiguous column {name}: qualify it with {' or '.join(having)}")
@@ -193,6 +189,7 @@ def parse_select(text: str, file: str) -> Select:
     ends = [token for token in tokens if token.text == ";" and text[token.start] == ";"]
     if ends and (after := [token for token in tokens if token.start > ends[0].start]):
         raise error_at(after[0].start, "a model is one SELECT; remove the second statement")
+    text = text[: ends[0].start] if ends else text
     try:
         tree = sqlglot.parse_one(text, dialect="spark")
     except ParseError as error:
