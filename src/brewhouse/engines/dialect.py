@@ -64,7 +64,8 @@ def _parse(sql: str) -> exp.Expr:
     try:
         return sqlglot.parse_one(sql, dialect="spark")
     except sqlglot.errors.SqlglotError as error:
-        raise EngineError(f"Invalid Spark SQL: {error}.", hint="Fix the statement.") from error
+        reason = str(error).partition("\n")[0].rstrip(".")  # an excerpt with escape codes for terminals follows
+        raise EngineError(f"Invalid Spark SQL: {reason}.", hint="Fix the statement.") from error
 
 
 def _with_macros(node: exp.Expr) -> exp.Expr:

@@ -45,6 +45,7 @@ _RECORDS = INPUTS["bronze.breweries"]
 _FIELD_ID = "parquet.field.id"
 _CACHE_BYTES_PER_FILE_BYTE = 3  # measured: a row in Spark's memory is three times as large as in a Parquet file
 _WORKER_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+_MICROSECONDS = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}  # the default has milliseconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LISTED_BY_DRIVER = "spark.sql.sources.parallelPartitionDiscovery.threshold"
 _SETTINGS = {
@@ -128,8 +129,8 @@ class SparkEngine:
         sort = [f.col(f"`{name}`").asc_nulls_first() for name in spec.sort]
         rows = self._distribute(spec, self._session.table(view_name(spec.name)).select(*columns), sort)
         if spec.partition:  # identified by a checksum, since the files keep the partition columns
-            value = f.md5(f.to_json(f.struct(*(f"`{name}`" for name in spec.partition))))
-            rows = rows.withColumn(PARTITION, value).sortWithinPartitions(PARTITION, *sort)
+            values = f.to_json(f.struct(*(f"`{name}`" for name in spec.partition)), _MICROSECONDS)
+            rows = rows.withColumn(PARTITION, f.md5(values)).sortWithinPartitions(PARTITION, *sort)
         elif sort:
             rows = rows.sortWithinPartitions(*sort)
         if isinstance(folder, S3Path):
