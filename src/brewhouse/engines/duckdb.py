@@ -81,9 +81,11 @@ class DuckDBEngine:
         """See `Engine.compute`."""
         # Preserving the order doubles time and memory of a million records, since each raw page is buffered.
         self._run(f"SET GLOBAL preserve_insertion_order = {not model.ephemeral}")
-        with _translated(f"{model.file}: {model.name} cannot be computed"):
-            self._store(model.name, to_duckdb(model.sql))
-        self._run("RESET GLOBAL preserve_insertion_order")
+        try:
+            with _translated(f"{model.file}: {model.name} cannot be computed"):
+                self._store(model.name, to_duckdb(model.sql))
+        finally:
+            self._run("RESET GLOBAL preserve_insertion_order")
         described = self._run(f"DESCRIBE {_computed(model.name)}").fetchall()
         return tuple(
             Column(name.lower(), _ICEBERG_TYPES.get(kind.partition("(")[0], kind), "") for name, kind, *_ in described

@@ -31,11 +31,8 @@ if TYPE_CHECKING:
     from pyspark.sql import Column as SortOrder
     from pyspark.sql import DataFrame, SparkSession
 
-SPARK_TYPES = {
-    **{name: name for name in ("string", "double", "int", "boolean", "date")},
-    "long": "bigint",
-    "timestamptz": "timestamp",
-}
+SPARK_TYPES = {name: name for name in ("string", "double", "int", "boolean", "date")}
+SPARK_TYPES |= {"long": "bigint", "timestamptz": "timestamp"}
 _ICEBERG_TYPES = {
     **{spark: iceberg for iceberg, spark in SPARK_TYPES.items()},
     **dict.fromkeys(("float", "decimal"), "double"),

@@ -82,11 +82,7 @@ def settings(jars: Path) -> dict[str, str]:
 
 
 def require(session: SparkSession) -> None:
-    """Verify that a session has S3A.
-
-    Raises:
-        UsageError: It does not.
-    """
+    """Raise UsageError if a session lacks S3A."""
     if session.sparkContext._jsc.hadoopConfiguration().getClassByNameOrNull(_CLASS) is None:
         raise UsageError(
             "The Spark session lacks S3A, which spark_s3a requires.",

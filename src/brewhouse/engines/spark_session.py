@@ -16,8 +16,6 @@ from brewhouse.errors import BrewhouseError, UsageError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_TASKS_PER_CORE = 2
-
 
 def open_session(master: str, memory_limit_mb: int, *, s3a: bool = False) -> SparkSession:
     """Return the active session, or start one.
@@ -97,6 +95,6 @@ def _settings(master: str, memory_limit_mb: int) -> dict[str, str]:
         settings |= {
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
-            "spark.sql.shuffle.partitions": str(_TASKS_PER_CORE * (os.cpu_count() or 1)),
+            "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 1)),
         }
     return settings
