@@ -14,8 +14,7 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
     """Open the engine and close it on exit.
 
     Raises:
-        UsageError: PySpark, Java or S3A is missing.
-        BrewhouseError: Spark cannot be started.
+        BrewhouseError: PySpark, Java or S3A is missing, or Spark cannot be started.
     """
     engine: Engine
     if settings.engine == "spark":

@@ -72,9 +72,11 @@ def _with_macros(node: exp.Expr) -> exp.Expr:
     from sqlglot import exp
 
     if isinstance(node, exp.Lower | exp.Upper):
-        return exp.func("spark_lower" if isinstance(node, exp.Lower) else "spark_upper", node.this)
+        return exp.func(f"spark_{node.key}", node.this)
     if isinstance(node, exp.Cast) and node.is_type("text"):
         return exp.func("spark_string", node.this)
+    if isinstance(node, exp.Trim) and not node.expression:
+        node.set("expression", exp.Literal.string(" "))  # by default, DuckDB trims every Unicode space
     return node
 
 
