@@ -130,7 +130,7 @@ def test_a_model_that_cannot_run_stops_the_run_before_its_first_request(lake: La
         ("SELECT no_such(id) AS a\nFROM silver.breweries", r"x\.sql:1:1: the engine cannot run it: .* no_such"),
         ("-- no row: x: SELECT nope(id) FROM gold.x\nSELECT id FROM silver.breweries", r"x\.sql:1: the engine cannot"),
         ("SELECT id,\n  split(name, ' ') AS words FROM silver.breweries", r"x\.sql:2:3: column words .* VARCHAR\[\]"),
-        ("-- partition: l\nSELECT longitude AS l FROM silver.breweries", r"x\.sql:2:8: column l is a number with"),
+        ("-- partition: l\nSELECT longitude AS l FROM silver.breweries", r"x\.sql:2:8: column l is a double"),
     ],
 )
 def test_what_only_the_engine_knows_is_told_with_its_place(models: Path, text: str, problem: str) -> None:

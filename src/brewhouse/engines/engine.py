@@ -30,10 +30,10 @@ class Engine(Protocol):
         """
 
     def attach_table(self, spec: TableSpec, files: Sequence[str]) -> None:
-        """Expose Parquet files, given by absolute paths, as a table with the columns of its spec; none is empty."""
+        """Expose Parquet files, by absolute paths, as a table with the columns of its spec; without files it is empty."""
 
     def attach_rows(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
-        """Expose a few rows as a table, as `reference.places`, whose Iceberg types are given by column name."""
+        """Expose a few rows as a table, as `reference.places`; the columns map names to Iceberg types."""
 
     def compute(self, model: Model) -> tuple[Column, ...]:
         """Run a model's SQL and expose the rows under the model's name.

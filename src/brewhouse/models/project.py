@@ -139,7 +139,7 @@ def _cycle_problem(names: Sequence[str], models: Mapping[str, Model]) -> Problem
 
 def _column_problems(ordered: Sequence[Model]) -> Iterator[Problem]:
     """Derive the columns of each table from those it reads, and find columns that do not exist."""
-    known: dict[str, Sequence[str]] = {name: [column.name for column in given] for name, given in INPUTS.items()}
+    known: dict[str, Sequence[str]] = {name: [column.name for column in columns] for name, columns in INPUTS.items()}
     for model in ordered:
         if any(need not in known for need in model.depends_on):
             continue  # the columns of an invalid table are unknown
