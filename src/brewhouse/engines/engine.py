@@ -30,7 +30,7 @@ class Engine(Protocol):
         """
 
     def attach_table(self, spec: TableSpec, files: Sequence[str]) -> None:
-        """Expose Parquet files, by absolute paths, as a table with the columns of its spec; without files it is empty."""
+        """Expose Parquet files, by absolute paths, as a table with the columns of its spec, empty without files."""
 
     def attach_rows(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
         """Expose a few rows as a table, as `reference.places`; the columns map names to Iceberg types."""
