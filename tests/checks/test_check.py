@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from brewhouse.checks.check import Check, raise_on_failure
+from brewhouse.checks.check import Check
 from brewhouse.errors import ChecksFailed
 from brewhouse.models.header import Severity
+from brewhouse.pipeline.publishing import raise_on_failure
 
 
 def check(severity: Severity, violations: int, name: str = "a holds") -> Check:

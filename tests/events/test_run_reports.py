@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brewhouse.events.envelope import run_of_detail
 from brewhouse.events.event import Event
-from brewhouse.events.event_types import ALERT_SENT, CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE, run_of_detail
+from brewhouse.events.event_types import ALERT_SENT, CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE
 from brewhouse.events.run_reports import ENDED, INTERRUPTED, RunReport, run_reports
 
 START = datetime(2026, 8, 2, 12, tzinfo=UTC)

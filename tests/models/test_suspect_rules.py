@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from brewhouse.checks.check import Check, raise_on_failure
+from brewhouse.checks.check import Check
 from brewhouse.checks.data_contract import contract_checks
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.models.project import models_of
+from brewhouse.pipeline.publishing import raise_on_failure
 
 Transform = Callable[..., DuckDBEngine]
 UNKNOWN, OUTSIDE, SWAPPED, DUPLICATE = range(4)

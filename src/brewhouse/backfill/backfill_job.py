@@ -24,8 +24,8 @@ from brewhouse.api.schema_drift import Profiler
 from brewhouse.backfill.csv_versions import ParsedVersion, VersionRejectedError, count_groups, line_of, parse_version
 from brewhouse.backfill.id_mapping import IdMapping, MatchKey, unique_slugs
 from brewhouse.backfill.version_sources import DatasetVersion
-from brewhouse.checks.check import check_result
 from brewhouse.checks.completeness import CompletenessCheck
+from brewhouse.checks.data_contract import check_result
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import Listener
 from brewhouse.ids import CHECKSUM_CHARACTERS, id_at

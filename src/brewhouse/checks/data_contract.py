@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from brewhouse.checks.check import Check, check_result
+from brewhouse.checks.check import Check
 from brewhouse.engines.engine import Engine
 from brewhouse.models.header import AcceptedValues, NoRow, NotNull, RowCount, Rule, Severity, Unique
 from brewhouse.models.model import Model
@@ -64,3 +64,9 @@ def _quoted(name: str) -> str:
 
 def _literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def check_result(name: str, table: str, violations: int, example: str | None, severity: Severity = "error") -> Check:
+    """Return the result of a check; only a failed one keeps the example."""
+    shown = example if violations else None
+    return Check(name=name, table=table, severity=severity, violations=violations, example=shown)

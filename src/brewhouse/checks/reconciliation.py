@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from brewhouse.api.contract import GROUPS
-from brewhouse.checks.check import Check, check_result
-from brewhouse.checks.data_contract import query_check
+from brewhouse.checks.check import Check
+from brewhouse.checks.data_contract import check_result, query_check
 from brewhouse.engines.engine import Engine
 from brewhouse.lake.manifest import Manifest
 

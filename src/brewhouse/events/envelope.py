@@ -6,14 +6,23 @@ The envelope is EventBridge's: https://docs.aws.amazon.com/eventbridge/latest/re
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from brewhouse.events.event_types import run_of_detail
-
 EMPTY_DETAIL = {"runId": "", "jobName": "", "jobRunId": "", "state": "", "severity": "INFO", "message": ""}
 """Fields that every event's detail has."""
+
+
+def run_of_detail(detail: Mapping[str, Any]) -> str:
+    """Return the run that an event belongs to; events of AWS Glue itself only have Glue's id of the job run.
+
+    Example:
+        >>> [run_of_detail(detail | {"jobRunId": "jr_1"}) for detail in ({}, {"runId": "R"}, {"runId": ""})]
+        ['jr_1', 'R', '']
+    """
+    return str(detail.get("runId", detail.get("jobRunId", "")))
 
 
 def event_key(event_id: str, time: str) -> str:

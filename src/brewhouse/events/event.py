@@ -14,8 +14,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from brewhouse.events.details import Detail
-from brewhouse.events.envelope import event_key
-from brewhouse.events.event_types import run_of_detail
+from brewhouse.events.envelope import event_key, run_of_detail
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.s3_path import read_many

@@ -5,7 +5,6 @@ Standard library only: the Lambda functions of the AWS stack share this module.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 RUN = "Brewhouse Run State Change"
@@ -44,13 +43,3 @@ class EventLike(Protocol):
     @property
     def run(self) -> str:
         """Id of the run that it belongs to."""
-
-
-def run_of_detail(detail: Mapping[str, Any]) -> str:
-    """Return the run that an event belongs to; events of AWS Glue itself only have Glue's id of the job run.
-
-    Example:
-        >>> [run_of_detail(detail | {"jobRunId": "jr_1"}) for detail in ({}, {"runId": "R"}, {"runId": ""})]
-        ['jr_1', 'R', '']
-    """
-    return str(detail.get("runId", detail.get("jobRunId", "")))

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from brewhouse.checks.check import raise_on_failure
 from brewhouse.checks.compaction import same_rows
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import Listener
@@ -22,7 +21,7 @@ from brewhouse.iceberg.maintenance_rules import MANY_MANIFESTS, compactions, exp
 from brewhouse.iceberg.pending_delete import forget, release, released, stored_files
 from brewhouse.lake.lake import Lake
 from brewhouse.models.model import parse
-from brewhouse.pipeline.publishing import refresh_views
+from brewhouse.pipeline.publishing import raise_on_failure, refresh_views
 from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.pipeline.runner import run_jobs
 from brewhouse.settings import Settings

@@ -6,13 +6,14 @@ A run publishes once: a job that runs before another one that publishes leaves i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from brewhouse.checks.check import Check, raise_on_failure
+from brewhouse.checks.check import Check
 from brewhouse.checks.data_contract import contract_checks
 from brewhouse.engines.engine import Engine
+from brewhouse.errors import ChecksFailed
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import RawSnapshot, newest
 from brewhouse.models.model import Model
@@ -89,6 +90,24 @@ def publish(context: RunContext, *stages: StagedTables) -> JobResult:
         checks=last.checks,
         published=published,
     )
+
+
+def raise_on_failure(checks: Iterable[Check]) -> None:
+    """Block the publication when a check of severity error failed.
+
+    Raises:
+        ChecksFailed: Lists each failed check with its number of violations and an example.
+    """
+    failed = [check for check in checks if check.severity == "error" and check.violations]
+    if failed:
+        facts = "; ".join(
+            f"{check.table}: {check.name} ({check.violations} violations, for example {check.example})"
+            for check in failed
+        )
+        raise ChecksFailed(
+            f"Nothing was published, because {len(failed)} check(s) failed: {facts}.",
+            hint="The published tables are unchanged; inspect the run with `brewhouse show`, then run again.",
+        )
 
 
 def commit(context: RunContext, *stages: StagedTables) -> list[dict[str, str | int]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from brewhouse.checks.check import Check, raise_on_failure
+from brewhouse.checks.check import Check
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import Listener
 from brewhouse.lake.lake import Lake
@@ -16,7 +16,7 @@ from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.pipeline.aggregate import stage_gold
 from brewhouse.pipeline.dry_run import dry_run
 from brewhouse.pipeline.input_tables import BREWERIES, RAW_SNAPSHOT
-from brewhouse.pipeline.publishing import RUN, attach_staged, commit, refresh_views
+from brewhouse.pipeline.publishing import RUN, attach_staged, commit, raise_on_failure, refresh_views
 from brewhouse.pipeline.run_context import REBUILD, JobResult, RunContext, StagedTables
 from brewhouse.pipeline.runner import run_jobs
 from brewhouse.pipeline.transform import stage_silver

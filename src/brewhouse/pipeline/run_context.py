@@ -140,14 +140,14 @@ class RunContext:
 
     def emit_checks(self, checks: Sequence[Check]) -> None:
         """Emit the results of checks as one event."""
-        failed = [check for check in checks if not check.passed]
+        failed = [check for check in checks if check.violations]
         names = "; ".join(f"{check.table}: {check.name} ({check.violations} violations)" for check in failed)
         summary = f"{len(checks) - len(failed)} checks passed, {len(failed)} failed"
         self.emit(
             ChecksFinished(
                 severity=_severity(failed),
                 message=f"{summary}: {names}" if names else summary,
-                checks=[{**msgspec.to_builtins(check), "passed": check.passed} for check in checks],
+                checks=[{**msgspec.to_builtins(check), "passed": not check.violations} for check in checks],
             )
         )
 
