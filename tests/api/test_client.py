@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.api.client import Client, PageResult, SourceUnavailable, _pause_s
 from brewhouse.api.contract import UnexpectedAnswerError, one_line, parse_meta, parse_page
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.settings import Settings
 from brewhouse.source import Meta
 

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.api.client import Client, PageResult, SourceUnavailable
 from brewhouse.api.pages import Pager, PageRange
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.settings import Settings
 
 ROWS = 450

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.api.client import Client, SourceUnavailable
 from brewhouse.api.rate_limit import RateLimit
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.settings import Settings
 
 WINDOW_S = 0.15

@@ -28,6 +28,7 @@ from typing import Any
 
 import pytest
 from pyiceberg.catalog import load_catalog
+from tests.mock_api.server import MockApiServer
 from tests.s3_caches import forget
 
 from brewhouse.aws.athena_counts import count_checks
@@ -44,7 +45,6 @@ from brewhouse.events.run_reports import RunReport, run_reports
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.workflow import JOBS, run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.query.saved_queries import for_duckdb, saved_query

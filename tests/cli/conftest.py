@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.cli.main import main
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 
 
 @dataclass

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.cli.main import app
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 
 Call = Callable[..., Any]
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
@@ -56,8 +56,9 @@ def test_help_of_the_whole_names_every_command(call: Call) -> None:
         (("aggregate",), 1),
         (("run", "--source-url", "http://127.0.0.1:1/v1"), 1),
         (("run", "--concurrency", "0"), 2),
-        (("mock-api", "--dialect", "klingon", "--rows", "1", "--port", "0"), 2),
-        (("mock-api", "--data", "absent.csv", "--port", "0"), None),
+        (("mock-api", "--rows", "-1", "--port", "0"), 2),
+        (("mock-api", "--port", "65536"), 2),
+        (("mock-api", "--data", "absent.csv", "--port", "0"), 1),
     ],
 )
 def test_an_error_is_on_standard_error_without_traceback(

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.events.event import EventLog
 from brewhouse.events.event_types import RUN
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Call

@@ -10,9 +10,9 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 
 Call = Callable[..., Any]
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.cli.main import main
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 
 Call = Any
 READING = (

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fastapi.testclient import TestClient
 from tests.console.conftest import EVIL, served
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.console.app import create_app
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.settings import ScheduleSettings, Settings
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from tests.mock_api.faults import Fault, parse_fault
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.faults import Fault, parse_fault
-from brewhouse.mock_api.server import MockApiServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

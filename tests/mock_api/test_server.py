@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from tests.mock_api.php_json import dumps
+from tests.mock_api.server import MockApiServer
 
+from brewhouse.api.contract import FIELDS
 from brewhouse.errors import UsageError
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.dialects import FIELDS
-from brewhouse.mock_api.php_json import dumps
-from brewhouse.mock_api.server import MockApiServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

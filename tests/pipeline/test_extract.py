@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.mock_api.http_server import Request, Response
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.api.client import SourceUnavailable
 from brewhouse.errors import BrewhouseError
@@ -18,8 +20,6 @@ from brewhouse.lake.manifest import Manifest
 from brewhouse.lake.raw_snapshots import newest
 from brewhouse.lake.snapshot_writer import find_resumable
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
-from brewhouse.mock_api.wire import Answer, Request
 from brewhouse.pipeline.extract import Extraction, SnapshotIncomplete, extract
 from brewhouse.settings import Settings
 
@@ -48,7 +48,7 @@ def ids_of(extraction: Extraction) -> list[str]:
 
 
 def served_ids(stand_in: MockApiServer) -> list[str]:
-    store = stand_in._shelf.store
+    store = stand_in._dataset.store
     return [store.id_of(row) for row in store.rows]
 
 
@@ -420,7 +420,7 @@ def test_pages_without_end_end(lake: Lake, query: str) -> None:
         service = stand_in._service
         answer = service.answer
 
-        def ignoring(request: Request) -> Answer:
+        def ignoring(request: Request) -> Response:
             return answer(msgspec.structs.replace(request, query=query))
 
         service.answer = ignoring  # type: ignore[method-assign]

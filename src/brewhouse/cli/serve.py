@@ -1,8 +1,9 @@
-"""Commands that serve: the web console, and the stand-in for the API: serve, mock-api, demo."""
+"""Commands that serve: the web console and the mock API: serve, mock-api, demo."""
 
 from __future__ import annotations
 
 import socket
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -77,41 +78,40 @@ def mock_api(
         Path | None, typer.Option("--data", help="A CSV of the public dataset; else one is generated.")
     ] = None,
     rows: Annotated[int, typer.Option("--rows", min=0, help="How many breweries to generate.")] = 1000,
-    port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1; 0 takes a free one.")] = 8000,
-    dialect: Annotated[str, typer.Option("--dialect", help="current, previous or clone.")] = "current",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 selects a free one.")
+    ] = 8000,
     throttle: Annotated[
         bool, typer.Option("--throttle/--no-throttle", help="120 requests a minute, as the API.")
     ] = True,
-    fault: Annotated[list[str] | None, typer.Option("--fault", help="Misbehave, as status=503,page=3,times=2.")] = None,
 ) -> None:
-    """Serve a stand-in for the Open Brewery DB API on loopback.
+    """Serve a mock of the Open Brewery DB API on 127.0.0.1.
 
-    Example: brewhouse mock-api --data breweries.csv --port 8000 --fault status=503,page=3,times=2
+    Example: brewhouse mock-api --data breweries.csv --port 8000
     """
     from brewhouse.mock_api.dataset import generate, read_csv
-    from brewhouse.mock_api.server import MockApiServer
+    from brewhouse.mock_api.demo_server import DemoApiServer
 
-    records = read_csv(data) if data else generate(rows)
-    stand_in = MockApiServer(records, port=port, dialect=dialect, throttle=throttle, faults=tuple(fault or ()))
-    stand_in.start()
-    print(f"{len(stand_in)} breweries at {stand_in.url}; stop with Ctrl-C", flush=True)
-    stand_in.serve_forever()
+    with DemoApiServer(read_csv(data) if data else generate(rows), port=port, throttle=throttle) as server:
+        print(f"{len(server)} breweries at {server.url}; stop with Ctrl-C", flush=True)
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
 
 def demo(
     lake: LakeOption = "demo-lake",
     rows: Annotated[int, typer.Option("--rows", min=1, help="How many breweries to generate.")] = 2000,
 ) -> None:
-    """Run the whole workflow against a stand-in for the API, over a generated dataset.
+    """Run the whole workflow against a mock of the API with a generated dataset.
 
     Example: brewhouse demo --lake demo-lake
     """
     from brewhouse.cli.jobs import run_jobs
     from brewhouse.mock_api.dataset import generate
-    from brewhouse.mock_api.server import MockApiServer
+    from brewhouse.mock_api.demo_server import DemoApiServer
 
-    with MockApiServer(generate(rows, unusable=3), throttle=True) as stand_in:
-        settings, place = settings_and_lake(lake, source_url=stand_in.url)
+    with DemoApiServer(generate(rows, unusable=3)) as server:
+        settings, place = settings_and_lake(lake, source_url=server.url)
         run_jobs(place, settings, ("extract", "transform", "aggregate"), as_json=False)
     sql = "SELECT country_name, sum(operating_count) AS n FROM gold.breweries_by_location GROUP BY 1 ORDER BY 2 DESC"
     print(

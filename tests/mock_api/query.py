@@ -7,27 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from brewhouse.api.contract import BREWERY_TYPES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-BREWERY_TYPES = (
-    "bar",
-    "beergarden",
-    "brewpub",
-    "cidery",
-    "closed",
-    "contract",
-    "large",
-    "location",
-    "micro",
-    "nano",
-    "planning",
-    "proprietor",
-    "regional",
-    "taproom",
-    "unknown",
-)
-"""The types the service knows; it refuses to filter by another."""
 SORT_FIELDS = ("id", "name", "brewery_type", "type", "city", "state_province", "postal_code", "country")
 PER_PAGE_DEFAULT_ROWS = 50
 PER_PAGE_MAX_ROWS = 200

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from brewhouse.mock_api.faults import Fault, Faults
+    from tests.mock_api.faults import Fault, Faults
 
 
 class Counter:
@@ -19,7 +19,7 @@ class Counter:
         times: How often it strikes at most; `None` is for ever.
 
     Example:
-        >>> from brewhouse.mock_api.faults import parse_fault
+        >>> from tests.mock_api.faults import parse_fault
         >>> counter = Counter(parse_fault("reset,every=2"), after=1, times=1)
         >>> [counter.strikes() for _ in range(5)]
         [False, False, True, False, False]

@@ -25,13 +25,13 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """One way of misbehaving, where and how often. `None`, `False` and `()` mean: not this.
 
     Args:
-        status: Answer with this HTTP status instead; with `html`, as an HTML page.
+        status: Response with this HTTP status instead; with `html`, as an HTML page.
         retry_after_s: The `Retry-After` header of that answer; 1 for a 429 when not given.
-        html: Answer with an HTML page; its status is 502 unless `status` says otherwise.
+        html: Response with an HTML page; its status is 502 unless `status` says otherwise.
         reset: Reset the connection instead of answering.
         truncated: Close the connection after half of the body that `Content-Length` promised.
-        slow_s: Answer this many seconds late; goes together with any other answer.
-        body: Answer 200 with text that is not JSON, a JSON object, an array with a number in it, or nothing.
+        slow_s: Response this many seconds late; goes together with any other answer.
+        body: Response 200 with text that is not JSON, a JSON object, an array with a number in it, or nothing.
         poison: Positions in the order of ids (1 is the first) or ids of rows whose pages are all a 500.
         add: Add this many rows whose ids come before all others, once `after` (at least 1) list requests
             were answered.
@@ -147,7 +147,7 @@ def parse_fault(spec: str) -> Fault:
         except ValueError as error:
             raise UsageError(
                 f"The fault '{spec}' has a value of '{key}' that cannot be: '{value}'.",
-                hint="See `brewhouse.mock_api.faults.Fault` for what each key takes.",
+                hint="See `tests.mock_api.faults.Fault` for what each key takes.",
             ) from error
     return msgspec.convert(fields, Fault)
 

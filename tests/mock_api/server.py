@@ -9,21 +9,21 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
+from tests.mock_api.dialects import Dialect
+from tests.mock_api.faults import Fault, parse_faults
+from tests.mock_api.http_server import HOST, Server
+from tests.mock_api.mutable_dataset import Dataset
+from tests.mock_api.service import Service
+from tests.mock_api.throttle import Throttle
 
 from brewhouse.errors import UsageError
-from brewhouse.mock_api.dialects import Dialect
-from brewhouse.mock_api.faults import Fault, parse_faults
-from brewhouse.mock_api.service import Service
-from brewhouse.mock_api.shelf import Dataset
-from brewhouse.mock_api.throttle import Throttle
-from brewhouse.mock_api.wire import HOST, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import TracebackType
     from typing import Self
 
-    from brewhouse.mock_api.wire import Answer, Request
+    from tests.mock_api.http_server import Request, Response
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -76,7 +76,7 @@ class MockApiServer:
         [('/v1/breweries', 200)]
     """
 
-    def __init__(  # noqa: PLR0913 - each is one thing a test may want otherwise
+    def __init__(
         self,
         records: Iterable[Mapping[str, object]] = (),
         *,
@@ -96,8 +96,8 @@ class MockApiServer:
             raise UsageError("The previous release has no throttle.", hint="Leave out one of the two.")
         parsed = parse_faults(faults)
         self._lock = threading.RLock()
-        self._shelf = Dataset(chain(records, raw_records), Dialect(dialect))
-        self._service = Service(self._shelf, Throttle(limit_per_minute, window_s) if throttle else None, seed=seed)
+        self._dataset = Dataset(chain(records, raw_records), Dialect(dialect))
+        self._service = Service(self._dataset, Throttle(limit_per_minute, window_s) if throttle else None, seed=seed)
         self._served: deque[Served] = deque(maxlen=requests_kept)
         self._port = port
         self._server: Server | None = None
@@ -116,7 +116,7 @@ class MockApiServer:
             return list(self._served)
 
     def __len__(self) -> int:
-        return len(self._shelf.store)
+        return len(self._dataset.store)
 
     def __enter__(self) -> Self:
         self.start()
@@ -159,12 +159,12 @@ class MockApiServer:
     def add(self, records: Iterable[Mapping[str, object] | bytes]) -> None:
         """Serve more breweries; one whose id is served already takes the place of the earlier one."""
         with self._lock:
-            self._shelf.add(records)
+            self._dataset.add(records)
 
     def remove(self, ids: Iterable[str]) -> None:
         """Serve some breweries no longer."""
         with self._lock:
-            self._shelf.store.remove(ids)
+            self._dataset.store.remove(ids)
 
     def change(self, brewery_id: str, /, **fields: object) -> None:
         """Change fields of a brewery; `state` and `street` follow the fields they repeat.
@@ -173,18 +173,18 @@ class MockApiServer:
             UsageError: When no brewery has the id.
         """
         with self._lock:
-            self._shelf.change({brewery_id: fields})
+            self._dataset.change({brewery_id: fields})
 
     def fill(self) -> None:
         """Serve every brewery after the fault `partial` served only the first ones."""
         with self._lock:
-            self._shelf.fill()
+            self._dataset.fill()
 
     def misbehave(self, *faults: Fault | str) -> None:
         """Misbehave in these ways and no others; without any, behave."""
         parsed = parse_faults(faults)
         with self._lock:
-            self._shelf.misbehave(parsed)
+            self._dataset.misbehave(parsed)
             self._service.misbehave(parsed)
 
     def forget(self) -> None:
@@ -192,7 +192,7 @@ class MockApiServer:
         with self._lock:
             self._served.clear()
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: Request) -> Response:
         with self._lock:
             answer = self._service.answer(request)
             status = 0 if answer.reset else answer.status

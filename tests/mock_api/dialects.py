@@ -4,25 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-FIELDS = (
-    "id",
-    "name",
-    "brewery_type",
-    "address_1",
-    "address_2",
-    "address_3",
-    "city",
-    "state_province",
-    "postal_code",
-    "country",
-    "longitude",
-    "latitude",
-    "phone",
-    "website_url",
-    "state",
-    "street",
-)
-"""The fields of a brewery, in the order in which the API sends them."""
+from brewhouse.api.contract import FIELDS
 
 
 class Dialect(StrEnum):

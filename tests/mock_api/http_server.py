@@ -37,7 +37,7 @@ class Request(msgspec.Struct, frozen=True):
         return dict(parse_qsl(self.query, keep_blank_values=True))
 
 
-class Answer(msgspec.Struct):
+class Response(msgspec.Struct):
     """What to send back, and how badly.
 
     Args:
@@ -65,7 +65,7 @@ class Server:
         port: The port; 0 takes a free one.
     """
 
-    def __init__(self, answer: Callable[[Request], Answer], port: int = 0) -> None:
+    def __init__(self, answer: Callable[[Request], Response], port: int = 0) -> None:
         self.port = port
         self._answer = answer
         self._ready = threading.Event()
@@ -118,7 +118,7 @@ class Server:
 class _Connection(asyncio.Protocol):
     transport: asyncio.Transport
 
-    def __init__(self, answer: Callable[[Request], Answer], connections: set[_Connection]) -> None:
+    def __init__(self, answer: Callable[[Request], Response], connections: set[_Connection]) -> None:
         self._answer = answer
         self._connections = connections
         self._received = bytearray()
@@ -172,13 +172,13 @@ class _Connection(asyncio.Protocol):
         else:
             self._send(answer, request, keep=keep)
 
-    def _send_late(self, answer: Answer, request: Request, *, keep: bool) -> None:
+    def _send_late(self, answer: Response, request: Request, *, keep: bool) -> None:
         self._waiting = False
         if not self.transport.is_closing():
             self._send(answer, request, keep=keep)
             self._go_on()
 
-    def _send(self, answer: Answer, request: Request, *, keep: bool) -> None:
+    def _send(self, answer: Response, request: Request, *, keep: bool) -> None:
         if answer.reset:
             connection = self.transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
@@ -192,11 +192,11 @@ class _Connection(asyncio.Protocol):
             self.transport.close()
 
     def _refuse(self, status: int) -> None:
-        self.transport.write(_head(Answer(status, b"", []), keep=False))
+        self.transport.write(_head(Response(status, b"", []), keep=False))
         self.transport.close()
 
 
-def _head(answer: Answer, *, keep: bool) -> bytes:
+def _head(answer: Response, *, keep: bool) -> bytes:
     lines = [f"HTTP/1.1 {answer.status} {_phrase(answer.status)}"]
     lines += [f"{name}: {value}" for name, value in answer.headers]
     lines += [

@@ -14,16 +14,16 @@ from collections import Counter, OrderedDict
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from brewhouse.mock_api.query import NO_FILTERS, Filters, Query, like_pattern
-from brewhouse.mock_api.store import GROUP_COLUMNS
+from tests.mock_api.query import NO_FILTERS, Filters, Query, like_pattern
+from tests.mock_api.store import GROUP_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
     from random import Random
 
-    from brewhouse.mock_api.store import Store
+    from tests.mock_api.store import Store
 
-Answer = TypeVar("Answer")
+Response = TypeVar("Response")
 KEPT_ANSWERS = 16
 EARTH_RADIUS_KM = 6371.0
 
@@ -80,7 +80,7 @@ class Search:
         kept = self._kept.get(key)
         return kept if isinstance(kept, Ordering) else self._keep(key, ordered(store, filters, sort))
 
-    def _keep(self, key: Hashable, answer: Answer) -> Answer:
+    def _keep(self, key: Hashable, answer: Response) -> Response:
         self._kept[key] = answer
         if len(self._kept) > KEPT_ANSWERS:
             self._kept.popitem(last=False)

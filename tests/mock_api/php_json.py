@@ -3,6 +3,7 @@ r"""JSON as PHP writes it: no blanks, ``\/`` for a slash and ``\u00fc`` for what
 from __future__ import annotations
 
 import codecs
+from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -11,24 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ERROR_HANDLER = "brewhouse-php-json"
-
-
-class NumberAsWritten(float):
-    """A number that goes into JSON digit for digit as it was written, for `11.50` must not become `11.5`.
-
-    Example:
-        >>> number = NumberAsWritten("11.50")
-        >>> number == 11.5, dumps({"latitude": number})
-        (True, b'{"latitude":11.50}')
-    """
-
-    text: str
-
-    def __new__(cls, text: str) -> NumberAsWritten:
-        """Keep the text beside the value it stands for."""
-        number = super().__new__(cls, text)
-        number.text = text
-        return number
 
 
 def dumps(value: object) -> bytes:
@@ -77,13 +60,7 @@ def render(record: Mapping[str, object], *, without: tuple[str, ...] = (), coord
 
 def number_text(value: object) -> object:
     """Turn a number into its JSON text and leave everything else as it is."""
-    return dumps(value).decode() if isinstance(value, int | float) else value
-
-
-def _verbatim(value: object) -> msgspec.Raw:
-    if isinstance(value, NumberAsWritten):
-        return msgspec.Raw(value.text.encode())
-    raise TypeError(f"JSON has no way to say {value!r}.")
+    return dumps(value).decode() if isinstance(value, int | float | Decimal) else value
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
@@ -94,4 +71,4 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error(ERROR_HANDLER, _escape)
-_ENCODER = msgspec.json.Encoder(enc_hook=_verbatim)
+_ENCODER = msgspec.json.Encoder(decimal_format="number")

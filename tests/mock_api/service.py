@@ -7,20 +7,20 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from brewhouse.mock_api import answers
-from brewhouse.mock_api.choice import Counts, Search, found_rows
-from brewhouse.mock_api.fault_injection import FaultInjector
-from brewhouse.mock_api.faults import shifted
-from brewhouse.mock_api.php_json import dumps
-from brewhouse.mock_api.query import PER_PAGE_MAX_ROWS, Filters, Query, integer_message, parse_query
+from tests.mock_api import responses
+from tests.mock_api.fault_injection import FaultInjector
+from tests.mock_api.faults import shifted
+from tests.mock_api.php_json import dumps
+from tests.mock_api.query import PER_PAGE_MAX_ROWS, Filters, Query, integer_message, parse_query
+from tests.mock_api.search import Counts, Search, found_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from brewhouse.mock_api.faults import Fault, Faults
-    from brewhouse.mock_api.shelf import Dataset
-    from brewhouse.mock_api.throttle import Throttle
-    from brewhouse.mock_api.wire import Answer, Request
+    from tests.mock_api.faults import Fault, Faults
+    from tests.mock_api.http_server import Request, Response
+    from tests.mock_api.mutable_dataset import Dataset
+    from tests.mock_api.throttle import Throttle
 
 ROOT = "/v1/breweries"
 RANDOM_MAX_ROWS = 50
@@ -30,21 +30,21 @@ _GROUP_COLUMNS = {"by_state": "state_province", "by_country": "country", "by_typ
 
 
 class Service:
-    """Answers requests from the breweries on a shelf.
+    """Answers requests from the breweries on a dataset.
 
     Args:
-        shelf: The breweries.
+        dataset: The breweries.
         throttle: The limit of requests; `None` is no limit, and no headers about it.
         seed: What the unstable orders are made from.
     """
 
-    def __init__(self, shelf: Dataset, throttle: Throttle | None = None, seed: int = 1) -> None:
-        self._shelf = shelf
+    def __init__(self, dataset: Dataset, throttle: Throttle | None = None, seed: int = 1) -> None:
+        self._dataset = dataset
         self._throttle = throttle
-        self._chooser = Search()
-        self._chance = random.Random(seed)  # noqa: S311 - an order that differs, not a secret
-        self._misbehaviour = FaultInjector()
-        self._handlers: dict[str, Callable[[Request, dict[str, str]], Answer]] = {
+        self._queries = Search()
+        self._chance = random.Random(seed)
+        self._faults = FaultInjector()
+        self._handlers: dict[str, Callable[[Request, dict[str, str]], Response]] = {
             "list": self._list,
             "meta": self._meta,
             "random": self._random,
@@ -54,24 +54,24 @@ class Service:
 
     def misbehave(self, faults: Faults) -> None:
         """Start to misbehave in these ways and no others; all counts start anew."""
-        self._misbehaviour = FaultInjector(faults)
+        self._faults = FaultInjector(faults)
 
-    def answer(self, request: Request) -> Answer:
-        """Answer a request, with everything that may go wrong with it."""
+    def answer(self, request: Request) -> Response:
+        """Response a request, with everything that may go wrong with it."""
         admission = self._throttle.admit(request.client) if self._throttle else None
         if admission and not admission.admitted:
-            answer = answers.too_many(request)
+            answer = responses.too_many(request)
         else:
             answer = self._answer_admitted(request)
         if admission:
             answer.headers.extend(admission.headers)
         return answer
 
-    def _answer_admitted(self, request: Request) -> Answer:
+    def _answer_admitted(self, request: Request) -> Response:
         params = dict(parse_qsl(request.query, keep_blank_values=True)) if request.query else {}
         endpoint, brewery_id = route(request.path)
-        struck = self._misbehaviour.answers(endpoint, _page(params)) if self._misbehaviour.faults else ()
-        answer = next((faulty for fault in struck if (faulty := answers.faulty(request, fault))), None)
+        struck = self._faults.answers(endpoint, _page(params)) if self._faults.faults else ()
+        answer = next((faulty for fault in struck if (faulty := responses.faulty(request, fault))), None)
         if answer is None:
             answer = self._answer_well(request, endpoint, brewery_id, params)
         for fault in struck:
@@ -80,90 +80,90 @@ class Service:
             answer.truncated = answer.truncated or fault.truncated
         return answer
 
-    def _answer_well(self, request: Request, endpoint: str, brewery_id: str, params: dict[str, str]) -> Answer:
+    def _answer_well(self, request: Request, endpoint: str, brewery_id: str, params: dict[str, str]) -> Response:
         if endpoint == "unknown":
-            return answers.error(request, 404, f"The route {request.path.lstrip('/')} could not be found.")
+            return responses.error(request, 404, f"The route {request.path.lstrip('/')} could not be found.")
         if request.method not in ("GET", "HEAD"):
-            answer = answers.error(request, 405, f"The {request.method} method is not supported for this route.")
+            answer = responses.error(request, 405, f"The {request.method} method is not supported for this route.")
             answer.headers.append(("Allow", "GET, HEAD"))
             return answer
         if endpoint == "home":
-            return answers.json_answer(dumps({"name": "Open Brewery DB API", "documentation": "/docs"}))
+            return responses.json_answer(dumps({"name": "Open Brewery DB API", "documentation": "/docs"}))
         handler = self._handlers.get(endpoint)
         answer = handler(request, params) if handler else self._one(request, brewery_id)
-        if self._shelf.dialect.is_previous and answer.status == 200:
+        if self._dataset.dialect.is_previous and answer.status == 200:
             _tag(request, answer)
         return answer
 
-    def _list(self, request: Request, params: dict[str, str]) -> Answer:
+    def _list(self, request: Request, params: dict[str, str]) -> Response:
         page = _page(params)
         query = parse_query(params, cap_rows=self._cap_rows("list", page))
         if not isinstance(query, Query):
-            return answers.invalid(request, query, self._shelf.dialect)
-        store = self._shelf.store
-        rows = self._chooser.window(store, query, self._chance)
+            return responses.invalid(request, query, self._dataset.dialect)
+        store = self._dataset.store
+        rows = self._queries.window(store, query, self._chance)
         answer = self._records(request, rows, public=True)
         if answer.status == 200:
-            for fault in self._misbehaviour.shifts(query.page):
-                self._shelf.shift(fault)
+            for fault in self._faults.shifts(query.page):
+                self._dataset.shift(fault)
         return answer
 
-    def _meta(self, request: Request, params: dict[str, str]) -> Answer:
+    def _meta(self, request: Request, params: dict[str, str]) -> Response:
         query = parse_query(params, cap_rows=self._cap_rows("meta", None))
         if not isinstance(query, Query):
-            return answers.invalid(request, query, self._shelf.dialect)
-        counts = self._chooser.counts(self._shelf.store_for_meta(), query.filters)
-        for fault in self._misbehaviour.wrong_meta():
+            return responses.invalid(request, query, self._dataset.dialect)
+        counts = self._queries.counts(self._dataset.store_for_meta(), query.filters)
+        for fault in self._faults.wrong_meta():
             counts = spoilt_counts(counts, fault)
-        return answers.meta_answer(counts, query, self._shelf.dialect)
+        return responses.meta_answer(counts, query, self._dataset.dialect)
 
-    def _one(self, request: Request, brewery_id: str) -> Answer:
-        row = self._shelf.store.find(brewery_id)
+    def _one(self, request: Request, brewery_id: str) -> Response:
+        row = self._dataset.store.find(brewery_id)
         if row is None:
             message = f"No query results for model [App\\Models\\Brewery] {brewery_id}"
-            return answers.error(request, 404, message)
+            return responses.error(request, 404, message)
         answer = self._records(request, [row], public=True)
         answer.body = answer.body[1:-1] if answer.status == 200 else answer.body
         return answer
 
-    def _random(self, request: Request, params: dict[str, str]) -> Answer:
+    def _random(self, request: Request, params: dict[str, str]) -> Response:
         size = params.get("size", "1").strip()
         problem = integer_message("size", size, RANDOM_MAX_ROWS)
         if problem:
-            return answers.invalid(request, {"size": [problem]}, self._shelf.dialect)
-        served = self._shelf.store.rows
+            return responses.invalid(request, {"size": [problem]}, self._dataset.dialect)
+        served = self._dataset.store.rows
         return self._records(request, self._chance.sample(served, min(int(size), len(served))))
 
-    def _search(self, request: Request, params: dict[str, str]) -> Answer:
+    def _search(self, request: Request, params: dict[str, str]) -> Response:
         query = parse_query(params, cap_rows=self._cap_rows("search", None))
         text = params.get("query", "").strip()
         errors = query if not isinstance(query, Query) else {}
         if not text:
             errors = {"query": ["The query field is required."], **errors}
         if errors or not isinstance(query, Query):
-            return answers.invalid(request, errors, self._shelf.dialect)
+            return responses.invalid(request, errors, self._dataset.dialect)
         start = (query.page - 1) * query.per_page
-        return self._records(request, found_rows(self._shelf.store, text)[start : start + query.per_page])
+        return self._records(request, found_rows(self._dataset.store, text)[start : start + query.per_page])
 
-    def _autocomplete(self, request: Request, params: dict[str, str]) -> Answer:
+    def _autocomplete(self, request: Request, params: dict[str, str]) -> Response:
         text = params.get("query", "").strip()
         if not text:
             errors = {"query": ["The query field is required."]}
-            return answers.invalid(request, errors, self._shelf.dialect)
-        store, names = self._shelf.store, self._shelf.store.column("name")
+            return responses.invalid(request, errors, self._dataset.dialect)
+        store, names = self._dataset.store, self._dataset.store.column("name")
         query = Query(filters=Filters(like=(("name", text),)), sort=(("name", False),), per_page=AUTOCOMPLETE_ROWS)
-        rows = self._chooser.window(store, query, self._chance)
-        return answers.json_answer(dumps([{"id": store.id_of(row), "name": names[row]} for row in rows]))
+        rows = self._queries.window(store, query, self._chance)
+        return responses.json_answer(dumps([{"id": store.id_of(row), "name": names[row]} for row in rows]))
 
-    def _records(self, request: Request, rows: Iterable[int], *, public: bool = False) -> Answer:
-        store, poisoned = self._shelf.store, self._shelf.poisoned
+    def _records(self, request: Request, rows: Iterable[int], *, public: bool = False) -> Response:
+        store, poisoned = self._dataset.store, self._dataset.poisoned
         if poisoned and any(store.id_of(row) in poisoned for row in rows):
-            return answers.error(request, 500)
-        return answers.records_answer(store.bytes_of(rows), public=public)
+            return responses.error(request, 500)
+        return responses.records_answer(store.bytes_of(rows), public=public)
 
     def _cap_rows(self, endpoint: str, page: int | None) -> int | None:
-        cut = self._misbehaviour.clamp_rows(endpoint, page) if self._misbehaviour.faults else None
-        return PER_PAGE_MAX_ROWS if cut is None and self._shelf.dialect.is_previous else cut
+        cut = self._faults.clamp_rows(endpoint, page) if self._faults.faults else None
+        return PER_PAGE_MAX_ROWS if cut is None and self._dataset.dialect.is_previous else cut
 
 
 def route(path: str) -> tuple[str, str]:
@@ -187,7 +187,7 @@ def spoilt_counts(counts: Counts, fault: Fault) -> Counts:
     """Make the counts wrong in the way a fault says.
 
     Example:
-        >>> from brewhouse.mock_api.faults import parse_fault
+        >>> from tests.mock_api.faults import parse_fault
         >>> spoilt_counts(Counts(5, {}), parse_fault("meta_total=+3")).total
         8
     """
@@ -206,7 +206,7 @@ def _page(params: dict[str, str]) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-def _tag(request: Request, answer: Answer) -> None:
+def _tag(request: Request, answer: Response) -> None:
     tag = f'"{blake2b(answer.body, digest_size=16).hexdigest()}"'
     answer.headers.append(("ETag", tag))
     if request.headers.get("if-none-match") == tag:

@@ -6,17 +6,17 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import msgspec
+from tests.mock_api.php_json import render
+from tests.mock_api.store import Store
 
 from brewhouse.errors import UsageError
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.php_json import render
-from brewhouse.mock_api.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from brewhouse.mock_api.dialects import Dialect
-    from brewhouse.mock_api.faults import Fault, Faults
+    from tests.mock_api.dialects import Dialect
+    from tests.mock_api.faults import Fault, Faults
 
 _SAME = {"state_province": "state", "address_1": "street"}
 
