@@ -1,4 +1,4 @@
-"""The three ways in which services speak the same contract."""
+"""API versions: the current release, the previous one and a clone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from brewhouse.api.contract import FIELDS
 
 
 class Dialect(StrEnum):
-    """Which release of the service a stand-in speaks like.
+    """The release that the mock API implements.
 
     Example:
         >>> Dialect("clone").left_out, Dialect("current").left_out
@@ -18,13 +18,13 @@ class Dialect(StrEnum):
     CURRENT = "current"
     """The release of August 2026."""
     PREVIOUS = "previous"
-    """The release before: numbers as text, /meta without groups, a silent cap of `per_page`, ETags."""
+    """The previous release: numbers as text, /meta without groups, `per_page` capped silently, ETags."""
     CLONE = "clone"
-    """A copy of the service by others: no deprecated fields, and /meta knows the total alone."""
+    """A third-party clone: no deprecated fields, and /meta returns the total only."""
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """The fields of a brewery that it does not send."""
+        """Fields of a brewery that it omits."""
         return FIELDS[-2:] if self is Dialect.CLONE else ()
 
     @property

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on a local socket, as much of it as a client of the API can see, in one thread of its own."""
+"""A minimal HTTP/1.1 server on a local socket, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LINGER_0 = struct.pack("ii", 1, 0)
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A request as it came; names of headers are in small letters."""
+    """A request; header names are in lower case."""
 
     method: str
     path: str
@@ -38,12 +38,12 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct):
-    """What to send back, and how badly.
+    """A response and how it fails.
 
     Args:
         status: The HTTP status.
         body: The whole body.
-        headers: Headers beside `Content-Length`, `Date` and `Connection`.
+        headers: Headers in addition to `Content-Length`, `Date` and `Connection`.
         delay_s: How long to wait before sending.
         reset: Reset the connection and send nothing.
         truncated: Send half of the body and close the connection.
@@ -58,11 +58,11 @@ class Response(msgspec.Struct):
 
 
 class Server:
-    """Listens on 127.0.0.1 and gives each request to a function, one at a time.
+    """Listen on 127.0.0.1 and pass each request to a function, one at a time.
 
     Args:
         answer: Turns a request into an answer; called in the server's thread.
-        port: The port; 0 takes a free one.
+        port: 0 selects a free port.
     """
 
     def __init__(self, answer: Callable[[Request], Response], port: int = 0) -> None:
@@ -72,20 +72,20 @@ class Server:
         self._problem: OSError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="stand-in", daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="mock-api", daemon=True)
 
     def start(self) -> None:
-        """Listen, and return once connections are taken.
+        """Listen, and return once connections are accepted.
 
         Raises:
-            BrewhouseError: When the port cannot be had.
+            BrewhouseError: The port is in use.
         """
         self._thread.start()
         self._ready.wait()
         if self._problem is not None:
             self._thread.join()
             raise BrewhouseError(
-                f"The stand-in cannot listen on {HOST}:{self.port}: {self._problem.strerror}.",
+                f"The mock API cannot listen on {HOST}:{self.port}: {self._problem.strerror}.",
                 hint="Choose another port, or 0 for a free one.",
             ) from self._problem
 
@@ -140,13 +140,13 @@ class _Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._full = False
-        self._go_on()
+        self._process()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        self._go_on()
+        self._process()
 
-    def _go_on(self) -> None:
+    def _process(self) -> None:
         while not (self._waiting or self._full or self.transport.is_closing()):
             end = self._received.find(b"\r\n\r\n")
             if end < 0:
@@ -176,7 +176,7 @@ class _Connection(asyncio.Protocol):
         self._waiting = False
         if not self.transport.is_closing():
             self._send(answer, request, keep=keep)
-            self._go_on()
+            self._process()
 
     def _send(self, answer: Response, request: Request, *, keep: bool) -> None:
         if answer.reset:
@@ -216,7 +216,7 @@ def _phrase(status: int) -> str:
 
 
 def _parse_head(head: str, client: str) -> tuple[Request | None, bool, int]:
-    """Return the request, whether its connection stays open, and how many bytes of body follow."""
+    """Return the request, whether its connection stays open, and the length of its body in bytes."""
     first, *lines = head.split("\r\n")
     words = first.split(" ")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

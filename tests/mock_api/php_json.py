@@ -1,4 +1,4 @@
-r"""JSON as PHP writes it: no blanks, ``\/`` for a slash and ``\u00fc`` for whatever is not ASCII."""
+r"""JSON as PHP writes it: no blanks, ``\/`` for a slash and ``\u00fc`` for characters beyond ASCII."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ERROR_HANDLER = "brewhouse-php-json"
 
 
 def dumps(value: object) -> bytes:
-    r"""Write a value as PHP's `json_encode` does.
+    r"""Encode a value as PHP's `json_encode` does.
 
     Args:
-        value: Anything JSON can say; the order of a dict's keys is kept.
+        value: Any JSON value; the order of keys is kept.
 
     Returns:
         ASCII bytes without blanks.
@@ -34,12 +34,12 @@ def dumps(value: object) -> bytes:
 
 
 def render(record: Mapping[str, object], *, without: tuple[str, ...] = (), coordinates_as_text: bool = False) -> bytes:
-    """Write one brewery as the API sends it.
+    """Encode one brewery as the API sends it.
 
     Args:
         record: The brewery.
         without: Fields to leave out.
-        coordinates_as_text: Whether longitude and latitude become JSON strings, as in earlier releases.
+        coordinates_as_text: Encode longitude and latitude as strings, as earlier releases did.
 
     Returns:
         One JSON object.
@@ -59,7 +59,7 @@ def render(record: Mapping[str, object], *, without: tuple[str, ...] = (), coord
 
 
 def number_text(value: object) -> object:
-    """Turn a number into its JSON text and leave everything else as it is."""
+    """Convert a number to its JSON text; return any other value unchanged."""
     return dumps(value).decode() if isinstance(value, int | float | Decimal) else value
 
 

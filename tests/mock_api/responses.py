@@ -1,4 +1,4 @@
-"""The shapes of the service's answers: JSON, the errors of Laravel, redirects and HTML pages."""
+"""Responses of the API: JSON, Laravel's errors, redirects and HTML pages."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _BODIES = {
 
 
 def json_answer(body: bytes, *, status: int = 200, public: bool = False) -> Response:
-    """Response with JSON that is written already."""
+    """Respond with encoded JSON."""
     return Response(status, body, [_JSON, PUBLIC if public else PRIVATE])
 
 
 def records_answer(records: list[bytearray], *, public: bool = False) -> Response:
-    """Response with an array of breweries, each as its bytes are."""
+    """Respond with an array of encoded breweries."""
     return json_answer(b"[" + b",".join(records) + b"]", public=public)
 
 
 def wants_json(request: Request) -> bool:
-    """Say whether a client asked for JSON before anything else, as Laravel decides it.
+    """Return whether a client prefers JSON, by Laravel's rule.
 
     Example:
         >>> from tests.mock_api.http_server import Request
@@ -54,7 +54,7 @@ def wants_json(request: Request) -> bool:
 
 
 def error(request: Request, status: int, message: str = "") -> Response:
-    """Response with an error: a JSON object, or an HTML page for a client that did not ask for JSON."""
+    """Respond with an error: a JSON object, or an HTML page for a client that did not ask for JSON."""
     reason = message or _REASONS.get(status, "Service Unavailable")
     if wants_json(request):
         return json_answer(dumps({"message": reason}), status=status)
@@ -62,14 +62,14 @@ def error(request: Request, status: int, message: str = "") -> Response:
 
 
 def html_page(status: int) -> Response:
-    """Response with an HTML page."""
+    """Respond with an HTML page."""
     title = f"{status} {_REASONS.get(status, 'Open Brewery DB')}"
     page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
     return Response(status, page.encode(), [_HTML, PRIVATE])
 
 
 def invalid(request: Request, errors: Errors, dialect: Dialect) -> Response:
-    """Refuse parameters: 422, or a redirect for a client that did not ask for JSON; once it was a 400."""
+    """Reject parameters: 422, a redirect without `Accept: application/json`, or 400 in the previous release."""
     if dialect.is_previous:
         return json_answer(dumps(errors), status=400)
     if not wants_json(request):
@@ -81,12 +81,12 @@ def invalid(request: Request, errors: Errors, dialect: Dialect) -> Response:
 
 
 def too_many(request: Request) -> Response:
-    """Refuse a request over the limit."""
+    """Reject a request over the limit."""
     return error(request, 429, "Too Many Attempts.")
 
 
 def meta_answer(counts: Counts, query: Query, dialect: Dialect) -> Response:
-    """Response with the counts, in the words of a dialect."""
+    """Respond with the counts in the format of a dialect."""
     meta: dict[str, object] = {"total": counts.total}
     if dialect.is_previous:
         meta = {"total": str(counts.total), "page": str(query.page), "per_page": str(query.per_page)}
@@ -102,7 +102,7 @@ def meta_answer(counts: Counts, query: Query, dialect: Dialect) -> Response:
 
 
 def faulty(request: Request, fault: Fault) -> Response | None:
-    """Response as a fault wants it, or return `None` when it lets the true answer through."""
+    """Respond as a fault requires, or return `None` if it does not replace the response."""
     if fault.html:
         return html_page(fault.status or 502)
     if fault.body is not None:

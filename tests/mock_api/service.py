@@ -1,4 +1,4 @@
-"""The API itself: which endpoint answers what, with its throttle, its dialect and its faults."""
+"""The endpoints of the API, with throttle, dialect and faults."""
 
 from __future__ import annotations
 
@@ -30,12 +30,11 @@ _GROUP_COLUMNS = {"by_state": "state_province", "by_country": "country", "by_typ
 
 
 class Service:
-    """Answers requests from the breweries on a dataset.
+    """Answer requests from a dataset.
 
     Args:
-        dataset: The breweries.
-        throttle: The limit of requests; `None` is no limit, and no headers about it.
-        seed: What the unstable orders are made from.
+        throttle: Rate limit; `None` disables it and its headers.
+        seed: Seed of the unstable orders.
     """
 
     def __init__(self, dataset: Dataset, throttle: Throttle | None = None, seed: int = 1) -> None:
@@ -52,12 +51,12 @@ class Service:
             "autocomplete": self._autocomplete,
         }
 
-    def misbehave(self, faults: Faults) -> None:
-        """Start to misbehave in these ways and no others; all counts start anew."""
+    def inject(self, faults: Faults) -> None:
+        """Replace the injected faults and reset their counters."""
         self._faults = FaultInjector(faults)
 
     def answer(self, request: Request) -> Response:
-        """Response a request, with everything that may go wrong with it."""
+        """Answer a request, applying throttle and faults."""
         admission = self._throttle.admit(request.client) if self._throttle else None
         if admission and not admission.admitted:
             answer = responses.too_many(request)
@@ -73,14 +72,14 @@ class Service:
         struck = self._faults.answers(endpoint, _page(params)) if self._faults.faults else ()
         answer = next((faulty for fault in struck if (faulty := responses.faulty(request, fault))), None)
         if answer is None:
-            answer = self._answer_well(request, endpoint, brewery_id, params)
+            answer = self._answer_correctly(request, endpoint, brewery_id, params)
         for fault in struck:
             answer.delay_s += fault.slow_s or 0.0
             answer.reset = answer.reset or fault.reset
             answer.truncated = answer.truncated or fault.truncated
         return answer
 
-    def _answer_well(self, request: Request, endpoint: str, brewery_id: str, params: dict[str, str]) -> Response:
+    def _answer_correctly(self, request: Request, endpoint: str, brewery_id: str, params: dict[str, str]) -> Response:
         if endpoint == "unknown":
             return responses.error(request, 404, f"The route {request.path.lstrip('/')} could not be found.")
         if request.method not in ("GET", "HEAD"):
@@ -114,7 +113,7 @@ class Service:
             return responses.invalid(request, query, self._dataset.dialect)
         counts = self._queries.counts(self._dataset.store_for_meta(), query.filters)
         for fault in self._faults.wrong_meta():
-            counts = spoilt_counts(counts, fault)
+            counts = faulty_counts(counts, fault)
         return responses.meta_answer(counts, query, self._dataset.dialect)
 
     def _one(self, request: Request, brewery_id: str) -> Response:
@@ -167,7 +166,7 @@ class Service:
 
 
 def route(path: str) -> tuple[str, str]:
-    """Say which endpoint a path asks, and which brewery.
+    """Return the endpoint of a path, and the brewery's id.
 
     Example:
         >>> route("/v1/breweries"), route("/v1/breweries/meta"), route("/v1/breweries/ab-1"), route("/v2")
@@ -183,12 +182,12 @@ def route(path: str) -> tuple[str, str]:
     return (name, "") if name in _ENDPOINTS else ("one", name)
 
 
-def spoilt_counts(counts: Counts, fault: Fault) -> Counts:
-    """Make the counts wrong in the way a fault says.
+def faulty_counts(counts: Counts, fault: Fault) -> Counts:
+    """Apply a fault to the counts.
 
     Example:
         >>> from tests.mock_api.faults import parse_fault
-        >>> spoilt_counts(Counts(5, {}), parse_fault("meta_total=+3")).total
+        >>> faulty_counts(Counts(5, {}), parse_fault("meta_total=+3")).total
         8
     """
     if fault.meta_total:

@@ -221,7 +221,7 @@ def test_both_servers_limit_requests_alike() -> None:
     assert [status for status, *_ in seen[0]].count(429) == len(paths) - 120
 
 
-def test_a_rejected_request_is_told_when_to_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rejected_request_carries_the_time_to_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_server, "LIMIT_PER_MINUTE", 1)
     with DemoApiServer(generate(1)) as server:
         assert httpx.get(f"{server.url}/breweries").status_code == 200
