@@ -160,7 +160,7 @@ def test_a_trigger_that_is_not_active_is_started(deployed: Account, deploy: Call
     assert states(deployed)["after-extract"] != "ACTIVATED"
     code, out, _ = deploy()
     assert code == 0
-    assert f"trigger {STACK}-after-extract was not active; it is started" in out
+    assert f"started trigger {STACK}-after-extract, which was inactive" in out
     assert states(deployed)["after-extract"] == "ACTIVATED"
 
 
@@ -217,7 +217,7 @@ def test_destroy_keeps_the_lake_and_the_next_deploy_goes_on_with_it(
     deployed.client("s3").put_object(Bucket=bucket(deployed), Key="lake/bronze/x", Body=b"kept")
     code, out, err = call("destroy", "--stack", STACK, "--yes")
     assert (code, err) == (0, "")
-    assert f"What stays: s3://{bucket(deployed)}" in out
+    assert f"Kept: s3://{bucket(deployed)}" in out
     assert "brewhouse_bronze, brewhouse_gold, brewhouse_monitoring, brewhouse_silver" in out
     assert find_stack(deployed, STACK) is None
     assert "lake/bronze/x" in keys(deployed)
@@ -257,7 +257,7 @@ def test_nothing_is_done_without_a_yes(account: Account, package: Callable[[], o
         patch.setattr("typer.confirm", lambda _: False)
         code, out, _ = call("deploy", "--stack", STACK, "--packaged", "--folder", package())
     assert code == 1
-    assert "First the bucket is made" in out
+    assert "Step 1 creates the bucket" in out
     assert "AWS::S3::BucketPolicy" in out
     assert account.client("s3").list_buckets()["Buckets"] == []
     assert find_stack(account, STACK) is None

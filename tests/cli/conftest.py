@@ -1,4 +1,4 @@
-"""A lake with two runs in it, and the command line called as from a shell."""
+"""A lake after two runs, and a fixture that calls the command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from brewhouse.mock_api.dataset import generate
 
 @dataclass
 class Outcome:
-    """What a command did."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -37,9 +37,9 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             main()
         except SystemExit as left:
             code = left.code or 0
-        said = capsys.readouterr()
+        captured = capsys.readouterr()
         assert isinstance(code, int)
-        return Outcome(code, said.out, said.err)
+        return Outcome(code, captured.out, captured.err)
 
     return run
 

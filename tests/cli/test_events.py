@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from tests.conftest import Inbox
 
 
-def test_events_are_listed_newest_last_and_as_many_as_wanted(call: Call, full: Path) -> None:
+def test_events_are_listed_newest_last_up_to_the_limit(call: Call, full: Path) -> None:
     lines = call("events", "--lake", full, "--limit", 3).out.splitlines()
     assert len(lines) == 3
     assert lines[-1].endswith("succeeded")
 
 
 def test_events_of_a_run_and_a_level_are_json_lines(call: Call, full: Path) -> None:
-    said = call("events", "--lake", full, "--run", "last", "--level", "warn", "--json").out.splitlines()
-    events = [json.loads(line) for line in said]
+    output = call("events", "--lake", full, "--run", "last", "--level", "warn", "--json").out.splitlines()
+    events = [json.loads(line) for line in output]
     assert events
     assert {event["detail"]["severity"] for event in events} <= {"WARN", "ERROR"}
     assert len({event["detail"]["runId"] for event in events}) == 1
 
 
-def test_following_shows_what_happens_next(tmp_path: Path) -> None:
+def test_following_prints_new_events(tmp_path: Path) -> None:
     log = EventLog(Lake(tmp_path), "R1")
     log.write(RUN, {"message": "the first"})
     command = [sys.executable, "-m", "brewhouse", "events", "--follow", "--lake", str(tmp_path)]
@@ -63,8 +63,8 @@ def test_an_unknown_run_is_wrong_usage(call: Call, full: Path) -> None:
 
 def test_a_run_shows_its_log_as_json_lines(call: Call, tmp_path: Path) -> None:
     with MockApiServer(generate(100)) as source:
-        said = call("run", "--lake", tmp_path / "lake", "--source-url", source.url, "--log-format", "json")
-    lines = [json.loads(line) for line in said.err.splitlines()]
+        output = call("run", "--lake", tmp_path / "lake", "--source-url", source.url, "--log-format", "json")
+    lines = [json.loads(line) for line in output.err.splitlines()]
     assert {"time", "level", "run", "message", "logger"} <= lines[0].keys()
     assert lines[-1]["message"].endswith("succeeded")
 
@@ -72,13 +72,13 @@ def test_a_run_shows_its_log_as_json_lines(call: Call, tmp_path: Path) -> None:
 def test_a_test_message_is_sent(call: Call, tmp_path: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call("alerts", "test", "--lake", tmp_path).code == 2
     monkeypatch.setenv("BREWHOUSE_ALERTS_URLS", inbox.url)
-    said = call("alerts", "test", "--lake", tmp_path)
-    assert (said.code, inbox.subjects) == (0, ["Brewhouse: a test"])
-    assert "127.0.0.1" not in said.out
-    assert call("alerts", "check", "--lake", tmp_path).out.strip() == "Nothing is due."
+    output = call("alerts", "test", "--lake", tmp_path)
+    assert (output.code, inbox.subjects) == (0, ["Brewhouse: a test"])
+    assert "127.0.0.1" not in output.out
+    assert call("alerts", "check", "--lake", tmp_path).out.strip() == "No messages are due."
 
 
-def test_a_late_workflow_is_found_by_a_check_from_cron(
+def test_a_check_alerts_once_about_a_late_workflow(
     call: Call, full: Path, tmp_path: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import shutil

@@ -46,7 +46,7 @@ def test_the_example_of_the_docs_runs_and_a_removed_model_leaves_its_table(
     assert len(before) == len(json.loads(call("query", sql, *lake, "--json").out)) == 5
 
 
-def test_models_lists_built_in_and_own_with_what_they_read(call: Call, tmp_path: Path, example: Path) -> None:
+def test_models_lists_built_in_and_own_models_with_their_inputs(call: Call, tmp_path: Path, example: Path) -> None:
     rows = json.loads(call("models", "--lake", tmp_path / "lake", "--models", example, "--json").out)
     assert {row["kind"] for row in rows} == {"built-in", "own"}
     (own,) = [row for row in rows if row["table"] == "silver.open_breweries"]
@@ -65,7 +65,7 @@ def test_the_graph_is_text_or_svg(call: Call, tmp_path: Path, example: Path) -> 
 
 
 @pytest.mark.parametrize("command", ["models", "run", "transform", "aggregate"])
-def test_a_model_that_cannot_run_is_wrong_usage_with_its_place(
+def test_an_invalid_model_is_wrong_usage_with_its_place(
     call: Call, tmp_path: Path, example: Path, command: str
 ) -> None:
     (example / "bad.sql").write_text("SELECT nam FROM silver.breweries")
@@ -74,7 +74,7 @@ def test_a_model_that_cannot_run_is_wrong_usage_with_its_place(
     assert done.err.startswith(f"brewhouse: {example / 'bad.sql'}:1:8: there is no column nam; did you mean name?")
 
 
-def test_the_folder_can_stand_in_brewhouse_toml(
+def test_the_folder_can_be_set_in_brewhouse_toml(
     call: Call, tmp_path: Path, example: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""`brewhouse serve` opens the console of a lake, or says why not."""
+"""Commands that serve: `brewhouse serve`, `mock-api` and `demo`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Call = Callable[..., Any]
 
 
 @pytest.mark.parametrize(("host", "has_link"), [("127.0.0.1", False), ("0.0.0.0", True)])
-def test_serve_prints_where_it_is_and_ends_quietly(full: Path, host: str, has_link: bool) -> None:
+def test_serve_prints_its_address_and_ends_quietly(full: Path, host: str, has_link: bool) -> None:
     command = [sys.executable, "-m", "brewhouse", "serve", "--lake", str(full), "--host", host, "--port", "0"]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("BREWHOUSE_")}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ) as process:
@@ -35,21 +35,21 @@ def test_serve_prints_where_it_is_and_ends_quietly(full: Path, host: str, has_li
     assert (process.returncode, errors) == (0, "")
 
 
-def test_a_port_that_is_taken_is_said(call: Call, full: Path) -> None:
+def test_a_port_in_use_is_an_error_with_a_hint(call: Call, full: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = call("serve", "--lake", full, "--port", taken.getsockname()[1])
     assert done.code == 2
-    assert "Nothing can listen on 127.0.0.1" in done.err
+    assert "Cannot listen on 127.0.0.1" in done.err
     assert "--port" in done.err
 
 
-def test_a_lake_that_is_not_there_is_said(call: Call, tmp_path: Path) -> None:
+def test_a_missing_lake_is_an_error(call: Call, tmp_path: Path) -> None:
     done = call("serve", "--lake", tmp_path / "nowhere")
     assert done.code == 2
-    assert "There is no lake at" in done.err
+    assert "does not exist" in done.err
 
 
-def test_a_missing_part_is_said_with_what_to_install(call: Call, full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_dependency_is_an_error_with_a_hint(call: Call, full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     done = call("serve", "--lake", full)
     assert done.code == 2

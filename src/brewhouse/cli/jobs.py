@@ -195,9 +195,3 @@ def run_jobs(
     with progress_for_output(settings.log_format) as progress:
         run_id = run_workflow(lake, settings, jobs, snapshot, progress=progress)
     print_report(report_of(lake, run_id), as_json=as_json)
-
-
-def register(app: typer.Typer) -> None:
-    """Add these commands to the command line."""
-    for command in (run, extract, transform, aggregate, rebuild, rollback):
-        app.command()(command)

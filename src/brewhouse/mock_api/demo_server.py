@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import re
 import socket
 import threading
@@ -97,7 +98,7 @@ class DemoApiServer:
             listening = socket.create_server((HOST, self._port))
         except OSError as error:
             raise BrewhouseError(
-                f"The mock API cannot listen on {HOST}:{self._port}: {error.strerror}.",
+                f"The mock API cannot listen on {HOST}:{self._port}: {os.strerror(error.errno or 0)}.",
                 hint="Choose another port with --port; 0 selects a free one.",
             ) from error
         self._port = listening.getsockname()[1]
