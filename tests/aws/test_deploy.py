@@ -271,7 +271,7 @@ def test_nothing_is_done_without_a_yes(account: Account, package: Callable[[], o
         ("NumberOfWorkers=1", "1 workers"),
         ("Schedule=cron(0 6 * * * *)", "exactly one must be ?"),
         ("GlueVersion=5.1", "is for Glue 6.0, not 5.1"),
-        ("nonsense", "is no parameter"),
+        ("nonsense", "is not a parameter"),
     ],
 )
 def test_a_parameter_that_cannot_work_is_refused_before_anything_is_done(

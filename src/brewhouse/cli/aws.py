@@ -27,9 +27,7 @@ _GLUE_VERSION = "6.0"
 StackOption = Annotated[str, typer.Option("--stack", help="Name of the stack.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Skip all confirmations.")]
 FolderOption = Annotated[Path, typer.Option("--folder", help="Folder of the package.")]
-ParameterOption = Annotated[
-    list[str] | None, typer.Option("--parameter", help="Stack parameter as Name=value; repeatable.")
-]
+ParameterOption = Annotated[list[str] | None, typer.Option("--parameter", help="Parameter as Name=value; repeatable.")]
 
 aws = typer.Typer(
     name="aws",
@@ -54,9 +52,8 @@ def package(
     from brewhouse.aws.package import make_package
 
     manifest = make_package(folder, glue_version)
-    rows = [
-        {"file": str(folder / file.name), "bytes": file.size_bytes, "sha256": file.sha256} for file in manifest.uploads
-    ]
+    files = manifest.uploads
+    rows = [{"file": str(folder / f.name), "bytes": f.size_bytes, "sha256": f.sha256} for f in files]
     print_result(rows, as_json=as_json)
 
 
@@ -66,9 +63,7 @@ def deploy(
     parameter: ParameterOption = None,
     folder: FolderOption = _FOLDER,
     packaged: Annotated[bool, typer.Option("--packaged", help="Use the existing package of the folder.")] = False,
-    first_run: Annotated[
-        bool, typer.Option("--run", help="Then run the workflow and compare its row counts with Athena's.")
-    ] = False,
+    first_run: Annotated[bool, typer.Option("--run", help="Then run the workflow and verify its row counts.")] = False,
     yes: YesOption = False,
 ) -> None:
     """Create or update the stack: show the changes, confirm, follow the deployment, check the result.

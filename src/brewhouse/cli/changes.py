@@ -10,15 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from brewhouse.cli.options import (
-    CountryOption,
-    EngineOption,
-    JsonOption,
-    LakeOption,
-    LimitOption,
-    MasterOption,
-    settings_and_lake,
-)
+from brewhouse.cli import options
+from brewhouse.cli.options import CountryOption, JsonOption, LakeOption, LimitOption, settings_and_lake
 from brewhouse.cli.output import print_json, print_result, print_rows
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.lake import Lake
@@ -67,8 +60,8 @@ def diff(
     second: Annotated[str, typer.Argument(help="Run id or date of the raw snapshot to compare with, or `last`.")],
     limit: LimitOption = 100,
     lake: LakeOption = None,
-    engine: EngineOption = None,
-    spark_master: MasterOption = None,
+    engine: options.EngineOption = None,
+    spark_master: options.MasterOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare two raw snapshots.
@@ -101,11 +94,7 @@ def places(
 
 
 def _query(lake: Lake, sql: str, values: Sequence[object]) -> list[dict[str, Any]]:
-    """Query the published tables.
-
-    Raises:
-        BrewhouseError: An earlier version of Brewhouse made the tables, so some are missing.
-    """
+    """Query the published tables; those of an earlier version of Brewhouse may lack some."""
     import duckdb
 
     from brewhouse.query.connection import connect

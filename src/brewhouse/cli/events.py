@@ -129,9 +129,8 @@ def _print_event(event: Event, *, as_json: bool) -> None:
     if as_json:
         print(msgspec.json.encode(event).decode(), flush=True)
         return
-    detail = event.detail
-    message = " ".join(str(detail.get("message", "")).split())
-    message = message or f"{detail.get('jobName', '')} {detail.get('state', '')}"
+    message = " ".join(str(event.detail.get("message", "")).split())
+    message = message or f"{event.detail.get('jobName', '')} {event.detail.get('state', '')}"
     shown = shorten(message, _MESSAGE_CHARACTERS)
     print(f"{event.time[:19]}Z {event.level:<5} {event.run} {event.detail_type}: {shown}", flush=True)
 

@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brewhouse.cli.options import (
-    EngineOption,
-    JsonOption,
-    LakeOption,
-    LogFormatOption,
-    MasterOption,
-    settings_and_lake,
-)
+from brewhouse.cli.options import EngineOption, JsonOption, LakeOption, LogFormatOption, MasterOption, settings_and_lake
 from brewhouse.cli.output import print_json, print_rows
 
 if TYPE_CHECKING:
@@ -22,12 +15,8 @@ if TYPE_CHECKING:
 
 def maintain(
     lake: LakeOption = None,
-    keep_days: Annotated[
-        float | None, typer.Option("--keep-days", help="Keep snapshots younger than this. Default: 30")
-    ] = None,
-    keep_last: Annotated[
-        int | None, typer.Option("--keep-last", help="Keep this many newest snapshots. Default: 10")
-    ] = None,
+    keep_days: Annotated[float | None, typer.Option("--keep-days", help="Days to keep snapshots. Default: 30")] = None,
+    keep_last: Annotated[int | None, typer.Option("--keep-last", help="Snapshots to keep. Default: 10")] = None,
     engine: EngineOption = None,
     spark_master: MasterOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report the changes without making them.")] = False,
@@ -40,6 +29,7 @@ def maintain(
 
     Example: brewhouse maintain --keep-days 90 --dry-run
     """
+    from brewhouse.cli.progress import progress_for_output
     from brewhouse.pipeline.maintenance import preview_maintenance, run_maintenance, total_of
 
     settings, place = settings_and_lake(
@@ -53,8 +43,6 @@ def maintain(
     if dry_run:
         reports = preview_maintenance(place, settings)
     else:
-        from brewhouse.cli.progress import progress_for_output
-
         with progress_for_output(settings.log_format) as progress:
             reports = run_maintenance(place, settings, progress=progress)
     total = total_of(reports)

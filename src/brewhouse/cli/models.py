@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from brewhouse.cli.options import EngineOption, JsonOption, LakeOption, MasterOption, ModelsOption, settings_and_lake
-from brewhouse.cli.output import os_reason, print_json, print_rows
-from brewhouse.cli.results import OutputOption
-from brewhouse.errors import BrewhouseError
+from brewhouse.cli.output import print_json, print_rows
+from brewhouse.cli.results import OutputOption, writing
 from brewhouse.lake.lake import Lake
 
 if TYPE_CHECKING:
@@ -26,9 +25,7 @@ def models(
     graph: Annotated[bool, typer.Option("--graph", help="Draw the lineage of the tables.")] = False,
     graph_format: Annotated[Literal["text", "svg"], typer.Option("--format", help="Format of the graph.")] = "text",
     output: OutputOption = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Run every model on empty tables of the engine first.")
-    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Run every model on empty tables first.")] = False,
     engine: EngineOption = None,
     spark_master: MasterOption = None,
     as_json: JsonOption = False,
@@ -91,9 +88,5 @@ def _write_graph(known: list[Model], graph_format: str, output: Path | None) -> 
     if output is None:
         print(text, end="")
         return
-    try:
+    with writing(output):
         output.write_text(text, "utf-8")
-    except OSError as error:
-        raise BrewhouseError(
-            f"Failed to write {output}: {os_reason(error)}.", hint="Choose another file with --output."
-        ) from error

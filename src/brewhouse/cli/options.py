@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake, lake_of
 from brewhouse.settings import Settings, load
 
@@ -39,20 +36,3 @@ def settings_and_lake(lake: str | None, **flags: Any) -> tuple[Settings, Lake]: 
     """
     settings = load({"lake": lake, **flags})
     return settings, lake_of(settings)
-
-
-@contextmanager
-def console_extra(feature: str) -> Iterator[None]:
-    """Report a missing dependency of the extra `console` as a usage error.
-
-    Raises:
-        UsageError: A library of the extra is not installed.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "brewhouse":
-            raise
-        raise UsageError(
-            f"{feature} needs {error.name}, which is not installed.", hint='Run `pip install "brewhouse[console]"`.'
-        ) from error

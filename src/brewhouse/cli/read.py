@@ -20,9 +20,7 @@ def query(
     output_format: FormatOption = "table",
     output: OutputOption = None,
     at: AtOption = None,
-    on: Annotated[
-        Literal["here", "athena"], typer.Option("--on", help="`athena` queries the AWS stack `brewhouse`.")
-    ] = "here",
+    on: Annotated[Literal["here", "athena"], typer.Option("--on", help="`athena`: the stack `brewhouse`.")] = "here",
     as_json: JsonOption = False,
 ) -> None:
     """Query the published tables with SQL; the schemas are bronze, silver, gold and monitoring.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -39,37 +39,39 @@ def query_text(sql: str | None, saved: str | None, convert: Callable[[str], str]
 
 
 def write(result: Any, output_format: Format, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's result or alike
-    """Write a result to a file or to standard output.
-
-    Args:
-        result: Has `description`, `fetchall` and `to_arrow_reader` as DuckDB's results.
-        output_format: The format.
-        output: None is standard output.
+    """Write a result with `description`, `fetchall` and `to_arrow_reader` to a file, or print it.
 
     Raises:
         BrewhouseError: Writing the file failed.
     """
+    if output is None:
+        _write(result, output_format)
+    else:
+        with writing(output):
+            _write(result, output_format, output)
+
+
+@contextmanager
+def writing(output: Path) -> Iterator[None]:
+    """Report a file that cannot be written as an error with a hint."""
     try:
-        _write(result, output_format, output)
+        yield
     except OSError as error:
-        if output is None:
-            raise
         raise BrewhouseError(
             f"Failed to write {output}: {os_reason(error)}.", hint="Choose another file with --output."
         ) from error
 
 
-def _write(result: Any, output_format: Format, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's result
+def _write(result: Any, output_format: Format, output: Path | None = None) -> None:  # noqa: ANN401 - DuckDB's result
     if output_format == "parquet":
         _write_parquet(result, output)
         return
-    names = [column[0] for column in result.description]
-    rows = result.fetchall()
+    names, rows = [column[0] for column in result.description], result.fetchall()
     if output is None:
         _print(names, rows, output_format)
-        return
-    with output.open("w", encoding="utf-8", newline="") as file, redirect_stdout(file):
-        _print(names, rows, output_format)
+    else:
+        with output.open("w", encoding="utf-8", newline="") as file, redirect_stdout(file):
+            _print(names, rows, output_format)
 
 
 def _print(names: list[str], rows: list[tuple[Any, ...]], output_format: Format) -> None:

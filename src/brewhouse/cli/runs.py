@@ -81,10 +81,7 @@ def print_report(report: RunReport, *, as_json: bool) -> None:
     if report.error:
         print(f"error: {report.error}")
     print_rows(
-        [
-            {"job": job.name, "state": job.state.lower(), "seconds": job.seconds, "result": job.message}
-            for job in report.jobs
-        ]
+        [{"job": j.name, "state": j.state.lower(), "seconds": j.seconds, "result": j.message} for j in report.jobs]
     )
     if report.published:
         print_rows(report.published)

@@ -77,12 +77,7 @@ def _show(settings: Settings, lake: Lake, count: int, *, as_json: bool) -> None:
         print(f"The schedule {plan.cron} ({plan.zone.key}) is off; `brewhouse schedule on` enables it.")
     else:
         print(f"The schedule {plan.cron} ({plan.zone.key}) is on; while `brewhouse serve` runs, the next runs start at")
-        print_rows(
-            [
-                {"due": f"{time:%a %Y-%m-%d %H:%M %Z}", "UTC": f"{time.astimezone(UTC):%Y-%m-%d %H:%MZ}"}
-                for time in times
-            ]
-        )
+        print_rows([{"due": f"{t:%a %Y-%m-%d %H:%M %Z}", "UTC": f"{t.astimezone(UTC):%Y-%m-%d %H:%MZ}"} for t in times])
 
 
 def _switch(lake: str | None, *, is_on: bool) -> None:
@@ -91,8 +86,5 @@ def _switch(lake: str | None, *, is_on: bool) -> None:
 
     settings, place = settings_and_lake(lake)
     plan = parse_schedule(settings.schedule.cron, settings.schedule.time_zone)
-    if plan:
-        switch(place, is_on=is_on, cron=plan.cron, time_zone=plan.zone.key)
-    else:
-        switch(place, is_on=is_on)
+    switch(place, is_on=is_on, **({"cron": plan.cron, "time_zone": plan.zone.key} if plan else {}))
     _show(settings, place, count=1, as_json=False)

@@ -1,46 +1,43 @@
-"""Commands that serve: the web console and the mock API: serve, mock-api, demo."""
+"""Commands of the web console and the mock API: serve, report, mock-api, demo."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from brewhouse.cli.options import LakeOption, console_extra, settings_and_lake
+from brewhouse.cli.options import AtOption, CountryOption, LakeOption, settings_and_lake
 from brewhouse.cli.output import os_reason
 from brewhouse.errors import UsageError
+
+PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 selects a free one.")]
+RowsOption = Annotated[int, typer.Option("--rows", min=1, help="Number of generated breweries.")]
 
 
 def serve(
     lake: LakeOption = None,
-    host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; any but 127.0.0.1 requires a password.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 selects a free one.")] = 8040,
-    schedule: Annotated[
-        str | None,
-        typer.Option("--schedule", help='Run the workflow at these times: "0 6 * * *"; see docs/schedule.md.'),
-    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Address; all but 127.0.0.1 need a password.")] = "127.0.0.1",
+    port: PortOption = 8040,
+    schedule: Annotated[str | None, typer.Option("--schedule", help='Cron schedule, such as "0 6 * * *".')] = None,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the console in the browser.")] = False,
 ) -> None:
     """Serve the web console of a lake: overview, SQL, tables, runs, quality, events.
 
     Example: brewhouse serve --lake demo-lake --open
     """
-    with console_extra("The console"):
+    with _console_extra("The console"):
         import uvicorn
 
         from brewhouse.console.app import create_app
         from brewhouse.console.security import address_of, password_for
     settings, place = settings_and_lake(lake, schedule={"cron": schedule} if schedule else None)
     if place.is_local and not place.root.is_dir() and not settings.schedule.cron:
-        raise UsageError(
-            f"The lake {place.root} does not exist.", hint="Choose another with --lake, or run `brewhouse run` first."
-        )
+        raise UsageError(f"The lake {place.root} does not exist.", hint="Check --lake, or run `brewhouse run` first.")
     listening = _listen(host, port)
     password, is_generated = password_for(host, settings.console.password)
     app = create_app(place, settings, host=host, password=password)
@@ -56,6 +53,19 @@ def serve(
         uvicorn.Server(config).run(sockets=[listening])
 
 
+@contextmanager
+def _console_extra(feature: str) -> Iterator[None]:
+    """Report a missing dependency of the extra `console` as a usage error."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "brewhouse":
+            raise
+        raise UsageError(
+            f"{feature} needs {error.name}, which is not installed.", hint='Run `pip install "brewhouse[console]"`.'
+        ) from error
+
+
 def _listen(host: str, port: int) -> socket.socket:
     """Bind the port before anything else starts, so that a port in use is reported at once."""
     try:
@@ -68,16 +78,10 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def mock_api(
-    data: Annotated[
-        Path | None, typer.Option("--data", help="CSV file of the public dataset. Default: generated breweries")
-    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="CSV file. Default: generated breweries")] = None,
     rows: Annotated[int, typer.Option("--rows", min=0, help="Number of generated breweries.")] = 1000,
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 selects a free one.")
-    ] = 8000,
-    throttle: Annotated[
-        bool, typer.Option("--throttle/--no-throttle", help="Limit clients to 120 requests per minute, as the API.")
-    ] = True,
+    port: PortOption = 8000,
+    throttle: Annotated[bool, typer.Option("--throttle/--no-throttle", help="120 requests per minute.")] = True,
 ) -> None:
     """Serve a mock of the Open Brewery DB API on 127.0.0.1.
 
@@ -94,7 +98,7 @@ def mock_api(
 
 def demo(
     lake: LakeOption = "demo-lake",
-    rows: Annotated[int, typer.Option("--rows", min=1, help="Number of generated breweries.")] = 2000,
+    rows: RowsOption = 2000,
 ) -> None:
     """Run the whole workflow against a mock of the API with generated breweries.
 
@@ -114,3 +118,28 @@ def demo(
         f"  brewhouse serve --lake {lake} --open    # maps, tables, runs and SQL in the browser\n"
         f"  brewhouse run        # the same with the live API, into ./lake"
     )
+
+
+def report(
+    output: Annotated[
+        Path, typer.Option("--output", help="Output file: .html for the page; .pdf, .png or .svg for its charts.")
+    ] = Path("report.html"),
+    lake: LakeOption = None,
+    at: AtOption = None,
+    country: CountryOption = None,
+    state: Annotated[str, typer.Option("--state", help="Only this state, such as US-OR.")] = "",
+    brewery_type: Annotated[str, typer.Option("--type", help="Only this type, such as micro.")] = "",
+    language: Annotated[Literal["en", "pt"], typer.Option("--language", help="Language of the report.")] = "en",
+) -> None:
+    """Write the overview as one self-contained file: numbers, map, charts, newest changes.
+
+    Example: brewhouse report --output belgium.html --country BE
+    """
+    with _console_extra("The report"):
+        import vl_convert  # noqa: F401 - fail before the lake is read
+
+        from brewhouse.console.overview import OverviewFilters
+        from brewhouse.console.overview_report import write_report
+    _, place = settings_and_lake(lake)
+    write_report(place, output, OverviewFilters(country or "", state, brewery_type), at=at, language=language)
+    print(output)
