@@ -90,3 +90,70 @@ def test_a_check_alerts_once_about_a_late_workflow(
     for _ in range(2):
         assert call("alerts", "check", "--lake", lake).code == 0
     assert inbox.subjects == ["Brewhouse: the breweries workflow is late"]
+
+
+def test_a_level_selects_events_at_least_as_severe(call: Call, full: Path) -> None:
+    counts = {}
+    for level in ("info", "warn", "error"):
+        lines = call("events", "--lake", full, "--level", level, "--limit", 500, "--json").out.splitlines()
+        counts[level] = len(lines)
+    assert counts["info"] > counts["warn"] > counts["error"] == 0
+
+
+def test_an_event_is_one_line_and_a_long_message_is_shortened(call: Call, tmp_path: Path) -> None:
+    log = EventLog(Lake(tmp_path), "R1")
+    log.write(RUN, {"message": "first line\nsecond  line " + "x" * 500})
+    log.write(RUN, {"jobName": "extract", "state": "RUNNING"})
+    long, without_message = call("events", "--lake", tmp_path).out.splitlines()
+    assert "first line second line xxx" in long
+    assert long.endswith("x…")
+    assert without_message.endswith("extract RUNNING")
+    whole = json.loads(call("events", "--lake", tmp_path, "--json").out.splitlines()[0])
+    assert whole["detail"]["message"].endswith("x" * 500)
+
+
+@pytest.mark.parametrize(("command", "code"), [("events", 0), ("logs", 2)])
+def test_a_lake_without_runs_has_no_events_and_no_log(call: Call, tmp_path: Path, command: str, code: int) -> None:
+    done = call(command, "--lake", tmp_path / "lake")
+    assert (done.code, done.out) == (code, "")
+    assert not (tmp_path / "lake").exists()
+
+
+def test_events_of_an_unknown_run_are_wrong_usage(call: Call, full: Path) -> None:
+    done = call("events", "--lake", full, "--run", "nonsense")
+    assert (done.code, done.out) == (2, "")
+    assert "has no run nonsense" in done.err
+
+
+def test_the_log_of_a_failed_run_contains_the_error(call: Call, tmp_path: Path) -> None:
+    with MockApiServer(generate(20), faults=["status=404"]) as source:
+        assert call("run", "--lake", tmp_path / "lake", "--source-url", source.url).code == 1
+    assert " ERROR " in call("logs", "last", "--lake", tmp_path / "lake").out
+    lines = [json.loads(line) for line in call("logs", "--lake", tmp_path / "lake", "--json").out.splitlines()]
+    assert "ERROR" in {line["level"] for line in lines}
+
+
+def test_alerts_without_receivers_are_wrong_usage_with_the_setting(call: Call, tmp_path: Path) -> None:
+    done = call("alerts", "test", "--lake", tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert "alerts.urls is empty" in done.err
+    assert "docs/alerts.md" in done.err
+
+
+def test_a_check_of_a_missing_lake_is_an_error(call: Call, tmp_path: Path) -> None:
+    done = call("alerts", "check", "--lake", tmp_path / "none")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == f"brewhouse: The lake {tmp_path / 'none'} does not exist. Run `brewhouse run` first.\n"
+
+
+def test_messages_that_cannot_be_sent_are_counted_and_fail(
+    call: Call, tmp_path: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BREWHOUSE_ALERTS_URLS", f"{inbox.url} no-such-service://x")
+    done = call("alerts", "test", "--lake", tmp_path, "--json")
+    assert done.code == 1
+    assert "brewhouse: Failed to send 1 of 2 messages. Fix the errors above and run it again." in done.err
+    assert sorted(bool(outcome["error"]) for outcome in json.loads(done.out)) == [False, True]
+    text = call("alerts", "test", "--lake", tmp_path).out
+    assert "sent" in text
+    assert "no-such-service://…" in text

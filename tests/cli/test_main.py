@@ -1,48 +1,83 @@
-"""Errors, exit codes, help, progress, and the commands that serve."""
+"""The whole command line: help, errors, exit codes, streams."""
 
 from __future__ import annotations
 
-import json
-import os
-import shlex
+import re
+import shutil
 import signal
 import subprocess
 import sys
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.mock_api.server import MockApiServer
+import typer.main
+from tests.cli.conftest import Call, shell
 
 from brewhouse.cli.main import app
-from brewhouse.lake.lake import Lake
-from brewhouse.lake.run_lock import run_lock
-from brewhouse.mock_api.dataset import generate
-
-Call = Callable[..., Any]
-COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
-GROUPS = [str(group.typer_instance.info.name) for group in app.registered_groups if group.typer_instance]
 
 
-def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "brewhouse", *map(str, arguments)]
-    quick = {**os.environ, "BREWHOUSE_MAX_ATTEMPTS": "1", "BREWHOUSE_RETRY_INITIAL_WAIT_S": "0"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=quick, check=False)
+def every_command() -> Iterator[tuple[str, Any]]:
+    """List the commands, those of groups included, by what a user types."""
+
+    def walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - of the click inside Typer
+        yield path, command
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, f"{path} {name}".strip())
+
+    yield from walk(typer.main.get_command(app), "")
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *GROUPS])
-def test_help_has_an_example_and_says_what_each_option_is(call: Call, command: str) -> None:
-    done = call(command, "--help")
-    assert done.code == 0
-    assert f"Example: brewhouse {command}" in done.out
+COMMANDS = dict(every_command())
 
 
-def test_help_of_the_whole_names_every_command(call: Call) -> None:
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_help_has_an_example_of_its_command(call: Call, path: str) -> None:
+    done = call(*path.split(), "--help")
+    assert (done.code, done.err) == (0, "")
+    assert f"Example: brewhouse {path}".strip() in " ".join(done.out.split())
+    assert done.out.startswith(f"Usage: brewhouse {path}".strip())
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_option_has_a_help_that_is_one_sentence_or_a_default(path: str) -> None:
+    for parameter in COMMANDS[path].params:
+        text = getattr(parameter, "help", None)
+        assert text, parameter.name
+        assert text[0].isupper() or text.startswith("`") or text[0].isdigit() or parameter.name == "job", text
+        assert text.endswith(".") or re.search(r"Default: \S+( \S+)?$", text), text
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_summary_is_a_short_sentence(path: str) -> None:
+    summary = COMMANDS[path].help.partition("\n\n")[0]
+    assert summary[0].isupper()
+    assert summary.endswith(".")
+    assert len(summary) <= 120
+
+
+def test_an_option_has_the_same_help_in_every_command() -> None:
+    texts: dict[str, set[str]] = {}
+    for _, command in every_command():
+        for parameter in command.params:
+            texts.setdefault(parameter.opts[0], set()).add(getattr(parameter, "help", ""))
+    different = {name for name, helps in texts.items() if name.startswith("--") and len(helps) > 1}
+    assert different == {"--format", "--output", "--limit", "--run"}
+
+
+def test_the_help_lists_every_command(call: Call) -> None:
     out = call("--help").out
-    assert "Example" in out
-    assert all(command in out for command in (*COMMANDS, *GROUPS))
+    names = [path for path in COMMANDS if path and " " not in path]
+    assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in names)
+
+
+@pytest.mark.parametrize("group", ["", "alerts", "aws"])
+def test_a_group_without_a_command_prints_its_help(call: Call, group: str) -> None:
+    done = call(*group.split())
+    assert done.code == 2
+    assert f"Usage: brewhouse {group}".strip() in done.out + done.err
+    assert "Example: brewhouse" in done.out + done.err
 
 
 @pytest.mark.parametrize(
@@ -53,21 +88,14 @@ def test_help_of_the_whole_names_every_command(call: Call) -> None:
         (("show", "no-such-run"), 2),
         (("query", "SELECT 1"), 1),
         (("transform",), 1),
-        (("aggregate",), 1),
         (("run", "--source-url", "http://127.0.0.1:1/v1"), 1),
         (("run", "--concurrency", "0"), 2),
-        (("mock-api", "--rows", "-1", "--port", "0"), 2),
-        (("mock-api", "--port", "65536"), 2),
-        (("mock-api", "--data", "absent.csv", "--port", "0"), 1),
     ],
 )
-def test_an_error_is_on_standard_error_without_traceback(
-    tmp_path: Path, arguments: tuple[str, ...], code: int | None
-) -> None:
-    place = () if arguments[0] in ("mock-api", "no-such-command") else ("--lake", tmp_path / "lake")
+def test_an_error_is_one_paragraph_on_standard_error(tmp_path: Path, arguments: tuple[str, ...], code: int) -> None:
+    place = () if arguments[0] == "no-such-command" else ("--lake", tmp_path / "lake")
     done = shell(*arguments, *place)
-    assert done.returncode in ((1, 2) if code is None else (code,)), done.stderr
-    assert done.stdout == ""
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.strip()
     if done.stderr.startswith("brewhouse: "):
@@ -75,112 +103,104 @@ def test_an_error_is_on_standard_error_without_traceback(
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "names"),
     [
-        ("describe", "gold.none"),
-        ("history", "gold.none"),
-        ("rollback", "gold.none", "1"),
-        ("rollback", "silver.breweries", "1"),
+        (("run", "--engine", "klingon"), ("--engine", "klingon", "duckdb", "spark")),
+        (("run", "--log-format", "xml"), ("--log-format", "xml", "text", "json")),
+        (("query", "SELECT 1", "--format", "xml"), ("--format", "xml", "table", "csv", "json", "parquet")),
+        (("query", "SELECT 1", "--on", "mars"), ("--on", "mars", "here", "athena")),
+        (("events", "--level", "loud"), ("--level", "loud", "info", "warn", "error")),
+        (("models", "--graph", "--format", "png"), ("--format", "png", "text", "svg")),
+        (("changes", "--kind", "vanished"), ("--kind", "vanished", "added", "reopened")),
+        (("report", "--language", "fr"), ("--language", "fr", "en", "pt")),
+        (("rejected", "--limit", "0"), ("--limit",)),
+        (("schedule", "--count", "1001"), ("--count",)),
+        (("rollback", "silver.breweries", "newest"), ("snapshot",)),
+        (("tables", "--no-such-option"), ("--no-such-option",)),
+        (("mock-api", "--rows", "-1"), ("--rows",)),
+        (("mock-api", "--port", "65536"), ("--port",)),
+        (("demo", "--rows", "0"), ("--rows",)),
     ],
 )
-def test_an_unknown_table_or_snapshot_is_an_error_in_words(call: Call, full: Path, arguments: tuple[str, ...]) -> None:
-    done = call(*arguments, "--lake", full)
-    assert done.code in (1, 2)
-    assert done.err.startswith("brewhouse: ")
-    assert "Unexpected" not in done.err
+def test_an_invalid_value_is_wrong_usage_with_the_valid_ones(
+    call: Call, arguments: tuple[str, ...], names: tuple[str, ...]
+) -> None:
+    done = call(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert all(name.lower() in done.err.lower() for name in names), done.err
 
 
-def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    done = shell("query", "SELECT 1", "--lake", tmp_path / "lake", "--debug")
+@pytest.mark.parametrize("position", [0, 1, 3])
+def test_debug_shows_the_traceback_in_any_position(tmp_path: Path, position: int) -> None:
+    arguments = ["query", "SELECT 1", "--lake", str(tmp_path / "lake")]
+    arguments.insert(position, "--debug") if position != 3 else arguments.append("--debug")
+    done = shell(*arguments)
     assert done.returncode == 1
-    assert "Traceback" in done.stderr
+    assert done.stderr.startswith("Traceback")
+    assert "has no published tables" in done.stderr
 
 
-def test_failed_checks_are_exit_code_3_and_publish_nothing(call: Call, tmp_path: Path) -> None:
-    records = list(generate(200))
-    lake = ("--lake", tmp_path / "lake")
-    with MockApiServer(records) as source:
-        assert call("run", *lake, "--source-url", source.url).code == 0
-        before = call("tables", *lake, "--json").out
-        source.remove([str(record["id"]) for record in records[:100]])
-        done = call("run", *lake, "--source-url", source.url)
-    assert done.code == 3
-    assert "--max-count-drop-percent" in done.err
-    assert call("tables", *lake, "--json").out == before
-
-
-def test_a_second_run_is_exit_code_1_and_names_the_first(call: Call, tmp_path: Path) -> None:
-    with run_lock(Lake(tmp_path / "lake"), "FIRST"):
-        done = call("transform", "--lake", tmp_path / "lake")
+def test_an_unexpected_error_names_its_class_and_the_option_debug(call: Call, full: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    shutil.copytree(full, lake)
+    (lake / "catalog.db").write_bytes(b"not a database" * 999)
+    done = call("tables", "--lake", lake)
     assert done.code == 1
-    assert "Run FIRST" in done.err
+    assert re.fullmatch(
+        r"brewhouse: Unexpected \w+: .+ Run the command again with --debug for the traceback\.\n", done.err
+    )
 
 
-def test_progress_is_plain_lines_on_standard_error_when_piped(tmp_path: Path) -> None:
-    with MockApiServer(generate(450)) as source:
-        done = shell("run", "--lake", tmp_path / "lake", "--source-url", source.url, "--json")
-    assert json.loads(done.stdout)["state"] == "SUCCEEDED"
-    assert "\x1b" not in done.stderr + done.stdout
-    lines = done.stderr.splitlines()
-    for start in ("extract: started", "extract: 3 of 3 pages", "transform: started", "model gold.", "aggregate: gold"):
-        assert any(line.startswith(start) for line in lines), start
-    assert not [line for line in lines if not line.startswith(("extract: ", "transform: ", "aggregate: ", "model "))]
-
-
-def test_rollback_shows_the_earlier_snapshot_again(call: Call, tmp_path: Path) -> None:
-    lake = ("--lake", tmp_path / "lake")
-    records = list(generate(120))
-    with MockApiServer(records[10:]) as source:
-        call("run", *lake, "--source-url", source.url)
-        source.add(records[:10])
-        call("run", *lake, "--source-url", source.url)
-    count = "SELECT count(*) AS n FROM silver.breweries"
-    assert json.loads(call("query", count, *lake, "--json").out) == [{"n": 120}]
-    first = json.loads(call("history", "silver.breweries", *lake, "--json").out)[0]["snapshot"]
-    assert call("rollback", "silver.breweries", first, *lake).code == 0
-    assert json.loads(call("query", count, *lake, "--json").out) == [{"n": 110}]
-    last = json.loads(call("history", "silver.breweries", *lake, "--json").out)[-1]["snapshot"]
-    now = json.loads(call("rollback", "silver.breweries", last, *lake, "--json").out)
-    assert (now["table"], now["snapshot_id"], now["rows"]) == ("silver.breweries", last, 120)
-
-
-def test_each_job_by_itself_tells_what_it_did_as_json(call: Call, tmp_path: Path) -> None:
-    lake = ("--lake", tmp_path / "lake", "--json")
-    with MockApiServer(generate(120)) as source:
-        outcomes = [
-            call("extract", "--source-url", source.url, *lake),
-            call("transform", *lake),
-            call("aggregate", *lake),
-        ]
-    told = [json.loads(outcome.out) for outcome in outcomes]
-    assert [(run["state"], run["jobs"][0]["name"]) for run in told] == [
-        ("SUCCEEDED", "extract"),
-        ("SUCCEEDED", "transform"),
-        ("SUCCEEDED", "aggregate"),
-    ]
-    assert told[0]["jobs"][0]["counts"]["records"] == told[1]["jobs"][0]["counts"]["records"] == 120
-
-
-def test_demo_publishes_and_names_three_things_to_try(tmp_path: Path) -> None:
-    done = shell("demo", "--rows", 300, "--lake", tmp_path / "lake")
-    assert done.returncode == 0, done.stderr
-    assert "Three things to try next" in done.stdout
-    (query, serve) = [shlex.split(line, comments=True)[1:] for line in done.stdout.splitlines() if "--lake" in line]
-    asked = shell(*query)
-    assert "Germany" in asked.stdout
-    assert not asked.stderr
-    assert shell(*serve, "--help").returncode == 0
-    assert "it has no name" in shell("rejected", "--lake", tmp_path / "lake").stdout
-    assert "297" in done.stdout
-
-
-def test_mock_api_serves_until_it_is_interrupted() -> None:
-    command = [sys.executable, "-m", "brewhouse", "mock-api", "--rows", "30", "--port", "0"]
+def test_a_reader_that_stops_early_ends_the_command_quietly(full: Path) -> None:
+    sql = "SELECT range, repeat('x', 100) FROM range(200000)"
+    command = [sys.executable, "-m", "brewhouse", "query", sql, "--lake", str(full), "--format", "csv"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        said = process.stdout.readline()
-        url = said.split(" at ")[1].split(";")[0]
-        with urllib.request.urlopen(f"{url}/breweries/meta") as answer:
-            assert int(json.load(answer)["total"]) == 30
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+        assert (process.wait(timeout=60), errors) == (1, "")
+
+
+def test_a_full_disk_of_the_output_is_named() -> None:
+    with Path("/dev/full").open("w") as full_disk:
+        done = shell("queries", "--json", stdout=full_disk)
+    assert done.returncode == 1
+    assert done.stderr.startswith("brewhouse: A disk is full")
+
+
+def test_an_invalid_settings_file_is_named_by_every_command(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("brewhouse.toml").write_text("concurrency = 'many'\n")
+    for command in ("runs", "tables", "events", "schedule", "maintain", "models"):
+        done = call(command)
+        assert (done.code, done.out) == (2, "")
+        assert "concurrency" in done.err
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(full: Path) -> None:
+    command = [sys.executable, "-m", "brewhouse", "events", "--follow", "--limit", "1", "--lake", str(full)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) in (0, 130)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+
+
+HEAVY = ("aiohttp", "boto3", "duckdb", "fastapi", "numpy", "pyarrow", "pyiceberg", "pyspark", "rich", "sqlglot")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["query", "--help"], ["queries"]])
+def test_help_and_light_commands_import_no_heavy_library(arguments: list[str]) -> None:
+    allowed = {"rich"} if arguments == ["queries"] else set()
+    code = (
+        f"import sys; sys.argv = ['brewhouse', *{arguments}]\nfrom brewhouse.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print('imported:', *sorted(set({HEAVY}) & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert set(out.splitlines()[-1].split()[1:]) <= allowed

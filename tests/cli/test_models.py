@@ -80,3 +80,28 @@ def test_the_folder_can_be_set_in_brewhouse_toml(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "brewhouse.toml").write_text(f"models = '{example.name}'\n")
     assert "gold.crowded_cities" in call("models").out
+
+
+def test_a_check_reports_the_engine_on_standard_error(call: Call, tmp_path: Path, example: Path) -> None:
+    done = call("models", "--lake", tmp_path / "lake", "--models", example, "--check", "--json")
+    assert done.code == 0
+    assert re.fullmatch(r"\d+ tables: every model runs on duckdb\.\n", done.err)
+    assert {row["kind"] for row in json.loads(done.out)} == {"built-in", "own"}
+
+
+def test_a_graph_that_cannot_be_written_is_an_error_with_its_path(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "none" / "l.svg"
+    done = call("models", "--lake", tmp_path / "lake", "--graph", "--format", "svg", "--output", file)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"brewhouse: Failed to write {file}: No such file or directory.")
+
+
+def test_a_missing_folder_of_models_is_wrong_usage(call: Call, tmp_path: Path) -> None:
+    done = call("models", "--lake", tmp_path / "lake", "--models", tmp_path / "none")
+    assert (done.code, done.out) == (2, "")
+    assert str(tmp_path / "none") in done.err
+
+
+def test_models_create_no_lake(call: Call, tmp_path: Path) -> None:
+    assert call("models", "--lake", tmp_path / "lake").code == 0
+    assert not (tmp_path / "lake").exists()

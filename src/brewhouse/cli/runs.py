@@ -100,7 +100,8 @@ def _print_checks(report: RunReport) -> None:
         counts += [f"{number} {severity}{'s' if number > 1 else ''}"] if number else []
     print(", ".join(counts))
     for check in failed:
-        facts = f"{check['found']} violations; {shorten(check['example'] or '', _EXAMPLE_CHARACTERS)}"
+        violations = f"{check['found']} violation{'' if check['found'] == 1 else 's'}"
+        facts = f"{violations}; {shorten(check['example'] or '', _EXAMPLE_CHARACTERS)}"
         print(f"{check['severity']}: {check['table']}: {check['name']}: {facts}")
 
 

@@ -38,18 +38,17 @@ def serve(
     settings, place = settings_and_lake(lake, schedule={"cron": schedule} if schedule else None)
     if place.is_local and not place.root.is_dir() and not settings.schedule.cron:
         raise UsageError(f"The lake {place.root} does not exist.", hint="Check --lake, or run `brewhouse run` first.")
-    listening = _listen(host, port)
-    password, is_generated = password_for(host, settings.console.password)
-    app = create_app(place, settings, host=host, password=password)
-    url = address_of(host, listening.getsockname()[1])
-    link = f"{url}/login?token={password.reveal()}" if password and is_generated else url
-    print(f"Brewhouse shows {place.root} at {link}", "stop with Ctrl-C", sep="\n", flush=True)
-    if open_browser:
-        import webbrowser
+    with _listen(host, port) as listening, suppress(KeyboardInterrupt):
+        password, is_generated = password_for(host, settings.console.password)
+        app = create_app(place, settings, host=host, password=password)
+        url = address_of(host, listening.getsockname()[1])
+        link = f"{url}/login?token={password.reveal()}" if password and is_generated else url
+        print(f"Brewhouse shows {place.root} at {link}", "stop with Ctrl-C", sep="\n", flush=True)
+        if open_browser:
+            import webbrowser
 
-        webbrowser.open(link)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, ws="none")
-    with suppress(KeyboardInterrupt):
+            webbrowser.open(link)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, ws="none")
         uvicorn.Server(config).run(sockets=[listening])
 
 
