@@ -118,7 +118,7 @@ def test_the_schedule_is_shown_and_switched(fresh: TestClient) -> None:
 
 
 def test_a_run_is_started_and_fails_with_its_reason(fresh: TestClient, source: MockApiServer) -> None:
-    source.misbehave("status=500")
+    source.inject("status=500")
     started = fresh.post("/api/v1/runs")
     assert started.status_code == 202
     failed = ended(fresh, started.json()["run"])
@@ -148,19 +148,19 @@ def test_a_run_is_watched_stopped_and_retried_in_the_page(
     page: Page, tmp_path: Path, settings: Settings, source: MockApiServer
 ) -> None:
     with served(create_app(Lake(tmp_path / "lake"), settings)) as url:
-        source.misbehave("slow_s=1")
+        source.inject("slow_s=1")
         page.goto(f"{url}/runs")
         page.get_by_role("button", name="Run now").click()
         page.get_by_text("pages", exact=False).first.wait_for()
         page.locator("#live progress").wait_for()
         page.get_by_role("button", name="Stop").click()
         page.locator(".heading .badge", has_text="stopped").wait_for()
-        source.misbehave("slow_s=0.1")
+        source.inject("slow_s=0.1")
         page.get_by_role("button", name="Retry").click()
         page.locator(".heading .badge", has_text="running").wait_for()
         page.locator(".heading .badge", has_text="succeeded").wait_for()
         assert page.locator(".timeline .badge", has_text="succeeded").count() == 3
-        source.misbehave("status=500")
+        source.inject("status=500")
         page.get_by_role("button", name="Run now").click()
         page.locator(".notice.bad", has_text="status 500").wait_for()
         page.get_by_role("link", name="All runs").click()

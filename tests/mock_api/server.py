@@ -102,7 +102,7 @@ class MockApiServer:
         self._port = port
         self._server: Server | None = None
         self._stopped = threading.Event()
-        self.misbehave(*parsed)
+        self.inject(*parsed)
 
     @property
     def url(self) -> str:
@@ -180,7 +180,7 @@ class MockApiServer:
         with self._lock:
             self._dataset.fill()
 
-    def misbehave(self, *faults: Fault | str) -> None:
+    def inject(self, *faults: Fault | str) -> None:
         """Replace the injected faults; without arguments, remove them."""
         parsed = parse_faults(faults)
         with self._lock:

@@ -173,9 +173,9 @@ def test_of_several_faults_the_first_that_fits_answers(client: Callable[..., Cli
 
 def test_faults_can_be_changed_while_it_serves(client: Callable[..., Client]) -> None:
     one = client("status=500")
-    one.server.misbehave("status=503")
+    one.server.inject("status=503")
     assert one.statuses(1) == [503]
-    one.server.misbehave()
+    one.server.inject()
     assert one.statuses(1) == [200]
 
 
@@ -295,7 +295,7 @@ def test_poison_stays_with_its_row_when_rows_shift(client: Callable[..., Client]
 def test_a_row_can_be_poisoned_by_its_id_and_fails_on_its_own_too(client: Callable[..., Client]) -> None:
     one = client()
     poisoned = one.ids()[3]
-    one.server.misbehave(f"poison={poisoned}")
+    one.server.inject(f"poison={poisoned}")
     assert one.statuses(1, 2) == [500, 200]
     assert one.get(f"/{poisoned}").status_code == 500
 

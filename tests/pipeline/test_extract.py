@@ -62,10 +62,10 @@ def asked_pages(stand_in: MockApiServer) -> list[int]:
 
 def leave_unfinished(lake: Lake, stand_in: MockApiServer, **changes: object) -> Path:
     """Extract all pages but the last, and fail."""
-    stand_in.misbehave(f"reset,page={PAGES}")
+    stand_in.inject(f"reset,page={PAGES}")
     with pytest.raises(SourceUnavailable):
         extract(lake, settings_for(stand_in, concurrency=1, **changes), "01A")
-    stand_in.misbehave()
+    stand_in.inject()
     stand_in.forget()
     draft = find_resumable(lake, stand_in.url, 200, 1)
     assert draft is not None
@@ -486,10 +486,10 @@ def test_as_many_holes_as_accepted_are_looked_for(lake: Lake) -> None:
 
 def test_a_hole_in_a_page_that_is_taken_again_counts_once(lake: Lake) -> None:
     with MockApiServer(generate(ROWS), faults=["poison=650"]) as stand_in:
-        stand_in.misbehave("poison=650", f"reset,page={PAGES}")
+        stand_in.inject("poison=650", f"reset,page={PAGES}")
         with pytest.raises(SourceUnavailable):
             extract(lake, settings_for(stand_in, concurrency=1, missing_row_probe_limit=1), "01A")
-        stand_in.misbehave("poison=650")
+        stand_in.inject("poison=650")
         stand_in.forget()
         (third,) = lake.bronze.rglob("page-00003.*")
         (fifth,) = lake.bronze.rglob("page-00005.*")

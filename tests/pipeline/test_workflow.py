@@ -103,7 +103,7 @@ def test_an_extract_that_cannot_be_proven_publishes_nothing(lake: Lake) -> None:
     with MockApiServer(generate(300)) as stand_in:
         run(lake, stand_in.url)
         before = {name: Tables(lake).history(name) for name in Tables(lake).names()}
-        stand_in.misbehave("meta_group=by_type:micro:+3")
+        stand_in.inject("meta_group=by_type:micro:+3")
         with pytest.raises(BrewhouseError, match="micro"):
             run(lake, stand_in.url)
     assert {name: Tables(lake).history(name) for name in Tables(lake).names()} == before

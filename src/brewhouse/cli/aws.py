@@ -51,8 +51,7 @@ def package(
     """
     from brewhouse.aws.package import make_package
 
-    manifest = make_package(folder, glue_version)
-    files = manifest.uploads
+    files = make_package(folder, glue_version).uploads
     rows = [{"file": str(folder / f.name), "bytes": f.size_bytes, "sha256": f.sha256} for f in files]
     print_result(rows, as_json=as_json)
 
@@ -306,9 +305,7 @@ def _updatable(account: Account, stack: Stack | None) -> Stack | None:
     from brewhouse.aws.stacks import delete
 
     if stack and stack.is_working:
-        raise BrewhouseError(
-            f"CloudFormation is changing {stack.name}: {stack.status}.", hint="Try again when it has finished."
-        )
+        raise BrewhouseError(f"CloudFormation is changing {stack.name}: {stack.status}.", hint="Try again later.")
     if stack and stack.status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"}:
         print(f"deleting the remains of {stack.name}, which failed to be created earlier")
         _print_events(delete(account, stack))
@@ -320,8 +317,8 @@ def _manifest(folder: Path, given: dict[str, str], before: Stack | None, *, pack
     """Build the package for the given, deployed or default Glue version, or read the existing one."""
     from brewhouse.aws.package import make_package, read_package
 
-    known = before.parameters.get("GlueVersion", _GLUE_VERSION) if before else _GLUE_VERSION
-    version = given.pop("GlueVersion", known)
+    deployed = before.parameters.get("GlueVersion") if before else None
+    version = given.pop("GlueVersion", deployed or _GLUE_VERSION)
     if not packaged:
         return make_package(folder, version)
     manifest = read_package(folder)
@@ -351,20 +348,16 @@ def _change(
     template = (folder / manifest.template.name).read_text("utf-8")
     parameters = parameters_for(account, stack, before, manifest, template, given)
     bucket = parameters.get("BucketName") or (before.parameters["BucketName"] if before else "")
-    has_bucket = is_bucket(account, bucket)
-    if not has_bucket:
+    if not is_bucket(account, bucket):
         if before and before.status != "REVIEW_IN_PROGRESS":
-            raise BrewhouseError(
-                f"The bucket {bucket} of the stack {stack} does not exist.", hint="Destroy the stack first."
-            )
+            raise BrewhouseError(f"The bucket {bucket} of {stack} does not exist.", hint="Destroy the stack first.")
         print("Step 1 creates the bucket for the package; step 2 shows and creates everything else.")
         _apply(account, stack, make_change_set(account, stack, first_template(template), parameters, before), yes=yes)
         before = find_stack(account, stack)
     sent = upload(account, bucket, folder, manifest)
     for file in sent:
         print(f"uploaded {file.name} ({file.size_bytes} bytes)")
-    source = url_of(account, bucket, manifest.template)
-    change_set = make_change_set(account, stack, source, parameters, before)
+    change_set = make_change_set(account, stack, url_of(account, bucket, manifest.template), parameters, before)
     _apply(account, stack, change_set, yes=yes)
     return bool(change_set or sent)
 
@@ -376,14 +369,6 @@ def _apply(account: Account, stack: str, change_set: ChangeSet | None, *, yes: b
     if change_set is None:
         print(f"{stack} is up to date: nothing to change")
         return
-    _print_changes(stack, account, change_set)
-    if not (yes or typer.confirm("Make these changes?")):
-        drop(account, change_set)
-        raise typer.Exit(1)
-    _print_events(execute(account, change_set))
-
-
-def _print_changes(stack: str, account: Account, change_set: ChangeSet) -> None:
     print(f"{stack} in {account.number}, {account.region}, as {account.caller}:")
     print_rows(
         [
@@ -391,6 +376,10 @@ def _print_changes(stack: str, account: Account, change_set: ChangeSet) -> None:
             for c in change_set.changes
         ]
     )
+    if not (yes or typer.confirm("Make these changes?")):
+        drop(account, change_set)
+        raise typer.Exit(1)
+    _print_events(execute(account, change_set))
 
 
 def _print_events(events: Iterable[StackEvent]) -> None:

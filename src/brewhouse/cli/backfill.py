@@ -47,13 +47,13 @@ def backfill(
 
 
 def _row(version: VersionResult) -> dict[str, object]:
-    result = {"held back": f"held back: {version.reason}", "there already": "already present"}
+    results = {"held back": f"held back: {version.reason}", "there already": "already present"}
     return {
         "version": f"{version.time[:19]}Z",
         "source": _shortened(version.name),
         "records": version.records,
         "mapped ids": f"{version.linked} of {version.slugs}" if version.slugs else None,
-        "result": result.get(version.outcome, version.outcome),
+        "result": results.get(version.outcome, version.outcome),
     }
 
 

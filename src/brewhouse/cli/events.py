@@ -144,6 +144,4 @@ def _print_outcomes(outcomes: list[Outcome], *, as_json: bool) -> None:
         print("No messages are due.")
     failed = sum(bool(outcome.error) for outcome in outcomes)
     if failed:
-        raise BrewhouseError(
-            f"Failed to send {failed} of {len(outcomes)} messages.", hint="Fix the errors above and run it again."
-        )
+        raise BrewhouseError(f"Failed to send {failed} of {len(outcomes)} messages.", hint="Fix the errors above.")

@@ -36,11 +36,10 @@ def models(
     """
     from brewhouse.models.model import ZONES
     from brewhouse.models.project import models_of
+    from brewhouse.pipeline.dry_run import dry_run
 
     settings, place = settings_and_lake(lake, models=folder, engine=engine, spark_master=spark_master)
     if check or settings.models is not None:
-        from brewhouse.pipeline.dry_run import dry_run
-
         checked = dry_run(settings)
         if check:
             print(f"{len(checked)} tables: every model runs on {settings.engine}.", file=sys.stderr)

@@ -50,22 +50,12 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def shorten(text: str, characters: int) -> str:
-    """Cut a text for one line of output.
-
-    Example:
-        >>> shorten("abcdef", 3), shorten("abc", 3)
-        ('abc…', 'abc')
-    """
+    """Cut a text for one line of output, marking the cut with an ellipsis."""
     return text if len(text) <= characters else f"{text[:characters]}…"
 
 
 def os_reason(error: OSError) -> str:
-    """Return the operating system's message of an error, without what libraries add to it.
-
-    Example:
-        >>> os_reason(OSError(2, "Failed to open local file 'x'"))
-        'No such file or directory'
-    """
+    """Return the operating system's message of an error, without what libraries add to it."""
     return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 

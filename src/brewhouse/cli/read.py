@@ -64,15 +64,10 @@ def tables(lake: LakeOption = None, as_json: JsonOption = False) -> None:
     published = published_tables(place)
     rows = []
     for name in published.names():
-        current = published.current(name)
-        rows.append(
-            {
-                "table": name,
-                "rows": current.rows if current else 0,
-                "published": current.committed_at.isoformat(timespec="milliseconds") if current else None,
-                "description": published.describe(name).description,
-            }
-        )
+        current, description = published.current(name), published.describe(name).description
+        published_at = current.committed_at.isoformat(timespec="milliseconds") if current else None
+        count = current.rows if current else 0
+        rows.append({"table": name, "rows": count, "published": published_at, "description": description})
     print_result(rows, as_json=as_json)
 
 

@@ -28,19 +28,18 @@ def runs(lake: LakeOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(reports)
         return
-    print_rows(
-        [
-            {
-                "run": report.run,
-                "state": report.state.lower(),
-                "started": report.started_at[:19],
-                "seconds": report.seconds,
-                "jobs": ", ".join(job.name for job in report.jobs),
-                "error": shorten(report.error, _ERROR_CHARACTERS),
-            }
-            for report in reports
-        ]
-    )
+    print_rows([_row(report) for report in reports])
+
+
+def _row(report: RunReport) -> dict[str, object]:
+    return {
+        "run": report.run,
+        "state": report.state.lower(),
+        "started": report.started_at[:19],
+        "seconds": report.seconds,
+        "jobs": ", ".join(job.name for job in report.jobs),
+        "error": shorten(report.error, _ERROR_CHARACTERS),
+    }
 
 
 def show(

@@ -58,19 +58,13 @@ def _show(settings: Settings, lake: Lake, count: int, *, as_json: bool) -> None:
     from brewhouse.pipeline.cron_schedule import parse_schedule, upcoming
 
     known = schedule_state(read_events(lake))
-    plan = parse_schedule(settings.schedule.cron, settings.schedule.time_zone) or parse_schedule(
-        known.cron, known.time_zone
-    )
+    configured = parse_schedule(settings.schedule.cron, settings.schedule.time_zone)
+    plan = configured or parse_schedule(known.cron, known.time_zone)
     times = list(islice(upcoming(plan, datetime.now(UTC)), count)) if plan else []
     if as_json:
-        print_json(
-            {
-                "cron": plan.cron if plan else None,
-                "time_zone": plan.zone.key if plan else None,
-                "is_on": known.is_on,
-                "next": [time.isoformat() for time in times] if known.is_on else [],
-            }
-        )
+        cron, zone = (plan.cron, plan.zone.key) if plan else (None, None)
+        starts = [time.isoformat() for time in times] if known.is_on else []
+        print_json({"cron": cron, "time_zone": zone, "is_on": known.is_on, "next": starts})
     elif plan is None:
         print('No schedule is set. Add cron = "0 6 * * *" to [schedule] in brewhouse.toml; see docs/schedule.md.')
     elif not known.is_on:

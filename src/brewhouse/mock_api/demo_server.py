@@ -159,8 +159,7 @@ class DemoApiServer:
         page, per_page = int(params.get("page", 1)), int(params.get("per_page", DEFAULT_PER_PAGE))
         if name == "meta":
             return _Reply(200, _encode({**self._meta, "page": page, "per_page": per_page}), _CACHED)
-        window = self._bodies[(page - 1) * per_page : page * per_page]
-        return _Reply(200, b"[%b]" % b",".join(window), _CACHED)
+        return _Reply(200, b"[%b]" % b",".join(self._bodies[(page - 1) * per_page : page * per_page]), _CACHED)
 
 
 class _Throttle:
