@@ -43,7 +43,9 @@ def lakes(bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
 
 
 @pytest.mark.parametrize("command", READING, ids=lambda command: " ".join(command)[:40])
-def test_reading_commands_print_the_same_as_on_a_local_lake(call: Call, lakes: tuple[Path, str], command: tuple[str, ...]) -> None:
+def test_reading_commands_print_the_same_as_locally(
+    call: Call, lakes: tuple[Path, str], command: tuple[str, ...]
+) -> None:
     local, shared = (call(*command, "--lake", lake) for lake in lakes)
     assert shared.code == 0, shared.err
     assert shared.out == local.out
