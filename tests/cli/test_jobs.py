@@ -115,8 +115,11 @@ def test_a_run_of_an_earlier_raw_snapshot_publishes_it_again(call: Call, tmp_pat
 
 
 @pytest.mark.parametrize("command", ["run", "transform"])
-def test_an_unknown_raw_snapshot_is_an_error_that_names_it(call: Call, full: Path, command: str) -> None:
-    done = call(command, "--lake", full, "--snapshot", "NO-SUCH-RUN")
+def test_an_unknown_raw_snapshot_is_an_error_that_names_it(
+    call: Call, full: Path, tmp_path: Path, command: str
+) -> None:
+    shutil.copytree(full, tmp_path / "lake")
+    done = call(command, "--lake", tmp_path / "lake", "--snapshot", "NO-SUCH-RUN")
     assert done.code in (1, 2)
     assert "NO-SUCH-RUN" in done.err
 

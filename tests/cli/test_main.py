@@ -63,7 +63,7 @@ def test_an_option_has_the_same_help_in_every_command() -> None:
         for parameter in command.params:
             texts.setdefault(parameter.opts[0], set()).add(getattr(parameter, "help", ""))
     different = {name for name, helps in texts.items() if name.startswith("--") and len(helps) > 1}
-    assert different == {"--format", "--output", "--limit", "--run"}
+    assert different == {"--format", "--lake", "--limit", "--output", "--run"}
 
 
 def test_the_help_lists_every_command(call: Call) -> None:

@@ -16,7 +16,6 @@ from brewhouse.cli.output import os_reason
 from brewhouse.errors import UsageError
 
 PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 selects a free one.")]
-RowsOption = Annotated[int, typer.Option("--rows", min=1, help="Number of generated breweries.")]
 
 
 def serve(
@@ -96,8 +95,8 @@ def mock_api(
 
 
 def demo(
-    lake: LakeOption = "demo-lake",
-    rows: RowsOption = 2000,
+    lake: Annotated[str, typer.Option("--lake", help="Root of the lake.")] = "demo-lake",
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Number of generated breweries.")] = 2000,
 ) -> None:
     """Run the whole workflow against a mock of the API with generated breweries.
 
