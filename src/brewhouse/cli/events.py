@@ -44,10 +44,10 @@ def events(
         return [event for event in events if event.level in levels and run_id in (None, event.run)]
 
     seen = read_events(place)
-    for event in matching(seen)[-limit:]:
-        _print_event(event, as_json=as_json)
     known = {event.id for event in seen}
     with suppress(KeyboardInterrupt):
+        for event in matching(seen)[-limit:]:
+            _print_event(event, as_json=as_json)
         while follow:
             time.sleep(_POLL_S)
             yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
