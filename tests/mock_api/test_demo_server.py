@@ -7,23 +7,21 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.cli.conftest import shell
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.api.contract import FIELDS
 from brewhouse.errors import BrewhouseError
-from brewhouse.lake.lake import Lake
 from brewhouse.mock_api import demo_server
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.demo_server import DemoApiServer
-from brewhouse.pipeline.extract import extract
-from brewhouse.settings import Settings
 
 ROWS = 450
 JSON = {"Accept": "application/json"}
@@ -291,9 +289,10 @@ def test_a_server_may_be_stopped_before_its_first_request() -> None:
     assert threading.active_count() == threads
 
 
-def test_the_workflow_extracts_every_brewery_from_it(tmp_path_factory: pytest.TempPathFactory) -> None:
-    lake = Lake(tmp_path_factory.mktemp("demo") / "lake")
+def test_the_workflow_extracts_every_brewery_from_it(tmp_path: Path) -> None:
     with DemoApiServer(generate(ROWS)) as server:
-        done = extract(lake, msgspec.convert({"source_url": server.url}, Settings), "01A")
-    assert done.snapshot.records == ROWS
-    assert {drift.name for drift in done.snapshot.manifest.drift} == {"coordinates_as_text"}
+        done = shell("extract", "--lake", tmp_path / "lake", "--source-url", server.url, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["jobs"][0]["counts"]["records"] == ROWS
+    assert {drift["name"] for drift in report["drift"]} == {"coordinates_as_text"}

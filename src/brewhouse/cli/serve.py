@@ -88,10 +88,10 @@ def mock_api(
     from brewhouse.mock_api.dataset import generate, read_csv
     from brewhouse.mock_api.demo_server import DemoApiServer
 
-    with DemoApiServer(read_csv(data) if data else generate(rows), port=port, throttle=throttle) as server:
+    records = read_csv(data) if data else generate(rows)
+    with suppress(KeyboardInterrupt), DemoApiServer(records, port=port, throttle=throttle) as server:
         print(f"{len(server)} breweries at {server.url}; stop with Ctrl-C", flush=True)
-        with suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        threading.Event().wait()
 
 
 def demo(
