@@ -73,7 +73,7 @@ def test_a_test_message_is_sent(call: Call, tmp_path: Path, inbox: Inbox, monkey
     assert call("alerts", "test", "--lake", tmp_path).code == 2
     monkeypatch.setenv("BREWHOUSE_ALERTS_URLS", inbox.url)
     output = call("alerts", "test", "--lake", tmp_path)
-    assert (output.code, inbox.subjects) == (0, ["Brewhouse: a test"])
+    assert (output.code, inbox.subjects) == (0, ["Brewhouse: test message"])
     assert "127.0.0.1" not in output.out
     assert call("alerts", "check", "--lake", tmp_path).out.strip() == "No messages are due."
 
