@@ -8,7 +8,7 @@ DEMO_LAKE ?= demo-lake
 
 .PHONY: demo test lint types check lock bench docs clean
 
-demo: $(VENV)/.runtime  ## run the whole workflow against a stand-in for the API
+demo: $(VENV)/.runtime  ## run the whole workflow against a mock of the API
 	@$(BIN)/brewhouse demo --lake $(DEMO_LAKE)
 
 test: $(VENV)/.dev  ## the tests

@@ -1,7 +1,7 @@
 """Measure Brewhouse as its user meets it: whole processes, start-up included, median of several runs.
 
 `python -m benchmarks` measures everything; `python -m benchmarks small 200k 1m changed query events help` some of it.
-The stand-in for the API runs in a process of its own, on the same machine, without throttle. Lakes are deleted at the
+The mock API runs in a process of its own on the same machine, without throttle. Lakes are deleted at the
 end only: for five minutes ext4 steps around the inodes of deleted files, and a thousand new pages take up to a second
 longer. So wait as long after deleting others.
 """
@@ -22,8 +22,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 
+ROOT = Path(__file__).parents[1]
 BREWHOUSE = [sys.executable, "-m", "brewhouse"]
-DATASET = Path(__file__).parents[2] / "shared" / "data" / "breweries-2026-08-02.csv"
+DATASET = ROOT.parent / "shared" / "data" / "breweries-2026-08-02.csv"
 COUNT = "SELECT country_name, sum(brewery_count) FROM gold.breweries_by_location GROUP BY 1"
 
 
@@ -55,9 +56,9 @@ def report(what: str, runs: Sequence[tuple[float, float]]) -> None:
 
 @contextmanager
 def source(*options: str) -> Iterator[str]:
-    """Serve a dataset and give its URL."""
-    command = [*BREWHOUSE, "mock-api", "--port", "0", "--no-throttle", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    """Serve a dataset and yield its URL."""
+    command = [sys.executable, "-m", "tests.mock_api", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stdout is not None
     try:
         yield process.stdout.readline().split(" at ")[1].split(";")[0]

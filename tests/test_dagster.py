@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.settings import ScheduleSettings, Settings
 
 if TYPE_CHECKING:  # importing it takes seconds, which only these tests are to wait for

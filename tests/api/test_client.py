@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.api.client import Client, PageResult
 from brewhouse.api.source_errors import (
@@ -26,7 +27,6 @@ from brewhouse.api.source_errors import (
 )
 from brewhouse.errors import BrewhouseError
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.settings import Settings
 from brewhouse.source import Meta
 

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.api.client import Client, PageResult
 from brewhouse.api.pages import Pager, PageRange
 from brewhouse.api.source_errors import PermanentSourceError, SourceUnavailable
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.settings import Settings
 
 ROWS = 450
@@ -183,7 +183,7 @@ def test_a_row_that_a_refetched_page_returns_does_not_count_as_missing_any_more(
         async with Client(chosen) as client:
             pager = Pager(client, chosen)
             pages = [await pager.fetch(1, 200, pages=3)]
-            api.misbehave(*poison(201))
+            api.inject(*poison(201))
             pages += [await pager.fetch(number, 200, pages=3) for number in (1, 2)]
         return [page.missing_rows for page in pages]
 

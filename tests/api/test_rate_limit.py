@@ -9,12 +9,12 @@ from email.utils import format_datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.api.client import Client
 from brewhouse.api.rate_limit import RateLimit, retry_after_s
 from brewhouse.api.source_errors import PermanentSourceError, SourceUnavailable
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.settings import Settings
 
 WINDOW_S = 0.15

@@ -160,7 +160,7 @@ def test_an_inactive_trigger_is_started(deployed: Account, deploy: Call) -> None
     assert states(deployed)["after-extract"] != "ACTIVATED"
     code, out, _ = deploy()
     assert code == 0
-    assert f"trigger {STACK}-after-extract was not active; it is started" in out
+    assert f"started trigger {STACK}-after-extract, which was inactive" in out
     assert states(deployed)["after-extract"] == "ACTIVATED"
 
 
@@ -215,7 +215,7 @@ def test_destroy_keeps_the_lake_and_the_next_deploy_uses_it(deployed: Account, d
     deployed.client("s3").put_object(Bucket=bucket(deployed), Key="lake/bronze/x", Body=b"kept")
     code, out, err = call("destroy", "--stack", STACK, "--yes")
     assert (code, err) == (0, "")
-    assert f"What stays: s3://{bucket(deployed)}" in out
+    assert f"Kept: s3://{bucket(deployed)}" in out
     assert "brewhouse_bronze, brewhouse_gold, brewhouse_monitoring, brewhouse_silver" in out
     assert find_stack(deployed, STACK) is None
     assert "lake/bronze/x" in keys(deployed)
@@ -255,7 +255,7 @@ def test_nothing_is_created_without_confirmation(account: Account, package: Call
         patch.setattr("typer.confirm", lambda _: False)
         code, out, _ = call("deploy", "--stack", STACK, "--packaged", "--folder", package())
     assert code == 1
-    assert "First the bucket is made" in out
+    assert "Step 1 creates the bucket" in out
     assert "AWS::S3::BucketPolicy" in out
     assert account.client("s3").list_buckets()["Buckets"] == []
     assert find_stack(account, STACK) is None
@@ -268,7 +268,7 @@ def test_nothing_is_created_without_confirmation(account: Account, package: Call
         ("BucketName=mine", "Unknown parameter BucketName"),
         ("Schedule=cron(0 6 * * * *)", "must be ?"),
         ("GlueVersion=5.1", "is for Glue 6.0, not 5.1"),
-        ("nonsense", "is no parameter"),
+        ("nonsense", "is not a parameter"),
     ],
 )
 def test_an_invalid_parameter_is_rejected_before_anything_is_created(

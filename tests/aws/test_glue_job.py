@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.aws.functions.normalize import WORKFLOWS
 from brewhouse.aws.glue_job import arguments_of, main
@@ -16,7 +17,6 @@ from brewhouse.events.event import read_events
 from brewhouse.events.run_reports import run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.query.connection import connect
 
 ROWS = 60

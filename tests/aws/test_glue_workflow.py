@@ -95,7 +95,7 @@ def test_run_starts_the_workflow(deployed: Account, call: Call) -> None:
     code, out, err = call("run", "--stack", "brew")
     assert (code, err) == (0, "")
     last = deployed.client("glue").get_workflow(Name="brew")["Workflow"]["LastRun"]
-    assert last["WorkflowRunId"] == out.split()[2]
+    assert last["WorkflowRunId"] == out.split()[3]
 
 
 def test_status_shows_triggers_and_jobs(deployed: Account, call: Call) -> None:

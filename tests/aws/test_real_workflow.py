@@ -29,6 +29,7 @@ from tests.aws import emulator
 from tests.aws.cloud import STACK
 from tests.aws.glue_simulator import GlueSimulator
 from tests.aws.simulated_services import SimulatedServices, simulate_services
+from tests.mock_api.server import MockApiServer
 from tests.s3_caches import forget
 
 from brewhouse.aws.deploy import triggers
@@ -44,7 +45,6 @@ from brewhouse.events.run_reports import RunReport, run_reports
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.workflow import JOBS, run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.query.saved_queries import for_duckdb, saved_query

@@ -1,22 +1,27 @@
-"""A lake with two runs in it, and the command line called as from a shell."""
+"""A lake after two runs, and a fixture that calls the command line."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.cli.main import main
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 
 
 @dataclass
 class Outcome:
-    """What a command did."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -24,6 +29,24 @@ class Outcome:
 
 
 Call = Callable[..., Outcome]
+
+
+def shell(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401 - of `subprocess.run`
+    """Run `brewhouse` as a process of its own, without retries."""
+    command = [sys.executable, "-m", "brewhouse", *map(str, arguments)]
+    environ = {**os.environ, "BREWHOUSE_MAX_ATTEMPTS": "1", "BREWHOUSE_RETRY_INITIAL_WAIT_S": "0"}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.run(command, text=True, timeout=60, env=environ, check=False, **streams)
+
+
+def read_terminal(descriptor: int) -> str:
+    """Read a pseudo-terminal to its end, without the codes of colours."""
+    received = b""
+    with contextlib.suppress(OSError):  # Linux reports the end of a terminal as an error
+        while part := os.read(descriptor, 65536):
+            received += part
+    os.close(descriptor)
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", received.decode())
 
 
 @pytest.fixture
@@ -37,9 +60,9 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             main()
         except SystemExit as left:
             code = left.code or 0
-        said = capsys.readouterr()
+        captured = capsys.readouterr()
         assert isinstance(code, int)
-        return Outcome(code, said.out, said.err)
+        return Outcome(code, captured.out, captured.err)
 
     return run
 

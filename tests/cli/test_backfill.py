@@ -1,4 +1,4 @@
-"""`brewhouse backfill`: a table of what became of each version, and a run of its own."""
+"""`brewhouse backfill`: the outcome of each version, and its run."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ KEY = "00000001-0000-4000-8000-000000000000"
 
 @pytest.fixture
 def versions(tmp_path: Path) -> list[Path]:
-    """One with a slug, one with a missing id, one with a UUID."""
+    """Versions with a slug, a missing id and a UUID."""
     content = {"2022-01-01": "ales-york", "2023-01-01": "", "2024-01-01": KEY}
     for date, key in content.items():
         (tmp_path / f"breweries-{date}.csv").write_text(f"{HEADER}{key},Ales,micro,1 Main St,,,York,,,,,,,\n")
     return sorted(tmp_path.glob("*.csv"))
 
 
-def test_it_ends_with_a_table_of_the_versions(call: Call, versions: list[Path], tmp_path: Path) -> None:
+def test_the_outcome_of_each_version_is_printed(call: Call, versions: list[Path], tmp_path: Path) -> None:
     done = call("backfill", *versions, "--lake", tmp_path / "lake")
     assert done.code == 0
     lines = [line.split() for line in done.out.splitlines() if "breweries-" in line]
@@ -38,11 +38,11 @@ def test_it_ends_with_a_table_of_the_versions(call: Call, versions: list[Path], 
         "2023-01-01T00:00:00Z breweries-2023-01-01.csv held back: 1 of its 1 records have no id".split(),  # noqa: SIM905
         ["2024-01-01T00:00:00Z", "breweries-2024-01-01.csv", "1", "new"],
     ]
-    assert "3 versions: 2 new, 0 there already, 1 held back" in done.out
+    assert "3 versions: 2 new, 0 already present, 1 held back" in done.out
     assert "3 of 3 snapshots" in done.err
 
 
-def test_the_tables_have_the_history_at_once(call: Call, versions: list[Path], tmp_path: Path) -> None:
+def test_the_tables_include_the_history(call: Call, versions: list[Path], tmp_path: Path) -> None:
     lake = ("--lake", tmp_path / "lake", "--json")
     call("backfill", *versions, *lake)
     sql = "SELECT snapshot_date, sum(brewery_count) AS n FROM gold.brewery_counts_over_time GROUP BY 1 ORDER BY 1"
@@ -52,11 +52,11 @@ def test_the_tables_have_the_history_at_once(call: Call, versions: list[Path], t
     ]
 
 
-def test_it_is_a_run_of_its_own(call: Call, versions: list[Path], tmp_path: Path) -> None:
-    told = json.loads(call("backfill", *versions, "--lake", tmp_path / "lake", "--json").out)
-    report = json.loads(call("show", told["run"], "--lake", tmp_path / "lake", "--json").out)
-    assert [version["outcome"] for version in told["versions"]] == ["new", "held back", "new"]
-    assert told["versions"][1]["reason"] == "1 of its 1 records have no id"
+def test_a_backfill_is_a_run(call: Call, versions: list[Path], tmp_path: Path) -> None:
+    result = json.loads(call("backfill", *versions, "--lake", tmp_path / "lake", "--json").out)
+    report = json.loads(call("show", result["run"], "--lake", tmp_path / "lake", "--json").out)
+    assert [version["outcome"] for version in result["versions"]] == ["new", "held back", "new"]
+    assert result["versions"][1]["reason"] == "1 of its 1 records have no id"
     assert [(job["name"], job["state"]) for job in report["jobs"]] == [
         ("backfill", "SUCCEEDED"),
         ("rebuild", "SUCCEEDED"),
@@ -71,13 +71,13 @@ def test_a_second_run_changes_nothing(call: Call, versions: list[Path], tmp_path
     call("backfill", *versions, "--lake", tmp_path / "lake")
     history = call("history", "silver.breweries", "--lake", tmp_path / "lake").out
     done = call("backfill", *versions, "--lake", tmp_path / "lake")
-    assert "0 new, 2 there already, 1 held back" in done.out
+    assert "0 new, 2 already present, 1 held back" in done.out
     assert "nothing to do" in done.err
     assert call("history", "silver.breweries", "--lake", tmp_path / "lake").out == history
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         (("breweries.csv",), 2, "--date"),
         (("nothing-2024-01-01.csv",), 2, "does not exist"),
@@ -87,17 +87,17 @@ def test_a_second_run_changes_nothing(call: Call, versions: list[Path], tmp_path
         ((), 2, "paths"),
     ],
 )
-def test_an_error_says_what_is_wrong(
-    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, says: str
+def test_an_invalid_version_is_an_error_with_its_cause(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("breweries.csv").write_text("what,else\n1,2\n")
     done = call("backfill", *arguments, "--lake", tmp_path / "lake")
     assert done.code == code
-    assert says in done.err
+    assert message in done.err
 
 
-def test_it_is_refused_while_another_run_is_going(call: Call, versions: list[Path], tmp_path: Path) -> None:
+def test_a_backfill_fails_while_another_run_holds_the_lock(call: Call, versions: list[Path], tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     with run_lock(lake, "OTHER"):
         done = call("backfill", *versions, "--lake", lake.root)

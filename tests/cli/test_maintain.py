@@ -1,4 +1,4 @@
-"""`brewhouse maintain`: what it prints, and its options."""
+"""`brewhouse maintain`: its output and its options."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 
 Call = Callable[..., Any]
 
 
-def test_it_says_what_it_would_do_then_does_it_and_is_shown_as_a_run(call: Call, tmp_path: Path) -> None:
+def test_a_dry_run_reports_the_changes_that_a_run_makes(call: Call, tmp_path: Path) -> None:
     lake = ("--lake", tmp_path / "lake")
     with MockApiServer(generate(60)) as source:
         for _ in range(2):
@@ -25,10 +25,10 @@ def test_it_says_what_it_would_do_then_does_it_and_is_shown_as_a_run(call: Call,
     done = call("maintain", "--dry-run", *options)
     assert (done.code, done.err) == (0, "")
     assert "Nothing was changed" in done.out
-    foretold = json.loads(call("maintain", "--dry-run", "--json", *options).out)
-    assert foretold["dry_run"] is True
+    preview = json.loads(call("maintain", "--dry-run", "--json", *options).out)
+    assert preview["dry_run"] is True
     tables = json.loads(call("tables", *lake, "--json").out)
-    expired = {table["table"]: table["snapshots_expired"] for table in foretold["tables"]}
+    expired = {table["table"]: table["snapshots_expired"] for table in preview["tables"]}
     assert expired == {table["table"]: 1 for table in tables}
     assert call("history", "silver.breweries", *lake, "--json").out == before
 
@@ -42,11 +42,11 @@ def test_it_says_what_it_would_do_then_does_it_and_is_shown_as_a_run(call: Call,
 
 
 @pytest.mark.parametrize("options", [("--keep-last", "0"), ("--keep-days", "-1"), ("--keep-days", "1e9")])
-def test_a_setting_that_makes_no_sense_is_refused(call: Call, tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_an_invalid_setting_is_wrong_usage(call: Call, tmp_path: Path, options: tuple[str, ...]) -> None:
     assert call("maintain", "--lake", tmp_path, *options).code == 2
 
 
-def test_a_lake_without_tables_is_an_error_in_words(call: Call, tmp_path: Path) -> None:
+def test_a_lake_without_tables_is_an_error(call: Call, tmp_path: Path) -> None:
     done = call("maintain", "--lake", tmp_path / "lake")
     assert (done.code, done.out) == (1, "")
     assert "has no tables" in done.err

@@ -10,9 +10,9 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 
 Call = Callable[..., Any]
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
@@ -46,7 +46,7 @@ def test_the_example_of_the_docs_runs_and_a_removed_model_leaves_its_table(
     assert len(before) == len(json.loads(call("query", sql, *lake, "--json").out)) == 5
 
 
-def test_models_lists_built_in_and_own_with_what_they_read(call: Call, tmp_path: Path, example: Path) -> None:
+def test_models_lists_built_in_and_own_models_with_their_inputs(call: Call, tmp_path: Path, example: Path) -> None:
     rows = json.loads(call("models", "--lake", tmp_path / "lake", "--models", example, "--json").out)
     assert {row["kind"] for row in rows} == {"built-in", "own"}
     (own,) = [row for row in rows if row["table"] == "silver.open_breweries"]
@@ -65,7 +65,7 @@ def test_the_graph_is_text_or_svg(call: Call, tmp_path: Path, example: Path) -> 
 
 
 @pytest.mark.parametrize("command", ["models", "run", "transform", "aggregate"])
-def test_a_model_that_cannot_run_is_wrong_usage_with_its_place(
+def test_an_invalid_model_is_wrong_usage_with_its_place(
     call: Call, tmp_path: Path, example: Path, command: str
 ) -> None:
     (example / "bad.sql").write_text("SELECT nam FROM silver.breweries")
@@ -74,9 +74,34 @@ def test_a_model_that_cannot_run_is_wrong_usage_with_its_place(
     assert done.err.startswith(f"brewhouse: {example / 'bad.sql'}:1:8: unknown column nam; did you mean name?")
 
 
-def test_the_folder_can_stand_in_brewhouse_toml(
+def test_the_folder_can_be_set_in_brewhouse_toml(
     call: Call, tmp_path: Path, example: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "brewhouse.toml").write_text(f"models = '{example.name}'\n")
     assert "gold.crowded_cities" in call("models").out
+
+
+def test_a_check_reports_the_engine_on_standard_error(call: Call, tmp_path: Path, example: Path) -> None:
+    done = call("models", "--lake", tmp_path / "lake", "--models", example, "--check", "--json")
+    assert done.code == 0
+    assert re.fullmatch(r"\d+ tables: every model runs on duckdb\.\n", done.err)
+    assert {row["kind"] for row in json.loads(done.out)} == {"built-in", "own"}
+
+
+def test_a_graph_that_cannot_be_written_is_an_error_with_its_path(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "none" / "l.svg"
+    done = call("models", "--lake", tmp_path / "lake", "--graph", "--format", "svg", "--output", file)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"brewhouse: Failed to write {file}: No such file or directory.")
+
+
+def test_a_missing_folder_of_models_is_wrong_usage(call: Call, tmp_path: Path) -> None:
+    done = call("models", "--lake", tmp_path / "lake", "--models", tmp_path / "none")
+    assert (done.code, done.out) == (2, "")
+    assert str(tmp_path / "none") in done.err
+
+
+def test_models_create_no_lake(call: Call, tmp_path: Path) -> None:
+    assert call("models", "--lake", tmp_path / "lake").code == 0
+    assert not (tmp_path / "lake").exists()

@@ -1,4 +1,4 @@
-"""Every command works on a lake on S3, and says the same as on a local one."""
+"""Every command works on a lake on S3 as on a local one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.cli.main import main
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 
 Call = Any
 READING = (
@@ -31,7 +31,7 @@ READING = (
 
 @pytest.fixture(scope="module")
 def lakes(bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """The same run on a lake of this machine and on one on S3."""
+    """The same run on a local lake and on one on S3."""
     local, shared = tmp_path_factory.mktemp("s3") / "lake", f"{bucket}/lake"
     with MockApiServer(generate(200, unusable=3)) as source, pytest.MonkeyPatch.context() as patch:
         for lake in (local, shared):
@@ -43,13 +43,15 @@ def lakes(bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
 
 
 @pytest.mark.parametrize("command", READING, ids=lambda command: " ".join(command)[:40])
-def test_it_reads_the_same(call: Call, lakes: tuple[Path, str], command: tuple[str, ...]) -> None:
+def test_reading_commands_print_the_same_as_locally(
+    call: Call, lakes: tuple[Path, str], command: tuple[str, ...]
+) -> None:
     local, shared = (call(*command, "--lake", lake) for lake in lakes)
     assert shared.code == 0, shared.err
     assert shared.out == local.out
 
 
-def test_what_was_done_is_told(call: Call, lakes: tuple[Path, str]) -> None:
+def test_runs_tables_and_changes_are_listed(call: Call, lakes: tuple[Path, str]) -> None:
     _, lake = lakes
     assert [run["state"] for run in json.loads(call("runs", "--lake", lake, "--json").out)] == ["SUCCEEDED"]
     assert json.loads(call("show", "last", "--lake", lake, "--json").out)["state"] == "SUCCEEDED"
@@ -61,7 +63,7 @@ def test_what_was_done_is_told(call: Call, lakes: tuple[Path, str]) -> None:
     assert kinds == {"added"}
 
 
-def test_tables_are_made_anew_maintained_and_rolled_back(call: Call, lakes: tuple[Path, str], tmp_path: Path) -> None:
+def test_tables_are_rebuilt_rolled_back_and_maintained(call: Call, lakes: tuple[Path, str], tmp_path: Path) -> None:
     _, lake = lakes
     for command in ("rebuild", "transform", "aggregate"):
         done = call(command, "--lake", lake)
@@ -89,7 +91,7 @@ def test_tables_are_made_anew_maintained_and_rolled_back(call: Call, lakes: tupl
     assert len(complete_runs(Lake.at(lake))) == 2
 
 
-def test_the_demo_works_there(call: Call, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_runs_on_s3(call: Call, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BREWHOUSE_CATALOG_DATABASE_PREFIX", "demo")
     done = call("demo", "--rows", "50", "--lake", f"{bucket}/demo")
     assert done.code == 0, done.err

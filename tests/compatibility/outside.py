@@ -172,7 +172,7 @@ def mock_api(source: Sequence[Brewery], *faults: str) -> Iterator[str]:
 
     Args:
         source: The breweries.
-        faults: How it misbehaves.
+        faults: Faults to inject.
 
     Yields:
         Its base URL.
@@ -185,8 +185,8 @@ def mock_api(source: Sequence[Brewery], *faults: str) -> Iterator[str]:
             writer.writerows(source)
         wanted = [part for fault in faults for part in ("--fault", fault)]
         with subprocess.Popen(
-            command("mock-api", "--data", data, "--port", "0", "--no-throttle", *wanted),
-            cwd=folder,
+            [sys.executable, "-m", "tests.mock_api", "--data", data, *wanted],
+            cwd=Path(__file__).parents[2],
             env=environment(),
             stdout=subprocess.PIPE,
             text=True,

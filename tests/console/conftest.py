@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.console.app import create_app
 from brewhouse.events.event import EventLog
@@ -23,7 +24,6 @@ from brewhouse.events.event_types import JOB, RUN
 from brewhouse.events.run_reports import ENDED
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import Settings, load
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fastapi.testclient import TestClient
 from tests.console.conftest import EVIL, RecordedRuns, served
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.console.app import create_app
 from brewhouse.events.event import EventLog, read_events
@@ -19,7 +20,6 @@ from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHE
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.settings import ScheduleSettings, Settings
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def test_a_started_run_is_shown_until_it_succeeds(fresh: TestClient, lake: Lake)
 def test_a_failed_run_names_its_error_and_its_retry_continues_where_it_failed(
     fresh: TestClient, source: MockApiServer
 ) -> None:
-    source.misbehave("status=500")
+    source.inject("status=500")
     started = fresh.post("/api/v1/runs")
     assert (started.status_code, set(started.json())) == (202, {"run"})
     failed = wait_for_end(fresh, started.json()["run"])
@@ -264,7 +264,7 @@ def test_a_failed_run_names_its_error_and_its_retry_continues_where_it_failed(
     html = fresh.get(f"/runs/{failed['row']['run']}").text
     assert "Reason" in html
     assert "status 500" in html
-    source.misbehave("slow_s=0")
+    source.inject("slow_s=0")
     retried = fresh.post(f"/runs/{failed['row']['run']}/retry")
     assert retried.status_code == 303
     again = wait_for_end(fresh, retried.headers["location"].removeprefix("/runs/"))
@@ -274,7 +274,7 @@ def test_a_failed_run_names_its_error_and_its_retry_continues_where_it_failed(
 
 @pytest.mark.parametrize("prefix", ["", "/api/v1"])
 def test_a_run_is_stopped_and_can_be_retried(fresh: TestClient, source: MockApiServer, prefix: str) -> None:
-    source.misbehave("slow_s=1")
+    source.inject("slow_s=1")
     run = fresh.post("/api/v1/runs").json()["run"]
     wait_for(fresh, run, is_in_progress)
     stopped = fresh.post(f"{prefix}/runs/{run}/stop")
@@ -361,19 +361,19 @@ def test_a_run_is_watched_stopped_and_retried_in_the_page(
     page: Page, lake: Lake, settings: Settings, source: MockApiServer
 ) -> None:
     with served(create_app(lake, settings)) as url:
-        source.misbehave("slow_s=1")
+        source.inject("slow_s=1")
         page.goto(f"{url}/runs")
         page.get_by_role("button", name="Run now").click()
         page.get_by_text("pages", exact=False).first.wait_for()
         page.locator("#live progress").wait_for()
         page.get_by_role("button", name="Stop").click()
         page.locator(".heading .badge", has_text="stopped").wait_for()
-        source.misbehave("slow_s=0.1")
+        source.inject("slow_s=0.1")
         page.get_by_role("button", name="Retry").click()
         page.locator(".heading .badge", has_text="running").wait_for()
         page.locator(".heading .badge", has_text="succeeded").wait_for()
         assert page.locator(".timeline .badge", has_text="succeeded").count() == 3
-        source.misbehave("status=500")
+        source.inject("status=500")
         page.get_by_role("button", name="Run now").click()
         page.locator(".notice.bad", has_text="status 500").wait_for()
         page.get_by_role("link", name="All runs").click()

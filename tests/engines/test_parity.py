@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tests.mock_api.php_json import dumps
 
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.engines.engine import Engine, Row
@@ -61,7 +61,7 @@ def differing(engine: DuckDBEngine, spark: SparkEngine, tmp_path_factory: pytest
     def files(name: str, pages: Pages) -> list[str]:
         paths = [folder / f"{name}-page-{number:05}.abcdef123456.jsonl.gz" for number in range(1, len(pages) + 1)]
         for path, records in zip(paths, pages, strict=True):
-            lines = [record if isinstance(record, str) else json.dumps(record) for record in records]
+            lines = [record if isinstance(record, str) else dumps(record).decode() for record in records]
             path.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), 1))
         return [str(path) for path in paths]
 

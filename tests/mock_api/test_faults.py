@@ -1,4 +1,4 @@
-"""How faults are described, and what each does to a client of the stand-in."""
+"""Descriptions of faults, and their effect on a client of the mock API."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from tests.mock_api.faults import Fault, parse_fault
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.faults import Fault, parse_fault
-from brewhouse.mock_api.server import MockApiServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,11 +21,11 @@ ROWS = 100
 
 
 class Client:
-    """A stand-in of a hundred breweries with some faults, and requests to it."""
+    """A mock API of a hundred breweries with faults, and requests to it."""
 
-    def __init__(self, stand_in: MockApiServer) -> None:
-        self.stand_in = stand_in
-        self.http = httpx.Client(base_url=stand_in.url, headers={"Accept": "application/json"})
+    def __init__(self, server: MockApiServer) -> None:
+        self.server = server
+        self.http = httpx.Client(base_url=server.url, headers={"Accept": "application/json"})
 
     def get(self, path: str = "", **params: object) -> httpx.Response:
         texts = {key: str(value) for key, value in params.items()}
@@ -53,18 +53,18 @@ def client() -> Iterator[Callable[..., Client]]:
     made: list[Client] = []
 
     def make(*faults: Fault | str) -> Client:
-        stand_in = MockApiServer(generate(ROWS), faults=faults)
-        stand_in.start()
-        made.append(Client(stand_in))
+        server = MockApiServer(generate(ROWS), faults=faults)
+        server.start()
+        made.append(Client(server))
         return made[-1]
 
     yield make
     for one in made:
         one.http.close()
-        one.stand_in.stop()
+        one.server.stop()
 
 
-# How they are described
+# Descriptions
 
 
 def test_a_fault_is_read_from_text() -> None:
@@ -96,52 +96,52 @@ def test_a_fault_cannot_be_changed() -> None:
     [
         ("stutus=503", "unknown key 'stutus'"),
         ("", "unknown key ''"),
-        ("status=often", "value of 'status' that cannot be: 'often'"),
+        ("status=often", "invalid value of 'status': 'often'"),
         ("status=503,page=three", "value of 'page'"),
         ("slow_s=-1", "value of 'slow_s'"),
         ("body=xml", "value of 'body'"),
         ("reset=maybe", "value of 'reset'"),
         ("meta_total=few", "value of 'meta_total'"),
         ("meta_group=by_city", "value of 'meta_group'"),
-        ("page=3", "says where but not what"),
-        ("reset,status=500", "cannot be status and reset at once"),
-        ("status=500,body=empty", "cannot be status and body at once"),
-        ("html,truncated", "cannot be html and truncated at once"),
-        ("slow_s=1,add=3", "only goes together with an answer"),
+        ("page=3", "has no effect"),
+        ("reset,status=500", "cannot combine status and reset"),
+        ("status=500,body=empty", "cannot combine status and body"),
+        ("html,truncated", "cannot combine html and truncated"),
+        ("slow_s=1,add=3", "can only be combined with an answer"),
         ("reset,every=0", "start at 1"),
         ("reset,times=0", "start at 1"),
     ],
 )
-def test_a_text_that_is_no_fault_is_refused_with_its_cause(spec: str, message: str) -> None:
+def test_an_invalid_fault_is_rejected_with_its_cause(spec: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_fault(spec)
 
 
-def test_a_row_to_poison_must_be_there() -> None:
-    with pytest.raises(UsageError, match="Row 101 cannot be poisoned: there are 100 rows"):
+def test_a_row_to_poison_must_exist() -> None:
+    with pytest.raises(UsageError, match="Row 101 cannot be poisoned: rows are 1 to 100"):
         MockApiServer(generate(ROWS), faults=["poison=101"])
 
 
-# Where and how often they strike
+# Where and how often they apply
 
 
-def test_a_fault_strikes_its_page_as_often_as_it_says(client: Callable[..., Client]) -> None:
+def test_a_fault_applies_to_its_page_the_given_number_of_times(client: Callable[..., Client]) -> None:
     assert client("status=503,page=3,times=2").statuses(1, 3, 3, 3) == [200, 503, 503, 200]
 
 
-def test_a_fault_strikes_for_ever_without_times(client: Callable[..., Client]) -> None:
+def test_a_fault_applies_every_time_without_times(client: Callable[..., Client]) -> None:
     assert client("status=503,page=2-3").statuses(1, 2, 3, 4, 2) == [200, 503, 503, 200, 503]
 
 
-def test_a_fault_strikes_every_nth_request(client: Callable[..., Client]) -> None:
+def test_a_fault_applies_to_every_nth_request(client: Callable[..., Client]) -> None:
     assert client("status=500,every=3").statuses(1, 2, 3, 4, 5, 6) == [200, 200, 500, 200, 200, 500]
 
 
-def test_a_fault_leaves_the_first_requests_alone(client: Callable[..., Client]) -> None:
+def test_a_fault_skips_the_first_requests(client: Callable[..., Client]) -> None:
     assert client("status=500,after=2,times=1").statuses(1, 1, 1, 1) == [200, 200, 500, 200]
 
 
-def test_a_fault_strikes_the_list_unless_it_says_otherwise(client: Callable[..., Client]) -> None:
+def test_a_fault_applies_to_the_list_by_default(client: Callable[..., Client]) -> None:
     assert client("status=500").get("/meta").status_code == 200
 
 
@@ -156,7 +156,7 @@ def test_a_fault_strikes_the_list_unless_it_says_otherwise(client: Callable[...,
         ("any", "/meta"),
     ],
 )
-def test_a_fault_strikes_the_endpoint_it_names(client: Callable[..., Client], endpoint: str, path: str) -> None:
+def test_a_fault_applies_to_its_endpoint(client: Callable[..., Client], endpoint: str, path: str) -> None:
     one = client(f"status=503,endpoint={endpoint},times=1")
     assert one.http.get(f"/breweries{path}").status_code == 503
     assert one.http.get(f"/breweries{path}").status_code != 503
@@ -173,13 +173,13 @@ def test_of_several_faults_the_first_that_fits_answers(client: Callable[..., Cli
 
 def test_faults_can_be_changed_while_it_serves(client: Callable[..., Client]) -> None:
     one = client("status=500")
-    one.stand_in.misbehave("status=503")
+    one.server.inject("status=503")
     assert one.statuses(1) == [503]
-    one.stand_in.misbehave()
+    one.server.inject()
     assert one.statuses(1) == [200]
 
 
-# What they do to an answer
+# Effects on a response
 
 
 @pytest.mark.parametrize("status", [404, 500, 503])
@@ -192,19 +192,19 @@ def test_a_status_comes_with_the_json_of_an_error(client: Callable[..., Client],
 def test_a_status_is_an_html_page_for_a_client_that_did_not_ask_for_json(
     client: Callable[..., Client],
 ) -> None:
-    answer = httpx.get(f"{client('status=500').stand_in.url}/breweries")
+    answer = httpx.get(f"{client('status=500').server.url}/breweries")
     assert answer.status_code == 500
     assert answer.text.startswith("<!DOCTYPE html>")
 
 
-def test_a_429_says_how_long_to_wait(client: Callable[..., Client]) -> None:
+def test_a_429_has_a_retry_after(client: Callable[..., Client]) -> None:
     assert client("status=429").get().headers["Retry-After"] == "1"
     answer = client("status=429,retry_after_s=7").get()
     assert answer.headers["Retry-After"] == "7"
     assert answer.headers["X-RateLimit-Reset"].isdecimal()
 
 
-def test_a_503_says_how_long_to_wait_only_when_told(client: Callable[..., Client]) -> None:
+def test_a_503_has_a_retry_after_only_if_configured(client: Callable[..., Client]) -> None:
     assert "Retry-After" not in client("status=503").get().headers
     assert client("status=503,retry_after_s=2").get().headers["Retry-After"] == "2"
 
@@ -221,7 +221,7 @@ def test_a_connection_is_reset(client: Callable[..., Client]) -> None:
     with pytest.raises(httpx.ReadError):
         one.get()
     assert one.get().status_code == 200
-    assert [served.status for served in one.stand_in.requests] == [0, 200]
+    assert [served.status for served in one.server.requests] == [0, 200]
 
 
 def test_a_body_is_cut_off_before_its_announced_end(client: Callable[..., Client]) -> None:
@@ -245,7 +245,7 @@ def test_a_slow_answer_does_not_hold_up_other_clients(client: Callable[..., Clie
     assert len(one.page(2)) == 10
 
 
-def test_slowness_goes_together_with_another_fault(client: Callable[..., Client]) -> None:
+def test_slowness_combines_with_another_fault(client: Callable[..., Client]) -> None:
     one = client("slow_s=0.5,status=503,times=2")
     with pytest.raises(httpx.ReadTimeout):
         one.http.get("/breweries", timeout=0.05)
@@ -271,7 +271,7 @@ def test_a_body_of_another_shape(client: Callable[..., Client], body: str, kind:
     assert bool(answer.content) == bool(kind)
 
 
-# What they do to the data
+# Effects on the data
 
 
 def test_every_page_that_holds_a_poisoned_row_is_a_500(client: Callable[..., Client]) -> None:
@@ -288,14 +288,14 @@ def test_a_poisoned_row_still_counts_in_meta(client: Callable[..., Client]) -> N
 
 def test_poison_stays_with_its_row_when_rows_shift(client: Callable[..., Client]) -> None:
     one = client("poison=10")
-    one.stand_in.add([{"id": "0"}])
+    one.server.add([{"id": "0"}])
     assert one.statuses(1, 2) == [200, 500]
 
 
-def test_a_row_can_be_poisoned_by_its_id_and_cannot_be_had_alone(client: Callable[..., Client]) -> None:
+def test_a_row_can_be_poisoned_by_its_id_and_fails_on_its_own_too(client: Callable[..., Client]) -> None:
     one = client()
     poisoned = one.ids()[3]
-    one.stand_in.misbehave(f"poison={poisoned}")
+    one.server.inject(f"poison={poisoned}")
     assert one.statuses(1, 2) == [500, 200]
     assert one.get(f"/{poisoned}").status_code == 500
 
@@ -332,7 +332,7 @@ def test_rows_changed_while_paging_change_the_groups_and_not_the_total(client: C
     assert changed == [True] * 5 + [False] * 5
 
 
-def test_rows_shift_again_as_often_as_told(client: Callable[..., Client]) -> None:
+def test_rows_shift_the_given_number_of_times(client: Callable[..., Client]) -> None:
     one = client("add=2,after=1,every=2,times=2")
     totals = []
     for _ in range(6):
@@ -344,22 +344,22 @@ def test_rows_shift_again_as_often_as_told(client: Callable[..., Client]) -> Non
 def test_meta_is_stale_for_the_next_requests_after_a_change(client: Callable[..., Client]) -> None:
     one = client("stale_meta=2")
     assert one.meta()["total"] == 100
-    one.stand_in.add([{"id": "0", "brewery_type": "micro"}])
+    one.server.add([{"id": "0", "brewery_type": "micro"}])
     assert [one.meta()["total"] for _ in range(3)] == [100, 100, 101]
     assert len(one.page(1, 200)) == 101
 
 
-def test_meta_is_stale_for_ever_when_told_so(client: Callable[..., Client]) -> None:
+def test_meta_is_stale_forever_without_a_number(client: Callable[..., Client]) -> None:
     one = client("stale_meta")
-    one.stand_in.remove(one.ids())
+    one.server.remove(one.ids())
     assert [one.meta()["total"] for _ in range(3)] == [100, 100, 100]
 
 
-def test_a_part_is_served_consistently_until_told_otherwise(client: Callable[..., Client]) -> None:
+def test_a_partial_dataset_is_consistent_until_it_is_filled(client: Callable[..., Client]) -> None:
     one = client("partial=40")
     assert one.meta()["total"] == len(one.page(1, 200)) == 40
     assert set(one.ids(1, 200)) == {record["id"] for record in list(generate(ROWS))[:40]}
-    one.stand_in.fill()
+    one.server.fill()
     assert one.meta()["total"] == len(one.page(1, 200)) == 100
 
 
@@ -374,7 +374,7 @@ def test_per_page_is_cut_silently(client: Callable[..., Client]) -> None:
     assert one.ids(2, 100) == client().ids(2, 20)
 
 
-def test_per_page_is_cut_on_the_page_and_as_often_as_told(client: Callable[..., Client]) -> None:
+def test_per_page_is_cut_on_the_given_page_and_number_of_times(client: Callable[..., Client]) -> None:
     one = client("clamp=20,page=2,times=1")
     assert [len(one.page(page, 30)) for page in (1, 2, 2)] == [30, 20, 30]
 
@@ -386,7 +386,7 @@ def test_the_total_of_meta_is_wrong(client: Callable[..., Client], spec: str, to
     assert sum(meta["by_type"].values()) == 100
 
 
-def test_wrong_meta_is_wrong_as_often_as_it_says(client: Callable[..., Client]) -> None:
+def test_wrong_meta_is_limited_to_the_given_number_of_times(client: Callable[..., Client]) -> None:
     one = client("meta_total=+3,after=1,times=1")
     assert [one.meta()["total"] for _ in range(3)] == [100, 103, 100]
 

@@ -1,4 +1,4 @@
-"""The stand-in keeps the contract of the Open Brewery DB API, rule by rule."""
+"""The strict mock API implements the contract of the Open Brewery DB API, rule by rule."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from tests.mock_api.php_json import dumps
+from tests.mock_api.server import MockApiServer
 
+from brewhouse.api.contract import FIELDS
 from brewhouse.errors import UsageError
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.dialects import FIELDS
-from brewhouse.mock_api.php_json import dumps
-from brewhouse.mock_api.server import MockApiServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,14 +35,14 @@ def records() -> list[Record]:
 
 
 @pytest.fixture(scope="module")
-def stand_in(records: list[Record]) -> Iterator[MockApiServer]:
+def mock_api(records: list[Record]) -> Iterator[MockApiServer]:
     with MockApiServer(records) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def http(stand_in: MockApiServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stand_in.url, headers=JSON) as client:
+def http(mock_api: MockApiServer) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=mock_api.url, headers=JSON) as client:
         yield client
 
 
@@ -172,7 +172,7 @@ def test_type_is_another_name_of_brewery_type(http: httpx.Client) -> None:
     assert listed(http, sort="type,id") == listed(http, sort="brewery_type:asc,id:asc")
 
 
-def test_ids_can_be_had_in_descending_order(http: httpx.Client, records: list[Record]) -> None:
+def test_ids_can_be_sorted_descending(http: httpx.Client, records: list[Record]) -> None:
     received = [record["id"] for record in listed(http, sort="id:desc")]
     assert received == sorted((str(record["id"]) for record in records), reverse=True)[:200]
 
@@ -352,8 +352,8 @@ def test_a_search_for_nothing_is_a_422(http: httpx.Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v2/breweries", "/v1/breweries/", "/v1/breweries/meta/x"])
-def test_an_unknown_path_is_a_404(stand_in: MockApiServer, path: str) -> None:
-    assert httpx.get(stand_in.url.removesuffix("/v1") + path, headers=JSON).status_code == 404
+def test_an_unknown_path_is_a_404(mock_api: MockApiServer, path: str) -> None:
+    assert httpx.get(mock_api.url.removesuffix("/v1") + path, headers=JSON).status_code == 404
 
 
 def test_another_method_is_a_405(http: httpx.Client) -> None:
@@ -372,22 +372,22 @@ def test_a_head_request_has_the_headers_and_no_body(http: httpx.Client) -> None:
 # Without Accept: application/json
 
 
-def test_a_bad_parameter_is_a_redirect_to_a_page_with_an_object(stand_in: MockApiServer) -> None:
-    answer = httpx.get(f"{stand_in.url}/breweries?per_page=201")
-    assert (answer.status_code, answer.headers["Location"]) == (302, stand_in.url.removesuffix("v1"))
-    followed = httpx.get(f"{stand_in.url}/breweries?per_page=201", follow_redirects=True)
+def test_a_bad_parameter_is_a_redirect_to_a_page_with_an_object(mock_api: MockApiServer) -> None:
+    answer = httpx.get(f"{mock_api.url}/breweries?per_page=201")
+    assert (answer.status_code, answer.headers["Location"]) == (302, mock_api.url.removesuffix("v1"))
+    followed = httpx.get(f"{mock_api.url}/breweries?per_page=201", follow_redirects=True)
     assert followed.status_code == 200
     assert isinstance(followed.json(), dict)
 
 
-def test_another_error_is_an_html_page(stand_in: MockApiServer) -> None:
-    answer = httpx.get(f"{stand_in.url}/breweries/no-such-id")
+def test_another_error_is_an_html_page(mock_api: MockApiServer) -> None:
+    answer = httpx.get(f"{mock_api.url}/breweries/no-such-id")
     assert answer.status_code == 404
     assert answer.headers["Content-Type"].startswith("text/html")
 
 
-def test_a_good_request_is_json_all_the_same(stand_in: MockApiServer) -> None:
-    assert len(httpx.get(f"{stand_in.url}/breweries").json()) == 50
+def test_a_good_request_is_json_all_the_same(mock_api: MockApiServer) -> None:
+    assert len(httpx.get(f"{mock_api.url}/breweries").json()) == 50
 
 
 # Headers and the throttle
@@ -422,7 +422,7 @@ def test_over_the_limit_every_endpoint_is_a_429_with_the_time_to_wait() -> None:
     assert int(answers[0].headers["X-RateLimit-Reset"]) > 1_700_000_000
 
 
-def test_the_limit_starts_anew_when_the_window_is_over() -> None:
+def test_the_limit_resets_after_the_window() -> None:
     with MockApiServer(throttle=True, limit_per_minute=1, window_s=0.5) as server:
         statuses = [ask(server).status_code for _ in range(2)]
         threading.Event().wait(0.55)
@@ -479,8 +479,8 @@ def test_a_clone_leaves_out_state_and_street_and_counts_the_total_alone() -> Non
         assert ask(server, per_page=201).status_code == 422
 
 
-def test_an_unknown_dialect_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"no dialect 'old'.*current, previous, clone"):
+def test_an_unknown_dialect_is_rejected() -> None:
+    with pytest.raises(UsageError, match=r"Unknown dialect 'old'.*current, previous, clone"):
         MockApiServer(dialect="old")
 
 
@@ -542,7 +542,7 @@ def test_it_keeps_a_record_of_requests() -> None:
     assert second.at_s >= first.at_s > 0
 
 
-def test_it_remembers_the_latest_requests_only_and_forgets_them_when_told() -> None:
+def test_it_keeps_the_latest_requests_until_they_are_cleared() -> None:
     with MockApiServer(requests_kept=2) as server:
         for page in (1, 2, 3):
             ask(server, page=page)
@@ -588,7 +588,7 @@ def test_a_request_may_come_in_pieces() -> None:
     ],
     ids=["no host", "no request", "bad length", "endless head"],
 )
-def test_what_is_no_request_is_refused(text: str, status: bytes) -> None:
+def test_an_invalid_request_is_rejected(text: str, status: bytes) -> None:
     with MockApiServer() as server:
         assert exchange(server, text).split(b" ")[1] == status
 
@@ -617,8 +617,8 @@ def test_it_serves_until_it_is_stopped() -> None:
     assert not thread.is_alive()
 
 
-def test_it_listens_on_this_machine_only(stand_in: MockApiServer) -> None:
-    assert stand_in.url.startswith("http://127.0.0.1:")
+def test_it_listens_on_this_machine_only(mock_api: MockApiServer) -> None:
+    assert mock_api.url.startswith("http://127.0.0.1:")
 
 
 def test_what_php_escapes_reads_back_as_it_was() -> None:

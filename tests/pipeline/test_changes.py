@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.models.project import models_of
 from brewhouse.pipeline import transform as transforming
 from brewhouse.pipeline.compare import compare

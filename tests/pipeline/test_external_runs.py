@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import EventLog, read_events
@@ -17,7 +18,6 @@ from brewhouse.events.run_reports import RunReport, run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.interrupted_runs import close_interrupted_runs
 from brewhouse.pipeline.runner import ExternalRun
 from brewhouse.pipeline.workflow import JOBS, run_workflow

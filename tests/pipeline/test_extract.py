@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.mock_api.http_server import Request, Response
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.api.rate_limit import WINDOW_S
 from brewhouse.api.source_errors import SourceUnavailable
@@ -21,8 +23,6 @@ from brewhouse.lake.manifest import Manifest
 from brewhouse.lake.raw_snapshots import newest
 from brewhouse.lake.snapshot_writer import find_resumable
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
-from brewhouse.mock_api.wire import Answer, Request
 from brewhouse.pipeline.extract import Extraction, SnapshotIncomplete, fetch_snapshot
 from brewhouse.pipeline.run_context import RunContext
 from brewhouse.settings import Settings
@@ -65,7 +65,7 @@ def ids_of(extraction: Extraction) -> list[str]:
 
 
 def served_ids(api: MockApiServer) -> list[str]:
-    store = api._shelf.store
+    store = api._dataset.store
     return [store.id_of(row) for row in store.rows]
 
 
@@ -79,10 +79,10 @@ def asked_pages(api: MockApiServer) -> list[int]:
 
 def leave_unfinished(lake: Lake, api: MockApiServer, **changes: object) -> Path:
     """Extract all pages but the last, and fail."""
-    api.misbehave(f"reset,page={PAGES}")
+    api.inject(f"reset,page={PAGES}")
     with pytest.raises(SourceUnavailable):
         extract(lake, settings_for(api, concurrency=1, **changes), "01A")
-    api.misbehave()
+    api.inject()
     api.forget()
     writer = find_resumable(lake, api.url, 200, 1)
     assert writer is not None
@@ -442,7 +442,7 @@ def test_endless_pages_are_an_incomplete_snapshot(lake: Lake, query: str) -> Non
         service = api._service
         answer = service.answer
 
-        def ignoring(request: Request) -> Answer:
+        def ignoring(request: Request) -> Response:
             return answer(msgspec.structs.replace(request, query=query))
 
         service.answer = ignoring  # type: ignore[method-assign]
@@ -508,10 +508,10 @@ def test_as_many_missing_rows_as_allowed_are_probed(lake: Lake) -> None:
 
 def test_a_missing_row_of_a_refetched_page_counts_once(lake: Lake) -> None:
     with MockApiServer(generate(ROWS), faults=["poison=650"]) as api:
-        api.misbehave("poison=650", f"reset,page={PAGES}")
+        api.inject("poison=650", f"reset,page={PAGES}")
         with pytest.raises(SourceUnavailable):
             extract(lake, settings_for(api, concurrency=1, missing_row_probe_limit=1), "01A")
-        api.misbehave("poison=650")
+        api.inject("poison=650")
         api.forget()
         (third,) = lake.bronze.rglob("page-00003.*")
         (fifth,) = lake.bronze.rglob("page-00005.*")

@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
@@ -25,7 +26,6 @@ from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.maintenance import TableMaintenance, preview_maintenance, run_maintenance, total_of
 from brewhouse.pipeline.publishing import refresh_views
 from brewhouse.pipeline.workflow import run_workflow

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import read_events
@@ -15,7 +16,6 @@ from brewhouse.events.run_log import read_log
 from brewhouse.events.run_reports import run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import is_lineage_configured, load
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
@@ -22,7 +23,6 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.lake.run_lock import holder
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.rebuild import run_rebuild
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect

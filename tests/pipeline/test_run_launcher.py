@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.events.event import read_events
@@ -17,7 +18,6 @@ from brewhouse.events.run_reports import JobReport, RunReport, run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import holder, run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.run_launcher import RunLauncher, retry_command
 from brewhouse.settings import Settings
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
@@ -24,7 +25,6 @@ from brewhouse.events.run_log import read_log
 from brewhouse.events.run_reports import run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.interrupted_runs import close_killed_runs
 from brewhouse.pipeline.runner import run_jobs
 from brewhouse.pipeline.workflow import JOBS, run_workflow

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.cli.jobs import run_jobs
 from brewhouse.events.event import read_events
@@ -20,7 +21,6 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.lake.run_lock import holder, run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.workflow import JOBS
 from brewhouse.query.connection import connect
 from brewhouse.settings import load

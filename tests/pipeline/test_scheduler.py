@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from tests.conftest import Receiver
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.events.event import EventLog, read_events
 from brewhouse.events.event_types import RUN, SCHEDULE
@@ -16,7 +17,6 @@ from brewhouse.events.schedule_state import schedule_state, switch
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import holder, run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.cron_schedule import CronSchedule, upcoming
 from brewhouse.pipeline.run_launcher import RunLauncher
 from brewhouse.pipeline.scheduler import Scheduler

@@ -9,11 +9,11 @@ import sys
 from contextlib import closing
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.compare import compare
 from brewhouse.pipeline.maintenance import run_maintenance
 from brewhouse.pipeline.rebuild import run_rebuild

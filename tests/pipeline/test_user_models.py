@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import ChecksFailed
 from brewhouse.events.event import read_events
@@ -13,7 +14,6 @@ from brewhouse.events.run_reports import run_reports
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.models.problems import ModelError
 from brewhouse.pipeline.dry_run import dry_run
 from brewhouse.pipeline.workflow import run_workflow

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
@@ -15,7 +16,6 @@ from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
@@ -103,7 +103,7 @@ def test_an_incomplete_extract_publishes_nothing(lake: Lake) -> None:
     with MockApiServer(generate(300)) as server:
         run(lake, server.url)
         before = {name: Tables(lake).history(name) for name in Tables(lake).names()}
-        server.misbehave("meta_group=by_type:micro:+3")
+        server.inject("meta_group=by_type:micro:+3")
         with pytest.raises(BrewhouseError, match="micro"):
             run(lake, server.url)
     assert {name: Tables(lake).history(name) for name in Tables(lake).names()} == before

@@ -1,4 +1,4 @@
-"""The command that takes earlier versions of the dataset: backfill."""
+"""The command that imports earlier versions of the dataset: backfill."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _COMMIT_DIGITS = 8
 
 def backfill(
     paths: Annotated[list[Path], typer.Argument(help="CSV files of the dataset, or clones of its git repository.")],
-    date: Annotated[str | None, typer.Option("--date", help="Date of the file, when its name has none.")] = None,
-    path: Annotated[str, typer.Option("--path", help="The file's path in a repository.")] = "breweries.csv",
+    date: Annotated[str | None, typer.Option("--date", help="Date of a file that has none in its name.")] = None,
+    path: Annotated[str, typer.Option("--path", help="Path of the file in a repository.")] = "breweries.csv",
     lake: LakeOption = None,
     log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make raw snapshots of earlier versions of the dataset: CSV files, or the whole history of a git repository.
+    """Create raw snapshots from earlier versions of the dataset: CSV files, or the history of a git repository.
 
-    Slug ids become the UUIDs of later versions; a version whose ids are missing is held back.
+    Slug ids are mapped to the UUIDs of later versions; a version with missing ids is held back.
 
     Example: brewhouse backfill ~/openbrewerydb breweries-2025-10-03.csv
     """
@@ -42,27 +42,23 @@ def backfill(
         print_json({"run": run, "versions": result.versions, "drift": result.drift})
         return
     print_rows([_row(version) for version in result.versions])
-    new, there, held = (result.count(outcome) for outcome in ("new", "there already", "held back"))
-    print(f"{len(result.versions)} versions: {new} new, {there} there already, {held} held back")
+    new, present, held_back = (result.count(outcome) for outcome in ("new", "there already", "held back"))
+    print(f"{len(result.versions)} versions: {new} new, {present} already present, {held_back} held back")
 
 
 def _row(version: VersionResult) -> dict[str, object]:
+    results = {"held back": f"held back: {version.reason}", "there already": "already present"}
     return {
         "version": f"{version.time[:19]}Z",
-        "from": _shortened(version.name),
+        "source": _shortened(version.name),
         "records": version.records,
-        "linked": f"{version.mapped} of {version.slugs}" if version.slugs else None,
-        "what": f"held back: {version.reason}" if version.outcome == "held back" else version.outcome,
+        "mapped ids": f"{version.mapped} of {version.slugs}" if version.slugs else None,
+        "result": results.get(version.outcome, version.outcome),
     }
 
 
 def _shortened(name: str) -> str:
-    """Cut a commit to what a line can show; `--json` has all of it."""
+    """Abbreviate the commit in the name of a git version."""
     kind, _, rest = name.partition(":")
     commit, _, path = rest.partition(":")
     return f"{kind}:{commit[:_COMMIT_DIGITS]}:{path}" if kind == "git" and path else name
-
-
-def register(app: typer.Typer) -> None:
-    """Add this command to the command line."""
-    app.command()(backfill)

@@ -18,17 +18,12 @@ from brewhouse.cli.options import (
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 
-SourceOption = Annotated[str | None, typer.Option("--source-url", help="Base URL of the API.", show_default=False)]
-ConcurrencyOption = Annotated[int | None, typer.Option("--concurrency", help="Requests at once. Default: 4")]
-MissingRowsOption = Annotated[
-    int | None, typer.Option("--max-missing-rows", help="Publish although up to N rows cannot be had.")
-]
-SnapshotOption = Annotated[
-    str | None, typer.Option("--snapshot", help="Run id of a raw snapshot. Default: the newest", show_default=False)
-]
+SourceOption = Annotated[str | None, typer.Option("--source-url", help="Base URL of the API.")]
+ConcurrencyOption = Annotated[int | None, typer.Option("--concurrency", help="Concurrent requests. Default: 4")]
+MissingRowsOption = Annotated[int | None, typer.Option("--max-missing-rows", help="Publish with up to N missing rows.")]
+SnapshotOption = Annotated[str | None, typer.Option("--snapshot", help="Run id of a raw snapshot. Default: the newest")]
 DropOption = Annotated[
-    float | None,
-    typer.Option("--max-count-drop-percent", help="Fall of the number of breweries allowed. Default: 20"),
+    float | None, typer.Option("--max-count-drop-percent", help="Allowed drop of the brewery count. Default: 20")
 ]
 
 
@@ -46,7 +41,7 @@ def run(
     log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the whole workflow: extract, transform, aggregate; with --snapshot publish from a raw snapshot again.
+    """Run the whole workflow: extract, transform, aggregate; with --snapshot publish a raw snapshot again.
 
     Example: brewhouse run --lake ~/breweries
     """
@@ -73,7 +68,7 @@ def extract(
     log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take every brewery from the API into a raw snapshot, and prove it complete.
+    """Fetch every brewery from the API into a raw snapshot and check that it is complete.
 
     Example: brewhouse extract --concurrency 2
     """
@@ -93,7 +88,7 @@ def transform(
     log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the silver tables of the newest complete raw snapshot.
+    """Build the silver tables from the newest complete raw snapshot.
 
     Example: brewhouse transform --max-count-drop-percent 50
     """
@@ -116,7 +111,7 @@ def aggregate(
     log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the gold tables of the published silver tables.
+    """Build the gold tables from the published silver tables.
 
     Example: brewhouse aggregate --json
     """
@@ -127,8 +122,8 @@ def aggregate(
 
 
 def rollback(
-    table: Annotated[str, typer.Argument(help="Zone and table, as gold.breweries_by_location.")],
-    snapshot: Annotated[int, typer.Argument(help="Id of one of its snapshots.")],
+    table: Annotated[str, typer.Argument(help="Zone and table, such as gold.breweries_by_location.")],
+    snapshot: Annotated[int, typer.Argument(help="Id of a snapshot of the table.")],
     lake: LakeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -195,9 +190,3 @@ def run_jobs(
     with progress_listeners(settings.log_format) as listeners:
         run_id = run_workflow(lake, settings, jobs, snapshot, listeners=listeners)
     print_report(report_of(lake, run_id), as_json=as_json)
-
-
-def register(app: typer.Typer) -> None:
-    """Add these commands to the command line."""
-    for command in (run, extract, transform, aggregate, rebuild, rollback):
-        app.command()(command)

@@ -1,6 +1,6 @@
-"""The `brewhouse` command: an error is one paragraph on standard error, and its kind is the exit code.
+"""The `brewhouse` command line; errors are one paragraph on standard error.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 checks failed.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 failed checks.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from brewhouse.cli import aws, backfill, changes, events, jobs, maintain, models, read, report, runs, schedule, serve
+from brewhouse.cli import aws, backfill, changes, events, jobs, maintain, models, read, runs, schedule, serve
 from brewhouse.errors import BrewhouseError
 
 app = typer.Typer(
@@ -24,35 +24,41 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (jobs, read, changes, models, runs, events, schedule, backfill, maintain, serve, report, aws):
-    commands.register(app)
+COMMANDS = (
+    *(jobs.run, jobs.extract, jobs.transform, jobs.aggregate, jobs.rebuild, jobs.rollback),
+    *(read.query, read.queries, read.tables, read.describe, read.history, read.rejected),
+    *(changes.changes, changes.diff, changes.places, models.models),
+    *(runs.runs, runs.show, events.events, events.logs),
+    *(backfill.backfill, maintain.maintain, serve.serve, serve.mock_api, serve.demo, serve.report),
+)
+for command in COMMANDS:
+    app.command(command.__name__.replace("_", "-"))(command)
+for group in (events.alerts, schedule.schedule, aws.aws):
+    app.add_typer(group)
 
 
 def main() -> None:
-    """Run the command line; `--debug` anywhere shows the traceback of an error."""
-    gc.set_threshold(50_000)  # imports make many objects that stay; looking for garbage among them costs 0.2 s
+    """Run the command line; `--debug` in any position shows the traceback of an error."""
+    gc.set_threshold(50_000)  # imports create many long-lived objects; collecting among them takes 0.2 s
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(args=arguments, prog_name="brewhouse")
-    except BrewhouseError as error:
-        if debug:
-            raise
-        print(f"brewhouse: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as error:  # whatever a library throws ends as one paragraph too
+    except Exception as error:
         if debug:
             raise
-        from brewhouse.lake.error_translation import translate_error
+        known = _readable_error(error)
+        print(f"brewhouse: {known}", file=sys.stderr)
+        sys.exit(known.exit_code)
 
-        if known := translate_error(error):
-            print(f"brewhouse: {known}", file=sys.stderr)
-            sys.exit(known.exit_code)
-        print(
-            f"brewhouse: Unexpected {type(error).__name__}: {error}. Run the command again with --debug to see where.",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+
+def _readable_error(error: Exception) -> BrewhouseError:
+    from brewhouse.lake.error_translation import translate_error
+
+    known = error if isinstance(error, BrewhouseError) else translate_error(error)
+    return known or BrewhouseError(
+        f"Unexpected {type(error).__name__}: {error}.", hint="Run the command again with --debug for the traceback."
+    )

@@ -1,4 +1,4 @@
-"""The command that keeps the tables small: maintain."""
+"""The command that compacts tables and deletes old files: maintain."""
 
 from __future__ import annotations
 
@@ -6,44 +6,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brewhouse.cli.options import (
-    EngineOption,
-    JsonOption,
-    LakeOption,
-    LogFormatOption,
-    MasterOption,
-    settings_and_lake,
-)
+from brewhouse.cli.options import EngineOption, JsonOption, LakeOption, LogFormatOption, MasterOption, settings_and_lake
 from brewhouse.cli.output import print_json, print_rows
 
 if TYPE_CHECKING:
     from brewhouse.pipeline.maintenance import TableMaintenance
 
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-DaysOption = Annotated[
-    float | None, typer.Option("--keep-days", help="Snapshots younger than this stay. Default: 30", show_default=False)
-]
-LastOption = Annotated[
-    int | None, typer.Option("--keep-last", help="So many of the newest stay. Default: 10", show_default=False)
-]
-
 
 def maintain(
     lake: LakeOption = None,
-    keep_days: DaysOption = None,
-    keep_last: LastOption = None,
+    keep_days: Annotated[float | None, typer.Option("--keep-days", help="Days to keep snapshots. Default: 30")] = None,
+    keep_last: Annotated[int | None, typer.Option("--keep-last", help="Snapshots to keep. Default: 10")] = None,
     engine: EngineOption = None,
     spark_master: MasterOption = None,
-    dry_run: DryRunOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report the changes without making them.")] = False,
     log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Expire old snapshots of the tables, make few files of many, delete what nothing refers to.
+    """Expire old table snapshots, compact small files and delete unreferenced ones.
 
-    A file is deleted when it has been out of use for a day, so nobody who reads is disturbed.
+    Files are deleted a day after their last use, so running queries can finish.
 
     Example: brewhouse maintain --keep-days 90 --dry-run
     """
+    from brewhouse.cli.progress import progress_listeners
+    from brewhouse.pipeline.maintenance import preview_maintenance, run_maintenance, total_of
+
     settings, place = settings_and_lake(
         lake,
         snapshot_retention_days=keep_days,
@@ -52,13 +40,9 @@ def maintain(
         spark_master=spark_master,
         log_format=log_format,
     )
-    from brewhouse.pipeline.maintenance import preview_maintenance, run_maintenance, total_of
-
     if dry_run:
         reports = preview_maintenance(place, settings)
     else:
-        from brewhouse.cli.progress import progress_listeners
-
         with progress_listeners(settings.log_format) as listeners:
             reports = run_maintenance(place, settings, listeners=listeners)
     total = total_of(reports)
@@ -69,7 +53,7 @@ def maintain(
     if dry_run:
         print("Nothing was changed (--dry-run).")
     if total.files_waiting:
-        print(f"{total.files_waiting} files more ({total.bytes_waiting} bytes) are deleted once unused for a day.")
+        print(f"{total.files_waiting} more files ({total.bytes_waiting} bytes) are deleted once unused for a day.")
 
 
 def _row(report: TableMaintenance) -> dict[str, str | int]:
@@ -80,8 +64,3 @@ def _row(report: TableMaintenance) -> dict[str, str | int]:
         "files removed": report.files_removed,
         "bytes freed": report.bytes_freed,
     }
-
-
-def register(app: typer.Typer) -> None:
-    """Add this command to the command line."""
-    app.command()(maintain)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from brewhouse.cli.options import EngineOption, JsonOption, LakeOption, MasterOption, ModelsOption, settings_and_lake
 from brewhouse.cli.output import print_json, print_rows
+from brewhouse.cli.results import OutputOption, writing
 from brewhouse.lake.lake import Lake
 
 if TYPE_CHECKING:
@@ -19,47 +19,35 @@ if TYPE_CHECKING:
 _JOBS = {"staging": "transform", "silver": "transform", "gold": "aggregate"}
 
 
-class GraphFormat(StrEnum):
-    """How the lineage is drawn."""
-
-    TEXT = "text"
-    SVG = "svg"
-
-
 def models(
     lake: LakeOption = None,
     folder: ModelsOption = None,
-    graph: Annotated[bool, typer.Option("--graph", help="Draw which table is made of which.")] = False,
-    graph_format: Annotated[GraphFormat, typer.Option("--format", help="Of the drawing.")] = GraphFormat.TEXT,
-    output: Annotated[
-        Path | None, typer.Option("--output", help="File for the drawing instead of standard output.")
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Run each on empty tables, and say whether it runs on the engine.")
-    ] = False,
+    graph: Annotated[bool, typer.Option("--graph", help="Draw the lineage of the tables.")] = False,
+    graph_format: Annotated[Literal["text", "svg"], typer.Option("--format", help="Format of the graph.")] = "text",
+    output: OutputOption = None,
+    check: Annotated[bool, typer.Option("--check", help="Run every model on empty tables first.")] = False,
     engine: EngineOption = None,
     spark_master: MasterOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the models, Brewhouse's and your own, and prove that they fit together.
+    """List or draw the built-in and your own models, after validating them.
 
     Example: brewhouse models --models my-models --graph --format svg --output lineage.svg
     """
     from brewhouse.models.model import ZONES
     from brewhouse.models.project import models_of
+    from brewhouse.pipeline.dry_run import dry_run
 
     settings, place = settings_and_lake(lake, models=folder, engine=engine, spark_master=spark_master)
     if check or settings.models is not None:
-        from brewhouse.pipeline.dry_run import dry_run
-
-        made = dry_run(settings)
+        checked = dry_run(settings)
         if check:
-            print(f"{len(made)} tables: every model runs on {settings.engine}.", file=sys.stderr)
+            print(f"{len(checked)} tables: every model runs on {settings.engine}.", file=sys.stderr)
     known = models_of(*ZONES, folder=settings.models)
     if graph:
-        _write(_drawn(known, graph_format), output)
+        _write_graph(known, graph_format, output)
         return
-    rows = [_row(model) for model in known] + [_row_without_model(name) for name in _abandoned(place, known)]
+    rows = [_row(model) for model in known] + [_row_without_model(name) for name in _orphaned(place, known)]
     if as_json:
         print_json(rows)
         return
@@ -78,18 +66,12 @@ def _row(model: Model) -> dict[str, str | list[str]]:
 
 
 def _row_without_model(name: str) -> dict[str, str | list[str]]:
-    return {
-        "table": name,
-        "kind": "no model any more",
-        "job": "",
-        "reads": [],
-        "key": [],
-        "description": "Published, but no model makes it any more: it stays as it is.",
-    }
+    description = "Published, but its model was removed; the table is kept unchanged."
+    return {"table": name, "kind": "no model any more", "job": "", "reads": [], "key": [], "description": description}
 
 
-def _abandoned(lake: Lake, known: list[Model]) -> list[str]:
-    """Name the published tables that no model makes."""
+def _orphaned(lake: Lake, known: list[Model]) -> list[str]:
+    """List the published tables without a model."""
     if not lake.catalog_file.exists():
         return []
     from brewhouse.iceberg.tables import Tables
@@ -97,23 +79,13 @@ def _abandoned(lake: Lake, known: list[Model]) -> list[str]:
     return sorted(set(Tables(lake).names()) - {model.name for model in known})
 
 
-def _drawn(known: list[Model], graph_format: GraphFormat) -> str:
+def _write_graph(known: list[Model], graph_format: str, output: Path | None) -> None:
     from brewhouse.models.lineage import draw_text, lineage
-
-    if graph_format is GraphFormat.TEXT:
-        return draw_text(lineage(known)) + "\n"
     from brewhouse.models.lineage_svg import draw_svg
 
-    return draw_svg(lineage(known))
-
-
-def _write(text: str, output: Path | None) -> None:
+    text = draw_svg(lineage(known)) if graph_format == "svg" else draw_text(lineage(known)) + "\n"
     if output is None:
         print(text, end="")
-    else:
+        return
+    with writing(output):
         output.write_text(text, "utf-8")
-
-
-def register(app: typer.Typer) -> None:
-    """Add this command to the command line."""
-    app.command()(models)

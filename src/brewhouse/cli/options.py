@@ -1,59 +1,38 @@
-"""Options that several commands share, and what they become."""
+"""Options shared by several commands, and the settings and the lake they select."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from brewhouse.lake.lake import Lake, lake_of
 from brewhouse.settings import Settings, load
 
-
-class LogFormat(StrEnum):
-    """How a run tells how it gets on."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 LakeOption = Annotated[
-    str | None,
-    typer.Option("--lake", help="Root of the lake: a folder, or s3://bucket/prefix. Default: lake", show_default=False),
+    str | None, typer.Option("--lake", help="Root of the lake: a folder or s3://bucket/prefix. Default: lake")
 ]
-ModelsOption = Annotated[
-    Path | None, typer.Option("--models", help="Folder of your own models, *.sql.", show_default=False)
-]
-
-
-class EngineName(StrEnum):
-    """What can run the models."""
-
-    DUCKDB = "duckdb"
-    SPARK = "spark"
-
-
+ModelsOption = Annotated[Path | None, typer.Option("--models", help="Folder of your own models, *.sql.")]
 EngineOption = Annotated[
-    EngineName | None, typer.Option("--engine", help="What runs the models. Default: duckdb", show_default=False)
+    Literal["duckdb", "spark"] | None, typer.Option("--engine", help="Engine of the models. Default: duckdb")
 ]
-MasterOption = Annotated[
-    str | None, typer.Option("--spark-master", help="Where Spark runs. Default: local[*]", show_default=False)
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+MasterOption = Annotated[str | None, typer.Option("--spark-master", help="Spark master URL. Default: local[*]")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LogFormatOption = Annotated[
-    LogFormat | None,
-    typer.Option("--log-format", help="What standard error shows of a run. Default: text", show_default=False),
+    Literal["text", "json"] | None, typer.Option("--log-format", help="Log format on standard error. Default: text")
 ]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, help="Maximum number of rows.")]
+AtOption = Annotated[str | None, typer.Option("--at", help="Read as of a time, a table snapshot id or a run id.")]
+CountryOption = Annotated[str | None, typer.Option("--country", help="Only this country, an ISO 3166 code such as BE.")]
 
 
 def settings_and_lake(lake: str | None, **flags: Any) -> tuple[Settings, Lake]:  # noqa: ANN401 - as they are typed
-    """Put the settings together and name the lake they point to.
+    """Load the settings and open the lake that they name.
 
     Args:
         lake: The option `--lake`.
-        flags: Other options by setting name, None when not given.
+        flags: Other options by setting name; None if not given.
     """
     settings = load({"lake": lake, **flags})
     return settings, lake_of(settings)

@@ -2,69 +2,55 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
-from brewhouse.cli.output import print_json, print_rows
-from brewhouse.cli.results import Format, FormatOption, OutputOption, SavedOption, write
-from brewhouse.errors import UsageError
+from brewhouse.cli.options import AtOption, JsonOption, LakeOption, LimitOption, settings_and_lake
+from brewhouse.cli.output import print_json, print_result, print_rows
+from brewhouse.cli.results import FormatOption, OutputOption, SavedOption, query_text, write
 
-
-class QueryTarget(StrEnum):
-    """What answers a query."""
-
-    HERE = "here"
-    ATHENA = "athena"
-
-
-AtOption = Annotated[str | None, typer.Option("--at", help="Read as of a time, a table snapshot id or a run id.")]
-TableArgument = Annotated[str, typer.Argument(help="Zone and table, as silver.breweries.")]
+TableArgument = Annotated[str, typer.Argument(help="Zone and table, such as silver.breweries.")]
 
 
 def query(
-    sql: Annotated[str | None, typer.Argument(help="One SELECT, in DuckDB's SQL.", show_default=False)] = None,
+    sql: Annotated[str | None, typer.Argument(help="A SELECT in DuckDB's SQL.")] = None,
     saved: SavedOption = None,
     lake: LakeOption = None,
-    output_format: FormatOption = Format.TABLE,
+    output_format: FormatOption = "table",
     output: OutputOption = None,
     at: AtOption = None,
-    on: Annotated[
-        QueryTarget, typer.Option("--on", help="`athena` asks the stack `brewhouse` in its account.")
-    ] = QueryTarget.HERE,
+    on: Annotated[Literal["here", "athena"], typer.Option("--on", help="`athena`: the stack `brewhouse`.")] = "here",
     as_json: JsonOption = False,
 ) -> None:
-    """Query the published tables with SQL; schemas bronze, silver and gold.
+    """Query the published tables with SQL; the schemas are bronze, silver, gold and monitoring.
 
     Example: brewhouse query "SELECT country_name, sum(operating_count) FROM gold.breweries_by_location GROUP BY 1"
     """
     from brewhouse.query.connection import connect
     from brewhouse.query.connection import query as run_query
-    from brewhouse.query.saved_queries import for_duckdb, saved_query
+    from brewhouse.query.saved_queries import for_duckdb
 
-    if on is QueryTarget.ATHENA:
+    if as_json:
+        output_format = "json"
+    if on == "athena":
         from brewhouse.cli.aws import query_on_athena
 
-        query_on_athena(sql, saved, "brewhouse", Format.JSON if as_json else output_format, output)
+        query_on_athena(query_text(sql, saved), "brewhouse", output_format, output)
         return
-    if (sql is None) == (saved is None):
-        raise UsageError("Give either a SELECT or --saved NAME.", hint="`brewhouse queries` lists the saved ones.")
+    text = query_text(sql, saved, for_duckdb)
     _, place = settings_and_lake(lake)
-    result = run_query(connect(place, at), for_duckdb(saved_query(saved or "").sql) if sql is None else sql)
-    write(result, Format.JSON if as_json else output_format, output)
+    write(run_query(connect(place, at), text), output_format, output)
 
 
 def queries(as_json: JsonOption = False) -> None:
-    """List the saved queries: what an analyst asks first.
+    """List the saved queries and the questions they answer.
 
     Example: brewhouse queries && brewhouse query --saved top_cities
     """
     from brewhouse.query.saved_queries import saved_queries
 
-    rows = [{"name": query.name, "question": query.question} for query in saved_queries()]
-    print_json(rows) if as_json else print_rows(rows)
+    print_result([{"name": query.name, "question": query.question} for query in saved_queries()], as_json=as_json)
 
 
 def tables(lake: LakeOption = None, as_json: JsonOption = False) -> None:
@@ -75,23 +61,18 @@ def tables(lake: LakeOption = None, as_json: JsonOption = False) -> None:
     from brewhouse.query.connection import published_tables
 
     _, place = settings_and_lake(lake)
-    known = published_tables(place)
+    published = published_tables(place)
     rows = []
-    for name in known.names():
-        now = known.current(name)
-        rows.append(
-            {
-                "table": name,
-                "rows": now.rows if now else 0,
-                "published": now.committed_at.isoformat(timespec="milliseconds") if now else None,
-                "description": known.describe(name).description,
-            }
-        )
-    print_json(rows) if as_json else print_rows(rows)
+    for name in published.names():
+        current, description = published.current(name), published.describe(name).description
+        published_at = current.committed_at.isoformat(timespec="milliseconds") if current else None
+        count = current.rows if current else 0
+        rows.append({"table": name, "rows": count, "published": published_at, "description": description})
+    print_result(rows, as_json=as_json)
 
 
 def describe(table: TableArgument, lake: LakeOption = None, as_json: JsonOption = False) -> None:
-    """Describe a table: what a row is, its columns, partition and sort order.
+    """Describe a table: the meaning of a row, columns, partitions and sort order.
 
     Example: brewhouse describe silver.breweries
     """
@@ -108,7 +89,7 @@ def describe(table: TableArgument, lake: LakeOption = None, as_json: JsonOption 
 
 
 def history(table: TableArgument, lake: LakeOption = None, as_json: JsonOption = False) -> None:
-    """List a table's snapshots, oldest first.
+    """List the snapshots of a table, oldest first.
 
     Example: brewhouse history gold.breweries_by_location
     """
@@ -126,15 +107,11 @@ def history(table: TableArgument, lake: LakeOption = None, as_json: JsonOption =
         }
         for snapshot in published_tables(place).history(table)
     ]
-    print_json(rows) if as_json else print_rows(rows)
+    print_result(rows, as_json=as_json)
 
 
-def rejected(
-    lake: LakeOption = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at the most.")] = 100,
-    as_json: JsonOption = False,
-) -> None:
-    """List the records of the newest snapshot that cannot be used, with every reason.
+def rejected(lake: LakeOption = None, limit: LimitOption = 100, as_json: JsonOption = False) -> None:
+    """List the rejected records of the newest snapshot with all reasons.
 
     Example: brewhouse rejected --limit 5
     """
@@ -143,10 +120,4 @@ def rejected(
 
     _, place = settings_and_lake(lake)
     sql = f"SELECT reasons, page, record FROM silver.rejected_breweries ORDER BY page, record LIMIT {limit}"
-    write(run_query(connect(place), sql), Format.JSON if as_json else Format.TABLE, None)
-
-
-def register(app: typer.Typer) -> None:
-    """Add these commands to the command line."""
-    for command in (query, queries, tables, describe, history, rejected):
-        app.command()(command)
+    write(run_query(connect(place), sql), "json" if as_json else "table", None)

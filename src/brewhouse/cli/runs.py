@@ -1,4 +1,4 @@
-"""Commands about what happened: runs, show."""
+"""Commands about runs: runs, show."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
-from brewhouse.cli.output import print_json, print_rows
+from brewhouse.cli.output import print_json, print_rows, shorten
 from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake
 
 if TYPE_CHECKING:
     from brewhouse.events.run_reports import RunReport
 
+_ERROR_CHARACTERS = 80
 _EXAMPLE_CHARACTERS = 160
 
 
@@ -27,19 +28,18 @@ def runs(lake: LakeOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(reports)
         return
-    print_rows(
-        [
-            {
-                "run": report.run,
-                "state": report.state,
-                "started": report.started_at[:19],
-                "seconds": report.seconds,
-                "jobs": ", ".join(job.name for job in report.jobs),
-                "error": report.error[:80],
-            }
-            for report in reports
-        ]
-    )
+    print_rows([_row(report) for report in reports])
+
+
+def _row(report: RunReport) -> dict[str, object]:
+    return {
+        "run": report.run,
+        "state": report.state.lower(),
+        "started": report.started_at[:19],
+        "seconds": report.seconds,
+        "jobs": ", ".join(job.name for job in report.jobs),
+        "error": shorten(report.error, _ERROR_CHARACTERS),
+    }
 
 
 def show(
@@ -47,7 +47,7 @@ def show(
     lake: LakeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one run: its jobs, durations, counts, checks, drift and error.
+    """Show a run: jobs, durations, row counts, checks, schema drift and error.
 
     Example: brewhouse show last
     """
@@ -56,10 +56,10 @@ def show(
 
 
 def report_of(lake: Lake, run: str) -> RunReport:
-    """Find a run's report.
+    """Return the report of a run id or of the `last` run.
 
     Raises:
-        UsageError: The lake knows no such run.
+        UsageError: The lake has no such run.
     """
     reports = _reports(lake)
     if run == "last" and reports:
@@ -67,11 +67,11 @@ def report_of(lake: Lake, run: str) -> RunReport:
     for report in reports:
         if report.run == run:
             return report
-    raise UsageError(f"The lake {lake.root} knows no run {run}.", hint="`brewhouse runs` lists them.")
+    raise UsageError(f"The lake {lake.root} has no run {run}.", hint="`brewhouse runs` lists them.")
 
 
 def print_report(report: RunReport, *, as_json: bool) -> None:
-    """Print a run's report."""
+    """Print a run's report as JSON or as text."""
     if as_json:
         print_json(report)
         return
@@ -80,32 +80,28 @@ def print_report(report: RunReport, *, as_json: bool) -> None:
     if report.error:
         print(f"error: {report.error}")
     print_rows(
-        [
-            {"job": job.name, "state": job.state.lower(), "seconds": job.seconds, "what": job.message}
-            for job in report.jobs
-        ]
+        [{"job": j.name, "state": j.state.lower(), "seconds": j.seconds, "result": j.message} for j in report.jobs]
     )
     if report.published:
         print_rows(report.published)
     _print_checks(report)
     for drift in report.drift:
-        print(f"drift: {drift['name']}: {drift['detail']} ({drift['count']} times, for example {drift['example']})")
+        print(f"schema drift: {drift['name']} {drift['detail']}, {drift['count']} times; example: {drift['example']}")
 
 
 def _print_checks(report: RunReport) -> None:
     if not report.checks:
         return
-    found = [check for check in report.checks if not check["passed"]]
-    print(f"checks: {len(report.checks) - len(found)} passed, {len(found)} found something")
-    for check in found:
-        facts = f"{check['name']}: {check['found']} found; {_short(check['example'])}"
-        print(f"{check['severity']}: {check['table']}: {facts}")
-
-
-def _short(example: str | None) -> str:
-    """Cut an example to what a line can show; `--json` has all of it."""
-    text = example or ""
-    return text if len(text) <= _EXAMPLE_CHARACTERS else f"{text[:_EXAMPLE_CHARACTERS]}…"
+    failed = [check for check in report.checks if not check["passed"]]
+    counts = [f"{len(report.checks) - len(failed)} checks passed"]
+    for severity in ("error", "warning"):
+        number = sum(check["severity"] == severity for check in failed)
+        counts += [f"{number} {severity}{'s' if number > 1 else ''}"] if number else []
+    print(", ".join(counts))
+    for check in failed:
+        violations = f"{check['found']} violation{'' if check['found'] == 1 else 's'}"
+        facts = f"{violations}; {shorten(check['example'] or '', _EXAMPLE_CHARACTERS)}"
+        print(f"{check['severity']}: {check['table']}: {check['name']}: {facts}")
 
 
 def _reports(lake: Lake) -> list[RunReport]:
@@ -115,9 +111,3 @@ def _reports(lake: Lake) -> list[RunReport]:
 
     held = holder(lake)
     return run_reports(read_events(lake), held.run if held else None)
-
-
-def register(app: typer.Typer) -> None:
-    """Add these commands to the command line."""
-    for command in (runs, show):
-        app.command()(command)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 schedule = typer.Typer(
     name="schedule",
-    help="When the workflow runs by itself, while the console runs.\n\nExample: brewhouse schedule --count 10",
+    help="Scheduled runs, started while the console runs.\n\nExample: brewhouse schedule --count 10",
 )
 
 
@@ -25,10 +25,10 @@ schedule = typer.Typer(
 def show(
     context: typer.Context,
     lake: LakeOption = None,
-    count: Annotated[int, typer.Option("--count", min=1, max=1000, help="How many of the next runs.")] = 5,
+    count: Annotated[int, typer.Option("--count", min=1, max=1000, help="Number of next runs.")] = 5,
     as_json: JsonOption = False,
 ) -> None:
-    """Show when the workflow runs next by itself, while `brewhouse serve` runs."""
+    """Show the next scheduled runs; `brewhouse serve` starts them."""
     if context.invoked_subcommand is None:
         settings, place = settings_and_lake(lake)
         _show(settings, place, count, as_json=as_json)
@@ -36,7 +36,7 @@ def show(
 
 @schedule.command("on")
 def switch_on(lake: LakeOption = None) -> None:
-    """Let the schedule start runs; those it missed while it was off are let go.
+    """Enable the schedule; runs missed while it was off are skipped.
 
     Example: brewhouse schedule on
     """
@@ -45,7 +45,7 @@ def switch_on(lake: LakeOption = None) -> None:
 
 @schedule.command("off")
 def switch_off(lake: LakeOption = None) -> None:
-    """Let the schedule start no runs, until it is switched on again.
+    """Disable the schedule until it is enabled again.
 
     Example: brewhouse schedule off
     """
@@ -58,33 +58,20 @@ def _show(settings: Settings, lake: Lake, count: int, *, as_json: bool) -> None:
     from brewhouse.pipeline.cron_schedule import parse_schedule, upcoming
 
     known = schedule_state(read_events(lake))
-    plan = parse_schedule(settings.schedule.cron, settings.schedule.time_zone) or parse_schedule(
-        known.cron, known.time_zone
-    )
-    moments = list(islice(upcoming(plan, datetime.now(UTC)), count)) if plan else []
+    configured = parse_schedule(settings.schedule.cron, settings.schedule.time_zone)
+    plan = configured or parse_schedule(known.cron, known.time_zone)
+    times = list(islice(upcoming(plan, datetime.now(UTC)), count)) if plan else []
     if as_json:
-        print_json(
-            {
-                "cron": plan.cron if plan else None,
-                "time_zone": plan.zone.key if plan else None,
-                "is_on": known.is_on,
-                "next": [moment.isoformat() for moment in moments] if known.is_on else [],
-            }
-        )
-        return
-    if plan is None:
-        print('There is no schedule. Put cron = "0 6 * * *" below [schedule] in brewhouse.toml; see docs/schedule.md.')
-        return
-    if not known.is_on:
-        print(f"The schedule {plan.cron} ({plan.zone.key}) is off; `brewhouse schedule on` switches it on.")
-        return
-    print(f"The schedule {plan.cron} ({plan.zone.key}) is on: while `brewhouse serve` runs, it starts a run at")
-    print_rows(
-        [
-            {"due": f"{moment:%a %Y-%m-%d %H:%M %Z}", "UTC": f"{moment.astimezone(UTC):%Y-%m-%d %H:%MZ}"}
-            for moment in moments
-        ]
-    )
+        cron, zone = (plan.cron, plan.zone.key) if plan else (None, None)
+        starts = [time.isoformat() for time in times] if known.is_on else []
+        print_json({"cron": cron, "time_zone": zone, "is_on": known.is_on, "next": starts})
+    elif plan is None:
+        print('No schedule is set. Add cron = "0 6 * * *" to [schedule] in brewhouse.toml; see docs/schedule.md.')
+    elif not known.is_on:
+        print(f"The schedule {plan.cron} ({plan.zone.key}) is off; `brewhouse schedule on` enables it.")
+    else:
+        print(f"The schedule {plan.cron} ({plan.zone.key}) is on; while `brewhouse serve` runs, the next runs start at")
+        print_rows([{"due": f"{t:%a %Y-%m-%d %H:%M %Z}", "UTC": f"{t.astimezone(UTC):%Y-%m-%d %H:%MZ}"} for t in times])
 
 
 def _switch(lake: str | None, *, is_on: bool) -> None:
@@ -93,13 +80,5 @@ def _switch(lake: str | None, *, is_on: bool) -> None:
 
     settings, place = settings_and_lake(lake)
     plan = parse_schedule(settings.schedule.cron, settings.schedule.time_zone)
-    if plan:
-        switch(place, is_on=is_on, cron=plan.cron, time_zone=plan.zone.key)
-    else:
-        switch(place, is_on=is_on)
+    switch(place, is_on=is_on, **({"cron": plan.cron, "time_zone": plan.zone.key} if plan else {}))
     _show(settings, place, count=1, as_json=False)
-
-
-def register(app: typer.Typer) -> None:
-    """Add these commands to the command line."""
-    app.add_typer(schedule)

@@ -1,129 +1,143 @@
-"""Commands that serve: the web console, and the stand-in for the API: serve, mock-api, demo."""
+"""Commands of the web console and the mock API: serve, report, mock-api, demo."""
 
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from brewhouse.cli.options import LakeOption, settings_and_lake
+from brewhouse.cli.options import AtOption, CountryOption, LakeOption, settings_and_lake
+from brewhouse.cli.output import os_reason
 from brewhouse.errors import UsageError
+
+PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 selects a free one.")]
 
 
 def serve(
     lake: LakeOption = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; beyond 127.0.0.1 with a password.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8040,
-    schedule: Annotated[
-        str | None,
-        typer.Option(
-            "--schedule", help='Run the workflow by itself, as "0 6 * * *"; see docs/schedule.md.', show_default=False
-        ),
-    ] = None,
-    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = False,
+    host: Annotated[str, typer.Option("--host", help="Address; all but 127.0.0.1 need a password.")] = "127.0.0.1",
+    port: PortOption = 8040,
+    schedule: Annotated[str | None, typer.Option("--schedule", help='Cron schedule, such as "0 6 * * *".')] = None,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the console in the browser.")] = False,
 ) -> None:
-    """Open a web console for a lake: overview, SQL, tables, runs, quality, events.
+    """Serve the web console of a lake: overview, SQL, tables, runs, quality, events.
 
     Example: brewhouse serve --lake demo-lake --open
     """
-    try:
+    with _console_extra("The console"):
         import uvicorn
 
         from brewhouse.console.app import create_app
         from brewhouse.console.security import address_of, password_for
+    settings, place = settings_and_lake(lake, schedule={"cron": schedule} if schedule else None)
+    if place.is_local and not place.root.is_dir() and not settings.schedule.cron:
+        raise UsageError(f"The lake {place.root} does not exist.", hint="Check --lake, or run `brewhouse run` first.")
+    with _listen(host, port) as listening, suppress(KeyboardInterrupt):
+        password, is_generated = password_for(host, settings.console.password)
+        app = create_app(place, settings, host=host, password=password)
+        url = address_of(host, listening.getsockname()[1])
+        link = f"{url}/login?token={password.reveal()}" if password and is_generated else url
+        print(f"Brewhouse shows {place.root} at {link}", "stop with Ctrl-C", sep="\n", flush=True)
+        if open_browser:
+            import webbrowser
+
+            webbrowser.open(link)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, ws="none")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def _console_extra(feature: str) -> Iterator[None]:
+    """Report a missing dependency of the extra `console` as a usage error."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "brewhouse":
             raise
         raise UsageError(
-            f"The console needs {error.name}, which is not installed.", hint='Run `pip install "brewhouse[console]"`.'
+            f"{feature} needs {error.name}, which is not installed.", hint='Run `pip install "brewhouse[console]"`.'
         ) from error
-    settings, place = settings_and_lake(lake, schedule={"cron": schedule} if schedule else None)
-    if place.is_local and not place.root.is_dir() and not settings.schedule.cron:
-        raise UsageError(f"There is no lake at {place.root}.", hint="Name another with --lake, or `brewhouse run`.")
-    listening = _listen(host, port)
-    password, is_made = password_for(host, settings.console.password)
-    app = create_app(place, settings, host=host, password=password)
-    url = address_of(host, listening.getsockname()[1])
-    link = f"{url}/login?token={password.reveal()}" if password and is_made else url
-    print(f"Brewhouse shows {place.root} at {link}", "stop with Ctrl-C", sep="\n", flush=True)
-    if open_browser:
-        import webbrowser
-
-        webbrowser.open(link)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, ws="none")
-    with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Take a port, so that one that is taken is told before anything else happens."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    """Bind the port before anything else starts, so that a port in use is reported at once."""
     try:
-        return socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise UsageError(
-            f"Nothing can listen on {host}, port {port}: {error.strerror or error}.",
-            hint="Choose another with --port (0 takes a free one) or --host.",
+            f"Cannot listen on {host}, port {port}: {os_reason(error)}.",
+            hint="Choose another --port (0 selects a free one) or --host.",
         ) from error
 
 
 def mock_api(
-    data: Annotated[
-        Path | None, typer.Option("--data", help="A CSV of the public dataset; else one is generated.")
-    ] = None,
-    rows: Annotated[int, typer.Option("--rows", min=0, help="How many breweries to generate.")] = 1000,
-    port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1; 0 takes a free one.")] = 8000,
-    dialect: Annotated[str, typer.Option("--dialect", help="current, previous or clone.")] = "current",
-    throttle: Annotated[
-        bool, typer.Option("--throttle/--no-throttle", help="120 requests a minute, as the API.")
-    ] = True,
-    fault: Annotated[list[str] | None, typer.Option("--fault", help="Misbehave, as status=503,page=3,times=2.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="CSV file. Default: generated breweries")] = None,
+    rows: Annotated[int, typer.Option("--rows", min=0, help="Number of generated breweries.")] = 1000,
+    port: PortOption = 8000,
+    throttle: Annotated[bool, typer.Option("--throttle/--no-throttle", help="120 requests per minute.")] = True,
 ) -> None:
-    """Serve a stand-in for the Open Brewery DB API on loopback.
+    """Serve a mock of the Open Brewery DB API on 127.0.0.1.
 
-    Example: brewhouse mock-api --data breweries.csv --port 8000 --fault status=503,page=3,times=2
+    Example: brewhouse mock-api --data breweries.csv --port 8000
     """
     from brewhouse.mock_api.dataset import generate, read_csv
-    from brewhouse.mock_api.server import MockApiServer
+    from brewhouse.mock_api.demo_server import DemoApiServer
 
     records = read_csv(data) if data else generate(rows)
-    stand_in = MockApiServer(records, port=port, dialect=dialect, throttle=throttle, faults=tuple(fault or ()))
-    stand_in.start()
-    print(f"{len(stand_in)} breweries at {stand_in.url}; stop with Ctrl-C", flush=True)
-    stand_in.serve_forever()
+    with suppress(KeyboardInterrupt), DemoApiServer(records, port=port, throttle=throttle) as server:
+        print(f"{len(server)} breweries at {server.url}; stop with Ctrl-C", flush=True)
+        threading.Event().wait()
 
 
 def demo(
-    lake: LakeOption = "demo-lake",
-    rows: Annotated[int, typer.Option("--rows", min=1, help="How many breweries to generate.")] = 2000,
+    lake: Annotated[str, typer.Option("--lake", help="Root of the lake.")] = "demo-lake",
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Number of generated breweries.")] = 2000,
 ) -> None:
-    """Run the whole workflow against a stand-in for the API, over a generated dataset.
+    """Run the whole workflow against a mock of the API with generated breweries.
 
     Example: brewhouse demo --lake demo-lake
     """
     from brewhouse.cli.jobs import run_jobs
     from brewhouse.mock_api.dataset import generate
-    from brewhouse.mock_api.server import MockApiServer
+    from brewhouse.mock_api.demo_server import DemoApiServer
 
-    with MockApiServer(generate(rows, unusable=3), throttle=True) as stand_in:
-        settings, place = settings_and_lake(lake, source_url=stand_in.url)
+    with DemoApiServer(generate(rows, unusable=min(3, rows // 10))) as server:
+        settings, place = settings_and_lake(lake, source_url=server.url)
         run_jobs(place, settings, ("extract", "transform", "aggregate"), as_json=False)
     sql = "SELECT country_name, sum(operating_count) AS n FROM gold.breweries_by_location GROUP BY 1 ORDER BY 2 DESC"
     print(
         f"\nThree things to try next (`source .venv/bin/activate` first):\n"
         f'  brewhouse query --lake {lake} "{sql}"\n'
         f"  brewhouse serve --lake {lake} --open    # maps, tables, runs and SQL in the browser\n"
-        f"  brewhouse run        # the same over the live API, into ./lake"
+        f"  brewhouse run        # the same with the live API, into ./lake"
     )
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands to the command line."""
-    app.command()(serve)
-    app.command("mock-api")(mock_api)
-    app.command()(demo)
+def report(
+    output: Annotated[
+        Path, typer.Option("--output", help="Output file: .html for the page; .pdf, .png or .svg for its charts.")
+    ] = Path("report.html"),
+    lake: LakeOption = None,
+    at: AtOption = None,
+    country: CountryOption = None,
+    state: Annotated[str, typer.Option("--state", help="Only this state, such as US-OR.")] = "",
+    brewery_type: Annotated[str, typer.Option("--type", help="Only this type, such as micro.")] = "",
+    language: Annotated[Literal["en", "pt"], typer.Option("--language", help="Language of the report.")] = "en",
+) -> None:
+    """Write the overview as one self-contained file: numbers, map, charts, newest changes.
+
+    Example: brewhouse report --output belgium.html --country BE
+    """
+    with _console_extra("The report"):
+        import vl_convert  # noqa: F401 - fail before the lake is read
+
+        from brewhouse.console.overview import OverviewFilters
+        from brewhouse.console.overview_report import write_report
+    _, place = settings_and_lake(lake)
+    write_report(place, output, OverviewFilters(country or "", state, brewery_type), at=at, language=language)
+    print(output)

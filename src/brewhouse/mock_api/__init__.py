@@ -1,1 +1,1 @@
-"""A stand-in for the Open Brewery DB API, strict and fast, and data for it: invented or from a CSV file."""
+"""A small mock of the Open Brewery DB API and its data: generated breweries, or those of a CSV file."""

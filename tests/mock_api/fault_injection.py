@@ -1,4 +1,4 @@
-"""Which fault strikes which request: the counting behind the descriptions in `faults`."""
+"""Select the faults that apply to a request, by counting requests."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from brewhouse.mock_api.faults import Fault, Faults
+    from tests.mock_api.faults import Fault, Faults
 
 
 class Counter:
-    """Counts the requests that fit a fault, and says which of them it strikes.
+    """Count the requests that match a fault and select those it applies to.
 
     Args:
         fault: The fault.
-        after: How many requests it leaves alone.
-        times: How often it strikes at most; `None` is for ever.
+        after: Requests to skip first.
+        times: Maximum number of applications; `None` is unlimited.
 
     Example:
-        >>> from brewhouse.mock_api.faults import parse_fault
+        >>> from tests.mock_api.faults import parse_fault
         >>> counter = Counter(parse_fault("reset,every=2"), after=1, times=1)
         >>> [counter.strikes() for _ in range(5)]
         [False, False, True, False, False]
@@ -33,7 +33,7 @@ class Counter:
         self._struck = 0
 
     def strikes(self) -> bool:
-        """Count one more request that fits, and say whether it is struck."""
+        """Count a matching request; return whether the fault applies to it."""
         self._seen += 1
         past = self._seen - self._after
         if past < 1 or past % self.fault.every or (self._times is not None and self._struck >= self._times):
@@ -43,10 +43,10 @@ class Counter:
 
 
 class FaultInjector:
-    """The faults of a stand-in, and how often each has struck.
+    """The faults of a mock API and their counters.
 
     Args:
-        faults: The faults; of several that would answer one request, the first to fit does.
+        faults: Of several that would answer one request, the first that matches does.
     """
 
     def __init__(self, faults: Faults = ()) -> None:
@@ -61,7 +61,7 @@ class FaultInjector:
         ]
 
     def answers(self, endpoint: str, page: int | None) -> Sequence[Fault]:
-        """Count a request, and return what strikes it: delays, and at most one fault that answers."""
+        """Count a request and return its faults: delays, and at most one that answers."""
         struck: list[Fault] = []
         answered = False
         for counter in self._answers:
@@ -72,15 +72,15 @@ class FaultInjector:
         return struck
 
     def shifts(self, page: int) -> Sequence[Fault]:
-        """Count an answer of the list, and return which changes of the data follow it."""
+        """Count a list response and return the data changes that follow it."""
         return [c.fault for c in self._shifts if c.fault.fits("list", page) and c.strikes()]
 
     def wrong_meta(self) -> Sequence[Fault]:
-        """Count a request for /meta, and return what is wrong with its answer."""
+        """Count a request for /meta and return the faults of its response."""
         return [counter.fault for counter in self._meta if counter.strikes()]
 
     def clamp_rows(self, endpoint: str, page: int | None) -> int | None:
-        """Count a request, and return where its `per_page` is cut, if it is."""
+        """Count a request and return the cap of its `per_page`, if any."""
         cuts = [c.fault.clamp for c in self._clamps if c.fault.fits(endpoint, page) and c.strikes()]
         return cuts[0] if cuts else None
 

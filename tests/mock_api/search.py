@@ -1,8 +1,7 @@
-"""Which rows a query chooses and in which order, with an order as unstable as the service's.
+"""Select and order rows; the order of equal rows is unstable, as in the service.
 
-Rows that compare equal come in another order at each request, as a database may return them, yet each
-request's order is a whole one. It is made for the window alone: a page of a million rows costs no more
-than one of a thousand.
+Rows that compare equal have another order in each request, as a database may return them, and every request's
+order is complete. It is computed for the window only, so its cost does not depend on the number of rows.
 """
 
 from __future__ import annotations
@@ -14,42 +13,42 @@ from collections import Counter, OrderedDict
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from brewhouse.mock_api.query import NO_FILTERS, Filters, Query, like_pattern
-from brewhouse.mock_api.store import GROUP_COLUMNS
+from tests.mock_api.query import NO_FILTERS, Filters, Query, like_pattern
+from tests.mock_api.store import GROUP_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
     from random import Random
 
-    from brewhouse.mock_api.store import Store
+    from tests.mock_api.store import Store
 
-Answer = TypeVar("Answer")
+Response = TypeVar("Response")
 KEPT_ANSWERS = 16
 EARTH_RADIUS_KM = 6371.0
 
 
 class Ordering(NamedTuple):
-    """Rows in order, and where each run of rows that compare equal starts; `None` when no two do."""
+    """Ordered rows, and the start of each run of equal rows; `None` if no rows are equal."""
 
     rows: Sequence[int]
     runs: Sequence[int] | None
 
 
 class Counts(NamedTuple):
-    """How many rows a query chooses, in all and by each value of the group columns but null."""
+    """The number of selected rows, in total and per non-null value of the group columns."""
 
     total: int
     groups: dict[str, dict[str, int]]
 
 
 class Search:
-    """Answers queries over a store, and remembers some answers until the store changes."""
+    """Run queries on a store and cache results until it changes."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, object] = OrderedDict()
 
     def window(self, store: Store, query: Query, chance: Random) -> list[int]:
-        """Return the rows of the page a query asks for."""
+        """Return the rows of a query's page."""
         ordering = self._ordering(store, query.filters, query.sort)
         start = (query.page - 1) * query.per_page
         stop = min(start + query.per_page, len(ordering.rows))
@@ -60,7 +59,7 @@ class Search:
         return _shuffled_window(ordering.rows, ordering.runs, (start, stop), chance)
 
     def counts(self, store: Store, filters: Filters) -> Counts:
-        """Count the rows that filters choose."""
+        """Count the rows that match filters."""
         key = ("counts", store.stamp, filters)
         kept = self._kept.get(key)
         if isinstance(kept, Counts):
@@ -80,7 +79,7 @@ class Search:
         kept = self._kept.get(key)
         return kept if isinstance(kept, Ordering) else self._keep(key, ordered(store, filters, sort))
 
-    def _keep(self, key: Hashable, answer: Answer) -> Answer:
+    def _keep(self, key: Hashable, answer: Response) -> Response:
         self._kept[key] = answer
         if len(self._kept) > KEPT_ANSWERS:
             self._kept.popitem(last=False)
@@ -88,7 +87,7 @@ class Search:
 
 
 def chosen_rows(store: Store, filters: Filters) -> Sequence[int]:
-    """Return the rows that filters choose, in the order of their ids."""
+    """Return the rows that match filters, ordered by id."""
     rows: Sequence[int] = store.rows
     for wanted in _conditions(store, filters):
         rows = array("I", filter(wanted, rows))
@@ -96,7 +95,7 @@ def chosen_rows(store: Store, filters: Filters) -> Sequence[int]:
 
 
 def found_rows(store: Store, text: str) -> list[int]:
-    """Return the rows that hold each word of a text in their name, city, state or country."""
+    """Return the rows that contain every word of a text in name, city, state or country."""
     words = text.casefold().split()
     columns = [store.column(name) for name in ("name", "city", "state_province", "country")]
     found = []
@@ -108,9 +107,9 @@ def found_rows(store: Store, text: str) -> list[int]:
 
 
 def ordered(store: Store, filters: Filters, sort: tuple[tuple[str, bool], ...]) -> Ordering:
-    """Order the rows that filters choose: the nearest first when a place is given, then by each field.
+    """Order the rows that match filters: by distance if a place is given, then by each field.
 
-    Nulls come last, and first when the order is descending, as PostgreSQL has it.
+    Nulls come last in ascending order and first in descending order, as in PostgreSQL.
     """
     chosen = chosen_rows(store, filters)
     columns = [(store.column(field), descending) for field, descending in sort]

@@ -1,4 +1,4 @@
-"""The parameters of a request: checked with the API's own messages, and turned into a typed `Query`."""
+"""Parse request parameters into a typed `Query`, with the API's own error messages."""
 
 from __future__ import annotations
 
@@ -7,27 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from brewhouse.api.contract import BREWERY_TYPES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-BREWERY_TYPES = (
-    "bar",
-    "beergarden",
-    "brewpub",
-    "cidery",
-    "closed",
-    "contract",
-    "large",
-    "location",
-    "micro",
-    "nano",
-    "planning",
-    "proprietor",
-    "regional",
-    "taproom",
-    "unknown",
-)
-"""The types the service knows; it refuses to filter by another."""
 SORT_FIELDS = ("id", "name", "brewery_type", "type", "city", "state_province", "postal_code", "country")
 PER_PAGE_DEFAULT_ROWS = 50
 PER_PAGE_MAX_ROWS = 200
@@ -45,7 +29,7 @@ Errors = dict[str, list[str]]
 
 
 class Filters(msgspec.Struct, frozen=True):
-    """Which breweries a request asks for.
+    """The filters of a request.
 
     Args:
         like: Pairs of a column and the LIKE pattern its value must hold.
@@ -68,7 +52,7 @@ NO_FILTERS = Filters()
 
 
 class Query(msgspec.Struct, frozen=True):
-    """A checked request: what to choose, in which order, and which window of it."""
+    """A validated request: filters, order and window."""
 
     filters: Filters = NO_FILTERS
     sort: tuple[tuple[str, bool], ...] = ()
@@ -77,14 +61,14 @@ class Query(msgspec.Struct, frozen=True):
 
 
 def parse_query(params: Mapping[str, str], *, cap_rows: int | None = None) -> Query | Errors:
-    """Check the parameters of a list or of /meta.
+    """Validate the parameters of a list or of /meta.
 
     Args:
         params: The parameters as sent, decoded; unknown ones are ignored, as the service does.
-        cap_rows: Where `per_page` is cut silently; `None` when 201 and more are refused.
+        cap_rows: Silent cap of `per_page`; `None` rejects more than 200.
 
     Returns:
-        The query, or the messages for each parameter that is wrong.
+        The query, or the messages of each invalid parameter.
 
     Example:
         >>> parse_query({"page": "2", "sort": "country:desc,id"}).sort
@@ -95,7 +79,7 @@ def parse_query(params: Mapping[str, str], *, cap_rows: int | None = None) -> Qu
     clean = {key: value.strip() for key, value in params.items()}
     errors: Errors = {}
     for key in _RULES.keys() & clean.keys():
-        message = _RULES[key](clean[key]) if clean[key] else f"The {_spoken(key)} field is required."
+        message = _RULES[key](clean[key]) if clean[key] else f"The {_label(key)} field is required."
         if message:
             errors[key] = [message]
     per_page = clean.get("per_page", "")
@@ -113,7 +97,7 @@ def parse_query(params: Mapping[str, str], *, cap_rows: int | None = None) -> Qu
 
 
 def like_pattern(text: str) -> re.Pattern[str]:
-    r"""Turn a LIKE pattern into one that `search` finds anywhere in a value, whatever the case.
+    r"""Compile a LIKE pattern, matched anywhere in a value, ignoring case.
 
     Example:
         >>> bool(like_pattern("g_rm%y").search("West Germany")), bool(like_pattern(r"50\%").search("50x"))
@@ -125,7 +109,7 @@ def like_pattern(text: str) -> re.Pattern[str]:
 
 
 def message_of(errors: Errors) -> str:
-    """Sum up the messages as Laravel does: the first one, and how many more there are.
+    """Summarise messages as Laravel does: the first one and the number of others.
 
     Example:
         >>> message_of({"page": ["Bad page."], "sort": ["Bad sort."]})
@@ -136,17 +120,17 @@ def message_of(errors: Errors) -> str:
 
 
 def integer_message(key: str, value: str, max_value: int | None = None) -> str | None:
-    """Say what is wrong with a whole number of at least 1, or nothing."""
+    """Return the error message of an integer that starts at 1, or `None`."""
     if not _INTEGER.fullmatch(value):
-        return f"The {_spoken(key)} field must be an integer."
+        return f"The {_label(key)} field must be an integer."
     if int(value) < 1:
-        return f"The {_spoken(key)} field must be at least 1."
+        return f"The {_label(key)} field must be at least 1."
     if max_value is not None and int(value) > max_value:
-        return f"The {_spoken(key)} field must not be greater than {max_value}."
+        return f"The {_label(key)} field must not be greater than {max_value}."
     return None
 
 
-def _spoken(key: str) -> str:
+def _label(key: str) -> str:
     return key.replace("_", " ")
 
 
@@ -157,9 +141,9 @@ def _integer(key: str) -> Callable[[str], str | None]:
 def _text(key: str) -> Callable[[str], str | None]:
     def check(value: str) -> str | None:
         if len(value) < 3:
-            return f"The {_spoken(key)} field must be at least 3 characters."
+            return f"The {_label(key)} field must be at least 3 characters."
         if len(value) > 255:
-            return f"The {_spoken(key)} field must not be greater than 255 characters."
+            return f"The {_label(key)} field must not be greater than 255 characters."
         return None
 
     return check

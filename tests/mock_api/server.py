@@ -1,4 +1,4 @@
-"""A local server that behaves as the Open Brewery DB API does, or misbehaves as it was told."""
+"""A strict local implementation of the Open Brewery DB API with fault injection."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
+from tests.mock_api.dialects import Dialect
+from tests.mock_api.faults import Fault, parse_faults
+from tests.mock_api.http_server import HOST, Server
+from tests.mock_api.mutable_dataset import Dataset
+from tests.mock_api.service import Service
+from tests.mock_api.throttle import Throttle
 
 from brewhouse.errors import UsageError
-from brewhouse.mock_api.dialects import Dialect
-from brewhouse.mock_api.faults import Fault, parse_faults
-from brewhouse.mock_api.service import Service
-from brewhouse.mock_api.shelf import Dataset
-from brewhouse.mock_api.throttle import Throttle
-from brewhouse.mock_api.wire import HOST, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import TracebackType
     from typing import Self
 
-    from brewhouse.mock_api.wire import Answer, Request
+    from tests.mock_api.http_server import Request, Response
 
 
 class Served(msgspec.Struct, frozen=True):
-    """A request that was answered.
+    """A served request.
 
     Args:
         method: The HTTP method.
         path: The path, decoded.
         params: The parameters, decoded.
         query: The query as sent.
-        headers: The request's headers, their names in small letters.
-        status: The status of the answer; 0 when the connection was reset.
-        at_s: When, in seconds since the epoch.
+        headers: Request headers; names in lower case.
+        status: The status of the answer; 0 if the connection was reset.
+        at_s: Seconds since the epoch.
     """
 
     method: str
@@ -49,34 +49,34 @@ class Served(msgspec.Struct, frozen=True):
 
 
 class MockApiServer:
-    r"""The API on 127.0.0.1, in a thread of its own.
+    r"""The API on 127.0.0.1, in a background thread.
 
     Args:
-        records: Breweries as dicts, written as PHP would.
-        raw_records: Breweries as JSON text, served exactly as they are, in any dialect.
-        port: The port; 0 takes a free one.
-        throttle: Whether requests are limited, and the answers have headers about it.
-        limit_per_minute: Requests a client may send in one window.
-        window_s: The length of a window in seconds.
-        dialect: The release it speaks like.
-        faults: How it misbehaves, each a `Fault` or its text.
-        seed: What the unstable orders are made from.
-        requests_kept: How many of the latest requests `requests` remembers.
+        records: Breweries as dicts, encoded as PHP does.
+        raw_records: Breweries as JSON text, served verbatim in any dialect.
+        port: 0 selects a free port.
+        throttle: Limit requests and send rate-limit headers.
+        limit_per_minute: Requests per client and window.
+        window_s: Length of a window in seconds.
+        dialect: The release to implement.
+        faults: Faults to inject, each a `Fault` or its text.
+        seed: Seed of the unstable orders.
+        requests_kept: Number of latest requests kept in `requests`.
 
     Raises:
-        UsageError: When the dialect or a fault cannot be, or the previous release is to have a throttle.
+        UsageError: The dialect or a fault is invalid, or the previous release is combined with a throttle.
 
     Example:
         >>> from urllib.request import urlopen
-        >>> with MockApiServer([{"id": "b", "name": "Malt/Hops"}, {"id": "a"}]) as stand_in:
-        ...     with urlopen(f"{stand_in.url}/breweries?sort=id:asc") as answer:
+        >>> with MockApiServer([{"id": "b", "name": "Malt/Hops"}, {"id": "a"}]) as server:
+        ...     with urlopen(f"{server.url}/breweries?sort=id:asc") as answer:
         ...         print(answer.read().decode())
         [{"id":"a"},{"id":"b","name":"Malt\/Hops"}]
-        >>> [(served.path, served.status) for served in stand_in.requests]
+        >>> [(served.path, served.status) for served in server.requests]
         [('/v1/breweries', 200)]
     """
 
-    def __init__(  # noqa: PLR0913 - each is one thing a test may want otherwise
+    def __init__(
         self,
         records: Iterable[Mapping[str, object]] = (),
         *,
@@ -91,18 +91,18 @@ class MockApiServer:
         requests_kept: int = 10_000,
     ) -> None:
         if dialect not in tuple(Dialect):
-            raise UsageError(f"There is no dialect '{dialect}'.", hint=f"Choose of {', '.join(Dialect)}.")
+            raise UsageError(f"Unknown dialect '{dialect}'.", hint=f"Dialects: {', '.join(Dialect)}.")
         if throttle and dialect == Dialect.PREVIOUS:
-            raise UsageError("The previous release has no throttle.", hint="Leave out one of the two.")
+            raise UsageError("The previous release has no throttle.", hint="Remove one of the two.")
         parsed = parse_faults(faults)
         self._lock = threading.RLock()
-        self._shelf = Dataset(chain(records, raw_records), Dialect(dialect))
-        self._service = Service(self._shelf, Throttle(limit_per_minute, window_s) if throttle else None, seed=seed)
+        self._dataset = Dataset(chain(records, raw_records), Dialect(dialect))
+        self._service = Service(self._dataset, Throttle(limit_per_minute, window_s) if throttle else None, seed=seed)
         self._served: deque[Served] = deque(maxlen=requests_kept)
         self._port = port
         self._server: Server | None = None
         self._stopped = threading.Event()
-        self.misbehave(*parsed)
+        self.inject(*parsed)
 
     @property
     def url(self) -> str:
@@ -116,7 +116,7 @@ class MockApiServer:
             return list(self._served)
 
     def __len__(self) -> int:
-        return len(self._shelf.store)
+        return len(self._dataset.store)
 
     def __enter__(self) -> Self:
         self.start()
@@ -128,10 +128,10 @@ class MockApiServer:
         self.stop()
 
     def start(self) -> None:
-        """Listen; do nothing when it listens already.
+        """Listen, unless it does already.
 
         Raises:
-            BrewhouseError: When the port cannot be had.
+            BrewhouseError: The port is in use.
         """
         if self._server is None:
             server = Server(self._answer, self._port)
@@ -140,7 +140,7 @@ class MockApiServer:
             self._stopped.clear()
 
     def stop(self) -> None:
-        """Close the port and every connection; it can be started again, on the same port."""
+        """Close the port and every connection; `start` reopens the same port."""
         if self._server is not None:
             self._server.stop()
             self._server = None
@@ -157,42 +157,42 @@ class MockApiServer:
             self.stop()
 
     def add(self, records: Iterable[Mapping[str, object] | bytes]) -> None:
-        """Serve more breweries; one whose id is served already takes the place of the earlier one."""
+        """Add breweries, replacing those with the same ids."""
         with self._lock:
-            self._shelf.add(records)
+            self._dataset.add(records)
 
     def remove(self, ids: Iterable[str]) -> None:
-        """Serve some breweries no longer."""
+        """Remove breweries."""
         with self._lock:
-            self._shelf.store.remove(ids)
+            self._dataset.store.remove(ids)
 
     def change(self, brewery_id: str, /, **fields: object) -> None:
         """Change fields of a brewery; `state` and `street` follow the fields they repeat.
 
         Raises:
-            UsageError: When no brewery has the id.
+            UsageError: The id is unknown.
         """
         with self._lock:
-            self._shelf.change({brewery_id: fields})
+            self._dataset.change({brewery_id: fields})
 
     def fill(self) -> None:
-        """Serve every brewery after the fault `partial` served only the first ones."""
+        """Serve all breweries again after the fault `partial`."""
         with self._lock:
-            self._shelf.fill()
+            self._dataset.fill()
 
-    def misbehave(self, *faults: Fault | str) -> None:
-        """Misbehave in these ways and no others; without any, behave."""
+    def inject(self, *faults: Fault | str) -> None:
+        """Replace the injected faults; without arguments, remove them."""
         parsed = parse_faults(faults)
         with self._lock:
-            self._shelf.misbehave(parsed)
-            self._service.misbehave(parsed)
+            self._dataset.inject(parsed)
+            self._service.inject(parsed)
 
     def forget(self) -> None:
-        """Empty the list of requests."""
+        """Clear the list of requests."""
         with self._lock:
             self._served.clear()
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: Request) -> Response:
         with self._lock:
             answer = self._service.answer(request)
             status = 0 if answer.reset else answer.status

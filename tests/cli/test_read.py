@@ -1,4 +1,4 @@
-"""Commands that read: what they print, in every format."""
+"""Commands that read: their output in every format, and their errors."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ def test_query_writes_parquet(call: Call, full: Path, tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "r.parquet").to_pylist() == [{"what": "breweries", "number": 296}]
 
 
-def test_columns_of_one_name_are_all_there_in_json(call: Call, full: Path) -> None:
+def test_repeated_column_names_are_numbered_in_json(call: Call, full: Path) -> None:
     done = call("query", "SELECT 1 AS a, 2 AS a, 3 AS a_1", "--lake", full, "--json")
     assert list(json.loads(done.out)[0].values()) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("name", ["csv", "json", "table", "parquet"])
-def test_a_file_that_cannot_be_written_is_named(call: Call, full: Path, tmp_path: Path, name: str) -> None:
+def test_an_unwritable_file_is_an_error_with_its_path(call: Call, full: Path, tmp_path: Path, name: str) -> None:
     file = tmp_path / "nowhere" / "result"
     done = call("query", COUNT, "--lake", full, "--format", name, "--output", file)
     assert done.code == 1
-    assert done.err.startswith(f"brewhouse: {file} cannot be written: ")
+    assert done.err.startswith(f"brewhouse: Failed to write {file}: No such file or directory.")
     assert "--output" in done.err
 
 
@@ -71,14 +71,14 @@ def test_a_file_that_cannot_be_written_is_named(call: Call, full: Path, tmp_path
         ("query", "SELECT 1", "--at", "2026-01-01"),
     ],
 )
-def test_what_needs_tables_makes_no_lake(call: Call, tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_reading_commands_create_no_lake(call: Call, tmp_path: Path, command: tuple[str, ...]) -> None:
     done = call(*command, "--lake", tmp_path / "lake")
     assert done.code == 1
     assert "has no published tables" in done.err
     assert not (tmp_path / "lake").exists()
 
 
-def test_a_lake_that_is_a_file_is_called_so(call: Call, tmp_path: Path) -> None:
+def test_a_lake_that_is_a_file_is_an_error(call: Call, tmp_path: Path) -> None:
     (tmp_path / "lake").write_text("")
     done = call("tables", "--lake", tmp_path / "lake")
     assert done.code == 2
@@ -93,23 +93,23 @@ def test_a_time_of_the_history_shows_that_snapshot(call: Call, full: Path) -> No
     assert json.loads(done.out) == [{"n": first["rows"]}]
 
 
-def test_a_mistake_in_a_query_is_one_paragraph_that_ends_with_its_place(call: Call, full: Path) -> None:
+def test_a_query_error_is_one_paragraph_that_ends_with_its_place(call: Call, full: Path) -> None:
     done = call("query", "SELECT nope FROM silver.breweries", "--lake", full)
     assert done.code == 2
-    said, line, mark = done.err.rstrip().rsplit("\n", 2)
-    assert said.endswith("`brewhouse tables` lists the tables.")
+    message, line, mark = done.err.rstrip().rsplit("\n", 2)
+    assert message.endswith("`brewhouse tables` lists what there is.")
     assert (line, mark.strip()) == ("LINE 1: SELECT nope FROM silver.breweries", "^^^^")
     assert "\n\n" not in done.err
 
 
-def test_an_empty_query_is_called_so(call: Call, full: Path) -> None:
+def test_an_empty_query_is_an_error(call: Call, full: Path) -> None:
     done = call("query", "", "--lake", full)
     assert done.code == 2
     assert "not an empty text" in done.err
 
 
 @pytest.mark.parametrize("table", ["breweries", "silver.nothing", ""])
-def test_a_table_that_is_not_there_is_named_with_those_that_are(call: Call, full: Path, table: str) -> None:
+def test_an_unknown_table_is_an_error_that_lists_the_tables(call: Call, full: Path, table: str) -> None:
     for command in ("describe", "history"):
         done = call(command, table, "--lake", full)
         assert done.code == 1
@@ -140,7 +140,7 @@ def test_query_only_reads(call: Call, full: Path, sql: str) -> None:
 
 
 @pytest.mark.parametrize("zone", ["bronze.breweries", "silver.rejected_breweries", "gold.breweries_by_location"])
-def test_query_knows_every_zone(call: Call, full: Path, zone: str) -> None:
+def test_every_zone_can_be_queried(call: Call, full: Path, zone: str) -> None:
     assert call("query", f"SELECT * FROM {zone} LIMIT 1", "--lake", full).code == 0
 
 
@@ -157,7 +157,7 @@ def test_query_knows_every_zone(call: Call, full: Path, zone: str) -> None:
         ),
     ],
 )
-def test_lists_are_json_for_programs_and_tables_for_people(
+def test_lists_are_tables_and_with_json_arrays(
     call: Call, full: Path, command: tuple[str, ...], columns: set[str]
 ) -> None:
     rows = json.loads(call(*command, "--lake", full, "--json").out)
@@ -178,13 +178,13 @@ def test_history_reads_as_of_each_run(call: Call, full: Path) -> None:
             assert row["run"] == snapshot["raw_snapshot"]
 
 
-def test_describe_names_every_column(call: Call, full: Path) -> None:
+def test_describe_lists_every_column(call: Call, full: Path) -> None:
     spec = json.loads(call("describe", "gold.breweries_by_location", "--lake", full, "--json").out)
     plain = call("describe", "gold.breweries_by_location", "--lake", full).out
     assert all(column["name"] in plain for column in spec["columns"])
 
 
-def test_show_tells_jobs_checks_and_tables(call: Call, full: Path) -> None:
+def test_show_prints_jobs_checks_and_tables(call: Call, full: Path) -> None:
     report = json.loads(call("show", "--lake", full, "--json").out)
     assert report["state"] == "SUCCEEDED"
     assert [job["name"] for job in report["jobs"]] == ["extract", "transform", "aggregate"]
@@ -199,14 +199,14 @@ def test_a_saved_query_runs_by_its_name(call: Call, full: Path) -> None:
     assert sum(int(row["breweries"]) for row in rows) == 296
 
 
-def test_queries_lists_what_saved_ones_there_are(call: Call, full: Path) -> None:
+def test_queries_lists_the_saved_queries(call: Call, full: Path) -> None:
     listed = json.loads(call("queries", "--json").out)
     assert "top_cities" in [query["name"] for query in listed]
     assert call("query", "--saved", listed[0]["name"], "--lake", full).code == 0
 
 
 @pytest.mark.parametrize("arguments", [(), (COUNT, "--saved", "top_cities")])
-def test_a_query_is_either_written_out_or_saved(call: Call, full: Path, arguments: tuple[str, ...]) -> None:
+def test_a_query_needs_either_sql_or_a_saved_name(call: Call, full: Path, arguments: tuple[str, ...]) -> None:
     done = call("query", *arguments, "--lake", full)
     assert done.code == 2
     assert "brewhouse queries" in done.err

@@ -1,8 +1,7 @@
-"""The breweries a stand-in serves: their bytes in one buffer, and the columns to sort, filter and group by.
+"""Served breweries: their bytes in one buffer, and the columns to sort, filter and group by.
 
-The buffer only grows. A row is a number; what is served is an array of rows in the order of their ids, so
-that a change, an addition or a removal makes a new array and no more, and a copy for a stale answer shares
-the bytes.
+The buffer is append-only. A row is a number; the served rows are an array ordered by id, so a change only replaces
+that array, and a copy for a stale response shares the bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 NO_ID = "\U0010ffff"
-"""Stands for an id that is missing or cannot be read, which sorts last."""
+"""Replaces a missing or unreadable id; sorts last."""
 TEXT_COLUMNS = ("name", "city", "postal_code")
 GROUP_COLUMNS = ("state_province", "country", "brewery_type")
 
@@ -43,15 +42,15 @@ _STAMPS = count()
 
 
 class Store:
-    """Breweries as bytes, with what is needed to choose and order them.
+    """Breweries as bytes, with the columns to filter and order them.
 
     Args:
-        records: JSON objects as bytes, each served exactly as it is. One that is no JSON is served too: it
-            sorts last, and counts in the total but in no group.
+        records: JSON objects as bytes, served verbatim. Invalid JSON is served too: it sorts last and counts in the
+            total but in no group.
 
     Attributes:
-        rows: The rows served, in the order of their ids.
-        stamp: A number that another content never has, to remember answers by.
+        rows: Served rows, ordered by id.
+        stamp: Unique number of this content, for caching.
 
     Example:
         >>> store = Store([b'{"id":"b"}', b'{"id": "a"}'])
@@ -90,7 +89,7 @@ class Store:
         return self.rows[at] if found else None
 
     def column(self, name: str) -> Sequence[str | float | None]:
-        """Return a column's values, indexed by row; texts are read from the bytes when first asked for."""
+        """Return a column's values, indexed by row; texts are parsed on first use."""
         if name == "id":
             return self._ids
         if name in self._groups:
@@ -100,19 +99,19 @@ class Store:
         return self._lazy[name]
 
     def add(self, records: Iterable[bytes]) -> None:
-        """Serve more records; one whose id is served already takes the place of the earlier one."""
+        """Add records, replacing those with the same ids."""
         rows = [self._append(record) for record in records]
         fresh = {self._ids[row]: row for row in rows}
         kept = [row for row in self.rows if self._ids[row] not in fresh]
         self._serve([*kept, *fresh.values()])
 
     def remove(self, ids: Iterable[str]) -> None:
-        """Serve some records no longer."""
+        """Remove records."""
         gone = set(ids)
         self._serve(row for row in self.rows if self._ids[row] not in gone)
 
     def hide_after(self, first_rows: int) -> list[int]:
-        """Serve only the records that came first, and return the rows of the others."""
+        """Serve only the first records and return the rows of the others."""
         hidden = [row for row in self.rows if row >= first_rows]
         self._serve(row for row in self.rows if row < first_rows)
         return hidden
@@ -122,13 +121,13 @@ class Store:
         self._serve([*self.rows, *rows])
 
     def copy(self) -> Store:
-        """Return the store as it is now; later changes to either one do not show in the other."""
-        twin = Store.__new__(Store)
-        twin.stamp = self.stamp
-        twin._buffer, twin._starts, twin._ids = self._buffer, self._starts, self._ids
-        twin._groups, twin._lazy = self._groups, {}
-        twin.rows = self.rows
-        return twin
+        """Return an independent copy that shares the bytes."""
+        copied = Store.__new__(Store)
+        copied.stamp = self.stamp
+        copied._buffer, copied._starts, copied._ids = self._buffer, self._starts, self._ids
+        copied._groups, copied._lazy = self._groups, {}
+        copied.rows = self.rows
+        return copied
 
     def _position(self, brewery_id: str) -> int:
         return bisect_left(self.rows, brewery_id, key=self._ids.__getitem__)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on a local socket, as much of it as a client of the API can see, in one thread of its own."""
+"""A minimal HTTP/1.1 server on a local socket, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LINGER_0 = struct.pack("ii", 1, 0)
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A request as it came; names of headers are in small letters."""
+    """A request; header names are in lower case."""
 
     method: str
     path: str
@@ -37,13 +37,13 @@ class Request(msgspec.Struct, frozen=True):
         return dict(parse_qsl(self.query, keep_blank_values=True))
 
 
-class Answer(msgspec.Struct):
-    """What to send back, and how badly.
+class Response(msgspec.Struct):
+    """A response and how it fails.
 
     Args:
         status: The HTTP status.
         body: The whole body.
-        headers: Headers beside `Content-Length`, `Date` and `Connection`.
+        headers: Headers in addition to `Content-Length`, `Date` and `Connection`.
         delay_s: How long to wait before sending.
         reset: Reset the connection and send nothing.
         truncated: Send half of the body and close the connection.
@@ -58,34 +58,34 @@ class Answer(msgspec.Struct):
 
 
 class Server:
-    """Listens on 127.0.0.1 and gives each request to a function, one at a time.
+    """Listen on 127.0.0.1 and pass each request to a function, one at a time.
 
     Args:
         answer: Turns a request into an answer; called in the server's thread.
-        port: The port; 0 takes a free one.
+        port: 0 selects a free port.
     """
 
-    def __init__(self, answer: Callable[[Request], Answer], port: int = 0) -> None:
+    def __init__(self, answer: Callable[[Request], Response], port: int = 0) -> None:
         self.port = port
         self._answer = answer
         self._ready = threading.Event()
         self._problem: OSError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="stand-in", daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="mock-api", daemon=True)
 
     def start(self) -> None:
-        """Listen, and return once connections are taken.
+        """Listen, and return once connections are accepted.
 
         Raises:
-            BrewhouseError: When the port cannot be had.
+            BrewhouseError: The port is in use.
         """
         self._thread.start()
         self._ready.wait()
         if self._problem is not None:
             self._thread.join()
             raise BrewhouseError(
-                f"The stand-in cannot listen on {HOST}:{self.port}: {self._problem.strerror}.",
+                f"The mock API cannot listen on {HOST}:{self.port}: {self._problem.strerror}.",
                 hint="Choose another port, or 0 for a free one.",
             ) from self._problem
 
@@ -118,7 +118,7 @@ class Server:
 class _Connection(asyncio.Protocol):
     transport: asyncio.Transport
 
-    def __init__(self, answer: Callable[[Request], Answer], connections: set[_Connection]) -> None:
+    def __init__(self, answer: Callable[[Request], Response], connections: set[_Connection]) -> None:
         self._answer = answer
         self._connections = connections
         self._received = bytearray()
@@ -140,13 +140,13 @@ class _Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._full = False
-        self._go_on()
+        self._process()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        self._go_on()
+        self._process()
 
-    def _go_on(self) -> None:
+    def _process(self) -> None:
         while not (self._waiting or self._full or self.transport.is_closing()):
             end = self._received.find(b"\r\n\r\n")
             if end < 0:
@@ -172,13 +172,13 @@ class _Connection(asyncio.Protocol):
         else:
             self._send(answer, request, keep=keep)
 
-    def _send_late(self, answer: Answer, request: Request, *, keep: bool) -> None:
+    def _send_late(self, answer: Response, request: Request, *, keep: bool) -> None:
         self._waiting = False
         if not self.transport.is_closing():
             self._send(answer, request, keep=keep)
-            self._go_on()
+            self._process()
 
-    def _send(self, answer: Answer, request: Request, *, keep: bool) -> None:
+    def _send(self, answer: Response, request: Request, *, keep: bool) -> None:
         if answer.reset:
             connection = self.transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
@@ -192,11 +192,11 @@ class _Connection(asyncio.Protocol):
             self.transport.close()
 
     def _refuse(self, status: int) -> None:
-        self.transport.write(_head(Answer(status, b"", []), keep=False))
+        self.transport.write(_head(Response(status, b"", []), keep=False))
         self.transport.close()
 
 
-def _head(answer: Answer, *, keep: bool) -> bytes:
+def _head(answer: Response, *, keep: bool) -> bytes:
     lines = [f"HTTP/1.1 {answer.status} {_phrase(answer.status)}"]
     lines += [f"{name}: {value}" for name, value in answer.headers]
     lines += [
@@ -216,7 +216,7 @@ def _phrase(status: int) -> str:
 
 
 def _parse_head(head: str, client: str) -> tuple[Request | None, bool, int]:
-    """Return the request, whether its connection stays open, and how many bytes of body follow."""
+    """Return the request, whether its connection stays open, and the length of its body in bytes."""
     first, *lines = head.split("\r\n")
     words = first.split(" ")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -1,4 +1,4 @@
-"""How a stand-in misbehaves: typed descriptions, and the text a command line gives them in."""
+"""Descriptions of faults, typed and as text."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ EFFECTS = (*_ANSWERS, "slow_s", *_DATA, *_META, "clamp")
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """One way of misbehaving, where and how often. `None`, `False` and `()` mean: not this.
+    """A fault, where and how often it applies. `None`, `False` and `()` mean unset.
 
     Args:
-        status: Answer with this HTTP status instead; with `html`, as an HTML page.
+        status: Response with this HTTP status instead; with `html`, as an HTML page.
         retry_after_s: The `Retry-After` header of that answer; 1 for a 429 when not given.
-        html: Answer with an HTML page; its status is 502 unless `status` says otherwise.
+        html: Response with an HTML page; its status is 502 unless `status` says otherwise.
         reset: Reset the connection instead of answering.
         truncated: Close the connection after half of the body that `Content-Length` promised.
-        slow_s: Answer this many seconds late; goes together with any other answer.
-        body: Answer 200 with text that is not JSON, a JSON object, an array with a number in it, or nothing.
+        slow_s: Response this many seconds late; goes together with any other answer.
+        body: Response 200 with text that is not JSON, a JSON object, an array with a number in it, or nothing.
         poison: Positions in the order of ids (1 is the first) or ids of rows whose pages are all a 500.
         add: Add this many rows whose ids come before all others, once `after` (at least 1) list requests
             were answered.
         remove: Remove the first rows in the order of ids, likewise.
         change: Change the type of the first rows in the order of ids, likewise.
-        partial: Serve only this many rows, until told or until `after` list requests were answered.
-        stale_meta: Let /meta answer as it did before a change, for this many requests; 0 is for ever.
+        partial: Serve only this many rows, until `fill` is called or until `after` list requests were answered.
+        stale_meta: Let /meta answer as it did before a change, for this many requests; 0 is unlimited.
         meta_total: What is wrong with the total of /meta: `+3`, `-3`, or `100` to say just that.
         meta_group: What is wrong with a group of /meta: `by_type:micro:+3`; `by_type` alone adds 1 to its
             first one.
@@ -47,11 +47,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         endpoint: Only this endpoint.
         every: Only every n-th of the requests that fit.
         after: Leave alone this many of the requests that fit.
-        times: Stop after this many times; `None` is for ever. Additions and the like happen once unless it
-            says otherwise.
+        times: Stop after this many times; `None` is unlimited. Changes of the data apply once by default.
 
     Raises:
-        UsageError: When it describes no misbehaviour, or several that cannot go together.
+        UsageError: It has no effect, or several that exclude each other.
 
     Example:
         >>> Fault(status=503, page=((3, 3),), times=2) == parse_fault("status=503,page=3,times=2")
@@ -84,26 +83,26 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         found = self.effects
         together = {"slow_s"} | ({"status", "html"} if self.html else set())
         if not found:
-            raise UsageError("The fault says where but not what.", hint=f"Give one of {', '.join(EFFECTS)}.")
+            raise UsageError("The fault has no effect.", hint=f"Give one of {', '.join(EFFECTS)}.")
         if len(set(found) - together) + bool(set(found) & (together - {"slow_s"})) > 1:
-            raise UsageError(f"A fault cannot be {' and '.join(found)} at once.", hint="Give several faults.")
+            raise UsageError(f"A fault cannot combine {' and '.join(found)}.", hint="Give several faults.")
         if "slow_s" in found and set(found) & {*_DATA, *_META, "clamp"}:
-            raise UsageError("slow_s only goes together with an answer.", hint="Give several faults.")
+            raise UsageError("slow_s can only be combined with an answer.", hint="Give several faults.")
         if self.every < 1 or self.after < 0 or (self.times is not None and self.times < 1):
             raise UsageError("`every` and `times` of a fault start at 1, `after` at 0.")
 
     @property
     def effects(self) -> tuple[str, ...]:
-        """The names of what it does."""
+        """The names of its effects."""
         return tuple(name for name in EFFECTS if not _is_unset(getattr(self, name)))
 
     @property
     def is_answer(self) -> bool:
-        """Whether it shows in the answer to single requests, and not in the data or in /meta."""
+        """Whether it affects single responses rather than the data or /meta."""
         return any(name in (*_ANSWERS, "slow_s") for name in self.effects)
 
     def fits(self, endpoint: str, page: int | None) -> bool:
-        """Say whether it concerns a request, whatever the count of requests.
+        """Return whether a request matches, regardless of counters.
 
         Args:
             endpoint: The endpoint asked, by its name here.
@@ -115,7 +114,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Faults: TypeAlias = tuple[Fault, ...]
-"""All the ways in which a stand-in misbehaves."""
+"""All faults of a mock API."""
 
 
 def parse_fault(spec: str) -> Fault:
@@ -131,7 +130,7 @@ def parse_fault(spec: str) -> Fault:
         The fault it describes.
 
     Raises:
-        UsageError: When a key is unknown, a value does not fit its key, or the whole is no fault.
+        UsageError: A key is unknown, a value is invalid, or the fault has no effect.
 
     Example:
         >>> parse_fault("reset,page=3+7-9,times=2").page
@@ -146,19 +145,19 @@ def parse_fault(spec: str) -> Fault:
             fields[key] = _READ[key](value if equals else "yes")
         except ValueError as error:
             raise UsageError(
-                f"The fault '{spec}' has a value of '{key}' that cannot be: '{value}'.",
-                hint="See `brewhouse.mock_api.faults.Fault` for what each key takes.",
+                f"The fault '{spec}' has an invalid value of '{key}': '{value}'.",
+                hint="See `tests.mock_api.faults.Fault` for what each key takes.",
             ) from error
     return msgspec.convert(fields, Fault)
 
 
 def parse_faults(faults: Iterable[Fault | str]) -> Faults:
-    """Take faults as they are, and those given as text too."""
+    """Parse faults given as text; keep the others."""
     return tuple(parse_fault(fault) if isinstance(fault, str) else fault for fault in faults)
 
 
 def shifted(count: int, change: str) -> int:
-    """Apply what is wrong with a number, as `meta_total` and `meta_group` say it.
+    """Apply the change of `meta_total` or `meta_group` to a count.
 
     Example:
         >>> shifted(10, "+3"), shifted(10, "-3"), shifted(10, "3")

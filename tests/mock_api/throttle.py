@@ -1,4 +1,4 @@
-"""A limit of requests per client in fixed windows, as Laravel keeps it."""
+"""A rate limit per client in fixed windows, as in Laravel."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import msgspec
 
 
 class Admission(msgspec.Struct, frozen=True):
-    """Whether a request may pass, and what the answer's headers say of it."""
+    """Whether a request is admitted, and its rate-limit headers."""
 
     admitted: bool
     headers: tuple[tuple[str, str], ...]
 
 
 class Throttle:
-    """Counts each client's requests from its first one on, and starts anew when the window is over.
+    """Count each client's requests in windows that start with its first request.
 
-    A refused request does not count, and does not make the window longer.
+    A rejected request neither counts nor extends the window.
 
     Args:
-        limit: Requests a client may send in one window.
-        window_s: The length of a window in seconds.
+        limit: Requests per client and window.
+        window_s: Length of a window in seconds.
 
     Example:
         >>> throttle = Throttle(limit=1, window_s=60)
@@ -40,14 +40,10 @@ class Throttle:
         self._windows: dict[str, tuple[float, int]] = {}
 
     def admit(self, client: str, now_s: float | None = None) -> Admission:
-        """Count a request, or refuse it.
+        """Count a request or reject it.
 
         Args:
-            client: The client's address.
-            now_s: Seconds since the epoch; the clock's when not given.
-
-        Returns:
-            Whether the request may pass, with the headers for its answer.
+                now_s: Seconds since the epoch; default: the clock.
         """
         now = time.time() if now_s is None else now_s
         ends, used = self._windows.get(client, (0.0, 0))

@@ -1,4 +1,4 @@
-"""The breweries behind a service: they come, go and change, some are poisoned, and /meta may lag behind."""
+"""A dataset that changes while it is served; rows may be poisoned, and /meta may be stale."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import msgspec
+from tests.mock_api.php_json import render
+from tests.mock_api.store import Store
 
 from brewhouse.errors import UsageError
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.php_json import render
-from brewhouse.mock_api.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from brewhouse.mock_api.dialects import Dialect
-    from brewhouse.mock_api.faults import Fault, Faults
+    from tests.mock_api.dialects import Dialect
+    from tests.mock_api.faults import Fault, Faults
 
 _SAME = {"state_province": "state", "address_1": "street"}
 
 
 class Dataset:
-    """Breweries in a dialect.
+    """Breweries, rendered in a dialect.
 
     Args:
         records: The breweries, as JSON objects already written or as dicts.
@@ -30,20 +30,20 @@ class Dataset:
 
     Attributes:
         store: What is served.
-        poisoned: Ids of the breweries whose pages are all a 500.
+        poisoned: Ids of breweries whose pages fail with status 500.
     """
 
     def __init__(self, records: Iterable[Mapping[str, object] | bytes], dialect: Dialect) -> None:
         self.dialect = dialect
-        self.store = Store(self._written(records))
+        self.store = Store(self._rendered(records))
         self.poisoned: set[str] = set()
         self._hidden: list[int] = []
         self._stale: Store | None = None
         self._stale_answers: int | None = None
         self._small_ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
 
-    def misbehave(self, faults: Faults) -> None:
-        """Serve, poison and lag as faults say, and in no other way."""
+    def inject(self, faults: Faults) -> None:
+        """Replace the faults of the data."""
         self.fill()
         self.poisoned = set()
         self._stale = None
@@ -58,7 +58,7 @@ class Dataset:
                 self._stale_answers = fault.stale_meta or None
 
     def store_for_meta(self) -> Store:
-        """Return what /meta counts: what is served, or what was served before a change."""
+        """Return the store that /meta counts: the current one, or a stale copy."""
         if self._stale is None or self._stale.stamp == self.store.stamp:
             return self.store
         stale = self._stale
@@ -68,7 +68,7 @@ class Dataset:
         return stale
 
     def shift(self, fault: Fault) -> None:
-        """Change the data as a fault says."""
+        """Apply a fault's change to the data."""
         if fault.partial is not None:
             self.fill()
         if fault.add:
@@ -81,8 +81,8 @@ class Dataset:
             self.change({brewery_id: {"brewery_type": self._other_type(brewery_id)} for brewery_id in first})
 
     def add(self, records: Iterable[Mapping[str, object] | bytes]) -> None:
-        """Serve more breweries; one whose id is served already takes the place of the earlier one."""
-        self.store.add(self._written(records))
+        """Add breweries, replacing those with the same ids."""
+        self.store.add(self._rendered(records))
 
     def change(self, changes: Mapping[str, Mapping[str, object]]) -> None:
         """Change fields of breweries.
@@ -91,7 +91,7 @@ class Dataset:
             changes: The new values by id and field. `state` and `street` follow the fields they repeat.
 
         Raises:
-            UsageError: When an id is not served.
+            UsageError: An id is unknown.
         """
         records = [{**self._record(brewery_id), **fields} for brewery_id, fields in changes.items()]
         for record, fields in zip(records, changes.values(), strict=True):
@@ -102,7 +102,7 @@ class Dataset:
         self.add(records)
 
     def fill(self) -> None:
-        """Serve every brewery again after only a part of them was served."""
+        """Serve all breweries again after a partial dataset."""
         if self._hidden:
             self.store.show(self._hidden)
             self._hidden = []
@@ -110,20 +110,20 @@ class Dataset:
     def _poison(self, place: int | str) -> None:
         rows = self.store.rows
         if isinstance(place, int) and not 1 <= place <= len(rows):
-            raise UsageError(f"Row {place} cannot be poisoned: there are {len(rows)} rows, the first is 1.")
+            raise UsageError(f"Row {place} cannot be poisoned: rows are 1 to {len(rows)}.")
         self.poisoned.add(self.store.id_of(rows[place - 1]) if isinstance(place, int) else place)
 
     def _record(self, brewery_id: str) -> dict[str, object]:
         row = self.store.find(brewery_id)
         if row is None:
-            raise UsageError(f"The stand-in serves no brewery with the id '{brewery_id}'.")
+            raise UsageError(f"The mock API has no brewery with the id '{brewery_id}'.")
         record: dict[str, object] = msgspec.json.decode(self.store.bytes_of([row])[0])
         return record
 
     def _other_type(self, brewery_id: str) -> str:
         return "micro" if self._record(brewery_id).get("brewery_type") == "closed" else "closed"
 
-    def _written(self, records: Iterable[Mapping[str, object] | bytes]) -> Iterable[bytes]:
+    def _rendered(self, records: Iterable[Mapping[str, object] | bytes]) -> Iterable[bytes]:
         without, as_text = self.dialect.left_out, self.dialect.is_previous
         for record in records:
             if isinstance(record, bytes):

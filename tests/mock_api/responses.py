@@ -1,20 +1,20 @@
-"""The shapes of the service's answers: JSON, the errors of Laravel, redirects and HTML pages."""
+"""Responses of the API: JSON, Laravel's errors, redirects and HTML pages."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from brewhouse.mock_api.php_json import dumps
-from brewhouse.mock_api.query import message_of
-from brewhouse.mock_api.wire import Answer
+from tests.mock_api.http_server import Response
+from tests.mock_api.php_json import dumps
+from tests.mock_api.query import message_of
 
 if TYPE_CHECKING:
-    from brewhouse.mock_api.choice import Counts
-    from brewhouse.mock_api.dialects import Dialect
-    from brewhouse.mock_api.faults import Fault
-    from brewhouse.mock_api.query import Errors, Query
-    from brewhouse.mock_api.wire import Request
+    from tests.mock_api.dialects import Dialect
+    from tests.mock_api.faults import Fault
+    from tests.mock_api.http_server import Request
+    from tests.mock_api.query import Errors, Query
+    from tests.mock_api.search import Counts
 
 PUBLIC = ("Cache-Control", "public, max-age=300")
 PRIVATE = ("Cache-Control", "no-cache, private")
@@ -29,21 +29,21 @@ _BODIES = {
 }
 
 
-def json_answer(body: bytes, *, status: int = 200, public: bool = False) -> Answer:
-    """Answer with JSON that is written already."""
-    return Answer(status, body, [_JSON, PUBLIC if public else PRIVATE])
+def json_answer(body: bytes, *, status: int = 200, public: bool = False) -> Response:
+    """Respond with encoded JSON."""
+    return Response(status, body, [_JSON, PUBLIC if public else PRIVATE])
 
 
-def records_answer(records: list[bytearray], *, public: bool = False) -> Answer:
-    """Answer with an array of breweries, each as its bytes are."""
+def records_answer(records: list[bytearray], *, public: bool = False) -> Response:
+    """Respond with an array of encoded breweries."""
     return json_answer(b"[" + b",".join(records) + b"]", public=public)
 
 
 def wants_json(request: Request) -> bool:
-    """Say whether a client asked for JSON before anything else, as Laravel decides it.
+    """Return whether a client prefers JSON, by Laravel's rule.
 
     Example:
-        >>> from brewhouse.mock_api.wire import Request
+        >>> from tests.mock_api.http_server import Request
         >>> kinds = ("*/*", "application/json", "text/html, application/json;q=0.5")
         >>> [wants_json(Request("GET", "/", "", {"accept": kind}, "")) for kind in kinds]
         [False, True, False]
@@ -53,23 +53,23 @@ def wants_json(request: Request) -> bool:
     return "/json" in first or "+json" in first
 
 
-def error(request: Request, status: int, message: str = "") -> Answer:
-    """Answer with an error: a JSON object, or an HTML page for a client that did not ask for JSON."""
+def error(request: Request, status: int, message: str = "") -> Response:
+    """Respond with an error: a JSON object, or an HTML page for a client that did not ask for JSON."""
     reason = message or _REASONS.get(status, "Service Unavailable")
     if wants_json(request):
         return json_answer(dumps({"message": reason}), status=status)
     return html_page(status)
 
 
-def html_page(status: int) -> Answer:
-    """Answer with an HTML page."""
+def html_page(status: int) -> Response:
+    """Respond with an HTML page."""
     title = f"{status} {_REASONS.get(status, 'Open Brewery DB')}"
     page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
-    return Answer(status, page.encode(), [_HTML, PRIVATE])
+    return Response(status, page.encode(), [_HTML, PRIVATE])
 
 
-def invalid(request: Request, errors: Errors, dialect: Dialect) -> Answer:
-    """Refuse parameters: 422, or a redirect for a client that did not ask for JSON; once it was a 400."""
+def invalid(request: Request, errors: Errors, dialect: Dialect) -> Response:
+    """Reject parameters: 422, a redirect without `Accept: application/json`, or 400 in the previous release."""
     if dialect.is_previous:
         return json_answer(dumps(errors), status=400)
     if not wants_json(request):
@@ -80,13 +80,13 @@ def invalid(request: Request, errors: Errors, dialect: Dialect) -> Answer:
     return json_answer(dumps({"message": message_of(errors), "errors": errors}), status=422)
 
 
-def too_many(request: Request) -> Answer:
-    """Refuse a request over the limit."""
+def too_many(request: Request) -> Response:
+    """Reject a request over the limit."""
     return error(request, 429, "Too Many Attempts.")
 
 
-def meta_answer(counts: Counts, query: Query, dialect: Dialect) -> Answer:
-    """Answer with the counts, in the words of a dialect."""
+def meta_answer(counts: Counts, query: Query, dialect: Dialect) -> Response:
+    """Respond with the counts in the format of a dialect."""
     meta: dict[str, object] = {"total": counts.total}
     if dialect.is_previous:
         meta = {"total": str(counts.total), "page": str(query.page), "per_page": str(query.per_page)}
@@ -101,8 +101,8 @@ def meta_answer(counts: Counts, query: Query, dialect: Dialect) -> Answer:
     return json_answer(dumps(meta), public=True)
 
 
-def faulty(request: Request, fault: Fault) -> Answer | None:
-    """Answer as a fault wants it, or return `None` when it lets the true answer through."""
+def faulty(request: Request, fault: Fault) -> Response | None:
+    """Respond as a fault requires, or return `None` if it does not replace the response."""
     if fault.html:
         return html_page(fault.status or 502)
     if fault.body is not None:

@@ -1,8 +1,9 @@
-r"""JSON as PHP writes it: no blanks, ``\/`` for a slash and ``\u00fc`` for whatever is not ASCII."""
+r"""JSON as PHP writes it: no blanks, ``\/`` for a slash and ``\u00fc`` for characters beyond ASCII."""
 
 from __future__ import annotations
 
 import codecs
+from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -13,29 +14,11 @@ if TYPE_CHECKING:
 ERROR_HANDLER = "brewhouse-php-json"
 
 
-class NumberAsWritten(float):
-    """A number that goes into JSON digit for digit as it was written, for `11.50` must not become `11.5`.
-
-    Example:
-        >>> number = NumberAsWritten("11.50")
-        >>> number == 11.5, dumps({"latitude": number})
-        (True, b'{"latitude":11.50}')
-    """
-
-    text: str
-
-    def __new__(cls, text: str) -> NumberAsWritten:
-        """Keep the text beside the value it stands for."""
-        number = super().__new__(cls, text)
-        number.text = text
-        return number
-
-
 def dumps(value: object) -> bytes:
-    r"""Write a value as PHP's `json_encode` does.
+    r"""Encode a value as PHP's `json_encode` does.
 
     Args:
-        value: Anything JSON can say; the order of a dict's keys is kept.
+        value: Any JSON value; the order of keys is kept.
 
     Returns:
         ASCII bytes without blanks.
@@ -51,12 +34,12 @@ def dumps(value: object) -> bytes:
 
 
 def render(record: Mapping[str, object], *, without: tuple[str, ...] = (), coordinates_as_text: bool = False) -> bytes:
-    """Write one brewery as the API sends it.
+    """Encode one brewery as the API sends it.
 
     Args:
         record: The brewery.
         without: Fields to leave out.
-        coordinates_as_text: Whether longitude and latitude become JSON strings, as in earlier releases.
+        coordinates_as_text: Encode longitude and latitude as strings, as earlier releases did.
 
     Returns:
         One JSON object.
@@ -76,14 +59,8 @@ def render(record: Mapping[str, object], *, without: tuple[str, ...] = (), coord
 
 
 def number_text(value: object) -> object:
-    """Turn a number into its JSON text and leave everything else as it is."""
-    return dumps(value).decode() if isinstance(value, int | float) else value
-
-
-def _verbatim(value: object) -> msgspec.Raw:
-    if isinstance(value, NumberAsWritten):
-        return msgspec.Raw(value.text.encode())
-    raise TypeError(f"JSON has no way to say {value!r}.")
+    """Convert a number to its JSON text; return any other value unchanged."""
+    return dumps(value).decode() if isinstance(value, int | float | Decimal) else value
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
@@ -94,4 +71,4 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error(ERROR_HANDLER, _escape)
-_ENCODER = msgspec.json.Encoder(enc_hook=_verbatim)
+_ENCODER = msgspec.json.Encoder(decimal_format="number")

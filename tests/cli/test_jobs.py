@@ -1,0 +1,163 @@
+"""Commands that run jobs: run, extract, transform, aggregate, rebuild, rollback."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Call, read_terminal, shell
+from tests.mock_api.server import MockApiServer
+
+from brewhouse.lake.lake import Lake
+from brewhouse.lake.run_lock import run_lock
+from brewhouse.mock_api.dataset import generate
+
+
+def test_failed_checks_are_exit_code_3_and_publish_nothing(call: Call, tmp_path: Path) -> None:
+    records = list(generate(200))
+    lake = ("--lake", tmp_path / "lake")
+    with MockApiServer(records) as source:
+        assert call("run", *lake, "--source-url", source.url).code == 0
+        before = call("tables", *lake, "--json").out
+        source.remove([str(record["id"]) for record in records[:100]])
+        done = call("run", *lake, "--source-url", source.url)
+    assert done.code == 3
+    assert "--max-count-drop-percent" in done.err
+    assert call("tables", *lake, "--json").out == before
+
+
+def test_a_second_run_fails_with_exit_code_1_and_names_the_first(call: Call, tmp_path: Path) -> None:
+    with run_lock(Lake(tmp_path / "lake"), "FIRST"):
+        done = call("transform", "--lake", tmp_path / "lake")
+    assert done.code == 1
+    assert "Run FIRST" in done.err
+
+
+def test_progress_is_plain_lines_on_standard_error_when_piped(tmp_path: Path) -> None:
+    with MockApiServer(generate(450)) as source:
+        done = shell("run", "--lake", tmp_path / "lake", "--source-url", source.url, "--json")
+    assert json.loads(done.stdout)["state"] == "SUCCEEDED"
+    assert "\x1b" not in done.stderr + done.stdout
+    lines = done.stderr.splitlines()
+    for start in ("extract: started", "extract: 3 of 3 pages", "transform: started", "model gold.", "aggregate: gold"):
+        assert any(line.startswith(start) for line in lines), start
+    assert not [line for line in lines if not line.startswith(("extract: ", "transform: ", "aggregate: ", "model "))]
+
+
+def test_rollback_restores_an_earlier_snapshot(call: Call, tmp_path: Path) -> None:
+    lake = ("--lake", tmp_path / "lake")
+    records = list(generate(120))
+    with MockApiServer(records[10:]) as source:
+        call("run", *lake, "--source-url", source.url)
+        source.add(records[:10])
+        call("run", *lake, "--source-url", source.url)
+    count = "SELECT count(*) AS n FROM silver.breweries"
+    assert json.loads(call("query", count, *lake, "--json").out) == [{"n": 120}]
+    first = json.loads(call("history", "silver.breweries", *lake, "--json").out)[0]["snapshot"]
+    assert call("rollback", "silver.breweries", first, *lake).code == 0
+    assert json.loads(call("query", count, *lake, "--json").out) == [{"n": 110}]
+    last = json.loads(call("history", "silver.breweries", *lake, "--json").out)[-1]["snapshot"]
+    now = json.loads(call("rollback", "silver.breweries", last, *lake, "--json").out)
+    assert (now["table"], now["snapshot_id"], now["rows"]) == ("silver.breweries", last, 120)
+
+
+def test_each_job_reports_its_result_as_json(call: Call, tmp_path: Path) -> None:
+    lake = ("--lake", tmp_path / "lake", "--json")
+    with MockApiServer(generate(120)) as source:
+        outcomes = [
+            call("extract", "--source-url", source.url, *lake),
+            call("transform", *lake),
+            call("aggregate", *lake),
+        ]
+    reports = [json.loads(outcome.out) for outcome in outcomes]
+    assert [(run["state"], run["jobs"][0]["name"]) for run in reports] == [
+        ("SUCCEEDED", "extract"),
+        ("SUCCEEDED", "transform"),
+        ("SUCCEEDED", "aggregate"),
+    ]
+    assert reports[0]["jobs"][0]["counts"]["records"] == reports[1]["jobs"][0]["counts"]["records"] == 120
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("describe", "gold.none"),
+        ("history", "gold.none"),
+        ("rollback", "gold.none", "1"),
+        ("rollback", "silver.breweries", "1"),
+    ],
+)
+def test_an_unknown_table_or_snapshot_is_a_readable_error(call: Call, full: Path, arguments: tuple[str, ...]) -> None:
+    done = call(*arguments, "--lake", full)
+    assert done.code in (1, 2)
+    assert done.err.startswith("brewhouse: ")
+    assert "Unexpected" not in done.err
+
+
+def test_a_run_of_an_earlier_raw_snapshot_publishes_it_again(call: Call, tmp_path: Path) -> None:
+    lake = ("--lake", tmp_path / "lake")
+    count = ("query", "SELECT count(*) AS n FROM silver.breweries", *lake, "--json")
+    records = list(generate(120))
+    with MockApiServer(records[10:]) as source:
+        first = json.loads(call("run", *lake, "--source-url", source.url, "--json").out)["run"]
+        source.add(records[:10])
+        call("run", *lake, "--source-url", source.url)
+    assert json.loads(call(*count).out) == [{"n": 120}]
+    report = json.loads(call("run", *lake, "--snapshot", first, "--json").out)
+    assert [job["name"] for job in report["jobs"]] == ["transform", "aggregate"]
+    assert json.loads(call(*count).out) == [{"n": 110}]
+
+
+@pytest.mark.parametrize("command", ["run", "transform"])
+def test_an_unknown_raw_snapshot_is_an_error_that_names_it(
+    call: Call, full: Path, tmp_path: Path, command: str
+) -> None:
+    shutil.copytree(full, tmp_path / "lake")
+    done = call(command, "--lake", tmp_path / "lake", "--snapshot", "NO-SUCH-RUN")
+    assert done.code in (1, 2)
+    assert "NO-SUCH-RUN" in done.err
+
+
+def test_missing_rows_fail_a_run_unless_allowed(call: Call, tmp_path: Path) -> None:
+    arguments = ("extract", "--lake", tmp_path / "lake", "--json")
+    with MockApiServer(generate(250), faults=["poison=7"]) as source, pytest.MonkeyPatch.context() as patch:
+        for name, value in {"MAX_ATTEMPTS": "1", "RETRY_INITIAL_WAIT_S": "0", "EXTRACT_RETRY_WAIT_S": "0"}.items():
+            patch.setenv(f"BREWHOUSE_{name}", value)
+        refused = call(*arguments, "--source-url", source.url)
+        allowed = call(*arguments, "--source-url", source.url, "--max-missing-rows", "1")
+    assert (refused.code, refused.out) == (1, "")
+    assert "--max-missing-rows" in refused.err
+    assert allowed.code == 0, allowed.err
+    assert json.loads(allowed.out)["jobs"][0]["counts"]["records"] == 249
+
+
+def test_a_rebuild_makes_the_tables_from_every_raw_snapshot(call: Call, full: Path, tmp_path: Path) -> None:
+    shutil.copytree(full, tmp_path / "lake")
+    sql = (
+        "SELECT country_code, state_code, sum(brewery_count) FROM gold.breweries_by_location GROUP BY ALL ORDER BY ALL"
+    )
+    before = call("query", sql, "--lake", full, "--json").out
+    report = json.loads(call("rebuild", "--lake", tmp_path / "lake", "--json").out)
+    assert (report["state"], [job["name"] for job in report["jobs"]]) == ("SUCCEEDED", ["rebuild"])
+    assert call("query", sql, "--lake", tmp_path / "lake", "--json").out == before
+
+
+def test_progress_is_drawn_in_a_terminal_and_leaves_a_line_per_job(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    with MockApiServer(generate(60)) as source:
+        options = ["--lake", str(tmp_path / "lake"), "--source-url", source.url, "--json"]
+        command = [sys.executable, "-m", "brewhouse", "run", *options]
+        environ = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environ, text=True)
+        os.close(theirs)
+        shown = read_terminal(ours)
+        out, _ = process.communicate(timeout=60)
+    assert json.loads(out)["state"] == "SUCCEEDED"
+    assert shown.count("✓") == 3
+    assert all(job in shown for job in ("extract", "transform", "aggregate"))

@@ -1,0 +1,206 @@
+"""The whole command line: help, errors, exit codes, streams."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from tests.cli.conftest import Call, shell
+
+from brewhouse.cli.main import app
+
+
+def every_command() -> Iterator[tuple[str, Any]]:
+    """List the commands, those of groups included, by what a user types."""
+
+    def walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - of the click inside Typer
+        yield path, command
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, f"{path} {name}".strip())
+
+    yield from walk(typer.main.get_command(app), "")
+
+
+COMMANDS = dict(every_command())
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_help_has_an_example_of_its_command(call: Call, path: str) -> None:
+    done = call(*path.split(), "--help")
+    assert (done.code, done.err) == (0, "")
+    assert f"Example: brewhouse {path}".strip() in " ".join(done.out.split())
+    assert done.out.startswith(f"Usage: brewhouse {path}".strip())
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_option_has_a_help_that_is_one_sentence_or_a_default(path: str) -> None:
+    for parameter in COMMANDS[path].params:
+        text = getattr(parameter, "help", None)
+        assert text, parameter.name
+        assert text[0].isupper() or text.startswith("`") or text[0].isdigit() or parameter.name == "job", text
+        assert text.endswith(".") or re.search(r"Default: \S+( \S+)?$", text), text
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_summary_is_a_short_sentence(path: str) -> None:
+    summary = COMMANDS[path].help.partition("\n\n")[0]
+    assert summary[0].isupper()
+    assert summary.endswith(".")
+    assert len(summary) <= 120
+
+
+def test_an_option_has_the_same_help_in_every_command() -> None:
+    texts: dict[str, set[str]] = {}
+    for _, command in every_command():
+        for parameter in command.params:
+            texts.setdefault(parameter.opts[0], set()).add(getattr(parameter, "help", ""))
+    different = {name for name, helps in texts.items() if name.startswith("--") and len(helps) > 1}
+    assert different == {"--format", "--lake", "--limit", "--output", "--run"}
+
+
+def test_the_help_lists_every_command(call: Call) -> None:
+    out = call("--help").out
+    names = [path for path in COMMANDS if path and " " not in path]
+    assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in names)
+
+
+@pytest.mark.parametrize("group", ["", "alerts", "aws"])
+def test_a_group_without_a_command_prints_its_help(call: Call, group: str) -> None:
+    done = call(*group.split())
+    assert done.code == 2
+    assert f"Usage: brewhouse {group}".strip() in done.out + done.err
+    assert "Example: brewhouse" in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("no-such-command",), 2),
+        (("query",), 2),
+        (("show", "no-such-run"), 2),
+        (("query", "SELECT 1"), 1),
+        (("transform",), 1),
+        (("run", "--source-url", "http://127.0.0.1:1/v1"), 1),
+        (("run", "--concurrency", "0"), 2),
+    ],
+)
+def test_an_error_is_one_paragraph_on_standard_error(tmp_path: Path, arguments: tuple[str, ...], code: int) -> None:
+    place = () if arguments[0] == "no-such-command" else ("--lake", tmp_path / "lake")
+    done = shell(*arguments, *place)
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip()
+    if done.stderr.startswith("brewhouse: "):
+        assert "\n\n" not in done.stderr.strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (("run", "--engine", "klingon"), ("--engine", "klingon", "duckdb", "spark")),
+        (("run", "--log-format", "xml"), ("--log-format", "xml", "text", "json")),
+        (("query", "SELECT 1", "--format", "xml"), ("--format", "xml", "table", "csv", "json", "parquet")),
+        (("query", "SELECT 1", "--on", "mars"), ("--on", "mars", "here", "athena")),
+        (("events", "--level", "loud"), ("--level", "loud", "info", "warn", "error")),
+        (("models", "--graph", "--format", "png"), ("--format", "png", "text", "svg")),
+        (("changes", "--kind", "vanished"), ("--kind", "vanished", "added", "reopened")),
+        (("report", "--language", "fr"), ("--language", "fr", "en", "pt")),
+        (("rejected", "--limit", "0"), ("--limit",)),
+        (("schedule", "--count", "1001"), ("--count",)),
+        (("rollback", "silver.breweries", "newest"), ("snapshot",)),
+        (("tables", "--no-such-option"), ("--no-such-option",)),
+        (("mock-api", "--rows", "-1"), ("--rows",)),
+        (("mock-api", "--port", "65536"), ("--port",)),
+        (("demo", "--rows", "0"), ("--rows",)),
+    ],
+)
+def test_an_invalid_value_is_wrong_usage_with_the_valid_ones(
+    call: Call, arguments: tuple[str, ...], names: tuple[str, ...]
+) -> None:
+    done = call(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert all(name.lower() in done.err.lower() for name in names), done.err
+
+
+@pytest.mark.parametrize("position", [0, 1, 3])
+def test_debug_shows_the_traceback_in_any_position(tmp_path: Path, position: int) -> None:
+    arguments = ["query", "SELECT 1", "--lake", str(tmp_path / "lake")]
+    arguments.insert(position, "--debug") if position != 3 else arguments.append("--debug")
+    done = shell(*arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert "has no published tables" in done.stderr
+
+
+def test_an_unexpected_error_names_its_class_and_the_option_debug(call: Call, full: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    shutil.copytree(full, lake)
+    (lake / "catalog.db").write_bytes(b"not a database" * 999)
+    done = call("tables", "--lake", lake)
+    assert done.code == 1
+    assert re.fullmatch(
+        r"brewhouse: Unexpected \w+: .+ Run the command again with --debug for the traceback\.\n", done.err
+    )
+
+
+def test_a_reader_that_stops_early_ends_the_command_quietly(full: Path) -> None:
+    sql = "SELECT range, repeat('x', 100) FROM range(200000)"
+    command = [sys.executable, "-m", "brewhouse", "query", sql, "--lake", str(full), "--format", "csv"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+        assert (process.wait(timeout=60), errors) == (1, "")
+
+
+def test_a_full_disk_of_the_output_is_named() -> None:
+    with Path("/dev/full").open("w") as full_disk:
+        done = shell("queries", "--json", stdout=full_disk)
+    assert done.returncode == 1
+    assert done.stderr.startswith("brewhouse: A disk is full")
+
+
+def test_an_invalid_settings_file_is_named_by_every_command(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("brewhouse.toml").write_text("concurrency = 'many'\n")
+    for command in ("runs", "tables", "events", "schedule", "maintain", "models"):
+        done = call(command)
+        assert (done.code, done.out) == (2, "")
+        assert "concurrency" in done.err
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(full: Path) -> None:
+    command = [sys.executable, "-m", "brewhouse", "events", "--follow", "--limit", "1", "--lake", str(full)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+
+
+HEAVY = ("aiohttp", "boto3", "duckdb", "fastapi", "numpy", "pyarrow", "pyiceberg", "pyspark", "rich", "sqlglot")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["query", "--help"], ["queries"]])
+def test_help_and_light_commands_import_no_heavy_library(arguments: list[str]) -> None:
+    allowed = {"rich"} if arguments == ["queries"] else set()
+    code = (
+        f"import sys; sys.argv = ['brewhouse', *{arguments}]\nfrom brewhouse.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print('imported:', *sorted(set({HEAVY}) & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert set(out.splitlines()[-1].split()[1:]) <= allowed

@@ -1,0 +1,83 @@
+"""Shared options: their names, defaults and precedence over settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Call
+
+from brewhouse.cli.options import settings_and_lake
+from brewhouse.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BREWHOUSE_LAKE", raising=False)
+
+
+def test_the_default_lake_is_a_folder_named_lake(tmp_path: Path) -> None:
+    _, lake = settings_and_lake(None)
+    assert Path(lake.root).resolve() == tmp_path / "lake"
+
+
+@pytest.mark.parametrize(
+    ("option", "environment", "file", "expected"),
+    [
+        ("typed", "environ", "toml", "typed"),
+        (None, "environ", "toml", "environ"),
+        (None, None, "toml", "toml"),
+        (None, None, None, "lake"),
+    ],
+)
+def test_an_option_precedes_the_environment_and_the_settings_file(
+    monkeypatch: pytest.MonkeyPatch, option: str | None, environment: str | None, file: str | None, expected: str
+) -> None:
+    if environment:
+        monkeypatch.setenv("BREWHOUSE_LAKE", environment)
+    if file:
+        Path("brewhouse.toml").write_text(f"lake = '{file}'\n")
+    _, lake = settings_and_lake(option)
+    assert Path(lake.root).name == expected
+
+
+def test_options_that_are_not_given_leave_the_settings() -> None:
+    Path("brewhouse.toml").write_text("concurrency = 3\nengine = 'spark'\n")
+    settings, _ = settings_and_lake(None, concurrency=None, engine=None, max_count_drop_percent=50.0)
+    assert (settings.concurrency, settings.engine, settings.max_count_drop_percent) == (3, "spark", 50.0)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [{"concurrency": 0}, {"max_count_drop_percent": 101.0}, {"snapshot_retention_days": -1}, {"engine": "klingon"}],
+)
+def test_an_option_out_of_range_is_a_usage_error_that_names_it(flags: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(flags))):
+        settings_and_lake(None, **flags)
+
+
+def test_an_s3_address_is_a_lake_on_s3() -> None:
+    _, lake = settings_and_lake("s3://some-bucket/prefix")
+    assert str(lake.root) == "s3://some-bucket/prefix"
+    assert not lake.is_local
+
+
+@pytest.mark.parametrize("command", ["run", "transform", "aggregate", "rebuild", "models", "diff", "maintain"])
+def test_commands_that_compute_share_the_engine_options(call: Call, command: str) -> None:
+    out = " ".join(call(command, "--help").out.split())
+    assert "--engine <duckdb|spark> Engine of the models. Default: duckdb" in out
+    assert "--spark-master <str> Spark master URL. Default: local[*]" in out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("run", "extract", "transform", "aggregate", "rebuild", "rollback", "query", "queries", "tables", "describe"),
+        *("history", "rejected", "changes", "diff", "places", "models", "runs", "show", "events", "logs", "schedule"),
+        *("backfill", "maintain", "alerts test", "alerts check", "aws status", "aws query", "aws estimate"),
+    ],
+)
+def test_commands_with_results_print_json_on_request(call: Call, command: str) -> None:
+    assert "--json" in call(*command.split(), "--help").out

@@ -1,0 +1,130 @@
+"""Tables for people and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import uuid
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.cli.conftest import read_terminal
+
+from brewhouse.cli.output import PIPED_WIDTH, os_reason, print_json, print_result, print_rows, print_table, shorten
+
+Capture = pytest.CaptureFixture[str]
+
+
+def lines_of(capsys: Capture) -> list[str]:
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+
+
+def test_rows_are_a_table_with_the_columns_of_the_first_row(capsys: Capture) -> None:
+    print_rows([{"name": "Ales", "rows": 7}, {"name": "Brew", "rows": 12345}])
+    header, rule, *rows = lines_of(capsys)
+    assert header.split() == ["name", "rows"]
+    assert set(rule.strip()) == {"─"}
+    assert [row.split() for row in rows] == [["Ales", "7"], ["Brew", "12345"]]
+
+
+def test_numbers_are_aligned_to_the_right_and_texts_to_the_left(capsys: Capture) -> None:
+    print_table(["text", "number"], [["a", 1], ["bcd", 1000], ["ef", None]])
+    _, _, first, second, third = lines_of(capsys)
+    assert first.index("a") == second.index("b") == third.index("e")
+    assert len(first) == len(second)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, ""),
+        (0, "0"),
+        (0.1 + 0.2, "0.3"),
+        (1234567.891, "1.23457e+06"),
+        (True, "True"),
+        (date(2026, 8, 2), "2026-08-02"),
+        ("[red]x[/red]", "[red]x[/red]"),
+        ("Brøndvåk 李鸟酿 🍺", "Brøndvåk 李鸟酿 🍺"),
+        ("\\[bold]", "\\[bold]"),
+        (["a", 1], "['a', 1]"),
+    ],
+)
+def test_a_value_is_shown_without_markup_and_null_as_blank(capsys: Capture, value: object, shown: str) -> None:
+    print_table(["key", "value"], [["id", value]])
+    assert lines_of(capsys)[2].split(maxsplit=1)[1:] == ([shown] if shown else [])
+
+
+def test_no_rows_are_reported(capsys: Capture) -> None:
+    print_rows([])
+    assert capsys.readouterr().out == "(no rows)\n"
+
+
+@pytest.mark.parametrize("columns", [1, 3, 30])
+def test_a_wide_table_wraps_and_keeps_every_character_when_piped(capsys: Capture, columns: int) -> None:
+    values = ["".join(chr(97 + (column + at) % 26) for at in range(300)) for column in range(columns)]
+    print_table([f"c{column}" for column in range(columns)], [values])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= PIPED_WIDTH
+    shown = sorted(letter for line in lines[3:] for letter in line if letter.isalpha())
+    assert shown == sorted("".join(values))
+
+
+def test_a_table_is_as_wide_as_the_terminal() -> None:
+    code = "from brewhouse.cli.output import print_table; print_table(['text'], [['word ' * 60]])"
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "COLUMNS": "40", "LINES": "20", "TERM": "xterm"}
+    subprocess.run([sys.executable, "-c", code], stdout=theirs, env=environ, check=True)
+    os.close(theirs)
+    shown = read_terminal(ours)
+    lines = shown.splitlines()
+    assert max(len(line) for line in lines) <= 40
+    assert sum(line.count("word") for line in lines) == 60
+
+
+def test_json_has_times_decimals_and_ids_as_text(capsys: Capture) -> None:
+    key = uuid.UUID("cd613e30-d8f1-4adf-81b7-584a2265b1f5")
+    print_json({"at": datetime(2026, 8, 2, tzinfo=UTC), "n": Decimal("1.50"), "id": key, "name": "Bräu 🍺", "no": None})
+    output = capsys.readouterr().out
+    assert json.loads(output) == {
+        "at": "2026-08-02T00:00:00Z",
+        "n": "1.50",
+        "id": str(key),
+        "name": "Bräu 🍺",
+        "no": None,
+    }
+    assert output.startswith('{\n  "at"')
+    assert "Bräu 🍺" in output
+
+
+@pytest.mark.parametrize("rows", [[], [{"a": 1, "b": None}], [{"a": 1}, {"a": 2}]])
+def test_a_result_is_the_same_rows_as_json_or_as_a_table(capsys: Capture, rows: list[dict[str, Any]]) -> None:
+    print_result(rows, as_json=True)
+    assert json.loads(capsys.readouterr().out) == rows
+    print_result(rows, as_json=False)
+    assert len(lines_of(capsys)) == (2 + len(rows) if rows else 1)
+
+
+@given(st.text(max_size=20), st.integers(0, 25))
+def test_a_shortened_text_is_the_start_and_shows_that_it_is_cut(text: str, characters: int) -> None:
+    short = shorten(text, characters)
+    assert short == text if len(text) <= characters else short == text[:characters] + "…"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(13, "could not open the file 'x'"), "Permission denied"),
+        (FileNotFoundError(2, "No such file or directory", "x"), "No such file or directory"),
+        (OSError("the device is unplugged"), "the device is unplugged"),
+        (OSError(-2, "Name or service not known"), "[Errno -2] Name or service not known"),
+    ],
+)
+def test_the_reason_of_an_error_is_the_operating_systems(error: OSError, reason: str) -> None:
+    assert os_reason(error) == reason
