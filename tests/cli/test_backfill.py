@@ -102,4 +102,4 @@ def test_it_is_refused_while_another_run_is_going(call: Call, versions: list[Pat
     with run_lock(lake, "OTHER"):
         done = call("backfill", *versions, "--lake", lake.root)
     assert done.code == 1
-    assert "Run OTHER has been going on it" in done.err
+    assert "locked by run OTHER" in done.err

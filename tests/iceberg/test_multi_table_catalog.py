@@ -1,4 +1,4 @@
-"""Tables of a lake on S3: committed as one set for whoever reads by way of Brewhouse, and plain Iceberg for others."""
+"""Tables of a lake on S3: one transaction for readers of Brewhouse, plain Iceberg for others."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pyiceberg.table import Table
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.iceberg.tables import Publication, Tables
-from brewhouse.iceberg.write_intent import Pending, last_commit, write_intent
+from brewhouse.iceberg.write_intent import PendingTable, read_intent, write_intent
 from brewhouse.lake import s3
-from brewhouse.lake.duckdb_access import reach
+from brewhouse.lake.duckdb_access import enable_s3
 from brewhouse.lake.lake import Lake, Shared
 from brewhouse.query.connection import connect
 
@@ -33,7 +33,7 @@ def publication(tables: Tables, spec: TableSpec, rows: Sequence[int]) -> Publica
     """Write rows into a file, as an engine does."""
     file = f"{tables.data_folder(spec.name)}/{'-'.join(map(str, rows))}.parquet"
     with duckdb.connect() as connection:
-        reach(connection, [file])
+        enable_s3(connection, [file])
         connection.register("given", pa.table({"id": pa.array(rows, pa.int64())}))
         connection.execute(f"COPY given TO '{file}' (FORMAT parquet, FIELD_IDS {{id: 1}})")
     return Publication(spec, (file,))
@@ -65,8 +65,8 @@ def glue_tables(lake: Lake) -> list[list[int]]:
 
 
 @contextmanager
-def dying_at(number: int) -> Iterator[None]:
-    """Let the so-manieth swap of a table's pointer, and what comes after it, never happen."""
+def killed_at(number: int) -> Iterator[None]:
+    """Kill the process, in effect, at the n-th swap of a metadata pointer."""
     asked = iter(range(1, number))
 
     def die(**_: object) -> None:
@@ -86,7 +86,7 @@ def lake(shared_lake: Lake) -> Lake:
     return shared_lake
 
 
-def test_what_is_published_is_read_by_pyicebergs_own_glue_catalog(lake: Lake) -> None:
+def test_published_tables_are_read_by_pyicebergs_glue_catalog(lake: Lake) -> None:
     publish(lake, [1, 2])
     publish(lake, [3])
     assert glue_tables(lake) == shown(lake) == [[3]] * 3
@@ -106,7 +106,7 @@ def test_a_table_has_its_history_and_can_be_rolled_back(lake: Lake) -> None:
         assert connection.execute("SELECT sum(id) FROM silver.one").fetchall() == [(5,)]
 
 
-def test_many_publishings_inside_one_are_one(lake: Lake) -> None:
+def test_nested_publications_are_one_commit(lake: Lake) -> None:
     publish(lake, [1])
     tables = Tables(lake)
     with tables.atomically():
@@ -124,7 +124,7 @@ def publish_into(tables: Tables, rows: Sequence[int]) -> None:
     tables.publish([publication(tables, spec, rows) for spec in SPECS], {})
 
 
-def test_an_error_inside_leaves_every_table_as_it_was(lake: Lake) -> None:
+def test_an_error_in_the_block_changes_no_table(lake: Lake) -> None:
     publish(lake, [1])
     tables = Tables(lake)
 
@@ -140,13 +140,13 @@ def test_an_error_inside_leaves_every_table_as_it_was(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("at", [1, 2, 3])
-def test_a_commit_that_dies_half_way_is_not_seen_and_is_put_back_by_the_next(lake: Lake, at: int) -> None:
+def test_a_commit_killed_between_tables_is_invisible_and_undone_by_the_next(lake: Lake, at: int) -> None:
     publish(lake, [1], "FIRST")
-    with dying_at(at), pytest.raises(KeyboardInterrupt):
-        publish(lake, [2], "DIED")
+    with killed_at(at), pytest.raises(KeyboardInterrupt):
+        publish(lake, [2], "KILLED")
     assert glue_tables(lake).count([2]) == at - 1, "another reader of the catalog sees some tables already"
     assert shown(lake) == [[1]] * 3
-    assert last_commit(lake)[0].tables
+    assert read_intent(lake)[0].tables
 
     tables = Tables(lake)
     tables.rollback("silver.three", tables.history("silver.three")[0].snapshot_id)  # any commit at all
@@ -157,8 +157,8 @@ def test_a_commit_that_dies_half_way_is_not_seen_and_is_put_back_by_the_next(lak
     assert runs == ["FIRST", "NEXT"]
 
 
-def test_a_first_commit_that_dies_half_way_shows_no_table(lake: Lake) -> None:
-    with dying_at(2), pytest.raises(KeyboardInterrupt):
+def test_a_first_commit_killed_between_tables_shows_no_table(lake: Lake) -> None:
+    with killed_at(2), pytest.raises(KeyboardInterrupt):
         publish(lake, [1])
     with pytest.raises(BrewhouseError, match="no published tables"):
         connect(lake)
@@ -167,11 +167,11 @@ def test_a_first_commit_that_dies_half_way_shows_no_table(lake: Lake) -> None:
     assert shown(lake) == glue_tables(lake) == [[2]] * 3
 
 
-def test_a_commit_that_only_did_not_come_to_say_it_is_done_is_done(lake: Lake) -> None:
+def test_a_commit_killed_before_it_cleared_its_intent_is_complete(lake: Lake) -> None:
     before = {name: table.metadata_location for name, table in raw_tables(publish(lake, [1], "FIRST")).items()}
     after = {name: table.metadata.current_snapshot_id for name, table in raw_tables(publish(lake, [2], "LAST")).items()}
-    pending = {name: Pending(before[name], after[name] or 0) for name in before}
-    write_intent(lake, pending, last_commit(lake)[1])
+    pending = {name: PendingTable(before[name], after[name] or 0) for name in before}
+    write_intent(lake, pending, read_intent(lake)[1])
     assert shown(lake) == [[2]] * 3
     publish(lake, [3], "NEXT")
     runs = [snapshot.properties["brewhouse.run"] for snapshot in Tables(lake).history("silver.one")]
@@ -183,7 +183,7 @@ def raw_tables(tables: Tables) -> dict[str, Table]:
     return {f"{tables._lake.shared.catalog_database_prefix}_{name}": tables._load(name) for name in NAMES}
 
 
-def test_a_table_that_somebody_else_changed_meanwhile_is_not_overwritten(lake: Lake) -> None:
+def test_a_table_that_another_process_changed_is_not_overwritten(lake: Lake) -> None:
     publish(lake, [1])
     late = Tables(lake)
     late.names()
@@ -204,7 +204,7 @@ def test_two_lakes_do_not_share_a_database(lake: Lake) -> None:
     assert (shown(lake), shown(other)) == ([[1]] * 3, [[2]] * 3)
 
 
-def test_an_iceberg_rest_catalog_can_be_used_instead(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_iceberg_rest_catalog_works_as_well(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     told = {"REST__SIGV4_ENABLED": "true", "REST__SIGNING_NAME": "glue", "REST__SIGNING_REGION": "eu-central-1"}
     for name, value in {**told, "WAREHOUSE": os.environ["AWS_ACCESS_KEY_ID"]}.items():
         monkeypatch.setenv(f"PYICEBERG_CATALOG__BREWHOUSE__{name}", value)
@@ -225,7 +225,7 @@ def test_an_iceberg_rest_catalog_can_be_used_instead(lake: Lake, monkeypatch: py
         Tables(nowhere)
 
 
-def test_a_reader_sees_one_set_whatever_is_committed_meanwhile(lake: Lake) -> None:
+def test_a_reader_during_a_commit_sees_all_tables_as_before(lake: Lake) -> None:
     publish(lake, [0])
     seen: list[list[list[int]]] = []
     events = s3.client("glue").meta.events

@@ -1,4 +1,4 @@
-"""What AWS refuses is said as one paragraph: what is missing, or which action on which resource is not allowed."""
+"""Errors of AWS and the disk become messages that name what is missing or denied, with a hint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from brewhouse.query.connection import connect
 READS = ["s3:GetObject", "s3:ListBucket", "glue:Get*"]
 
 
-def said(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     known = translate_error(error)
     return str(known) if known else ""
 
@@ -34,38 +34,38 @@ def refusal(use: Callable[[], object]) -> str:
 
 def test_a_missing_bucket_is_named(bucket: str) -> None:
     lake = Lake.at(f"{bucket}-absent/lake")
-    assert "There is no bucket" in refusal(lambda: lake.store.put("x", b""))
-    assert "There is no bucket" in refusal(lambda: list(lake.root.rglob("*")))
+    assert "does not exist. Create it with `aws s3 mb" in refusal(lambda: lake.store.put("x", b""))
+    assert "does not exist. Create it with `aws s3 mb" in refusal(lambda: list(lake.root.rglob("*")))
 
 
-def test_an_endpoint_that_does_not_answer_is_named(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and nobody listens
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+def test_an_endpoint_that_does_not_respond_is_named(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # nothing listens there
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         forget()
-        monkeypatch.setattr(s3, "_PATIENCE", {"max_retries": 0})
-        assert f"{url} does not answer." in refusal(lambda: Lake.at(f"{bucket}/lake").store.put("x", b""))
+        monkeypatch.setattr(s3, "_RETRIES", {"max_retries": 0})
+        assert f"{url} does not respond." in refusal(lambda: Lake.at(f"{bucket}/lake").store.put("x", b""))
     forget()
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("response", "message"),
     [
-        ("301 Moved Permanently: <Code>PermanentRedirect</Code>", "The bucket b is in another region. Set AWS_REGION"),
+        ("301 Moved Permanently: <Code>PermanentRedirect</Code>", "Bucket b is in another region. Set AWS_REGION"),
         ("400 Bad Request: <Code>AuthorizationHeaderMalformed</Code>", "in another region"),
-        ("403 Forbidden: <Code>InvalidAccessKeyId</Code>", "does not accept the credentials: InvalidAccessKeyId"),
-        ("400 Bad Request: <Code>ExpiredToken</Code>", "does not accept the credentials: ExpiredToken"),
+        ("403 Forbidden: <Code>InvalidAccessKeyId</Code>", "rejects the credentials: InvalidAccessKeyId"),
+        ("400 Bad Request: <Code>ExpiredToken</Code>", "rejects the credentials: ExpiredToken"),
         ("403 Forbidden: <Code>AccessDenied</Code>", "AWS denies s3:GetObject on arn:aws:s3:::b/a/x."),
         ("403 Forbidden: ", "AWS denies s3:GetObject on arn:aws:s3:::b/a/x."),
         ("404 Not Found: <Code>NoSuchKey</Code>", ""),
         ("412 Precondition Failed: <Code>PreconditionFailed</Code>", ""),
     ],
 )
-def test_each_answer_of_s3_has_its_words(answer: str, words: str) -> None:
-    text = f"Error performing GET https://s3.eu-west-1.amazonaws.com/b/a/x in 1ms - returned status code: {answer}"
-    assert words in said(OSError(text))
-    assert bool(said(OSError(text))) == bool(words)
+def test_each_response_of_s3_has_its_message(response: str, message: str) -> None:
+    text = f"Error performing GET https://s3.eu-west-1.amazonaws.com/b/a/x in 1ms - returned status code: {response}"
+    assert message in message_of(OSError(text))
+    assert bool(message_of(OSError(text))) == bool(message)
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,15 @@ def test_each_answer_of_s3_has_its_words(answer: str, words: str) -> None:
         "database or disk is full",
     ],
 )
-def test_a_full_disk_is_told_on_one_line(text: str) -> None:
-    assert said(OSError(text)) == f"A disk is full: {text.partition(chr(10))[0]}. Make room there, then run again."
+def test_a_full_disk_is_reported_on_one_line(text: str) -> None:
+    assert (
+        message_of(OSError(text)) == f"The disk is full: {text.partition(chr(10))[0]}. Free disk space, then run again."
+    )
 
 
-def test_what_aws_did_not_say_is_not_explained() -> None:
+def test_other_errors_are_not_translated() -> None:
     assert translate_error(ValueError("x")) is None
-    assert translate_error(BrewhouseError("It is said already.")) is None
+    assert translate_error(BrewhouseError("Translated before.")) is None
 
 
 Allow = Callable[[list[str]], None]
@@ -90,7 +92,7 @@ Allow = Callable[[list[str]], None]
 
 @pytest.fixture
 def allow(strict_aws_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Allow]:
-    """Become a user of an emulator that asks who may do what, who may do only this."""
+    """Become a user of an emulator that enforces IAM, with these permissions only."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
@@ -115,7 +117,7 @@ def allow(strict_aws_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Allo
     forget()
 
 
-def test_a_missing_permission_is_said_as_action_and_resource(allow: Allow) -> None:
+def test_a_missing_permission_is_named_by_action_and_resource(allow: Allow) -> None:
     lake = Lake.at("s3://strict/lake", Shared(catalog_database_prefix="strict"))
     allow(READS)
     assert "AWS denies s3:PutObject on arn:aws:s3:::strict/lake/x." in refusal(lambda: lake.store.put("x", b""))

@@ -1,4 +1,4 @@
-"""Copies of objects are read whole and in parts, by many threads at once."""
+"""Cached objects are read as a whole and in parts, by many threads at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTENT = random.Random(7).randbytes(50_000)
 
 
 @pytest.fixture
-def copies() -> ObjectCache:
+def cache() -> ObjectCache:
     return ObjectCache()
 
 
@@ -28,17 +28,17 @@ def path(bucket: str) -> str:
 
 
 @pytest.fixture
-def impatient() -> Iterator[None]:
-    """Let threads take turns as often as they can."""
+def frequent_switches() -> Iterator[None]:
+    """Switch threads as often as possible."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(before)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_threads_that_read_parts_of_one_open_file_do_not_disturb_each_other(copies: ObjectCache, path: str) -> None:
-    with copies.open(path) as opened, ThreadPoolExecutor(8) as threads:
+@pytest.mark.usefixtures("frequent_switches")
+def test_threads_that_read_parts_of_one_open_file_do_not_interfere(cache: ObjectCache, path: str) -> None:
+    with cache.open(path) as opened, ThreadPoolExecutor(8) as threads:
 
         def is_right(seed: int) -> bool:
             chance = random.Random(seed)
@@ -53,23 +53,23 @@ def test_threads_that_read_parts_of_one_open_file_do_not_disturb_each_other(copi
         assert all(threads.map(is_right, range(8)))
 
 
-def test_threads_may_go_on_where_another_stopped(copies: ObjectCache, path: str) -> None:
-    with copies.open(path) as opened, ThreadPoolExecutor(2) as threads:
+def test_a_thread_continues_where_another_stopped(cache: ObjectCache, path: str) -> None:
+    with cache.open(path) as opened, ThreadPoolExecutor(2) as threads:
         opened.seek(100)
         parts = [threads.submit(opened.read, 1000).result() for _ in range(5)]
         assert b"".join(parts) == CONTENT[100:5100]
         assert opened.tell() == 5100
 
 
-def test_who_sought_reads_on_where_another_has_read_since(copies: ObjectCache, path: str) -> None:
-    with copies.open(path) as opened, ThreadPoolExecutor(1) as other:
+def test_an_earlier_seek_is_void_once_another_thread_has_read(cache: ObjectCache, path: str) -> None:
+    with cache.open(path) as opened, ThreadPoolExecutor(1) as other:
         opened.seek(100)
         assert other.submit(opened.read, 1000).result() == CONTENT[100:1100]
         assert opened.read(1000) == CONTENT[1100:2100]
 
 
-def test_a_copy_is_a_file_like_any_other(copies: ObjectCache, path: str) -> None:
-    with copies.open(path) as opened:
+def test_a_cached_object_is_an_ordinary_file(cache: ObjectCache, path: str) -> None:
+    with cache.open(path) as opened:
         assert opened.seek(-10, 2) == len(CONTENT) - 10
         assert opened.read() == CONTENT[-10:]
         assert opened.read(5) == b""
@@ -79,9 +79,9 @@ def test_a_copy_is_a_file_like_any_other(copies: ObjectCache, path: str) -> None
         opened.read(1)
 
 
-def test_what_is_written_is_there_once_it_is_closed(copies: ObjectCache, bucket: str) -> None:
+def test_a_new_object_exists_once_it_is_closed(cache: ObjectCache, bucket: str) -> None:
     target = path_at(f"{bucket}/new")
-    written = copies.open(str(target), "wb")
+    written = cache.open(str(target), "wb")
     written.write(CONTENT)
     assert not target.exists()
     written.close()

@@ -1,4 +1,4 @@
-"""One run at a time, and a dead run's lock does not stay."""
+"""The run lock of a local lake: exclusive, and released when its holder exits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ with run_lock(Lake(Path(sys.argv[1])), "FIRST"):
 """
 
 
-def test_a_second_run_is_refused_until_the_first_ones_process_is_gone(tmp_path: Path) -> None:
+def test_a_second_run_is_refused_until_the_process_of_the_first_exits(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -32,7 +32,7 @@ def test_a_second_run_is_refused_until_the_first_ones_process_is_gone(tmp_path: 
     held = holder(lake)
     assert held is not None
     assert (held.run, held.pid) == ("FIRST", process.pid)
-    with pytest.raises(BrewhouseError, match="Run FIRST has been going on"), run_lock(lake, "SECOND"):
+    with pytest.raises(BrewhouseError, match="locked by run FIRST, started at"), run_lock(lake, "SECOND"):
         pass
     process.kill()
     process.communicate()
@@ -43,7 +43,7 @@ def test_a_second_run_is_refused_until_the_first_ones_process_is_gone(tmp_path: 
     assert again.run == "SECOND"
 
 
-def test_an_error_lets_go(tmp_path: Path) -> None:
+def test_an_error_releases_it(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "new")
     assert holder(lake) is None
     with pytest.raises(ZeroDivisionError), run_lock(lake, "R1"):
@@ -51,15 +51,15 @@ def test_an_error_lets_go(tmp_path: Path) -> None:
     assert holder(lake) is None
 
 
-def test_asking_for_the_holder_does_not_refuse_a_run(tmp_path: Path) -> None:
+def test_reading_the_holder_never_refuses_a_run(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     done = threading.Event()
 
-    def ask() -> None:
+    def read() -> None:
         while not done.is_set():
             holder(lake)
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=read)
     thread.start()
     try:
         for number in range(300):
@@ -70,9 +70,9 @@ def test_asking_for_the_holder_does_not_refuse_a_run(tmp_path: Path) -> None:
         thread.join()
 
 
-def test_who_took_it_this_very_moment_is_not_known(tmp_path: Path) -> None:
+def test_a_holder_that_has_not_written_its_name_yet_is_unknown(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     with run_lock(lake, "R1"):
         lake.lock_file.write_bytes(b"")
-        with pytest.raises(BrewhouseError, match="A run began"), run_lock(lake, "R2"):
+        with pytest.raises(BrewhouseError, match="locked by a run that just began"), run_lock(lake, "R2"):
             pass

@@ -1,4 +1,4 @@
-"""A folder for a while goes with its user, however that ends."""
+"""A temporary folder is deleted with its owner, however that ends."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from brewhouse.lake.temp_dir import TempDir
 
 HOLD = """
 from brewhouse.lake.temp_dir import TempDir
-scratch = TempDir()
-(scratch.path / "rows").write_bytes(bytes(1000))
-print(scratch.path, flush=True)
+temporary = TempDir()
+(temporary.path / "rows").write_bytes(bytes(1000))
+print(temporary.path, flush=True)
 input()
 """
 
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def hold() -> tuple[subprocess.Popen[str], Path]:
-    """Start a process that has one."""
+    """Start a process that holds a temporary folder."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
     )
@@ -38,22 +38,22 @@ def hold() -> tuple[subprocess.Popen[str], Path]:
     return process, Path(process.stdout.readline().strip())
 
 
-def test_it_is_deleted_by_who_is_done_with_it_or_forgets_it(folder: Path) -> None:
-    scratch, forgotten = TempDir(), TempDir()
-    scratch.delete()
-    scratch.delete()
+def test_it_is_deleted_explicitly_or_with_its_object(folder: Path) -> None:
+    temporary, forgotten = TempDir(), TempDir()
+    temporary.delete()
+    temporary.delete()
     del forgotten
     assert list(folder.iterdir()) == []
 
 
-def test_it_goes_with_the_process() -> None:
+def test_it_is_deleted_when_the_process_exits() -> None:
     process, path = hold()
     assert (path / "rows").exists()
     process.communicate("\n")
     assert not path.exists()
 
 
-def test_what_a_killed_process_left_is_deleted_by_the_next_one_and_what_is_in_use_is_not(folder: Path) -> None:
+def test_the_next_process_deletes_folders_of_killed_ones_but_none_in_use(folder: Path) -> None:
     (living, theirs), (killed, left) = hold(), hold()
     killed.send_signal(signal.SIGKILL)
     killed.communicate()

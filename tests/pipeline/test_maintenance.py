@@ -19,7 +19,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
 from brewhouse.events.run_reports import run_reports
-from brewhouse.iceberg.sqlite_catalog import NAME
+from brewhouse.iceberg.lake_catalog import NAME
 from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.lake.lake import Lake

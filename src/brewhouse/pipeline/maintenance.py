@@ -21,7 +21,7 @@ from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import EventLog
 from brewhouse.iceberg.maintenance_rules import MANY_MANIFESTS, compactions, expired, orphan_files
-from brewhouse.iceberg.pending_delete import forget, release, released, stored_files
+from brewhouse.iceberg.pending_delete import add_pending, drop_expired_records, pending_files, stored_files
 from brewhouse.lake.lake import Lake
 from brewhouse.models.model import parse
 from brewhouse.pipeline.publishing import JobResult, refresh_views
@@ -115,7 +115,7 @@ def preview_maintenance(lake: Lake, settings: Settings) -> list[TableMaintenance
         going = {name: plan.expired for name, plan in plans.items()}
         before, after = tables.referenced(), tables.referenced(going)
         reports = _reports(plans, {name: len(plan.groups) for name, plan in plans.items()})
-        _sort_out(lake, tables, after, released(lake, now) | (before - after), now, reports)
+        _sort_out(lake, tables, after, pending_files(lake, now) | (before - after), now, reports)
     _sweep_views(lake, reports, delete=False)
     return list(reports.values())
 
@@ -130,16 +130,16 @@ def _maintain(lake: Lake, settings: Settings, run: str) -> tuple[JobResult, list
 
     going = {name: plan.expired for name, plan in plans.items()}
     before, after = tables.referenced(), tables.referenced(going)
-    release(lake, run, before - after, now)
+    add_pending(lake, run, before - after, now)
     tables.expire(going)
 
     reports = _reports(plans, {rewrite.table: len(rewrite.after) for rewrite in rewrites})
     _sweep_views(lake, reports, delete=True)
     refresh_views(lake, tables)  # before files are deleted that a killed run's views may still point at
-    removed = _sort_out(lake, tables, tables.referenced(), released(lake, now), now, reports)
+    removed = _sort_out(lake, tables, tables.referenced(), pending_files(lake, now), now, reports)
     for path in removed:
         lake.store.delete(path)
-    forget(lake, now)
+    drop_expired_records(lake, now)
 
     states = [tables.current(rewrite.table) for rewrite in rewrites]
     done = list(reports.values())
@@ -177,7 +177,7 @@ def _plans(tables: Tables, settings: Settings, now: datetime) -> dict[str, _Plan
         name: _Plan(
             expired(
                 tables.history(name),
-                tables.named(name),
+                tables.protected(name),
                 now,
                 keep_days=settings.snapshot_retention_days,
                 keep_last=settings.min_snapshots_to_keep,
