@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import botocore.exceptions
+import duckdb
+import pyiceberg.exceptions
 import pytest
+from botocore.exceptions import ClientError
 from tests.s3_caches import forget
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake import s3
+from brewhouse.lake.duckdb_access import enable_s3
 from brewhouse.lake.error_translation import translate_error, translated_errors
 from brewhouse.lake.lake import Lake, Shared
 from brewhouse.query.connection import connect
@@ -128,3 +137,140 @@ def test_a_missing_permission_is_named_by_action_and_resource(allow: Allow) -> N
     allow(["glue:*"])
     assert "AWS denies s3:GetObject on arn:aws:s3:::strict/lake/commit.json." in refusal(lambda: connect(lake))
     assert "AWS denies s3:ListBucket on arn:aws:s3:::strict." in refusal(lambda: list(lake.root.rglob("*")))
+
+
+def client_error(code: str, message: str = "", operation: str = "GetTable") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+
+NOT_AUTHORIZED = "User: arn:aws:iam::1:user/u is not authorized to perform: glue:GetTable on resource: arn:aws:glue:x"
+DENIED_HINT = "Allow it in a policy of the user or role that runs this."
+KEYS_HINT = "Check AWS_PROFILE, log in with `aws sso login`, or renew the access keys."
+NETWORK_HINT = "Check the network, AWS_REGION and AWS_ENDPOINT_URL."
+
+
+@pytest.mark.parametrize(
+    ("error", "what", "hint"),
+    [
+        (
+            client_error("AccessDeniedException", NOT_AUTHORIZED),
+            "AWS denies glue:GetTable on arn:aws:glue:x.",
+            DENIED_HINT,
+        ),
+        (client_error("AccessDenied", "no"), "AWS denies GetTable on the Glue Data Catalog.", DENIED_HINT),
+        (client_error("UnauthorizedOperation"), "AWS denies GetTable on the Glue Data Catalog.", DENIED_HINT),
+        (client_error("ExpiredTokenException", "It expired"), "AWS rejects the credentials: It expired.", KEYS_HINT),
+        (client_error("ExpiredToken"), "AWS rejects the credentials: ExpiredToken.", KEYS_HINT),
+        (client_error("InvalidClientTokenId", "Bad id"), "AWS rejects the credentials: Bad id.", KEYS_HINT),
+        (
+            client_error("UnrecognizedClientException"),
+            "AWS rejects the credentials: UnrecognizedClientException.",
+            KEYS_HINT,
+        ),
+        (
+            botocore.exceptions.NoRegionError(),
+            "No AWS region is configured.",
+            "Set AWS_REGION, or `region` in ~/.aws/config.",
+        ),
+        (
+            botocore.exceptions.EndpointConnectionError(endpoint_url="http://x"),
+            'AWS does not respond: Could not connect to the endpoint URL: "http://x"',
+            NETWORK_HINT,
+        ),
+        (
+            botocore.exceptions.ConnectTimeoutError(endpoint_url="http://x"),
+            'AWS does not respond: Connect timeout on endpoint URL: "http://x"',
+            NETWORK_HINT,
+        ),
+        (
+            botocore.exceptions.ProfileNotFound(profile="wine"),
+            "Request to AWS failed: The config profile (wine) could not be found.",
+            KEYS_HINT,
+        ),
+        (
+            pyiceberg.exceptions.ForbiddenError("no"),
+            "The Iceberg REST catalog denies access: no.",
+            "Set its credentials in PyIceberg's configuration of the catalog `brewhouse`.",
+        ),
+        (
+            pyiceberg.exceptions.UnauthorizedError("who"),
+            "The Iceberg REST catalog denies access: who.",
+            "Set its credentials in PyIceberg's configuration of the catalog `brewhouse`.",
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_each_error_of_a_service_has_its_message_and_hint(error: Exception, what: str, hint: str) -> None:
+    known = translate_error(error)
+    assert known is not None
+    assert (known.what, known.hint) == (what, hint)
+
+
+@pytest.mark.parametrize("code", ["EntityNotFoundException", "ThrottlingException", "ValidationException", ""])
+def test_other_errors_of_a_service_are_not_translated(code: str) -> None:
+    assert translate_error(client_error(code)) is None
+
+
+@pytest.mark.parametrize(
+    ("request_line", "action", "resource"),
+    [
+        ("GET http://e/b/a/x", "s3:GetObject", "arn:aws:s3:::b/a/x"),
+        ("HEAD http://e/b/a/x", "s3:GetObject", "arn:aws:s3:::b/a/x"),
+        ("PUT http://e/b/a/x", "s3:PutObject", "arn:aws:s3:::b/a/x"),
+        ("DELETE http://e/b/a/x", "s3:DeleteObject", "arn:aws:s3:::b/a/x"),
+        ("POST http://e/b?delete", "s3:DeleteObject", "arn:aws:s3:::b/*"),
+        ("GET http://e/b?list-type=2&prefix=a", "s3:ListBucket", "arn:aws:s3:::b"),
+    ],
+)
+def test_a_denied_request_is_named_by_its_action(request_line: str, action: str, resource: str) -> None:
+    text = f"Error performing {request_line} in 1ms - status code: 403 Forbidden: <Code>AccessDenied</Code>"
+    assert message_of(OSError(text)) == f"AWS denies {action} on {resource}. {DENIED_HINT}"
+
+
+def test_a_cause_or_context_is_translated_unless_a_readable_error_is_in_between() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def raised(error: Exception, cause: Exception | None, context: Exception | None = None) -> Exception:
+        error.__cause__, error.__context__ = cause, context
+        return error
+
+    assert "The disk is full" in message_of(raised(ValueError("x"), full))
+    assert "The disk is full" in message_of(raised(ValueError("x"), None, raised(KeyError("y"), full)))
+    assert translate_error(raised(BrewhouseError("Readable."), full)) is None
+    assert translate_error(raised(ValueError("x"), raised(BrewhouseError("Readable."), full))) is None
+
+
+def test_a_translated_error_keeps_its_cause_and_others_pass_unchanged() -> None:
+    full = OSError("database or disk is full")
+    with pytest.raises(BrewhouseError) as caught, translated_errors():
+        raise full
+    assert caught.value.__cause__ is full
+    for error in (ValueError("x"), BrewhouseError("Readable."), KeyboardInterrupt()):
+        with pytest.raises(type(error)) as passed, translated_errors():
+            raise error
+        assert passed.value is error
+
+
+def test_a_full_disk_is_recognised_in_what_python_sqlite_and_duckdb_raise(tmp_path: Path) -> None:
+    def write_python() -> None:
+        with Path("/dev/full").open("wb", buffering=0) as file:
+            file.write(b"x")
+
+    def write_sqlite() -> None:
+        with closing(sqlite3.connect(tmp_path / "small.db")) as connection:
+            connection.execute("PRAGMA max_page_count = 3")
+            connection.execute("CREATE TABLE t AS SELECT zeroblob(100000)")
+
+    def write_duckdb() -> None:
+        with duckdb.connect() as connection:
+            connection.execute("COPY (SELECT range FROM range(1000000)) TO '/dev/full' (FORMAT csv)")
+
+    for write in (write_python, write_sqlite, write_duckdb):
+        assert refusal(write).startswith("The disk is full: ")
+
+
+def test_an_error_that_duckdb_wraps_is_recognised(bucket: str) -> None:
+    with duckdb.connect() as connection:
+        enable_s3(connection, [bucket])
+        message = refusal(lambda: connection.execute(f"SELECT * FROM read_parquet('{bucket}-absent/x.parquet')"))
+    assert message.startswith(f"Bucket {bucket.removeprefix('s3://')}-absent does not exist.")

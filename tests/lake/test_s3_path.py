@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.s3_caches import forget
 
 from brewhouse.errors import UsageError
 from brewhouse.lake import object_cache, s3
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.s3_path import path_at
+from brewhouse.lake.s3_path import S3Path, path_at, read_many
 
 FILES = (
     "bronze/breweries/date=2026-08-02/run=B/manifest.json",
@@ -140,3 +145,70 @@ def test_an_aws_profile_sets_region_endpoint_and_credentials(
 def test_a_url_without_a_bucket_is_rejected() -> None:
     with pytest.raises(UsageError, match="has no bucket"):
         Lake.at("s3://")
+
+
+PARTS = st.lists(st.sampled_from(["a", "b", "ab", "date=1", "x.json"]), min_size=1, max_size=4)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    keys=st.lists(PARTS.map("/".join), min_size=1, max_size=5, unique=True),
+    patterns=st.lists(
+        st.lists(st.sampled_from(["*", "a", "a*", "*=*", "*.json"]), min_size=1, max_size=3).map("/".join), min_size=3
+    ),
+)
+def test_any_glob_finds_what_it_finds_locally(
+    bucket: str, tmp_path_factory: pytest.TempPathFactory, keys: list[str], patterns: list[str]
+) -> None:
+    files = {key for key in keys if not any(other.startswith(f"{key}/") for other in keys)}
+    here = Lake(tmp_path_factory.mktemp("lake"))
+    there = Lake.at(f"{bucket}/{here.root.name}-{uuid.uuid4()}")
+    for key in files:
+        for lake in (here, there):
+            lake.store.put(key, b"")
+    for pattern in patterns:
+        found = [path for path in here.root.glob(pattern) if path.is_file() or "/" not in pattern]
+        assert relative(there.root, list(there.root.glob(pattern))) == relative(here.root, found)
+
+
+def test_many_objects_are_listed_over_several_pages(shared_lake: Lake) -> None:
+    names = [f"many/{number:05}" for number in range(1_100)]  # S3 lists 1,000 at once
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda name: shared_lake.store.put(name, b""), names))
+    assert relative(shared_lake.root, list(shared_lake.root.glob("many/*"))) == names
+    assert len(list((shared_lake.root / "many").glob("*"))) == 1_100
+
+
+def test_files_are_read_in_their_order_wherever_they_are(shared_lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "0").write_bytes(b"local")
+    for number in range(1, 50):
+        shared_lake.store.put(f"files/{number}", b"%d" % number)
+    files = [tmp_path / "0", *(shared_lake.root / "files" / str(number) for number in range(1, 50))]
+    assert read_many(files) == [b"local", *(b"%d" % number for number in range(1, 50))]
+    assert read_many(files[:1]) == [b"local"]
+    assert read_many([]) == []
+    with pytest.raises(FileNotFoundError):
+        read_many([*files, shared_lake.root / "files" / "50"])
+
+
+def test_an_object_has_the_time_it_was_written(shared_lake: Lake) -> None:
+    before = int(time.time())
+    shared_lake.store.put("timed", b"12345")
+    stat = (shared_lake.root / "timed").stat()
+    assert (stat.st_size, before - 1 <= stat.st_mtime <= time.time() + 1) == (5, True)
+
+
+def test_paths_of_s3_are_compared_and_hashed_by_bucket_and_key() -> None:
+    paths = [path_at(url) for url in ("s3://b/a", "s3://b/a/", "s3://b//a", "s3://c/a", "s3://b/a/b")]
+    assert len(set(paths)) == 3
+    assert sorted(map(str, set(paths))) == ["s3://b/a", "s3://b/a/b", "s3://c/a"]
+    assert {type(path.parent) for path in paths} == {S3Path}
+    assert str(path_at("s3://b/a/b").with_suffix(".x")) == "s3://b/a/b.x"
+
+
+def test_boto3_is_named_when_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    forget()
+    with pytest.raises(UsageError, match=r"requires boto3. Install `brewhouse\[aws\]`"):
+        Lake.at("s3://bucket/lake").store.list()
+    forget()

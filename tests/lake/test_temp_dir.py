@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,47 @@ def test_the_next_process_deletes_folders_of_killed_ones_but_none_in_use(folder:
     assert sorted(folder.iterdir()) == sorted([theirs, mine.path, folder / "brewhouse-of-another-kind"])
     assert (theirs / "rows").exists()
     living.communicate("\n")
+
+
+def test_a_folder_without_a_lock_file_is_not_ours_to_delete(folder: Path) -> None:
+    (folder / "brewhouse-new").mkdir()  # created by another process that has not locked it yet
+    (folder / "brewhouse-new" / "in-use.new").touch()
+    (folder / "other").mkdir()
+    (folder / "other" / "in-use").touch()
+    TempDir().delete()
+    assert sorted(path.name for path in folder.iterdir()) == ["brewhouse-new", "other"]
+
+
+def test_an_abandoned_folder_goes_with_all_it_contains(folder: Path) -> None:
+    process, left = hold()
+    (left / "deep" / "er").mkdir(parents=True)
+    (left / "deep" / "er" / "file").write_bytes(b"1")
+    (left / "outside").symlink_to(folder / "kept")
+    (folder / "kept").mkdir()
+    process.kill()
+    process.communicate()
+    temporary = TempDir()
+    assert sorted(folder.iterdir()) == sorted([temporary.path, folder / "kept"])
+
+
+def test_threads_create_and_delete_folders_concurrently(folder: Path) -> None:
+    def use(number: int) -> bool:
+        temporary = TempDir()
+        file = temporary.path / "file"
+        file.write_text(str(number))
+        TempDir().delete()
+        is_intact = file.read_text() == str(number)
+        temporary.delete()
+        return is_intact and not temporary.path.exists()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(use, range(40)))
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_deleted_does_not_prevent_a_new_one(folder: Path) -> None:
+    lock = folder / "brewhouse-odd" / "in-use"
+    lock.mkdir(parents=True)  # a folder instead of a file: it cannot be opened
+    temporary = TempDir()
+    assert temporary.path.exists()
+    assert lock.exists()

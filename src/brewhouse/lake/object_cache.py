@@ -140,6 +140,9 @@ class _Upload:
             self._cached.unlink()  # no such object on S3, so none in the cache
             raise
 
+    def __del__(self) -> None:
+        self._file.close()
+
 
 @cache
 def filesystem() -> ObjectCache:

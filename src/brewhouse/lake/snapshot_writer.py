@@ -35,7 +35,6 @@ class ResumeInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What a later run needs to resume an interrupted snapshot, `started.json`.
 
     Attributes:
-        per_page_rows: Requested records per page.
         page_size_rows: Records in a full page of the source.
         started_at: ISO 8601, UTC.
     """
