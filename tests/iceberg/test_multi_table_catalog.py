@@ -6,17 +6,22 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import pytest
+from obstore.exceptions import AlreadyExistsError, PreconditionError
 from pyiceberg.catalog.glue import GlueCatalog
+from pyiceberg.catalog.rest import RestCatalog
+from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.iceberg.tables import Publication, Tables
-from brewhouse.iceberg.write_intent import PendingTable, read_intent, write_intent
+from brewhouse.iceberg.write_intent import CommitIntent, PendingTable, read_intent, write_intent
 from brewhouse.lake import s3
 from brewhouse.lake.duckdb_access import enable_s3
 from brewhouse.lake.lake import Lake, Shared
@@ -204,12 +209,18 @@ def test_two_lakes_do_not_share_a_database(lake: Lake) -> None:
     assert (shown(lake), shown(other)) == ([[1]] * 3, [[2]] * 3)
 
 
-def test_an_iceberg_rest_catalog_works_as_well(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {"REST__SIGV4_ENABLED": "true", "REST__SIGNING_NAME": "glue", "REST__SIGNING_REGION": "eu-central-1"}
-    for name, value in {**told, "WAREHOUSE": os.environ["AWS_ACCESS_KEY_ID"]}.items():
+def rest_lake(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """The same lake through the REST catalog of the emulator."""
+    values = {"REST__SIGV4_ENABLED": "true", "REST__SIGNING_NAME": "glue", "REST__SIGNING_REGION": "eu-central-1"}
+    for name, value in {**values, "WAREHOUSE": os.environ["AWS_ACCESS_KEY_ID"]}.items():
         monkeypatch.setenv(f"PYICEBERG_CATALOG__BREWHOUSE__{name}", value)
-    address = f"{os.environ['AWS_ENDPOINT_URL']}/iceberg"
-    rest = Lake(lake.root, replace(lake.shared, catalog="rest", catalog_uri=address))
+    return Lake(
+        lake.root, replace(lake.shared, catalog="rest", catalog_uri=f"{os.environ['AWS_ENDPOINT_URL']}/iceberg")
+    )
+
+
+def test_an_iceberg_rest_catalog_works_as_well(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    rest = rest_lake(lake, monkeypatch)
     publish(rest, [1], "FIRST")
     tables = publish(rest, [2, 3], "SECOND")
     with tables.atomically():
@@ -238,3 +249,102 @@ def test_a_reader_during_a_commit_sees_all_tables_as_before(lake: Lake) -> None:
     events.unregister("before-call.glue.UpdateTable", look)
     assert seen == [[[0]] * 3] * 3
     assert shown(lake) == [[1]] * 3
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_commit_to_a_rest_catalog_killed_between_tables_is_invisible(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, *, is_first: bool
+) -> None:
+    rest = rest_lake(lake, monkeypatch)
+    if not is_first:
+        publish(rest, [1], "FIRST")
+    commits = iter(range(1))
+    commit_table = RestCatalog.commit_table
+
+    def commit_one(catalog: RestCatalog, *args: Any, **options: Any) -> object:  # noqa: ANN401
+        if next(commits, None) is None:
+            raise KeyboardInterrupt
+        return commit_table(catalog, *args, **options)
+
+    monkeypatch.setattr(RestCatalog, "commit_table", commit_one)
+    with pytest.raises(KeyboardInterrupt):
+        publish(rest, [2], "KILLED")
+    assert sorted(read_intent(rest)[0].tables) == sorted(f"{lake.shared.catalog_database_prefix}_{n}" for n in NAMES)
+    assert Tables(rest).names() == ([] if is_first else sorted(NAMES))
+    if not is_first:
+        assert shown(rest) == [[1]] * 3
+
+
+def test_an_intent_is_written_under_the_version_it_replaces(lake: Lake) -> None:
+    assert read_intent(lake) == (CommitIntent(), None)
+    pending = {"silver.one": PendingTable("s3://b/v1.json", 2**62)}
+    version = write_intent(lake, pending, None)
+    intent, stored = read_intent(lake)
+    assert (intent.tables, stored) == (pending, version)
+    with pytest.raises(AlreadyExistsError):
+        write_intent(lake, {}, None)
+    later = write_intent(lake, {}, version)
+    with pytest.raises(PreconditionError):
+        write_intent(lake, pending, version)
+    intent, stored = read_intent(lake)
+    assert (intent.tables, stored) == ({}, later)
+    content = msgspec.json.decode((lake.root / "commit.json").read_bytes())
+    assert sorted(content) == ["id", "tables"]
+
+
+def test_of_two_concurrent_first_commits_one_fails_and_nothing_is_mixed(lake: Lake) -> None:
+    other, events = Tables(lake), s3.client("glue").meta.events
+    started: list[bool] = []
+
+    def interfere(**_: object) -> None:
+        if not started:
+            started.append(True)
+            publish_into(other, [2])
+
+    tables = Tables(lake)
+    prepared = [publication(tables, spec, [1]) for spec in SPECS]
+    events.register("before-call.glue.UpdateTable", interfere)
+    try:
+        with pytest.raises(BrewhouseError, match="Nothing was published"):
+            tables.publish(prepared, {})
+    finally:
+        events.unregister("before-call.glue.UpdateTable", interfere)
+    assert started
+    sets = {tuple(map(tuple, shown(lake)))}
+    assert sets <= {((1,),) * 3, ((2,),) * 3}
+    publish(lake, [3])
+    assert shown(lake) == glue_tables(lake) == [[3]] * 3
+
+
+def test_expiry_and_rollback_of_several_tables_are_one_commit(lake: Lake) -> None:
+    for number in range(3):
+        publish(lake, [number])
+    tables = Tables(lake)
+    old = {name: [snapshot.snapshot_id for snapshot in tables.history(name)] for name in NAMES}
+    with tables.atomically():
+        tables.expire({name: snapshot_ids[:1] for name, snapshot_ids in old.items()})
+        for name in NAMES:
+            tables.rollback(name, old[name][1])
+        assert shown(lake) == [[2]] * 3, "other readers see nothing of it yet"
+    assert shown(lake) == glue_tables(lake) == [[1]] * 3
+    assert all([s.snapshot_id for s in Tables(lake).history(name)] == old[name][1:] for name in NAMES)
+
+
+def test_the_metadata_of_a_table_read_elsewhere_is_plain_iceberg(lake: Lake) -> None:
+    publish(lake, [1, 2])
+    for name, table in raw_tables(Tables(lake)).items():
+        assert table.metadata.format_version == 2
+        assert (
+            table.location()
+            == f"{lake.root}/warehouse/{name.removeprefix(lake.shared.catalog_database_prefix + '_').replace('.', '/')}"
+        )
+        assert table.metadata_location.startswith(f"{table.location()}/metadata/00001-")
+
+
+def test_unsupported_operations_name_the_alternative(lake: Lake) -> None:
+    catalog = Tables(lake)._catalog
+    for use in (catalog.drop_table, catalog.load_namespace_properties):
+        with pytest.raises(NotImplementedError, match="open its catalog with PyIceberg itself"):
+            use("silver.one")
+    with pytest.raises(NoSuchTableError):
+        catalog.load_table("silver.absent")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from pyiceberg.exceptions import (
 )
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
+from pyiceberg.table.update import AssertTableUUID
 from pyiceberg.types import LongType, NestedField
 
 from brewhouse.iceberg.lake_catalog import NAME
@@ -220,3 +223,124 @@ def test_many_threads_create_and_commit_concurrently(tmp_path: Path, catalog: SQ
         thread.join()
     assert errors == []
     assert [catalog.load_table(name).properties["said"] for name in names] == ["4"] * 6
+
+
+COMMIT = """
+import sys
+from pathlib import Path
+from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
+folder = Path(sys.argv[1])
+catalog = SQLiteCatalog(folder / "catalog.db", f"file://{folder}/warehouse")
+with catalog.atomically():
+    for name in ("silver.a", "silver.b"):
+        with catalog.load_table(name).transaction() as transaction:
+            transaction.set_properties({"said": "killed"})
+        print("changed", flush=True)
+        sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("changed", [1, 2])
+def test_a_transaction_of_a_killed_process_is_rolled_back(
+    tmp_path: Path, catalog: SQLiteCatalog, sql_catalog: SqlCatalog, changed: int
+) -> None:
+    for name in ("silver.a", "silver.b"):
+        create(catalog, name)
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMIT, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    for number in range(changed):
+        if number:
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+        process.stdout.readline()
+    process.kill()
+    process.communicate()
+    for reader in (catalog, sql_catalog):
+        assert ["said" in reader.load_table(name).properties for name in ("silver.a", "silver.b")] == [False, False]
+    with catalog.atomically():
+        set_property(catalog, "silver.a", "next")
+    assert sql_catalog.load_table("silver.a").properties["said"] == "next"
+
+
+def test_an_error_in_a_nested_block_rolls_back_the_outer_one(catalog: SQLiteCatalog) -> None:
+    create(catalog, "silver.a")
+
+    def fail() -> None:
+        with catalog.atomically():
+            set_property(catalog, "silver.a", "outer")
+            with catalog.atomically():
+                set_property(catalog, "silver.a", "inner")
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert "said" not in catalog.load_table("silver.a").properties
+
+
+def test_a_nested_block_commits_with_the_outer_one(tmp_path: Path, catalog: SQLiteCatalog) -> None:
+    create(catalog, "silver.a")
+    other = opened(tmp_path)
+    with catalog.atomically():
+        with catalog.atomically(), catalog.reading():
+            set_property(catalog, "silver.a", "inner")
+        assert "said" not in other.load_table("silver.a").properties
+    assert other.load_table("silver.a").properties["said"] == "inner"
+    other.close()
+
+
+def test_a_catalog_that_stays_locked_is_reported(
+    tmp_path: Path, catalog: SQLiteCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brewhouse.iceberg.sqlite_catalog._BUSY_TIMEOUT_S", 0.05)
+    impatient = opened(tmp_path)
+    create(catalog, "silver.a")
+    with catalog.atomically():
+        refused = pytest.raises(CommitFailedException, match="cannot be locked: database is locked")
+        with refused, impatient.atomically():
+            pass
+        assert impatient.load_table("silver.a").name() == ("silver", "a"), "readers are not locked out"
+    with impatient.atomically():
+        set_property(impatient, "silver.a", "later")
+    impatient.close()
+
+
+def test_a_failed_requirement_rolls_back_what_was_changed_before(tmp_path: Path, catalog: SQLiteCatalog) -> None:
+    for name in ("silver.a", "silver.b"):
+        create(catalog, name)
+    stale = catalog.load_table("silver.b")
+    other = opened(tmp_path)
+    other._connection.execute("DELETE FROM iceberg_tables WHERE table_name = 'b'")
+    create(other, "silver.b")
+    other.close()
+
+    def commit() -> None:
+        with catalog.atomically():
+            set_property(catalog, "silver.a", "new")
+            catalog.commit_table(stale, (AssertTableUUID(uuid=stale.metadata.table_uuid),), ())
+
+    with pytest.raises(CommitFailedException, match="UUID"):
+        commit()
+    assert "said" not in catalog.load_table("silver.a").properties
+
+
+def test_a_commit_that_changes_nothing_writes_nothing(tmp_path: Path, catalog: SQLiteCatalog) -> None:
+    table = create(catalog, "silver.a")
+    files = set(tmp_path.rglob("*.json"))
+    response = catalog.commit_table(table, (AssertTableUUID(uuid=table.metadata.table_uuid),), ())
+    assert response.metadata_location == table.metadata_location
+    assert set(tmp_path.rglob("*.json")) == files
+
+
+def test_metadata_of_other_processes_is_read_again_when_its_location_changes(
+    tmp_path: Path, catalog: SQLiteCatalog
+) -> None:
+    create(catalog, "silver.a")
+    other = opened(tmp_path)
+    first = other.load_table("silver.a")
+    assert other.load_table("silver.a").metadata is first.metadata, "cached while it is current"
+    set_property(catalog, "silver.a", "new")
+    assert other.load_table("silver.a").properties["said"] == "new"
+    other.close()

@@ -110,7 +110,10 @@ def _bound(schema: Schema, field_id: int, value: Any, *, is_upper: bool = False)
         value = truncate_upper_bound_text_string(value, _BOUND_CHARACTERS) if is_upper else value[:_BOUND_CHARACTERS]
     kind = schema.find_type(field_id)
     assert isinstance(kind, PrimitiveType)
-    return None if value is None else to_bytes(kind, value)
+    try:
+        return None if value is None else to_bytes(kind, value)
+    except UnicodeEncodeError:  # PyIceberg's successor of U+D7FF is a surrogate
+        return None
 
 
 def _partition_value(footer: ParquetFooter, field: PartitionField, column: ColumnStatistics, schema: Schema) -> Any:  # noqa: ANN401
