@@ -32,6 +32,7 @@ NOT_BUT = {
 """What is not written, and what is written instead."""
 EXCEPTIONS = {
     "holes": {"src/brewhouse/lake/manifest.py", "src/brewhouse/pipeline/workflow.py"},  # keys on disk
+    "tell": {"src/brewhouse/lake/object_cache.py"},  # a method of Python's files
 }
 """Words allowed in some files, since what is on disk keeps its names."""
 SUFFIXES = {".py", ".sql", ".html", ".js", ".css", ".md", ".toml", ".yaml"}

@@ -38,17 +38,12 @@ class LakeCatalog(MetastoreCatalog):
             self.create_namespace(namespace, properties)
 
     def _stage(
-        self,
-        current: Table | None,
-        identifier: Identifier,
-        requirements: tuple[TableRequirement, ...],
-        updates: tuple[TableUpdate, ...],
+        self, current: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
     ) -> StagedTable:
         # Private in PyIceberg, which has no public function that applies updates without committing them and chooses
         # the location of the next metadata file.
-        staged = self._update_and_stage_table(current, identifier, requirements, updates)
-        if current is not None:
-            staged.metadata = without_log_gaps(current.metadata, staged.metadata, updates)
+        staged = self._update_and_stage_table(current, current.name(), requirements, updates)
+        staged.metadata = without_log_gaps(current.metadata, staged.metadata, updates)
         return staged
 
     def _unsupported(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401 - replaces methods of many signatures

@@ -33,7 +33,6 @@ def expired(
     Args:
         history: All snapshots, oldest first.
         protected: Ids of the snapshots that a branch or tag refers to, the current one among them; they stay.
-        keep_days: Younger snapshots stay.
         keep_last: Number of newest snapshots that stay, with all that follow the oldest of them; compactions are not
             counted.
     """

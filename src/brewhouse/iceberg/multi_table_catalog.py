@@ -133,7 +133,7 @@ class MultiTableCatalog(LakeCatalog):
         """Add updates to the uncommitted change of a table; requirements are checked against its state so far."""
         current = self.load_table(name)
         if earlier is None:
-            staged = self._stage(current, current.name(), requirements, updates)
+            staged = self._stage(current, requirements, updates)
             base = self._tables()[name]
             return TableChange(base, staged.metadata, staged.metadata_location, requirements, updates)
         for requirement in requirements:

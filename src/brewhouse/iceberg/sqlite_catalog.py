@@ -111,7 +111,7 @@ class SQLiteCatalog(LakeCatalog):
     ) -> CommitTableResponse:
         """Commit changes of a table."""
         key, current = self._key(table.name()), self.load_table(table.name())
-        staged = self._stage(current, table.name(), requirements, updates)
+        staged = self._stage(current, requirements, updates)
         metadata, location = staged.metadata, current.metadata_location
         if metadata != current.metadata:
             location = staged.metadata_location

@@ -44,8 +44,7 @@ def write_intent(lake: Lake, tables: Mapping[str, PendingTable], version: str | 
     """Write which tables a commit is about to change, none once it is complete; returns the new version.
 
     Raises:
-        PreconditionError: Another process committed meanwhile: the object no longer has this version.
-        AlreadyExistsError: The same, and it was the first commit.
+        PreconditionError: Another process committed meanwhile; AlreadyExistsError if it was the first commit.
     """
     mode: Any = "create" if version is None else {"e_tag": version}
     content = msgspec.json.encode(CommitIntent(new_id(), dict(tables)))

@@ -22,7 +22,6 @@ class Shared:
 
     Attributes:
         catalog: Kind of Iceberg catalog, `glue` or `rest`.
-        catalog_uri: Address of the REST catalog.
         catalog_database_prefix: Prefix of the catalog's databases, such as `brewhouse` in `brewhouse_silver`.
         lock_ttl_s: Seconds without renewal after which the run lock expires.
     """
