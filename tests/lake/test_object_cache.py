@@ -146,6 +146,7 @@ def test_an_abandoned_upload_is_not_uploaded(cache: ObjectCache, bucket: str) ->
     del written
     gc.collect()
     assert not path_at(f"{bucket}/abandoned").exists()
+    assert files_of(cache) == []
 
 
 @pytest.mark.parametrize("prefix", ["s3://", ""])

@@ -45,7 +45,7 @@ class ObjectCache(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not ty
         """Open an object for reading, or a new one for writing."""
         if mode.startswith("r"):
             return _CachedFile(self._download(path))  # type: ignore[return-value]
-        return _Upload(self._cached(path), *_bucket_and_key(path))  # type: ignore[return-value]
+        return _Upload(self._cached(path).open("wb"), *_bucket_and_key(path))  # type: ignore[return-value]
 
     def info(self, path: str, **_: object) -> dict[str, Any]:
         """Return the size of an object."""
@@ -123,25 +123,26 @@ class _CachedFile(io.RawIOBase):
 
 
 class _Upload:
-    """A cached file being written; closing it uploads it to S3, abandoning it does not."""
+    """A cached file being written; closing it uploads it to S3, abandoning it discards it."""
 
-    def __init__(self, cached: Path, bucket: str, key: str) -> None:
-        self._cached, self._bucket, self._key = cached, bucket, key
-        self._file = cached.open("wb")
-        self.write, self.tell, self.flush = self._file.write, self._file.tell, self._file.flush
+    def __init__(self, file: io.BufferedWriter, bucket: str, key: str) -> None:
+        self._file, self._bucket, self._key = file, bucket, key
+        self.write, self.tell, self.flush = file.write, file.tell, file.flush
 
     def close(self) -> None:
         if self._file.closed:
             return
         self._file.close()
         try:
-            bucket_store(self._bucket).put(self._key, self._cached)
+            bucket_store(self._bucket).put(self._key, Path(self._file.name))
         except BaseException:
-            self._cached.unlink()  # no such object on S3, so none in the cache
+            Path(self._file.name).unlink()  # no such object on S3, so none in the cache
             raise
 
     def __del__(self) -> None:
-        self._file.close()
+        if not self._file.closed:
+            self._file.close()
+            Path(self._file.name).unlink(missing_ok=True)
 
 
 @cache

@@ -139,10 +139,8 @@ class _Renewal(threading.Thread):
 
     def __init__(self, lake: Lake, lease: _Lease, version: str) -> None:
         super().__init__(daemon=True, name="brewhouse-lock")
-        self._lake = lake
-        self._lease = lease
+        self._lake, self._lease, self._stopped = lake, lease, threading.Event()
         self._version: str | None = version
-        self._stopped = threading.Event()
 
     @property
     def is_lost(self) -> bool:
