@@ -112,7 +112,7 @@ def test_a_second_run_is_exit_code_1_and_names_the_first(call: Call, tmp_path: P
     with run_lock(Lake(tmp_path / "lake"), "FIRST"):
         done = call("transform", "--lake", tmp_path / "lake")
     assert done.code == 1
-    assert "Run FIRST" in done.err
+    assert "locked by run FIRST" in done.err
 
 
 def test_progress_is_plain_lines_on_standard_error_when_piped(tmp_path: Path) -> None:

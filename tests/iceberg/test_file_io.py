@@ -36,7 +36,7 @@ def test_an_object_is_written_read_measured_and_deleted(root: str) -> None:
         assert stream.read() == b"tent"
     io.delete(location)
     assert not found.exists()
-    io.delete(found)  # deleting it again is no error
+    io.delete(found)  # deleting it again does not fail
 
 
 def test_an_existing_object_is_only_overwritten_on_request(root: str) -> None:

@@ -62,8 +62,8 @@ def shown(lake: Lake) -> list[list[int]]:
 def glue_tables(lake: Lake) -> list[list[int]]:
     """The rows as PyIceberg's own Glue catalog gives them, by PyArrow's own way to S3."""
     keys = {"access-key-id": os.environ["AWS_ACCESS_KEY_ID"], "secret-access-key": "secret", "region": "eu-central-1"}
-    told = {f"s3.{name}": value for name, value in keys.items()}
-    catalog = GlueCatalog("any", s3.client("glue"), **told, **{"s3.endpoint": os.environ["AWS_ENDPOINT_URL"]})
+    properties = {f"s3.{name}": value for name, value in keys.items()}
+    catalog = GlueCatalog("any", s3.client("glue"), **properties, **{"s3.endpoint": os.environ["AWS_ENDPOINT_URL"]})
     databases = f"{lake.shared.catalog_database_prefix}_"
     tables = [catalog.load_table(f"{databases}{name}") for name in NAMES]
     return [sorted(row["id"] for row in table.scan().to_arrow().to_pylist()) for table in tables]

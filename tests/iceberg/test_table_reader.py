@@ -203,6 +203,8 @@ def test_a_rewrite_merges_files_and_manifests_and_keeps_rows_and_properties(lake
     with pytest.raises(ValueError, match=r"is not a current file of silver\.t"):
         tables.rewrite([Rewrite("silver.t", tuple(old), (merged,))])
     tables.rewrite([Rewrite("silver.t", (), ())])
+    tables.rewrite([])
+    tables.publish([], {})
     assert (numbers(tables), tables.manifests("silver.t")) == ([0, 1, 2], 1)
 
 

@@ -293,7 +293,7 @@ def test_a_lake_without_tables_says_so(lake: Lake) -> None:
 
 def test_it_waits_for_no_run_and_is_a_run_itself(lake: Lake) -> None:
     append(lake, 0)
-    with run_lock(lake, "FIRST"), pytest.raises(BrewhouseError, match="Run FIRST"):
+    with run_lock(lake, "FIRST"), pytest.raises(BrewhouseError, match="locked by run FIRST"):
         maintain(lake)
     maintain(lake)
     report = run_reports(read_events(lake))[-1]

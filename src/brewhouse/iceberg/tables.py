@@ -172,4 +172,4 @@ def _read_footers(files: Iterable[Sequence[str]]) -> dict[str, ParquetFooter]:
 def _timestamp_ms(tables: Sequence[Table]) -> int:
     """Choose one time for a commit of several tables, not before any earlier one even if the clock was set back."""
     logged = (entry.timestamp_ms for table in tables for entry in table.metadata.snapshot_log)
-    return max(int(time.time() * 1000), *(table.metadata.last_updated_ms for table in tables), *logged)
+    return max([int(time.time() * 1000), *(table.metadata.last_updated_ms for table in tables), *logged])
