@@ -512,7 +512,7 @@ def test_a_source_down_as_a_whole_is_no_hole(lake: Lake) -> None:
 def test_a_run_begun_with_other_settings_is_not_mixed_up(lake: Lake) -> None:
     with MockApiServer(generate(ROWS)) as stand_in:
         leave_unfinished(lake, stand_in)
-        with pytest.raises(BrewhouseError, match="begun before"):
+        with pytest.raises(BrewhouseError, match="already started"):
             extract(lake, settings_for(stand_in, per_page_rows=100), "01A")
 
 
