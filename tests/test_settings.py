@@ -1,4 +1,4 @@
-"""Settings: flags over environment over `brewhouse.toml` over defaults."""
+"""Settings: flags override the environment, which overrides `brewhouse.toml`, which overrides defaults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from brewhouse.errors import UsageError
 from brewhouse.settings import AlertSettings, ScheduleSettings, Secret, Settings, as_environment, load
 
 
-def test_each_place_yields_to_the_one_above_it(tmp_path: Path) -> None:
+def test_each_place_overrides_the_ones_below_it(tmp_path: Path) -> None:
     def concurrency(flags: dict[str, Any], environ: dict[str, str]) -> int:
         return load(flags, folder=tmp_path, environ=environ).concurrency
 
@@ -23,7 +23,7 @@ def test_each_place_yields_to_the_one_above_it(tmp_path: Path) -> None:
     assert concurrency({"concurrency": None}, {"BREWHOUSE_CONCURRENCY": "6"}) == 6
 
 
-def test_the_places_are_put_together(tmp_path: Path) -> None:
+def test_the_settings_of_all_places_are_merged(tmp_path: Path) -> None:
     (tmp_path / "brewhouse.toml").write_text('lake = "beer"\ntimeout_s = 3\n')
     settings = load({"max_attempts": 2}, folder=tmp_path, environ={"BREWHOUSE_SOURCE_URL": "http://x/v1/"})
     assert (settings.lake, settings.timeout_s, settings.max_attempts) == ("beer", 3.0, 2)
@@ -36,13 +36,13 @@ def test_the_places_are_put_together(tmp_path: Path) -> None:
     [
         ("concurency = 2", {}, {}, r"brewhouse\.toml.*concurency"),
         ("concurrency = 0", {}, {}, r"brewhouse\.toml.*concurrency"),
-        ("concurrency = ", {}, {}, r"brewhouse\.toml is no valid TOML"),
+        ("concurrency = ", {}, {}, r"brewhouse\.toml is not valid TOML"),
         ("", {"BREWHOUSE_TIMEOUT_S": "soon"}, {}, r"environment.*timeout_s"),
         ("", {}, {"per_page_rows": 201}, r"command line.*per_page_rows"),
         ("", {}, {"colour": "red"}, r"command line.*colour"),
     ],
 )
-def test_a_wrong_setting_is_named_with_its_place(
+def test_an_invalid_setting_is_named_with_its_place(
     tmp_path: Path, toml: str, environ: dict[str, str], flags: dict[str, Any], message: str
 ) -> None:
     (tmp_path / "brewhouse.toml").write_text(toml)
@@ -50,13 +50,13 @@ def test_a_wrong_setting_is_named_with_its_place(
         load(flags, folder=tmp_path, environ=environ)
 
 
-def test_toml_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
+def test_toml_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "brewhouse.toml").write_bytes(b'lake = "\xff"')
-    with pytest.raises(UsageError, match=r"brewhouse\.toml is no valid TOML"):
+    with pytest.raises(UsageError, match=r"brewhouse\.toml is not valid TOML"):
         load({}, folder=tmp_path, environ={})
 
 
-def test_a_section_is_put_together_from_its_places_too(tmp_path: Path) -> None:
+def test_a_section_is_merged_from_all_places_too(tmp_path: Path) -> None:
     (tmp_path / "brewhouse.toml").write_text('[alerts]\nurls = ["json://a"]\nlate_after_hours = 26\n')
     environ = {"BREWHOUSE_ALERTS_URLS": "json://b json://c", "BREWHOUSE_ALERTS_QUIET_HOURS": "22:00-07:00"}
     alerts = load({}, folder=tmp_path, environ=environ).alerts
@@ -74,19 +74,19 @@ def test_a_section_is_put_together_from_its_places_too(tmp_path: Path) -> None:
         ("colour = 1", r"colour.*alerts"),
     ],
 )
-def test_a_wrong_setting_of_a_section_is_named_and_no_secret_shown(tmp_path: Path, line: str, message: str) -> None:
+def test_an_invalid_setting_of_a_section_is_named_without_its_secret(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "brewhouse.toml").write_text(f"[alerts]\n{line}\n")
     with pytest.raises(UsageError, match=message) as failure:
         load({}, folder=tmp_path, environ={})
     assert "t0ken" not in str(failure.value)
 
 
-def test_an_address_is_not_shown_when_the_settings_are_printed() -> None:
+def test_secrets_are_masked_when_the_settings_are_printed() -> None:
     settings = load({"alerts": {"urls": ["slack://t0ken"], "ping_url": "https://x/t0ken"}}, environ={})
     assert "t0ken" not in repr(settings)
 
 
-def test_settings_written_as_variables_are_read_as_they_were(tmp_path: Path) -> None:
+def test_settings_exported_as_variables_are_read_back_unchanged(tmp_path: Path) -> None:
     alerts = AlertSettings(urls=(Secret("json://a"), Secret("mailto://b")), kinds=("late",), late_after_hours=26.0)
     settings = Settings(
         lake="beer",
@@ -102,3 +102,46 @@ def test_settings_written_as_variables_are_read_as_they_were(tmp_path: Path) -> 
         settings.schedule,
         settings.alerts.kinds,
     )
+
+
+def test_exported_variables_are_text_without_unset_ones() -> None:
+    variables = as_environment(Settings(concurrency=2, schedule=ScheduleSettings(cron="0 6 * * *")))
+    assert variables["BREWHOUSE_CONCURRENCY"] == "2"
+    assert variables["BREWHOUSE_SCHEDULE_CRON"] == "0 6 * * *"
+    assert variables["BREWHOUSE_ALERTS_KINDS"] == "failed checks_failed recovered late"
+    assert "BREWHOUSE_MODELS" not in variables
+    assert "BREWHOUSE_CONSOLE_PASSWORD" not in variables
+
+
+@pytest.mark.parametrize(
+    ("text", "is_valid"),
+    [("22:00-07:00", True), ("", True), ("00:00-23:59", True), ("24:00-07:00", False), ("22-7", False), (" ", False)],
+)
+def test_quiet_hours_are_a_range_of_times(text: str, *, is_valid: bool) -> None:
+    environ = {"BREWHOUSE_ALERTS_QUIET_HOURS": text}
+    if is_valid:
+        assert load({}, environ=environ).alerts.quiet_hours == text
+    else:
+        with pytest.raises(UsageError, match=r"environment.*alerts\.quiet_hours"):
+            load({}, environ=environ)
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("per_page_rows", 1, 200), ("max_count_drop_percent", 0, 100), ("snapshot_retention_days", 0, 36_500)],
+)
+def test_the_limits_of_a_range_are_valid_and_values_beyond_them_are_not(name: str, low: int, high: int) -> None:
+    for value in (low, high):
+        assert getattr(load({name: value}, environ={}), name) == value
+    for value in (low - 1, high + 1):
+        with pytest.raises(UsageError, match=name):
+            load({name: value}, environ={})
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("1", True), ("false", False), ("0", False)])
+def test_a_variable_of_a_boolean_setting_is_parsed(text: str, *, value: bool) -> None:
+    assert load({}, environ={"BREWHOUSE_SPARK_S3A": text}).spark_s3a is value
+
+
+def test_variables_of_other_programs_and_unknown_variables_are_ignored() -> None:
+    assert load({}, environ={"BREWHOUSE_COLOUR": "red", "LAKE": "x", "BREWHOUSE_ALERTS": "x"}) == Settings()

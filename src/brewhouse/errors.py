@@ -1,18 +1,18 @@
-"""The errors a user meets: one paragraph that says what happened, where, and what to do.
+"""User-facing errors: what failed, where and why, and the next step.
 
-What a library raises is translated into one of these at the edge where it is called, so that a command
-can print any of them as it is and choose its exit code by the class.
+Errors of libraries are translated into these where the library is called; a command prints them as they are, and the
+class determines its exit code.
 """
 
 from __future__ import annotations
 
 
 class BrewhouseError(Exception):
-    """Something a user can act on.
+    """An error that a user can act on.
 
     Args:
-        what: What happened and where, as one or more sentences.
-        hint: What to do next, as a sentence; empty when there is nothing to do but read.
+        what: What failed and where, as one or more sentences.
+        hint: The next step, as a sentence; empty when there is none.
 
     Example:
         >>> print(BrewhouseError("The lake 'x' has no tables yet.", hint="Run `brewhouse run` first."))
@@ -28,12 +28,12 @@ class BrewhouseError(Exception):
 
 
 class UsageError(BrewhouseError):
-    """A setting, an option or a statement that cannot be used as it was given."""
+    """An invalid setting, option or statement."""
 
     exit_code = 2
 
 
-class ChecksFailed(BrewhouseError):  # noqa: N818 - read aloud in `except ChecksFailed`, it says what it is
-    """A check of severity error did not pass; nothing was published."""
+class ChecksFailed(BrewhouseError):  # noqa: N818 - the state of the run
+    """A check of severity error failed; nothing was published."""
 
     exit_code = 3

@@ -1,4 +1,4 @@
-"""Ids that sort by the time they were made: ULIDs (https://github.com/ulid/spec)."""
+"""ULIDs: ids that sort by creation time (https://github.com/ulid/spec)."""
 
 from __future__ import annotations
 
@@ -9,61 +9,61 @@ import time
 from datetime import UTC, datetime, timedelta
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CHECKSUM_CHARACTERS = 16
-"""How many characters at the end of an id made by `id_at` are the content's."""
+"""Number of characters at the end of an id of `id_at` that are the checksum of the content."""
 
 _last = 0
-_turn = threading.Lock()
+_lock = threading.Lock()
 
 
 def new_id() -> str:
-    """Make an id for a run or an event.
+    """Create the id of a run or an event.
 
     Returns:
-        26 characters; ids of one process sort in the order they were made, those of several by the millisecond.
-
-    Example:
-        >>> new_id() < new_id()
-        True
+        26 characters; ids of one process sort in the order of their creation, those of several by the millisecond.
     """
-    global _last  # noqa: PLW0603 - the order of ids is the process's own
-    with _turn:
+    global _last  # noqa: PLW0603 - ids of the whole process are ordered
+    with _lock:
         _last = number = max((time.time_ns() // 1_000_000 << 80) | secrets.randbits(80), _last + 1)
-    return _written(number)
+    return _encode(number)
 
 
 def id_at(moment: datetime, content: bytes) -> str:
-    """Make the id of a content that was there at a moment, the same one every time.
+    """Derive an id from a time and a content.
 
     Args:
-        moment: With its zone, from 1970 on; milliseconds count.
-        content: What the id's last `CHECKSUM_CHARACTERS` characters tell from others.
+        moment: With a time zone, from 1970 on; read to the millisecond.
+        content: Its checksum is the id's last `CHECKSUM_CHARACTERS` characters.
 
     Returns:
-        26 characters; ids sort by their moments, and among those of `new_id`.
+        26 characters; ids sort by their times, also among those of `new_id`.
 
     Example:
         >>> id_at(datetime(2023, 3, 24, tzinfo=UTC), b"id,name")
         '01GW8EMG00PRMNFNQMVA3G9AMH'
     """
-    milliseconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    return _written(milliseconds << 80 | int.from_bytes(hashlib.sha256(content).digest()[:10]))
+    milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
+    return _encode(milliseconds << 80 | int.from_bytes(hashlib.sha256(content).digest()[:10]))
 
 
-def day_of(made: str) -> str | None:
-    """Tell the day, UTC, on which an id was made; None when it is none of these ids.
+def day_of(text: str) -> str | None:
+    """Return the UTC day on which an id was created; None for a text that is not an id of a possible day.
 
     Example:
         >>> day_of("01GW8EMG00PRMNFNQMVA3G9AMH"), day_of("last")
         ('2023-03-24', None)
     """
-    if len(made) != 26 or not set(made) <= set(_DIGITS):
+    if len(text) != 26 or not set(text) <= set(_DIGITS):
         return None
     milliseconds = 0
-    for digit in made[:10]:
+    for digit in text[:10]:
         milliseconds = milliseconds << 5 | _DIGITS.index(digit)
-    return str((datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)).date())
+    try:
+        return str((_EPOCH + timedelta(milliseconds=milliseconds)).date())
+    except OverflowError:
+        return None
 
 
-def _written(number: int) -> str:
+def _encode(number: int) -> str:
     return "".join(_DIGITS[number >> shift & 31] for shift in range(125, -1, -5))

@@ -1,4 +1,4 @@
-"""Settings: flags over `BREWHOUSE_*` variables over `brewhouse.toml` over the defaults below."""
+"""Settings: flags override `BREWHOUSE_*` variables, which override `brewhouse.toml`, which overrides defaults."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NonNegativeFloat = Annotated[float, Meta(ge=0)]
 
 
 class Secret:
-    """A text that is not shown when it is printed, as an address with a token in it.
+    """A text that is masked when printed, such as a URL with a token.
 
     Example:
         >>> Secret("slack://token")
@@ -30,7 +30,7 @@ class Secret:
         self._text = str(text)
 
     def reveal(self) -> str:
-        """Give the text itself."""
+        """Return the text."""
         return self._text
 
     def __repr__(self) -> str:
@@ -41,27 +41,24 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Notifications: the section `[alerts]`.
 
     Attributes:
-        urls: Apprise URLs of the receivers; as a variable, separated by spaces.
+        urls: Apprise URLs of the recipients; as a variable, separated by spaces.
         kinds: Kinds of message to send: failed, checks_failed, recovered, late, drift.
-        quiet_hours: Hours of the machine's day in which nothing is sent, such as 22:00-07:00.
+        quiet_hours: Local hours in which nothing is sent, such as 22:00-07:00.
         late_after_hours: Hours without a success after which the workflow is late; 0 disables the message.
         ping_url: Heartbeat URL, called when the workflow starts, succeeds and fails, as Healthchecks expects it.
     """
 
     urls: tuple[Secret, ...] = ()
     kinds: tuple[Literal["failed", "checks_failed", "recovered", "late", "drift"], ...] = (
-        "failed",
-        "checks_failed",
-        "recovered",
-        "late",
-    )
+        "failed", "checks_failed", "recovered", "late",
+    )  # fmt: skip
     quiet_hours: Annotated[str, Meta(pattern=r"^$|^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")] = ""
     late_after_hours: NonNegativeFloat = 0.0
     ping_url: Secret | None = None
 
 
 class ScheduleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """When the workflow runs by itself while the console runs: the section `[schedule]`.
+    """The schedule of the workflow while the console runs: the section `[schedule]`.
 
     Attributes:
         cron: Five cron fields: minute, hour, day of the month, month, day of the week; empty disables the schedule.
@@ -91,8 +88,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         lake: Root of the lake: a folder or `s3://bucket/prefix`.
         catalog: Iceberg catalog of a lake on S3, `glue` or `rest`; a local lake has its own.
         catalog_uri: URL of the REST catalog.
-        catalog_database_prefix: Prefix of the catalog's databases: `brewhouse` gives `brewhouse_silver`.
-        lock_ttl_s: Seconds until the lock of a dead run on S3 expires.
+        catalog_database_prefix: Prefix of the catalog's databases: `brewhouse` yields `brewhouse_silver`.
+        lock_ttl_s: Seconds until the lock of an interrupted run on S3 expires.
         models: Folder of user-defined models, `silver/*.sql` and `gold/*.sql`.
         source_url: Base URL of the API, without a trailing slash.
         concurrency: Maximum number of concurrent requests.
@@ -103,9 +100,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         retry_wait_max_s: Maximum wait between two attempts, in seconds.
         max_extract_attempts: Maximum number of attempts at a snapshot that agrees with the source's counts.
         extract_retry_wait_s: Seconds before the whole snapshot is fetched again.
-        max_missing_rows: Maximum number of breweries that the source counts but cannot return, and a published snapshot
-            may lack.
-        missing_row_probe_limit: Maximum number of such rows to probe for before the source counts as broken; at least
+        max_missing_rows: Maximum number of breweries that the source counts but cannot return, in a published snapshot.
+        missing_row_probe_limit: Maximum number of such rows before the source is considered broken; at least
             `max_missing_rows`.
         resume_max_age_hours: Maximum age, in hours, of an interrupted snapshot that may be resumed.
         max_body_bytes: Maximum size of a response body, in bytes.
@@ -119,7 +115,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         target_file_mb: Target size of a table's files, in MB; maintenance combines files smaller than a quarter of it.
         log_format: Format of the log on standard error: text, or json for one JSON object per line.
         alerts: Notifications.
-        schedule: When the workflow runs by itself.
+        schedule: The schedule of the workflow.
         console: The web console.
     """
 
@@ -157,25 +153,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
-    "alerts": AlertSettings,
-    "schedule": ScheduleSettings,
-    "console": ConsoleSettings,
-}
+    "alerts": AlertSettings, "schedule": ScheduleSettings, "console": ConsoleSettings,
+}  # fmt: skip
 
 
 def load(flags: Mapping[str, Any], *, folder: Path = Path(), environ: Mapping[str, str] = os.environ) -> Settings:
-    """Put the settings together from their four places.
+    """Merge the settings from their four places.
 
     Args:
-        flags: Options given on the command line by setting name; None means not given.
-        folder: Where `brewhouse.toml` is looked for.
-        environ: The environment, from which `BREWHOUSE_<SETTING>` is read.
-
-    Returns:
-        The settings of this command.
+        flags: Command line options by setting name; None means not given.
+        folder: Folder of `brewhouse.toml`.
+        environ: Source of the `BREWHOUSE_<SETTING>` variables.
 
     Raises:
-        UsageError: A name no setting has, or a value its setting does not allow; says where it stands.
+        UsageError: An unknown setting or an invalid value; names the place.
 
     Example:
         >>> load({"concurrency": 2}, environ={"BREWHOUSE_CONCURRENCY": "8", "BREWHOUSE_TIMEOUT_S": "5"}).concurrency
@@ -197,18 +188,24 @@ def load(flags: Mapping[str, Any], *, folder: Path = Path(), environ: Mapping[st
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
-    """Write settings as the variables they are read from, so that a process started with these has the same.
-
-    Example:
-        >>> variables = as_environment(Settings(concurrency=2, schedule=ScheduleSettings(cron="0 6 * * *")))
-        >>> variables["BREWHOUSE_CONCURRENCY"], variables["BREWHOUSE_SCHEDULE_CRON"]
-        ('2', '0 6 * * *')
-    """
+    """Return settings as environment variables, to pass them to a child process."""
     values = {name: getattr(settings, name) for name in Settings.__struct_fields__ if name not in _SECTIONS}
     for section, kind in _SECTIONS.items():
         inner = getattr(settings, section)
         values |= {f"{section}_{name}": getattr(inner, name) for name in kind.__struct_fields__}
     return {f"BREWHOUSE_{name.upper()}": _as_text(value) for name, value in values.items() if value is not None}
+
+
+def is_lineage_configured(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether OpenLineage is configured, by its environment variables or a file that its client reads."""
+    if environ.get("OPENLINEAGE_DISABLED", "").lower() == "true":
+        return False
+    files = (Path("openlineage.yml"), Path("~/.openlineage/openlineage.yml").expanduser())
+    return (
+        any(environ.get(name) for name in ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG"))
+        or any(name.startswith("OPENLINEAGE__TRANSPORT") for name in environ)
+        or any(file.exists() for file in files)
+    )
 
 
 def _as_text(value: object) -> str:
@@ -218,7 +215,7 @@ def _as_text(value: object) -> str:
 
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Read `BREWHOUSE_<SETTING>`, and `BREWHOUSE_<SECTION>_<SETTING>` with lists separated by blanks."""
+    """Read `BREWHOUSE_<SETTING>` and `BREWHOUSE_<SECTION>_<SETTING>`; items of lists are separated by spaces."""
     names = [name for name in Settings.__struct_fields__ if name not in _SECTIONS]
     found: dict[str, Any] = {name: environ[key] for name in names if (key := f"BREWHOUSE_{name.upper()}") in environ}
     for section, kind in _SECTIONS.items():
@@ -238,11 +235,11 @@ def _read_toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} is no valid TOML: {error}.", hint="Mend that line.") from error
+        raise UsageError(f"{file} is not valid TOML: {error}.", hint="Fix that line.") from error
 
 
 def _convert(values: Mapping[str, Any], where: str) -> Settings:
     try:
         return msgspec.convert(values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as error:
-        raise UsageError(f"A setting in {where} cannot be used: {error}.", hint="See `docs/settings.md`.") from error
+        raise UsageError(f"Invalid setting in {where}: {error}.", hint="See `docs/settings.md`.") from error

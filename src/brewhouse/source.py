@@ -1,6 +1,6 @@
-"""What the source reports of itself, and where it deviates from its contract.
+"""What the source reports about itself, and its deviations from the contract.
 
-Shared by the API client, which reads it, and the lake, which keeps it in manifests; neither knows the other.
+Shared by the API client, which reads it, and the lake, which stores it in manifests; neither imports the other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import msgspec
 
 
 class Meta(msgspec.Struct, frozen=True, kw_only=True):
-    """The source's own counts, as `GET /breweries/meta` reports them; groups are None where its dialect has none.
+    """The source's own counts, from `GET /breweries/meta`; a group is None when the source does not count it.
 
     Attributes:
         by_state: By `state_province`, across countries.
@@ -29,7 +29,7 @@ class SchemaDrift(msgspec.Struct, frozen=True):
     Attributes:
         name: The kind of deviation, such as `unknown_field`.
         detail: What deviates, such as the field's name.
-        count: How many records deviate.
+        count: Number of records that deviate.
         example: One of them.
     """
 

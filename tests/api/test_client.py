@@ -1,34 +1,41 @@
-"""One request to the source: what is tried again, what is not, and what is said when it fails."""
+"""The client: what a request sends, what is retried, and what the error of a failed request says."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
+import json
+import logging
 import socket
+import zlib
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 import pytest
 
-from brewhouse.api.client import Client, PageResult, SourceUnavailable, _pause_s
-from brewhouse.api.contract import UnexpectedAnswerError, one_line, parse_meta, parse_page
+from brewhouse.api.client import Client, PageResult
+from brewhouse.api.source_errors import (
+    BadResponseError,
+    ConnectionLostError,
+    PermanentSourceError,
+    SourceUnavailable,
+    TransientSourceError,
+    UnusableResponseError,
+)
+from brewhouse.errors import BrewhouseError
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
 from brewhouse.settings import Settings
 from brewhouse.source import Meta
 
 ROWS = 30
-PASSING = [
-    "status=500",
-    "status=503",
-    "html",
-    "reset",
-    "truncated",
-    "body=not_json",
-    "body=object",
-    "body=non_object",
-    "body=empty",
-]
+BAD_RESPONSES = ["status=500", "html", "body=not_json", "body=object", "body=non_object", "body=empty"]
+LOST_CONNECTIONS = ["reset", "truncated"]
+ONE_BREWERY = b'[{"id": "a"}]'
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def settings_for(url: str, **changes: object) -> Settings:
@@ -36,194 +43,230 @@ def settings_for(url: str, **changes: object) -> Settings:
     return msgspec.convert({"source_url": url, **chosen}, Settings)
 
 
-def window(settings: Settings, page: int = 1, size: int = 10) -> PageResult:
-    async def ask() -> PageResult:
+def fetch_page(settings: Settings, page: int = 1, size: int = 10) -> PageResult:
+    async def fetch() -> PageResult:
         async with Client(settings) as client:
-            return await client.window(page, size)
+            return await client.page(page, size)
 
-    return asyncio.run(ask())
+    return asyncio.run(fetch())
 
 
-def meta(settings: Settings) -> Meta:
-    async def ask() -> Meta:
+def fetch_meta(settings: Settings) -> Meta:
+    async def fetch() -> Meta:
         async with Client(settings) as client:
             return (await client.meta())[0]
 
-    return asyncio.run(ask())
+    return asyncio.run(fetch())
 
 
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+class RawServer:
+    """A server that sends these bytes in response to each request, and closes the connection."""
 
+    def __init__(self, *responses: bytes) -> None:
+        self.requests: list[bytes] = []
+        self._responses = responses
 
-async def served_by(handler: Handler, **changes: object) -> PageResult:
-    """Ask a server for a window that answers as the handler does."""
-    server = await asyncio.start_server(handler, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    try:
-        async with Client(settings_for(f"http://127.0.0.1:{port}", **changes)) as client:
-            return await asyncio.wait_for(client.window(1, 10), 5)
-    finally:
-        server.close()
-        await asyncio.sleep(0.05)
-
-
-@pytest.mark.parametrize("fault", PASSING)
-def test_what_may_pass_is_tried_again(fault: str) -> None:
-    with MockApiServer(generate(ROWS), faults=[f"{fault},times=3,endpoint=any"]) as stand_in:
-        assert len(window(settings_for(stand_in.url)).lines) == 10
-        assert len(stand_in.requests) == 4
-
-
-@pytest.mark.parametrize("fault", PASSING)
-def test_what_does_not_pass_is_told_with_address_page_answer_and_tries(fault: str) -> None:
-    with MockApiServer(generate(ROWS), faults=[fault]) as stand_in:
-        with pytest.raises(SourceUnavailable) as caught:
-            window(settings_for(stand_in.url), page=2)
-        assert len(stand_in.requests) == 4
-        text = str(caught.value)
-        assert f"{stand_in.url}/breweries?per_page=10&page=2&sort=id:asc" in text
-        assert "Page 2" in text
-        assert "in 4 tries" in text
-        assert "run again later" in caught.value.hint
-
-
-def test_a_slow_answer_is_given_up_and_asked_for_again() -> None:
-    with MockApiServer(generate(ROWS), faults=["slow_s=0.5,times=1"]) as stand_in:
-        assert len(window(settings_for(stand_in.url, timeout_s=0.1)).lines) == 10
-
-
-@pytest.mark.parametrize(("variable", "is_passed"), [("", True), ("brewery.test", False), ("*", False)])
-def test_a_proxy_of_the_environment_is_used_unless_the_source_is_excepted(
-    monkeypatch: pytest.MonkeyPatch, variable: str, *, is_passed: bool
-) -> None:
-    asked = []
-
-    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n[{"id": "a"}]')
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(self._responses[min(len(self.requests), len(self._responses)) - 1])
         writer.close()
 
-    async def ask() -> PageResult:
-        server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+
+def response(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
+    head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+def fetch_from(handler: Handler, *, host: str = "127.0.0.1", **changes: object) -> PageResult:
+    served: list[asyncio.Task[Any]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.extend(task for task in [asyncio.current_task()] if task)
+        await handler(reader, writer)
+        writer.close()
+
+    async def fetch() -> PageResult:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        monkeypatch.setenv("http_proxy", f"http://someone:secret@127.0.0.1:{port}")
-        monkeypatch.setenv("no_proxy", variable)
         try:
-            async with Client(settings_for("http://brewery.test/v1", max_attempts=1)) as client:
-                return await client.window(1, 10)
+            async with server, Client(settings_for(f"http://{host}:{port}", **changes)) as client:
+                return await asyncio.wait_for(client.page(1, 10), 5)
         finally:
-            server.close()
+            await asyncio.gather(*served)
 
-    if is_passed:
-        assert asyncio.run(ask()).lines == [b'{"id": "a"}']
-        assert asked[0].startswith(b"GET http://brewery.test/v1/breweries?")
-        assert b"Proxy-Authorization: Basic" in asked[0]
-    else:
-        with pytest.raises(SourceUnavailable, match=r"brewery\.test"):
-            asyncio.run(ask())
-        assert not asked
+    return asyncio.run(fetch())
 
 
-@pytest.mark.parametrize("status", [302, 400, 404, 422])
-def test_a_refusal_is_not_tried_again(status: int) -> None:
-    with MockApiServer(generate(ROWS), faults=[f"status={status}"]) as stand_in:
-        with pytest.raises(SourceUnavailable, match=f"status {status}"):
-            window(settings_for(stand_in.url))
-        assert len(stand_in.requests) == 1
+# Requests
 
 
-def test_a_redirect_is_not_followed_and_its_target_is_named() -> None:
-    asked = []
-
-    async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(b"HTTP/1.1 301 Moved\r\nLocation: /elsewhere\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        writer.close()
-
-    with pytest.raises(SourceUnavailable, match=r"301 to /elsewhere"):
-        asyncio.run(served_by(elsewhere))
-    assert len(asked) == 1
-
-
-def test_a_page_too_large_is_refused_by_its_own_parameter_error() -> None:
-    with MockApiServer(generate(ROWS)) as stand_in, pytest.raises(SourceUnavailable, match=r"422.*per.page"):
-        window(settings_for(stand_in.url), size=201)
-
-
-def test_a_body_over_the_limit_is_refused_once() -> None:
-    with MockApiServer(generate(ROWS)) as stand_in:
-        with pytest.raises(SourceUnavailable, match="more than 1000 bytes"):
-            window(settings_for(stand_in.url, max_body_bytes=1000))
-        assert len(stand_in.requests) == 1
-
-
-def test_nobody_listening_is_a_source_unavailable() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    with pytest.raises(SourceUnavailable, match="ClientConnectorError"):
-        window(settings_for(url, max_attempts=2))
-
-
-@pytest.mark.parametrize("url", ["ftp://brewery.test/v1", "brewery.test/v1", "http://[::1/v1"])
-def test_no_address_of_the_web_is_told_at_once(url: str) -> None:
-    with pytest.raises(SourceUnavailable, match="no address of the web"):
-        window(settings_for(url))
-
-
-def test_the_requests_say_what_they_want() -> None:
-    with MockApiServer(generate(ROWS)) as stand_in:
-        window(settings_for(stand_in.url))
-        (served,) = stand_in.requests
+def test_a_request_sends_its_parameters_and_headers() -> None:
+    with MockApiServer(generate(ROWS)) as api:
+        fetch_page(settings_for(api.url), page=2)
+        (served,) = api.requests
+    assert served.params == {"per_page": "10", "page": "2", "sort": "id:asc"}
     assert served.headers["accept"] == "application/json"
     assert served.headers["cache-control"] == "no-cache"
-    assert served.params == {"per_page": "10", "page": "1", "sort": "id:asc"}
+    assert served.headers["user-agent"] == "brewhouse"
+
+
+def test_a_page_keeps_its_url_status_time_and_the_bytes_of_each_record() -> None:
+    with MockApiServer(raw_records=[b'{"id" : "a"}', b'{"id":"b"}']) as api:
+        page = fetch_page(settings_for(api.url))
+    assert page.url == f"{api.url}/breweries?per_page=10&page=1&sort=id:asc"
+    assert (page.status, page.lines, page.missing_rows) == (200, [b'{"id" : "a"}', b'{"id":"b"}'], [])
+    assert page.fetched_at.endswith("+00:00")
+
+
+def test_cookies_of_the_source_are_not_sent_back() -> None:
+    server = RawServer(response(b"oops", "500 Error", "Set-Cookie: session=1"), response(ONE_BREWERY))
+    fetch_from(server, host="localhost")  # aiohttp keeps no cookies of an IP address anyway
+    assert len(server.requests) == 2
+    assert b"ookie" not in server.requests[1]
 
 
 @pytest.mark.parametrize(("dialect", "has_groups"), [("current", True), ("previous", False), ("clone", False)])
 def test_the_counts_are_read_in_every_dialect(dialect: str, has_groups: bool) -> None:
-    with MockApiServer(generate(ROWS), dialect=dialect) as stand_in:
-        counts = meta(settings_for(stand_in.url))
+    with MockApiServer(generate(ROWS), dialect=dialect) as api:
+        counts = fetch_meta(settings_for(api.url))
     assert counts.total == ROWS
     assert (counts.by_type is not None) is has_groups
 
 
+@pytest.mark.parametrize(("no_proxy", "is_used"), [("", True), ("brewery.test", False), ("*", False)])
+def test_the_proxy_of_the_environment_is_used_unless_the_source_is_excluded(
+    monkeypatch: pytest.MonkeyPatch, no_proxy: str, *, is_used: bool
+) -> None:
+    proxy = RawServer(response(ONE_BREWERY))
+
+    async def fetch() -> PageResult:
+        server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        monkeypatch.setenv("http_proxy", f"http://someone:secret@127.0.0.1:{port}")
+        monkeypatch.setenv("no_proxy", no_proxy)
+        async with server, Client(settings_for("http://brewery.test/v1", max_attempts=1)) as client:
+            return await client.page(1, 10)
+
+    if is_used:
+        assert asyncio.run(fetch()).lines == [b'{"id": "a"}']
+        assert proxy.requests[0].startswith(b"GET http://brewery.test/v1/breweries?")
+        assert b"Proxy-Authorization: Basic" in proxy.requests[0]
+    else:
+        with pytest.raises(SourceUnavailable, match=r"brewery\.test"):
+            asyncio.run(fetch())
+        assert not proxy.requests
+
+
+# Encodings and sizes
+
+
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b'{"total": null}', b'{"total": -1}', b'{"total": "many"}', b"\xff"]
+    ("encoding", "encode"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)]
 )
-def test_what_has_no_counts_is_unexpected(body: bytes) -> None:
-    with pytest.raises(UnexpectedAnswerError):
-        parse_meta(body)
+def test_a_compressed_body_is_decoded(encoding: str, encode: Callable[[bytes], bytes]) -> None:
+    body = encode(ONE_BREWERY)
+    assert fetch_from(RawServer(response(body, "200 OK", f"Content-Encoding: {encoding}"))).lines == [b'{"id": "a"}']
 
 
-def test_an_empty_map_as_php_writes_it_is_an_empty_group() -> None:
-    assert parse_meta(b'{"total":0,"by_type":[],"by_country":[],"by_state":[]}') == (
-        Meta(total=0, by_type={}, by_country={}, by_state={}),
-        [],
-    )
+def test_a_chunked_body_is_joined() -> None:
+    chunks = b'4\r\n[{"i\r\n9\r\nd": "a"}]\r\n0\r\n\r\n'
+    server = RawServer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + chunks)
+    assert fetch_from(server).lines == [b'{"id": "a"}']
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b"[{]", b"[[]]", b"null", b'[{"a":"\xff"}]', b"<html>"])
-def test_what_is_no_array_of_objects_is_unexpected(body: bytes) -> None:
-    with pytest.raises(UnexpectedAnswerError):
-        parse_page(body)
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1", "utf-8-sig"])
+def test_a_body_that_is_not_plain_utf_8_is_a_bad_response(encoding: str) -> None:
+    body = json.dumps([{"id": "Bräu"}], ensure_ascii=False).encode(encoding)
+    with pytest.raises(UnusableResponseError, match="not a JSON array of objects"):
+        fetch_from(RawServer(response(body)), max_attempts=1)
 
 
-def test_line_breaks_become_blanks_and_nothing_else_changes() -> None:
-    assert one_line([b'{\r\n "a":\t"x\\n\xc3\xbc" }', b"{}"]) == [b'{   "a":\t"x\\n\xc3\xbc" }', b"{}"]
+def test_a_body_at_the_size_limit_is_read_and_a_larger_one_is_rejected_without_a_retry() -> None:
+    assert fetch_from(RawServer(response(ONE_BREWERY)), max_body_bytes=len(ONE_BREWERY)).lines
+    server = RawServer(response(ONE_BREWERY))
+    with pytest.raises(PermanentSourceError, match=r"larger than 12 bytes.*--source-url"):
+        fetch_from(server, max_body_bytes=len(ONE_BREWERY) - 1)
+    assert len(server.requests) == 1
+
+
+def test_the_size_limit_applies_to_the_decompressed_body() -> None:
+    body = gzip.compress(bytes(50_000_000))
+    assert len(body) < 100_000
+    with pytest.raises(PermanentSourceError, match="larger than 1000000 bytes"):
+        fetch_from(RawServer(response(body, "200 OK", "Content-Encoding: gzip")), max_body_bytes=1_000_000)
+
+
+# Transient errors
+
+
+@pytest.mark.parametrize("fault", [*BAD_RESPONSES, *LOST_CONNECTIONS])
+def test_a_transient_error_is_retried(fault: str) -> None:
+    with MockApiServer(generate(ROWS), faults=[f"{fault},times=3,endpoint=any"]) as api:
+        assert len(fetch_page(settings_for(api.url)).lines) == 10
+        assert len(api.requests) == 4
+
+
+@pytest.mark.parametrize("fault", [*BAD_RESPONSES, *LOST_CONNECTIONS])
+def test_the_error_after_the_last_attempt_names_page_url_attempts_and_the_next_step(fault: str) -> None:
+    with MockApiServer(generate(ROWS), faults=[fault]) as api:
+        with pytest.raises(SourceUnavailable) as caught:
+            fetch_page(settings_for(api.url), page=2)
+        assert len(api.requests) == 4
+    url = f"{api.url}/breweries?per_page=10&page=2&sort=id:asc"
+    assert caught.value.what.startswith(f"Failed to fetch page 2 of breweries from {url} after 4 attempt(s):")
+    assert "run again later" in caught.value.hint
+    assert isinstance(caught.value, UnusableResponseError) is (fault in BAD_RESPONSES)
+    assert isinstance(caught.value.__cause__, BadResponseError if fault in BAD_RESPONSES else ConnectionLostError)
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("status", [500, 501, 502, 503, 504, 507, 520, 599])
+def test_every_server_error_is_transient_and_its_status_is_kept(status: int) -> None:
+    server = RawServer(response(b"down", f"{status} Down"))
+    with pytest.raises(UnusableResponseError, match=f"status {status}: 'down'") as caught:
+        fetch_from(server, max_attempts=2)
+    assert caught.value.status == status
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("7", 7), ("100000", 100_000), ("", 1), ("soon", 1), ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("-5", 1)],
+    ("sent", "error"),
+    [
+        (b"", "ServerDisconnectedError"),
+        (b"this is not HTTP\r\n\r\n", "ClientResponseError|ClientOSError|BadStatusLine|ServerDisconnectedError"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n[{", "ClientPayloadError"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+            "ClientPayloadError|ClientResponseError",
+        ),
+        (response(b"\x1f\x8bnonsense", "200 OK", "Content-Encoding: gzip"), "ClientPayloadError|ContentEncodingError"),
+    ],
+    ids=["nothing", "not HTTP", "half a body", "broken chunks", "broken gzip"],
 )
-def test_retry_after_is_seconds_or_a_date(text: str, seconds: float) -> None:
-    assert _pause_s({"Retry-After": text}) == seconds
+def test_a_response_that_breaks_off_is_a_lost_connection_and_each_request_is_sent_once(sent: bytes, error: str) -> None:
+    server = RawServer(sent)
+    with pytest.raises(SourceUnavailable, match=error) as caught:
+        fetch_from(server, max_attempts=3)
+    assert isinstance(caught.value.__cause__, ConnectionLostError)
+    assert not isinstance(caught.value, UnusableResponseError)
+    assert len(server.requests) == 3
 
 
-def test_an_answer_that_trickles_is_given_up_in_time() -> None:
-    """Each byte comes within the time-out, the whole does not."""
+def test_a_refused_connection_is_a_lost_connection() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    with pytest.raises(SourceUnavailable, match=r"after 2 attempt\(s\): ClientConnectorError") as caught:
+        fetch_page(settings_for(url, max_attempts=2))
+    assert isinstance(caught.value.__cause__, ConnectionLostError)
 
+
+def test_a_response_that_misses_the_timeout_is_retried() -> None:
+    with MockApiServer(generate(ROWS), faults=["slow_s=0.5,times=1"]) as api:
+        assert len(fetch_page(settings_for(api.url, timeout_s=0.1)).lines) == 10
+
+
+def test_the_timeout_applies_to_the_whole_response_and_not_to_each_byte() -> None:
     async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
@@ -232,5 +275,65 @@ def test_an_answer_that_trickles_is_given_up_in_time() -> None:
                 await writer.drain()
                 await asyncio.sleep(0.01)
 
-    with pytest.raises(SourceUnavailable, match=r"nothing whole within 0\.1 s"):
-        asyncio.run(served_by(trickle, timeout_s=0.1, max_attempts=1))
+    with pytest.raises(UnusableResponseError, match=r"after 1 attempt\(s\): no complete response within 0\.1 s"):
+        fetch_from(trickle, timeout_s=0.1, max_attempts=1)
+
+
+def test_each_failed_attempt_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING), MockApiServer(generate(ROWS), faults=["status=503,times=2"]) as api:
+        fetch_page(settings_for(api.url))
+    messages = [record.getMessage() for record in caplog.records]
+    assert [message.partition(" of http")[0] for message in messages] == ["attempt 1 of 4", "attempt 2 of 4"]
+    assert all("failed: status 503" in message for message in messages)
+
+
+# Permanent errors
+
+
+@pytest.mark.parametrize("status", [300, 302, 303, 307, 308, 400, 401, 403, 404, 405, 408, 410, 413, 422, 425, 451])
+def test_a_redirect_or_client_error_is_permanent(status: int) -> None:
+    with MockApiServer(generate(ROWS), faults=[f"status={status}"]) as api:
+        with pytest.raises(PermanentSourceError, match=rf"status {status}\b.*not retried.*Check source_url") as caught:
+            fetch_page(settings_for(api.url))
+        assert len(api.requests) == 1
+    assert not isinstance(caught.value, SourceUnavailable)
+
+
+def test_a_redirect_is_not_followed_and_its_target_is_named() -> None:
+    server = RawServer(response(b"", "301 Moved", "Location: /elsewhere"))
+    with pytest.raises(PermanentSourceError, match=r"status 301 to /elsewhere: an empty body"):
+        fetch_from(server)
+    assert len(server.requests) == 1
+
+
+def test_the_reason_that_the_source_gives_is_quoted() -> None:
+    with MockApiServer(generate(ROWS)) as api, pytest.raises(PermanentSourceError, match=r"422.*per.page"):
+        fetch_page(settings_for(api.url), size=201)
+
+
+@pytest.mark.parametrize("url", ["ftp://brewery.test/v1", "brewery.test/v1", "http://[::1/v1", "http://", ""])
+def test_an_invalid_url_is_permanent(url: str) -> None:
+    with pytest.raises(PermanentSourceError, match=r"not a valid URL.*--source-url"):
+        fetch_page(settings_for(url))
+
+
+def test_every_error_of_the_source_is_either_transient_or_permanent() -> None:
+    transient: list[type[BrewhouseError]] = [ConnectionLostError, BadResponseError]
+    permanent: list[type[BrewhouseError]] = [SourceUnavailable, UnusableResponseError]
+    assert all(issubclass(error, TransientSourceError) for error in transient)
+    assert all(issubclass(error, PermanentSourceError) for error in permanent)
+    assert not any(issubclass(error, TransientSourceError) for error in permanent)
+
+
+# Concurrency
+
+
+def test_concurrent_requests_each_get_their_own_page() -> None:
+    async def fetch(settings: Settings) -> list[Any]:
+        async with Client(settings) as client:
+            pages = await asyncio.gather(*(client.page(number, 3) for number in range(1, 11)))
+        return [key for page in pages for key in page.records.columns["id"]]
+
+    with MockApiServer(generate(ROWS), faults=["status=500,every=3"]) as api:
+        ids = asyncio.run(fetch(settings_for(api.url, max_attempts=20)))
+    assert ids == sorted(str(row["id"]) for row in generate(ROWS))

@@ -1,11 +1,16 @@
-"""What the contract does not say is named, counted and shown."""
+"""Schema drift: each deviation from the contract is named and counted, with an example."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
-from brewhouse.api.contract import FIELDS, parse_lines
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brewhouse.api.contract import BREWERY_TYPES, FIELDS, parse_lines
 from brewhouse.api.schema_drift import Profile, Profiler
 from brewhouse.source import SchemaDrift
 
@@ -14,68 +19,132 @@ def record(**changes: object) -> dict[str, Any]:
     return {**dict.fromkeys(FIELDS), "id": "a", "name": "A", "brewery_type": "micro", **changes}
 
 
-def look(profiler: Profiler, *records: dict[str, Any]) -> Profile:
-    lines = [json.dumps(row).encode() for row in records]
-    return profiler.look(lines, parse_lines(lines))
-
-
-def deviations(*pages: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
-    profiler = Profiler()
-    profiles = [look(profiler, *page) for page in pages]
-    return [(found.name, found.detail, found.count) for found in profiler.deviations(profiles)]
-
-
 def without(*names: str) -> dict[str, Any]:
     return {name: value for name, value in record().items() if name not in names}
 
 
-def test_the_contract_itself_is_no_deviation() -> None:
-    assert (
-        deviations([record(), record(longitude=36, latitude=1.5), record(state="Bayern", state_province="Bayern")])
-        == []
-    )
+def profile(profiler: Profiler, *records: dict[str, Any]) -> Profile:
+    lines = [json.dumps(row).encode() for row in records]
+    return profiler.profile(lines, parse_lines(lines))
 
 
-def test_each_deviation_has_its_name() -> None:
-    assert deviations([record(rating=5)], [record(rating="x")]) == [("unknown_field", "rating", 2)]
-    assert deviations([without("state", "street")]) == [("missing_field", "state", 1), ("missing_field", "street", 1)]
-    assert deviations([record(phone=5), record(phone=[]), record(phone={})]) == [
-        ("changed_type", "phone is array", 1),
-        ("changed_type", "phone is number", 1),
-        ("changed_type", "phone is object", 1),
-    ]
-    assert deviations([record(latitude=True)]) == [("changed_type", "latitude is boolean", 1)]
-    assert deviations([record(latitude="1.5"), record(latitude="2")]) == [("coordinates_as_text", "latitude", 2)]
-    assert deviations([record(brewery_type="meadery")]) == [("unknown_brewery_type", "meadery", 1)]
-    assert deviations([record(state="Bavaria")]) == [("state_differs", "state is not state_province", 1)]
-    assert deviations([record(id="")]) == [("record_without_id", "id is no text or empty", 1)]
-
-
-def test_line_breaks_in_a_record_are_named() -> None:
+def drift(*pages: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
     profiler = Profiler()
-    lines = [b'{"id":\n"a"}']
-    profile = profiler.look(lines, parse_lines(lines))
-    assert SchemaDrift("multiline_record", "line breaks became blanks", 1, '{"id": "a"}') in profiler.deviations(
-        [profile]
-    )
+    profiles = [profile(profiler, *page) for page in pages]
+    return [(item.name, item.detail, item.count) for item in profiler.drift(profiles)]
 
 
-def test_an_example_is_shown() -> None:
+def test_a_record_that_keeps_the_contract_does_not_drift() -> None:
+    same_state = record(state="Bayern", state_province="Bayern")
+    assert drift([record(), record(longitude=36, latitude=1.5), same_state], []) == []
+    assert drift([record(brewery_type=kind) for kind in (*BREWERY_TYPES, None)]) == []
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([record(rating=5), record(rating="x")], [("unknown_field", "rating", 2)]),
+        ([record(rating=5, tags=[])], [("unknown_field", "rating", 1), ("unknown_field", "tags", 1)]),
+        ([without("state", "street")], [("missing_field", "state", 1), ("missing_field", "street", 1)]),
+        ([record(phone=5)], [("changed_type", "phone is number", 1)]),
+        ([record(phone=[])], [("changed_type", "phone is array", 1)]),
+        ([record(phone={})], [("changed_type", "phone is object", 1)]),
+        ([record(name=True)], [("changed_type", "name is boolean", 1)]),
+        ([record(latitude=True)], [("changed_type", "latitude is boolean", 1)]),
+        ([record(latitude="1.5"), record(latitude="")], [("coordinates_as_text", "latitude", 2)]),
+        ([record(brewery_type="meadery")] * 2, [("unknown_brewery_type", "meadery", 2)]),
+        ([record(brewery_type="Micro")], [("unknown_brewery_type", "Micro", 1)]),
+        ([record(brewery_type=["micro"])], [("changed_type", "brewery_type is array", 1)]),
+        ([record(state="Bavaria")], [("state_differs", "state is not state_province", 1)]),
+        ([record(state="a", state_province="b")], [("state_differs", "state is not state_province", 1)]),
+        ([record(id="")], [("record_without_id", "id is missing, empty or not text", 1)]),
+        ([record(id=None)], [("record_without_id", "id is missing, empty or not text", 1)]),
+        (
+            [record(id=7)],
+            [("changed_type", "id is number", 1), ("record_without_id", "id is missing, empty or not text", 1)],
+        ),
+        (
+            [without("id")],
+            [("missing_field", "id", 1), ("record_without_id", "id is missing, empty or not text", 1)],
+        ),
+    ],
+)
+def test_each_kind_of_drift_is_named_and_counted(records: list[dict[str, Any]], expected: list[Any]) -> None:
+    assert drift(records) == expected
+    assert drift([record()], *([row] for row in records)) == expected, "whatever page it is on"
+
+
+def test_a_field_that_only_one_of_state_and_state_province_has_is_missing_and_does_not_differ() -> None:
+    assert drift([{**without("state"), "state_province": "Wien"}]) == [("missing_field", "state", 1)]
+
+
+@pytest.mark.parametrize("line", [b'{"id":\n"a"}', b'{"id":\r"a"}', b'\n{"id":"a"}\n'])
+def test_a_record_on_several_lines_is_drift(line: bytes) -> None:
     profiler = Profiler()
-    (found,) = profiler.deviations([look(profiler, record(id="b", phone=17))])
-    assert found.example == "17 in id b"
+    lines = [line, b'{"id":"b"}']
+    found = {item.name: item for item in profiler.drift([profiler.profile(lines, parse_lines(lines))])}
+    assert found["multiline_record"].count == 1
+    assert found["multiline_record"].detail == "line breaks replaced by spaces"
+    assert b"\n" not in found["multiline_record"].example.encode()
 
 
-def test_the_fields_seen_are_counted_by_type() -> None:
+@pytest.mark.parametrize(
+    ("changes", "example"),
+    [
+        ({"id": "b", "phone": 17}, "17 in id b"),
+        ({"brewery_type": "meadery"}, "id a"),
+        ({"rating": "\u00fc" * 300}, '"' + "\u00fc" * 199 + " in id a"),
+    ],
+)
+def test_the_first_record_is_the_example_shortened(changes: dict[str, Any], example: str) -> None:
     profiler = Profiler()
-    profiles = [look(profiler, record(latitude=1), record(latitude=1.5)), look(profiler, record())]
+    profiles = [profile(profiler, record(**changes)), profile(profiler, record(**changes | {"id": "later"}))]
+    (found,) = profiler.drift(profiles)
+    assert (found.count, found.example) == (2, example)
+
+
+def test_the_types_of_each_field_are_counted() -> None:
+    profiler = Profiler()
+    profiles = [profile(profiler, record(latitude=1), record(latitude=1.5)), profile(profiler, record(), without("id"))]
     seen = profiler.fields_seen(profiles)
-    assert seen["latitude"] == {"number": 2, "null": 1}
+    assert seen["latitude"] == {"number": 2, "null": 2}
     assert seen["id"] == {"string": 3}
-    assert profiler.fields_seen(profiles[1:])["latitude"] == {"null": 1}
+    assert profiler.fields_seen(profiles[1:])["latitude"] == {"null": 2}
 
 
-def test_only_the_pages_that_count_are_told() -> None:
+def test_a_page_that_was_replaced_does_not_count() -> None:
     profiler = Profiler()
-    look(profiler, record(rating=5))
-    assert profiler.deviations([look(profiler, record())]) == []
+    profile(profiler, record(rating=5))
+    assert profiler.drift([profile(profiler, record())]) == []
+
+
+VALUES = st.sampled_from([None, "x", "", 1, 1.5, True, [1], {"a": 1}])
+RECORDS = st.dictionaries(st.sampled_from([*FIELDS[:6], "longitude", "state", "rating", "tags"]), VALUES, max_size=6)
+
+
+@given(st.lists(st.lists(RECORDS, max_size=4), max_size=4))
+def test_drift_and_fields_do_not_depend_on_how_records_are_split_into_pages(pages: list[list[dict[str, Any]]]) -> None:
+    joined = [row for page in pages for row in page]
+    assert drift(*pages) == drift(joined)
+    profiler = Profiler()
+    seen = profiler.fields_seen([profile(profiler, *page) for page in pages])
+    expected = Counter(name for row in joined for name in row)
+    assert {name: sum(counts.values()) for name, counts in seen.items()} == expected
+
+
+@given(st.lists(RECORDS, min_size=1, max_size=6))
+def test_unknown_and_missing_fields_are_counted_once_per_record(records: list[dict[str, Any]]) -> None:
+    found = {(name, detail): count for name, detail, count in drift(records)}
+    for name in ("rating", "tags"):
+        assert found.get(("unknown_field", name), 0) == sum(name in row for row in records)
+    for name in FIELDS:
+        assert found.get(("missing_field", name), 0) == sum(name not in row for row in records)
+
+
+def test_drift_is_sorted_and_has_one_entry_per_kind() -> None:
+    profiler = Profiler()
+    profiles = [profile(profiler, record(rating=1, latitude="1")) for _ in range(3)]
+    assert profiler.drift(profiles) == [
+        SchemaDrift("coordinates_as_text", "latitude", 3, '"1" in id a'),
+        SchemaDrift("unknown_field", "rating", 3, "1 in id a"),
+    ]

@@ -52,7 +52,7 @@ def manifest(
     )  # fmt: skip
 
 
-def _with(group: str, counts: dict[str, int]) -> Manifest:
+def with_counts(group: str, counts: dict[str, int]) -> Manifest:
     good = manifest()
     return msgspec.structs.replace(good, meta_after=msgspec.structs.replace(good.meta_after, **{group: counts}))
 
@@ -69,7 +69,7 @@ def failed(checks: list[Check]) -> dict[str, tuple[int, str | None]]:
     return {check.name: (check.violations, check.example) for check in checks if not check.passed}
 
 
-def test_records_are_accounted_for_and_rejected_ones_are_a_warning(lakehouse: DuckDBEngine) -> None:
+def test_every_record_is_accounted_for_and_rejected_ones_are_a_warning(lakehouse: DuckDBEngine) -> None:
     accounts, usable = reconcile_silver(lakehouse, manifest())
     assert accounts.passed
     assert (accounts.severity, usable.severity, usable.violations) == ("error", "warning", 1)
@@ -78,28 +78,28 @@ def test_records_are_accounted_for_and_rejected_ones_are_a_warning(lakehouse: Du
 
 
 @pytest.mark.parametrize("records", [4, 7])
-def test_a_record_lost_or_made_up_is_found(lakehouse: DuckDBEngine, records: int) -> None:
+def test_a_lost_or_invented_record_is_an_error(lakehouse: DuckDBEngine, records: int) -> None:
     check = reconcile_silver(lakehouse, manifest(records))[0]
     assert check.violations == abs(records - 5)
     assert check.example == f"{records} records, but 3 breweries + 1 rejected + 1 exact duplicates"
 
 
 @pytest.mark.parametrize(
-    ("count", "published", "found"),
+    ("count", "published", "violations"),
     [(80, 100, 0), (79, 100, 21), (0, 100, 100), (100, 80, 0), (5, None, 0), (0, 0, 0)],
 )
-def test_a_fall_beyond_the_threshold_is_found(count: int, published: int | None, found: int) -> None:
+def test_a_drop_beyond_the_threshold_is_an_error(count: int, published: int | None, violations: int) -> None:
     check = count_drop(count, published, 20.0)
-    assert (check.violations, check.severity) == (found, "error")
-    assert (check.example is None) == (found == 0)
+    assert (check.violations, check.severity) == (violations, "error")
+    assert (check.example is None) == (violations == 0)
 
 
-def test_good_gold_adds_up_and_equals_the_sources_counts(lakehouse: DuckDBEngine) -> None:
+def test_correct_tables_add_up_and_equal_the_sources_counts(lakehouse: DuckDBEngine) -> None:
     assert failed(gold_sums(lakehouse)) == {}
     assert failed(source_counts(lakehouse, manifest())) == {}
 
 
-def test_a_gold_table_that_lost_a_country_is_found(lakehouse: DuckDBEngine) -> None:
+def test_a_gold_table_that_lost_a_country_is_an_error(lakehouse: DuckDBEngine) -> None:
     lakehouse.compute(parse("staging.all_places", "SELECT * FROM gold.breweries_by_location"))
     lakehouse.compute(
         parse("gold.breweries_by_location", "SELECT * FROM staging.all_places WHERE country_code <> 'IT'")
@@ -114,40 +114,88 @@ def test_a_gold_table_that_lost_a_country_is_found(lakehouse: DuckDBEngine) -> N
 @pytest.mark.parametrize(
     ("group", "theirs", "example"),
     [
-        ("by_country", {"France": 2, "Italy": 1, "Spain": 1}, "France: 2 there, 3 here"),
-        ("by_type", {"micro": 3}, "closed: 0 there, 1 here"),
-        ("by_state", {"Var": 4}, "Var: 4 there, 3 here"),
+        ("by_country", {"France": 2, "Italy": 1, "Spain": 1}, "France: 2 expected, 3 counted"),
+        ("by_type", {"micro": 3}, "closed: 0 expected, 1 counted"),
+        ("by_state", {"Var": 4}, "Var: 4 expected, 3 counted"),
     ],
 )
-def test_a_group_that_differs_from_the_sources_is_found(
+def test_a_group_that_differs_from_the_sources_count_is_an_error(
     lakehouse: DuckDBEngine, group: str, theirs: dict[str, int], example: str
 ) -> None:
-    (check,) = [c for c in source_counts(lakehouse, _with(group, theirs)) if not c.passed]
+    (check,) = [c for c in source_counts(lakehouse, with_counts(group, theirs)) if not c.passed]
     assert check.name == f"its counts equal /meta's own {group}"
     assert check.example == example
     assert check.severity == "error"
 
 
-def test_what_the_source_could_not_give_is_taken_off(lakehouse: DuckDBEngine) -> None:
+def test_rows_that_the_source_cannot_return_are_subtracted_from_its_counts(lakehouse: DuckDBEngine) -> None:
     more = {"France": 3, "Italy": 2}
     missing = {"by_country": {"Italy": 1}}
     assert failed(source_counts(lakehouse, manifest(by_country=more, missing=missing))) == {}
     assert failed(source_counts(lakehouse, manifest(by_country=more))) != {}
 
 
-def test_where_the_source_has_no_groups_those_received_stand_in(lakehouse: DuckDBEngine) -> None:
+def test_a_group_that_the_source_does_not_count_is_compared_with_the_snapshot(lakehouse: DuckDBEngine) -> None:
     checks = source_counts(lakehouse, manifest(by_state=None))
     assert "its counts equal the snapshot's own by_state" in {check.name for check in checks}
     assert failed(checks) == {}
 
 
-def test_names_that_are_no_texts_are_counted_as_silver_reads_them(transform: Transform) -> None:
+def test_names_that_are_not_text_are_counted_as_silver_reads_them(transform: Transform) -> None:
     values: list[Any] = [True, 12, 1.0, 1.5, 1e22, 12345678901234567890123, [1, "a  b"], {"a": [None, "\u00e9/"]}]
     records = [brewery(n, country=v, state_province=v, brewery_type=v) for n, v in enumerate(values)]
-    census = CompletenessCheck()
-    census.count(1, *parse_page(msgspec.json.encode(records)))
+    check = CompletenessCheck()
+    check.count(1, *parse_page(msgspec.json.encode(records)))
     total = Meta(total=len(records))
     proven = msgspec.structs.replace(
-        manifest(), meta_after=total, received=census.verdict(total, total, page_size_rows=200).received
+        manifest(), meta_after=total, received=check.result(total, total, page_size_rows=200).received
     )
     assert failed(source_counts(transform(records), proven)) == {}
+
+
+def test_the_limit_of_a_drop_is_a_setting_and_the_error_names_its_option() -> None:
+    assert count_drop(50, 100, 50.0).passed
+    assert count_drop(99, 100, 0.0).violations == 1
+    assert count_drop(0, 100, 100.0).passed
+    check = count_drop(1, 100, 20.5)
+    assert check.name == "the number of breweries fell by at most 20.5 %"
+    assert check.example == "100 published, 1 now; allow it with --max-count-drop-percent"
+
+
+@pytest.mark.parametrize(
+    ("table", "sql", "name"),
+    [
+        (
+            "gold.breweries_by_type_and_location",
+            "SELECT * FROM staging.before WHERE brewery_type <> 'closed'",
+            "its counts add up to silver.breweries in every type",
+        ),
+        (
+            "gold.breweries_by_location",
+            "SELECT * FROM staging.before UNION ALL SELECT * FROM staging.before",
+            "its counts add up to silver.breweries in every country and state",
+        ),
+    ],
+    ids=["a lost type", "every row twice"],
+)
+def test_a_gold_table_with_lost_or_duplicate_rows_is_an_error(
+    lakehouse: DuckDBEngine, table: str, sql: str, name: str
+) -> None:
+    lakehouse.compute(parse("staging.before", f"SELECT * FROM {table}"))
+    lakehouse.compute(parse(table, sql))
+    assert name in {check.name for check in gold_sums(lakehouse) if not check.passed}
+
+
+def test_an_empty_lakehouse_reconciles(transform: Transform) -> None:
+    engine = transform([])
+    for model in models_of("gold"):
+        engine.compute(model)
+    none: dict[str, dict[str, int]] = {"by_type": {}, "by_country": {}, "by_state": {}}
+    empty = msgspec.structs.replace(manifest(0, None, **none), received=Counts(total=0, **none))
+    checks = [*reconcile_silver(engine, empty), *gold_sums(engine), *source_counts(engine, empty)]
+    assert failed(checks) == {}
+
+
+def test_groups_that_differ_only_in_whitespace_or_the_case_of_types_are_added_up(lakehouse: DuckDBEngine) -> None:
+    groups = {"by_type": {"MICRO": 2, "micro ": 1, "closed": 1}, "by_state": {" Var": 1, "Var  ": 2, " ": 4}}
+    assert failed(source_counts(lakehouse, manifest(5, None, **groups))) == {}

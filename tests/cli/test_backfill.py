@@ -80,10 +80,10 @@ def test_a_second_run_changes_nothing(call: Call, versions: list[Path], tmp_path
     ("arguments", "code", "says"),
     [
         (("breweries.csv",), 2, "--date"),
-        (("nothing-2024-01-01.csv",), 2, "is not there"),
-        ((".",), 2, "no git repository"),
+        (("nothing-2024-01-01.csv",), 2, "does not exist"),
+        ((".",), 2, "not a git repository"),
         (("breweries.csv", "--date", "2024-02-30"), 2, "2024-02-30"),
-        (("breweries.csv", "--date", "2024-02-03"), 1, "its header is none of the dataset's"),
+        (("breweries.csv", "--date", "2024-02-03"), 1, "its header is not one of the dataset's"),
         ((), 2, "paths"),
     ],
 )

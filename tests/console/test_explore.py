@@ -112,7 +112,7 @@ def test_the_states_of_the_api_are_those_of_the_queries() -> None:
 
 
 def test_saved_queries_have_portuguese_titles() -> None:
-    portuguese = texts("pt")
+    portuguese = texts("pt-BR")
     assert {query.title for query in saved_queries()} | {query.question for query in saved_queries()} <= set(portuguese)
 
 

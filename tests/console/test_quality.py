@@ -32,4 +32,4 @@ def test_an_empty_lake_has_a_page_too(tmp_path: Path) -> None:
     with TestClient(create_app(Lake(tmp_path / "lake"), Settings()), base_url="http://127.0.0.1") as fresh:
         assert "No checks were made yet" in fresh.get("/quality").text
         assert "Nothing is published yet" in fresh.get("/quality/rejected").text
-        assert "Nothing happened" in fresh.get("/events").text
+        assert "No events" in fresh.get("/events").text

@@ -15,5 +15,5 @@ def test_every_table_is_listed_with_its_rows(client: TestClient) -> None:
 
 def test_the_page_speaks_portuguese(client: TestClient) -> None:
     answer = client.get("/tables", headers={"Accept-Language": "pt-BR,en;q=0.5"})
-    assert '<html lang="pt">' in answer.text
+    assert '<html lang="pt-BR">' in answer.text
     assert "Linhagem das tabelas" in answer.text

@@ -1,18 +1,21 @@
-"""Extract against a stand-in that misbehaves: whatever it does, what is published is whole and verbatim."""
+"""Extract from an API with injected faults: a published snapshot is complete and verbatim, whatever they are."""
 
 from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from brewhouse.api.client import SourceUnavailable
+from brewhouse.api.rate_limit import WINDOW_S
+from brewhouse.api.source_errors import SourceUnavailable
 from brewhouse.errors import BrewhouseError
+from brewhouse.events.details import Detail, PagesFetched
+from brewhouse.events.event import Event, EventLog, Listener
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.manifest import Manifest
 from brewhouse.lake.raw_snapshots import newest
@@ -20,7 +23,8 @@ from brewhouse.lake.snapshot_writer import find_resumable
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
 from brewhouse.mock_api.wire import Answer, Request
-from brewhouse.pipeline.extract import Extraction, SnapshotIncomplete, extract
+from brewhouse.pipeline.extract import Extraction, SnapshotIncomplete, fetch_snapshot
+from brewhouse.pipeline.run_context import RunContext
 from brewhouse.settings import Settings
 
 ROWS = 1_050
@@ -28,14 +32,27 @@ PAGES = 6
 SMALL = 430
 
 
-def settings_for(stand_in: MockApiServer, **changes: object) -> Settings:
+def settings_for(api: MockApiServer, **changes: object) -> Settings:
     quick = {"retry_initial_wait_s": 0.001, "retry_wait_max_s": 0.002, "extract_retry_wait_s": 0.0, "max_attempts": 3}
-    return msgspec.convert({"source_url": stand_in.url, **quick, **changes}, Settings)
+    return msgspec.convert({"source_url": api.url, **quick, **changes}, Settings)
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
+
+
+def extract(
+    lake: Lake,
+    settings: Settings,
+    run: str,
+    listeners: Sequence[Listener] = (),
+    *,
+    rate_limit_window_s: float = WINDOW_S,
+) -> Extraction:
+    """Fetch a snapshot as the extract job of a run."""
+    context = RunContext(lake, settings, EventLog(lake, run, listeners), "extract")
+    return fetch_snapshot(context, rate_limit_window_s=rate_limit_window_s)
 
 
 def lines_of(extraction: Extraction) -> list[bytes]:
@@ -47,8 +64,8 @@ def ids_of(extraction: Extraction) -> list[str]:
     return [json.loads(line)["id"] for line in lines_of(extraction)]
 
 
-def served_ids(stand_in: MockApiServer) -> list[str]:
-    store = stand_in._shelf.store
+def served_ids(api: MockApiServer) -> list[str]:
+    store = api._shelf.store
     return [store.id_of(row) for row in store.rows]
 
 
@@ -56,30 +73,30 @@ def drift_of(manifest: Manifest) -> dict[tuple[str, str], int]:
     return {(drift.name, drift.detail): drift.count for drift in manifest.drift}
 
 
-def asked_pages(stand_in: MockApiServer) -> list[int]:
-    return [int(served.params["page"]) for served in stand_in.requests if "page" in served.params]
+def asked_pages(api: MockApiServer) -> list[int]:
+    return [int(served.params["page"]) for served in api.requests if "page" in served.params]
 
 
-def leave_unfinished(lake: Lake, stand_in: MockApiServer, **changes: object) -> Path:
+def leave_unfinished(lake: Lake, api: MockApiServer, **changes: object) -> Path:
     """Extract all pages but the last, and fail."""
-    stand_in.misbehave(f"reset,page={PAGES}")
+    api.misbehave(f"reset,page={PAGES}")
     with pytest.raises(SourceUnavailable):
-        extract(lake, settings_for(stand_in, concurrency=1, **changes), "01A")
-    stand_in.misbehave()
-    stand_in.forget()
-    draft = find_resumable(lake, stand_in.url, 200, 1)
-    assert draft is not None
-    return draft.folder
+        extract(lake, settings_for(api, concurrency=1, **changes), "01A")
+    api.misbehave()
+    api.forget()
+    writer = find_resumable(lake, api.url, 200, 1)
+    assert writer is not None
+    return writer.folder
 
 
-# The whole, verbatim
+# Complete and verbatim
 
 
 @pytest.mark.parametrize("rows", [0, 1, 199, 200, 201, 400, ROWS])
 def test_every_brewery_is_received_once_and_in_order(lake: Lake, rows: int) -> None:
-    with MockApiServer(generate(rows)) as stand_in:
-        done = extract(lake, settings_for(stand_in), "01A")
-        assert ids_of(done) == served_ids(stand_in)
+    with MockApiServer(generate(rows)) as api:
+        done = extract(lake, settings_for(api), "01A")
+        assert ids_of(done) == served_ids(api)
     pages = max(-(-rows // 200), 1)
     assert (done.snapshot.records, done.requested_pages, done.resumed_pages) == (rows, pages, 0)
     assert not done.already_done
@@ -87,36 +104,36 @@ def test_every_brewery_is_received_once_and_in_order(lake: Lake, rows: int) -> N
 
 
 @pytest.mark.parametrize("per_page_rows", [7, 50, 200])
-def test_any_size_of_page_gives_the_same(lake: Lake, per_page_rows: int) -> None:
-    with MockApiServer(generate(SMALL)) as stand_in:
-        done = extract(lake, settings_for(stand_in, per_page_rows=per_page_rows, concurrency=8), "01A")
-        assert ids_of(done) == served_ids(stand_in)
+def test_the_page_size_does_not_change_the_result(lake: Lake, per_page_rows: int) -> None:
+    with MockApiServer(generate(SMALL)) as api:
+        done = extract(lake, settings_for(api, per_page_rows=per_page_rows, concurrency=8), "01A")
+        assert ids_of(done) == served_ids(api)
 
 
-def test_records_are_kept_byte_for_byte(lake: Lake) -> None:
+def test_records_are_stored_byte_for_byte(lake: Lake) -> None:
     raw = [
         b'{"id" :  "a",\t"name":"Caf\\u00e9 \\/ M\xc3\xbcnchen","longitude":12.34567890123456789}',
         '{"id":"b","name":"\U0001f37a \\ud83c\\udf7b","latitude":-0.10000000000000001,"rating":[1, {}]}'.encode(),
         b'{"id":"c","longitude":123456789012345678901234567890,"latitude":1.0E+2,"name":"a\\nb"}',
         b'{ "name": null, "id":"d" }',
     ]
-    with MockApiServer(raw_records=raw) as stand_in:
-        done = extract(lake, settings_for(stand_in), "01A")
+    with MockApiServer(raw_records=raw) as api:
+        done = extract(lake, settings_for(api), "01A")
     assert lines_of(done) == raw
     assert drift_of(done.snapshot.manifest)["unknown_field", "rating"] == 1
 
 
 def test_a_record_on_several_lines_is_put_on_one(lake: Lake) -> None:
-    with MockApiServer(raw_records=[b'{\r\n  "id": "a"\n}', b'{"id":"b"}']) as stand_in:
-        done = extract(lake, settings_for(stand_in), "01A")
+    with MockApiServer(raw_records=[b'{\r\n  "id": "a"\n}', b'{"id":"b"}']) as api:
+        done = extract(lake, settings_for(api), "01A")
     assert lines_of(done) == [b'{    "id": "a" }', b'{"id":"b"}']
-    assert drift_of(done.snapshot.manifest)["multiline_record", "line breaks became blanks"] == 1
+    assert drift_of(done.snapshot.manifest)["multiline_record", "line breaks replaced by spaces"] == 1
 
 
-def test_the_manifest_tells_how_the_snapshot_came_about(lake: Lake) -> None:
-    with MockApiServer(generate(SMALL)) as stand_in:
-        manifest = extract(lake, settings_for(stand_in), "01A").snapshot.manifest
-        url = stand_in.url
+def test_the_manifest_describes_the_snapshot_and_its_proof(lake: Lake) -> None:
+    with MockApiServer(generate(SMALL)) as api:
+        manifest = extract(lake, settings_for(api), "01A").snapshot.manifest
+        url = api.url
     assert (manifest.run, manifest.source_url, manifest.per_page_rows) == ("01A", url, 200)
     assert manifest.started_at[:10] == manifest.date
     assert manifest.started_at <= manifest.finished_at
@@ -136,36 +153,41 @@ def test_the_manifest_tells_how_the_snapshot_came_about(lake: Lake) -> None:
     assert manifest.fields_seen["id"] == {"string": SMALL}
 
 
-def test_the_progress_is_told(lake: Lake) -> None:
-    told: list[tuple[int, int]] = []
-    with MockApiServer(generate(ROWS)) as stand_in:
-        extract(lake, settings_for(stand_in), "01A", lambda done, total: told.append((done, total)))
-    assert told[-1] == (PAGES, PAGES)
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
-    assert {total for _, total in told} == {PAGES}
+def test_progress_is_reported_up_to_the_last_page(lake: Lake) -> None:
+    calls: list[tuple[int, int]] = []
+
+    def listen(detail: Detail, _: Event) -> None:
+        if isinstance(detail, PagesFetched):
+            calls.append((detail.done, detail.total))
+
+    with MockApiServer(generate(ROWS)) as api:
+        extract(lake, settings_for(api), "01A", [listen])
+    assert calls[-1] == (PAGES, PAGES)
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+    assert {total for _, total in calls} == {PAGES}
 
 
-def test_no_request_more_than_needed_is_sent(lake: Lake) -> None:
-    with MockApiServer(generate(ROWS)) as stand_in:
-        extract(lake, settings_for(stand_in), "01A")
-        assert sorted(asked_pages(stand_in)) == [1, 2, 3, 4, 5, 6, 7]
-        assert len(stand_in.requests) == 7 + 2
+def test_no_unneeded_request_is_sent(lake: Lake) -> None:
+    with MockApiServer(generate(ROWS)) as api:
+        extract(lake, settings_for(api), "01A")
+        assert sorted(asked_pages(api)) == [1, 2, 3, 4, 5, 6, 7]
+        assert len(api.requests) == 7 + 2
 
 
-def test_a_service_with_a_throttle_never_refuses(lake: Lake) -> None:
-    with MockApiServer(generate(ROWS), throttle=True, limit_per_minute=5, window_s=0.1) as stand_in:
-        done = extract(lake, settings_for(stand_in, concurrency=8), "01A", throttle_window_s=0.1)
-        assert {served.status for served in stand_in.requests} == {200}
+def test_a_rate_limited_service_rejects_no_request(lake: Lake) -> None:
+    with MockApiServer(generate(ROWS), throttle=True, limit_per_minute=5, window_s=0.1) as api:
+        done = extract(lake, settings_for(api, concurrency=8), "01A", rate_limit_window_s=0.1)
+        assert {served.status for served in api.requests} == {200}
     assert done.snapshot.records == ROWS
 
 
 # Dialects
 
 
-def test_the_previous_release_is_understood(lake: Lake) -> None:
-    with MockApiServer(generate(SMALL), dialect="previous") as stand_in:
-        done = extract(lake, settings_for(stand_in), "01A")
-        assert ids_of(done) == served_ids(stand_in)
+def test_the_dialect_of_the_previous_release_is_supported(lake: Lake) -> None:
+    with MockApiServer(generate(SMALL), dialect="previous") as api:
+        done = extract(lake, settings_for(api), "01A")
+        assert ids_of(done) == served_ids(api)
     found = drift_of(done.snapshot.manifest)
     assert found["meta_numbers_as_text", "/breweries/meta"] == 2
     assert found["meta_without_groups", "/breweries/meta"] == 2
@@ -173,31 +195,31 @@ def test_the_previous_release_is_understood(lake: Lake) -> None:
     assert done.snapshot.manifest.proof.groups_compared == []
 
 
-def test_a_clone_is_understood(lake: Lake) -> None:
-    with MockApiServer(generate(SMALL), dialect="clone") as stand_in:
-        done = extract(lake, settings_for(stand_in), "01A")
-        assert ids_of(done) == served_ids(stand_in)
+def test_the_dialect_of_a_clone_is_supported(lake: Lake) -> None:
+    with MockApiServer(generate(SMALL), dialect="clone") as api:
+        done = extract(lake, settings_for(api), "01A")
+        assert ids_of(done) == served_ids(api)
     found = drift_of(done.snapshot.manifest)
     assert found["missing_field", "state"] == found["missing_field", "street"] == SMALL
 
 
 @pytest.mark.parametrize("clamp", [50, 7, 199])
-def test_a_page_cut_silently_is_noticed_and_gone_along_with(lake: Lake, clamp: int) -> None:
-    with MockApiServer(generate(SMALL), faults=[f"clamp={clamp}"]) as stand_in:
-        done = extract(lake, settings_for(stand_in), "01A")
-        assert ids_of(done) == served_ids(stand_in)
+def test_a_silent_cap_on_the_page_size_is_detected_and_respected(lake: Lake, clamp: int) -> None:
+    with MockApiServer(generate(SMALL), faults=[f"clamp={clamp}"]) as api:
+        done = extract(lake, settings_for(api), "01A")
+        assert ids_of(done) == served_ids(api)
     assert drift_of(done.snapshot.manifest)["per_page_clamped", f"200 to {clamp}"] == -(-SMALL // clamp)
 
 
-def test_drift_is_recorded_and_stops_nothing(lake: Lake) -> None:
+def test_drift_is_recorded_and_fails_nothing(lake: Lake) -> None:
     odd: list[dict[str, Any]] = list(generate(5))
     odd[0]["brewery_type"] = "meadery"
     odd[1]["phone"] = 5551234
     odd[2]["rating"] = 4.5
     del odd[3]["website_url"]
     odd[4]["state"] = "Elsewhere"
-    with MockApiServer(raw_records=[json.dumps(row).encode() for row in odd]) as stand_in:
-        found = drift_of(extract(lake, settings_for(stand_in), "01A").snapshot.manifest)
+    with MockApiServer(raw_records=[json.dumps(row).encode() for row in odd]) as api:
+        found = drift_of(extract(lake, settings_for(api), "01A").snapshot.manifest)
     assert found == {
         ("changed_type", "phone is number"): 1,
         ("missing_field", "website_url"): 1,
@@ -207,7 +229,7 @@ def test_drift_is_recorded_and_stops_nothing(lake: Lake) -> None:
     }
 
 
-# Faults that pass
+# Transient faults
 
 
 @pytest.mark.parametrize(
@@ -224,38 +246,38 @@ def test_drift_is_recorded_and_stops_nothing(lake: Lake) -> None:
         "body=empty",
     ],
 )
-def test_passing_faults_are_overcome(lake: Lake, fault: str) -> None:
-    with MockApiServer(generate(ROWS), faults=[f"{fault},every=3,endpoint=any"]) as stand_in:
-        done = extract(lake, settings_for(stand_in, max_attempts=20), "01A")
-        assert ids_of(done) == served_ids(stand_in)
+def test_transient_faults_are_overcome(lake: Lake, fault: str) -> None:
+    with MockApiServer(generate(ROWS), faults=[f"{fault},every=3,endpoint=any"]) as api:
+        done = extract(lake, settings_for(api, max_attempts=20), "01A")
+        assert ids_of(done) == served_ids(api)
 
 
-def test_a_source_that_fails_stays_unavailable_and_what_was_taken_is_kept(lake: Lake) -> None:
-    with MockApiServer(generate(ROWS)) as stand_in:
-        folder = leave_unfinished(lake, stand_in)
+def test_fetched_pages_are_kept_when_the_source_fails(lake: Lake) -> None:
+    with MockApiServer(generate(ROWS)) as api:
+        folder = leave_unfinished(lake, api)
     assert newest(lake) is None
     assert len(list(folder.glob("page-*"))) == PAGES - 1
 
 
 @pytest.mark.parametrize("faults", [["status=500,endpoint=meta"], ["reset,endpoint=meta,after=1"]])
-def test_counts_that_cannot_be_had_are_a_failure(lake: Lake, faults: list[str]) -> None:
+def test_counts_that_cannot_be_fetched_are_an_error(lake: Lake, faults: list[str]) -> None:
     with (
-        MockApiServer(generate(SMALL), faults=faults) as stand_in,
+        MockApiServer(generate(SMALL), faults=faults) as api,
         pytest.raises(SourceUnavailable, match="own counts"),
     ):
-        extract(lake, settings_for(stand_in), "01A")
+        extract(lake, settings_for(api), "01A")
     assert newest(lake) is None
 
 
-# Going on with what was interrupted
+# Resuming an interrupted snapshot
 
 
-def test_an_interrupted_snapshot_is_gone_on_with_where_it_stopped(lake: Lake) -> None:
-    with MockApiServer(generate(ROWS)) as stand_in:
-        leave_unfinished(lake, stand_in)
-        done = extract(lake, settings_for(stand_in), "01B")
-        assert asked_pages(stand_in) == [6, 7]
-        assert ids_of(done) == served_ids(stand_in)
+def test_an_interrupted_snapshot_is_resumed_where_it_stopped(lake: Lake) -> None:
+    with MockApiServer(generate(ROWS)) as api:
+        leave_unfinished(lake, api)
+        done = extract(lake, settings_for(api), "01B")
+        assert asked_pages(api) == [6, 7]
+        assert ids_of(done) == served_ids(api)
     assert (done.snapshot.run, done.resumed_pages, done.requested_pages) == ("01A", 5, 1)
     assert done.snapshot.manifest.fields_seen["id"] == {"string": ROWS}
 
@@ -292,99 +314,99 @@ def replace(file: Path, content: bytes, *, keep: bool = False) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncate, flip, shorten, double, Path.unlink])
-def test_a_page_that_is_not_whole_is_taken_again(lake: Lake, damage: Callable[[Path], None]) -> None:
-    with MockApiServer(generate(ROWS)) as stand_in:
-        folder = leave_unfinished(lake, stand_in)
+def test_a_damaged_page_is_refetched(lake: Lake, damage: Callable[[Path], None]) -> None:
+    with MockApiServer(generate(ROWS)) as api:
+        folder = leave_unfinished(lake, api)
         (file,) = folder.glob("page-00003.*")
         damage(file)
-        done = extract(lake, settings_for(stand_in), "01B")
-        assert sorted(asked_pages(stand_in)) == [3, 6, 7]
-        assert ids_of(done) == served_ids(stand_in)
+        done = extract(lake, settings_for(api), "01B")
+        assert sorted(asked_pages(api)) == [3, 6, 7]
+        assert ids_of(done) == served_ids(api)
     assert len(list(folder.glob("page-*"))) == PAGES
 
 
-def test_a_source_that_changed_since_the_interruption_is_noticed(lake: Lake) -> None:
-    with MockApiServer(generate(ROWS)) as stand_in:
-        leave_unfinished(lake, stand_in)
-        stand_in.remove(served_ids(stand_in)[:3])
-        done = extract(lake, settings_for(stand_in), "01B")
-        assert ids_of(done) == served_ids(stand_in)
+def test_a_change_of_the_source_since_the_interruption_is_detected(lake: Lake) -> None:
+    with MockApiServer(generate(ROWS)) as api:
+        leave_unfinished(lake, api)
+        api.remove(served_ids(api)[:3])
+        done = extract(lake, settings_for(api), "01B")
+        assert ids_of(done) == served_ids(api)
     assert done.snapshot.manifest.proof.attempts == 2
 
 
-def test_what_is_of_other_settings_or_too_old_is_left_alone(lake: Lake) -> None:
-    with MockApiServer(generate(ROWS)) as stand_in:
-        folder = leave_unfinished(lake, stand_in)
+def test_a_snapshot_of_other_settings_or_too_old_is_not_resumed(lake: Lake) -> None:
+    with MockApiServer(generate(ROWS)) as api:
+        folder = leave_unfinished(lake, api)
         before = sorted(folder.iterdir())
         for run, changes in (("01B", {"per_page_rows": 100}), ("01C", {"resume_max_age_hours": 0.0})):
-            done = extract(lake, settings_for(stand_in, **changes), run)
+            done = extract(lake, settings_for(api, **changes), run)
             assert (done.snapshot.run, done.resumed_pages) == (run, 0)
         assert sorted(folder.iterdir()) == before
 
 
-def test_a_run_that_did_its_work_says_so_and_asks_nothing(lake: Lake) -> None:
-    with MockApiServer(generate(SMALL)) as stand_in:
-        first = extract(lake, settings_for(stand_in), "01A")
-        stand_in.forget()
-        second = extract(lake, settings_for(stand_in), "01A")
-        assert stand_in.requests == []
+def test_a_run_that_is_done_sends_no_request(lake: Lake) -> None:
+    with MockApiServer(generate(SMALL)) as api:
+        first = extract(lake, settings_for(api), "01A")
+        api.forget()
+        second = extract(lake, settings_for(api), "01A")
+        assert api.requests == []
     assert second == Extraction(first.snapshot, 0, 0, already_done=True)
 
 
-def test_another_run_makes_another_snapshot(lake: Lake) -> None:
-    with MockApiServer(generate(SMALL)) as stand_in:
-        runs = [extract(lake, settings_for(stand_in), run).snapshot.run for run in ("01A", "01B")]
+def test_another_run_creates_another_snapshot(lake: Lake) -> None:
+    with MockApiServer(generate(SMALL)) as api:
+        runs = [extract(lake, settings_for(api), run).snapshot.run for run in ("01A", "01B")]
     assert runs == ["01A", "01B"]
 
 
-# A source that changes meanwhile
+# A source that changes while paging
 
 
 @pytest.mark.parametrize("fault", ["add=20,after=3", "remove=20,after=3", "change=5,after=3", "partial=900,after=4"])
-def test_rows_that_shift_while_paging_are_noticed_and_healed(lake: Lake, fault: str) -> None:
-    with MockApiServer(generate(ROWS), faults=[fault]) as stand_in:
-        done = extract(lake, settings_for(stand_in, concurrency=1), "01A")
-        assert ids_of(done) == served_ids(stand_in)
+def test_rows_that_shift_while_paging_are_detected_and_refetched(lake: Lake, fault: str) -> None:
+    with MockApiServer(generate(ROWS), faults=[fault]) as api:
+        done = extract(lake, settings_for(api, concurrency=1), "01A")
+        assert ids_of(done) == served_ids(api)
     assert done.snapshot.manifest.proof.attempts > 1
     assert len(list(Path(done.snapshot.files[0]).parent.glob("page-*"))) == len(done.snapshot.files)
 
 
-def test_a_shift_that_the_counts_do_not_show_is_healed(lake: Lake) -> None:
-    """As many rows come as go, in a dialect whose /meta knows the total alone."""
-    with MockApiServer(generate(ROWS), dialect="clone", faults=["add=20,after=3", "remove=20,after=5"]) as stand_in:
-        done = extract(lake, settings_for(stand_in, concurrency=1, max_extract_attempts=4), "01A")
-        assert ids_of(done) == served_ids(stand_in)
+def test_a_shift_that_the_total_does_not_show_is_detected(lake: Lake) -> None:
+    """As many rows are added as removed, and /meta of this dialect has only the total."""
+    with MockApiServer(generate(ROWS), dialect="clone", faults=["add=20,after=3", "remove=20,after=5"]) as api:
+        done = extract(lake, settings_for(api, concurrency=1, max_extract_attempts=4), "01A")
+        assert ids_of(done) == served_ids(api)
 
 
-def test_one_page_of_an_old_answer_is_taken_again_alone(lake: Lake) -> None:
-    """A page came late and holds rows of its neighbour; nothing else is asked for again."""
-    with MockApiServer(generate(ROWS)) as stand_in:
-        folder = leave_unfinished(lake, stand_in)
+def test_a_single_stale_page_is_refetched_alone(lake: Lake) -> None:
+    """A stale page holds rows of its neighbour; no other page is fetched again."""
+    with MockApiServer(generate(ROWS)) as api:
+        folder = leave_unfinished(lake, api)
         (third,) = folder.glob("page-00003.*")
         (fourth,) = folder.glob("page-00004.*")
         replace(third, gzip.decompress(fourth.read_bytes()))
-        done = extract(lake, settings_for(stand_in), "01B")
-        assert sorted(asked_pages(stand_in)) == [3, 4, 6, 7, 7]
-        assert ids_of(done) == served_ids(stand_in)
+        done = extract(lake, settings_for(api), "01B")
+        assert sorted(asked_pages(api)) == [3, 4, 6, 7, 7]
+        assert ids_of(done) == served_ids(api)
 
 
-def test_when_the_counts_changed_too_the_whole_is_taken_again(lake: Lake) -> None:
-    with MockApiServer(generate(ROWS)) as stand_in:
-        folder = leave_unfinished(lake, stand_in)
+def test_all_pages_are_refetched_when_the_counts_changed_too(lake: Lake) -> None:
+    with MockApiServer(generate(ROWS)) as api:
+        folder = leave_unfinished(lake, api)
         (third,) = folder.glob("page-00003.*")
         (fourth,) = folder.glob("page-00004.*")
         replace(third, gzip.decompress(fourth.read_bytes()))
-        stand_in.remove(served_ids(stand_in)[:1])
-        done = extract(lake, settings_for(stand_in), "01B")
-        assert sorted(asked_pages(stand_in)) == [1, 2, 3, 4, 5, 6, 6, 7, 7]
-        assert ids_of(done) == served_ids(stand_in)
+        api.remove(served_ids(api)[:1])
+        done = extract(lake, settings_for(api), "01B")
+        assert sorted(asked_pages(api)) == [1, 2, 3, 4, 5, 6, 6, 7, 7]
+        assert ids_of(done) == served_ids(api)
 
 
-def test_counts_that_lag_behind_are_waited_for(lake: Lake) -> None:
-    with MockApiServer(generate(SMALL), faults=["stale_meta=2"]) as stand_in:
-        stand_in.add(generate(3, seed=9))
-        done = extract(lake, settings_for(stand_in), "01A")
-        assert ids_of(done) == served_ids(stand_in)
+def test_counts_that_lag_behind_are_fetched_again(lake: Lake) -> None:
+    with MockApiServer(generate(SMALL), faults=["stale_meta=2"]) as api:
+        api.add(generate(3, seed=9))
+        done = extract(lake, settings_for(api), "01A")
+        assert ids_of(done) == served_ids(api)
     assert done.snapshot.manifest.meta_before == done.snapshot.manifest.meta_after
 
 
@@ -400,24 +422,24 @@ def test_counts_that_lag_behind_are_waited_for(lake: Lake) -> None:
     ],
 )
 def test_a_lasting_disagreement_is_an_incomplete_snapshot(lake: Lake, fault: str, said: str) -> None:
-    with MockApiServer(generate(SMALL), faults=[fault]) as stand_in:
+    with MockApiServer(generate(SMALL), faults=[fault]) as api:
         if fault == "stale_meta":
-            stand_in.add(generate(2, seed=9))
+            api.add(generate(2, seed=9))
         with pytest.raises(SnapshotIncomplete) as caught:
-            extract(lake, settings_for(stand_in), "01A")
+            extract(lake, settings_for(api), "01A")
     assert said in str(caught.value)
-    assert "after 3 take(s)" in str(caught.value)
-    assert "What was taken is kept; nothing was published" in str(caught.value)
+    assert "after 3 attempt(s)" in str(caught.value)
+    assert "Fetched pages are kept; nothing was published" in str(caught.value)
     assert caught.value.hint
     assert newest(lake) is None
     assert list(lake.bronze.glob("date=*/run=01A/page-*"))
 
 
 @pytest.mark.parametrize("query", ["per_page=200&sort=id:asc", "per_page=200"], ids=["one page", "any rows"])
-def test_pages_without_end_end(lake: Lake, query: str) -> None:
-    """A source that ignores the number of the page would be asked for ever, be it for the same page or for any rows."""
-    with MockApiServer(generate(SMALL)) as stand_in:
-        service = stand_in._service
+def test_endless_pages_are_an_incomplete_snapshot(lake: Lake, query: str) -> None:
+    """A source that ignores the page number never returns an empty page."""
+    with MockApiServer(generate(SMALL)) as api:
+        service = api._service
         answer = service.answer
 
         def ignoring(request: Request) -> Answer:
@@ -425,100 +447,100 @@ def test_pages_without_end_end(lake: Lake, query: str) -> None:
 
         service.answer = ignoring  # type: ignore[method-assign]
         with pytest.raises(SnapshotIncomplete, match="repeat an id"):
-            extract(lake, settings_for(stand_in), "01A")
+            extract(lake, settings_for(api), "01A")
 
 
-# Rows the source cannot give
+# Rows the source cannot return
 
 
 @pytest.mark.parametrize("rows", [[1], [201], [SMALL], [17, 18, 250], [200, 400], [1, 201, SMALL]])
-def test_poisoned_rows_are_named_and_all_others_are_there(lake: Lake, rows: list[int]) -> None:
-    with MockApiServer(generate(SMALL), faults=[f"poison={'+'.join(map(str, rows))}"]) as stand_in:
-        ids = served_ids(stand_in)
-        done = extract(lake, settings_for(stand_in, max_missing_rows=len(rows)), "01A")
+def test_poisoned_rows_are_located_and_all_others_are_received(lake: Lake, rows: list[int]) -> None:
+    with MockApiServer(generate(SMALL), faults=[f"poison={'+'.join(map(str, rows))}"]) as api:
+        ids = served_ids(api)
+        done = extract(lake, settings_for(api, max_missing_rows=len(rows)), "01A")
     assert ids_of(done) == [key for place, key in enumerate(ids, 1) if place not in rows]
     manifest = done.snapshot.manifest
-    assert [hole.position for hole in manifest.missing_rows] == rows
-    for hole in manifest.missing_rows:
-        left = [key for place, key in enumerate(ids, 1) if place < hole.position and place not in rows]
-        right = [key for place, key in enumerate(ids, 1) if place > hole.position and place not in rows]
-        assert hole.before_id == (left[-1] if left else None)
-        assert hole.after_id == (right[0] if right else None)
+    assert [row.position for row in manifest.missing_rows] == rows
+    for row in manifest.missing_rows:
+        left = [key for place, key in enumerate(ids, 1) if place < row.position and place not in rows]
+        right = [key for place, key in enumerate(ids, 1) if place > row.position and place not in rows]
+        assert row.before_id == (left[-1] if left else None)
+        assert row.after_id == (right[0] if right else None)
     assert sum(manifest.missing["by_country"].values()) == len(rows)
     assert manifest.missing_rows[0].missing_counts == manifest.missing
     assert manifest.proof.distinct_ids + len(rows) == manifest.meta_after.total == SMALL
 
 
-def test_a_single_page_with_a_poisoned_row_is_taken_too(lake: Lake) -> None:
-    with MockApiServer(generate(50), faults=["poison=7"]) as stand_in:
-        done = extract(lake, settings_for(stand_in, max_missing_rows=1), "01A")
+def test_a_poisoned_row_in_the_only_page_is_skipped(lake: Lake) -> None:
+    with MockApiServer(generate(50), faults=["poison=7"]) as api:
+        done = extract(lake, settings_for(api, max_missing_rows=1), "01A")
     assert (done.snapshot.records, done.snapshot.manifest.pages[0].status) == (49, 500)
 
 
-def test_holes_are_published_only_when_accepted_and_then_without_starting_anew(lake: Lake) -> None:
-    with MockApiServer(generate(ROWS), faults=["poison=250+251"]) as stand_in:
+def test_missing_rows_are_published_only_when_allowed_and_then_the_snapshot_is_resumed(lake: Lake) -> None:
+    with MockApiServer(generate(ROWS), faults=["poison=250+251"]) as api:
         with pytest.raises(SnapshotIncomplete) as caught:
-            extract(lake, settings_for(stand_in, max_missing_rows=1), "01A")
+            extract(lake, settings_for(api, max_missing_rows=1), "01A")
         assert "--max-missing-rows 2" in caught.value.hint
         assert "row 250, between ids" in str(caught.value)
         assert newest(lake) is None
-        stand_in.forget()
-        done = extract(lake, settings_for(stand_in, max_missing_rows=2), "01B")
-        asked = [int(served.params["page"]) for served in stand_in.requests if served.params.get("per_page") == "200"]
-        assert set(asked) == {1, 2, 7}  # the page with the holes, another one to see that the source works, and no more
+        api.forget()
+        done = extract(lake, settings_for(api, max_missing_rows=2), "01B")
+        asked = [int(served.params["page"]) for served in api.requests if served.params.get("per_page") == "200"]
+        assert set(asked) == {1, 2, 7}  # the page with missing rows, and another one to check that the source is up
     assert (done.snapshot.run, done.resumed_pages, done.snapshot.records) == ("01A", 5, ROWS - 2)
 
 
-def test_too_many_holes_are_a_broken_source(lake: Lake) -> None:
+def test_too_many_missing_rows_are_a_broken_source(lake: Lake) -> None:
     poison = "+".join(str(row) for row in range(201, 208))
     with (
-        MockApiServer(generate(ROWS), faults=[f"poison={poison}"]) as stand_in,
-        pytest.raises(SourceUnavailable, match="More than 5 rows"),
+        MockApiServer(generate(ROWS), faults=[f"poison={poison}"]) as api,
+        pytest.raises(SourceUnavailable, match="more than 5 rows"),
     ):
-        extract(lake, settings_for(stand_in, missing_row_probe_limit=5, max_missing_rows=4, concurrency=1), "01A")
+        extract(lake, settings_for(api, missing_row_probe_limit=5, max_missing_rows=4, concurrency=1), "01A")
 
 
-def test_as_many_holes_as_accepted_are_looked_for(lake: Lake) -> None:
-    with MockApiServer(generate(50), faults=["poison=7+8+30"]) as stand_in:
-        done = extract(lake, settings_for(stand_in, missing_row_probe_limit=2, max_missing_rows=3), "01A")
-    assert [hole.position for hole in done.snapshot.manifest.missing_rows] == [7, 8, 30]
+def test_as_many_missing_rows_as_allowed_are_probed(lake: Lake) -> None:
+    with MockApiServer(generate(50), faults=["poison=7+8+30"]) as api:
+        done = extract(lake, settings_for(api, missing_row_probe_limit=2, max_missing_rows=3), "01A")
+    assert [row.position for row in done.snapshot.manifest.missing_rows] == [7, 8, 30]
 
 
-def test_a_hole_in_a_page_that_is_taken_again_counts_once(lake: Lake) -> None:
-    with MockApiServer(generate(ROWS), faults=["poison=650"]) as stand_in:
-        stand_in.misbehave("poison=650", f"reset,page={PAGES}")
+def test_a_missing_row_of_a_refetched_page_counts_once(lake: Lake) -> None:
+    with MockApiServer(generate(ROWS), faults=["poison=650"]) as api:
+        api.misbehave("poison=650", f"reset,page={PAGES}")
         with pytest.raises(SourceUnavailable):
-            extract(lake, settings_for(stand_in, concurrency=1, missing_row_probe_limit=1), "01A")
-        stand_in.misbehave("poison=650")
-        stand_in.forget()
+            extract(lake, settings_for(api, concurrency=1, missing_row_probe_limit=1), "01A")
+        api.misbehave("poison=650")
+        api.forget()
         (third,) = lake.bronze.rglob("page-00003.*")
         (fifth,) = lake.bronze.rglob("page-00005.*")
         replace(third, gzip.decompress(fifth.read_bytes()))
-        done = extract(lake, settings_for(stand_in, missing_row_probe_limit=1, max_missing_rows=1), "01B")
-        asked = [int(served.params["page"]) for served in stand_in.requests if served.params.get("per_page") == "200"]
-    assert asked.count(4) == 2 * 3  # as often as it is tried, for the rest and for the pages that disagree
-    assert [hole.position for hole in done.snapshot.manifest.missing_rows] == [650]
+        done = extract(lake, settings_for(api, missing_row_probe_limit=1, max_missing_rows=1), "01B")
+        asked = [int(served.params["page"]) for served in api.requests if served.params.get("per_page") == "200"]
+    assert asked.count(4) == 2 * 3  # attempts, for the missing pages and for the suspect ones
+    assert [row.position for row in done.snapshot.manifest.missing_rows] == [650]
 
 
-def test_a_source_down_as_a_whole_is_no_hole(lake: Lake) -> None:
-    with MockApiServer(generate(ROWS), faults=["status=500,after=2"]) as stand_in, pytest.raises(SourceUnavailable):
-        extract(lake, settings_for(stand_in, max_missing_rows=20), "01A")
+def test_a_source_that_is_down_has_no_missing_rows(lake: Lake) -> None:
+    with MockApiServer(generate(ROWS), faults=["status=500,after=2"]) as api, pytest.raises(SourceUnavailable):
+        extract(lake, settings_for(api, max_missing_rows=20), "01A")
     assert newest(lake) is None
 
 
-# What else may be
+# Other cases
 
 
-def test_a_run_begun_with_other_settings_is_not_mixed_up(lake: Lake) -> None:
-    with MockApiServer(generate(ROWS)) as stand_in:
-        leave_unfinished(lake, stand_in)
+def test_a_run_started_with_other_settings_is_rejected(lake: Lake) -> None:
+    with MockApiServer(generate(ROWS)) as api:
+        leave_unfinished(lake, api)
         with pytest.raises(BrewhouseError, match="already started"):
-            extract(lake, settings_for(stand_in, per_page_rows=100), "01A")
+            extract(lake, settings_for(api, per_page_rows=100), "01A")
 
 
 def test_records_without_id_are_kept_and_counted(lake: Lake) -> None:
     raw = [b'{"id":"a"}', b'{"id":"","name":"x"}']
-    with MockApiServer(raw_records=raw) as stand_in:
-        manifest = extract(lake, settings_for(stand_in), "01A").snapshot.manifest
+    with MockApiServer(raw_records=raw) as api:
+        manifest = extract(lake, settings_for(api), "01A").snapshot.manifest
     assert manifest.proof.records_without_id == 1
-    assert drift_of(manifest)["record_without_id", "id is no text or empty"] == 1
+    assert drift_of(manifest)["record_without_id", "id is missing, empty or not text"] == 1

@@ -1,10 +1,12 @@
-"""Finding what a name stands for."""
+"""The gazetteer: names and codes of countries and subdivisions, in the spellings that people use."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from brewhouse.places import gazetteer
+from brewhouse.places import gazetteer, reference
 from brewhouse.places.gazetteer import Entry, Gazetteer, GazetteerMatch
 
 SPOKEN = [
@@ -117,7 +119,7 @@ def test_a_subdivision_is_found_by_the_names_people_use(country_code: str, name:
 
 
 @pytest.mark.parametrize("name", ["Atlantis", "?", "", "\ufffd", "\ufffd\ufffd", "New", "South"])
-def test_what_is_unknown_is_not_guessed(name: str) -> None:
+def test_an_unknown_name_is_not_guessed(name: str) -> None:
     assert gazetteer.countries().find(name) is None
     assert gazetteer.subdivisions("US").find(name) is None
 
@@ -141,27 +143,62 @@ def test_every_name_and_code_of_pycountry_finds_a_place_of_that_name() -> None:
             for name in division.names:
                 by_name = division_of.find(name)
                 assert by_name
-                assert by_name.how == "exact" or by_name.code != division.code
+                assert by_name.kind == "exact" or by_name.code != division.code
 
 
-def test_how_says_which_rule_found_it() -> None:
-    ways = {name: found.how for name in ("Mar [Sea]", "MAR", "AT-2", "sea") if (found := ATLANTIS.find(name))}
-    assert ways == {"Mar [Sea]": "exact", "MAR": "within country", "AT-2": "within country", "sea": "alias"}
+def test_the_kind_of_a_match_names_the_rule_that_found_it() -> None:
+    kinds = {name: found.kind for name in ("Mar [Sea]", "MAR", "AT-2", "sea") if (found := ATLANTIS.find(name))}
+    assert kinds == {"Mar [Sea]": "exact", "MAR": "within country", "AT-2": "within country", "sea": "alias"}
 
 
-def test_of_two_with_one_name_the_more_general_is_found() -> None:
+def test_the_first_of_two_places_of_the_same_name_is_found() -> None:
     assert ATLANTIS.find("Mar") == GazetteerMatch("AT-1", "Mar", "exact")
 
 
-def test_the_whole_name_wins_over_one_without_words_for_kinds() -> None:
+def test_the_whole_name_takes_precedence_over_one_without_words_for_kinds() -> None:
     assert ATLANTIS.find("ciudad de mar") == GazetteerMatch("AT-2", "Ciudad de Mar", "within country")
     assert ATLANTIS.find("City Sea") == GazetteerMatch("AT-2", "Ciudad de Mar", "alias")
     assert ATLANTIS.find("Province of the Sea") == GazetteerMatch("AT-1", "Mar", "alias")
 
 
-def test_a_name_wins_over_a_code() -> None:
+def test_a_name_takes_precedence_over_a_code() -> None:
     assert ATLANTIS.find("1") == GazetteerMatch("AT-4", "1", "exact")
 
 
-def test_an_alias_without_a_code_keeps_the_name_as_given() -> None:
+def test_an_alias_without_a_code_keeps_the_given_name() -> None:
     assert ATLANTIS.find("SHORE") == GazetteerMatch(None, "SHORE", "alias")
+
+
+@pytest.mark.parametrize("country_code", ["", "XX", "us", "USA"])
+def test_an_unknown_country_code_has_no_subdivisions(country_code: str) -> None:
+    assert gazetteer.subdivisions(country_code).find("Texas") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("M\ufffdr", "AT-1"), ("C\ufffdudad de Mar", "AT-2"), ("\ufffdhore", None), ("M\ufffdn", "unknown")],
+)
+def test_a_name_with_lost_letters_is_found_only_by_its_exact_readable_part(name: str, code: str | None) -> None:
+    places = Gazetteer(
+        [Entry("AT-1", "Mär", ("Mär",), ("AT-1",)), Entry("AT-2", "Cíudad de Mar", ("Cíudad de Mar",), ("AT-2",))],
+        [("Éhore", "")],
+    )
+    found = places.find(name)
+    assert (found.code if found else "unknown") == code
+
+
+@given(st.text(max_size=15))
+def test_a_match_never_depends_on_case_or_surrounding_punctuation(name: str) -> None:
+    for places in (gazetteer.countries(), gazetteer.subdivisions("BE")):
+        found, loud = places.find(name), places.find(f".{name}-")
+        assert (found.code if found else None) == (loud.code if loud else None)
+
+
+@pytest.mark.parametrize("country_code", sorted(code for code in reference.aliases() if code))
+def test_an_alias_of_a_subdivision_has_a_name_and_a_code_of_its_country(country_code: str) -> None:
+    for alias in reference.aliases()[country_code]:
+        found = gazetteer.subdivisions(country_code).find(alias.name)
+        assert found
+        assert found.kind == "alias"
+        assert found.code is None or found.code.startswith(f"{country_code}-")
+        assert found.name

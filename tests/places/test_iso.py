@@ -1,31 +1,32 @@
-"""ISO 3166 as read from pycountry's files is what pycountry itself says."""
+"""ISO 3166: the data read from pycountry's files equals pycountry's own."""
 
 from __future__ import annotations
 
 import pycountry
+import pytest
 
 from brewhouse.places import iso
 
 
-def test_the_countries_are_pycountrys() -> None:
+def test_the_countries_equal_those_of_pycountry() -> None:
     theirs = {country.alpha_2: (country.alpha_3, country.name) for country in pycountry.countries}
     assert {country.alpha_2: (country.alpha_3, country.name) for country in iso.countries()} == theirs
 
 
-def test_the_subdivisions_are_pycountrys() -> None:
+def test_the_subdivisions_equal_those_of_pycountry() -> None:
     theirs = {division.code: division.name for division in pycountry.subdivisions}
     ours = {division.code: division.name for c in iso.countries() for division in iso.subdivisions(c.alpha_2)}
     assert ours == theirs
 
 
-def test_general_subdivisions_come_before_their_parts() -> None:
+def test_general_subdivisions_precede_their_parts() -> None:
     order = {code: n for c in iso.countries() for n, code in enumerate(d.code for d in iso.subdivisions(c.alpha_2))}
     parts = [division for division in pycountry.subdivisions if division.parent_code in order]
     assert len(parts) > 500
     assert not [part.code for part in parts if order[part.parent_code] > order[part.code]]
 
 
-def test_titles_have_no_brackets_and_are_in_the_order_of_speech() -> None:
+def test_titles_have_no_annotations_and_a_natural_word_order() -> None:
     titles = {division.code: division.title for code in ("BE", "FR", "GB", "SE") for division in iso.subdivisions(code)}
     assert titles["SE-K"] == "Blekinge län"
     assert titles["BE-WAL"] == "Région wallonne"
@@ -34,3 +35,33 @@ def test_titles_have_no_brackets_and_are_in_the_order_of_speech() -> None:
     assert titles["GB-ABC"] == "Armagh City, Banbridge and Craigavon"
     assert titles["FR-973"] == "Guyane"
     assert not [title for title in titles.values() if set(title) & set("[](){}†")]
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("Durham, County", "County Durham"),
+        ("Korea, Republic of", "Republic of Korea"),
+        ("Bournemouth, Christchurch and Poole", "Bournemouth, Christchurch and Poole"),
+        ("Isla, Puerto y Mar", "Isla, Puerto y Mar"),
+        ("Bayern", "Bayern"),
+        ("", ""),
+        ("Sandwich, Islands, South", "Islands, South Sandwich"),
+    ],
+)
+def test_an_inverted_name_is_turned_and_a_list_of_names_is_not(name: str, title: str) -> None:
+    assert iso.in_natural_order(name) == title
+
+
+def test_the_title_of_a_country_is_its_common_name() -> None:
+    titles = {country.alpha_2: country.title for country in iso.countries()}
+    assert (titles["KR"], titles["VN"], titles["FR"]) == ("South Korea", "Vietnam", "France")
+
+
+def test_an_unknown_country_has_no_subdivisions() -> None:
+    assert iso.subdivisions("XX") == iso.subdivisions("") == []
+
+
+def test_belgian_regions_come_first() -> None:
+    codes = [division.code for division in iso.subdivisions("BE")]
+    assert codes[:4] == ["BE-BRU", "BE-VLG", "BE-WAL", "BE-VAN"]

@@ -1,4 +1,4 @@
-"""Places get the names and codes of ISO 3166, and lose nothing."""
+"""Matching: places get the names and codes of ISO 3166, and no name is lost."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_only_isle_of_man_and_singapore_have_no_code_for_the_state() -> None:
 
 
 @needs_data
-def test_the_pairs_listed_are_those_of_the_dataset() -> None:
+def test_the_expected_pairs_are_those_of_the_dataset() -> None:
     listed = [(row["country"], row["state_province"]) for row in rows(PAIRS)]
     assert len(listed) == 213
     assert set(listed) == pairs("2026-08-02")
@@ -64,7 +64,7 @@ def test_every_pair_of_every_version_is_matched(version: str) -> None:
 
 
 @needs_data
-def test_pairs_of_older_versions_get_the_same_codes_however_they_were_damaged() -> None:
+def test_damaged_pairs_of_older_versions_get_the_same_codes() -> None:
     damaged = pairs("2025-10-03") - pairs("2026-08-02")
     assert {pair: place(*pair).state_code for pair in damaged} == {
         (" United States", "Texas"): "US-TX",
@@ -73,7 +73,7 @@ def test_pairs_of_older_versions_get_the_same_codes_however_they_were_damaged() 
     }
 
 
-def test_an_exact_place_is_called_as_iso_calls_it() -> None:
+def test_an_exact_match_has_the_names_of_iso() -> None:
     assert place("United States", "Texas", "Austin") == Place(
         "US", "United States", "US-TX", "Texas", "Austin", "exact"
     )
@@ -84,7 +84,7 @@ def test_the_common_name_of_a_country_is_its_name() -> None:
     assert place("Viet Nam").country_name == "Vietnam"
 
 
-def test_a_country_without_a_state_is_matched_by_itself() -> None:
+def test_a_country_is_matched_without_a_state() -> None:
     assert [place(name).match for name in ("Germany", "GERMANY", "Deutschland", "Germania Magna")] == [
         "exact",
         "within country",
@@ -106,13 +106,11 @@ def test_a_country_without_a_state_is_matched_by_itself() -> None:
         ("Atlantis", "Bayern", "none"),
     ],
 )
-def test_of_country_and_state_the_one_that_differs_more_says_how_the_place_was_found(
-    country: str, state: str, match: str
-) -> None:
+def test_the_match_of_a_place_is_the_weaker_of_its_country_and_state(country: str, state: str, match: str) -> None:
     assert place(country, state).match == match
 
 
-def test_blanks_around_names_do_not_count() -> None:
+def test_whitespace_around_names_is_ignored() -> None:
     assert place(" United  States\t", "\u00a0Texas ", " Austin ") == place("United States", "Texas", "Austin")
 
 
@@ -128,7 +126,7 @@ def test_a_place_without_names_has_none() -> None:
     assert place(None) == place(" ", "", " ") == Place(None, None, None, None, None, "none")
 
 
-def test_a_state_that_iso_does_not_count_is_known_all_the_same() -> None:
+def test_a_known_state_without_an_iso_code_is_an_alias() -> None:
     assert place("Isle of Man", "Middle") == Place("IM", "Isle of Man", None, "Middle", None, "alias")
     assert place("England", "Greater Manchester").match == "alias"
     assert place("United Kingdom", "London").state_code is None
@@ -138,13 +136,13 @@ def test_cities_that_differ_in_case_or_accents_are_one() -> None:
     assert city_names(("Azeméis", 1), ("Azemeis", 3), ("AZEMEIS ", 1)) == ["Azemeis"] * 3
 
 
-def test_of_as_many_breweries_the_accented_spelling_wins_then_mixed_case_then_the_alphabet() -> None:
+def test_of_equally_frequent_spellings_accents_win_then_mixed_case_then_the_alphabet() -> None:
     assert city_names(("azeméis", 2), ("Azemeis", 2)) == ["azeméis"] * 2
     assert city_names(("PORTO", 2), ("porto", 2), ("Porto", 2)) == ["Porto"] * 3
     assert city_names(("PoRto", 2), ("Porto", 2)) == ["PoRto"] * 2
 
 
-def test_breweries_of_one_spelling_are_added_up() -> None:
+def test_breweries_of_the_same_spelling_are_added_up() -> None:
     assert city_names(("Porto", 2), ("Porto", 2), ("PORTO", 3)) == ["Porto"] * 3
 
 
@@ -161,7 +159,7 @@ def test_spellings_are_joined_across_the_names_of_one_state_but_not_across_state
 
 
 @given(locations=LOCATIONS)
-def test_each_location_gets_a_place_and_loses_no_name(locations: list[Location]) -> None:
+def test_each_location_gets_a_place_and_no_name_is_lost(locations: list[Location]) -> None:
     places = match_places(locations)
     assert len(places) == len(locations)
     for location, found in zip(locations, places, strict=True):
@@ -173,7 +171,7 @@ def test_each_location_gets_a_place_and_loses_no_name(locations: list[Location])
 
 
 @given(locations=LOCATIONS)
-def test_what_is_matched_once_stays_as_it_is(locations: list[Location]) -> None:
+def test_matching_is_idempotent(locations: list[Location]) -> None:
     once = match_places(locations)
     again = match_places(
         [
@@ -187,7 +185,7 @@ def test_what_is_matched_once_stays_as_it_is(locations: list[Location]) -> None:
 
 
 @given(locations=LOCATIONS, seed=st.randoms())
-def test_the_order_of_locations_does_not_count(locations: list[Location], seed: object) -> None:
+def test_the_order_of_locations_does_not_matter(locations: list[Location], seed: object) -> None:
     shuffled = list(locations)
     seed.shuffle(shuffled)  # type: ignore[attr-defined]
     by_location = dict(zip(shuffled, match_places(shuffled), strict=True))

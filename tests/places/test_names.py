@@ -1,4 +1,4 @@
-"""Keys of names: two spellings of one name have one key."""
+"""Keys of names: different spellings of the same name have the same key."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ def test_the_key_of_a_key_is_itself(key: Callable[[str], str], name: str) -> Non
 
 @pytest.mark.parametrize("key", [plain, fold, without_kind])
 @given(name=LATIN)
-def test_case_does_not_count(key: Callable[[str], str], name: str) -> None:
+def test_case_is_ignored(key: Callable[[str], str], name: str) -> None:
     assert key(name.upper()) == key(name) == key(name.lower())
 
 
 @pytest.mark.parametrize("key", [plain, fold, without_kind])
 @given(name=LATIN)
-def test_accents_do_not_count(key: Callable[[str], str], name: str) -> None:
+def test_accents_are_ignored(key: Callable[[str], str], name: str) -> None:
     bare = "".join(c for c in unicodedata.normalize("NFD", name) if not unicodedata.combining(c))
     assert key(bare) == key(name) == key(unicodedata.normalize("NFD", name))
 
 
 @given(words=st.lists(st.text("abcxyzäßł", min_size=1, max_size=5), max_size=5))
-def test_blanks_dots_and_hyphens_do_not_count_when_folded(words: list[str]) -> None:
+def test_folding_ignores_whitespace_dots_and_hyphens(words: list[str]) -> None:
     assert fold("".join(words)) == fold(" ".join(words)) == fold("-".join(words)) == fold(". ".join(words) + ".")
 
 
 @given(name=NAMES)
-def test_a_tidy_name_has_no_blanks_around_it_and_single_ones_within(name: str) -> None:
+def test_a_tidy_name_has_single_spaces_between_its_words(name: str) -> None:
     tidied = tidy(name)
     assert tidied is None or tidied == " ".join(name.split()) != ""
 
@@ -60,7 +60,7 @@ def test_a_tidy_name_has_no_blanks_around_it_and_single_ones_within(name: str) -
         ("Provence-Alpes-Côte d’Azur", "Provence Alpes Cote d'Azur"),  # noqa: RUF001
     ],
 )
-def test_spellings_of_one_name_fold_to_one_key(one: str, other: str) -> None:
+def test_spellings_of_the_same_name_fold_to_the_same_key(one: str, other: str) -> None:
     assert fold(one) == fold(other)
 
 
@@ -78,7 +78,7 @@ def test_spellings_of_one_name_fold_to_one_key(one: str, other: str) -> None:
         ("Osaka Prefecture", "Ōsaka-fu"),
     ],
 )
-def test_words_for_kinds_of_places_do_not_count(one: str, other: str) -> None:
+def test_words_for_kinds_of_places_are_ignored(one: str, other: str) -> None:
     assert without_kind(one) == without_kind(other)
     assert fold(one) != fold(other)
 
@@ -87,6 +87,6 @@ def test_different_cities_stay_different() -> None:
     assert len({plain(name) for name in ("St. Louis", "St Louis", "Saint Louis", "Stlouis")}) == 4
 
 
-def test_a_name_of_such_words_alone_keeps_them() -> None:
+def test_a_name_that_consists_of_such_words_keeps_them() -> None:
     assert without_kind("State") == "state"
     assert without_kind("The Land") == "theland"

@@ -1,4 +1,4 @@
-"""The files of reference data: every line can be used and is needed."""
+"""Reference data: every line is valid and needed."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def lies_in(country_code: str, longitude: float, latitude: float) -> bool:
     )
 
 
-def test_aliases_are_sorted_and_each_key_is_there_once() -> None:
+def test_aliases_are_sorted_and_each_key_is_unique() -> None:
     keys = [(alias.country_code, fold(alias.name)) for alias in ALIASES]
     assert keys == sorted(set(keys))
 
 
-def test_every_alias_is_a_tidy_name_and_says_where_it_comes_from() -> None:
+def test_every_alias_is_a_tidy_name_with_an_origin() -> None:
     assert not [alias for alias in ALIASES if alias.name != tidy(alias.name) or not fold(alias.name)]
     assert not [alias for alias in ALIASES if not tidy(alias.origin)]
 
@@ -81,7 +81,7 @@ def test_every_code_exists_and_lies_in_its_country() -> None:
 
 
 @pytest.mark.parametrize("country_code", sorted(reference.aliases()))
-def test_no_alias_says_what_is_found_without_it(country_code: str) -> None:
+def test_every_alias_is_needed(country_code: str) -> None:
     entries = gazetteer.subdivision_entries(country_code) if country_code else gazetteer.country_entries()
     without = Gazetteer(entries, aliases=[])
     for alias in reference.aliases()[country_code]:

@@ -1,1 +1,1 @@
-"""The Open Brewery DB API: contract, paging, throttle, retries."""
+"""The source, the Open Brewery DB API: contract, client, pages, rate limit and schema drift."""

@@ -1,4 +1,4 @@
-"""Asking the source: retries for what may pass, plain words for what does not."""
+"""HTTP client of the source: rate-limited requests, with retries of transient errors."""
 
 from __future__ import annotations
 
@@ -6,68 +6,47 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from types import TracebackType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import stamina
 import yarl
 
-from brewhouse.api.contract import Records, UnexpectedAnswerError, parse_meta, parse_page, start_of
-from brewhouse.api.rate_limit import WINDOW_S, RateLimit
-from brewhouse.errors import BrewhouseError
+from brewhouse.api.contract import Records, excerpt, parse_meta, parse_page
+from brewhouse.api.rate_limit import WINDOW_S, RateLimit, retry_after_s
+from brewhouse.api.source_errors import (
+    BadResponseError,
+    ConnectionLostError,
+    PermanentSourceError,
+    SourceUnavailable,
+    TransientSourceError,
+    UnusableResponseError,
+)
 from brewhouse.settings import Settings
 from brewhouse.source import Meta
 
 _HEADERS = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": "brewhouse"}
-_MAX_REFUSALS = 20
+_MAX_PAUSES = 19
 _MAX_PAUSE_S = 900.0
 
 Parsed = TypeVar("Parsed")
 
 _log = logging.getLogger(__name__)
 
-stamina.instrumentation.set_on_retry_hooks(())  # what finally failed is told once, by the error
-
-
-class SourceUnavailable(BrewhouseError):  # noqa: N818 - the state of the source, not of a call
-    """The source did not give what was asked for, however often it was tried.
-
-    Args:
-        what: Which URL, what came, how often it was tried.
-        hint: What to do.
-        status: HTTP status of the last answer; None when none came or it could not be read.
-        may_be_the_page: Whether the source answered with an error of its own, with no page, or too late: then it may
-            still give the page in parts. A lost connection is the network's.
-    """
-
-    def __init__(self, what: str, hint: str, status: int | None = None, *, may_be_the_page: bool = False) -> None:
-        super().__init__(what, hint)
-        self.status = status
-        self.may_be_the_page = may_be_the_page
-
-
-class _PassingError(Exception):
-    """What may be better the next time."""
-
-    def __init__(self, came: str, status: int | None = None) -> None:
-        super().__init__(came)
-        self.status = status
+stamina.instrumentation.set_on_retry_hooks(())  # the client logs its retries itself
 
 
 @dataclass(frozen=True)
 class PageResult:
-    """Some breweries in a row, as the source gave them.
+    """A page of breweries, as the source returned it.
 
     Attributes:
-        url: Where they came from.
-        status: HTTP status of the answer; 5xx when they could only be had in smaller windows.
-        fetched_at: When, ISO 8601, UTC.
+        status: HTTP status of the response; 5xx when the rows could only be fetched in smaller pages.
+        fetched_at: ISO 8601, UTC.
         lines: Each record's bytes.
-        records: The same, decoded.
-        holes: Offsets, from 0, of rows that the source cannot give.
+        records: The same records, decoded.
+        missing_rows: Offsets, from 0, of rows that the source cannot return.
     """
 
     url: str
@@ -78,17 +57,22 @@ class PageResult:
     missing_rows: list[int] = field(default_factory=list)
 
 
+class _Response(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class Client:
-    """Asks one source, below its throttle.
+    """Fetch from one source, within its rate limit.
 
     Args:
-        settings: Base URL, time-outs, tries and waits.
-        window_s: Length of the source's throttling window in seconds.
+        window_s: Length of the source's rate limit window in seconds.
     """
 
     def __init__(self, settings: Settings, window_s: float = WINDOW_S) -> None:
         self._settings = settings
-        self._throttle = RateLimit(window_s)
+        self._rate_limit = RateLimit(window_s)
 
     async def __aenter__(self) -> Client:
         self._http = aiohttp.ClientSession(
@@ -100,49 +84,39 @@ class Client:
         )
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._http.close()
 
-    def url(self, page: int, size: int) -> str:
-        """Address of a page of breweries in the order of their ids."""
+    def page_url(self, page: int, size: int) -> str:
+        """Return the URL of a page of breweries, ordered by id."""
         return f"{self._settings.source_url}/breweries?per_page={size}&page={page}&sort=id:asc"
 
     async def meta(self) -> tuple[Meta, list[str]]:
-        """Ask for the counts of the whole.
-
-        Returns:
-            The meta, and the names of its deviations from the contract.
+        """Fetch the source's own counts, and the names of their deviations from the contract.
 
         Raises:
-            SourceUnavailable: It could not be had.
+            PermanentSourceError: The request failed, after retries if it was transient.
         """
         url = f"{self._settings.source_url}/breweries/meta"
-        return await self._ask(url, "The source's own counts", parse_meta, self._settings.max_attempts)
+        return await self._fetch(url, "the source's own counts", parse_meta, self._settings.max_attempts)
 
-    async def window(self, page: int, size: int, tries: int | None = None) -> PageResult:
-        """Ask for a page of breweries in the order of their ids.
-
-        Args:
-            page: From 1.
-            size: Breweries in a page.
-            tries: How often at the most; None as the settings say.
+    async def page(self, page: int, size: int, attempts: int | None = None) -> PageResult:
+        """Fetch a page of breweries, ordered by id; `attempts` defaults to `max_attempts` of the settings.
 
         Raises:
-            SourceUnavailable: It could not be had.
+            PermanentSourceError: The request failed, after retries if it was transient.
         """
-        url = self.url(page, size)
-        what = f"Page {page} of breweries"
-        lines, records = await self._ask(url, what, parse_page, tries or self._settings.max_attempts)
+        url = self.page_url(page, size)
+        attempts = attempts or self._settings.max_attempts
+        lines, records = await self._fetch(url, f"page {page} of breweries", parse_page, attempts)
         return PageResult(url, 200, datetime.now(UTC).isoformat(timespec="milliseconds"), lines, records)
 
-    async def _ask(self, url: str, what: str, parse: Callable[[bytes], Parsed], tries: int) -> Parsed:
+    async def _fetch(self, url: str, what: str, parse: Callable[[bytes], Parsed], attempts: int) -> Parsed:
         settings = self._settings
         try:
             async for attempt in stamina.retry_context(
-                on=_PassingError,
-                attempts=tries,
+                on=TransientSourceError,
+                attempts=attempts,
                 timeout=None,
                 wait_initial=settings.retry_initial_wait_s,
                 wait_max=settings.retry_wait_max_s,
@@ -150,128 +124,102 @@ class Client:
             ):
                 with attempt:
                     try:
-                        return _parse_answer(*await self._send(url), url, what, parse)
-                    except _PassingError as error:
-                        _log.warning("try %d of %d of %s: %s", attempt.num, tries, url, error)
+                        return parse(_successful_body(await self._send(url), url, what))
+                    except TransientSourceError as error:
+                        _log.warning("attempt %d of %d of %s failed: %s", attempt.num, attempts, url, error)
                         raise
-        except _PassingError as error:
-            raise SourceUnavailable(
-                f"{what} could not be had from {url} in {tries} tries; at last came {error}.",
-                hint="The source may be down for a while: run again later, what was taken is kept.",
-                status=error.status,
-                may_be_the_page=not isinstance(error.__cause__, aiohttp.ClientError),
-            ) from error
+        except TransientSourceError as error:
+            failure = f"Failed to fetch {what} from {url} after {attempts} attempt(s): {error.what}."
+            hint = "The source may be down: run again later, fetched pages are kept."
+            if isinstance(error, BadResponseError):
+                raise UnusableResponseError(failure, hint, error.status) from error
+            raise SourceUnavailable(failure, hint) from error
         raise AssertionError("a retry ends with a value or an error")
 
-    async def _send(self, url: str) -> tuple[int, Mapping[str, str], bytes]:
-        """Send until the answer is no 429, waiting as the source asks."""
-        headers: Mapping[str, str] = {}
-        for _ in range(_MAX_REFUSALS):
-            status, headers, body = await self._send_once(url)
-            if status != 429:
-                return status, headers, body
-            pause_s = max(_pause_s(headers), self._settings.retry_initial_wait_s)
-            if pause_s > _MAX_PAUSE_S:
-                raise SourceUnavailable(
-                    f"{url} was refused with status 429, and the source asks to wait {pause_s:.0f} s.",
-                    hint="Run again when that time has passed, what was taken is kept.",
-                    status=429,
+    async def _send(self, url: str) -> _Response:
+        """Send a request; while the response is a 429, wait as long as it asks and send again."""
+        waits = 0
+        while (response := await self._send_once(url)).status == 429:
+            pause_s = max(retry_after_s(response.headers), self._settings.retry_initial_wait_s)
+            if waits == _MAX_PAUSES or pause_s > _MAX_PAUSE_S:
+                raise PermanentSourceError(
+                    f"{url} is rate-limited (status 429): the source asks to wait {pause_s:.0f} s after {waits} waits.",
+                    hint="Run again later, fetched pages are kept; another client may use up this IP address's limit.",
                 )
-            _log.warning("%s was refused with status 429; waiting %g s", url, pause_s)
-            self._throttle.pause(pause_s)
-        raise SourceUnavailable(
-            f"{url} was refused with status 429 {_MAX_REFUSALS} times in a row, although each time we waited as told; "
-            f"Retry-After is {headers.get('Retry-After', 'not given')}.",
-            hint="Somebody else at this address may be using up the limit: run again later, what was taken is kept.",
-            status=429,
-        )
+            _log.warning("%s is rate-limited (status 429); waiting %g s", url, pause_s)
+            self._rate_limit.pause(pause_s)
+            waits += 1
+        return response
 
-    async def _send_once(self, url: str) -> tuple[int, Mapping[str, str], bytes]:
-        address = _address(url)
-        await self._throttle.admit()
+    async def _send_once(self, url: str) -> _Response:
+        await self._rate_limit.acquire()
         headers: Mapping[str, str] | None = None
         try:
-            async with self._http.get(address, allow_redirects=False) as response:
+            async with self._http.get(url, allow_redirects=False) as response:
                 headers = response.headers
-                return response.status, headers, await self._body(response)
-        except TimeoutError as error:
-            raise _PassingError(f"nothing whole within {self._settings.timeout_s:g} s") from error
+                return _Response(response.status, headers, await self._body(response))
         except aiohttp.ClientError as error:
-            raise _PassingError(f"{type(error).__name__}: {error}") from error
+            raise _connection_lost(error) from error
+        except TimeoutError as error:
+            raise BadResponseError(f"no complete response within {self._settings.timeout_s:g} s") from error
         finally:
-            self._throttle.answered(headers)
+            self._rate_limit.release(headers)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()
         async for part in response.content.iter_any():
             body += part
             if len(body) > self._settings.max_body_bytes:
-                raise SourceUnavailable(
-                    f"{response.url} answers with more than {self._settings.max_body_bytes} bytes.",
-                    hint="That is no page of breweries: look at --source-url, or raise max_body_bytes.",
+                raise PermanentSourceError(
+                    f"The response of {response.url} is larger than {self._settings.max_body_bytes} bytes.",
+                    hint="A page of breweries is smaller: check --source-url, or raise max_body_bytes.",
                 )
         return bytes(body)
 
 
-def _address(url: str) -> yarl.URL:
-    """Read an address, or say at once that it is none."""
+def _parse_url(url: str) -> yarl.URL:
     try:
-        address = yarl.URL(url)
+        parsed = yarl.URL(url)
     except ValueError as error:
-        raise SourceUnavailable(f"{url} is no address of the web: {error}.", hint="Mend --source-url.") from error
-    if address.scheme not in {"http", "https"} or not address.host:
-        raise SourceUnavailable(f"{url} is no address of the web.", hint="Begin --source-url with http:// or https://.")
-    return address
+        raise PermanentSourceError(f"{url} is not a valid URL: {error}.", hint="Fix --source-url.") from error
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise PermanentSourceError(f"{url} is not a valid URL.", hint="Start --source-url with http:// or https://.")
+    return parsed
 
 
 def _proxy(url: str) -> str | None:
-    """Find the proxy that the environment names for an address.
-
-    Once, for aiohttp's `trust_env` looks it up in a thread for every request, and threads wait for each other.
-    """
-    address = _address(url)
-    return None if proxy_bypass(f"{address.host}:{address.port}") else getproxies().get(address.scheme)
+    """Find the proxy for a URL in the environment, once: aiohttp's `trust_env` looks it up in a thread per request."""
+    parsed = _parse_url(url)
+    return None if proxy_bypass(f"{parsed.host}:{parsed.port}") else getproxies().get(parsed.scheme)
 
 
 async def _send_only_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending again by itself what a lost connection swallowed: the throttle counts every request."""
+    """Disable aiohttp's own retry after a lost connection: the rate limit counts every request."""
     try:
         return await send(request)
-    except (aiohttp.ClientConnectorError, TimeoutError):
-        raise  # not sent again anyway
     except aiohttp.ClientError as error:
-        raise _PassingError(f"{type(error).__name__}: {error}") from error
+        raise _connection_lost(error) from error
 
 
-def _parse_answer(
-    status: int, headers: Mapping[str, str], body: bytes, url: str, what: str, parse: Callable[[bytes], Parsed]
-) -> Parsed:
-    """Make sense of an answer, or say why there is none."""
+def _connection_lost(error: aiohttp.ClientError) -> ConnectionLostError:
+    return ConnectionLostError(f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def _successful_body(response: _Response, url: str, what: str) -> bytes:
+    """Return the body of a successful response.
+
+    Raises:
+        BadResponseError: It is a server error.
+        PermanentSourceError: It is a redirect or a client error.
+    """
+    status, headers, body = response
     if status >= 500:
-        raise _PassingError(f"status {status}: {start_of(body)}", status)
+        raise BadResponseError(f"status {status}: {excerpt(body)}", status=status)
     if status >= 300:
-        where = f" to {headers['Location']}" if "Location" in headers else ""
-        raise SourceUnavailable(
-            f"{what} could not be had: {url} answered with status {status}{where}: {start_of(body)}; "
-            "it was tried once, as trying again would not help.",
-            hint="The address or a parameter is wrong: look at source_url and per_page_rows.",
-            status=status,
+        target = f" to {headers['Location']}" if "Location" in headers else ""
+        raise PermanentSourceError(
+            f"Failed to fetch {what}: {url} responded with status {status}{target}: {excerpt(body)}. "
+            "It was not retried, as the error is permanent.",
+            hint="Check source_url and per_page_rows.",
         )
-    try:
-        return parse(body)
-    except UnexpectedAnswerError as error:
-        raise _PassingError(f"status {status}, but {error}") from error
-
-
-def _pause_s(headers: Mapping[str, str]) -> float:
-    """Read `Retry-After`, which is a number of seconds or a date."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isdecimal():
-        return float(text)
-    try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
-        return 1.0
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max((until - datetime.now(UTC)).total_seconds(), 0.0)
+    return body

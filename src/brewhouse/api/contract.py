@@ -1,7 +1,7 @@
-"""The Open Brewery DB API's contract: fields, types of brewery, and what an answer must look like.
+"""The contract of the Open Brewery DB API: fields, brewery types and response bodies.
 
-From the service's public documentation, https://www.openbrewerydb.org/documentation. Earlier releases and clones speak
-dialects of it; they are understood, and each deviation is named.
+From the service's public documentation, https://www.openbrewerydb.org/documentation. Earlier releases and clones of the
+service deviate from it: they are parsed too, and each deviation is named.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import UNSET
 
+from brewhouse.api.source_errors import BadResponseError
 from brewhouse.source import Meta
 
 FIELDS = (
@@ -26,19 +27,20 @@ BREWERY_TYPES = frozenset(
         "planning", "proprietor", "regional", "taproom", "unknown",
     }
 )  # fmt: skip
-GROUPS = ("by_type", "by_country", "by_state")
+GROUPS = {"by_type": "brewery_type", "by_country": "country", "by_state": "state_province"}
+"""The groups of `/breweries/meta`, with the field that each of them counts by."""
 
 Record: TypeAlias = dict[str, Any]
-"""A record decoded; what it holds is up to the source."""
+"""A decoded record, with whatever fields the source sent."""
 
 
 @dataclass(frozen=True)
 class Records:
-    """The records of a page, decoded, column by column.
+    """The decoded records of a page, by column.
 
     Attributes:
-        columns: The values of each of `FIELDS`, a record after the other; `msgspec.UNSET` where one has not the field.
-        unknown: What a record has beyond those fields, by its index.
+        columns: The values of each of `FIELDS`, one per record; `msgspec.UNSET` where a record lacks the field.
+        unknown: The fields of a record that are not among `FIELDS`, by the record's index.
     """
 
     columns: Mapping[str, Sequence[Any]]
@@ -48,26 +50,19 @@ class Records:
         return len(self.columns["id"])
 
     def __getitem__(self, index: int) -> Record:
-        """Give one record as a dictionary of the fields it has."""
+        """Return one record as a dictionary of its fields."""
         known = {name: column[index] for name, column in self.columns.items() if column[index] is not UNSET}
         return known | self.unknown.get(index, {})
 
 
-class UnexpectedAnswerError(Exception):
-    """An answer with status 200 that is not what the contract says; it may be better the next time."""
-
-
 def parse_meta(body: bytes) -> tuple[Meta, list[str]]:
-    """Read an answer of `/breweries/meta`.
-
-    Args:
-        body: JSON, numbers as numbers or as text, groups or none.
+    """Parse a response of `/breweries/meta`: counts as numbers or as text, with or without groups.
 
     Returns:
-        The meta, and the names of its deviations from today's contract.
+        The meta, and the names of its deviations from the contract.
 
     Raises:
-        UnexpectedAnswerError: It is no such answer.
+        BadResponseError: The body is not such a response.
 
     Example:
         >>> parse_meta(b'{"total": "5"}')
@@ -79,7 +74,7 @@ def parse_meta(body: bytes) -> tuple[Meta, list[str]]:
         known = {name: {} if value == [] else value for name, value in known.items()}  # PHP's empty map
         meta = msgspec.convert(known, Meta, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnexpectedAnswerError(f"no counts of breweries ({error}): {start_of(body)}") from error
+        raise BadResponseError(f"the body has no valid brewery counts ({error}): {excerpt(body)}") from error
     deviations = ["meta_numbers_as_text"] if isinstance(raw["total"], str) else []
     if any(getattr(meta, group) is None for group in GROUPS):
         deviations.append("meta_without_groups")
@@ -87,16 +82,13 @@ def parse_meta(body: bytes) -> tuple[Meta, list[str]]:
 
 
 def parse_page(body: bytes) -> tuple[list[bytes], Records]:
-    """Read an answer of `/breweries`.
-
-    Args:
-        body: A JSON array of objects.
+    """Parse a response of `/breweries`, a JSON array of objects.
 
     Returns:
         Each record's bytes as they were sent, and the records decoded.
 
     Raises:
-        UnexpectedAnswerError: It is not a JSON array of objects.
+        BadResponseError: The body is not a JSON array of objects.
 
     Example:
         >>> lines, records = parse_page(b'[ {"id" : "a", "rating": 5} ]')
@@ -104,45 +96,40 @@ def parse_page(body: bytes) -> tuple[list[bytes], Records]:
         ([b'{"id" : "a", "rating": 5}'], ('a',), {0: {'rating': 5}})
     """
     try:
-        records = _records(body)
+        records = _decode(body)
         lines = [bytes(raw) for raw in _LINES.decode(body)]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnexpectedAnswerError(f"no JSON array of objects ({error}): {start_of(body)}") from error
+        raise BadResponseError(f"the body is not a JSON array of objects ({error}): {excerpt(body)}") from error
     return lines, records
 
 
 def parse_lines(lines: Sequence[bytes]) -> Records:
-    """Decode the records of a page that was parsed before."""
-    return _records(b"[%b]" % b",".join(lines))
+    """Decode records that were parsed before."""
+    return _decode(b"[%b]" % b",".join(lines))
 
 
 def parse_record(line: bytes) -> Record:
-    """Decode one record of a page that was parsed before."""
+    """Decode one record that was parsed before."""
     return _RECORD.decode(line)
 
 
 def one_line(records: Sequence[bytes]) -> Sequence[bytes]:
-    r"""Put each record on one line: JSON has line breaks between its tokens only, where they mean nothing.
-
-    Example:
-        >>> one_line([b'{"id":\r\n "a\\n"}'])
-        [b'{"id":   "a\\n"}']
-    """
-    whole = b"".join(records)
-    if b"\n" not in whole and b"\r" not in whole:
+    """Put each record on one line: line breaks, which JSON has only between its tokens, become spaces."""
+    joined = b"".join(records)
+    if b"\n" not in joined and b"\r" not in joined:
         return records
-    return [record.translate(_LINE_BREAKS_TO_BLANKS) for record in records]
+    return [record.translate(_LINE_BREAKS_TO_SPACES) for record in records]
 
 
-def start_of(body: bytes) -> str:
-    """Show how an answer begins."""
+def excerpt(body: bytes) -> str:
+    """Quote the start of a response body."""
     return repr(body[:200].decode("utf-8", "replace")) if body else "an empty body"
 
 
-def _records(body: bytes) -> Records:
+def _decode(body: bytes) -> Records:
     try:
         return Records(_columns(map(msgspec.structs.astuple, _BREWERIES.decode(body))))
-    except msgspec.ValidationError:  # a record has other fields than today's contract
+    except msgspec.ValidationError:  # a record has other fields than the contract
         records = _RECORDS.decode(body)
     extras = ({name: record[name] for name in record if name not in FIELDS} for record in records)
     return Records(
@@ -161,4 +148,4 @@ _BREWERIES = msgspec.json.Decoder(
 _RECORD = msgspec.json.Decoder(dict[str, Any])
 _RECORDS = msgspec.json.Decoder(list[dict[str, Any]])
 _LINES = msgspec.json.Decoder(list[msgspec.Raw])
-_LINE_BREAKS_TO_BLANKS = bytes.maketrans(b"\r\n", b"  ")
+_LINE_BREAKS_TO_SPACES = bytes.maketrans(b"\r\n", b"  ")

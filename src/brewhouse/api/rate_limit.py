@@ -1,8 +1,8 @@
-"""Staying below the source's throttle: what is left is read from its answers, and waited for.
+"""Client-side rate limit, which follows the remaining quota that the source reports.
 
-The service counts requests in a window of a minute that begins when the first one arrives. An answer comes after its
-request arrived, so a window is over for certain once its length has passed since the first answer we had in it. What is
-left in the next one is not known before its first answer: until then requests go out one at a time.
+The service counts requests in a window of a minute that begins when the first one arrives. A response comes after its
+request arrived, so a window is certainly over once its length has passed since the first response in it. The quota of
+the next window is unknown before its first response: until then requests are sent one at a time.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 WINDOW_S = 60.0
 
 
 class RateLimit:
-    """Admits requests, none that the source would refuse.
+    """Delay requests that the source would reject.
 
     Args:
         window_s: Length of the source's window in seconds.
@@ -25,32 +27,28 @@ class RateLimit:
     def __init__(self, window_s: float = WINDOW_S) -> None:
         self._window_s = window_s
         self._is_limited: bool | None = None
-        self._left: int | None = None
+        self._remaining: int | None = None
         self._window_ends = 0.0
         self._resume_at = 0.0
         self._in_flight = 0
-        self._door = asyncio.Lock()
-        self._news = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._response_arrived = asyncio.Event()
 
-    async def admit(self) -> None:
-        """Wait until another request may be sent; `answered` must follow."""
-        async with self._door:
+    async def acquire(self) -> None:
+        """Wait until a request may be sent; `release` must follow."""
+        async with self._turn:
             while (wait := self._wait_s()) != 0:
-                self._news.clear()
+                self._response_arrived.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), wait)
-            if self._left is not None:
-                self._left -= 1
+                    await asyncio.wait_for(self._response_arrived.wait(), wait)
+            if self._remaining is not None:
+                self._remaining -= 1
             self._in_flight += 1
 
-    def answered(self, headers: Mapping[str, str] | None) -> None:
-        """Learn from an answer.
-
-        Args:
-            headers: Of the answer; None when none came.
-        """
+    def release(self, headers: Mapping[str, str] | None) -> None:
+        """End a request and read the remaining quota from the headers of its response; None without one."""
         self._in_flight -= 1
-        self._news.set()
+        self._response_arrived.set()
         if headers is None:
             return
         text = headers.get("X-RateLimit-Remaining", "").strip()
@@ -58,27 +56,41 @@ class RateLimit:
             self._is_limited = bool(self._is_limited)
             return
         self._is_limited = True
-        left = max(int(text) - self._in_flight, 0)
-        if self._left is None:
-            self._left = left
+        remaining = max(int(text) - self._in_flight, 0)
+        if self._remaining is None:
+            self._remaining = remaining
             self._window_ends = time.monotonic() + self._window_s
         else:
-            self._left = min(self._left, left)
+            self._remaining = min(self._remaining, remaining)
 
     def pause(self, seconds: float) -> None:
-        """Let no request out for some time, as the source asked."""
+        """Hold all requests for some time, as the source asked."""
         self._resume_at = max(self._resume_at, time.monotonic() + seconds)
-        self._left = None
+        self._remaining = None
 
     def _wait_s(self) -> float | None:
-        """Say how long to wait: 0 not at all, None until an answer comes."""
+        """Return the time until a request may be sent; None until a response arrives."""
         now = time.monotonic()
         if now < self._resume_at:
             return self._resume_at - now
         if self._is_limited is False:
             return 0
-        if self._left is not None and now >= self._window_ends:
-            self._left = None
-        if self._left is None:
+        if self._remaining is not None and now >= self._window_ends:
+            self._remaining = None
+        if self._remaining is None:
             return None if self._in_flight else 0
-        return 0 if self._left > 0 else self._window_ends - now
+        return 0 if self._remaining > 0 else self._window_ends - now
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float:
+    """Read `Retry-After`, a number of seconds or a date; 1 s when it is missing or invalid."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return 1.0
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    return max((until - datetime.now(UTC)).total_seconds(), 0.0)

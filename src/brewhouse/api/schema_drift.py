@@ -1,7 +1,7 @@
-"""What the source sends that its contract does not say: counted and shown, never a failure.
+"""Schema drift detection: deviations of the source from its contract are counted and recorded, and fail nothing.
 
-Records are told apart by their shape, which is their field names and the types of their values; a shape is looked at
-once, and of a page only how many records of each it has is kept.
+Records are grouped by shape, their field names and the types of their values. Each shape is examined once; of a page,
+only the number of its records per shape is kept.
 """
 
 from __future__ import annotations
@@ -16,17 +16,11 @@ import msgspec
 from brewhouse.api.contract import BREWERY_TYPES, COORDINATES, FIELDS, Record, Records, one_line
 from brewhouse.source import SchemaDrift
 
-_JSON_TYPES: dict[type, str] = {
-    type(None): "null",
-    bool: "boolean",
-    int: "number",
-    float: "number",
-    str: "string",
-    list: "array",
-    dict: "object",
-}
+_JSON_TYPES = {
+    type(None): "null", bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object",
+}  # fmt: skip
 _FIELDS = frozenset(FIELDS)
-_USUAL_TYPES = BREWERY_TYPES | {None}
+_CONTRACT_TYPES = BREWERY_TYPES | {None}
 _EXAMPLE_CHARACTERS = 200
 
 _Shape: TypeAlias = tuple[object, ...]
@@ -35,94 +29,65 @@ _Kind: TypeAlias = tuple[str, str]
 
 @dataclass
 class Profile:
-    """What is kept of a page.
+    """What is kept of a page: its number of records per shape, and the deviations of values with an example each."""
 
-    Attributes:
-        shapes: How many records have a shape, by the shape's number.
-        odd: What is odd about values: how often, and an example.
-    """
+    shapes: Counter[_Shape] = field(default_factory=Counter)
+    drift: dict[_Kind, tuple[int, str]] = field(default_factory=dict)
 
-    shapes: dict[int, int]
-    odd: dict[_Kind, tuple[int, str]] = field(default_factory=dict)
-
-    def note(self, name: str, detail: str, example: str) -> None:
-        """Count something odd."""
-        count, first = self.odd.get((name, detail), (0, example))
-        self.odd[name, detail] = count + 1, first
+    def add(self, kind: _Kind, example: str, count: int = 1) -> None:
+        """Count a deviation; the first example is kept."""
+        before, first = self.drift.get(kind, (0, example))
+        self.drift[kind] = before + count, first
 
 
 class Profiler:
-    """Looks at the records of all pages of one snapshot."""
+    """Profile the pages of one snapshot."""
 
     def __init__(self) -> None:
-        self._numbers: dict[_Shape, int] = {}
-        self._firsts: list[Record] = []
+        self._examples: dict[_Shape, Record] = {}
 
-    def look(self, lines: Sequence[bytes], records: Records) -> Profile:
-        """Look at a page.
-
-        Args:
-            lines: Each record's bytes as they were sent.
-            records: The same, decoded.
-        """
+    def profile(self, lines: Sequence[bytes], records: Records) -> Profile:
+        """Profile a page: each record's bytes as they were sent, and the same records decoded."""
         shapes = _shapes(records)
-        counts = Counter(shapes)
-        for shape in counts:
-            if shape not in self._numbers:
-                self._numbers[shape] = len(self._firsts)
-                self._firsts.append(records[shapes.index(shape)])
-        profile = Profile({self._numbers[shape]: count for shape, count in counts.items()})
-        for record in _suspects(records):
-            kind = record.get("brewery_type")
-            if isinstance(kind, str) and kind not in BREWERY_TYPES:
-                profile.note("unknown_brewery_type", kind, _where(record))
-            state = record.get("state")
-            if state != record.get("state_province") and "state" in record and "state_province" in record:
-                profile.note("state_differs", "state is not state_province", _where(record))
-            if not has_id(record):
-                profile.note("record_without_id", "id is no text or empty", _text(msgspec.json.encode(record)))
+        profile = Profile(Counter(shapes))
+        for shape in profile.shapes:
+            if shape not in self._examples:
+                self._examples[shape] = records[shapes.index(shape)]
+        for record in _unusual(records):
+            _add_value_drift(profile, record)
         joined = one_line(lines)
         if joined is not lines:
             for before, after in zip(lines, joined, strict=True):
                 if before != after:
-                    profile.note("multiline_record", "line breaks became blanks", _text(after))
+                    profile.add(("multiline_record", "line breaks replaced by spaces"), _text(after))
         return profile
 
     def fields_seen(self, profiles: Iterable[Profile]) -> dict[str, dict[str, int]]:
-        """Count, by field, how often it had which JSON type."""
-        seen: dict[str, dict[str, int]] = {}
+        """Count the JSON types of each field."""
+        seen: dict[str, Counter[str]] = {}
         for record, count in self._counted(profiles):
             for name, value in record.items():
-                kind = type(value)
-                by_type = seen.setdefault(name, {})
-                by_type[_JSON_TYPES[kind]] = by_type.get(_JSON_TYPES[kind], 0) + count
-        return seen
+                seen.setdefault(name, Counter())[_JSON_TYPES[type(value)]] += count
+        return {name: dict(counts) for name, counts in seen.items()}
 
-    def deviations(self, profiles: Sequence[Profile]) -> list[SchemaDrift]:
-        """List what deviates from the contract, each kind once."""
-        found: dict[_Kind, tuple[int, str]] = {}
+    def drift(self, profiles: Sequence[Profile]) -> list[SchemaDrift]:
+        """List the deviations from the contract, each kind once."""
+        total = Profile()
         for record, count in self._counted(profiles):
-            for kind, example in _of_shape(record):
-                before, first = found.get(kind, (0, example))
-                found[kind] = before + count, first
+            for kind, example in _shape_drift(record):
+                total.add(kind, example, count)
         for profile in profiles:
-            for kind, (count, example) in profile.odd.items():
-                before, first = found.get(kind, (0, example))
-                found[kind] = before + count, first
-        return [SchemaDrift(*kind, count, example) for kind, (count, example) in sorted(found.items())]
+            for kind, (count, example) in profile.drift.items():
+                total.add(kind, example, count)
+        return [SchemaDrift(*kind, count, example) for kind, (count, example) in sorted(total.drift.items())]
 
     def _counted(self, profiles: Iterable[Profile]) -> Iterator[tuple[Record, int]]:
-        counter: Counter[int] = Counter()
+        counts: Counter[_Shape] = Counter()
         for profile in profiles:
-            counter.update(profile.shapes)
-        for number, count in sorted(counter.items()):
-            yield self._firsts[number], count
-
-
-def has_id(record: Record) -> bool:
-    """Say whether a record can be told from others by its id."""
-    key = record.get("id")
-    return isinstance(key, str) and key != ""
+            counts.update(profile.shapes)
+        for shape, example in self._examples.items():
+            if shape in counts:
+                yield example, counts[shape]
 
 
 def _shapes(records: Records) -> list[_Shape]:
@@ -132,19 +97,30 @@ def _shapes(records: Records) -> list[_Shape]:
     return shapes
 
 
-def _suspects(records: Records) -> Iterator[Record]:
-    """Give the records of a page with odd values: none, or all of them to be looked at one by one."""
+def _unusual(records: Records) -> Iterator[Record]:
+    """Yield no record of a page whose values all keep the contract; otherwise, yield every record."""
     columns = records.columns
     try:
-        is_usual = _USUAL_TYPES.issuperset(columns["brewery_type"])
-    except TypeError:  # a list or an object in the place of a type
+        is_usual = _CONTRACT_TYPES.issuperset(columns["brewery_type"])
+    except TypeError:  # a list or an object instead of a type
         is_usual = False
     is_usual = is_usual and columns["state"] == columns["state_province"]
     if not (is_usual and all(columns["id"]) and set(map(type, columns["id"])) <= {str}):
         yield from map(records.__getitem__, range(len(records)))
 
 
-def _of_shape(record: Record) -> Iterator[tuple[_Kind, str]]:
+def _add_value_drift(profile: Profile, record: Record) -> None:
+    brewery_type = record.get("brewery_type")
+    if isinstance(brewery_type, str) and brewery_type not in BREWERY_TYPES:
+        profile.add(("unknown_brewery_type", brewery_type), _where(record))
+    if {"state", "state_province"} <= record.keys() and record["state"] != record["state_province"]:
+        profile.add(("state_differs", "state is not state_province"), _where(record))
+    key = record.get("id")
+    if not (isinstance(key, str) and key):
+        profile.add(("record_without_id", "id is missing, empty or not text"), _text(msgspec.json.encode(record)))
+
+
+def _shape_drift(record: Record) -> Iterator[tuple[_Kind, str]]:
     for name in FIELDS:
         if name not in record:
             yield ("missing_field", name), _where(record)
@@ -163,8 +139,8 @@ def _where(record: Record) -> str:
 
 
 def _value(record: Record, name: str) -> str:
-    return f"{msgspec.json.encode(record[name]).decode()[:_EXAMPLE_CHARACTERS]} in id {record.get('id')}"
+    return f"{_text(msgspec.json.encode(record[name]))} in {_where(record)}"
 
 
 def _text(line: bytes) -> str:
-    return line[:_EXAMPLE_CHARACTERS].decode("utf-8", "replace")
+    return line.decode("utf-8", "replace")[:_EXAMPLE_CHARACTERS]

@@ -1,10 +1,10 @@
-"""Linking the slug ids of the dataset's early years to the UUIDs of today.
+"""Id mapping: the slug ids of the dataset's early years are mapped to today's UUIDs.
 
-Until March 2023 a brewery's id was a slug of its name, later of its name and city; the next version gave each a UUID
-and did not say which. A record is the brewery that has the same name, city and address in the first version with UUIDs,
-when each is the only one. A slug linked so in one version stays linked in all. What has no partner, mostly places that
-closed before, gets a UUID made of its slug. All of it is carried back from version to version by place and by slug,
-since slugs were made anew twice, and addresses corrected.
+Until March 2023 a brewery's id was a slug of its name, later of its name and city; the next version replaced all slugs
+by UUIDs without publishing a mapping. A record is mapped to the record of the first version with UUIDs that has the
+same name, city and address, when both are unique. A slug mapped in one version stays mapped in all. A slug without a
+match, mostly of a brewery that closed before, gets a UUID derived from it. The mapping is carried back from version to
+version by name, city and address and by slug, since slugs were generated again twice, and addresses corrected.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import unicodedata
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
 from typing import TypeAlias, TypeVar
@@ -22,100 +21,81 @@ from brewhouse.api.contract import Record
 from brewhouse.backfill.csv_versions import is_uuid
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "slug.openbrewerydb.org")
-"""Of the UUIDs (version 5) that are made of slugs: 8a24789e-1902-5374-ba9c-5db9ef589631."""
+"""Namespace of the UUIDs (version 5) derived from slugs: 8a24789e-1902-5374-ba9c-5db9ef589631."""
 
 SLUG_FIELD = "obdb_id"
-"""The field that keeps a record's slug, named as the last column that held one."""
+"""The field that keeps a record's slug, named like the last column that held one."""
 
 _Key = TypeVar("_Key")
 
-Place: TypeAlias = tuple[str, str, str]
+MatchKey: TypeAlias = tuple[str, str, str]
 """Name, city and address, folded."""
 
 
-@dataclass(frozen=True)
-class Linked:
-    """A version's records with UUIDs.
-
-    Attributes:
-        records: In the same order; one that had a slug keeps it in the field `SLUG_FIELD`.
-        linked: How many slugs got the UUID of a record of the first version with UUIDs.
-    """
-
-    records: tuple[Record, ...]
-    linked: int
-
-
-class Links:
-    """What is known about slugs; asked for each version that has some, the newest first.
+class IdMapping:
+    """Map slugs to UUIDs, version by version, the newest first.
 
     Args:
-        anchor: The records of the first version with UUIDs; none when there is no such version.
-        seen: The `sightings` in all versions with slugs.
+        anchor: The records of the first version with UUIDs; empty without one.
+        slugs: The `unique_slugs` of all versions with slugs.
 
     Example:
         >>> today = {"id": "cd613e30-d8f1-4adf-81b7-584a2265b1f5", "name": "Ales", "city": "York", "address_1": "1 A"}
         >>> before = [{"id": "ales-york", "name": "ALES", "city": "York", "address_1": "1, A."}]
-        >>> Links([today], sightings(before)).link(before).records[0]["id"]
+        >>> IdMapping([today], unique_slugs(before)).apply(before)[0][0]["id"]
         'cd613e30-d8f1-4adf-81b7-584a2265b1f5'
     """
 
-    def __init__(self, anchor: Sequence[Record], seen: Iterable[tuple[str, Place]]) -> None:
+    def __init__(self, anchor: Sequence[Record], slugs: Iterable[tuple[str, MatchKey]]) -> None:
         self._anchored = frozenset(record["id"] for record in anchor)
-        self._by_place = {place: anchor[index]["id"] for place, index in _unique(anchor, place_of).items()}
-        found: defaultdict[str, set[str]] = defaultdict(set)
-        for slug, place in seen:
-            if place in self._by_place:
-                found[slug].add(self._by_place[place])
-        self._by_slug = {slug: ids.pop() for slug, ids in found.items() if len(ids) == 1}
+        self._by_key = {key: anchor[index]["id"] for key, index in _unique(anchor, match_key).items()}
+        matches: defaultdict[str, set[str]] = defaultdict(set)
+        for slug, key in slugs:
+            if key in self._by_key:
+                matches[slug].add(self._by_key[key])
+        self._by_slug = {slug: ids.pop() for slug, ids in matches.items() if len(ids) == 1}
 
-    def link(self, records: Sequence[Record]) -> Linked:
-        """Give each record of a version with slugs its UUID; no two slugs get the same one.
+    def apply(self, records: Sequence[Record]) -> tuple[tuple[Record, ...], int]:
+        """Assign a UUID of its own to each record of a version that is older than those mapped before.
 
-        Args:
-            records: Of a version that is older than those linked before.
+        Returns:
+            The records in the same order, their slugs in `SLUG_FIELD`, and the number of slugs that were mapped to a
+            UUID of the first version with UUIDs.
         """
-        places, slugs = _unique(records, place_of), _unique(records, _slug_of)
+        keys, slugs = _unique(records, match_key), _unique(records, _slug_of)
         ids = {index: record["id"] for index, record in enumerate(records) if is_uuid(record["id"])}
         with_slug = [index for index in range(len(records)) if index not in ids]
-        _take(ids, places, self._by_place)
-        _take(ids, slugs, self._by_slug)
-        taken = set(ids.values())
+        _assign(ids, keys, self._by_key)
+        _assign(ids, slugs, self._by_slug)
+        used = set(ids.values())
         for index in with_slug:
             if index not in ids:
                 names = _names(records[index], is_unique=_slug_of(records[index]) in slugs)
-                ids[index] = next(key for key in map(uuid_of, names) if key not in taken)
-                taken.add(ids[index])
-        for place, index in places.items():
-            self._by_place.setdefault(place, ids[index])
+                ids[index] = next(derived for derived in map(uuid_of, names) if derived not in used)
+                used.add(ids[index])
+        for key, index in keys.items():
+            self._by_key.setdefault(key, ids[index])
         for slug, index in slugs.items():
             self._by_slug.setdefault(slug, ids[index])
-        return Linked(
-            records=tuple(_with_id(record, ids[index]) for index, record in enumerate(records)),
-            linked=sum(ids[index] in self._anchored for index in with_slug),
-        )
+        mapped = sum(ids[index] in self._anchored for index in with_slug)
+        return tuple(_with_id(record, ids[index]) for index, record in enumerate(records)), mapped
 
 
-def sightings(records: Sequence[Record]) -> Iterator[tuple[str, Place]]:
-    """Tell which slug was seen at which place in a version, where no other record has the one or the other."""
+def unique_slugs(records: Sequence[Record]) -> Iterator[tuple[str, MatchKey]]:
+    """Yield each slug and match key of a record that shares neither with another record of its version."""
     slugs = _unique(records, _slug_of)
-    for place, index in _unique(records, place_of).items():
+    for key, index in _unique(records, match_key).items():
         if (slug := _slug_of(records[index])) in slugs:
-            yield slug, place
+            yield slug, key
 
 
 def uuid_of(slug: str) -> str:
-    """Make the UUID of a slug that has no partner.
-
-    Example:
-        >>> uuid_of("10-56-brewing-company-knox")
-        'ef75992c-1580-5090-a2e3-6b3da7a88424'
-    """
+    """Derive the UUID of a slug that has no match."""
     return str(uuid.uuid5(NAMESPACE, slug))
 
 
-def place_of(record: Record) -> Place:
-    """Fold a record's name, city and address, so that those alike but for case, accents, blanks and signs agree."""
+def match_key(record: Record) -> MatchKey:
+    """Fold a record's name, city and address, ignoring case, accents, whitespace and punctuation."""
     return _fold(record["name"]), _fold(record["city"]), _fold(record["address_1"])
 
 
@@ -130,28 +110,28 @@ def _slug_of(record: Record) -> str:
 
 
 def _unique(records: Sequence[Record], key_of: Callable[[Record], _Key]) -> dict[_Key, int]:
-    """Find the keys that only one record has, each with that record's index."""
+    """Map each key that only one record has to that record's index."""
     keys = list(map(key_of, records))
     counts = Counter(keys)
     return {key: index for index, key in enumerate(keys) if counts[key] == 1}
 
 
-def _take(ids: dict[int, str], unique: dict[_Key, int], known: dict[_Key, str]) -> None:
-    """Give records that have no id the one known of their key, unless another has it."""
-    taken = set(ids.values())
+def _assign(ids: dict[int, str], unique: dict[_Key, int], known: dict[_Key, str]) -> None:
+    """Assign the known id of its key to each record without an id, unless another record has that id."""
+    used = set(ids.values())
     for key, index in unique.items():
         target = known.get(key)
-        if index not in ids and target is not None and target not in taken:
+        if index not in ids and target is not None and target not in used:
             ids[index] = target
-            taken.add(target)
+            used.add(target)
 
 
 def _names(record: Record, *, is_unique: bool) -> Iterator[str]:
-    """List what a UUID can be made of: the slug, or, where others have it too, the place as well."""
+    """Yield names to derive a UUID from: the slug if it is unique, then slug and match key, then numbered ones."""
     slug = _slug_of(record)
     if is_unique:
         yield slug
-    name = "\n".join((slug, *place_of(record)))
+    name = "\n".join((slug, *match_key(record)))
     yield name
     for number in count(2):
         yield f"{name}\n{number}"

@@ -1,1 +1,1 @@
-"""What must hold: the tables' contract, and that they add up to the source's own counts."""
+"""Checks of raw snapshots and tables: completeness, data contract, reconciliation."""

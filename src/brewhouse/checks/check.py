@@ -1,15 +1,13 @@
-"""A check and what it found."""
+"""Check results."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
 import msgspec
 
 from brewhouse.errors import ChecksFailed
-
-Severity = Literal["error", "warning"]
+from brewhouse.models.header import Severity
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, rename={"violations": "found"}):
@@ -17,10 +15,9 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, rename={"violations": "fo
 
     Attributes:
         name: What must hold, as a short statement.
-        table: The table it looked at.
-        severity: An error stops the publishing, a warning is recorded.
-        found: How many violations there are; none means it passed.
-        example: One of them, in words or as JSON.
+        severity: An error blocks the publication, a warning is recorded.
+        violations: Their number; 0 means that the check passed.
+        example: One violation, as text or JSON.
 
     Example:
         >>> Check(name="id is never null", table="silver.breweries", severity="error", violations=0).passed
@@ -35,22 +32,29 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, rename={"violations": "fo
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was found."""
+        """Whether the check found no violation."""
         return self.violations == 0
 
 
+def check_result(name: str, table: str, violations: int, example: str | None, severity: Severity = "error") -> Check:
+    """Return the result of a check; only a failed one keeps the example."""
+    shown = example if violations else None
+    return Check(name=name, table=table, severity=severity, violations=violations, example=shown)
+
+
 def raise_on_failure(checks: Iterable[Check]) -> None:
-    """Stop the publishing when a check of severity error found something.
+    """Block the publication when a check of severity error failed.
 
     Raises:
-        ChecksFailed: Names every such check with its number and example.
+        ChecksFailed: Lists each failed check with its number of violations and an example.
     """
     failed = [check for check in checks if check.severity == "error" and not check.passed]
     if failed:
         facts = "; ".join(
-            f"{check.table}: {check.name} ({check.violations} found, for example {check.example})" for check in failed
+            f"{check.table}: {check.name} ({check.violations} violations, for example {check.example})"
+            for check in failed
         )
         raise ChecksFailed(
             f"Nothing was published, because {len(failed)} check(s) failed: {facts}.",
-            hint="The published tables are as they were; look at the data with `brewhouse show` and run again.",
+            hint="The published tables are unchanged; inspect the run with `brewhouse show`, then run again.",
         )

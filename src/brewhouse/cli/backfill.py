@@ -11,7 +11,7 @@ from brewhouse.cli.options import JsonOption, LakeOption, LogFormatOption, setti
 from brewhouse.cli.output import print_json, print_rows
 
 if TYPE_CHECKING:
-    from brewhouse.backfill.job import VersionResult
+    from brewhouse.backfill.backfill_job import VersionResult
 
 _COMMIT_DIGITS = 8
 
@@ -30,14 +30,14 @@ def backfill(
 
     Example: brewhouse backfill ~/openbrewerydb breweries-2025-10-03.csv
     """
-    from brewhouse.backfill.job import run_backfill
-    from brewhouse.backfill.version_sources import origins_of
-    from brewhouse.cli.progress import progress_for_output
+    from brewhouse.backfill.backfill_job import run_backfill
+    from brewhouse.backfill.version_sources import list_versions
+    from brewhouse.cli.progress import progress_listeners
 
     settings, place = settings_and_lake(lake, log_format=log_format)
-    origins = origins_of(paths, date, path)
-    with progress_for_output(settings.log_format) as progress:
-        run, result = run_backfill(place, settings, origins, progress=progress)
+    versions = list_versions(paths, date, path)
+    with progress_listeners(settings.log_format) as listeners:
+        run, result = run_backfill(place, settings, versions, listeners=listeners)
     if as_json:
         print_json({"run": run, "versions": result.versions, "drift": result.drift})
         return
@@ -51,7 +51,7 @@ def _row(version: VersionResult) -> dict[str, object]:
         "version": f"{version.time[:19]}Z",
         "from": _shortened(version.name),
         "records": version.records,
-        "linked": f"{version.linked} of {version.slugs}" if version.slugs else None,
+        "linked": f"{version.mapped} of {version.slugs}" if version.slugs else None,
         "what": f"held back: {version.reason}" if version.outcome == "held back" else version.outcome,
     }
 

@@ -1,4 +1,4 @@
-"""The console as a web application: its pages, its files and what stands before them."""
+"""The console as an ASGI application: routes, static files, middleware and error handlers."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from brewhouse.console import language
 from brewhouse.console import overview as overview_numbers
 from brewhouse.console.authentication import Authenticator
 from brewhouse.console.event_feed import EventFeed
 from brewhouse.console.lake_reader import LakeReader
+from brewhouse.console.language import COOKIE, match_language
 from brewhouse.console.pages import events, explore, login, overview, quality, runs, tables
 from brewhouse.console.query_service import QueryService
 from brewhouse.console.security import AllowedHosts, SecurityMiddleware
 from brewhouse.console.table_views import summaries
-from brewhouse.console.web import API, Console, ErrorBody, link, problem, words_of
+from brewhouse.console.web import API, ConsoleContext, ErrorBody, error_response, link, translator_of
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake
@@ -44,104 +44,102 @@ _YEAR_S = 365 * 24 * 3600
 
 
 def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", password: Secret | None = None) -> FastAPI:
-    """Make the console of a lake.
-
-    Args:
-        lake: Whose pages.
-        settings: What runs that are started there are told.
-        host: The address it will listen on.
-        password: What who wants in must know; None lets in everybody who reaches it.
-
-    Returns:
-        An ASGI application.
-    """
+    """Create the console of a lake, to listen on a host; without a password, anyone who can connect may use it."""
     app = FastAPI(
         title="Brewhouse",
-        summary="What a lake holds and how it came about: the data of the console's pages.",
+        summary="Tables, runs, checks and events of a lake: the data behind the pages of the console.",
         version="1",
         openapi_url=f"{API}/openapi.json",
         docs_url=None,
         redoc_url=None,
-        lifespan=_warmed,
+        lifespan=_lifespan,
     )
-    control = RunLauncher(lake, settings)
-    app.state.console = Console(
-        lake, settings, LakeReader(lake), EventFeed(lake), control, Authenticator(password) if password else None
-    )
-    plan = parse_schedule(settings.schedule.cron, settings.schedule.time_zone)
-    app.state.scheduler = Scheduler(lake, plan, control.start, settings.alerts)
+    launcher = RunLauncher(lake, settings)
+    authenticator = Authenticator(password) if password else None
+    app.state.console = ConsoleContext(lake, settings, LakeReader(lake), EventFeed(lake), launcher, authenticator)
+    schedule = parse_schedule(settings.schedule.cron, settings.schedule.time_zone)
+    app.state.scheduler = Scheduler(lake, schedule, launcher.start, settings.alerts)
     app.state.queries = QueryService(lake)
     responses: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}}
     for page in _PAGES:
         app.include_router(page.router, responses=responses)
     app.mount("/static", StaticFiles(directory=_STATIC))
-    app.middleware("http")(_remember_language)
+    app.add_middleware(LanguageMiddleware)
     app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4)
-    app.add_middleware(SecurityMiddleware, names=AllowedHosts(host, settings.console.allowed_hosts), failed=_unexpected)
-    app.add_exception_handler(BrewhouseError, _known)
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _misspelt)
+    allowed_hosts = AllowedHosts(host, settings.console.allowed_hosts)
+    app.add_middleware(SecurityMiddleware, allowed_hosts=allowed_hosts, on_error=_on_unexpected_error)
+    app.add_exception_handler(BrewhouseError, _on_brewhouse_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
     return app
 
 
 @asynccontextmanager
-async def _warmed(app: FastAPI) -> AsyncIterator[None]:
-    """Open what the lake shows while the first reader is still typing the address, and look after the schedule."""
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Warm the caches that the first page needs, in a thread, and run the scheduler."""
 
-    def open_it() -> None:
-        console: Console = app.state.console
-        console.happened.reports(None)
+    def warm_caches() -> None:
+        console: ConsoleContext = app.state.console
+        console.event_feed.reports(None)
         with suppress(BrewhouseError):
-            state = console.published.state()
+            state = console.lake_reader.state()
             summaries(console.lake, state)
             if overview_numbers.is_there(state):
                 overview_numbers.overview(state, overview_numbers.OverviewFilters())
 
-    opening = threading.Thread(target=open_it)
-    opening.start()
+    warming = threading.Thread(target=warm_caches)
+    warming.start()
     app.state.scheduler.start()
     yield
     app.state.queries.close()
     await asyncio.to_thread(app.state.scheduler.stop)
-    await asyncio.to_thread(opening.join)  # DuckDB complains about a process that ends meanwhile
+    await asyncio.to_thread(warming.join)  # DuckDB fails if the process ends during a query
 
 
-async def _remember_language(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Take `?lang=` out of an address and into a cookie."""
-    wanted = request.query_params.get("lang")
-    if wanted not in language.LANGUAGES or request.method != "GET":
-        return await call_next(request)
-    response = RedirectResponse(link(request.url.path, dict(request.query_params), lang=None), 303)
-    response.set_cookie(language.COOKIE, wanted, max_age=_YEAR_S, httponly=True, samesite="lax")
-    return response
+class LanguageMiddleware:
+    """Moves `?lang=` from the address to a cookie."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Redirect a request that chooses a language, and pass on any other."""
+        language = None
+        if scope["type"] == "http" and scope["method"] == "GET":
+            request = Request(scope)
+            language = match_language(request.query_params.get("lang"))
+        if language is None:
+            await self._app(scope, receive, send)
+            return
+        response = RedirectResponse(link(request.url.path, dict(request.query_params), lang=None), 303)
+        response.set_cookie(COOKIE, language, max_age=_YEAR_S, httponly=True, samesite="lax")
+        await response(scope, receive, send)
 
 
-def _known(request: Request, error: Exception) -> Response:
+def _on_brewhouse_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, BrewhouseError)
-    return problem(request, 400 if isinstance(error, UsageError) else 503, error.what, error.hint)
+    return error_response(request, 400 if isinstance(error, UsageError) else 503, error.what, error.hint)
 
 
-def _refused(request: Request, error: Exception) -> Response:
+def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    words = words_of(request)
     if error.status_code == 404 and error.detail == HTTPStatus.NOT_FOUND.phrase:
-        return problem(request, 404, words("There is no such page here."), words("Go on from the navigation above."))
-    response = problem(request, error.status_code, str(error.detail))
+        return error_response(request, 404, "Page not found.", "Use the navigation above.")
+    detail: Any = error.detail
+    body = detail if isinstance(detail, ErrorBody) else ErrorBody(detail)
+    response = error_response(request, error.status_code, body.error, body.hint)
     response.headers.update(error.headers or {})
     return response
 
 
-def _misspelt(request: Request, error: Exception) -> Response:
+def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    what = "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors())
-    return problem(request, 422, words_of(request)("The address cannot be used: {what}", what=what))
+    reasons = "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors())
+    return error_response(request, 422, translator_of(request)("Invalid request: {reasons}", reasons=reasons))
 
 
-def _unexpected(request: Request, error: Exception) -> Response:
+def _on_unexpected_error(request: Request, error: Exception) -> Response:
     if known := translate_error(error):
-        return _known(request, known)
+        return _on_brewhouse_error(request, known)
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    words = words_of(request)
-    return problem(
-        request, 500, words("Something unexpected went wrong."), words("What it was stands in the console's log.")
-    )
+    return error_response(request, 500, "Internal error.", "The console's log has the details.")

@@ -1,4 +1,4 @@
-"""Who may come in when the console listens beyond this machine: one password, and a signed cookie after it."""
+"""Password authentication for a console that other machines can reach: a signed session cookie, throttled attempts."""
 
 from __future__ import annotations
 
@@ -15,73 +15,64 @@ from brewhouse.settings import Secret
 
 COOKIE = "brewhouse_session"
 SESSION_S = 12 * 3600
-_ATTEMPTS = 5
-_WITHIN_S = 60.0
-_REMEMBERED = 10_000  # addresses
+_MAX_ATTEMPTS = 5
+_WINDOW_S = 60.0
+_MAX_NETWORKS = 10_000
 
 
 class LoginThrottle:
-    """How often an address may be wrong: five times a minute.
+    """Limits wrong passwords to five a minute for each client address.
 
-    Addresses of version 6 count by their network of 64 bits, of which one machine has all.
+    IPv6 addresses are counted by /64 network, since one machine can use any address of its network.
     """
 
     def __init__(self) -> None:
-        self._wrong: OrderedDict[str, list[float]] = OrderedDict()
+        self._failures: OrderedDict[str, list[float]] = OrderedDict()
         self._lock = threading.Lock()
 
     def wait_s(self, address: str) -> float:
-        """Tell how many seconds an address must wait before it may try again; 0 for none."""
+        """Return the seconds until an address may try again, or 0."""
         with self._lock:
             recent = self._recent(_network(address))
-            return max(0.0, _WITHIN_S - (time.monotonic() - recent[0])) if len(recent) >= _ATTEMPTS else 0.0
+            return max(0.0, _WINDOW_S - (time.monotonic() - recent[0])) if len(recent) >= _MAX_ATTEMPTS else 0.0
 
-    def wrong(self, address: str) -> None:
-        """Remember that an address was wrong."""
+    def record_failure(self, address: str) -> None:
+        """Count a wrong password."""
         with self._lock:
             network = _network(address)
-            self._wrong[network] = [*self._recent(network), time.monotonic()]
-            self._wrong.move_to_end(network)
-            while len(self._wrong) > _REMEMBERED:
-                self._wrong.popitem(last=False)
+            self._failures[network] = [*self._recent(network), time.monotonic()]
+            self._failures.move_to_end(network)
+            while len(self._failures) > _MAX_NETWORKS:
+                self._failures.popitem(last=False)
 
     def _recent(self, network: str) -> list[float]:
-        since = time.monotonic() - _WITHIN_S
-        return [moment for moment in self._wrong.get(network, []) if moment > since]
+        since = time.monotonic() - _WINDOW_S
+        return [failed_at for failed_at in self._failures.get(network, []) if failed_at > since]
 
 
 class Authenticator:
-    """Lets in who knows the password; sessions end after 12 hours, and with the process.
-
-    Args:
-        password: What they must know.
-    """
+    """Checks the console password and sessions; a session expires after 12 hours, or with the process."""
 
     def __init__(self, password: Secret) -> None:
         self._password = password.reveal().encode()
         self._serializer = URLSafeTimedSerializer(secrets.token_bytes(32), salt="session")
         self.throttle = LoginThrottle()
 
-    def opens_to(self, offered: str, address: str) -> bool:
-        """Compare in constant time what somebody offers with the password, and remember when it is wrong.
-
-        Args:
-            offered: What they typed.
-            address: Where they are.
-        """
+    def check_password(self, password: str, address: str) -> bool:
+        """Compare a password in constant time; always fails while the client address is throttled."""
         if self.throttle.wait_s(address) > 0:
             return False
-        right = hmac.compare_digest(offered.encode(), self._password)
-        if not right:
-            self.throttle.wrong(address)
-        return right
+        is_correct = hmac.compare_digest(password.encode(), self._password)
+        if not is_correct:
+            self.throttle.record_failure(address)
+        return is_correct
 
-    def session(self) -> str:
-        """Give the value of a new session's cookie."""
+    def new_session(self) -> str:
+        """Return the cookie value of a new session."""
         return self._serializer.dumps(secrets.token_urlsafe(8))
 
-    def knows(self, cookie: str | None) -> bool:
-        """Say whether a cookie is one of ours and not too old."""
+    def is_valid_session(self, cookie: str | None) -> bool:
+        """Check the signature and age of a session cookie."""
         try:
             self._serializer.loads(cookie or "", max_age=SESSION_S)
         except BadSignature:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from brewhouse.console.language import Words
+from brewhouse.console.language import Translator
 from brewhouse.console.overview import UNKNOWN, Count, DayCount, Overview, Spot
 from brewhouse.console.projection import HEIGHT, WIDTH, project
 from brewhouse.console.world import outlines, rings
@@ -46,7 +46,7 @@ def over_time(days: Sequence[DayCount], day: str, breweries: str) -> dict[str, A
     }
 
 
-def report(shown: Overview, spots: Sequence[Spot], title: str, words: Words) -> dict[str, Any]:
+def report(shown: Overview, spots: Sequence[Spot], title: str, words: Translator) -> dict[str, Any]:
     """Draw the overview on one sheet: where the breweries are, since when, of which type and in which country.
 
     Args:
@@ -112,7 +112,7 @@ def _map(places: Sequence[tuple[float, float]], title: str) -> dict[str, Any]:
     }
 
 
-def _bars(counts: Sequence[Count], title: str, words: Words) -> dict[str, Any]:
+def _bars(counts: Sequence[Count], title: str, words: Translator) -> dict[str, Any]:
     values = [
         {"name": words("unknown") if count.key == UNKNOWN else count.name, "breweries": count.breweries}
         for count in counts[:_MOST_BARS]

@@ -24,7 +24,7 @@ def number(value: float | None, language: str, decimals: int = 0) -> str:
     if value is None:
         return NOTHING
     text = f"{value:,.{decimals}f}"
-    return text.translate(str.maketrans(",.", ".,")) if language == "pt" else text
+    return text.translate(str.maketrans(",.", ".,")) if language.startswith("pt") else text
 
 
 def percent(share: float | None, language: str) -> str:
@@ -77,8 +77,8 @@ def day(value: date | None, language: str) -> str:
     """
     if value is None:
         return NOTHING
-    month = _MONTHS[language][value.month - 1]
-    return f"{value.day} {month}{'.' if language == 'pt' else ''} {value.year}"
+    month = _MONTHS[language[:2]][value.month - 1]
+    return f"{value.day} {month}{'.' if language.startswith('pt') else ''} {value.year}"
 
 
 def moment(value: datetime | None, language: str) -> str:

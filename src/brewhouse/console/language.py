@@ -1,4 +1,4 @@
-"""The words of the pages: English in the code and the templates, Portuguese in `locale/pt`, one file a page."""
+"""Interface texts: English in code and templates, translations in `locale/<language>/<page>.toml`."""
 
 from __future__ import annotations
 
@@ -6,55 +6,66 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-LANGUAGES = {"en": "English", "pt": "Português"}
+LANGUAGES = {"en": "English", "pt-BR": "Português"}
 COOKIE = "brewhouse_language"
 FOLDER = Path(__file__).parent / "locale"
+_BY_PRIMARY_SUBTAG = {language.partition("-")[0]: language for language in LANGUAGES}
 
 
-def chosen(cookie: str | None, accept_language: str | None) -> str:
-    """Choose a reader's language: what they chose, else the first their browser asks for, else English.
-
-    Args:
-        cookie: What they chose before.
-        accept_language: The header of the request; its order is taken as its preference.
+def match_language(tag: str | None) -> str | None:
+    """Find the supported language of a BCP 47 tag by its primary subtag.
 
     Example:
-        >>> chosen(None, "fr-CA, pt-BR;q=0.8, en;q=0.5"), chosen("en", "pt"), chosen(None, None)
-        ('pt', 'en', 'en')
+        >>> match_language("pt"), match_language("PT-PT"), match_language("en-GB"), match_language("de")
+        ('pt-BR', 'pt-BR', 'en', None)
     """
-    asked = [part.partition(";")[0].partition("-")[0].strip().lower() for part in (accept_language or "").split(",")]
-    return next((language for language in (cookie, *asked) if language in LANGUAGES), "en") or "en"
+    return _BY_PRIMARY_SUBTAG.get((tag or "").strip().lower().replace("_", "-").partition("-")[0])
 
 
-class Words:
-    """The texts of one language; called with an English one, it gives it in that language.
+def negotiate_language(cookie: str | None, accept_language: str | None) -> str:
+    """Choose the language of a response: the reader's choice, else the browser's first supported one, else English.
 
     Args:
-        language: A key of `LANGUAGES`.
+        cookie: Value of `COOKIE`, set when the reader chose a language.
+        accept_language: Header of the request; its order is the preference, as browsers send it.
 
     Example:
-        >>> Words("pt")("Tables"), Words("en")("{count} rows", count="1,997")
+        >>> negotiate_language(None, "fr-CA, pt-PT;q=0.8, en;q=0.5"), negotiate_language("en", "pt")
+        ('pt-BR', 'en')
+    """
+    tags = (cookie, *(part.partition(";")[0] for part in (accept_language or "").split(",")))
+    return next((language for tag in tags if (language := match_language(tag))), "en")
+
+
+class Translator:
+    """Texts in one language, looked up by the English ones.
+
+    Args:
+        language: A tag for `match_language`; an unsupported one becomes English.
+
+    Example:
+        >>> Translator("pt")("Tables"), Translator("en")("{count} rows", count="1,997")
         ('Tabelas', '1,997 rows')
     """
 
     def __init__(self, language: str) -> None:
-        self.language = language
-        self._texts = texts(language)
+        self.language = match_language(language) or "en"
+        self._texts = texts(self.language)
 
     def __call__(self, text: str, **values: object) -> str:
-        """Give a text, with values in the place of names in braces."""
-        found = self._texts.get(text, text)
-        return found.format(**values) if values else found
+        """Translate a text and insert values at the names in braces."""
+        translation = self._texts.get(text, text)
+        return translation.format(**values) if values else translation
 
     def many(self, one: str, other: str, number: int, **values: object) -> str:
-        """Give the text for one, or that for another number."""
+        """Translate the singular or the plural text, by a number."""
         return self(one if number == 1 else other, **values)
 
 
 @cache
 def texts(language: str) -> dict[str, str]:
-    """Read the texts of a language, by the English ones; English has none of its own."""
-    found: dict[str, str] = {}
+    """Read the translations of a language, by English text; English itself has none."""
+    translations: dict[str, str] = {}
     for file in sorted((FOLDER / language).glob("*.toml")):
-        found.update(tomllib.loads(file.read_text("utf-8")))
-    return found
+        translations.update(tomllib.loads(file.read_text("utf-8")))
+    return translations

@@ -10,9 +10,9 @@ from typing import Any
 
 from brewhouse.console import charts, overview
 from brewhouse.console.lake_reader import LakeReader
-from brewhouse.console.language import Words
+from brewhouse.console.language import Translator
 from brewhouse.console.map_drawing import Drawing, draw
-from brewhouse.console.web import templates, told
+from brewhouse.console.web import format_helpers, templates
 from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake
 
@@ -57,7 +57,7 @@ def write_report(
     state = LakeReader(lake).state(at)
     overview.require(state)
     shown = overview.overview(state, filters)
-    words = Words(language)
+    words = Translator(language)
     title = _title(shown, words)
     if kind == ".html":
         content = _page(shown, draw(state, shown), title, words, at, lake).encode()
@@ -71,7 +71,7 @@ def write_report(
         ) from error
 
 
-def _title(shown: overview.Overview, words: Words) -> str:
+def _title(shown: overview.Overview, words: Translator) -> str:
     """Say which breweries a report is about."""
     filters = shown.filters
     named = [
@@ -83,7 +83,7 @@ def _title(shown: overview.Overview, words: Words) -> str:
     return " · ".join([words("Breweries: {place}", place=place), *([filters.type] if filters.type else [])])
 
 
-def _page(shown: overview.Overview, drawing: Drawing, title: str, words: Words, at: str | None, lake: Lake) -> str:
+def _page(shown: overview.Overview, drawing: Drawing, title: str, words: Translator, at: str | None, lake: Lake) -> str:
     style = _STYLE.read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     line = {
@@ -95,7 +95,7 @@ def _page(shown: overview.Overview, drawing: Drawing, title: str, words: Words, 
         templates()
         .get_template("report.html")
         .render(
-            **told(words.language),
+            **format_helpers(words.language),
             _=words,
             many=words.many,
             language=words.language,
@@ -117,7 +117,7 @@ def _drawn(spec: dict[str, Any], kind: str, language: str) -> bytes:
     """Draw a Vega-Lite specification without a browser, and without asking anybody for data."""
     import vl_convert
 
-    told_how: dict[str, Any] = {"allowed_base_urls": [], "format_locale": _FORMATS[language]}
+    told_how: dict[str, Any] = {"allowed_base_urls": [], "format_locale": _FORMATS[language[:2]]}
     spec = {**spec, "config": {**_LOOK, **spec.get("config", {})}}
     if kind == ".pdf":
         pdf: bytes = vl_convert.vegalite_to_pdf(spec, **told_how)

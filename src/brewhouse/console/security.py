@@ -1,7 +1,7 @@
-"""What keeps strangers out: names the console answers to, where a request comes from, who is signed in, and headers.
+"""Request checks and security headers: `Host`, cross-site requests, sessions, Content-Security-Policy.
 
-A page of another site can make a browser send requests here. It cannot choose the `Host` its own name resolved to
-(DNS rebinding), nor `Origin` and `Sec-Fetch-Site`, which browsers add; so these are what is looked at.
+A page of another site can make a browser send requests here, but it cannot forge `Host` (so DNS rebinding fails), nor
+`Origin` and `Sec-Fetch-Site`, which browsers set.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from brewhouse.console.authentication import COOKIE, Authenticator
-from brewhouse.console.web import API, console_of, link, problem
+from brewhouse.console.web import API, _, console_of, error_response, link
 from brewhouse.errors import UsageError
 from brewhouse.settings import Secret
 
@@ -35,12 +35,12 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _STATIC = "/static/"
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether an address to listen on can only be reached from this machine.
+    """Check whether only this machine can reach a listening address.
 
     Example:
         >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
@@ -52,95 +52,82 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def password_for(host: str, given: Secret | None) -> tuple[Secret | None, bool]:
-    """Choose what who wants in must know.
-
-    Args:
-        host: The address to listen on.
-        given: What the settings say.
+def password_for(host: str, configured: Secret | None) -> tuple[Secret | None, bool]:
+    """Choose the console password: the configured one, or a generated one where other machines can connect.
 
     Returns:
-        The password, None for no door, and whether it was made here and has to be told.
+        The password, None when the console needs none, and whether it was generated and has to be shown.
 
     Raises:
-        UsageError: The one given is empty.
+        UsageError: The configured password is empty.
     """
-    if given is not None:
-        if not given.reveal():
-            raise UsageError("The console's password is empty.", hint="Give it a text, or leave it out.")
-        return given, False
+    if configured is not None:
+        if not configured.reveal():
+            raise UsageError("The console password is empty.", hint="Set `console.password`, or remove the setting.")
+        return configured, False
     return (None, False) if is_loopback(host) else (Secret(secrets.token_urlsafe(24)), True)
 
 
 def address_of(host: str, port: int) -> str:
-    """Give the address to open in a browser.
+    """Return the URL to open in a browser.
 
     Example:
         >>> address_of("127.0.0.1", 8040), address_of("::1", 80)
         ('http://127.0.0.1:8040', 'http://[::1]:80')
     """
-    name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)  # noqa: S104 - it is compared with
+    name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)  # noqa: S104 - a comparison
     return f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
 
 class AllowedHosts:
-    """The names under which the console answers.
-
-    Args:
-        host: The address it listens on.
-        more: Further names, as a proxy in front has.
-    """
+    """Host names that the console accepts: those of its listening address, and more, such as a reverse proxy's."""
 
     def __init__(self, host: str, more: Iterable[str] = ()) -> None:
-        self._anywhere = not is_loopback(host)
-        self._known = _LOOPBACK | {host.lower(), *(name.lower() for name in more)}
-        if self._anywhere:
-            self._known |= {socket.gethostname().lower(), f"{socket.gethostname()}.local".lower()}
+        self._is_public = not is_loopback(host)
+        self._names = _LOOPBACK | {host.lower(), *(name.lower() for name in more)}
+        if self._is_public:
+            self._names |= {socket.gethostname().lower(), f"{socket.gethostname()}.local".lower()}
 
-    def knows(self, host: str) -> bool:
-        """Say whether a request's `Host` is one of them; beyond this machine, any address in numbers is.
+    def allows(self, host: str) -> bool:
+        """Check the `Host` of a request; a console that other machines can reach accepts any IP address.
 
-        No name can be made to resolve to an address in numbers: what a browser shows there is where it went.
+        DNS rebinding needs a name: a browser that shows an IP address is connected to that address.
         """
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        if name in self._known:
+        if name in self._names:
             return True
         try:
             address = ipaddress.ip_address(name)
         except ValueError:
             return False
-        return self._anywhere or address.is_loopback
+        return self._is_public or address.is_loopback
 
 
 class SecurityMiddleware:
-    """Middleware around everything: refuses what must not come in, and adds the headers to what goes out.
+    """Outermost middleware: rejects requests that fail a check, and adds security headers to every response."""
 
-    Args:
-        app: What is inside.
-        names: Under which it answers.
-        failed: What is answered when something inside fails.
-    """
-
-    def __init__(self, app: ASGIApp, names: AllowedHosts, failed: Callable[[Request, Exception], Response]) -> None:
+    def __init__(
+        self, app: ASGIApp, allowed_hosts: AllowedHosts, on_error: Callable[[Request, Exception], Response]
+    ) -> None:
         self._app = app
-        self._names = names
-        self._failed = failed
+        self._allowed_hosts = allowed_hosts
+        self._on_error = on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or have the application do it."""
+        """Serve a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
-        is_answered = False
+        has_started = False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal is_answered
+            nonlocal has_started
             if message["type"] == "http.response.start":
-                is_answered = True
+                has_started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -149,59 +136,53 @@ class SecurityMiddleware:
             await send(message)
 
         request = Request(scope, receive)
-        refusal = self._refusal(request)
         try:
-            await (refusal or self._app)(scope, receive, send_with_headers)
+            await (self._rejection(request) or self._app)(scope, receive, send_with_headers)
         except Exception as error:
-            if is_answered:
+            if has_started:
                 raise
-            await self._failed(request, error)(scope, receive, send_with_headers)
+            await self._on_error(request, error)(scope, receive, send_with_headers)
 
-    def _refusal(self, request: Request) -> Response | None:
+    def _rejection(self, request: Request) -> Response | None:
         host = request.headers.get("host", "")
-        if not self._names.knows(host):
-            return problem(
-                request,
-                421,
-                "This console does not answer to the name it was called by.",
-                "Open it by the address that `brewhouse serve` printed, or allow the name in `console.allowed_hosts`.",
-                inside=False,
-            )
-        if request.method not in _READS and not _is_same_site(request, host):
-            what = "This request comes from another site."
-            return problem(request, 403, what, "Use the console's own pages.", inside=False)
-        door = console_of(request).door
+        if not self._allowed_hosts.allows(host):
+            hint = _("Open the address that `brewhouse serve` printed, or add the name to `console.allowed_hosts`.")
+            return error_response(request, 421, "The console does not accept this host name.", hint, signed_in=False)
+        if request.method not in _SAFE_METHODS and not _is_same_site(request, host):
+            hint = _("Open the console itself and try again there.")
+            return error_response(request, 403, "Cross-site request rejected.", hint, signed_in=False)
+        authenticator = console_of(request).authenticator
         is_open = request.url.path == "/login" or request.url.path.startswith(_STATIC)
-        if door and not is_open and not _is_signed_in(request, door):
-            return _to_login(request)
+        if authenticator and not is_open and not _is_signed_in(request, authenticator):
+            return _require_login(request)
         return None
 
 
+def client_of(request: Request) -> str:
+    """Return the client address of a request."""
+    return request.client.host if request.client else ""
+
+
 def _is_same_site(request: Request, host: str) -> bool:
-    """Say whether a browser's own headers name this site as where a request comes from; programs send neither."""
+    """Check the origin that a browser states; other programs state none and pass."""
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         return False
     origin = request.headers.get("origin")
     return origin is None or urlsplit(origin).netloc.lower() == host.lower()
 
 
-def _is_signed_in(request: Request, door: Authenticator) -> bool:
-    if door.knows(request.cookies.get(COOKIE)):
+def _is_signed_in(request: Request, authenticator: Authenticator) -> bool:
+    if authenticator.is_valid_session(request.cookies.get(COOKIE)):
         return True
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and door.opens_to(token, client_of(request))
+    password = token.encode("latin-1").decode("utf-8", "replace")  # headers are decoded as Latin-1
+    return scheme.lower() == "bearer" and authenticator.check_password(password, client_of(request))
 
 
-def client_of(request: Request) -> str:
-    """Name the address a request comes from."""
-    return request.client.host if request.client else ""
-
-
-def _to_login(request: Request) -> Response:
+def _require_login(request: Request) -> Response:
     if request.url.path.startswith(API):
-        return problem(request, 401, "Nobody is signed in.", "Send the header `Authorization: Bearer <password>`.")
-    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    login = link("/login", {"next": wanted if request.method == "GET" else "/"})
+        return error_response(request, 401, "Not signed in.", "Send the header `Authorization: Bearer <password>`.")
     if "hx-request" in request.headers:
         return Response(status_code=401, headers={"HX-Redirect": "/login"})
-    return RedirectResponse(login, 303)
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(link("/login", {"next": target if request.method == "GET" else "/"}), 303)

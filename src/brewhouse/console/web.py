@@ -1,17 +1,17 @@
-"""What every page gets: the console itself, templates, the reader's language, navigation, and errors in words.
+"""Shared parts of all pages: the console's context, templates, translation, navigation and error responses.
 
-A page's route gives `page(request, "name.html", value=…)`. When htmx asks for one element of it, as its header
-`HX-Target` says, only the template's block of the same name is made.
+A route returns `page(request, "name.html", value=…)`. When htmx asks for one element, named by its header `HX-Target`,
+only the template block of that name is rendered.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import jinja2
@@ -24,48 +24,34 @@ from brewhouse.console.authentication import COOKIE as SESSION
 from brewhouse.console.authentication import Authenticator
 from brewhouse.console.event_feed import EventFeed
 from brewhouse.console.lake_reader import LakeReader, LakeState
-from brewhouse.console.language import COOKIE, LANGUAGES, Words, chosen
+from brewhouse.console.language import COOKIE, LANGUAGES, Translator, negotiate_language
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.lake import Lake
 from brewhouse.pipeline.run_launcher import RunLauncher
 from brewhouse.settings import Settings
 
 HTML: dict[str, Any] = {"include_in_schema": False, "response_class": HTMLResponse}
-"""Of a route that gives a page: `@router.get("/tables", **HTML)`."""
+"""Options of a route that returns a page: `@router.get("/tables", **HTML)`."""
 
 API = "/api/v1"
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
-class Console:
-    """What the pages are about.
-
-    Attributes:
-        lake: Whose pages.
-        settings: What runs that are started here are told.
-        published: What the lake shows.
-        happened: The lake's events and runs.
-        control: Starts and stops runs.
-        door: Who may come in; None for everybody who reaches it.
-    """
+class ConsoleContext:
+    """Shared objects of the routes; without an authenticator, the console needs no password."""
 
     lake: Lake
     settings: Settings
-    published: LakeReader
-    happened: EventFeed
-    control: RunLauncher
-    door: Authenticator | None = None
+    lake_reader: LakeReader
+    event_feed: EventFeed
+    launcher: RunLauncher
+    authenticator: Authenticator | None = None
 
 
-@dataclass(frozen=True)
-class NavItem:
-    """A page that navigation leads to.
-
-    Attributes:
-        key: What its templates set `here` to.
-        path: Where it is.
-        title: Its English name.
-    """
+class NavItem(NamedTuple):
+    """An entry of the navigation; its pages set `here` to the key."""
 
     key: str
     path: str
@@ -73,7 +59,7 @@ class NavItem:
 
 
 def _(text: str) -> str:
-    """Mark a text that is translated where it is shown."""
+    """Mark a text for translation where it is rendered."""
     return text
 
 
@@ -89,77 +75,59 @@ NAVIGATION = (
 
 @dataclass(frozen=True)
 class ErrorBody:
-    """The one shape of every error below `/api/v1/`.
-
-    Attributes:
-        error: What happened and where.
-        hint: What to do; may be empty.
-    """
+    """Body of every error response below `/api/v1/`; the hint is the next step, or empty."""
 
     error: str
     hint: str = ""
 
 
-def console_of(request: Request) -> Console:
-    """Find the console a request is for."""
-    console: Console = request.app.state.console
+def console_of(request: Request) -> ConsoleContext:
+    """Return the context of the application that serves a request."""
+    console: ConsoleContext = request.app.state.console
     return console
 
 
-def reading_of(
+def lake_state_of(
     request: Request,
     at: Annotated[
         str | None,
         Query(description="Read as of a time (ISO 8601), a table snapshot id or a run id", max_length=100),
     ] = None,
 ) -> LakeState:
-    """Open what the lake shows, or showed when `?at=` says; there is no page of a time without any."""
+    """Open the published state of the lake, as of `?at=`; one that does not exist is 404."""
     try:
-        return console_of(request).published.state(at)
+        return console_of(request).lake_reader.state(at)
     except BrewhouseError as error:
         if at:
             raise HTTPException(404, str(error)) from error
         raise
 
 
-ConsoleHere = Annotated[Console, Depends(console_of)]
-"""Parameter of a route: the console."""
+ConsoleDep = Annotated[ConsoleContext, Depends(console_of)]
+"""Route parameter: the console's context."""
 
-Reading = Annotated[LakeState, Depends(reading_of)]
-"""Parameter of a route: what the lake shows, as of `?at=`."""
+LakeStateDep = Annotated[LakeState, Depends(lake_state_of)]
+"""Route parameter: the published state of the lake, as of `?at=`."""
 
 
-def words_of(request: Request) -> Words:
-    """Choose the words of a request's reader."""
-    return Words(chosen(request.cookies.get(COOKIE), request.headers.get("accept-language")))
+def translator_of(request: Request) -> Translator:
+    """Return the translator for the language of a request."""
+    return Translator(negotiate_language(request.cookies.get(COOKIE), request.headers.get("accept-language")))
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:  # noqa: ANN401 - for templates
-    """Make a page, or the block of it that htmx asks for.
-
-    Args:
-        request: Whose.
-        template: Name of its file below `templates/`.
-        status: HTTP status.
-        values: What the template names.
-    """
-    made = templates().get_template(template)
+    """Render a template with its variables, or the block of it that htmx asks for."""
+    loaded = templates().get_template(template)
     target = request.headers.get("hx-target", "") if "hx-request" in request.headers and status < 400 else ""
-    part = target if target in made.blocks else ""  # then base.html gives this block alone
-    html = made.render({**_context(request), "part": part, **values})
+    part = target if target in loaded.blocks else ""  # then base.html renders this block alone
+    html = loaded.render({**_context(request), "part": part, **values})
     return HTMLResponse(html, status, {"Vary": "HX-Request, HX-Target, Cookie, Accept-Language"})
 
 
-def problem(request: Request, status: int, what: str, hint: str = "", **values: Any) -> Response:  # noqa: ANN401
-    """Say what went wrong: as a page, or as `Problem` to a program.
-
-    Args:
-        request: Which could not be answered.
-        status: HTTP status.
-        what: What happened and where.
-        hint: What to do.
-        values: Further ones for the page, as `inside=False` for one that says nothing about the lake.
-    """
+def error_response(request: Request, status: int, what: str, hint: str = "", **values: Any) -> Response:  # noqa: ANN401
+    """Respond with a translated error: a page, or `ErrorBody` below `/api/v1/`; `signed_in=False` hides the lake."""
+    translate = translator_of(request)
+    what, hint = translate(what), translate(hint)
     if request.url.path.startswith(API):
         return JSONResponse({"error": what, "hint": hint}, status)
     return page(request, "error.html", status=status, what=what, hint=hint, code=status, **values)
@@ -167,20 +135,20 @@ def problem(request: Request, status: int, what: str, hint: str = "", **values: 
 
 @cache
 def templates() -> jinja2.Environment:
-    """Open the templates; whatever they show is escaped."""
-    opened = jinja2.Environment(
+    """Load the templates; they escape every value."""
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    opened.filters["prose"] = prose
-    return opened
+    environment.filters["prose"] = prose
+    return environment
 
 
 def prose(text: str) -> Markup:
-    """Show what stands between backticks as code, and escape everything; a filter of the templates.
+    """Escape a text and format what is between backticks as code; a template filter.
 
     Example:
         >>> print(prose("Run `a < b` first."))
@@ -189,25 +157,25 @@ def prose(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - it is escaped
 
 
-def told(language: str) -> dict[str, Any]:
-    """Give what templates write numbers and times with."""
+def format_helpers(language: str) -> dict[str, Any]:
+    """Return the functions that templates format numbers and times with."""
     names = ("number", "percent", "size", "duration", "day", "moment")
     return {name: partial(getattr(formatting, name), language=language) for name in names}
 
 
 def _context(request: Request) -> dict[str, Any]:
-    words = words_of(request)
-    console = console_of(request)
+    translate = translator_of(request)
+    lake, authenticator = console_of(request).lake, console_of(request).authenticator
     return {
-        "_": words,
-        "many": words.many,
-        **told(words.language),
-        "language": words.language,
+        "_": translate,
+        "many": translate.many,
+        **format_helpers(translate.language),
+        "language": translate.language,
         "languages": LANGUAGES,
         "navigation": NAVIGATION,
-        "lake_name": str(console.lake.root),
-        "inside": console.door is None or console.door.knows(request.cookies.get(SESSION)),
-        "has_door": console.door is not None,
+        "lake_name": str(lake.root),
+        "signed_in": not authenticator or authenticator.is_valid_session(request.cookies.get(SESSION)),
+        "has_password": authenticator is not None,
         "at": request.query_params.get("at", ""),
         "link": partial(link, request.url.path, dict(request.query_params)),
         "here": "",
@@ -215,11 +183,27 @@ def _context(request: Request) -> dict[str, Any]:
 
 
 def link(path: str, query: Mapping[str, str], **changes: str | None) -> str:
-    """Give the address of a page with some values of its query changed, and empty ones left out.
+    """Build an address of this site from a path and a query with some values changed; empty values are dropped.
 
     Example:
         >>> link("/", {"country": "BE", "type": "micro"}, type=None, at="2026-08-02")
         '/?country=BE&at=2026-08-02'
     """
+    path = "/" + path.lstrip("/")  # `//name/` would be another site
     values = {name: value for name, value in {**query, **changes}.items() if value}
     return f"{path}?{urlencode(values)}" if values else path
+
+
+def paginate(items: Sequence[T], page: int, page_rows: int) -> tuple[Sequence[T], int, int]:
+    """Select a page; one past the end becomes the last, and an empty list has one page.
+
+    Returns:
+        The items of the page, its number (from 1), and the number of pages.
+
+    Example:
+        >>> paginate("abcde", 2, 2), paginate("abcde", 9, 2), paginate("", 1, 2)
+        (('cd', 2, 3), ('e', 3, 3), ('', 1, 1))
+    """
+    pages = max(1, -(-len(items) // page_rows))
+    page = min(max(page, 1), pages)
+    return items[(page - 1) * page_rows : page * page_rows], page, pages

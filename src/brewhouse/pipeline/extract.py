@@ -1,47 +1,47 @@
-"""Extract: the API's breweries become a raw snapshot, byte for byte, and proven complete.
+"""Extract: fetch every brewery from the API into a raw snapshot, verbatim and proven complete.
 
-What was received is counted and compared with what the source says of itself, before and after. A disagreement is
-taken again: first the pages that look wrong, then the whole. Only a snapshot that agrees gets a manifest, and exists.
+The received records are compared with the source's own counts, before and after. When they disagree, the suspect pages
+are fetched again, then all pages. Only a snapshot that agrees gets a manifest, which makes it exist for readers.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
+
 from brewhouse import __version__
 from brewhouse.api.client import Client
+from brewhouse.api.contract import GROUPS
 from brewhouse.api.pages import Pager
 from brewhouse.api.rate_limit import WINDOW_S
-from brewhouse.checks.completeness import GROUPS, CompletenessResult
+from brewhouse.checks.completeness import CompletenessResult
 from brewhouse.errors import BrewhouseError
-from brewhouse.lake.lake import Lake
-from brewhouse.lake.manifest import Manifest, Proof
+from brewhouse.lake.manifest import Manifest
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.lake.snapshot_writer import ResumeInfo, SnapshotWriter, find_resumable
 from brewhouse.pipeline.page_fetcher import PageFetcher
-from brewhouse.settings import Settings
+from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.source import Meta, SchemaDrift
 
 _DIFFERENCES_SHOWN = 6
 
 
 class SnapshotIncomplete(BrewhouseError):  # noqa: N818 - the state of the snapshot
-    """What was received is not what the source says it has, however often it was taken."""
+    """The received records disagree with the source's counts in every attempt."""
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """What an extract did.
+    """The result of an extract.
 
     Attributes:
-        snapshot: The complete raw snapshot.
-        resumed_pages: Pages an interrupted run had left.
-        requested_pages: Pages taken from the source, those taken again included.
-        already_done: Whether there was nothing to do.
+        resumed_pages: Number of pages that an interrupted run had left.
+        requested_pages: Number of pages fetched from the source, refetched ones included.
+        already_done: Whether the run's snapshot was complete before.
     """
 
     snapshot: RawSnapshot
@@ -50,87 +50,78 @@ class Extraction:
     already_done: bool
 
 
-def _silent(*_: object) -> None:
-    """Show nothing."""
+def extract(context: RunContext) -> JobResult:
+    """Fetch every brewery from the source into a raw snapshot; see `fetch_snapshot` for the errors."""
+    done = fetch_snapshot(context)
+    missing = done.snapshot.manifest.missing_rows
+    context.emit_drift(
+        [SchemaDrift("hole", "the source cannot return a row", 1, msgspec.json.encode(row).decode()) for row in missing]
+    )
+    message = f"snapshot {done.snapshot.run} is complete: {done.snapshot.records} records"
+    if done.resumed_pages:
+        message += f"; {done.resumed_pages} pages resumed"
+    if missing:
+        message += f"; {len(missing)} rows are missing, which the source cannot return"
+    return JobResult(
+        message,
+        counts={
+            "records": done.snapshot.records,
+            "requested_pages": done.requested_pages,
+            "resumed_pages": done.resumed_pages,
+            "holes": len(missing),
+        },
+    )
 
 
-def extract(
-    lake: Lake,
-    settings: Settings,
-    run: str,
-    progress: Callable[[int, int], None] = _silent,
-    record_drift: Callable[[list[SchemaDrift]], None] = _silent,
-    *,
-    throttle_window_s: float = WINDOW_S,
-) -> Extraction:
-    """Take every brewery from the source into a raw snapshot.
+def fetch_snapshot(context: RunContext, *, rate_limit_window_s: float = WINDOW_S) -> Extraction:
+    """Fetch a complete raw snapshot, or return the run's own one if it is complete already.
 
-    An interrupted snapshot of the same source is gone on with; it keeps its own run id.
-
-    Args:
-        lake: Gets the snapshot.
-        settings: The source, and how it is asked.
-        run: Id of this run; ids sort by time.
-        progress: Told how many pages of how many are there.
-        record_drift: Told what deviates from the contract, as far as it was seen, before a failure stops the job.
-        throttle_window_s: Length of the source's throttling window in seconds.
-
-    Returns:
-        The snapshot and what it took; nothing is done when this run's snapshot is complete already.
+    An interrupted snapshot of the same source is resumed, and keeps its own run id.
 
     Raises:
-        SourceUnavailable: The source does not answer, or not with what it should.
-        SnapshotIncomplete: What was received is not what the source says it has. Nothing is published.
+        PermanentSourceError: The source is unavailable, or does not keep its contract.
+        SnapshotIncomplete: The received records disagree with the source's counts; nothing is published.
         BrewhouseError: The lake cannot be written.
     """
-    if run in complete_runs(lake):
-        return Extraction(find(lake, run), resumed_pages=0, requested_pages=0, already_done=True)
-    return asyncio.run(_Extract(lake, settings, run, progress, record_drift).run(throttle_window_s))
+    if context.run in complete_runs(context.lake):
+        snapshot = find(context.lake, context.run)
+        return Extraction(snapshot, resumed_pages=0, requested_pages=0, already_done=True)
+    return asyncio.run(_Extract(context).run(rate_limit_window_s))
 
 
 class _Extract:
-    """One extract: what it was told, and what it learns on the way."""
+    """One extract, with the state that its attempts share."""
 
-    def __init__(
-        self,
-        lake: Lake,
-        settings: Settings,
-        run: str,
-        progress: Callable[[int, int], None],
-        record_drift: Callable[[list[SchemaDrift]], None],
-    ) -> None:
-        self._lake = lake
-        self._settings = settings
-        self._run = run
-        self._progress = progress
-        self._record_drift = record_drift
-        self._deviations: Counter[str] = Counter()
-        self._takes = 1
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._lake = context.lake
+        self._settings = context.settings
+        self._meta_deviations: Counter[str] = Counter()
+        self._attempts = 1
 
-    async def run(self, throttle_window_s: float) -> Extraction:
-        async with Client(self._settings, throttle_window_s) as client:
-            draft, taking = await self._begin(client)
+    async def run(self, rate_limit_window_s: float) -> Extraction:
+        async with Client(self._settings, rate_limit_window_s) as client:
+            writer, fetcher = await self._start(client)
             try:
-                before, after, verdict = await self._until_complete(client, draft, taking)
+                before, after, result = await self._fetch_until_complete(client, writer, fetcher)
             finally:
-                self._record_drift(self._drift(draft, taking, draft.started.meta_before))
-        self._accept(verdict)
-        manifest = self._manifest(draft, taking, before, after, verdict)
-        snapshot = draft.complete(manifest)
-        return Extraction(snapshot, taking.resumed, taking.requested, already_done=False)
+                self._context.emit_drift(self._drift(writer, fetcher, writer.started.meta_before))
+        self._check_missing_rows(result)
+        snapshot = writer.complete(self._manifest(writer, fetcher, before, after, result))
+        return Extraction(snapshot, fetcher.resumed, fetcher.requested, already_done=False)
 
-    async def _begin(self, client: Client) -> tuple[SnapshotWriter, PageFetcher]:
-        """Go on with an interrupted snapshot, or begin a new one with its first page."""
+    async def _start(self, client: Client) -> tuple[SnapshotWriter, PageFetcher]:
+        """Resume an interrupted snapshot, or start a new one with its first page."""
         settings = self._settings
         pager = Pager(client, settings)
-        draft = find_resumable(self._lake, settings.source_url, settings.per_page_rows, settings.resume_max_age_hours)
-        if draft is not None:
-            taking = PageFetcher(pager, draft, settings.concurrency, self._progress)
-            taking.resume(draft.started.meta_before.total)
-            return draft, taking
+        writer = find_resumable(self._lake, settings.source_url, settings.per_page_rows, settings.resume_max_age_hours)
+        if writer is not None:
+            fetcher = PageFetcher(pager, writer, settings.concurrency, self._context.emit_pages)
+            fetcher.resume(writer.started.meta_before.total)
+            return writer, fetcher
         started_at = _now()
         meta = await self._meta(client)
-        first, size = await pager.first(meta.total)
+        first, size = await pager.fetch_first(meta.total)
         started = ResumeInfo(
             source_url=settings.source_url,
             per_page_rows=settings.per_page_rows,
@@ -138,115 +129,106 @@ class _Extract:
             started_at=started_at,
             meta_before=meta,
         )
-        draft = SnapshotWriter(self._lake, self._run, started)
-        draft.start()
-        taking = PageFetcher(pager, draft, settings.concurrency, self._progress)
-        await taking.write_page(1, first)
-        return draft, taking
+        writer = SnapshotWriter(self._lake, self._context.run, started)
+        writer.start()
+        fetcher = PageFetcher(pager, writer, settings.concurrency, self._context.emit_pages)
+        await fetcher.write_page(1, first)
+        return writer, fetcher
 
-    async def _until_complete(
-        self, client: Client, draft: SnapshotWriter, taking: PageFetcher
+    async def _fetch_until_complete(
+        self, client: Client, writer: SnapshotWriter, fetcher: PageFetcher
     ) -> tuple[Meta, Meta, CompletenessResult]:
-        """Take what is missing, then again what disagrees, as often as the settings allow."""
+        """Fetch the missing pages, then refetch suspect ones, or all, up to the maximum number of attempts."""
         settings = self._settings
-        before = draft.started.meta_before
-        await taking.fetch_missing(before.total)
+        before = writer.started.meta_before
+        await fetcher.fetch_missing(before.total)
         was_partial = False
         while True:
             after = await self._meta(client)
-            verdict = taking.verdict(before, after)
-            if not verdict.differences:
-                return before, after, verdict
-            if self._takes >= settings.max_extract_attempts:
-                raise self._incomplete(verdict)
-            self._takes += 1
-            is_last = self._takes == settings.max_extract_attempts
-            was_partial = bool(verdict.concerned) and before == after and not was_partial and not is_last
+            result = fetcher.completeness(before, after)
+            if not result.differences:
+                return before, after, result
+            if self._attempts >= settings.max_extract_attempts:
+                raise self._incomplete(result)
+            self._attempts += 1
+            is_last = self._attempts == settings.max_extract_attempts
+            was_partial = bool(result.suspect_pages) and before == after and not was_partial and not is_last
             before = after
             if was_partial:
-                await taking.refetch(verdict.concerned, after.total)
+                await fetcher.refetch(result.suspect_pages, after.total)
             else:
                 await asyncio.sleep(settings.extract_retry_wait_s)
-                await taking.restart(after.total)
+                await fetcher.restart(after.total)
 
     async def _meta(self, client: Client) -> Meta:
         meta, deviations = await client.meta()
-        self._deviations.update(deviations)
+        self._meta_deviations.update(deviations)
         return meta
 
-    def _incomplete(self, verdict: CompletenessResult) -> SnapshotIncomplete:
-        shown = "; ".join(verdict.differences[:_DIFFERENCES_SHOWN])
-        more = len(verdict.differences) - _DIFFERENCES_SHOWN
+    def _incomplete(self, result: CompletenessResult) -> SnapshotIncomplete:
+        shown = "; ".join(result.differences[:_DIFFERENCES_SHOWN])
+        more = len(result.differences) - _DIFFERENCES_SHOWN
         return SnapshotIncomplete(
-            f"The snapshot of {self._settings.source_url} is not what the source says it has, after {self._takes} "
-            f"take(s): {shown}{f'; and {more} more differences' if more > 0 else ''}. "
-            "What was taken is kept; nothing was published.",
-            hint="The source may be changing just now: run again in some minutes.",
+            f"The snapshot of {self._settings.source_url} disagrees with the source's own counts after "
+            f"{self._attempts} attempt(s): {shown}{f'; and {more} more differences' if more > 0 else ''}. "
+            "Fetched pages are kept; nothing was published.",
+            hint="The source may be changing at the moment: run again in a few minutes.",
         )
 
-    def _accept(self, verdict: CompletenessResult) -> None:
-        """Let a snapshot pass only when it lacks no more breweries than were accepted."""
-        if len(verdict.missing_rows) <= self._settings.max_missing_rows:
+    def _check_missing_rows(self, result: CompletenessResult) -> None:
+        """Reject a snapshot that lacks more breweries than the settings allow."""
+        if len(result.missing_rows) <= self._settings.max_missing_rows:
             return
-        places = "; ".join(
-            f"row {hole.position}, between ids {hole.before_id} and {hole.after_id}"
-            for hole in verdict.missing_rows[:_DIFFERENCES_SHOWN]
+        positions = "; ".join(
+            f"row {row.position}, between ids {row.before_id} and {row.after_id}"
+            for row in result.missing_rows[:_DIFFERENCES_SHOWN]
         )
+        others = "; and others" if len(result.missing_rows) > _DIFFERENCES_SHOWN else ""
+        groups = [f"{name} {value!r}" for name, counts in result.missing.items() for value in counts]
         raise SnapshotIncomplete(
-            f"{self._settings.source_url} cannot give {len(verdict.missing_rows)} of the breweries it counts: {places}"
-            f"{'; and others' if len(verdict.missing_rows) > _DIFFERENCES_SHOWN else ''}. They are missing in "
-            f"{_words(verdict.missing)}. What was taken is kept; nothing was published.",
-            hint=f"Publish without them with --max-missing-rows {len(verdict.missing_rows)}.",
+            f"{self._settings.source_url} cannot return {len(result.missing_rows)} of the breweries it counts: "
+            f"{positions}{others}. They are missing in {', '.join(groups) or 'no group of /meta'}. "
+            "Fetched pages are kept; nothing was published.",
+            hint=f"Publish without them with --max-missing-rows {len(result.missing_rows)}.",
         )
 
     def _manifest(
-        self, draft: SnapshotWriter, taking: PageFetcher, before: Meta, after: Meta, verdict: CompletenessResult
+        self, writer: SnapshotWriter, fetcher: PageFetcher, before: Meta, after: Meta, result: CompletenessResult
     ) -> Manifest:
         return Manifest(
-            run=draft.run,
-            date=draft.date,
-            source_url=draft.started.source_url,
-            per_page_rows=draft.started.per_page_rows,
-            started_at=draft.started.started_at,
+            run=writer.run,
+            date=writer.date,
+            source_url=writer.started.source_url,
+            per_page_rows=writer.started.per_page_rows,
+            started_at=writer.started.started_at,
             finished_at=_now(),
             code_version=__version__,
             meta_before=before,
             meta_after=after,
-            received=verdict.received,
-            missing=verdict.missing,
-            fields_seen=taking.fields_seen(),
-            drift=self._drift(draft, taking, after),
-            missing_rows=verdict.missing_rows,
-            proof=Proof(
-                records=verdict.records,
-                distinct_ids=verdict.received.total,
-                records_without_id=verdict.without_id,
-                groups_compared=[name for name in GROUPS if getattr(after, name) is not None],
-                attempts=self._takes,
-            ),
-            pages=[page for _, page in sorted(taking.pages.items())],
+            received=result.received,
+            missing=result.missing,
+            fields_seen=fetcher.fields_seen(),
+            drift=self._drift(writer, fetcher, after),
+            missing_rows=result.missing_rows,
+            proof=result.proof([name for name in GROUPS if getattr(after, name) is not None], self._attempts),
+            pages=[page for _, page in sorted(fetcher.pages.items())],
         )
 
-    def _drift(self, draft: SnapshotWriter, taking: PageFetcher, meta: Meta) -> list[SchemaDrift]:
+    def _drift(self, writer: SnapshotWriter, fetcher: PageFetcher, meta: Meta) -> list[SchemaDrift]:
         drift = [
             SchemaDrift(name=name, detail="/breweries/meta", count=count, example=f"total {meta.total}")
-            for name, count in sorted(self._deviations.items())
+            for name, count in sorted(self._meta_deviations.items())
         ]
-        if taking.size < draft.started.per_page_rows:
+        if fetcher.size < writer.started.per_page_rows:
             drift.append(
                 SchemaDrift(
                     name="per_page_clamped",
-                    detail=f"{draft.started.per_page_rows} to {taking.size}",
-                    count=len(taking.pages),
-                    example=next((page.url for page in taking.pages.values()), ""),
+                    detail=f"{writer.started.per_page_rows} to {fetcher.size}",
+                    count=len(fetcher.pages),
+                    example=next((page.url for page in fetcher.pages.values()), ""),
                 )
             )
-        return drift + taking.drift()
-
-
-def _words(missing: dict[str, dict[str, int]]) -> str:
-    groups = [f"{name} {value!r}" for name, counts in missing.items() for value in counts]
-    return ", ".join(groups) or "no group of /meta"
+        return drift + fetcher.drift()
 
 
 def _now() -> str:

@@ -1,4 +1,4 @@
-"""Taking pages into a raw snapshot: fetched by a few workers, written, counted and looked at."""
+"""Page fetcher: concurrent workers fetch the pages of a raw snapshot, which are written, counted and profiled."""
 
 from __future__ import annotations
 
@@ -14,139 +14,110 @@ from brewhouse.lake.manifest import Page
 from brewhouse.lake.snapshot_writer import SnapshotWriter
 from brewhouse.source import Meta, SchemaDrift
 
-_MORE_PAGES = 10
+_EXTRA_PAGES = 10
 
 Progress = Callable[[int, int], None]
 
 
 class PageFetcher:
-    """The pages of one snapshot, as far as they are taken.
+    """Fetch the pages of one snapshot.
 
     Args:
-        pager: Takes pages from the source.
-        draft: Where they are written.
-        concurrency: How many are taken at once.
-        progress: Told how many pages of how many are there.
+        progress: Called with the number of pages done and their total.
 
     Attributes:
-        size: Records in a full page.
-        pages: What was taken, by number.
-        resumed: How many pages were there already.
-        requested: How many pages were taken from the source.
+        size: Rows per page.
+        pages: The pages fetched or resumed so far, by number.
+        resumed: Number of pages that an interrupted run had left.
+        requested: Number of pages fetched from the source, refetched ones included.
     """
 
-    def __init__(self, pager: Pager, draft: SnapshotWriter, concurrency: int, progress: Progress) -> None:
-        self.size = draft.started.page_size_rows
+    def __init__(self, pager: Pager, writer: SnapshotWriter, concurrency: int, progress: Progress) -> None:
+        self.size = writer.started.page_size_rows
         self.pages: dict[int, Page] = {}
         self.resumed = 0
         self.requested = 0
         self._pager = pager
-        self._draft = draft
+        self._writer = writer
         self._concurrency = concurrency
         self._progress = progress
-        self._census = CompletenessCheck()
+        self._completeness = CompletenessCheck()
         self._profiler = Profiler()
         self._profiles: dict[int, Profile] = {}
 
     def resume(self, total: int) -> None:
-        """Count the pages that an interrupted run left whole.
-
-        Args:
-            total: Records the source said it had.
-        """
-        for page, lines in self._draft.intact_pages():
+        """Keep the intact pages of an interrupted run, when they have the size expected of `total` records."""
+        for page, lines in self._writer.intact_pages():
             expected = min(self.size, total - (page.number - 1) * self.size)
-            if page.records != expected:
-                continue
-            self._count(page, lines, parse_lines(lines), ())
-            self.resumed += 1
+            if page.records == expected:
+                self._count(page, lines, parse_lines(lines), ())
+                self.resumed += 1
 
     async def fetch_missing(self, total: int) -> None:
-        """Take the pages that are not there yet, and go on until one is empty.
+        """Fetch the pages that are missing, then further ones until one is empty.
 
         Args:
-            total: Records the source says it has.
+            total: Number of records that the source reports.
 
         Raises:
-            SourceUnavailable: A page cannot be had.
+            PermanentSourceError: A page cannot be fetched.
             BrewhouseError: The lake cannot be written.
         """
         expected = max(-(-total // self.size), 1)
-        await self._all(number for number in range(1, expected + 1) if number not in self.pages)
+        await self._fetch_all(number for number in range(1, expected + 1) if number not in self.pages)
         number = expected + 1
-        while (window := await self._pager.take(number, self.size, pages=expected)).lines or window.missing_rows:
-            await self.write_page(number, window)
+        while (result := await self._pager.fetch(number, self.size, pages=expected)).lines or result.missing_rows:
+            await self.write_page(number, result)
             is_same = number - 1 in self.pages and self.pages[number].sha256 == self.pages[number - 1].sha256
-            if is_same or number > 2 * expected + _MORE_PAGES:
-                return  # a source that gives pages for ever; the census refuses it
+            if is_same or number > 2 * expected + _EXTRA_PAGES:
+                return  # a source whose pages never end; the completeness check rejects it
             number += 1
 
     async def refetch(self, numbers: Iterable[int], total: int) -> None:
-        """Take some pages once more, and look whether there are more than before.
-
-        Args:
-            numbers: Of the pages.
-            total: Records the source says it has.
-
-        Raises:
-            SourceUnavailable: A page cannot be had.
-            BrewhouseError: The lake cannot be written.
-        """
+        """Fetch some pages again, and any that follow the last one; see `fetch_missing`."""
         for number in numbers:
             self._forget(number)
         await self.fetch_missing(total)
 
     async def restart(self, total: int) -> None:
-        """Take the whole once more.
-
-        Args:
-            total: Records the source says it has.
-
-        Raises:
-            SourceUnavailable: A page cannot be had.
-            BrewhouseError: The lake cannot be written.
-        """
-        self._census.clear()
+        """Fetch all pages again; see `fetch_missing`."""
+        self._completeness = CompletenessCheck()
         self._profiles.clear()
         self.pages.clear()
-        first, self.size = await self._pager.first(total)
+        first, self.size = await self._pager.fetch_first(total)
         await self.write_page(1, first)
         await self.fetch_missing(total)
 
-    async def write_page(self, number: int, window: PageResult) -> None:
-        """Write a page and count it; one without records is nothing to keep, but for the first.
-
-        Args:
-            number: From 1.
-            window: What was taken.
+    async def write_page(self, number: int, result: PageResult) -> None:
+        """Write a page and count it; an empty one is not kept, except for the first.
 
         Raises:
             BrewhouseError: The lake cannot be written.
         """
         self.requested += 1
-        if not window.lines and not window.missing_rows and number > 1:
+        if not result.lines and not result.missing_rows and number > 1:
             self._forget(number)
             return
-        lines = one_line(window.lines)
-        page = await self._draft.write_page(
-            number, lines, url=window.url, status=window.status, fetched_at=window.fetched_at
+        lines = one_line(result.lines)
+        page = await self._writer.write_page(
+            number, lines, url=result.url, status=result.status, fetched_at=result.fetched_at
         )
-        self._count(page, window.lines, window.records, window.missing_rows)
+        self._count(page, result.lines, result.records, result.missing_rows)
 
-    def verdict(self, before: Meta, after: Meta) -> CompletenessResult:
-        """Compare what was taken with the source's own counts."""
-        return self._census.verdict(before, after, self.size)
+    def completeness(self, before: Meta, after: Meta) -> CompletenessResult:
+        """Compare the pages with the source's own counts before and after."""
+        return self._completeness.result(before, after, self.size)
 
     def fields_seen(self) -> dict[str, dict[str, int]]:
-        """Count, by field, how often it had which JSON type."""
+        """Count the JSON types of each field."""
         return self._profiler.fields_seen(self._profiles.values())
 
     def drift(self) -> list[SchemaDrift]:
-        """List what deviates from the contract."""
-        return self._profiler.deviations(list(self._profiles.values()))
+        """List the deviations from the contract."""
+        return self._profiler.drift(list(self._profiles.values()))
 
-    async def _all(self, numbers: Iterable[int]) -> None:
-        """Take pages, some at once; the first failure stops them all."""
+    async def _fetch_all(self, numbers: Iterable[int]) -> None:
+        """Fetch pages concurrently; the first failure stops all workers."""
         waiting = list(numbers)
         total = len(self.pages) + len(waiting)
         queue: Iterator[int] = iter(waiting)
@@ -154,7 +125,7 @@ class PageFetcher:
 
         async def work() -> None:
             for number in queue:
-                await self.write_page(number, await self._pager.take(number, self.size, pages=total))
+                await self.write_page(number, await self._pager.fetch(number, self.size, pages=total))
                 self._progress(min(len(self.pages), total), total)
 
         try:
@@ -165,11 +136,11 @@ class PageFetcher:
             raise failures.exceptions[0] from failures.exceptions[0].__cause__
 
     def _count(self, page: Page, lines: Sequence[bytes], records: Records, missing_rows: Sequence[int]) -> None:
-        self._census.count(page.number, lines, records, missing_rows)
-        self._profiles[page.number] = self._profiler.look(lines, records)
+        self._completeness.count(page.number, lines, records, missing_rows)
+        self._profiles[page.number] = self._profiler.profile(lines, records)
         self.pages[page.number] = page
 
     def _forget(self, number: int) -> None:
-        self._census.forget(number)
+        self._completeness.forget(number)
         self._profiles.pop(number, None)
         self.pages.pop(number, None)

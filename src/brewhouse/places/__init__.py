@@ -1,1 +1,1 @@
-"""Names of countries, subdivisions and cities: how a place is called, and its ISO 3166 codes."""
+"""Places: ISO 3166 codes and canonical names for the places that the source names."""

@@ -1,4 +1,4 @@
-"""Where countries lie: rectangles by which a coordinate in the wrong country is seen."""
+"""Bounding boxes of countries, to detect coordinates in the wrong country."""
 
 from __future__ import annotations
 
@@ -9,15 +9,7 @@ from brewhouse.places import reference
 
 
 class Box(NamedTuple):
-    """A rectangle that holds a country or a part of it.
-
-    Attributes:
-        country_code: ISO 3166-1 alpha-2.
-        west: Its least longitude, degrees, WGS 84.
-        south: Its least latitude.
-        east: Its greatest longitude; never less than west, none crosses the 180th meridian.
-        north: Its greatest latitude.
-    """
+    """A bounding box of a country or a part of it, in degrees, WGS 84; none crosses the 180th meridian."""
 
     country_code: str
     west: float
@@ -28,5 +20,5 @@ class Box(NamedTuple):
 
 @cache
 def country_boxes() -> list[Box]:
-    """Read the rectangles of all countries, one or more each."""
+    """Read the boxes of all countries, one or more each."""
     return [Box(row[0], *map(float, row[1:])) for row in reference.rows("country_boxes.csv")]

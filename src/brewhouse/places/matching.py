@@ -1,42 +1,21 @@
-"""The canonical names and ISO codes of the places a snapshot names.
-
-Nothing is lost: a place that ISO 3166 does not know keeps the names it came with.
-"""
+"""Match the places that a snapshot names with ISO 3166; a place without a match keeps its names."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import get_args
 
 from brewhouse.places import gazetteer
-from brewhouse.places.gazetteer import GazetteerMatch
+from brewhouse.places.gazetteer import GazetteerMatch, MatchKind
 from brewhouse.places.names import plain, tidy
-
-Match = Literal["exact", "within country", "alias", "none"]
-"""How a place was found; of country and state the later of these.
-
-exact: as ISO writes it: its name, common or official name.
-within country: its name but for case, accents, dots, blanks and words such as "Region", or its code.
-alias: by a line of models/reference/place_aliases.csv.
-none: the country is unknown or missing, or the state is given and unknown in it.
-"""
-
-_ORDER: tuple[Match, ...] = ("exact", "within country", "alias", "none")
 
 
 @dataclass(frozen=True)
 class Location:
-    """A place as the source names it.
-
-    Attributes:
-        country: The country's name.
-        state_province: The name of a state, province, county, …
-        city: The city's name.
-        breweries: How many breweries are there.
-    """
+    """A place as the source names it, with its number of breweries."""
 
     country: str | None
     state_province: str | None
@@ -54,7 +33,7 @@ class Place:
         state_code: ISO 3166-2; None if the state is unknown or ISO has no code for it.
         state_name: The subdivision's name in ISO 3166-2; as received if it has no code.
         city_name: The spelling of the city that most breweries there use.
-        match: How country and state were found.
+        match: How country and state were matched; the weaker of the two.
     """
 
     country_code: str | None
@@ -62,20 +41,14 @@ class Place:
     state_code: str | None
     state_name: str | None
     city_name: str | None
-    match: Match
+    match: MatchKind
 
 
 def match_places(locations: Sequence[Location]) -> list[Place]:
-    """Find the ISO codes and canonical names of places.
+    """Match places with ISO codes and canonical names; return a place for each location, in the same order.
 
-    City names of one state that differ only in case, accents or the number of blanks are one city. It is called as
-    most breweries there write it, or else with the most accents, in mixed case, first in the alphabet.
-
-    Args:
-        locations: Places as received; blanks around names do not count.
-
-    Returns:
-        A place for each location, in the same order.
+    City names of one state that differ only in case, accents or whitespace are one city. Its name is the spelling that
+    most breweries there use; of equally frequent ones the one with most accents, in mixed case, first in the alphabet.
 
     Example:
         >>> place, = match_places([Location("England", "east sussex", "Lewes", 3)])
@@ -86,31 +59,28 @@ def match_places(locations: Sequence[Location]) -> list[Place]:
     matched = {pair: _match(*pair) for pair in dict.fromkeys(names)}
     places = [matched[pair] for pair in names]
     cities = [tidy(location.city) for location in locations]
-    called = _city_names(places, cities, [location.breweries for location in locations])
-    return [
-        Place(place.country_code, place.country_name, place.state_code, place.state_name, city, place.match)
-        for place, city in zip(places, called, strict=True)
-    ]
+    spellings = _city_names(places, cities, [location.breweries for location in locations])
+    return [replace(place, city_name=spelling) for place, spelling in zip(places, spellings, strict=True)]
 
 
 def _match(country: str | None, state: str | None) -> Place:
-    found_country = gazetteer.countries().find(country) if country else None
-    found_state = None
-    if found_country and found_country.code and state:
-        found_state = gazetteer.subdivisions(found_country.code).find(state)
+    country_match = gazetteer.countries().find(country) if country else None
+    state_match = None
+    if country_match and country_match.code and state:
+        state_match = gazetteer.subdivisions(country_match.code).find(state)
     return Place(
-        country_code=found_country.code if found_country else None,
-        country_name=found_country.name if found_country else country,
-        state_code=found_state.code if found_state else None,
-        state_name=found_state.name if found_state else state,
+        country_code=country_match.code if country_match else None,
+        country_name=country_match.name if country_match else country,
+        state_code=state_match.code if state_match else None,
+        state_name=state_match.name if state_match else state,
         city_name=None,
-        match=_weakest([found_country, found_state] if state else [found_country]),
+        match=_weakest([country_match, state_match] if state else [country_match]),
     )
 
 
-def _weakest(found: Sequence[GazetteerMatch | None]) -> Match:
-    ways: list[Match] = [one.how if one else "none" for one in found]
-    return max(ways, key=_ORDER.index)
+def _weakest(matches: Sequence[GazetteerMatch | None]) -> MatchKind:
+    kinds: list[MatchKind] = [match.kind if match else "none" for match in matches]
+    return max(kinds, key=get_args(MatchKind).index)
 
 
 def _city_names(places: Sequence[Place], cities: Sequence[str | None], breweries: Sequence[int]) -> list[str | None]:

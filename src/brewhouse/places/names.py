@@ -1,7 +1,7 @@
-"""Keys by which two spellings of a place's name are found to be the same.
+"""Keys under which different spellings of a place's name are equal.
 
-Each key forgives more than the one before: `plain` case and accents, `fold` also dots, hyphens and blanks,
-`without_kind` also words such as "Region" or "County", and `readable_part` what was lost to a wrong decoding.
+Each key ignores more than the one before: `plain` case and accents, `fold` also punctuation and whitespace,
+`without_kind` also words such as "Region" or "County", and `readable_part` letters lost to a wrong decoding.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import re
 import unicodedata
 
 REPLACEMENT = "\ufffd"
-"""What a decoder writes for bytes it cannot read."""
+"""The character that decoders put in place of invalid bytes."""
 
-# Letters that are one letter to Unicode, not a letter with an accent; the last is the dotless i.
+# Letters that Unicode does not decompose; the last is the dotless i.
 _LETTERS = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "ŋ": "n", "þ": "th"}
     | {"\u0131": "i"}
 )
-# Typewriter's and curly ones, the Hawaiian and the modifier letter, and accents that stand alone.
+# Straight and curly apostrophes, the Hawaiian and the modifier letter, and standalone accents.
 _APOSTROPHES = re.compile("['\u2018\u2019\u02bb\u02bc`\u00b4]")
-_NO_WORD = re.compile(r"[\W_]+")
+_NON_WORD = re.compile(r"[\W_]+")
 _KIND_WORDS = """
     region regions regional province provinces county counties co state territory territories district department
     prefecture metropolis governorate municipality council area city canton republic commonwealth autonomous community
@@ -32,7 +32,7 @@ _KINDS = frozenset(_KIND_WORDS.split())
 
 
 def tidy(name: str | None) -> str | None:
-    """Take away the blanks around a name and all but one within; a name of blanks is none.
+    """Strip a name and collapse its whitespace; None for a blank name.
 
     Example:
         >>> tidy("  New   York "), tidy(" ")
@@ -42,7 +42,7 @@ def tidy(name: str | None) -> str | None:
 
 
 def plain(name: str) -> str:
-    """Give a key that does not tell case, accents or the number of blanks apart.
+    """Return a key that ignores case, accents and repeated whitespace.
 
     Example:
         >>> plain("Kraków") == plain("KRAKOW"), plain("Łódź"), plain("Straße")
@@ -56,7 +56,7 @@ def plain(name: str) -> str:
 
 
 def fold(name: str) -> str:
-    """Give a key that is also blind to dots, hyphens, apostrophes and blanks.
+    """Return a key that also ignores dots, hyphens, apostrophes and whitespace.
 
     Example:
         >>> fold("Hawke's Bay"), fold("N.S.W."), fold("KwaZulu-Natal") == fold("Kwazulu Natal")
@@ -66,20 +66,20 @@ def fold(name: str) -> str:
 
 
 def without_kind(name: str) -> str:
-    """Give a key that also leaves out words for kinds of places, such as Region, County or Land.
+    """Return a key that also ignores words for kinds of places, such as Region, County or Land.
 
-    A name of such words alone keeps them.
+    A name that consists of such words keeps them.
 
     Example:
         >>> without_kind("Northland Region"), without_kind("Região Autónoma dos Açores"), without_kind("State")
         ('northland', 'acores', 'state')
     """
-    words = _words(name)
-    return "".join([word for word in words if word not in _KINDS] or words)
+    parts = _words(name)
+    return "".join([part for part in parts if part not in _KINDS] or parts)
 
 
 def readable_part(name: str) -> str:
-    """Give a key of the ASCII letters alone: all that is left of a name whose other letters were lost.
+    """Return a key of the ASCII letters alone, which remain of a name after a wrong decoding.
 
     Example:
         >>> readable_part("K\ufffdrnten"), readable_part("Kärnten")
@@ -89,4 +89,4 @@ def readable_part(name: str) -> str:
 
 
 def _words(name: str) -> list[str]:
-    return _NO_WORD.sub(" ", _APOSTROPHES.sub("", plain(name))).split()
+    return _NON_WORD.sub(" ", _APOSTROPHES.sub("", plain(name))).split()

@@ -1,4 +1,4 @@
-"""The CSV files beside the models that tell what ISO 3166 does not: other names of places, and where countries lie."""
+"""Reference data that ISO 3166 lacks, in CSV files next to the models: aliases of places, and bounding boxes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Alias(NamedTuple):
     """Another name of a place.
 
     Attributes:
-        country_code: ISO 3166-1 alpha-2 of the country it lies in; empty for a country's own name.
-        name: The other name.
-        code: What it stands for: ISO 3166-2, or ISO 3166-1 alpha-2 for a country. Empty if ISO has no code for it.
-        origin: Where the name comes from.
+        country_code: ISO 3166-1 alpha-2 of the country it lies in; empty for an alias of a country.
+        name: The alias.
+        code: ISO 3166-2, or ISO 3166-1 alpha-2 of a country; empty if ISO has no code for the place.
+        origin: Where the alias comes from.
     """
 
     country_code: str
@@ -28,7 +28,7 @@ class Alias(NamedTuple):
 
 @cache
 def aliases() -> dict[str, list[Alias]]:
-    """Read the other names, by the code of the country they lie in; those of countries under the empty one."""
+    """Read the aliases, by the code of the country they lie in; those of countries by an empty code."""
     by_country: dict[str, list[Alias]] = {}
     for row in rows("place_aliases.csv"):
         by_country.setdefault(row[0], []).append(Alias(*row))
@@ -36,6 +36,6 @@ def aliases() -> dict[str, list[Alias]]:
 
 
 def rows(file_name: str) -> list[list[str]]:
-    """Read a file of the folder without its first line, the columns' names."""
+    """Read the rows of a file in the folder, without its header."""
     with (FOLDER / file_name).open(encoding="utf-8", newline="") as file:
         return list(csv.reader(file))[1:]

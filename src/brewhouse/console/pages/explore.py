@@ -14,7 +14,7 @@ from fastapi import Query as Parameter
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from brewhouse.console.query_service import Page, Query, QueryPhase, QueryService, plain
-from brewhouse.console.web import API, HTML, Console, ConsoleHere, link, page
+from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, link, page
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.query.saved_queries import for_duckdb, saved_queries, saved_query
 
@@ -142,7 +142,7 @@ class Saved:
 @router.get("/explore", **HTML)
 def show(  # noqa: PLR0913, PLR0917 - each is a value of the address
     request: Request,
-    console: ConsoleHere,
+    console: ConsoleDep,
     queries: QueriesHere,
     sql: str = "",
     at: str = "",
@@ -298,10 +298,10 @@ def _cell(value: object) -> str | None:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
-def _tables(console: Console) -> dict[str, list[tuple[str, str]]]:
+def _tables(console: ConsoleContext) -> dict[str, list[tuple[str, str]]]:
     """List the columns of every table that can be read, each with its type; none while nothing is published."""
     try:
-        state = console.published.state()
+        state = console.lake_reader.state()
     except BrewhouseError:
         return {}
 

@@ -1,4 +1,4 @@
-"""Signing in, where the console listens beyond this machine."""
+"""Sign-in and sign-out, for a console with a password."""
 
 from __future__ import annotations
 
@@ -9,59 +9,55 @@ from fastapi.responses import RedirectResponse, Response
 
 from brewhouse.console.authentication import COOKIE, SESSION_S
 from brewhouse.console.security import client_of
-from brewhouse.console.web import HTML, ConsoleHere, page, problem, words_of
+from brewhouse.console.web import HTML, ConsoleDep, error_response, page, translator_of
 
 router = APIRouter()
 
 
 @router.get("/login", **HTML)
-def show(request: Request, console: ConsoleHere, token: str = "", next: str = "/") -> Response:  # noqa: A002 - its name in addresses
-    """Ask for the password, or take it from the link that `brewhouse serve` printed."""
-    if console.door is None:
+def show(request: Request, console: ConsoleDep, token: str = "", next: str = "/") -> Response:  # noqa: A002 - public parameter
+    """Show the form, or sign in with the link that `brewhouse serve` printed."""
+    if console.authenticator is None:
         return RedirectResponse("/", 303)
     if token:
-        return _enter(request, console, token, next)
-    return page(request, "login.html", next=next, wrong=False)
+        return _sign_in(request, console, token, next)
+    return page(request, "login.html", next=next, is_wrong=False)
 
 
 @router.post("/login", **HTML)
-def enter(
+def sign_in(
     request: Request,
-    console: ConsoleHere,
+    console: ConsoleDep,
     password: Annotated[str, Form(max_length=1000)],
-    next: Annotated[str, Form(max_length=4000)] = "/",  # noqa: A002 - its name in the form
+    next: Annotated[str, Form(max_length=4000)] = "/",  # noqa: A002 - public parameter
 ) -> Response:
-    """Compare the password and begin a session."""
-    return RedirectResponse("/", 303) if console.door is None else _enter(request, console, password, next)
+    """Check the password and start a session."""
+    return RedirectResponse("/", 303) if console.authenticator is None else _sign_in(request, console, password, next)
 
 
 @router.post("/logout", **HTML)
-def leave() -> Response:
-    """Forget the session."""
+def sign_out() -> Response:
+    """Delete the session cookie."""
     response = RedirectResponse("/login", 303)
     response.delete_cookie(COOKIE, httponly=True, samesite="lax")
     return response
 
 
-def _enter(request: Request, console: ConsoleHere, offered: str, wanted: str) -> Response:
-    assert console.door is not None
-    wait_s = console.door.throttle.wait_s(client_of(request))
+def _sign_in(request: Request, console: ConsoleDep, password: str, target: str) -> Response:
+    assert console.authenticator is not None
+    wait_s = console.authenticator.throttle.wait_s(client_of(request))
     if wait_s > 0:
-        words = words_of(request)
-        response = problem(
-            request,
-            429,
-            words("Too many wrong passwords came from your address."),
-            words("Try again in {seconds} seconds.", seconds=int(wait_s) + 1),
-        )
-        response.headers["Retry-After"] = str(int(wait_s) + 1)
+        seconds = int(wait_s) + 1
+        hint = translator_of(request)("Try again in {seconds} seconds.", seconds=seconds)
+        response = error_response(request, 429, "Too many wrong passwords from your address.", hint)
+        response.headers["Retry-After"] = str(seconds)
         return response
-    if not console.door.opens_to(offered, client_of(request)):
-        return page(request, "login.html", status=403, next=wanted, wrong=True)
-    response = RedirectResponse(_here(wanted), 303)
+    if not console.authenticator.check_password(password, client_of(request)):
+        return page(request, "login.html", status=403, next=target, is_wrong=True)
+    response = RedirectResponse(_local_path(target), 303)
     response.set_cookie(
         COOKIE,
-        console.door.session(),
+        console.authenticator.new_session(),
         max_age=SESSION_S,
         httponly=True,
         samesite="lax",
@@ -70,12 +66,12 @@ def _enter(request: Request, console: ConsoleHere, offered: str, wanted: str) ->
     return response
 
 
-def _here(wanted: str) -> str:
-    r"""Give an address of this site; what a browser could read as another site's becomes the first page.
+def _local_path(target: str) -> str:
+    r"""Return a path of this site; anything that a browser may resolve to another site becomes the first page.
 
     Example:
-        >>> _here("/tables?at=1"), _here("//evil.example"), _here("/\\evil.example"), _here("https://evil.example")
-        ('/tables?at=1', '/', '/', '/')
+        >>> _local_path("/tables?at=1"), _local_path("//evil.example"), _local_path("/\\evil.example")
+        ('/tables?at=1', '/', '/')
     """
-    is_path = wanted.startswith("/") and not wanted.startswith("//") and "\\" not in wanted
-    return wanted if is_path and wanted.isprintable() else "/"
+    is_local = target.startswith("/") and not target.startswith("//") and "\\" not in target
+    return target if is_local and target.isprintable() else "/"

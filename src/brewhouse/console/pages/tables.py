@@ -7,7 +7,7 @@ from fastapi.responses import Response
 from markupsafe import Markup
 
 from brewhouse.console import table_views
-from brewhouse.console.web import API, HTML, Console, ConsoleHere, Reading, page, words_of
+from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, LakeStateDep, page, translator_of
 from brewhouse.errors import BrewhouseError
 from brewhouse.models.lineage import Node, lineage
 from brewhouse.models.lineage_svg import draw_svg
@@ -18,11 +18,11 @@ router = APIRouter(tags=["tables"])
 
 
 @router.get("/tables", **HTML)
-def show(request: Request, console: ConsoleHere) -> Response:
+def show(request: Request, console: ConsoleDep) -> Response:
     """List the tables, and draw what they are made of."""
-    found = table_views.summaries(console.lake, console.published.state())
+    found = table_views.summaries(console.lake, console.lake_reader.state())
     names = {table.name for table in found}
-    words = words_of(request)
+    words = translator_of(request)
     try:
         picture = draw_svg(
             _lineage(console),
@@ -35,9 +35,9 @@ def show(request: Request, console: ConsoleHere) -> Response:
 
 
 @router.get("/tables/{name}", **HTML)
-def show_table(request: Request, console: ConsoleHere, reading: Reading, name: str) -> Response:
+def show_table(request: Request, console: ConsoleDep, reading: LakeStateDep, name: str) -> Response:
     """Show all about a table."""
-    found = table_views.detail(console.lake, console.published.state(), name)
+    found = table_views.detail(console.lake, console.lake_reader.state(), name)
     if found is None:
         raise HTTPException(404)
     try:
@@ -49,29 +49,29 @@ def show_table(request: Request, console: ConsoleHere, reading: Reading, name: s
         "table.html",
         table=found,
         sample=table_views.sample(reading, name),
-        names={table.name for table in table_views.summaries(console.lake, console.published.state())},
+        names={table.name for table in table_views.summaries(console.lake, console.lake_reader.state())},
         made_of=made_of,
         used_by=used_by,
     )
 
 
 @router.get(f"{API}/tables")
-def list_tables(console: ConsoleHere) -> list[table_views.TableSummary]:
+def list_tables(console: ConsoleDep) -> list[table_views.TableSummary]:
     """List the published tables, by zone and name."""
-    return table_views.summaries(console.lake, console.published.state())
+    return table_views.summaries(console.lake, console.lake_reader.state())
 
 
 @router.get(f"{API}/tables/{{name}}")
-def get_table(console: ConsoleHere, name: str) -> table_views.TableDetail:
+def get_table(console: ConsoleDep, name: str) -> table_views.TableDetail:
     """Describe a table: its columns, its order, its snapshots."""
-    found = table_views.detail(console.lake, console.published.state(), name)
+    found = table_views.detail(console.lake, console.lake_reader.state(), name)
     if found is None:
         raise HTTPException(404)
     return found
 
 
 @router.get(f"{API}/tables/{{name}}/sample")
-def get_sample(reading: Reading, name: str) -> table_views.Sample:
+def get_sample(reading: LakeStateDep, name: str) -> table_views.Sample:
     """Read the first rows of a table."""
     found = table_views.sample(reading, name)
     if found is None:
@@ -79,5 +79,5 @@ def get_sample(reading: Reading, name: str) -> table_views.Sample:
     return found
 
 
-def _lineage(console: Console) -> list[Node]:
+def _lineage(console: ConsoleContext) -> list[Node]:
     return lineage(models_of(*ZONES, folder=console.settings.models))

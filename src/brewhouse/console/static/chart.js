@@ -52,7 +52,7 @@ async function draw(figure) {
   if (!source?.textContent) return;
   try {
     await vega();
-    const language = document.documentElement.lang;
+    const language = document.documentElement.lang.slice(0, 2);
     const view = await window.vegaEmbed(figure, JSON.parse(source.textContent), {
       mode: "vega-lite", ast: true, actions: false, defaultStyle: false, renderer: "svg", config: look(),
       tooltip: (_handler, _event, item, value) => { figure.title = value ? told(value) : ""; },

@@ -1,13 +1,14 @@
-// What every page does: htmx leaves error pages to be seen, and the place of the reader is kept in view.
+// On every page: show the error of an htmx request, and scroll the navigation to the current page.
 document.addEventListener("htmx:beforeSwap", (event) => {
-  const { xhr } = event.detail;
+  const { xhr, target, requestConfig } = event.detail;
   if (xhr.status >= 400 && (xhr.getResponseHeader("content-type") || "").startsWith("text/html")) {
-    const told = new DOMParser().parseFromString(xhr.responseText, "text/html").querySelector(".notice");
-    if (told) {
-      event.detail.serverResponse = told.outerHTML;
+    const notice = new DOMParser().parseFromString(xhr.responseText, "text/html").querySelector(".notice");
+    if (notice) {
+      if (requestConfig.elt.getAttribute("hx-swap") === "outerHTML") notice.id = target.id; // the next response replaces it
+      event.detail.serverResponse = notice.outerHTML;
       event.detail.shouldSwap = true;
       event.detail.isError = false;
     }
   }
 });
-document.querySelector(".rooms [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+document.querySelector(".navigation [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

@@ -1,4 +1,4 @@
-// The log of a run that goes on shows its newest lines.
+// Keep the newest lines of the log of a running run in view.
 function follow() {
   const log = document.querySelector("#live[hx-get] .log");
   if (log) log.scrollTop = log.scrollHeight;
