@@ -358,7 +358,7 @@ sys.setprofile(die_after)
 settings = load({"snapshot_retention_days": 0, "min_snapshots_to_keep": 1}, environ={})
 maintenance.run_maintenance(Lake(Path(sys.argv[1])), settings)
 """
-MOMENTS = ("_merge", "write_snapshot", "rewrite", "release", "expire", "_sort_out")
+MOMENTS = ("_combine", "write_snapshot", "rewrite", "add_pending", "expire", "_choose_orphans")
 
 
 def test_a_kill_at_any_moment_leaves_a_consistent_lake(lake: Lake) -> None:
