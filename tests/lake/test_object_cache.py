@@ -95,15 +95,17 @@ def test_a_new_object_exists_once_it_is_closed(cache: ObjectCache, bucket: str) 
     assert target.read_bytes() == CONTENT
 
 
-@pytest.mark.usefixtures("frequent_switches")
-def test_concurrent_readers_of_one_object_all_read_it_as_a_whole(cache: ObjectCache, path: str) -> None:
+def test_concurrent_readers_of_one_object_all_read_it_as_a_whole(cache: ObjectCache, bucket: str) -> None:
+    content = random.Random(8).randbytes(4_000_000)  # so that writing it takes a moment
+    bucket_store(bucket.removeprefix("s3://")).put("large", content)
+
     def read(_: int) -> bytes:
-        with cache.open(path) as opened:
+        with cache.open(f"{bucket}/large") as opened:
             return opened.read()
 
-    with ThreadPoolExecutor(16) as threads:
-        assert set(threads.map(read, range(64))) == {CONTENT}
-    assert len([file for file in files_of(cache) if file.stat().st_size]) == 1, "one cached file, no partial ones"
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(read, range(24))) == {content}
+    assert len(files_of(cache)) == 1, "no partial files are left"
 
 
 def files_of(cache: ObjectCache) -> list[Path]:
