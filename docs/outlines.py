@@ -1,9 +1,9 @@
-"""Draw the outlines of the countries for the console's map, once, from Natural Earth.
+"""Convert country outlines of Natural Earth to SVG paths for the console's map.
 
-`python docs/outlines.py countries-50m.json` takes the file of that name of the npm package `world-atlas` (Natural Earth
-at 1:50 million, public domain, as TopoJSON) and writes `src/brewhouse/console/outlines.json`: SVG paths by ISO 3166-1
-code, on the plane of `brewhouse.console.projection`, for the whole map and for a part of it. Borders are shared arcs
-there, each thinned once (Douglas and Peucker), so that neighbours still meet.
+`python docs/outlines.py countries-50m.json` reads that file of the npm package `world-atlas` (Natural Earth at 1:50
+million, public domain, as TopoJSON) and writes `src/brewhouse/console/outlines.json`: SVG paths by ISO 3166-1 code, in
+the coordinates of `brewhouse.console.projection`, for the whole map and for a section of it. Borders are shared arcs,
+each simplified once (Douglas and Peucker), so that neighbours still meet.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ Point = tuple[float, float]
 
 TARGET = Path(brewhouse.console.__file__).parent / "outlines.json"
 DETAILS = {"near": (0.9, 10), "far": (5.0, 100)}
-"""How far a border may be off, in units of the map, ten thousandths of its width; and the area in square units of which
-islands are too small to be drawn, but for a country's largest."""
+"""Tolerance of a border, in units of the map (ten thousandths of its width), and the area in square units below which
+islands are left out, except a country's largest."""
 
 
 def main(source: Path) -> None:
     """Convert a TopoJSON file."""
     topology = json.loads(source.read_text("utf-8"))
-    outlines = {name: outlined(topology, *detail) for name, detail in DETAILS.items()}
+    outlines = {name: country_paths(topology, *detail) for name, detail in DETAILS.items()}
     TARGET.write_text(json.dumps(outlines, indent=0) + "\n", "utf-8")
 
 
-def outlined(topology: dict[str, Any], tolerance: float, smallest: float) -> dict[str, str]:
-    """Give the countries' paths by their codes, as precise as `DETAILS` says."""
-    lines = ([project(*place) for place in _places(arc, topology["transform"])] for arc in topology["arcs"])
-    arcs = [thinned(line, tolerance) for line in lines]
+def country_paths(topology: dict[str, Any], tolerance: float, smallest: float) -> dict[str, str]:
+    """Return the paths of the countries by code; see `DETAILS` for the arguments."""
+    lines = ([project(*point) for point in _coordinates(arc, topology["transform"])] for arc in topology["arcs"])
+    arcs = [simplified(line, tolerance) for line in lines]
     outlines: dict[str, str] = {}
     for country in topology["objects"]["countries"]["geometries"]:
         if path := _path(_rings(country, arcs), smallest):
@@ -48,8 +48,8 @@ def outlined(topology: dict[str, Any], tolerance: float, smallest: float) -> dic
     return dict(sorted(outlines.items()))
 
 
-def thinned(points: list[Point], tolerance: float) -> list[Point]:
-    """Leave out points that lie nearer to the line between their neighbours than the tolerance."""
+def simplified(points: list[Point], tolerance: float) -> list[Point]:
+    """Simplify a line within a tolerance."""
     if len(points) < 3:
         return points
     (x1, y1), (x2, y2) = points[0], points[-1]
@@ -64,18 +64,18 @@ def thinned(points: list[Point], tolerance: float) -> list[Point]:
     farthest = max(range(1, len(points) - 1), key=lambda index: distance(points[index]))
     if distance(points[farthest]) < tolerance:
         return [points[0], points[-1]]
-    return [*thinned(points[: farthest + 1], tolerance)[:-1], *thinned(points[farthest:], tolerance)]
+    return [*simplified(points[: farthest + 1], tolerance)[:-1], *simplified(points[farthest:], tolerance)]
 
 
-def _places(arc: list[list[int]], transform: dict[str, list[float]]) -> list[Point]:
-    """Undo TopoJSON's differences and whole numbers."""
+def _coordinates(arc: list[list[int]], transform: dict[str, list[float]]) -> list[Point]:
+    """Decode the delta-encoded, quantized coordinates of an arc."""
     (scale_x, scale_y), (left, bottom) = transform["scale"], transform["translate"]
     x = y = 0
-    places = []
+    points = []
     for dx, dy in arc:
         x, y = x + dx, y + dy
-        places.append((x * scale_x + left, max(-85.0, min(85.0, y * scale_y + bottom))))
-    return places
+        points.append((x * scale_x + left, max(-85.0, min(85.0, y * scale_y + bottom))))
+    return points
 
 
 def _rings(country: dict[str, Any], arcs: list[list[Point]]) -> list[list[Point]]:
@@ -86,12 +86,12 @@ def _rings(country: dict[str, Any], arcs: list[list[Point]]) -> list[list[Point]
         for number in ring:
             arc = arcs[number] if number >= 0 else arcs[~number][::-1]
             points += arc[1:] if points else arc
-        rings += _unrolled(points)
+        rings += _unwrapped(points)
     return rings
 
 
-def _unrolled(ring: list[Point]) -> list[list[Point]]:
-    """Let a ring go on beyond the map's edge where it would jump to the other one, and draw it at both edges."""
+def _unwrapped(ring: list[Point]) -> list[list[Point]]:
+    """Continue a ring beyond the map's edge instead of jumping to the other one, and repeat it at both edges."""
     shift, points = 0, ring[:1]
     for (before, _), (x, y) in pairwise(ring):
         shift += WIDTH * ((before - x > WIDTH / 2) - (x - before > WIDTH / 2))
@@ -106,7 +106,7 @@ def _area(ring: list[Point]) -> float:
 
 
 def _path(rings: list[list[Point]], smallest: float) -> str:
-    """Write rings as an SVG path of relative steps in whole units, which are the shortest."""
+    """Format rings as an SVG path with relative integer coordinates, the shortest form."""
     seen = [ring for ring in rings if any(-50 <= y <= HEIGHT + 50 for _, y in ring)]
     largest = max((_area(ring) for ring in seen), default=0.0)
     parts = []

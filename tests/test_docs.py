@@ -1,4 +1,4 @@
-"""The reference pages say what the code does, and the README names only commands there are."""
+"""The documentation agrees with the code: generated pages, commands, examples, header fields and columns."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ import typer
 import typer.main
 
 from brewhouse.cli.main import app
+from brewhouse.models.header import _FIELDS, _RULES, Header, parse_header
+from brewhouse.models.model import column_definitions
+from brewhouse.models.project import models_of
 from brewhouse.pipeline.cron_schedule import parse_schedule
 from brewhouse.settings import load
 
@@ -32,11 +35,11 @@ def generated_pages() -> dict[str, str]:
 
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="help texts wrap differently; needs Python 3.11")
 @pytest.mark.parametrize("page", ["settings.md", "tables.md", "cli.md", "lineage.svg"])
-def test_reference_pages_are_what_the_code_gives(page: str) -> None:
+def test_a_generated_page_is_up_to_date(page: str) -> None:
     assert (ROOT / "docs" / page).read_text("utf-8") == generated_pages()[page], "run `make docs`"
 
 
-def test_the_readme_uses_only_commands_there_are() -> None:
+def test_the_readme_uses_only_existing_commands() -> None:
     group = typer.main.get_command(app)
     names = set(group.list_commands(typer.Context(group)))  # type: ignore[attr-defined]
     used = set(re.findall(r"^(?:\$ )?brewhouse ([a-z-]+)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE))
@@ -48,12 +51,12 @@ def blocks(page: str, kind: str) -> list[str]:
     return re.findall(rf"^```{kind}\n(.*?)^```$", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
-def test_the_examples_of_schedules_can_be_read(tmp_path: Path) -> None:
+def test_the_examples_of_schedules_are_valid(tmp_path: Path) -> None:
     (toml,) = blocks("schedule.md", "toml")
     (tmp_path / "brewhouse.toml").write_text(toml)
-    told = load({}, folder=tmp_path, environ={}).schedule
-    assert tomllib.loads(toml)["schedule"] == {"cron": told.cron, "time_zone": told.time_zone}
-    assert parse_schedule(told.cron, told.time_zone)
+    schedule = load({}, folder=tmp_path, environ={}).schedule
+    assert tomllib.loads(toml)["schedule"] == {"cron": schedule.cron, "time_zone": schedule.time_zone}
+    assert parse_schedule(schedule.cron, schedule.time_zone)
     (crontab,) = blocks("schedule.md", "crontab")
     assert all(parse_schedule(" ".join(line.split()[:5]), "UTC") for line in crontab.splitlines()[1:])
     for unit in blocks("schedule.md", "ini"):
@@ -66,3 +69,35 @@ def test_the_examples_of_schedules_can_be_read(tmp_path: Path) -> None:
     used = set(re.findall(r"(?:bin/brewhouse|^brewhouse|\{BREWHOUSE\}) ([a-z-]+)", page, re.MULTILINE))
     group = typer.main.get_command(app)
     assert used <= set(group.list_commands(typer.Context(group)))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
+def test_a_page_uses_only_existing_commands(page: str) -> None:
+    group = typer.main.get_command(app)
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    used = set(
+        re.findall(
+            r"^(?:\w+=\S+ )*brewhouse ([a-z-]+)", "\n".join(re.findall(r"```\n(.*?)```", text, re.DOTALL)), re.MULTILINE
+        )
+    )
+    assert used <= set(group.list_commands(typer.Context(group)))  # type: ignore[attr-defined]
+
+
+def test_every_header_field_is_documented_with_a_valid_example() -> None:
+    page = (ROOT / "docs" / "models.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`[a-z ]+: .*?) \|", page, re.MULTILINE)
+    examples = [example for row in rows for example in re.findall(r"`([a-z ]+: [^`]+)`", row)]
+    documented = {re.sub(r"^column \w+$", "column", example.partition(":")[0]) for example in examples}
+    assert documented == {*_FIELDS, *_RULES, "column"}
+    for example in examples:
+        header, problems = parse_header(f"-- {example}\nSELECT 1", "t.sql")
+        assert problems == []
+        assert header != Header()
+
+
+def test_every_column_of_a_published_table_is_documented() -> None:
+    page = (ROOT / "docs" / "tables.md").read_text("utf-8")
+    assert {name for name in column_definitions() if "." not in name} == set(
+        re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    )
+    assert re.findall(r"^## (.+)$", page, re.MULTILINE) == [model.name for model in models_of("silver", "gold")]

@@ -1,4 +1,4 @@
-"""The production template without what the emulator refuses, which is made by API instead."""
+"""The template without the resource types that the emulator's CloudFormation lacks; these are created by API."""
 
 from __future__ import annotations
 
@@ -9,39 +9,32 @@ from typing import Any
 
 from brewhouse.aws.template import parse
 
-REFUSED = ("AWS::Athena::NamedQuery", "AWS::Glue::Workflow")
-"""Resource types of the template that MiniStack's CloudFormation does not know; its API knows both."""
+UNSUPPORTED = ("AWS::Athena::NamedQuery", "AWS::Glue::Workflow")
+"""Resource types that MiniStack's CloudFormation does not support, though its API does."""
 
 
 @cache
-def without_refused(text: str) -> tuple[str, list[dict[str, Any]]]:
-    """Take the refused types out of a template.
-
-    Args:
-        text: The template, YAML.
-
-    Returns:
-        What is left, and the resources that were taken out.
-    """
+def split_unsupported(text: str) -> tuple[str, list[dict[str, Any]]]:
+    """Return a template without the unsupported resources, as JSON, and these resources."""
     template = parse(text)
     resources = template["Resources"]
-    gone = {name: resources.pop(name) for name in list(resources) if resources[name]["Type"] in REFUSED}
-    left = json.dumps(template)
-    for name, facts in gone.items():  # a reference to one of them becomes the name it has
-        left = left.replace(json.dumps({"Ref": name}), json.dumps(facts["Properties"]["Name"]))
-    return left, list(gone.values())
+    removed = {name: resources.pop(name) for name in list(resources) if resources[name]["Type"] in UNSUPPORTED}
+    supported = json.dumps(template)
+    for name, facts in removed.items():  # a reference to one of them becomes its name
+        supported = supported.replace(json.dumps({"Ref": name}), json.dumps(facts["Properties"]["Name"]))
+    return supported, list(removed.values())
 
 
 def without_tls(text: str) -> str:
-    """Have no policy demand TLS: the emulator speaks plain HTTP, on the loopback, and would refuse itself."""
-    raise_on_failure = '"aws:SecureTransport": "false"'
-    assert raise_on_failure in text
-    return text.replace(raise_on_failure, '"aws:SecureTransport": "never"')
+    """Remove the requirement of TLS from all policies, since the emulator only supports HTTP."""
+    condition = '"aws:SecureTransport": "false"'
+    assert condition in text
+    return text.replace(condition, '"aws:SecureTransport": "never"')
 
 
-def make_refused(session: Any, gone: list[dict[str, Any]], stack: str, database: str = "brewhouse") -> None:  # noqa: ANN401
-    """Make what was taken out, by API, from the same properties."""
-    for facts in gone:
+def create_unsupported(session: Any, resources: list[dict[str, Any]], stack: str, database: str = "brewhouse") -> None:  # noqa: ANN401
+    """Create unsupported resources by API, from their properties in the template."""
+    for facts in resources:
         properties = facts["Properties"]
         if facts["Type"] == "AWS::Glue::Workflow":
             session.client("glue").create_workflow(Name=stack, MaxConcurrentRuns=properties["MaxConcurrentRuns"])

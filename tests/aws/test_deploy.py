@@ -1,20 +1,20 @@
-"""Deploying, updating, failing and destroying the production template, on an emulator."""
+"""The template is deployed, updated, rolled back and destroyed on an emulator."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.aws import emulator
+from tests.aws.cloud import STACK
 
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import find_stack
 from brewhouse.aws.template import template
 from brewhouse.query.saved_queries import saved_queries
 
-STACK = "brew"
 Call = Callable[..., tuple[int, str, str]]
 
 
@@ -36,37 +36,37 @@ def keys(account: Account) -> list[str]:
     return [each["Key"] for each in account.client("s3").list_objects_v2(Bucket=bucket(account)).get("Contents", [])]
 
 
-def test_the_harness_takes_out_these_types_and_no_others(emulator: ModuleType) -> None:
-    _, gone = emulator.without_refused(template())
-    assert sorted({facts["Type"] for facts in gone}) == sorted(emulator.REFUSED)
-    assert len(gone) == 1 + len(saved_queries())
+def test_the_tests_remove_only_unsupported_types_from_the_template() -> None:
+    _, removed = emulator.split_unsupported(template())
+    assert sorted({facts["Type"] for facts in removed}) == sorted(emulator.UNSUPPORTED)
+    assert len(removed) == 1 + len(saved_queries())
 
 
-def test_the_emulator_refuses_exactly_these_types(account: Account, emulator: ModuleType) -> None:
+def test_the_emulator_does_not_support_exactly_these_types(account: Account) -> None:
     cloudformation, s3 = account.client("cloudformation"), account.client("s3")
     s3.create_bucket(Bucket="templates", CreateBucketConfiguration={"LocationConstraint": account.region})
 
-    def placed(name: str, text: str) -> str:
+    def upload(name: str, text: str) -> str:
         s3.put_object(Bucket="templates", Key=name, Body=text.encode())
         return f"{s3.meta.endpoint_url}/templates/{name}"
 
     with pytest.raises(cloudformation.exceptions.ClientError) as refused:
-        cloudformation.validate_template(TemplateURL=placed("whole", template()))
-    trail = "AWS::CloudTrail::Trail"  # passes where its condition does not hold
-    assert all(kind in str(refused.value) for kind in (*emulator.REFUSED, trail))
-    left = json.loads(emulator.without_refused(template())[0])
-    assert left["Resources"].pop("Trail")["Type"] == trail
-    cloudformation.validate_template(TemplateURL=placed("left", json.dumps(left)))
+        cloudformation.validate_template(TemplateURL=upload("whole", template()))
+    trail = "AWS::CloudTrail::Trail"  # accepted if its condition is false
+    assert all(kind in str(refused.value) for kind in (*emulator.UNSUPPORTED, trail))
+    supported = json.loads(emulator.split_unsupported(template())[0])
+    assert supported["Resources"].pop("Trail")["Type"] == trail
+    cloudformation.validate_template(TemplateURL=upload("supported", json.dumps(supported)))
 
 
-def test_one_command_makes_everything(account: Account, deploy: Call) -> None:
+def test_one_command_creates_everything(account: Account, deploy: Call) -> None:
     code, out, err = deploy()
     assert (code, err) == (0, "")
     assert set(states(account).values()) == {"ACTIVATED"}
     assert len(keys(account)) == 5
     assert "FAILED" not in out
     assert out.count("ok  ") == 17
-    assert "not yet  somebody is told of alerts" in out
+    assert "not yet  alerts have a subscriber" in out
     glue = account.client("glue")
     for job in ("extract", "transform", "aggregate", "maintain"):
         found = glue.get_job(JobName=f"{STACK}-{job}")["Job"]
@@ -75,10 +75,10 @@ def test_one_command_makes_everything(account: Account, deploy: Call) -> None:
         assert [each.split("/", 3)[3] in keys(account) for each in modules] == [True, True]
 
 
-def test_whoever_is_to_be_told_is_subscribed(account: Account, deploy: Call, call: Call) -> None:
+def test_the_receiver_of_alerts_is_subscribed(account: Account, deploy: Call, call: Call) -> None:
     code, out, err = deploy("--parameter", "AlertEmail=ann@example.org", "--parameter", "LateAfterHours=50")
     assert (code, err) == (0, "")
-    assert "ann@example.org is told of alerts" in out
+    assert "ann@example.org receives alerts" in out
     status = json.loads(call("status", "--stack", STACK, "--json")[1])
     assert [(each["protocol"], each["to"]) for each in status["alerts"]] == [("email", "ann@example.org")]
     assert [each["messages"] for each in status["queues"]] == [0, 0]
@@ -89,7 +89,7 @@ def test_whoever_is_to_be_told_is_subscribed(account: Account, deploy: Call, cal
     assert alarm["Threshold"] == 50
 
 
-def test_an_alarm_is_told(deployed: Account) -> None:
+def test_an_alarm_is_published_to_subscribers(deployed: Account) -> None:
     sqs, sns = deployed.client("sqs"), deployed.client("sns")
     inbox = sqs.create_queue(QueueName="inbox")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=inbox, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -97,13 +97,13 @@ def test_an_alarm_is_told(deployed: Account) -> None:
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     for name in ("dead-letters", "archiver-behind", "archiver-errors", "no-success"):
         cloudwatch = deployed.client("cloudwatch")
-        cloudwatch.set_alarm_state(AlarmName=f"{STACK}-{name}", StateValue="ALARM", StateReason="tried")
-        [told] = sqs.receive_message(QueueUrl=inbox, WaitTimeSeconds=2)["Messages"]
-        assert f"{STACK}-{name}" in told["Body"]
-        sqs.delete_message(QueueUrl=inbox, ReceiptHandle=told["ReceiptHandle"])
+        cloudwatch.set_alarm_state(AlarmName=f"{STACK}-{name}", StateValue="ALARM", StateReason="test")
+        [message] = sqs.receive_message(QueueUrl=inbox, WaitTimeSeconds=2)["Messages"]
+        assert f"{STACK}-{name}" in message["Body"]
+        sqs.delete_message(QueueUrl=inbox, ReceiptHandle=message["ReceiptHandle"])
 
 
-def test_the_bucket_is_closed(deployed: Account) -> None:
+def test_the_bucket_is_private_versioned_and_requires_tls(deployed: Account) -> None:
     s3 = deployed.client("s3")
     assert all(s3.get_public_access_block(Bucket=bucket(deployed))["PublicAccessBlockConfiguration"].values())
     assert s3.get_bucket_versioning(Bucket=bucket(deployed))["Status"] == "Enabled"
@@ -120,7 +120,7 @@ def test_a_second_deploy_changes_nothing(deployed: Account, deploy: Call) -> Non
     assert find_stack(deployed, STACK) == before
 
 
-def test_only_what_changed_is_uploaded_and_changed(deployed: Account, deploy: Call) -> None:
+def test_an_update_uploads_and_changes_only_what_differs(deployed: Account, deploy: Call) -> None:
     artefacts = {
         "glue_job.py": b"print('a script')",
         "brewhouse-0.1.0-py3-none-any.whl": b"another wheel",
@@ -136,7 +136,7 @@ def test_only_what_changed_is_uploaded_and_changed(deployed: Account, deploy: Ca
     assert len(keys(deployed)) == 6
 
 
-def test_a_parameter_is_changed_and_stays_changed(deployed: Account, deploy: Call) -> None:
+def test_a_parameter_keeps_its_value_until_it_is_set_again(deployed: Account, deploy: Call) -> None:
     assert deploy("--parameter", "TimeoutMinutes=45")[0] == 0
     assert timeout(deployed) == 45
     code, out, _ = deploy()
@@ -145,7 +145,7 @@ def test_a_parameter_is_changed_and_stays_changed(deployed: Account, deploy: Cal
     assert timeout(deployed) == 45
 
 
-def test_the_crawler_can_be_left_out(account: Account, deploy: Call) -> None:
+def test_the_crawler_can_be_disabled(account: Account, deploy: Call) -> None:
     assert deploy("--parameter", "RunCrawler=false")[0] == 0
     glue = account.client("glue")
     assert glue.get_crawlers()["Crawlers"] == []
@@ -155,7 +155,7 @@ def test_the_crawler_can_be_left_out(account: Account, deploy: Call) -> None:
     assert [table["Name"] for table in tables] == ["breweries"]
 
 
-def test_a_trigger_that_is_not_active_is_started(deployed: Account, deploy: Call) -> None:
+def test_an_inactive_trigger_is_started(deployed: Account, deploy: Call) -> None:
     deployed.client("glue").stop_trigger(Name=f"{STACK}-after-extract")
     assert states(deployed)["after-extract"] != "ACTIVATED"
     code, out, _ = deploy()
@@ -164,14 +164,14 @@ def test_a_trigger_that_is_not_active_is_started(deployed: Account, deploy: Call
     assert states(deployed)["after-extract"] == "ACTIVATED"
 
 
-def test_an_artefact_that_is_gone_is_uploaded_again(deployed: Account, deploy: Call) -> None:
+def test_a_deleted_artefact_is_uploaded_again(deployed: Account, deploy: Call) -> None:
     deployed.client("s3").delete_object(Bucket=bucket(deployed), Key=keys(deployed)[0])
     code, out, _ = deploy()
     assert code == 0
     assert out.count("uploaded") == 1
 
 
-def test_a_first_deploy_that_fails_leaves_the_bucket_alone_and_says_why(account: Account, deploy: Call) -> None:
+def test_a_failed_first_deploy_names_the_cause_and_can_be_repeated(account: Account, deploy: Call) -> None:
     account.client("glue").create_job(
         Name=f"{STACK}-aggregate", Role="r", Command={"Name": "glueetl", "ScriptLocation": "s3://x/y"}
     )
@@ -187,22 +187,22 @@ def test_a_first_deploy_that_fails_leaves_the_bucket_alone_and_says_why(account:
     assert set(states(account).values()) == {"ACTIVATED"}
 
 
-def _with_role_of_a_taken_name(text: str) -> str:
+def _with_job_of_an_existing_name(text: str) -> str:
     changed: dict[str, Any] = json.loads(text)
     changed["Resources"]["OtherJob"] = {
         "Type": "AWS::Glue::Job",
-        "Properties": {**changed["Resources"]["ExtractJob"]["Properties"], "Name": "taken"},
+        "Properties": {**changed["Resources"]["ExtractJob"]["Properties"], "Name": "existing"},
     }
     changed["Resources"]["ExtractJob"]["Properties"]["Timeout"] = 77
     return json.dumps(changed)
 
 
-def test_an_update_that_fails_is_rolled_back_and_the_lake_left_alone(deployed: Account, deploy: Call) -> None:
+def test_a_failed_update_is_rolled_back_and_leaves_the_lake_unchanged(deployed: Account, deploy: Call) -> None:
     deployed.client("s3").put_object(Bucket=bucket(deployed), Key="lake/bronze/x", Body=b"kept")
     deployed.client("glue").create_job(
-        Name="taken", Role="r", Command={"Name": "glueetl", "ScriptLocation": "s3://x/y"}
+        Name="existing", Role="r", Command={"Name": "glueetl", "ScriptLocation": "s3://x/y"}
     )
-    code, _, err = deploy(change=_with_role_of_a_taken_name)
+    code, _, err = deploy(change=_with_job_of_an_existing_name)
     assert code == 1
     assert "UPDATE_ROLLBACK_COMPLETE" in err
     assert "OtherJob" in err
@@ -211,9 +211,7 @@ def test_an_update_that_fails_is_rolled_back_and_the_lake_left_alone(deployed: A
     assert set(states(deployed).values()) == {"ACTIVATED"}
 
 
-def test_destroy_keeps_the_lake_and_the_next_deploy_goes_on_with_it(
-    deployed: Account, deploy: Call, call: Call
-) -> None:
+def test_destroy_keeps_the_lake_and_the_next_deploy_uses_it(deployed: Account, deploy: Call, call: Call) -> None:
     deployed.client("s3").put_object(Bucket=bucket(deployed), Key="lake/bronze/x", Body=b"kept")
     code, out, err = call("destroy", "--stack", STACK, "--yes")
     assert (code, err) == (0, "")
@@ -229,7 +227,7 @@ def test_destroy_keeps_the_lake_and_the_next_deploy_goes_on_with_it(
     assert "lake/bronze/x" in keys(deployed)
 
 
-def test_destroy_with_data_leaves_nothing(deployed: Account, call: Call) -> None:
+def test_destroy_with_data_deletes_everything(deployed: Account, call: Call) -> None:
     s3 = deployed.client("s3")
     for body in (b"old", b"new"):
         s3.put_object(Bucket=bucket(deployed), Key="lake/x", Body=body)
@@ -244,7 +242,7 @@ def test_destroy_with_data_leaves_nothing(deployed: Account, call: Call) -> None
 
 
 @pytest.mark.usefixtures("deployed")
-def test_what_stayed_can_be_deleted_later(call: Call) -> None:
+def test_a_retained_lake_can_be_deleted_later(call: Call) -> None:
     assert call("destroy", "--stack", STACK, "--yes")[0] == 0
     code, out, err = call("destroy", "--stack", STACK, "--with-data", "--yes")
     assert (code, err) == (0, "")
@@ -252,7 +250,7 @@ def test_what_stayed_can_be_deleted_later(call: Call) -> None:
     assert call("destroy", "--stack", STACK, "--with-data", "--yes")[0] == 2
 
 
-def test_nothing_is_done_without_a_yes(account: Account, package: Callable[[], object], call: Call) -> None:
+def test_nothing_is_created_without_confirmation(account: Account, package: Callable[[], object], call: Call) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("typer.confirm", lambda _: False)
         code, out, _ = call("deploy", "--stack", STACK, "--packaged", "--folder", package())
@@ -264,36 +262,54 @@ def test_nothing_is_done_without_a_yes(account: Account, package: Callable[[], o
 
 
 @pytest.mark.parametrize(
-    ("parameter", "said"),
+    ("parameter", "message"),
     [
-        ("Nothing=1", "There is no parameter Nothing"),
-        ("BucketName=mine", "There is no parameter BucketName"),
-        ("NumberOfWorkers=1", "1 workers"),
-        ("Schedule=cron(0 6 * * * *)", "exactly one must be ?"),
+        ("Nothing=1", "Unknown parameter Nothing"),
+        ("BucketName=mine", "Unknown parameter BucketName"),
+        ("Schedule=cron(0 6 * * * *)", "must be ?"),
         ("GlueVersion=5.1", "is for Glue 6.0, not 5.1"),
         ("nonsense", "is no parameter"),
     ],
 )
-def test_a_parameter_that_cannot_work_is_refused_before_anything_is_done(
-    account: Account, deploy: Call, parameter: str, said: str
+def test_an_invalid_parameter_is_rejected_before_anything_is_created(
+    account: Account, deploy: Call, parameter: str, message: str
 ) -> None:
     code, _, err = deploy("--parameter", parameter)
     assert code == 2
-    assert said in err
+    assert message in err
     assert find_stack(account, STACK) is None
 
 
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ("NumberOfWorkers=1", "Parameter 'NumberOfWorkers' must be a number not less than 2"),
+        ("Engine=flink", "Parameter 'Engine'"),
+        ("AlertEmail=nobody", "AlertEmail"),
+        ("SourceUrl=https://api.example.org/", "SourceUrl"),
+    ],
+)
+def test_a_parameter_outside_of_the_templates_limits_is_rejected_by_cloudformation(
+    account: Account, deploy: Call, parameter: str, message: str
+) -> None:
+    code, _, err = deploy("--parameter", parameter)
+    assert code == 1
+    assert message in err
+    assert find_stack(account, STACK) is None
+    assert account.client("s3").list_buckets()["Buckets"] == []
+
+
 @pytest.mark.parametrize("name", ["Brew", "-brew", "brew_house", "b" * 40, "1brew"])
-def test_a_name_the_bucket_could_not_carry_is_refused(call: Call, name: str) -> None:
+def test_a_stack_name_that_is_invalid_for_the_bucket_is_rejected(call: Call, name: str) -> None:
     code, _, err = call("deploy", "--stack", name, "--yes")
     assert code == 2
-    assert "cannot be called" in err or "No such option" in err
+    assert "Invalid stack name" in err or "No such option" in err
 
 
-def test_a_package_that_was_changed_is_refused(account: Account, package: Callable[[], Any], call: Call) -> None:
+def test_a_modified_package_is_rejected(account: Account, package: Callable[[], Any], call: Call) -> None:
     folder = package()
     (folder / "glue_job.py").write_text("something else")
     code, _, err = call("deploy", "--packaged", "--folder", folder, "--yes")
     assert code == 2
-    assert "is not what the manifest says" in err
+    assert "differs from the manifest" in err
     assert account.client("s3").list_buckets()["Buckets"] == []

@@ -1,27 +1,26 @@
-"""The way of an event, from the rules to the lake: what AWS sends in its own words, recorded in `recorded_events.json`.
+"""Events of AWS, recorded in `recorded_events.json`, pass from the deployed rules to the lake.
 
-The emulator's services send no events, and nobody may send some in their name; so each is tried on the deployed rules
-(TestEventPattern) and then published to what they send to. EventBridge's own sending, and whether the topic's policy
-lets it, are looked at as text only (`brewhouse.aws.template_checks`), and by `brewhouse aws verify` in a real account.
+The emulator's services send no events, and events of AWS cannot be sent by others; so each is tested against the
+deployed rules (TestEventPattern) and then published to their target. Delivery by EventBridge, and its permission on the
+topic, are covered by `template_checks.py` as text, and by `brewhouse aws verify` in a real account.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.aws.cloud import RECORDED_EVENTS, Cloud
 
 from brewhouse.events.event import read_events
 from brewhouse.lake.lake import Lake
 
 RULES = ("JobRule", "CrawlerRule", "CatalogRule", "CallRule", "AlertRule")
-RECORDED = json.loads(Path(__file__).with_name("recorded_events.json").read_text("utf-8"))
 
 
-def as_sent(cloud: Any, event: dict[str, Any]) -> str:  # noqa: ANN401 - a Cloud
+def as_text(cloud: Cloud, event: dict[str, Any]) -> str:
     text = json.dumps(event)
     names = {"stack": "brew", "account": cloud.account.number, "region": cloud.account.region, "bucket": cloud.bucket}
     for name, value in names.items():
@@ -30,16 +29,18 @@ def as_sent(cloud: Any, event: dict[str, Any]) -> str:  # noqa: ANN401 - a Cloud
 
 
 @pytest.fixture(scope="module")
-def patterns(one_cloud: Any) -> dict[str, str]:  # noqa: ANN401 - a Cloud
-    """The pattern of each rule, as it is deployed."""
+def patterns(one_cloud: Cloud) -> dict[str, str]:
+    """The pattern of each deployed rule."""
     events = one_cloud.client("events")
     names = {rule: one_cloud.resource(rule).rsplit("/", 1)[-1].split("|")[-1] for rule in RULES}
     return {rule: events.describe_rule(Name=name)["EventPattern"] for rule, name in names.items()}
 
 
-@pytest.mark.parametrize("recorded", RECORDED, ids=[each["name"] for each in RECORDED])
-def test_the_rules_take(one_cloud: Any, patterns: dict[str, str], recorded: dict[str, Any]) -> None:  # noqa: ANN401
-    text = as_sent(one_cloud, recorded["event"])
+@pytest.mark.parametrize("recorded", RECORDED_EVENTS, ids=[each["name"] for each in RECORDED_EVENTS])
+def test_an_event_matches_the_recorded_rules(
+    one_cloud: Cloud, patterns: dict[str, str], recorded: dict[str, Any]
+) -> None:
+    text = as_text(one_cloud, recorded["event"])
     events = one_cloud.client("events")
     matched = [
         rule
@@ -49,29 +50,29 @@ def test_the_rules_take(one_cloud: Any, patterns: dict[str, str], recorded: dict
     assert matched == recorded["rules"]
 
 
-def test_what_the_rules_send_to_the_topic_is_archived_by_the_deployed_function_under_its_role(
-    cloud: Any,  # noqa: ANN401 - a Cloud
+def test_the_deployed_archiver_writes_the_published_events_under_its_role(
+    cloud: Cloud,
 ) -> None:
-    taken = [as_sent(cloud, each["event"]) for each in RECORDED if set(each["rules"]) - {"AlertRule"}]
+    texts = [as_text(cloud, each["event"]) for each in RECORDED_EVENTS if set(each["rules"]) - {"AlertRule"}]
     cloud.archives(enabled=True)
     try:
-        for text in (*taken, taken[0], "no event"):
+        for text in (*texts, texts[0], "no event"):
             cloud.client("sns").publish(TopicArn=cloud.resource("EventTopic"), Message=text)
         until = time.monotonic() + 30
-        while (len(cloud.events()) < len(taken) or not _reasons(cloud)) and time.monotonic() < until:
+        while (len(cloud.events()) < len(texts) or not _reasons(cloud)) and time.monotonic() < until:
             time.sleep(0.2)
     finally:
         cloud.archives(enabled=False)
     archived = cloud.events()
     assert sorted(event["detail"]["aws"]["id"] for event in archived.values()) == sorted(
-        json.loads(text)["id"] for text in taken
+        json.loads(text)["id"] for text in texts
     )
     assert all(key.startswith(f"lake/events/date={event['time'][:10]}/") for key, event in archived.items())
-    assert _reasons(cloud) == ["it is no JSON"]
-    assert len(read_events(Lake.at(f"s3://{cloud.bucket}/lake"))) == len(taken)
+    assert _reasons(cloud) == ["not valid JSON"]
+    assert len(read_events(Lake.at(f"s3://{cloud.bucket}/lake"))) == len(texts)
 
 
-def _reasons(cloud: Any) -> list[str]:  # noqa: ANN401 - a Cloud
+def _reasons(cloud: Cloud) -> list[str]:
     found = cloud.client("sqs").receive_message(
         QueueUrl=cloud.dead_letters, MessageAttributeNames=["All"], VisibilityTimeout=0, MaxNumberOfMessages=10
     )

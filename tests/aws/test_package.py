@@ -1,7 +1,8 @@
-"""The package: the same bytes twice, and enough to run in an environment that has nothing else."""
+"""The package is reproducible, and runs in a clean environment."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import subprocess
 import sys
@@ -12,15 +13,14 @@ from zipfile import ZipFile
 import msgspec
 import pytest
 
-from brewhouse.aws.glue_job import JOBS, arguments_of
-from brewhouse.aws.package import MANIFEST, PackageFile, PackageManifest, make_package
+from brewhouse.aws.package import MANIFEST, PackageFile, PackageManifest, make_package, read_package
 from brewhouse.aws.wheel import write_wheel, write_zip
 from brewhouse.errors import BrewhouseError, UsageError
 
 
 @pytest.fixture
 def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A lock file of one package, which a folder has in two builds: for Python 3.13 and for Windows."""
+    """A lock file of one package, and a folder with builds of it for Linux and for Windows."""
     house = tmp_path / "house"
     house.mkdir()
     for tag in ("cp313-cp313-manylinux_2_28_x86_64", "cp313-cp313-win_amd64"):
@@ -44,7 +44,7 @@ def _content(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def test_packaged_twice_it_has_the_same_bytes(tmp_path: Path, lock: Path) -> None:
+def test_a_package_is_reproducible(tmp_path: Path, lock: Path) -> None:
     make_package(tmp_path / "first", "6.0", lock)
     make_package(tmp_path / "second", "6.0", lock)
     assert _content(tmp_path / "first") == _content(tmp_path / "second")
@@ -58,7 +58,7 @@ def test_the_manifest_has_the_checksum_of_every_file(tmp_path: Path, lock: Path)
     assert listed == {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
 
 
-def test_dependencies_are_taken_for_the_python_and_platform_of_glue(tmp_path: Path, lock: Path) -> None:
+def test_dependencies_are_for_the_python_and_platform_of_glue(tmp_path: Path, lock: Path) -> None:
     made = make_package(tmp_path / "out", "6.0", lock)
     with ZipFile(tmp_path / "out" / made.dependencies.name) as archive:
         assert archive.namelist() == [
@@ -68,29 +68,29 @@ def test_dependencies_are_taken_for_the_python_and_platform_of_glue(tmp_path: Pa
         assert archive.read("wheels/requirements.txt") == b"small==1.0\n"
 
 
-def test_dependencies_that_are_there_are_not_taken_again(
+def test_intact_dependencies_are_not_downloaded_again(
     tmp_path: Path, lock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = make_package(tmp_path / "out", "6.0", lock)
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
     assert make_package(tmp_path / "out", "6.0", lock) == made
     (tmp_path / "out" / made.dependencies.name).write_bytes(b"half")
-    with pytest.raises(BrewhouseError, match="could not be taken"):
+    with pytest.raises(BrewhouseError, match="could not be downloaded"):
         make_package(tmp_path / "out", "6.0", lock)
 
 
-def test_a_wheel_other_than_the_locked_one_is_refused(tmp_path: Path, lock: Path) -> None:
+def test_a_wheel_with_another_hash_is_rejected(tmp_path: Path, lock: Path) -> None:
     lock.write_text(f"small==1.0 --hash=sha256:{'0' * 64}\n")
     with pytest.raises(BrewhouseError, match=r"(?i)hash"):
         make_package(tmp_path / "out", "6.0", lock)
 
 
-def test_an_unknown_glue_version_is_refused(tmp_path: Path) -> None:
+def test_an_unsupported_glue_version_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"5\.1, 6\.0"):
         make_package(tmp_path, "4.0")
 
 
-def test_another_content_has_another_key() -> None:
+def test_the_key_of_a_file_depends_on_its_content() -> None:
     assert PackageFile("a.py", "a" * 64, 1).key != PackageFile("a.py", "b" * 64, 1).key
 
 
@@ -101,38 +101,45 @@ def test_the_wheel_installs_and_runs_in_a_clean_environment(tmp_path: Path) -> N
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*install, str(wheel)], check=True)
     command = "import brewhouse.aws, importlib.metadata as m; print(brewhouse.__file__, m.version('brewhouse'))"
-    said = subprocess.run([python, "-I", "-c", command], check=True, capture_output=True, text=True).stdout
-    assert said.startswith(str(tmp_path / "clean"))
+    output = subprocess.run([python, "-I", "-c", command], check=True, capture_output=True, text=True).stdout
+    assert output.startswith(str(tmp_path / "clean"))
     with ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert {"brewhouse/aws/stack.yaml", "brewhouse/queries/near.sql", "brewhouse/models/columns.toml"} <= set(names)
+    assert {"brewhouse/aws/stack.yaml", "brewhouse/query/sql/near.sql", "brewhouse/models/columns.toml"} <= set(names)
     assert not [name for name in names if "__pycache__" in name]
 
 
-@pytest.mark.parametrize("job", JOBS)
-def test_the_script_reads_its_arguments_among_those_of_glue(job: str) -> None:
-    ours = [
-        "--job",
-        job,
-        "--lake",
-        "s3://b/lake",
-        "--catalog-database-prefix",
-        "c",
-        "--engine",
-        "spark",
-        "--source-url",
-        "u",
-    ]
-    ours += ["--aws-region", "eu-central-1"]
-    glue = [
-        "--JOB_NAME",
-        "x",
-        "--JOB_RUN_ID",
-        "jr_1",
-        "--job-bookmark-option",
-        "job-bookmark-disable",
-        "--job-language",
-        "python",
-    ]
-    given = arguments_of([*glue[:4], *ours, *glue[4:], "true"])
-    assert (given.job, given.lake, given.engine) == (job, "s3://b/lake", "spark")
+@pytest.mark.parametrize("manifest", [None, b"{", b'{"glue_version": "6.0"}'])
+def test_a_folder_without_a_valid_manifest_is_not_a_package(tmp_path: Path, manifest: bytes | None) -> None:
+    if manifest is not None:
+        (tmp_path / MANIFEST).write_bytes(manifest)
+    with pytest.raises(UsageError, match=r"is not a package: .*Make one: `brewhouse aws package`"):
+        read_package(tmp_path)
+
+
+@pytest.mark.parametrize("change", ["delete", "truncate", "replace"])
+def test_a_file_that_differs_from_the_manifest_is_rejected(tmp_path: Path, lock: Path, change: str) -> None:
+    made = make_package(tmp_path / "out", "6.0", lock)
+    assert read_package(tmp_path / "out") == made
+    file = tmp_path / "out" / made.functions.name
+    content = file.read_bytes()
+    if change == "delete":
+        file.unlink()
+    else:
+        file.write_bytes(content[:-1] if change == "truncate" else bytes(len(content)))
+    with pytest.raises(UsageError, match=r"functions\.zip differs from the manifest"):
+        read_package(tmp_path / "out")
+
+
+def test_the_wheel_records_the_hash_and_size_of_every_file(tmp_path: Path) -> None:
+    with ZipFile(write_wheel(tmp_path)) as archive:
+        [record] = [name for name in archive.namelist() if name.endswith(".dist-info/RECORD")]
+        lines = [line.rsplit(",", 2) for line in archive.read(record).decode().splitlines()]
+        for name, digest, size in lines:
+            if name == record:
+                assert (digest, size) == ("", "")
+                continue
+            content = archive.read(name)
+            encoded = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            assert (digest, size) == (f"sha256={encoded}", str(len(content)))
+        assert sorted(name for name, *_ in lines) == archive.namelist()

@@ -1,9 +1,8 @@
-"""The real package, deployed, run and counted by one command, as the command line does it against an account.
+"""The real package is deployed, run and reconciled by one command, as in an account.
 
-Glue is played under the deployed roles, with nothing else to lean on, and Athena by DuckDB: `played_services.py`
-answers for them in the emulator's place. What the emulator needs otherwise than AWS: no policy demands TLS, since it
-has none; and, in `_as_on_aws`, the account may assume the roles, for it plays Glue, and `glue:GetDatabase` is allowed
-on tables too, which is what the emulator asks for instead of the database.
+`simulated_services.py` runs Glue jobs under the deployed roles, and Athena queries in DuckDB. The emulator differs from
+AWS: no policy requires TLS, which it does not support; and, in `_as_on_aws`, the account may assume the roles, since it
+simulates Glue, and `glue:GetDatabase` is allowed on tables too, which the emulator checks instead of the database.
 """
 
 from __future__ import annotations
@@ -23,20 +22,21 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 from pyiceberg.catalog import load_catalog
+from tests.aws import emulator
+from tests.aws.cloud import STACK
+from tests.aws.glue_simulator import GlueSimulator
+from tests.aws.simulated_services import SimulatedServices, simulate_services
 from tests.s3_caches import forget
 
-from brewhouse.aws.athena_counts import count_checks
 from brewhouse.aws.deploy import triggers
 from brewhouse.aws.glue_workflow import start
-from brewhouse.aws.package import make_package
+from brewhouse.aws.package import GLUE_PYTHON, make_package
+from brewhouse.aws.row_counts import row_count_checks
 from brewhouse.aws.session import Account, open_account
-from brewhouse.aws.stacks import the_stack
-from brewhouse.aws.template_checks import GLUE_PYTHON
+from brewhouse.aws.stacks import get_stack
 from brewhouse.cli.main import main
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
@@ -50,16 +50,14 @@ from brewhouse.query.connection import connect
 from brewhouse.query.saved_queries import for_duckdb, saved_query
 from brewhouse.settings import load
 
-STACK = "brew"
 ROWS = 300
 pytestmark = pytest.mark.xdist_group("glue")  # one package, one environment
 EnterAccount = Callable[[pytest.MonkeyPatch, str, Path], str]
 Content = Callable[..., dict[str, list[tuple[object, ...]]]]
-Load = Callable[[str], ModuleType]
 
 
 def _python(version: str) -> Path | None:
-    """Find a Python of a version on this machine; pyenv has several, and is told which."""
+    """Find a Python of a version on this machine, also one that pyenv installed."""
     name = f"python{version}"
     if shutil.which(name) is None:
         return None
@@ -70,7 +68,7 @@ def _python(version: str) -> Path | None:
 
 
 def _glue() -> tuple[str, Path]:
-    """Choose the Glue version to play: the newest whose Python is here, or the one that is asked for."""
+    """Return the requested Glue version, or the newest with a Python on this machine, and that Python."""
     wanted = os.environ.get("BREWHOUSE_TEST_GLUE")
     for version, python in sorted(GLUE_PYTHON.items(), reverse=True):
         if wanted in (None, version) and (found := _python(python)):
@@ -79,39 +77,33 @@ def _glue() -> tuple[str, Path]:
 
 
 @dataclass(frozen=True)
-class Said:
-    """How a command ended.
-
-    Attributes:
-        code: Its exit code.
-        out: What it printed.
-        err: What it wrote to standard error.
-    """
+class CommandResult:
+    """Exit code and output of a command."""
 
     code: int
     out: str
     err: str
 
 
-class Cloud:
-    """An account that `deploy --run` made, beside a source and a lake on this machine that has the same.
+class DeployedCloud:
+    """An account with a deployed stack, its source, and a lake on this machine with the same run.
 
     Attributes:
-        said: How the command ended.
-        states: How each job and the crawler of its run ended.
+        deployment: Result of `deploy --run`.
+        states: Last state of each job and the crawler of its run.
     """
 
     def __init__(
         self,
-        services: Any,  # noqa: ANN401 - an emulator
+        services: SimulatedServices,
         source: MockApiServer,
         package: Path,
         home: Path,
         patch: pytest.MonkeyPatch,
     ) -> None:
         self.services = services
-        self.player = services.glue.player
-        self.account: Account = self.player.account
+        self.simulator = services.glue.simulator
+        self.account: Account = self.simulator.account
         self.source = source
         self.package = package
         self.patch = patch
@@ -119,18 +111,18 @@ class Cloud:
         self.local = Lake(home / "local")
 
     def make(self, version: str) -> None:
-        """Deploy and run by one command; then run the same here."""
-        self.said = self.deploy_and_run(
+        """Deploy and run with one command, then run the same workflow on this machine."""
+        self.deployment = self.deploy_and_run(
             "--parameter", f"SourceUrl={self.source.url}", "--parameter", f"GlueVersion={version}"
         )
         self.states = self.last_states()
         settings = load({"source_url": self.source.url, "extract_retry_wait_s": 0}, environ={})
         run_workflow(self.local, settings)
 
-    def deploy_and_run(self, *arguments: str) -> Said:
+    def deploy_and_run(self, *arguments: str) -> CommandResult:
         return self.call("deploy", "--run", "--packaged", "--folder", str(self.package), "--yes", *arguments)
 
-    def call(self, *arguments: str) -> Said:
+    def call(self, *arguments: str) -> CommandResult:
         """Call `brewhouse aws` about the stack."""
         self.patch.setattr(sys, "argv", ["brewhouse", "aws", *arguments, "--stack", STACK])
         out, err = io.StringIO(), io.StringIO()
@@ -138,10 +130,10 @@ class Cloud:
         with redirect_stdout(out), redirect_stderr(err):
             try:
                 main()
-            except SystemExit as left:
-                code = left.code or 0
+            except SystemExit as ended:
+                code = ended.code or 0
         assert isinstance(code, int)
-        return Said(code, out.getvalue(), err.getvalue())
+        return CommandResult(code, out.getvalue(), err.getvalue())
 
     def last_states(self) -> dict[str, str]:
         return dict(list(self.services.glue.runs.values())[-1].states)
@@ -149,65 +141,63 @@ class Cloud:
     def reports(self) -> list[RunReport]:
         return run_reports(read_events(self.lake))
 
-    def played(self) -> str:
-        return "\n".join(run.output for run in self.player.runs)
+    def output(self) -> str:
+        return "\n".join(run.output for run in self.simulator.runs)
 
 
 @pytest.fixture(scope="module")
 def cloud(
     strict_aws_url: str,
     enter_account: EnterAccount,
-    emulator: ModuleType,
-    load: Load,
     pytestconfig: pytest.Config,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Cloud]:
+) -> Iterator[DeployedCloud]:
     version, python = _glue()
     home = tmp_path_factory.mktemp("cloud")
     package = _package(pytestconfig.cache.mkdir(f"glue-{version}"), home / "package", version)
-    left, refused = emulator.without_refused((package / "stack.json").read_text("utf-8"))
-    (package / "stack.json").write_text(emulator.without_tls(left))
+    supported, unsupported = emulator.split_unsupported((package / "stack.json").read_text("utf-8"))
+    (package / "stack.json").write_text(emulator.without_tls(supported))
     _renew_manifest(package)
     with pytest.MonkeyPatch.context() as patch, MockApiServer(generate(ROWS, unusable=4)) as source:
         enter_account(patch, strict_aws_url, home)
-        for module in ("stacks", "running", "athena"):
+        for module in ("stacks", "glue_workflow", "athena"):
             patch.setattr(f"brewhouse.aws.{module}.POLL_S", 0.05)
         account = open_account()
-        emulator.make_refused(account.session, refused, STACK)
-        player = load("glue_player").GluePlayer(account, STACK, home, {version: python}, _as_on_aws(account))
-        with load("played_services").play_services(player, strict_aws_url) as services:
+        emulator.create_unsupported(account.session, unsupported, STACK)
+        simulator = GlueSimulator(account, STACK, home, {version: python}, _as_on_aws(account))
+        with simulate_services(simulator, strict_aws_url) as services:
             patch.setenv("AWS_ENDPOINT_URL_GLUE", services.url)
             patch.setenv("AWS_ENDPOINT_URL_ATHENA", services.url)
             forget()
-            cloud = Cloud(services, source, package, home, patch)
+            cloud = DeployedCloud(services, source, package, home, patch)
             cloud.make(version)
             yield cloud
         forget()
 
 
-def _package(kept: Path, folder: Path, version: str) -> Path:
-    """Make a package in a folder of its own; the dependencies are taken once and kept, for they are large.
+def _package(cache: Path, folder: Path, version: str) -> Path:
+    """Make a package in a new folder; its large dependencies are downloaded once and cached.
 
-    What is kept is never written to again: test runs that go on at once may all read it.
+    The cache is never changed, so concurrent test runs may read it.
     """
     lock = resources.files("brewhouse.aws").joinpath(f"python{GLUE_PYTHON[version]}.lock").read_bytes()
-    kept /= hashlib.sha256(lock).hexdigest()[:16]
-    if kept.exists():
-        shutil.copytree(kept, folder)
+    cache /= hashlib.sha256(lock).hexdigest()[:16]
+    if cache.exists():
+        shutil.copytree(cache, folder)
     try:
         make_package(folder, version)
     except BrewhouseError as error:
         pytest.skip(f"needs a package index: {error}")
-    if not kept.exists():
-        with tempfile.TemporaryDirectory(dir=kept.parent) as name:
+    if not cache.exists():
+        with tempfile.TemporaryDirectory(dir=cache.parent) as name:
             whole = shutil.copytree(folder, Path(name) / "package")
-            with suppress(OSError):  # another test run was faster
-                whole.rename(kept)
+            with suppress(OSError):  # another test run was first
+                whole.rename(cache)
     return folder
 
 
 def _renew_manifest(folder: Path) -> None:
-    """Have the manifest name the template as it now is."""
+    """Update the checksum of the template in the manifest."""
     import msgspec
 
     from brewhouse.aws.package import MANIFEST, PackageManifest, _file
@@ -218,7 +208,7 @@ def _renew_manifest(folder: Path) -> None:
 
 
 def _as_on_aws(account: Account) -> Callable[[str], Mapping[str, str]]:
-    """Open the doors that the emulator needs open, and give the environment of a role's jobs."""
+    """Allow what the emulator requires, and return a function for the environment of a role's jobs."""
     iam, sts = account.client("iam"), account.client("sts")
     catalog = f"arn:aws:glue:{account.region}:{account.number}"
     url = os.environ["AWS_ENDPOINT_URL"]
@@ -249,9 +239,9 @@ def _as_on_aws(account: Account) -> Callable[[str], Mapping[str, str]]:
     return assume
 
 
-def test_one_command_deploys_runs_and_counts(cloud: Cloud) -> None:
-    assert (cloud.said.code, cloud.said.err) == (0, ""), cloud.played()
-    lines = cloud.said.out.splitlines()
+def test_one_command_deploys_runs_and_counts(cloud: DeployedCloud) -> None:
+    assert (cloud.deployment.code, cloud.deployment.err) == (0, ""), cloud.output()
+    lines = cloud.deployment.out.splitlines()
     assert {
         f"ok       trigger {trigger['Name']} is active: activated" for trigger in triggers(cloud.account, STACK)
     } <= {*lines}
@@ -261,12 +251,12 @@ def test_one_command_deploys_runs_and_counts(cloud: Cloud) -> None:
     with closing(connect(cloud.lake)) as connection:
         for name in Tables(cloud.lake).names():
             rows = connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
-            assert f"ok       Athena counts what the run says in {name}: {rows} rows" in lines
-    assert "FAILED" not in cloud.said.out
+            assert f"ok       row count of {name} matches the run: {rows} rows" in lines
+    assert "FAILED" not in cloud.deployment.out
 
 
-def test_what_it_says_to_do_next_works(cloud: Cloud) -> None:
-    *_, last = cloud.said.out.splitlines()
+def test_the_suggested_next_command_works(cloud: DeployedCloud) -> None:
+    *_, last = cloud.deployment.out.splitlines()
     found = re.fullmatch(r"Next: `brewhouse aws (.+)`\.", last)
     assert found
     next_one = cloud.call(*found[1].split(), "--json")
@@ -277,15 +267,30 @@ def test_what_it_says_to_do_next_works(cloud: Cloud) -> None:
     assert "bytes scanned" in next_one.err
 
 
-def test_status_shows_how_each_job_ended(cloud: Cloud) -> None:
+def test_status_shows_how_each_job_ended(cloud: DeployedCloud) -> None:
     status = cloud.call("status", "--json")
     assert status.code == 0, status.err
     jobs = {job["job"]: job for job in json.loads(status.out)["jobs"]}
     assert [jobs[f"{STACK}-{job}"]["state"] for job in JOBS] == ["succeeded"] * len(JOBS)
 
 
-def test_the_workflow_gives_the_tables_of_a_local_run(cloud: Cloud, content: Content) -> None:
-    assert set(cloud.states.values()) == {"SUCCEEDED"}, cloud.played()
+def test_verify_checks_runs_tables_and_queries(cloud: DeployedCloud) -> None:
+    result = cloud.call("verify", "--json")
+    assert result.code == 0, result.err
+    checks = {check["name"]: (check["passed"], check["detail"]) for check in json.loads(result.out)}
+    assert checks["the workflow has run"][0] is True
+    assert [checks[f"job {STACK}-{job} ran and succeeded"] for job in JOBS] == [(True, "succeeded")] * len(JOBS)
+    passed, counts = checks["silver and gold count the same breweries"]
+    assert (passed, counts) == (True, "(296, 296)")
+    names = {name.replace("brewhouse_", "", 1) for name in checks if name.endswith("is an Iceberg table")}
+    assert names == {f"{name} is an Iceberg table" for name in Tables(cloud.lake).names()}
+    assert checks["Athena runs top_cities"][0] is True
+    failed = cloud.call("verify")
+    assert (failed.code == 3) == any(passed is False for passed, _ in checks.values())
+
+
+def test_the_tables_equal_those_of_a_local_run(cloud: DeployedCloud, content: Content) -> None:
+    assert set(cloud.states.values()) == {"SUCCEEDED"}, cloud.output()
     assert list(cloud.states) == [f"{STACK}-{job}" for job in (*JOBS, "raw")]
     assert content(cloud.lake) == content(cloud.local)
     report = cloud.reports()[0]
@@ -293,47 +298,49 @@ def test_the_workflow_gives_the_tables_of_a_local_run(cloud: Cloud, content: Con
     assert [job.name for job in report.jobs] == list(JOBS)
 
 
-def test_a_table_that_was_changed_since_the_run_fails_the_command_and_is_named(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+def test_a_table_changed_since_the_run_fails_the_command_and_is_named(
+    cloud: DeployedCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody deletes rows after the run has published them and before they are counted."""
-    catalog = load_catalog("somebody", **cloud.services.athena.catalog)
+    """Another client deletes rows between publication and reconciliation."""
+    catalog = load_catalog("other", **cloud.services.athena.catalog)
 
     def delete() -> None:
         catalog.load_table("brewhouse_silver.breweries").delete("country = 'Ireland'")
 
     monkeypatch.setattr(cloud.services.athena, "before", delete)
-    said = cloud.deploy_and_run()
-    assert set(cloud.last_states().values()) == {"SUCCEEDED"}, cloud.played()
-    assert said.code == 3
-    assert said.err.count("Athena counts what the run says in ") == 1
-    assert "Athena counts what the run says in silver.breweries" in said.err
-    assert re.search(r"FAILED   .* in silver\.breweries: the run says 296 rows, Athena counts \d+\n", said.out)
+    result = cloud.deploy_and_run()
+    assert set(cloud.last_states().values()) == {"SUCCEEDED"}, cloud.output()
+    assert result.code == 3
+    assert result.err.count("matches the run") == 1
+    assert "row count of silver.breweries matches the run" in result.err
+    assert re.search(
+        r"FAILED   .* silver\.breweries matches the run: the run reported 296 rows, Athena counts \d+\n", result.out
+    )
 
 
-def test_a_table_that_athena_cannot_read_is_a_failed_check(cloud: Cloud) -> None:
-    stack = the_stack(cloud.account, STACK)
-    catalog = load_catalog("somebody", **cloud.services.athena.catalog)
+def test_a_table_that_athena_cannot_read_is_a_failed_check(cloud: DeployedCloud) -> None:
+    stack = get_stack(cloud.account, STACK)
+    catalog = load_catalog("other", **cloud.services.athena.catalog)
     place = catalog.load_table("brewhouse_silver.breweries").metadata_location
     catalog.drop_table("brewhouse_silver.breweries")
     try:
-        run, counts = count_checks(cloud.account, stack, "wr_other")
+        run, counts = row_count_checks(cloud.account, stack, "wr_other")
     finally:
         catalog.register_table("brewhouse_silver.breweries", place)
-    assert (run.passed, run.detail) == (False, "not told by any event")
+    assert (run.passed, run.detail) == (False, "no events")
     assert not counts.passed
     assert "Athena could not run the query" in counts.detail
     assert "brewhouse_silver.breweries" in counts.detail
 
 
-def test_a_query_that_athena_cannot_parse_is_wrong_usage(cloud: Cloud) -> None:
-    said = cloud.call("query", "SELECT FROM FROM gold.breweries_by_location WHERE")
-    assert said.code == 2
-    assert "Athena could not run the query: line 1:1: mismatched input" in said.err
+def test_a_query_that_athena_cannot_parse_is_a_usage_error(cloud: DeployedCloud) -> None:
+    result = cloud.call("query", "SELECT FROM FROM gold.breweries_by_location WHERE")
+    assert result.code == 2
+    assert "Athena could not run the query: line 1:1: mismatched input" in result.err
 
 
-def test_a_job_that_fails_is_tried_again_and_then_stops_the_chain(
-    cloud: Cloud,
+def test_a_failed_job_is_retried_and_then_stops_the_workflow(
+    cloud: DeployedCloud,
     monkeypatch: pytest.MonkeyPatch,
     content: Content,
 ) -> None:
@@ -343,38 +350,38 @@ def test_a_job_that_fails_is_tried_again_and_then_stops_the_chain(
     policy = iam.get_role_policy(RoleName=role, PolicyName="extract")["PolicyDocument"]
 
     def allow(job: str, attempt: int) -> None:
-        """Forbid extract to write bronze, in its first attempt only."""
+        """Deny the first attempt of extract to write bronze."""
         forbids = job == f"{STACK}-extract" and attempt == 0
         left = [each for each in policy["Statement"] if not (forbids and each["Sid"] == "WriteBronze")]
         changed = json.dumps({**policy, "Statement": left})
         iam.put_role_policy(RoleName=role, PolicyName="extract", PolicyDocument=changed)
 
-    tried: list[str] = []
+    started: list[str] = []
 
     def begin(job: str, attempt: int) -> None:
-        """Somebody else starts the workflow, too, while its first job is about to begin."""
+        """Start the workflow a second time before its first job starts."""
         allow(job, attempt)
-        if not tried:
-            tried.append(job)
-            with pytest.raises(BrewhouseError, match="is going on already"):
+        if not started:
+            started.append(job)
+            with pytest.raises(BrewhouseError, match="is in progress"):
                 start(cloud.account, STACK)
 
-    monkeypatch.setattr(cloud.player, "before", begin)
-    cloud.player.runs.clear()
+    monkeypatch.setattr(cloud.simulator, "before", begin)
+    cloud.simulator.runs.clear()
     records = list(generate(ROWS, unusable=4))
     cloud.source.remove([str(record["id"]) for record in records[: ROWS // 2]])
-    said = cloud.call("run", "--wait")
+    result = cloud.call("run", "--wait")
     assert cloud.last_states() == {f"{STACK}-extract": "SUCCEEDED", f"{STACK}-transform": "FAILED"}
-    assert said.code == ChecksFailed.exit_code
-    assert re.search(rf"^{STACK}-extract: failed .*AWS denies s3:", said.out, re.MULTILINE)
-    assert f"{STACK}-transform ended as failed: " in said.err
-    assert "ChecksFailed: " in said.err
-    assert "every job succeeded" not in said.out
-    hint = re.search("`brewhouse aws (logs transform)` shows what it said", said.err)
+    assert result.code == ChecksFailed.exit_code
+    assert re.search(rf"^{STACK}-extract: failed .*AWS denies s3:", result.out, re.MULTILINE)
+    assert f"{STACK}-transform ended as failed: " in result.err
+    assert "ChecksFailed: " in result.err
+    assert "every job succeeded" not in result.out
+    hint = re.search("Read its log: `brewhouse aws (logs transform)`", result.err)
     assert hint
     assert "ChecksFailed" in cloud.call(*hint[1].split()).out
-    assert tried == [f"{STACK}-extract"]
-    denied, _, failed, again = (run.output for run in cloud.player.runs)
+    assert started == [f"{STACK}-extract"]
+    denied, _, failed, again = (run.output for run in cloud.simulator.runs)
     assert "AWS denies s3:" in denied
     assert "ChecksFailed" in failed
     assert "ChecksFailed" in again
@@ -384,7 +391,7 @@ def test_a_job_that_fails_is_tried_again_and_then_stops_the_chain(
     assert [job.name for job in report.jobs] == ["extract", "transform", "transform"]
 
 
-def test_the_tables_are_maintained_under_the_deployed_role(cloud: Cloud, content: Content) -> None:
+def test_the_tables_are_maintained_under_the_deployed_role(cloud: DeployedCloud, content: Content) -> None:
     before = content(cloud.lake)
-    assert cloud.player.run_job(f"{STACK}-maintain") == "SUCCEEDED", cloud.played()
+    assert cloud.simulator.run_job(f"{STACK}-maintain") == "SUCCEEDED", cloud.output()
     assert content(cloud.lake) == before

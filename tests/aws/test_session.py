@@ -1,18 +1,25 @@
-"""Credentials and errors, in plain words."""
+"""The account of the credentials, and errors of AWS as messages with a next step."""
 
 from __future__ import annotations
 
-import pytest
+import sys
 
-from brewhouse.aws.session import Account, in_plain_words, missing_permission, open_account, plain_errors
+import pytest
+from botocore.exceptions import ClientError
+
+from brewhouse.aws.session import (
+    Account,
+    denial_or,
+    get_or_none,
+    is_not_found,
+    open_account,
+    translated_aws_errors,
+)
 from brewhouse.errors import BrewhouseError, UsageError
 
 
-def _error(code: str, message: str, operation: str = "PutObject") -> Exception:
-    from botocore.exceptions import ClientError
-
-    error: Exception = ClientError({"Error": {"Code": code, "Message": message}}, operation)
-    return error
+def refusal(code: str, message: str, operation: str = "PutObject") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
 
 
 def test_the_account_is_the_one_of_the_credentials(account: Account) -> None:
@@ -21,61 +28,88 @@ def test_the_account_is_the_one_of_the_credentials(account: Account) -> None:
     assert "secret" not in repr(account)
 
 
+def test_a_client_is_created_once(account: Account) -> None:
+    assert account.client("s3") is account.client("s3")
+    assert account.client("s3") is not account.client("sqs")
+
+
 @pytest.mark.usefixtures("account")
-def test_a_missing_region_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_REGION")
-    with pytest.raises(UsageError, match="AWS_REGION"):
+@pytest.mark.parametrize(
+    ("unset", "hint"),
+    [(["AWS_REGION"], "Set AWS_REGION"), (["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"], "Set AWS_PROFILE")],
+)
+def test_missing_configuration_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, unset: list[str], hint: str) -> None:
+    for name in unset:
+        monkeypatch.delenv(name)
+    with pytest.raises(UsageError, match=hint):
         open_account()
 
 
 @pytest.mark.usefixtures("account")
-def test_missing_credentials_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    with pytest.raises(UsageError, match="AWS_PROFILE"):
+def test_an_unknown_profile_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "beer")
+    with pytest.raises(UsageError, match=r"\(beer\) could not be found\. Set AWS_PROFILE"):
+        open_account()
+
+
+def test_without_boto3_the_extra_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(UsageError, match=r"pip install 'brewhouse\[aws\]'"):
         open_account()
 
 
 @pytest.mark.usefixtures("account")
-def test_an_account_that_cannot_be_reached_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with pytest.raises(BrewhouseError, match="cannot be reached"):
+    with pytest.raises(BrewhouseError, match=r"AWS does not answer: .*127\.0\.0\.1:1"):
         open_account()
+
+
+def test_a_denied_request_names_the_given_resource() -> None:
+    denied = pytest.raises(BrewhouseError, match=r"s3:PutObject on arn:aws:s3:::b/k\.")
+    with denied, translated_aws_errors("arn:aws:s3:::b/k"):
+        raise refusal("AccessDenied", "Access Denied")
+
+
+def test_another_refusal_keeps_operation_message_and_code() -> None:
+    refused = pytest.raises(BrewhouseError, match=r"AWS refused CreateJob: too many \(LimitExceeded\)\.")
+    with refused, translated_aws_errors():
+        raise refusal("LimitExceeded", "too many", "CreateJob")
+
+
+def test_errors_that_are_not_of_aws_pass_unchanged() -> None:
+    with pytest.raises(UsageError, match=r"^mine$"), translated_aws_errors():
+        raise UsageError("mine")
+
+
+def test_the_reason_of_a_stack_event_is_shortened_to_the_missing_permission() -> None:
+    reason = "User: arn:u is not authorized to perform: sqs:CreateQueue on resource: arn:q (Status 403)"
+    assert denial_or(reason) == "AWS denies sqs:CreateQueue on arn:q."
+    assert denial_or("brew-extract already exists") == "brew-extract already exists"
 
 
 @pytest.mark.parametrize(
-    ("message", "said"),
+    ("error", "expected"),
     [
-        (
-            "User: arn:aws:iam::1:user/ann is not authorized to perform: iam:CreateRole on resource: arn:x because no",
-            "iam:CreateRole on arn:x, for arn:aws:iam::1:user/ann.",
-        ),
-        (
-            'Message: "User: arn:aws:sts::1:assumed-role/r/s is not authorized to perform: glue:X on resource: arn:t"',
-            "glue:X on arn:t, for arn:aws:sts::1:assumed-role/r/s.",
-        ),
-        (
-            "User: arn:aws:iam::1:user/ann is not authorized to perform: athena:StartQueryExecution",
-            "athena:StartQueryExecution, for arn:aws:iam::1:user/ann.",
-        ),
+        (refusal("404", "Not Found", "HeadObject"), True),
+        (refusal("NoSuchBucket", ""), True),
+        (refusal("EntityNotFoundException", "", "GetDatabase"), True),
+        (refusal("ResourceNotFoundException", "", "FilterLogEvents"), True),
+        (refusal("ValidationError", "Stack with id brew does not exist", "DescribeStacks"), True),
+        (refusal("ValidationError", "Stack name is too long", "DescribeStacks"), False),
+        (refusal("403", "Forbidden", "HeadObject"), False),
     ],
 )
-def test_a_missing_permission_is_told_as_action_and_resource(message: str, said: str) -> None:
-    assert missing_permission(message) == f"Permission is missing: {said}"
-    assert str(in_plain_words(_error("AccessDeniedException", message, "Any"))).startswith("Permission is missing")
+def test_a_missing_resource_is_told_from_other_refusals(error: ClientError, expected: bool) -> None:
+    assert is_not_found(error) is expected
 
 
-def test_s3_names_nothing_so_action_and_resource_are_ours() -> None:
-    with pytest.raises(BrewhouseError, match=r"s3:PutObject on arn:aws:s3:::b/k"), plain_errors("arn:aws:s3:::b/k"):
-        raise _error("AccessDenied", "Access Denied")
-
-
-def test_sqs_names_no_action_either() -> None:
-    with pytest.raises(BrewhouseError, match=r"Permission is missing: sqs:GetQueueAttributes\."), plain_errors():
-        raise _error("AccessDenied", "Access to the resource is denied.", "GetQueueAttributes")
-
-
-def test_other_refusals_keep_the_words_of_aws() -> None:
-    with pytest.raises(BrewhouseError, match="too many"), plain_errors():
-        raise _error("LimitExceeded", "too many", "CreateJob")
+def test_get_or_none_returns_the_answer_or_none_and_raises_other_refusals(account: Account) -> None:
+    s3, bucket = account.client("s3"), f"lake-{account.number}"
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": account.region})
+    assert get_or_none(s3.head_object, Bucket=bucket, Key="absent") is None
+    s3.put_object(Bucket=bucket, Key="x", Body=b"12")
+    assert get_or_none(s3.head_object, Bucket=bucket, Key="x")["ContentLength"] == 2
+    with pytest.raises(ClientError, match="BucketAlready"):
+        get_or_none(s3.create_bucket, Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": account.region})

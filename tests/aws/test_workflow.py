@@ -1,4 +1,4 @@
-"""The workflow as it is deployed, played: every name, path and package must be right, with nothing to lean on."""
+"""The deployed workflow runs from what is stored in the account, in an environment without other packages."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.aws.glue_simulator import GlueSimulator
 
 from brewhouse.aws.session import Account
 from brewhouse.errors import BrewhouseError
 
 Call = Callable[..., tuple[int, str, str]]
-Play = Callable[..., Any]
+Simulate = Callable[..., GlueSimulator]
 
 SCRIPT = """
 import json, os, sys
@@ -40,7 +40,7 @@ def _wheel(name: str, module: str, needs: str = "") -> bytes:
 
 
 def _artefacts(fails: str = "nothing", *, complete: bool = True) -> dict[str, bytes]:
-    """A script, a project and the package it needs, as small as can be."""
+    """Return a minimal script, project and package that the project needs."""
     bundle = io.BytesIO()
     with zipfile.ZipFile(bundle, "w") as archive:
         archive.writestr("wheels/requirements.txt", "needed==1.0\n" if complete else "")
@@ -55,74 +55,74 @@ def _artefacts(fails: str = "nothing", *, complete: bool = True) -> dict[str, by
 
 @pytest.fixture(scope="session")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the player makes its environments; the same artefacts share one."""
+    """The folder of the environments; the same artefacts share one."""
     return tmp_path_factory.mktemp("glue")
 
 
 @pytest.fixture
-def play(account: Account, deploy: Call, load: Callable[[str], Any], environments: Path) -> Play:
-    """Deploy some artefacts, and give a player of the workflow."""
+def simulate(account: Account, deploy: Call, environments: Path) -> Simulate:
+    """Deploy artefacts, and return a simulator of the workflow."""
 
-    def run(artefacts: dict[str, bytes], *arguments: str) -> Any:  # noqa: ANN401 - a GluePlayer
+    def run(artefacts: dict[str, bytes], *arguments: str) -> GlueSimulator:
         code, _, err = deploy(*arguments, artefacts=artefacts)
         assert (code, err) == (0, "")
-        return load("glue_player").GluePlayer(account, "brew", environments, {"6.0": Path(sys.executable)})
+        return GlueSimulator(account, "brew", environments, {"6.0": Path(sys.executable)})
 
     return run
 
 
-def test_the_workflow_runs_in_order_with_the_arguments_of_the_stack(account: Account, play: Play) -> None:
-    player = play(_artefacts())
-    states = player.play()
+def test_the_workflow_runs_in_order_with_the_arguments_of_the_stack(account: Account, simulate: Simulate) -> None:
+    simulator = simulate(_artefacts())
+    states = simulator.run()
     assert list(states) == ["brew-extract", "brew-transform", "brew-aggregate", "brew-raw"]
     assert set(states.values()) == {"SUCCEEDED"}
-    for run, job in zip(player.runs, ("extract", "transform", "aggregate"), strict=True):
-        said = json.loads(run.output)
-        argv = dict(zip(said["argv"][::2], said["argv"][1::2], strict=True))
+    for run, job in zip(simulator.runs, ("extract", "transform", "aggregate"), strict=True):
+        printed = json.loads(run.output)
+        argv = dict(zip(printed["argv"][::2], printed["argv"][1::2], strict=True))
         assert argv["--job"] == job
         assert argv["--lake"] == f"s3://brew-{account.number}-{account.region}/lake"
         assert argv["--catalog-database-prefix"] == "brewhouse"
-        assert set(said["environment"]) <= {"PATH", "HOME", "LC_CTYPE"}
-    assert player.run_job("brew-maintain") == "SUCCEEDED"
+        assert set(printed["environment"]) <= {"PATH", "HOME", "LC_CTYPE"}
+    assert simulator.run_job("brew-maintain") == "SUCCEEDED"
 
 
-def test_a_job_that_fails_is_tried_once_more_and_stops_the_rest(play: Play) -> None:
-    player = play(_artefacts(fails="transform"))
-    assert player.play() == {"brew-extract": "SUCCEEDED", "brew-transform": "FAILED"}
-    assert [run.name for run in player.runs] == ["brew-extract", "brew-transform", "brew-transform"]
-    assert "it failed" in player.runs[-1].output
+def test_a_failed_job_is_retried_once_and_stops_the_workflow(simulate: Simulate) -> None:
+    simulator = simulate(_artefacts(fails="transform"))
+    assert simulator.run() == {"brew-extract": "SUCCEEDED", "brew-transform": "FAILED"}
+    assert [run.name for run in simulator.runs] == ["brew-extract", "brew-transform", "brew-transform"]
+    assert "it failed" in simulator.runs[-1].output
 
 
-def test_without_the_crawler_the_workflow_ends_with_aggregate(play: Play) -> None:
-    assert list(play(_artefacts(), "--parameter", "RunCrawler=false").play())[-1] == "brew-aggregate"
+def test_without_the_crawler_the_workflow_ends_with_aggregate(simulate: Simulate) -> None:
+    assert list(simulate(_artefacts(), "--parameter", "RunCrawler=false").run())[-1] == "brew-aggregate"
 
 
-def test_a_package_left_out_of_the_bundle_is_found(play: Play) -> None:
-    player = play(_artefacts(complete=False))
+def test_a_package_missing_from_the_dependencies_fails_the_workflow(simulate: Simulate) -> None:
+    simulator = simulate(_artefacts(complete=False))
     with pytest.raises(BrewhouseError, match="needed"):
-        player.play()
+        simulator.run()
 
 
-def test_an_artefact_that_is_not_there_is_found(account: Account, play: Play) -> None:
+def test_a_missing_artefact_fails_the_workflow(account: Account, simulate: Simulate) -> None:
     from botocore.exceptions import ClientError
 
-    player = play(_artefacts())
+    simulator = simulate(_artefacts())
     script = account.client("glue").get_job(JobName="brew-extract")["Job"]["Command"]["ScriptLocation"]
     bucket, key = script.removeprefix("s3://").split("/", 1)
     account.client("s3").delete_object(Bucket=bucket, Key=key)
     with pytest.raises(ClientError, match="404"):
-        player.play()
+        simulator.run()
 
 
-def test_a_trigger_that_is_not_active_is_found(account: Account, play: Play) -> None:
-    player = play(_artefacts())
+def test_an_inactive_trigger_fails_the_workflow(account: Account, simulate: Simulate) -> None:
+    simulator = simulate(_artefacts())
     account.client("glue").stop_trigger(Name="brew-after-transform")
     with pytest.raises(AssertionError, match="brew-after-transform would never fire"):
-        player.play()
+        simulator.run()
 
 
-def test_a_trigger_that_names_the_wrong_job_is_found(account: Account, play: Play) -> None:
-    player = play(_artefacts())
+def test_a_trigger_of_a_deleted_job_fails_the_workflow(account: Account, simulate: Simulate) -> None:
+    simulator = simulate(_artefacts())
     account.client("glue").delete_job(JobName="brew-aggregate")
     with pytest.raises(account.client("glue").exceptions.EntityNotFoundException):
-        player.play()
+        simulator.run()

@@ -250,7 +250,7 @@ def test_the_real_versions_become_snapshots_and_tables(lake: Lake) -> None:
         for line, row in zip(lines(snapshot), theirs, strict=True):
             ours = json.loads(line, parse_float=str, parse_int=str)
             assert {name: value or "" for name, value in ours.items()} == row
-    with RunContext(lake, Settings(), EventLog(lake, "RUN"), "transform") as context:
+    with RunContext(lake, Settings(), EventLog(lake, "RUN"), ["transform"]).running("transform") as context:
         transform(context)
     now = Tables(lake).current("silver.breweries")
     assert now is not None

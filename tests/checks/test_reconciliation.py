@@ -74,7 +74,7 @@ def test_every_record_is_accounted_for_and_rejected_ones_are_a_warning(lakehouse
     assert accounts.passed
     assert (accounts.severity, usable.severity, usable.violations) == ("error", "warning", 1)
     assert usable.example is not None
-    assert usable.example.startswith("it has no name: {")
+    assert usable.example.startswith("name is missing: {")
 
 
 @pytest.mark.parametrize("records", [4, 7])

@@ -169,7 +169,7 @@ def test_demo_publishes_and_names_three_things_to_try(tmp_path: Path) -> None:
     assert "Germany" in asked.stdout
     assert not asked.stderr
     assert shell(*serve, "--help").returncode == 0
-    assert "it has no name" in shell("rejected", "--lake", tmp_path / "lake").stdout
+    assert "name is missing" in shell("rejected", "--lake", tmp_path / "lake").stdout
     assert "297" in done.stdout
 
 

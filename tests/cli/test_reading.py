@@ -97,7 +97,7 @@ def test_a_mistake_in_a_query_is_one_paragraph_that_ends_with_its_place(call: Ca
     done = call("query", "SELECT nope FROM silver.breweries", "--lake", full)
     assert done.code == 2
     said, line, mark = done.err.rstrip().rsplit("\n", 2)
-    assert said.endswith("`brewhouse tables` lists what there is.")
+    assert said.endswith("`brewhouse tables` lists the tables.")
     assert (line, mark.strip()) == ("LINE 1: SELECT nope FROM silver.breweries", "^^^^")
     assert "\n\n" not in done.err
 

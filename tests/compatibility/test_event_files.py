@@ -91,7 +91,6 @@ STEPS: dict[str, list[Told]] = {
         (JOB, "extract", "SUCCEEDED", "INFO"),
         (JOB, "transform", "RUNNING", "INFO"),
         (CHECK, "transform", "RUNNING", "WARN"),
-        (PUBLISHED, "transform", "RUNNING", "INFO"),
         (JOB, "transform", "SUCCEEDED", "INFO"),
         (JOB, "aggregate", "RUNNING", "INFO"),
         (CHECK, "aggregate", "RUNNING", "INFO"),

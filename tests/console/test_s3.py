@@ -35,7 +35,7 @@ def test_every_page_shows_a_lake_on_s3(client_on_s3: tuple[TestClient, str]) -> 
         "/runs": run,
         f"/runs/{run}": "transform starts",
         "/quality": "every record can be used",
-        "/quality/rejected": "it has no name",
+        "/quality/rejected": "name is missing",
         "/events": run,
         f"/?at={run}": "59",
     }

@@ -1,16 +1,24 @@
-"""A function of Spark SQL gives the same value and type on both engines."""
+"""The translation of Spark SQL: functions return the same values and types on both engines, and names of tables."""
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Callable
 from datetime import datetime
 
-from hypothesis import given
+import pytest
+import sqlglot
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from sqlglot import exp
 
-from brewhouse.engines.dialect import java_double, to_spark
+from brewhouse.engines.dialect import java_double, to_duckdb, to_spark
 from brewhouse.engines.duckdb import DuckDBEngine
+from brewhouse.engines.engine import EngineError
 from brewhouse.engines.spark import SparkEngine
+from brewhouse.models.model import ZONES
+from brewhouse.models.project import models_of
 
 EXPRESSIONS = [
     r"lower('ÀÉÎ Zürich')",
@@ -55,6 +63,10 @@ EXPRESSIONS = [
     "nullif('a', 'a')",
     "trim('  a  ')",
     "trim('\\ta ')",
+    "trim('\u00a0a\u3000')",
+    "ltrim(' \u2003a ')",
+    "rtrim(' a\u2003 ')",
+    "trim(BOTH 'x' FROM 'xax ')",
     "length('🍺é')",
     "substring('🍺été', 2, 2)",
     "regexp_replace('a\\u00a0\\u2003b', '[\\\\s\\\\p{Z}]+', ' ')",
@@ -71,14 +83,41 @@ EXPRESSIONS = [
     "1 IN (1, NULL)",
     "2 IN (1, NULL)",
     "2 BETWEEN 1 AND 3",
+    "NULL BETWEEN 1 AND 3",
+    "contains('a  b', '  ')",
+    "contains('a', CAST(NULL AS STRING))",
+    "'a' = 'A'",
+    "bit_length('🍺é')",
+    "bit_length('')",
+    "struct('a' AS x, CAST(NULL AS STRING) AS y, 1.5 AS z).x",
+    "-CAST('1.5' AS DOUBLE) * 2",
+    "3 * 4 > 8 * length('é')",
+    "NOT (NULL OR true) AND false",
+    "CAST(NULL AS STRING) IS NULL",
+    "CASE 'b' WHEN 'a' THEN 1 WHEN 'b' THEN 2 END",
+    "coalesce(nullif(regexp_extract('\"a\" : -1.5', '\"a\"[ \\\\t]*:[ \\\\t]*(-?[0-9][-+.0-9Ee]*)', 1), ''), 'none')",
+    "lower(trim(regexp_replace('\u00a0A\u0085B ', '[\\\\s\\\\x0B\\\\x1C-\\\\x1F\\\\x85\\\\p{Z}]+', ' ')))",
 ]
+
+
+AGGREGATES = """
+    SELECT t, count(*) OVER (PARTITION BY t) AS w, row_number() OVER (PARTITION BY t ORDER BY n IS NULL, n) AS r,
+        a, b, c, d, e, f, g, h, i, a / sum(a) OVER () AS j
+    FROM (SELECT 1 AS n, 'é' AS t UNION ALL SELECT 2, 'Z' UNION ALL SELECT NULL, NULL UNION ALL SELECT 2, 'z')
+    CROSS JOIN (
+        SELECT count(*) AS a, count(n) AS b, count_if(n > 1) AS c, sum(n) AS d, min(t) AS e, max(t) AS f, avg(n) AS g,
+            count(DISTINCT t) AS h, sum(CAST(n AS DOUBLE)) AS i
+        FROM (SELECT 1 AS n, 'é' AS t UNION ALL SELECT 2, 'Z' UNION ALL SELECT NULL, NULL UNION ALL SELECT 2, 'z') AS r
+    )
+    ORDER BY n, t
+"""
 
 
 def described(value: object) -> tuple[str, str]:
     return type(value).__name__, value.isoformat() if isinstance(value, datetime) else repr(value)
 
 
-def test_every_function_that_models_use_gives_the_same(engine: DuckDBEngine, spark: SparkEngine) -> None:
+def test_scalar_functions_return_the_same(engine: DuckDBEngine, spark: SparkEngine) -> None:
     sql = f"SELECT {', '.join(f'{text} AS v{number}' for number, text in enumerate(EXPRESSIONS))}"
     one, other = (e.rows(sql)[0] for e in (engine, spark))
     differing = {
@@ -89,23 +128,31 @@ def test_every_function_that_models_use_gives_the_same(engine: DuckDBEngine, spa
     assert differing == {}
 
 
-def test_aggregates_give_the_same(engine: DuckDBEngine, spark: SparkEngine) -> None:
-    sql = """
-        SELECT count(*) AS a, count(n) AS b, count_if(n > 1) AS c, sum(n) AS d, min(t) AS e, max(t) AS f, avg(n) AS g,
-            count(DISTINCT t) AS h, sum(CAST(n AS DOUBLE)) AS i
-        FROM (SELECT 1 AS n, 'é' AS t UNION ALL SELECT 2, 'Z' UNION ALL SELECT NULL, NULL UNION ALL SELECT 2, 'z') AS r
-    """
-    assert [list(map(described, e.rows(sql)[0].values())) for e in (engine,)] == [
-        list(map(described, e.rows(sql)[0].values())) for e in (spark,)
-    ]
+def test_aggregates_and_windows_return_the_same(engine: DuckDBEngine, spark: SparkEngine) -> None:
+    rows = [[list(map(described, row.values())) for row in e.rows(AGGREGATES)] for e in (engine, spark)]
+    assert rows[0] == rows[1]
+
+
+def functions(sql: str) -> set[str]:
+    """List the functions and operators of a statement."""
+    nodes = sqlglot.parse_one(sql, dialect="spark").find_all(exp.Func, exp.Binary, exp.Unary, exp.Predicate)
+    return {type(node).__name__ for node in nodes} - {"Paren", "PropertyEQ", "If"}
+
+
+def test_every_function_of_the_built_in_models_is_compared() -> None:
+    compared = functions(f"SELECT {', '.join(EXPRESSIONS)}") | functions(AGGREGATES)
+    models = models_of(*ZONES)
+    selects = [select for model in models for select in (model.select, *model.check_selects)]
+    used = {name for select in selects for name in functions(select.tree.sql("spark"))}
+    assert used - compared == set()
 
 
 @given(st.floats(allow_nan=False))
-def test_a_number_in_javas_writing_reads_as_the_same_number(value: float) -> None:
+def test_a_number_formatted_as_in_java_is_the_same_number(value: float) -> None:
     assert float(java_double(value)) == value
 
 
-def test_coordinates_are_written_alike(engine: DuckDBEngine, spark: SparkEngine) -> None:
+def test_coordinates_have_the_same_text(engine: DuckDBEngine, spark: SparkEngine) -> None:
     chance = random.Random(7)
     values = [round(chance.uniform(-180, 180), chance.randint(0, 15)) for _ in range(2000)]
     values += [chance.uniform(-1, 1) * 10.0 ** chance.randint(-12, 12) for _ in range(500)]
@@ -116,9 +163,100 @@ def test_coordinates_are_written_alike(engine: DuckDBEngine, spark: SparkEngine)
     assert texts[0] == texts[1]
 
 
-def test_nothing_but_the_names_of_tables_is_changed_for_spark() -> None:
+def test_only_table_names_change_for_spark() -> None:
     sql = "SELECT '{🍺} silver.x' AS `gold.y`, b.id -- silver.z\nFROM silver.breweries AS b JOIN gold.`t` USING (id)"
     assert to_spark(sql) == sql.replace("silver.breweries AS b", "`silver.breweries` AS b").replace(
         "gold.`t`", "`gold.t` AS `t`"
     )
     assert to_spark("WITH t AS (SELECT 1 AS n) SELECT n FROM t") == "WITH t AS (SELECT 1 AS n) SELECT n FROM t"
+
+
+@pytest.mark.parametrize(
+    ("sql", "translated"),
+    [
+        ("SELECT id FROM silver.a", "SELECT id FROM `silver.a` AS `a`"),
+        ("SELECT x.id FROM silver.a x", "SELECT x.id FROM `silver.a` x"),
+        ("SELECT id FROM `silver`.`a`", "SELECT id FROM `silver.a` AS `a`"),
+        ("SELECT id FROM silver . a", "SELECT id FROM `silver.a` AS `a`"),
+        ("SELECT id FROM a", "SELECT id FROM a"),
+        ("SELECT id FROM cat.silver.a", "SELECT id FROM cat.silver.a"),
+        ("SELECT id FROM range(3)", "SELECT id FROM range(3)"),
+        (
+            "WITH a AS (SELECT 1 AS id) SELECT id FROM a, silver.a AS b",
+            "WITH a AS (SELECT 1 AS id) SELECT id FROM a, `silver.a` AS b",
+        ),
+        ("SELECT (SELECT max(n) FROM gold.t) AS m", "SELECT (SELECT max(n) FROM `gold.t` AS `t`) AS m"),
+        ("SELECT 1 AS n UNION ALL SELECT n FROM gold.t", "SELECT 1 AS n UNION ALL SELECT n FROM `gold.t` AS `t`"),
+        ("SELECT a.n FROM a.b AS a -- a.c\n/* a.d */", "SELECT a.n FROM `a.b` AS a -- a.c\n/* a.d */"),
+        (
+            "SELECT '🍺 a.b', n\nFROM a.b JOIN\n  c.d USING (n)",
+            "SELECT '🍺 a.b', n\nFROM `a.b` AS `b` JOIN\n  `c.d` AS `d` USING (n)",
+        ),
+    ],
+)
+def test_tables_with_a_schema_become_temporary_views(sql: str, translated: str) -> None:
+    assert to_spark(sql) == translated
+
+
+@pytest.mark.parametrize(
+    ("sql", "translated"),
+    [
+        ("SELECT a <=> b AS c FROM t", "SELECT a IS NOT DISTINCT FROM b AS c FROM t"),
+        ("SELECT upper(a) AS u, CAST(a AS STRING) AS s", "SELECT SPARK_UPPER(a) AS u, SPARK_STRING(a) AS s"),
+        ("SELECT a FROM t LEFT ANTI JOIN u ON t.id = u.id", "SELECT a FROM t ANTI JOIN u ON t.id = u.id"),
+        ("SELECT 'it\\'s' AS a", "SELECT 'it''s' AS a"),
+        ("SELECT `a b` FROM t", 'SELECT "a b" FROM t'),
+    ],
+)
+def test_spark_sql_is_translated_to_duckdb(sql: str, translated: str) -> None:
+    assert to_duckdb(sql) == translated
+
+
+@pytest.mark.parametrize("translate", [to_duckdb, to_spark])
+@pytest.mark.parametrize("sql", ["SELECT (", "SELECT 'x", "SELECT a FROM WHERE"])
+def test_invalid_sql_is_an_engine_error_without_escape_codes(translate: Callable[[str], str], sql: str) -> None:
+    with pytest.raises(EngineError, match=r"^Invalid Spark SQL: [^\x1b]+\. Fix the statement\.$"):
+        translate(sql)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *((0.001, "0.001"), (0.0009999, "9.999E-4"), (9999999.0, "9999999.0"), (1e7, "1.0E7"), (-0.0, "-0.0")),
+        *((1e22, "1.0E22"), (5e-324, "5.0E-324"), (-1.5e-5, "-1.5E-5"), (math.nan, "NaN"), (-math.inf, "-Infinity")),
+    ],
+)
+def test_numbers_are_formatted_as_in_java(value: float, text: str) -> None:
+    assert java_double(value) == text
+
+
+# Letters above are of Unicode 14, which Java 17 does not know.
+LETTERS = st.characters(max_codepoint=0x2BFF, exclude_categories=["Cn"], exclude_characters="\0") | st.sampled_from(
+    " \t\u00a0\u3000\x85\u0130ΣßA'\"\\\U0001f37a"
+)
+TEXT_FUNCTIONS = (
+    "lower(t)", "upper(t)", "trim(t)", "length(t)", "bit_length(t)", "nullif(t, '')", "contains(t, 'a')",
+    "t <=> lower(t)", "substring(t, 2, 3)", "concat(t, '|', t)",
+    "CASE WHEN t RLIKE '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$' THEN try_cast(t AS DOUBLE) END",
+    "regexp_replace(t, '[\\\\s\\\\x0B\\\\x1C-\\\\x1F\\\\x85\\\\p{Z}]+', ' ')", "concat_ws('; ', t, NULL, t)",
+)  # fmt: skip
+
+
+@settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(st.lists(st.text(LETTERS, max_size=10) | st.none() | st.floats().map(str), min_size=40, max_size=80))
+def test_text_functions_return_the_same_for_any_text(
+    engine: DuckDBEngine, spark: SparkEngine, texts: list[str | None]
+) -> None:
+    cells = ", ".join(f"{text} AS v{number}" for number, text in enumerate(TEXT_FUNCTIONS))
+    results = []
+    for e in (engine, spark):
+        e.attach_rows("reference.texts", {"number": "long", "t": "string"}, list(enumerate(texts)))
+        rows = e.rows(f"SELECT {cells} FROM reference.texts ORDER BY number")
+        results.append([list(map(described, row.values())) for row in rows])
+    differing = [
+        (function, text, one, other)
+        for text, *pair in zip(texts, *results, strict=True)
+        for function, one, other in zip(TEXT_FUNCTIONS, *pair, strict=True)
+        if one != other
+    ]
+    assert differing == []

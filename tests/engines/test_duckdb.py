@@ -1,83 +1,37 @@
-"""The embedded engine writes what a table's description asks for."""
+"""The embedded engine: its memory limit, its temporary files and its connection."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pyarrow import parquet
 
 from brewhouse.engines.duckdb import DuckDBEngine
+from brewhouse.engines.engine import EngineError
 from brewhouse.iceberg.table_spec import Column, TableSpec
+from brewhouse.models.model import parse
 
-Given = Callable[..., DuckDBEngine]
-COLUMNS = (Column("country", "string", "c"), Column("city", "string", "c"), Column("n", "long", "n"))
-SPEC = TableSpec("silver.places", "Places.", COLUMNS, ("country",), ("city",))
-IDS = {"country": 7, "city": 3, "n": 9}
-TYPES = {"country": "STRING", "city": "STRING", "n": "INT"}
-ROWS = [("B", "z", 1), (None, "q", 2), ("B", "a", 3), ("O'x", "m", 4), ("B", None, 5)]
+SPEC = TableSpec("silver.places", "Places.", (Column("city", "string", "c"), Column("n", "long", "n")), ("city",))
+IDS = {"city": 3, "n": 9}
+LARGE = "SELECT n, md5(CAST(n AS STRING)) AS text FROM (SELECT explode(sequence(1, 1500000)) AS n) AS numbers"
 
 
-def contents(files: tuple[str, ...]) -> list[list[tuple[object, ...]]]:
-    return sorted(
-        ([tuple(row.values()) for row in parquet.ParquetFile(file).read().to_pylist()] for file in files), key=str
-    )
+@pytest.fixture
+def small() -> Iterator[DuckDBEngine]:
+    """An engine with 60 MB for DuckDB."""
+    engine = DuckDBEngine(120)
+    yield engine
+    engine.close()
 
 
-def test_each_partition_is_a_file_of_its_own_sorted_and_null_is_one(given: Given, tmp_path: Path) -> None:
-    files = given(SPEC.name, TYPES, ROWS).write(SPEC, IDS, tmp_path)
-    assert contents(files) == [
-        [("O'x", "m", 4)],
-        [("B", None, 5), ("B", "a", 3), ("B", "z", 1)],
-        [(None, "q", 2)],
-    ]
-    assert sorted(files) == sorted(str(file) for file in tmp_path.iterdir())
+def temporary_folder(engine: DuckDBEngine) -> Path:
+    (row,) = engine.rows("SELECT value FROM duckdb_settings() WHERE name = 'temp_directory'")
+    return Path(str(row["value"]))
 
 
-def test_without_a_partition_there_is_one_file(given: Given, tmp_path: Path) -> None:
-    spec = TableSpec(SPEC.name, "", COLUMNS, (), ("n",))
-    files = given(SPEC.name, TYPES, ROWS).write(spec, IDS, tmp_path)
-    assert [row[2] for row in contents(files)[0]] == [1, 2, 3, 4, 5]
-    assert len(files) == 1
-
-
-def test_columns_carry_their_field_ids_and_types(given: Given, tmp_path: Path) -> None:
-    (file,) = given(SPEC.name, TYPES, ROWS[:1]).write(SPEC, IDS, tmp_path)
-    schema = parquet.ParquetFile(file).schema_arrow
-    assert {field.name: int((field.metadata or {})[b"PARQUET:field_id"]) for field in schema} == IDS
-    assert {field.name: str(field.type) for field in schema} == {"country": "string", "city": "string", "n": "int64"}
-
-
-@pytest.mark.parametrize("partition", [(), ("country",)])
-def test_an_empty_table_reads_as_empty_with_its_columns(
-    given: Given, tmp_path: Path, partition: tuple[str, ...]
-) -> None:
-    engine = given(SPEC.name, TYPES, [])
-    files = engine.write(TableSpec(SPEC.name, "", COLUMNS, partition), IDS, tmp_path)
-    assert sum(parquet.ParquetFile(file).metadata.num_rows for file in files) == 0
-    assert engine.rows("SELECT country, city, n FROM silver.places") == []
-
-
-def test_a_written_table_is_read_from_its_files(given: Given, tmp_path: Path) -> None:
-    engine = given(SPEC.name, TYPES, ROWS)
-    files = engine.write(SPEC, IDS, tmp_path)
-    assert engine.rows("SELECT sum(n) AS n FROM silver.places") == [{"n": 15}]
-    for file in files:
-        Path(file).unlink()
-    with pytest.raises(Exception, match=r"No files found|Cannot open file"):
-        engine.rows("SELECT sum(n) AS n FROM silver.places")
-
-
-def test_a_folder_that_looks_like_a_partition_adds_no_column(given: Given, tmp_path: Path) -> None:
-    folder = tmp_path / "city=Ghost"
-    folder.mkdir()
-    engine = given(SPEC.name, TYPES, ROWS[:1])
-    engine.write(SPEC, IDS, folder)
-    assert engine.rows("SELECT * FROM silver.places") == [{"country": "B", "city": "z", "n": 1}]
-
-
-def test_duckdb_gets_less_than_the_process_may_use() -> None:
+def test_duckdb_gets_less_than_the_limit_of_the_process() -> None:
     for limit_mb, least_mb in ((4096, 3500), (400, 190)):
         engine = DuckDBEngine(limit_mb)
         (row,) = engine.rows("SELECT value FROM duckdb_settings() WHERE name = 'memory_limit'")
@@ -85,3 +39,79 @@ def test_duckdb_gets_less_than_the_process_may_use() -> None:
         given_mb = float(number) * {"GiB": 2**30, "MiB": 2**20}[unit] / 1e6
         engine.close()
         assert least_mb < given_mb < limit_mb
+
+
+def test_a_table_larger_than_the_memory_spills_to_a_folder_that_is_deleted(small: DuckDBEngine, tmp_path: Path) -> None:
+    folder = temporary_folder(small)
+    small.compute(parse("silver.large", LARGE))
+    assert sum(file.stat().st_size for file in folder.rglob("*")) > 1_000_000
+    spec = TableSpec("silver.large", "", (Column("n", "long", ""), Column("text", "string", "")))
+    (file,) = small.write(spec, {"n": 1, "text": 2}, tmp_path)
+    assert parquet.ParquetFile(file).metadata.num_rows == 1_500_000
+    small.close()
+    assert not folder.exists()
+
+
+def test_a_query_beyond_memory_and_disk_is_an_engine_error(small: DuckDBEngine) -> None:
+    small._run("SET max_temp_directory_size = '1MB'")
+    with pytest.raises(EngineError, match=r"silver\.large cannot be computed: Out of Memory Error"):
+        small.compute(parse("silver.large", LARGE))
+    assert small.rows("SELECT 1 AS n") == [{"n": 1}]
+
+
+def test_engines_are_independent_of_each_other(small: DuckDBEngine) -> None:
+    other = DuckDBEngine(512)
+    small.attach_rows("reference.mine", {"n": "long"}, [(1,)])
+    with pytest.raises(EngineError, match="mine does not exist"):
+        other.rows("SELECT n FROM reference.mine")
+    assert temporary_folder(other) != temporary_folder(small)
+    other.close()
+    assert small.rows("SELECT n FROM reference.mine") == [{"n": 1}]
+
+
+def test_a_model_that_failed_changes_nothing(small: DuckDBEngine) -> None:
+    small.compute(parse("silver.t", "SELECT 1 AS n"))
+    with pytest.raises(EngineError):
+        small.compute(parse("silver.t", "-- ephemeral: yes\nSELECT nope FROM silver.nowhere"))
+    assert small.rows("SELECT n FROM silver.t") == [{"n": 1}]
+
+
+@pytest.mark.parametrize("ephemeral", [True, False])
+def test_only_ephemeral_models_may_lose_the_order_of_rows(small: DuckDBEngine, ephemeral: bool) -> None:
+    header = "-- ephemeral: yes\n" if ephemeral else ""
+    order = f"{header}SELECT value FROM duckdb_settings() WHERE name = 'preserve_insertion_order'"
+    small.compute(parse("silver.order", order))
+    assert small.rows("SELECT value FROM silver.order") == [{"value": "false" if ephemeral else "true"}]
+    settings = "SELECT value FROM duckdb_settings() WHERE name = 'preserve_insertion_order'"
+    assert small.rows(settings) == [{"value": "true"}]
+
+
+def test_a_failed_ephemeral_model_does_not_leave_the_order_unprotected(small: DuckDBEngine) -> None:
+    with pytest.raises(EngineError):
+        small.compute(parse("silver.t", "-- ephemeral: yes\nSELECT nope FROM silver.nowhere"))
+    settings = "SELECT value FROM duckdb_settings() WHERE name = 'preserve_insertion_order'"
+    assert small.rows(settings) == [{"value": "true"}]
+
+
+def test_many_partitions_are_written_by_several_threads(given: Callable[..., DuckDBEngine], tmp_path: Path) -> None:
+    rows = [(f"city {number % 40}", number) for number in range(400)]
+    files = given(SPEC.name, {"city": "STRING", "n": "INT"}, rows).write(SPEC, IDS, tmp_path)
+    assert len(files) == len(set(files)) == 40
+    tables = [parquet.ParquetFile(file).read().to_pylist() for file in files]
+    assert all(len(table) == 10 and len({row["city"] for row in table}) == 1 for table in tables)
+    assert sorted(row["n"] for table in tables for row in table) == list(range(400))
+
+
+def test_a_written_table_no_longer_needs_its_computed_rows(given: Callable[..., DuckDBEngine], tmp_path: Path) -> None:
+    engine = given(SPEC.name, {"city": "STRING", "n": "INT"}, [("a", 1)])
+    for file in engine.write(SPEC, IDS, tmp_path):
+        Path(file).unlink()
+    with pytest.raises(EngineError, match=r"No files found|Cannot open file"):
+        engine.rows("SELECT sum(n) AS n FROM silver.places")
+
+
+def test_writing_into_a_missing_folder_fails(given: Callable[..., DuckDBEngine], tmp_path: Path) -> None:
+    engine = given(SPEC.name, {"city": "STRING", "n": "INT"}, [("a", 1), ("b", 2)])
+    with pytest.raises(Exception, match="missing"):
+        engine.write(SPEC, IDS, tmp_path / "missing")
+    assert engine.rows("SELECT sum(n) AS n FROM silver.places") == [{"n": 3}]

@@ -1,4 +1,4 @@
-"""Every built-in model gives the same rows on both engines, in values and types."""
+"""Every built-in model returns the same rows on both engines, in values and types."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PER_PAGE = 200
 
 
 def tables(engine: Engine, before: Sequence[str], now: Sequence[str]) -> dict[str, list[Row]]:
-    """Run all models on two snapshots, given the files of their pages, and give the rows of every table."""
+    """Run all models on the pages of two snapshots; return the rows of every table."""
     silver = models_of("silver")
     breweries = next(model for model in silver if model.name == "silver.breweries")
     for files, run, models in (
@@ -47,7 +47,7 @@ def tables(engine: Engine, before: Sequence[str], now: Sequence[str]) -> dict[st
 
 
 def described(value: object) -> object:
-    """Tell apart what is equal in Python but not in SQL: 1 and 1.0, 0.0 and -0.0."""
+    """Distinguish values that are equal in Python but not in SQL: 1 and 1.0, 0.0 and -0.0."""
     if isinstance(value, dict):
         return tuple((name, described(inner)) for name, inner in value.items())
     return type(value).__name__, value.isoformat() if isinstance(value, datetime) else repr(value)
@@ -55,7 +55,7 @@ def described(value: object) -> object:
 
 @pytest.fixture(scope="module")
 def differing(engine: DuckDBEngine, spark: SparkEngine, tmp_path_factory: pytest.TempPathFactory) -> Differing:
-    """Run all models on two snapshots with both engines, and give the rows that only one of them has."""
+    """Run all models on two snapshots with both engines; return the rows that only one of them has."""
     folder = tmp_path_factory.mktemp("parity [0]")
 
     def files(name: str, pages: Pages) -> list[str]:
@@ -120,7 +120,7 @@ AWKWARD_LINES = [
 ]
 
 
-def test_awkward_rows_come_out_the_same(differing: Differing) -> None:
+def test_awkward_rows_have_the_same_result(differing: Differing) -> None:
     records: list[dict[str, Any]] = [
         {"id": uuid(number), "name": f"Oak {number}", **fields} for number, fields in enumerate(AWKWARD_FIELDS)
     ]
@@ -129,7 +129,7 @@ def test_awkward_rows_come_out_the_same(differing: Differing) -> None:
     assert differing([changed, records[1::3]], [[*records, *AWKWARD_LINES], [], repeated]) == {}
 
 
-def test_no_rows_come_out_the_same(differing: Differing) -> None:
+def test_no_rows_have_the_same_result(differing: Differing) -> None:
     assert differing([], []) == {}
 
 
@@ -165,16 +165,16 @@ pages = st.lists(st.lists(records, min_size=20, max_size=60), min_size=1, max_si
 @settings(
     max_examples=2,
     deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # an example takes seconds, and the rows that differ are told
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # an example takes seconds, and differing rows are shown
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 @given(before=pages, now=pages)
-def test_any_rows_come_out_the_same(differing: Differing, before: Pages, now: Pages) -> None:
+def test_any_rows_have_the_same_result(differing: Differing, before: Pages, now: Pages) -> None:
     assert differing(before, [*now, before[0][::2]]) == {}
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data/breweries-*.csv")
-def test_the_real_dataset_comes_out_the_same(differing: Differing) -> None:
+def test_the_real_dataset_has_the_same_result(differing: Differing) -> None:
     def paged(version: str) -> Pages:
         every = list(read_csv(DATA / f"breweries-{version}.csv"))
         return [every[first : first + PER_PAGE] for first in range(0, len(every), PER_PAGE)]

@@ -1,4 +1,4 @@
-"""The distributed engine writes what a table's description asks for, and reads what any engine wrote."""
+"""The distributed engine: its files, sizes and session, and the exchange of files with the embedded engine."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import pytest
 from pyarrow import BufferReader, parquet
 
 from brewhouse.engines.duckdb import DuckDBEngine
+from brewhouse.engines.engine import EngineError
 from brewhouse.engines.spark import SparkEngine
-from brewhouse.engines.spark_session import open_session
+from brewhouse.engines.spark_session import _settings, open_session
 from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.lake.s3_path import path_at
 from brewhouse.models.model import parse
@@ -52,28 +53,7 @@ def computed(engine: SparkEngine | DuckDBEngine, rows: Sequence[tuple[object, ..
     engine.compute(parse(SPEC.name, " UNION ALL ".join([*selects, nothing])))
 
 
-def contents(files: Sequence[str]) -> list[list[tuple[object, ...]]]:
-    tables = (parquet.ParquetFile(file).read(columns=["country", "city", "n"]).to_pylist() for file in files)
-    return sorted(([tuple(row.values()) for row in table] for table in tables), key=str)
-
-
-def test_each_partition_is_a_file_of_its_own_sorted_and_nothing_else_remains(
-    spark: SparkEngine, tmp_path: Path
-) -> None:
-    folder = tmp_path / "a [b] {c}"
-    folder.mkdir()
-    computed(spark, ROWS)
-    files = spark.write(SPEC, IDS, folder)
-    assert contents(files) == [
-        [("O'x/é=1", "m", 4)],
-        [("B", None, 5), ("B", "a", 3), ("B", "z", 1)],
-        [(None, "q", 2)],
-    ]
-    assert sorted(files) == sorted(map(str, folder.rglob("*")))
-    assert spark.rows("SELECT sum(n) AS n FROM silver.places") == [{"n": 15}]
-
-
-def test_files_are_as_those_of_the_embedded_engine(spark: SparkEngine, engine: DuckDBEngine, tmp_path: Path) -> None:
+def test_files_are_like_those_of_the_embedded_engine(spark: SparkEngine, engine: DuckDBEngine, tmp_path: Path) -> None:
     schemas = []
     for each in (spark, engine):
         computed(each, ROWS[:1])
@@ -86,7 +66,7 @@ def test_files_are_as_those_of_the_embedded_engine(spark: SparkEngine, engine: D
     assert schemas[0] == schemas[1]
 
 
-def test_each_engine_reads_the_others_files_by_field_id(
+def test_each_engine_reads_the_files_of_the_other_by_field_id(
     spark: SparkEngine, engine: DuckDBEngine, tmp_path: Path
 ) -> None:
     wanted = (
@@ -107,17 +87,9 @@ def test_each_engine_reads_the_others_files_by_field_id(
         assert read == {column.name: row[column.name] for column in wanted}
 
 
-@pytest.mark.parametrize("partition", [(), ("country",)])
-def test_an_empty_table_reads_as_empty(spark: SparkEngine, tmp_path: Path, partition: tuple[str, ...]) -> None:
-    computed(spark, [])
-    files = spark.write(TableSpec(SPEC.name, "", COLUMNS, partition, ("city",)), IDS, tmp_path)
-    assert sum(parquet.ParquetFile(file).metadata.num_rows for file in files) == 0
-    assert spark.rows("SELECT country, n FROM silver.places") == []
-
-
 @pytest.mark.parametrize("parts", [1, 40])
 @pytest.mark.parametrize("partition", [(), ("country",)])
-def test_files_have_the_size_they_should_whatever_the_parts_of_the_input(
+def test_files_have_the_target_size_with_any_partitioning_of_the_input(
     spark_session: SparkSession, tmp_path: Path, parts: int, partition: tuple[str, ...]
 ) -> None:
     engine = SparkEngine(spark_session, target_file_mb=1)
@@ -138,7 +110,7 @@ def test_files_have_the_size_they_should_whatever_the_parts_of_the_input(
     engine.close()
 
 
-def test_instants_are_those_of_utc_in_any_zone_of_the_machine(spark: SparkEngine) -> None:
+def test_instants_are_in_utc_in_any_time_zone_of_the_machine(spark: SparkEngine) -> None:
     sql = "SELECT CAST('2026-03-29 02:30:00+00:00' AS TIMESTAMP) AS at, CAST(NULL AS TIMESTAMP) AS none"
     code = (
         "import os, time; os.environ['TZ'] = 'Europe/Brussels'; time.tzset(); "
@@ -148,7 +120,7 @@ def test_instants_are_those_of_utc_in_any_zone_of_the_machine(spark: SparkEngine
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "2026-03-29 02:30:00+00:00"
 
 
-def test_a_session_that_is_there_is_used_and_left_as_it_was(spark_session: SparkSession) -> None:
+def test_an_active_session_is_used_and_not_changed(spark_session: SparkSession) -> None:
     spark_session.createDataFrame([], "n int")  # makes it the active one, whatever ran before
     zone = spark_session.conf.get("spark.sql.session.timeZone")
     spark_session.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
@@ -169,7 +141,7 @@ def test_a_session_that_is_there_is_used_and_left_as_it_was(spark_session: Spark
         spark_session.conf.set("spark.sql.session.timeZone", str(zone))
 
 
-def test_each_engine_reads_on_s3_what_the_other_wrote_there(
+def test_each_engine_reads_the_files_of_the_other_on_s3(
     spark: SparkEngine, engine: DuckDBEngine, spark_on_s3: str
 ) -> None:
     folder = path_at(f"{spark_on_s3}/data")
@@ -195,9 +167,7 @@ def test_each_engine_reads_on_s3_what_the_other_wrote_there(
     assert {path.name for path in folder.rglob("*")} == {path.name for path in folder.glob("*.parquet")}
 
 
-def test_nothing_is_put_on_s3_by_a_task_that_fails_and_nothing_of_an_empty_table(
-    spark: SparkEngine, spark_on_s3: str
-) -> None:
+def test_a_failed_task_and_an_empty_table_put_nothing_on_s3(spark: SparkEngine, spark_on_s3: str) -> None:
     folder = path_at(f"{spark_on_s3}/none")
     computed(spark, [])
     assert spark.write(SPEC, IDS, folder) == ()
@@ -213,7 +183,7 @@ def test_nothing_is_put_on_s3_by_a_task_that_fails_and_nothing_of_an_empty_table
     ("hidden", "words"),
     [("pyspark", "needs PySpark"), ("java", "needs Java")],
 )
-def test_what_is_missing_is_told_with_what_to_install(tmp_path: Path, hidden: str, words: str) -> None:
+def test_a_missing_requirement_is_an_error_with_the_way_to_install_it(tmp_path: Path, hidden: str, words: str) -> None:
     code = (
         "from brewhouse.engines.choose import open_engine; from brewhouse.settings import load; "
         "open_engine(load({'engine': 'spark'}, environ={})).__enter__()"
@@ -223,3 +193,35 @@ def test_what_is_missing_is_told_with_what_to_install(tmp_path: Path, hidden: st
     environment = {**{name: value for name, value in os.environ.items() if name != "JAVA_HOME"}, "PATH": str(tmp_path)}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert f"UsageError: The engine spark {words}" in ended.stderr
+
+
+def test_cached_rows_are_released_when_replaced_or_when_the_engine_is_closed(
+    spark_session: SparkSession,
+) -> None:
+    def cached() -> int:
+        return int(spark_session._jsc.sc().getPersistentRDDs().size())
+
+    before = cached()
+    engine = SparkEngine(spark_session)
+    for _ in range(3):
+        engine.attach_rows("reference.given", {"n": "long"}, [(1,)])
+        assert engine.rows("SELECT n FROM reference.given") == [{"n": 1}]
+    assert cached() == before + 1
+    engine.close()
+    assert cached() == before
+
+
+def test_views_of_one_engine_are_not_visible_in_another(spark_session: SparkSession, spark: SparkEngine) -> None:
+    engine = SparkEngine(spark_session)
+    engine.attach_rows("reference.mine", {"n": "long"}, [(1,)])
+    with pytest.raises(EngineError, match=r"reference\.mine"):
+        spark.rows("SELECT n FROM reference.mine")
+    engine.close()
+
+
+@pytest.mark.parametrize(("master", "is_local"), [("local[2]", True), ("spark://host:7077", False)])
+def test_only_a_local_session_is_bound_to_the_loopback(master: str, is_local: bool) -> None:
+    settings = _settings(master, 512)
+    assert settings["spark.driver.memory"] == "512m"
+    assert (settings.get("spark.driver.host") == "127.0.0.1") is is_local
+    assert ("spark.sql.shuffle.partitions" in settings) is is_local

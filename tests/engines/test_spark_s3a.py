@@ -1,4 +1,4 @@
-"""S3A comes in the version of Spark's Hadoop, knows where S3 is, and its lack is told before anything is done."""
+"""S3A: packages in the version of Spark's Hadoop, configuration, and early errors if it is missing."""
 
 from __future__ import annotations
 
@@ -38,58 +38,73 @@ def jars(tmp_path: Path) -> Path:
         ("3.3.4", "com.amazonaws:aws-java-sdk-s3:1.12.262", "com.amazonaws:aws-java-sdk-bundle"),
     ],
 )
-def test_what_is_fetched_fits_sparks_hadoop_and_is_not_the_whole_sdk(
+def test_the_packages_match_sparks_hadoop_and_exclude_the_bundle(
     tmp_path: Path, hadoop: str, module: str, bundle: str
 ) -> None:
     (tmp_path / f"hadoop-client-api-{hadoop}.jar").touch()
-    told = spark_s3a.settings(tmp_path)
-    assert told["spark.jars.packages"].split(",")[:2] == [f"org.apache.hadoop:hadoop-aws:{hadoop}", module]
-    assert bundle in told["spark.jars.excludes"].split(",")
+    config = spark_s3a.settings(tmp_path)
+    assert config["spark.jars.packages"].split(",")[:2] == [f"org.apache.hadoop:hadoop-aws:{hadoop}", module]
+    assert bundle in config["spark.jars.excludes"].split(",")
 
 
 @pytest.mark.usefixtures("bucket")
 @pytest.mark.parametrize("name", ["hadoop-aws-3.4.2.jar", "org.apache.hadoop_hadoop-aws-3.4.2.jar"])
-def test_nothing_is_fetched_where_spark_has_it(jars: Path, name: str) -> None:
+def test_nothing_is_fetched_if_spark_has_s3a(jars: Path, name: str) -> None:
     (jars / name).touch()
     assert {name for name in spark_s3a.settings(jars) if not name.startswith("spark.hadoop.fs.s3a.")} == set()
 
 
 @pytest.mark.usefixtures("bucket")
-def test_a_hadoop_it_does_not_know_is_told(tmp_path: Path) -> None:
+def test_an_unsupported_hadoop_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "hadoop-client-api-2.7.4.jar").touch()
-    with pytest.raises(UsageError, match=r"Spark has Hadoop 2\.7\.4; spark_s3a knows"):
+    with pytest.raises(UsageError, match=r"Spark has Hadoop 2\.7\.4; spark_s3a supports"):
         spark_s3a.settings(tmp_path)
 
 
 @pytest.mark.usefixtures("bucket")
-def test_it_looks_for_s3_where_the_aws_tools_do(jars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = spark_s3a.settings(jars)
-    assert told["spark.hadoop.fs.s3a.endpoint"] == os.environ["AWS_ENDPOINT_URL"]
-    assert told["spark.hadoop.fs.s3a.path.style.access"] == "true"
-    assert told["spark.hadoop.fs.s3a.endpoint.region"] == os.environ["AWS_REGION"]
+def test_endpoint_and_region_are_those_of_the_aws_tools(jars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = spark_s3a.settings(jars)
+    assert config["spark.hadoop.fs.s3a.endpoint"] == os.environ["AWS_ENDPOINT_URL"]
+    assert config["spark.hadoop.fs.s3a.path.style.access"] == "true"
+    assert config["spark.hadoop.fs.s3a.endpoint.region"] == os.environ["AWS_REGION"]
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     forget()
     assert not {"spark.hadoop.fs.s3a.endpoint", "spark.hadoop.fs.s3a.path.style.access"} & set(spark_s3a.settings(jars))
     forget()
 
 
-def test_a_session_without_it_is_refused(spark_session: SparkSession) -> None:
+def test_a_session_without_s3a_is_rejected(spark_session: SparkSession) -> None:
     spark_session.createDataFrame([], "n int")  # makes it the active one, whatever ran before
     asked = load({"engine": "spark", "spark_s3a": "true"}, environ={})
-    with pytest.raises(UsageError, match="This session of Spark has no S3A"), open_engine(asked):
+    with pytest.raises(UsageError, match="The Spark session lacks S3A"), open_engine(asked):
         pass
 
 
 @pytest.mark.usefixtures("spark_session", "bucket")
-def test_maven_central_out_of_reach_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_unreachable_maven_central_is_an_error_with_the_next_step(tmp_path: Path) -> None:
     settings = tmp_path / "ivysettings.xml"
     settings.write_text(NOWHERE)
-    told = f"--conf spark.jars.ivySettings={settings} --conf spark.jars.ivy={tmp_path / 'ivy'} pyspark-shell"
+    arguments = f"--conf spark.jars.ivySettings={settings} --conf spark.jars.ivy={tmp_path / 'ivy'} pyspark-shell"
     code = (
         "from brewhouse.engines.choose import open_engine; from brewhouse.settings import load; "
         "open_engine(load({'engine': 'spark', 'spark_s3a': True}, environ={})).__enter__()"
     )
-    environment = {**os.environ, "PYSPARK_SUBMIT_ARGS": told, "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}
+    environment = {**os.environ, "PYSPARK_SUBMIT_ARGS": arguments, "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert "BrewhouseError: Spark does not start" in ended.stderr
+    assert "BrewhouseError: Spark cannot be started" in ended.stderr
     assert "unresolved dependency: org.apache.hadoop#hadoop-aws" in ended.stderr
+
+
+@pytest.mark.usefixtures("bucket")
+def test_libraries_of_spark_itself_are_not_fetched_again(jars: Path) -> None:
+    excluded = spark_s3a.settings(jars)["spark.jars.excludes"].split(",")
+    assert all(artifact.count(":") == 1 for artifact in excluded)
+    assert {"org.slf4j:*", "commons-codec:*", "io.netty:*", "software.amazon.awssdk:bundle"} <= set(excluded)
+
+
+@pytest.mark.usefixtures("bucket")
+def test_without_a_hadoop_client_the_error_lists_the_supported_versions(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"no Hadoop client; spark_s3a supports 3\.3\.4, 3\.4\.1, 3\.4\.2\. Start a session"
+    ):
+        spark_s3a.settings(tmp_path)

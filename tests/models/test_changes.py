@@ -1,4 +1,4 @@
-"""What `silver.brewery_changes` tells of two snapshots, rows in, rows out, on the real engine."""
+"""`silver.brewery_changes` for two snapshots: rows in, rows out, on the real engine."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def test_in_the_first_snapshot_every_brewery_is_added(transform: Transform) -> N
     assert {row["changed_fields"] for row in rows} == {None}
 
 
-def test_a_brewery_that_stays_as_it_is_has_no_row(transform: Transform) -> None:
+def test_an_unchanged_brewery_has_no_row(transform: Transform) -> None:
     assert changes(transform([brewery()], before=[brewery()])) == []
 
 
-def test_an_added_brewery_has_its_values_and_none_before(transform: Transform) -> None:
+def test_an_added_brewery_has_no_previous_values(transform: Transform) -> None:
     row = change(transform([brewery(), brewery(id=OTHER, name="New")], before=[brewery()]))
     assert (row["id"], row["kind"], row["changed_fields"]) == (OTHER, "added", None)
     assert (row["name"], row["longitude"]) == ("New", 10.0)
@@ -68,7 +68,7 @@ def test_a_removed_brewery_keeps_its_last_known_values(transform: Transform) -> 
     assert [row[f"{field}_before"] for field in COMPARED] == [row[field] for field in COMPARED]
 
 
-def test_a_row_says_from_which_snapshot_to_which(transform: Transform) -> None:
+def test_a_row_names_both_snapshots(transform: Transform) -> None:
     row = change(transform([], before=[brewery()]))
     assert (row["previous_run"], row["snapshot_run"]) == ("RUN0", "RUN1")
     assert row["snapshot_time"] == datetime(2026, 8, 2, 12, tzinfo=UTC)
@@ -85,7 +85,7 @@ def test_a_row_says_from_which_snapshot_to_which(transform: Transform) -> None:
         (None, "micro", "changed"),
     ],
 )
-def test_a_move_of_the_type_to_or_from_closed_has_a_kind_of_its_own(
+def test_closing_and_reopening_are_kinds_of_their_own(
     transform: Transform, before: str | None, after: str | None, kind: str
 ) -> None:
     row = change(transform([brewery(brewery_type=after, city="B")], before=[brewery(brewery_type=before, city="A")]))
@@ -93,7 +93,7 @@ def test_a_move_of_the_type_to_or_from_closed_has_a_kind_of_its_own(
     assert (row["brewery_type_before"], row["brewery_type"]) == (before, after)
 
 
-def test_another_edit_of_a_closed_brewery_is_a_change(transform: Transform) -> None:
+def test_another_change_of_a_closed_brewery_is_a_change(transform: Transform) -> None:
     before, after = brewery(brewery_type="closed"), brewery(brewery_type="closed", phone="1")
     row = change(transform([after], before=[before]))
     assert (row["kind"], row["changed_fields"]) == ("changed", "phone")
@@ -109,7 +109,7 @@ def test_another_edit_of_a_closed_brewery_is_a_change(transform: Transform) -> N
         ("latitude", 50.0, -50.0),
     ],
 )
-def test_every_field_is_compared_and_a_missing_value_is_one_too(
+def test_every_field_is_compared_and_null_is_a_value(
     transform: Transform, field: str, before: object, after: object
 ) -> None:
     row = change(transform([brewery(**{field: after})], before=[brewery(**{field: before})]))
@@ -119,18 +119,18 @@ def test_every_field_is_compared_and_a_missing_value_is_one_too(
     assert [row[f"{name}_before"] for name in same] == [row[name] for name in same]
 
 
-def test_coordinates_come_and_go_together(transform: Transform) -> None:
+def test_both_coordinates_change_together(transform: Transform) -> None:
     row = change(transform([brewery()], before=[brewery(longitude=None, latitude=None)]))
     assert (row["kind"], row["changed_fields"]) == ("changed", "longitude, latitude")
 
 
-def test_cleaning_is_no_change(transform: Transform) -> None:
+def test_a_difference_that_cleaning_removes_is_not_a_change(transform: Transform) -> None:
     assert changes(transform([brewery(city=" York ")], before=[brewery(city="York", address_2=" ")])) == []
 
 
 @pytest.fixture(scope="module")
 def compared(transform: Transform) -> Compared:
-    """Run the model of changes alone, on two tables of breweries."""
+    """Run only the changes model, on two tables of breweries."""
     engine = transform([], before=[])
     columns = {**TYPES, **CODES}
 
@@ -145,13 +145,13 @@ def compared(transform: Transform) -> Compared:
 
 
 @pytest.mark.parametrize("column", CODES)
-def test_another_code_of_the_same_place_is_no_change(compared: Compared, column: str) -> None:
+def test_another_code_of_the_same_place_is_not_a_change(compared: Compared, column: str) -> None:
     here = {"id": ID, "name": "Old Oak", "country": "Ireland"}
     assert compared([{**here, column: "AA"}], [{**here, column: "BB"}]) == []
 
 
 def applied(breweries: Mapping[str, tuple[Any, ...]], log: list[dict[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """Go forward by a log of changes."""
+    """Apply a log of changes."""
     result = dict(breweries)
     for row in log:
         assert (row["id"] in result) == (row["kind"] != "added")
@@ -162,8 +162,8 @@ def applied(breweries: Mapping[str, tuple[Any, ...]], log: list[dict[str, Any]])
     return result
 
 
-def taken_back(breweries: Mapping[str, tuple[Any, ...]], log: list[dict[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """Go back by a log of changes."""
+def reverted(breweries: Mapping[str, tuple[Any, ...]], log: list[dict[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    """Revert a log of changes."""
     result = dict(breweries)
     for row in log:
         assert (row["id"] in result) == (row["kind"] != "removed")
@@ -193,13 +193,13 @@ snapshot = st.lists(row, unique_by=lambda brewery: str(brewery["id"]), max_size=
 
 @settings(max_examples=60, deadline=None)
 @examples(before=snapshot, after=snapshot)
-def test_the_changes_lead_from_the_first_snapshot_to_the_second_and_back(
+def test_the_changes_transform_the_first_snapshot_into_the_second_and_back(
     compared: Compared, before: list[dict[str, Any]], after: list[dict[str, Any]]
 ) -> None:
     log = compared(before, after)
     first, second = by_id(before), by_id(after)
     assert applied(first, log) == second
-    assert taken_back(second, log) == first
+    assert reverted(second, log) == first
     assert {row["id"] for row in log} == {key for key in first | second if first.get(key) != second.get(key)}
     for row in log:
         different = [f for f in COMPARED if row["id"] in first and row["id"] in second and row[f] != row[f"{f}_before"]]

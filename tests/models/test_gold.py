@@ -1,4 +1,4 @@
-"""The gold models, rows in, rows out, on the real engine."""
+"""The gold models: rows in, rows out, on the real engine."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_by_type_and_location_counts_each_type_and_its_share_of_the_country(give
     ]
 
 
-def test_by_location_tells_operating_planned_and_closed_apart(given: Given) -> None:
+def test_by_location_counts_operating_planned_and_closed_breweries(given: Given) -> None:
     rows = gold(given, ROWS, "breweries_by_location")
     assert sorted(rows, key=str) == [
         (*VAR, "Nice", 3, 2, 0, 1, 2),
@@ -67,7 +67,7 @@ def test_by_location_tells_operating_planned_and_closed_apart(given: Given) -> N
     ]
 
 
-def test_counts_over_time_are_those_of_the_snapshots_day_in_utc(given: Given) -> None:
+def test_counts_over_time_have_the_date_of_the_snapshot_in_utc(given: Given) -> None:
     day = date(2026, 8, 2)
     assert sorted(gold(given, ROWS, "brewery_counts_over_time"), key=str) == [
         (day, *VAR, "closed", 1, "RUN1"),

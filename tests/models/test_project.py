@@ -1,4 +1,4 @@
-"""The user's models beside the built-in ones: their order, and every error with file and line."""
+"""User-defined models together with the built-in ones: their order, and every error with file and line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Write = Callable[[Mapping[str, str]], Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Make a folder of models: text by path."""
+    """Write a folder of models: text by path."""
 
     def make(files: Mapping[str, str]) -> Path:
         for name, text in files.items():
@@ -37,7 +37,7 @@ def problems(folder: Path) -> list[str]:
     return [str(problem).removeprefix(f"{folder}/") for problem in caught.value.problems]
 
 
-def test_models_stand_in_their_zones_in_order(write: Write) -> None:
+def test_models_are_ordered_by_zone_and_dependency(write: Write) -> None:
     folder = write(
         {
             "a.sql": "SELECT id FROM gold.b",
@@ -50,7 +50,7 @@ def test_models_stand_in_their_zones_in_order(write: Write) -> None:
     assert "silver.z" in [model.name for model in models_of("silver", folder=folder)]
 
 
-def test_a_check_makes_a_model_wait_for_what_it_reads(write: Write) -> None:
+def test_a_model_depends_on_the_tables_of_its_checks(write: Write) -> None:
     folder = write({"a.sql": "-- no row: x: SELECT * FROM gold.z\nSELECT 1 AS x", "z.sql": "SELECT 1 AS y"})
     (a,) = [model for model in models_of("gold", folder=folder) if model.name == "gold.a"]
     assert (a.reads, a.depends_on) == ((), ("gold.z",))
@@ -64,65 +64,65 @@ def test_a_check_makes_a_model_wait_for_what_it_reads(write: Write) -> None:
         (
             "t.sql",
             "SELECT id\nFROM silver.brewery",
-            "t.sql:2:6: there is no table silver.brewery; did you mean silver.",
+            "t.sql:2:6: unknown table silver.brewery; did you mean silver.",
         ),
         (
             "t.sql",
             "SELECT id FROM breweries",
-            "t.sql:1:16: there is no table breweries; did you mean silver.breweries?",
+            "t.sql:1:16: unknown table breweries; did you mean silver.breweries?",
         ),
-        ("t.sql", "-- A row.\n\nSELECT '🍺' AS b,\n  ctry FROM silver.breweries", "t.sql:4:3: there is no column ctry"),
-        ("t.sql", "SELECT b.nam FROM silver.breweries AS b", "t.sql:1:10: b has no column nam; did you mean name?"),
-        ("t.sql", "SELECT x.name FROM silver.breweries AS b", "t.sql:1:10: nothing is called x in x.name"),
+        ("t.sql", "-- A row.\n\nSELECT '🍺' AS b,\n  ctry FROM silver.breweries", "t.sql:4:3: unknown column ctry"),
+        ("t.sql", "SELECT b.nam FROM silver.breweries AS b", "t.sql:1:10: unknown column nam in b; did you mean name?"),
+        ("t.sql", "SELECT x.name FROM silver.breweries AS b", "t.sql:1:10: unknown table or alias x in x.name"),
         (
             "t.sql",
             "WITH a AS (SELECT naem FROM silver.breweries) SELECT * FROM a",
-            "t.sql:1:19: there is no column naem",
+            "t.sql:1:19: unknown column naem",
         ),
         (
             "t.sql",
             "SELECT a.id FROM silver.breweries a, silver.breweries b WHERE name > ''",
-            "t.sql:1:63: column name is in",
+            "t.sql:1:63: ambiguous column name: qualify it with a or b",
         ),
         ("t.sql", "SELECT a.id FROM silver.breweries a JOIN gold.breweries_by_location b USING (id)", "t.sql:1:78: "),
         ("t.sql", "SELECT id FROM silver.breweries GROUP BY 3", "t.sql:1:1: Unknown output column: 3"),
-        ("t.sql", "SELECT id FROM gold.t", "t.sql:1:16: these models read each other in a circle: gold.t reads gold.t"),
-        ("silver/breweries.sql", "SELECT 1 AS a", "silver/breweries.sql:1: the table silver.breweries is one of Brew"),
+        ("t.sql", "SELECT id FROM gold.t", "t.sql:1:16: the models form a cycle: gold.t reads gold.t"),
+        ("silver/breweries.sql", "SELECT 1 AS a", "silver/breweries.sql:1: the table silver.breweries is built in"),
         (
             "t.sql",
             "-- A row.\nDELETE FROM silver.breweries",
-            "t.sql:2:1: a table is one SELECT; this begins with DELETE",
+            "t.sql:2:1: a model is one SELECT, but this begins with DELETE",
         ),
         (
             "t.sql",
             "WITH a AS (SELECT 1 AS x) INSERT INTO b SELECT * FROM a",
-            "t.sql:1:1: a table is one SELECT, no INSERT",
+            "t.sql:1:1: a model is one SELECT, not INSERT",
         ),
-        ("t.sql", "SELECT 1 AS a;\nSELECT 2 AS b", "t.sql:2:1: a table is one SELECT; here is a second one"),
-        ("t.sql", "-- A row.\nSELECT id,\nFROM WHERE", "t.sql:3:6: no valid Spark SQL"),
-        ("t.sql", "-- A row.\nSELECT id,\n 'x FROM t", "t.sql:3: a text or a comment begins here and does not end"),
-        ("t.sql", "-- A row.\n", "t.sql:1: there is no SELECT"),
-        ("t.sql", "-- key: ctry\nSELECT country FROM silver.breweries", "t.sql:1: the SELECT gives no column ctry"),
-        ("t.sql", "-- A.\n-- partition: x\nSELECT 1 AS a", "t.sql:2: the SELECT gives no column x; there are: a"),
-        ("t.sql", "-- A.\n-- sort: x\nSELECT 1 AS a", "t.sql:2: the SELECT gives no column x"),
-        ("t.sql", "-- A.\n-- not null: x\nSELECT 1 AS a", "t.sql:2: the SELECT gives no column x"),
-        ("t.sql", "-- accepted values: x in 1\nSELECT 1 AS a", "t.sql:1: the SELECT gives no column x"),
-        ("t.sql", "-- column x: y\nSELECT 1 AS a", "t.sql:1: the SELECT gives no column x"),
+        ("t.sql", "SELECT 1 AS a;\nSELECT 2 AS b", "t.sql:2:1: a model is one SELECT; remove the second statement"),
+        ("t.sql", "-- A row.\nSELECT id,\nFROM WHERE", "t.sql:3:6: invalid Spark SQL"),
+        ("t.sql", "-- A row.\nSELECT id,\n 'x FROM t", "t.sql:3: a string or a comment begins here and is not closed"),
+        ("t.sql", "-- A row.\n", "t.sql:1: the file has no SELECT"),
+        ("t.sql", "-- key: ctry\nSELECT country FROM silver.breweries", "t.sql:1: the SELECT has no column ctry"),
+        ("t.sql", "-- A.\n-- partition: x\nSELECT 1 AS a", "t.sql:2: the SELECT has no column x; known: a"),
+        ("t.sql", "-- A.\n-- sort: x\nSELECT 1 AS a", "t.sql:2: the SELECT has no column x"),
+        ("t.sql", "-- A.\n-- not null: x\nSELECT 1 AS a", "t.sql:2: the SELECT has no column x"),
+        ("t.sql", "-- accepted values: x in 1\nSELECT 1 AS a", "t.sql:1: the SELECT has no column x"),
+        ("t.sql", "-- column x: y\nSELECT 1 AS a", "t.sql:1: the SELECT has no column x"),
         (
             "t.sql",
             "-- no row: fine:\n--   SELECT\n--   b FROM gold.t\nSELECT 1 AS a",
-            "t.sql:3:6: there is no column b",
+            "t.sql:3:6: unknown column b",
         ),
-        ("t.sql", "-- no row: fine: SELECT * FROM gold.u\nSELECT 1 AS a", "t.sql:1:32: there is no table gold.u"),
+        ("t.sql", "-- no row: fine: SELECT * FROM gold.u\nSELECT 1 AS a", "t.sql:1:32: unknown table gold.u"),
         (
             "t.sql",
             "-- no row: fine: DROP TABLE x\nSELECT 1 AS a",
-            "t.sql:1:18: a table is one SELECT; this begins with D",
+            "t.sql:1:18: a model is one SELECT, but this begins with D",
         ),
-        ("t.sql", "-- kye: a\nSELECT 1 AS a", "t.sql:1: there is no field kye; did you mean key?"),
-        ("t.sql", "SELECT 1 AS b, count(*) FROM silver.breweries", "t.sql:1:16: give the column COUNT(*) a name"),
-        ("t.sql", "SELECT id, name AS id FROM silver.breweries", "t.sql:1:8: two columns are called id"),
-        ("t.sql", "SELECT id AS `a b` FROM silver.breweries", "t.sql:1:8: a b is no name for a column"),
+        ("t.sql", "-- kye: a\nSELECT 1 AS a", "t.sql:1: unknown field 'kye'; did you mean 'key'?"),
+        ("t.sql", "SELECT 1 AS b, count(*) FROM silver.breweries", "t.sql:1:16: name the column COUNT(*)"),
+        ("t.sql", "SELECT id, name AS id FROM silver.breweries", "t.sql:1:8: two columns are named id"),
+        ("t.sql", "SELECT id AS `a b` FROM silver.breweries", "t.sql:1:8: a b is not a column name"),
         (
             "silver/t.sql",
             "SELECT name FROM gold.breweries_by_location",
@@ -132,26 +132,30 @@ def test_a_check_makes_a_model_wait_for_what_it_reads(write: Write) -> None:
         (
             "t.sql",
             "SELECT id FROM bronze.breweries",
-            "t.sql:1:16: bronze.breweries cannot be read here: only transform",
+            "t.sql:1:16: bronze.breweries cannot be read here: only silver models",
         ),
-        ("2nd.sql", "SELECT 1 AS a", "2nd.sql:1: 2nd is no table name"),
-        ("silber/t.sql", "SELECT 1 AS a", "silber/t.sql:1: models stand in silver/, in gold/, or in the folder"),
+        ("2nd.sql", "SELECT 1 AS a", "2nd.sql:1: 2nd is not a table name"),
+        (
+            "silber/t.sql",
+            "SELECT 1 AS a",
+            "silber/t.sql:1: models belong in silver/, in gold/, or in the",
+        ),
     ],
 )
-def test_what_cannot_be_run_is_named_with_file_and_line(write: Write, file: str, text: str, problem: str) -> None:
+def test_an_invalid_model_is_reported_with_file_and_line(write: Write, file: str, text: str, problem: str) -> None:
     (found,) = problems(write({file: text}))
     assert found.startswith(problem)
 
 
-def test_a_name_two_files_want_is_an_error(write: Write) -> None:
+def test_two_files_of_one_table_are_an_error(write: Write) -> None:
     (found,) = problems(write({"t.sql": "SELECT 1 AS a", "gold/t.sql": "SELECT 1 AS a"}))
-    assert found.startswith("t.sql:1: the table gold.t is made by ")
+    assert found.startswith("t.sql:1: the table gold.t is also defined by ")
 
 
-def test_a_circle_is_named_where_it_is_entered(write: Write) -> None:
+def test_a_cycle_is_reported_at_one_of_its_models(write: Write) -> None:
     texts = {"a.sql": "SELECT x FROM gold.b", "b.sql": "SELECT x\nFROM gold.c", "c.sql": "SELECT x FROM gold.a"}
     (found,) = problems(write(texts))
-    words = found.partition("in a circle: ")[2].split(" reads ")
+    words = found.partition("form a cycle: ")[2].split(" reads ")
     assert words[0] == words[-1]
     assert set(words) == {"gold.a", "gold.b", "gold.c"}
     place, first, second = found.partition(":")[0], words[0], words[1]
@@ -159,28 +163,28 @@ def test_a_circle_is_named_where_it_is_entered(write: Write) -> None:
     assert second in texts[place]
 
 
-def test_all_files_problems_are_told_at_once(write: Write) -> None:
+def test_the_problems_of_all_files_are_reported_together(write: Write) -> None:
     found = problems(write({"a.sql": "SELECT 1", "b.sql": "SELECT nam FROM silver.breweries"}))
     assert [problem.partition(":")[0] for problem in found] == ["a.sql", "b.sql"]
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no folder"):
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"models folder .* does not exist"):
         models_of(folder=tmp_path / "absent")
 
 
-def test_a_file_that_is_no_text_is_named_with_its_line(write: Write) -> None:
+def test_a_file_that_is_not_utf_8_is_reported_with_its_line(write: Write) -> None:
     folder = write({"t.sql": ""})
     (folder / "t.sql").write_bytes(b"-- A row.\nSELECT '\xff' AS a")
-    assert problems(folder) == ["t.sql:2: the file is no UTF-8 text"]
+    assert problems(folder) == ["t.sql:2: the file is not UTF-8 text"]
 
 
-def test_built_in_models_pass_what_the_users_must(write: Write) -> None:
+def test_built_in_models_pass_the_validation_of_user_defined_ones(write: Write) -> None:
     assert models_of(*ZONES, folder=write({"t.sql": "SELECT 1 AS a"}))
 
 
 @pytest.mark.parametrize("changed", ["silver/a.sql", "b.sql"])
-def test_a_version_changes_with_the_file_and_with_those_it_needs(write: Write, changed: str) -> None:
+def test_a_version_changes_with_the_file_and_its_dependencies(write: Write, changed: str) -> None:
     texts = {
         "silver/a.sql": "SELECT id FROM silver.breweries",
         "b.sql": "SELECT id FROM silver.a",
@@ -199,7 +203,7 @@ def test_a_version_changes_with_the_file_and_with_those_it_needs(write: Write, c
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.permutations(range(6)), st.sets(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=8))
-def test_every_model_stands_after_what_it_reads(write: Write, names: list[int], pairs: set[tuple[int, int]]) -> None:
+def test_every_model_comes_after_its_dependencies(write: Write, names: list[int], pairs: set[tuple[int, int]]) -> None:
     texts = {}
     for number in range(6):
         read = sorted({low for low, high in pairs if high == number and low < high})
@@ -208,3 +212,117 @@ def test_every_model_stands_after_what_it_reads(write: Write, names: list[int], 
     ordered = models_of(*ZONES, folder=write(texts))
     places = {model.name: place for place, model in enumerate(ordered)}
     assert all(places[read] < places[model.name] for model in ordered for read in model.reads if read in places)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_valid"),
+    [
+        *(("t", True), ("_t", True), ("t2", True), ("a_b", True)),
+        *(("T", False), ("a-b", False), ("2t", False), ("a.b", False), ("é", False), ("a b", False)),
+    ],
+)
+def test_a_file_name_is_a_table_name_in_lower_case(write: Write, name: str, is_valid: bool) -> None:
+    folder = write({f"{name}.sql": "SELECT 1 AS a"})
+    if is_valid:
+        assert f"gold.{name}" in [model.name for model in models_of("gold", folder=folder)]
+    else:
+        assert problems(folder) == [f"{name}.sql:1: {name} is not a table name: use a-z, 0-9 and _, no digit first"]
+
+
+@pytest.mark.parametrize("path", ["staging/t.sql", "gold/deep/t.sql", "silver/gold/t.sql", "bronze/t.sql"])
+def test_other_folders_than_silver_and_gold_are_rejected(write: Write, path: str) -> None:
+    (found,) = problems(write({path: "SELECT 1 AS a"}))
+    assert found == f"{path}:1: models belong in silver/, in gold/, or in the models folder itself, which is gold"
+
+
+def test_other_files_are_ignored_and_an_empty_folder_adds_nothing(write: Write) -> None:
+    folder = write({"notes.txt": "SELECT", "t.sql.bak": "DROP", "silver/README.md": ""})
+    assert models_of(*ZONES, folder=folder) == models_of(*ZONES)
+
+
+@pytest.mark.parametrize("name", [model.name for model in models_of("silver", "gold")])
+def test_no_built_in_table_can_be_overridden(write: Write, name: str) -> None:
+    zone, _, table = name.partition(".")
+    (found,) = problems(write({f"{zone}/{table}.sql": "SELECT 1 AS a"}))
+    assert found == f"{zone}/{table}.sql:1: the table {name} is built in; rename the file"
+
+
+def test_tables_of_one_name_may_be_in_silver_and_gold(write: Write) -> None:
+    folder = write({"silver/t.sql": "SELECT 1 AS a", "gold/t.sql": "SELECT a FROM silver.t"})
+    assert {"silver.t", "gold.t"} <= {model.name for model in models_of(*ZONES, folder=folder)}
+
+
+@pytest.mark.parametrize("bom", ["", "\ufeff"])
+def test_a_byte_order_mark_is_skipped(write: Write, bom: str) -> None:
+    (model,) = [
+        model
+        for model in models_of("gold", folder=write({"t.sql": f"{bom}-- A row.\nSELECT 1 AS a"}))
+        if model.user_defined
+    ]
+    assert (model.description, model.sql) == ("A row.", "SELECT 1 AS a")
+
+
+def test_only_the_models_of_the_given_zones_are_returned(write: Write) -> None:
+    folder = write({"silver/s.sql": "SELECT 1 AS a", "g.sql": "SELECT 1 AS a"})
+    assert models_of(folder=folder) == []
+    for zone in ZONES:
+        assert {model.zone for model in models_of(zone, folder=folder)} == {zone}
+
+
+@pytest.mark.parametrize("kind", ["inner", "check"])
+def test_a_gold_model_reads_ephemeral_gold_but_not_ephemeral_silver(write: Write, kind: str) -> None:
+    def reading(table: str) -> str:
+        return f"SELECT a FROM {table}" if kind == "inner" else f"-- no row: x: SELECT a FROM {table}\nSELECT 1 AS a"
+
+    ephemeral = "-- ephemeral: yes\nSELECT 1 AS a"
+    assert models_of("gold", folder=write({"e.sql": ephemeral, "t.sql": reading("gold.e")}))
+    (found,) = problems(write({"silver/e.sql": ephemeral, "t.sql": reading("silver.e")}))
+    assert "silver.e cannot be read here: it is ephemeral, so only silver models can read it" in found
+
+
+def test_what_reads_an_invalid_table_is_not_reported_itself(write: Write) -> None:
+    files = {"a.sql": "SELECT nope FROM silver.breweries", "b.sql": "SELECT whatever FROM gold.a", "c.sql": "SELECT 1"}
+    assert [problem.partition(":")[0] for problem in problems(write(files))] == ["a.sql", "c.sql"]
+
+
+def test_columns_are_followed_from_table_to_table(write: Write) -> None:
+    files = {
+        "silver/a.sql": "SELECT id AS key_a, name FROM silver.breweries",
+        "b.sql": "SELECT *, 1 AS one FROM silver.a",
+        "c.sql": "SELECT key_a, one FROM gold.b",
+    }
+    assert models_of(*ZONES, folder=write(files))
+    assert problems(write({**files, "c.sql": "SELECT id FROM gold.b"})) == [
+        "c.sql:1:8: unknown column id; known: key_a, name, one"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "line"),
+    [
+        *(("key: x", 2), ("partition: x", 2), ("sort: a, x", 2), ("unique: x", 2), ("not null: x", 2)),
+        *(("accepted values: x in 1", 2), ("column x: y", 2), ("incremental by: snapshot_run", 2)),
+    ],
+)
+def test_a_header_field_with_a_missing_column_is_reported_at_its_line(write: Write, header: str, line: int) -> None:
+    column = "snapshot_run" if "snapshot_run" in header else "x"
+    (found,) = problems(write({"t.sql": f"-- A row.\n-- {header}\nSELECT 1 AS a"}))
+    assert found == f"t.sql:{line}: the SELECT has no column {column}; known: a"
+
+
+def test_a_model_error_lists_every_problem_and_counts_them(write: Write) -> None:
+    folder = write({"a.sql": "SELECT id FROM silver.brewery", "b.sql": "SELECT id FROM silver.x"})
+    with pytest.raises(
+        ModelError, match=r"^2 problems in the models:\n.*brewery; did you mean .*\?\n.*silver\.x; known"
+    ) as caught:
+        models_of(folder=folder)
+    assert str(caught.value).count("\n") == 2
+    assert str(caught.value).endswith(".")
+
+
+def test_models_are_equal_however_often_they_are_loaded(write: Write) -> None:
+    folder = write({"t.sql": "SELECT 1 AS a"})
+    assert models_of(*ZONES, folder=folder) == models_of(*ZONES, folder=folder)
+    versions = {model.name: model.version for model in models_of(*ZONES)}
+    assert versions == {m.name: m.version for m in models_of(*ZONES, folder=folder) if not m.user_defined}
+    assert len(set(versions.values())) == len(versions)

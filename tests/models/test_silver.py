@@ -1,4 +1,4 @@
-"""The silver models, rows in, rows out, on the real engine."""
+"""The silver models: rows in, rows out, on the real engine."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def sizes(engine: DuckDBEngine) -> tuple[int, int, int]:
 
 
 @pytest.mark.parametrize("column", TEXTS)
-def test_every_text_is_trimmed_and_its_inner_blanks_folded(transform: Transform, column: str) -> None:
+def test_every_text_is_trimmed_and_its_inner_whitespace_collapsed(transform: Transform, column: str) -> None:
     row = only(transform([brewery(**{column: " \t Old \u00a0\n  Oak\u3000 Inn \u00a0"})]))
     assert row[column] == "Old Oak Inn"
 
 
 @pytest.mark.parametrize("blank", [" ", "\\u0020"])
-def test_a_plain_blank_too_many_is_left_out_however_it_is_written(transform: Transform, blank: str) -> None:
+def test_an_extra_space_is_removed_escaped_or_not(transform: Transform, blank: str) -> None:
     texts = (f"{blank}Old Oak", f"Old Oak{blank}", f"Old {blank}Oak", f"Old{blank}{blank}Oak")
     lines = [f'{{"id":"{OTHER[:-1]}{number}","name":"A","city":"{text}"}}' for number, text in enumerate(texts)]
     rows = transform(lines).rows("SELECT city FROM silver.breweries")
@@ -55,9 +55,7 @@ def test_a_plain_blank_too_many_is_left_out_however_it_is_written(transform: Tra
 
 
 @pytest.mark.parametrize("are_escaped", [True, False])
-def test_a_single_blank_of_another_kind_becomes_a_plain_one_however_it_is_written(
-    transform: Transform, are_escaped: bool
-) -> None:
+def test_other_whitespace_becomes_a_space_escaped_or_not(transform: Transform, are_escaped: bool) -> None:
     blanks = [chr(code) for code in range(0x10000) if chr(code).isspace()]
     records = [brewery(id=f"00000000-0000-0000-0000-{ord(blank):012}", city=f"Old{blank}Oak") for blank in blanks]
     lines = [json.dumps(record, ensure_ascii=are_escaped, separators=(",", ":")) for record in records]
@@ -78,7 +76,7 @@ def test_type_and_id_are_lower_case(transform: Transform) -> None:
     assert (row["id"], row["brewery_type"]) == (ID, "micro")
 
 
-def test_a_row_says_which_snapshot_it_is_of(transform: Transform) -> None:
+def test_a_row_names_its_snapshot(transform: Transform) -> None:
     row = only(transform([brewery()]))
     assert (row["snapshot_run"], row["snapshot_time"]) == ("RUN1", datetime(2026, 8, 2, 12, tzinfo=UTC))
 
@@ -112,7 +110,7 @@ def test_coordinates_are_numbers_or_null_with_the_reason(
 
 
 @pytest.mark.parametrize(("new", "old"), [("state_province", "state"), ("address_1", "street")])
-def test_a_deprecated_twin_stands_in_only_when_the_new_field_is_absent(
+def test_a_deprecated_duplicate_is_used_only_if_the_new_field_is_absent(
     transform: Transform, new: str, old: str
 ) -> None:
     assert only(transform([brewery(**{old: " a  b "})]))[new] == "a b"
@@ -123,17 +121,17 @@ def test_a_deprecated_twin_stands_in_only_when_the_new_field_is_absent(
 @pytest.mark.parametrize(
     ("fields", "reasons"),
     [
-        ({"id": None}, "it has no id"),
-        ({"id": " "}, "it has no id"),
-        ({"id": "old-oak"}, "its id is no UUID"),
-        ({"id": ID + "0"}, "its id is no UUID"),
-        ({"name": None}, "it has no name"),
-        ({"name": "\u00a0 "}, "it has no name"),
-        ({"id": None, "name": None}, "it has no id; it has no name"),
-        ({"id": "x", "name": ""}, "its id is no UUID; it has no name"),
+        ({"id": None}, "id is missing"),
+        ({"id": " "}, "id is missing"),
+        ({"id": "old-oak"}, "id is not a UUID"),
+        ({"id": ID + "0"}, "id is not a UUID"),
+        ({"name": None}, "name is missing"),
+        ({"name": "\u00a0 "}, "name is missing"),
+        ({"id": None, "name": None}, "id is missing; name is missing"),
+        ({"id": "x", "name": ""}, "id is not a UUID; name is missing"),
     ],
 )
-def test_an_unusable_record_is_rejected_with_every_reason(
+def test_an_invalid_record_is_rejected_with_all_reasons(
     transform: Transform, fields: dict[str, Any], reasons: str
 ) -> None:
     engine = transform([brewery(**fields)])
@@ -147,14 +145,14 @@ def test_of_records_with_one_id_and_different_content_the_first_is_the_brewery(t
     rejected = only(engine, "silver.rejected_breweries")
     assert rejected["name"] == "Second"
     assert rejected["page"] == 2
-    assert rejected["reasons"] == "its id also stands in another record with different content"
+    assert rejected["reasons"] == "id is also in another record with different content"
 
 
-def test_a_record_without_a_name_does_not_take_the_place_of_one_with_the_same_id(transform: Transform) -> None:
+def test_a_record_without_a_name_does_not_replace_one_with_the_same_id(transform: Transform) -> None:
     engine = transform([brewery(name=None)], [brewery(name="Named")])
     assert only(engine)["name"] == "Named"
     rejected = only(engine, "silver.rejected_breweries")["reasons"]
-    assert rejected == "it has no name; its id also stands in another record with different content"
+    assert rejected == "name is missing; id is also in another record with different content"
 
 
 def test_an_exact_duplicate_is_neither_brewery_nor_rejected(transform: Transform) -> None:
@@ -181,7 +179,7 @@ def test_numbers_of_a_rejected_record_keep_every_digit(transform: Transform) -> 
 
 
 @pytest.mark.parametrize("longitude", ["north", " 1,5", "-97.46818222123456789012"])
-def test_a_rejected_record_is_written_whatever_its_coordinates_are(
+def test_a_rejected_record_is_written_with_any_coordinates(
     transform: Transform, tmp_path: Path, longitude: str
 ) -> None:
     engine = transform([brewery(name=None, longitude=longitude)])
@@ -203,9 +201,7 @@ text = st.none() | st.text(
 
 @settings(max_examples=40, deadline=None)
 @given(values=st.lists(text, min_size=1, max_size=12))
-def test_cleaning_is_idempotent_and_leaves_no_outer_or_double_blanks(
-    transform: Transform, values: list[str | None]
-) -> None:
+def test_cleaning_is_idempotent_and_leaves_no_extra_whitespace(transform: Transform, values: list[str | None]) -> None:
     def cleaned(texts: list[str | None]) -> list[str | None]:
         records = [brewery(id=f"00000000-0000-0000-0000-{number:012}", city=city) for number, city in enumerate(texts)]
         return [row["city"] for row in transform(records).rows("SELECT city FROM silver.breweries ORDER BY id")]

@@ -1,4 +1,4 @@
-"""Doubts about places are counted with an example, and never stop the publishing."""
+"""Checks of suspect places: counted with an example, and never blocking the publication."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def checks(engine: DuckDBEngine) -> list[Check]:
     return [check for check in every if check.severity == "warning"]
 
 
-def test_nothing_doubtful_passes_every_check(transform: Transform) -> None:
+def test_valid_breweries_pass_every_check(transform: Transform) -> None:
     found = checks(transform([brewery(1, state_province="Lazio", latitude=41.9, longitude=12.5), brewery(2)]))
     assert [check.violations for check in found] == [0, 0, 0, 0]
 
 
-def test_each_place_that_is_unknown_is_counted_once(transform: Transform) -> None:
+def test_each_unknown_place_is_counted_once(transform: Transform) -> None:
     nowhere = [brewery(number, country="Nowhere") for number in (1, 2)]
     engine = transform([*nowhere, brewery(3, state_province="Atlantis"), brewery(4, country=None)])
     check = checks(engine)[UNKNOWN]
@@ -37,8 +37,8 @@ def test_each_place_that_is_unknown_is_counted_once(transform: Transform) -> Non
     assert engine.rows("SELECT count(*) AS n FROM silver.breweries") == [{"n": 4}]
 
 
-def test_each_doubt_has_a_check_of_its_own_with_an_example(transform: Transform) -> None:
-    same = {"name": "Twin", "city": "Roma", "address_1": "1 Via Roma"}
+def test_each_issue_has_its_own_check_with_an_example(transform: Transform) -> None:
+    same = {"name": "Copy", "city": "Roma", "address_1": "1 Via Roma"}
     engine = transform(
         [
             brewery(1, latitude=-41.9, longitude=12.5),
@@ -51,10 +51,10 @@ def test_each_doubt_has_a_check_of_its_own_with_an_example(transform: Transform)
     assert [check.violations for check in found] == [0, 1, 1, 2]
     assert '"N1"' in (found[OUTSIDE].example or "")
     assert '"N2"' in (found[SWAPPED].example or "")
-    assert '"Twin"' in (found[DUPLICATE].example or "")
+    assert '"Copy"' in (found[DUPLICATE].example or "")
 
 
-def test_doubts_do_not_stop_the_publishing(transform: Transform) -> None:
+def test_suspect_breweries_do_not_block_the_publication(transform: Transform) -> None:
     found = checks(transform([brewery(1, country="Nowhere"), brewery(2, latitude=-41.9, longitude=12.5)]))
     assert {check.severity for check in found} == {"warning"}
     raise_on_failure(found)

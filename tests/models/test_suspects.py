@@ -1,4 +1,4 @@
-"""What `silver.suspect_breweries` doubts and what it does not, rows in, rows out, on the real engine."""
+"""`silver.suspect_breweries`: rows in, rows out, on the real engine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def located(country: str | None, latitude: float, longitude: float) -> dict[str,
     return brewery(country=country, latitude=latitude, longitude=longitude)
 
 
-def doubts(engine: DuckDBEngine) -> list[tuple[int, str]]:
+def issues(engine: DuckDBEngine) -> list[tuple[int, str]]:
     rows = engine.rows("SELECT id, doubt FROM silver.suspect_breweries ORDER BY id, doubt")
     return [(IDS.index(row["id"]), row["doubt"]) for row in rows]
 
@@ -43,33 +43,33 @@ def doubts(engine: DuckDBEngine) -> list[tuple[int, str]]:
     ids=["capital", "corner of the box", "near the border", "Alaska", "Hawaii", "Puerto Rico", "Réunion", "Chatham",
          "Shetland"],
 )  # fmt: skip
-def test_coordinates_in_any_part_of_the_country_are_not_doubted(
+def test_coordinates_in_any_part_of_the_country_are_not_suspect(
     transform: Transform, country: str, latitude: float, longitude: float
 ) -> None:
-    assert doubts(transform([located(country, latitude, longitude)])) == []
+    assert issues(transform([located(country, latitude, longitude)])) == []
 
 
-def test_coordinates_elsewhere_are_outside_and_the_detail_says_where(transform: Transform) -> None:
+def test_coordinates_elsewhere_are_outside_and_the_detail_has_the_values(transform: Transform) -> None:
     engine = transform([located("Ireland", 53.75, 9.73)])
-    assert doubts(engine) == [(0, OUTSIDE)]
+    assert issues(engine) == [(0, OUTSIDE)]
     (row,) = engine.rows("SELECT detail FROM silver.suspect_breweries")
     assert row["detail"] == "latitude 53.75, longitude 9.73 is not in Ireland"
 
 
-def test_coordinates_that_fit_the_other_way_round_are_told_so_and_left_alone(transform: Transform) -> None:
+def test_swapped_coordinates_are_reported_and_not_corrected(transform: Transform) -> None:
     engine = transform([located("Italy", 11.36, 46.5)])
-    assert doubts(engine) == [(0, SWAPPED)]
+    assert issues(engine) == [(0, SWAPPED)]
     (row,) = engine.rows("SELECT latitude, longitude FROM silver.breweries")
     assert (row["latitude"], row["longitude"]) == (11.36, 46.5)
 
 
 @pytest.mark.parametrize("country", ["Nowhere", "", None])
-def test_an_unknown_country_is_not_doubted(transform: Transform, country: str | None) -> None:
-    assert doubts(transform([located(country, 11.36, 46.5)])) == []
+def test_an_unknown_country_is_not_suspect(transform: Transform, country: str | None) -> None:
+    assert issues(transform([located(country, 11.36, 46.5)])) == []
 
 
-def test_a_brewery_without_coordinates_is_not_doubted(transform: Transform) -> None:
-    assert doubts(transform([brewery(country="Italy")])) == []
+def test_a_brewery_without_coordinates_is_not_suspect(transform: Transform) -> None:
+    assert issues(transform([brewery(country="Italy")])) == []
 
 
 PUB = {"name": "Old Oak", "address_1": "1 Main St", "city": "Kraków", "country": "Poland"}
@@ -77,9 +77,9 @@ PUB = {"name": "Old Oak", "address_1": "1 Main St", "city": "Kraków", "country"
 
 def test_breweries_of_the_same_name_city_and_address_are_probable_duplicates(transform: Transform) -> None:
     engine = transform([brewery(0, **PUB), brewery(1, **PUB), brewery(2, **{**PUB, "name": "New Oak"})])
-    assert doubts(engine) == [(0, DUPLICATE), (1, DUPLICATE)]
+    assert issues(engine) == [(0, DUPLICATE), (1, DUPLICATE)]
     details = [row["detail"] for row in engine.rows("SELECT detail FROM silver.suspect_breweries ORDER BY id")]
-    assert details == ["same name, city and address as another one", f"same name, city and address as {IDS[0]}"]
+    assert details == ["same name, city and address as another brewery", f"same name, city and address as {IDS[0]}"]
 
 
 @pytest.mark.parametrize(
@@ -88,26 +88,26 @@ def test_breweries_of_the_same_name_city_and_address_are_probable_duplicates(tra
 def test_case_accents_and_another_name_of_the_country_make_no_difference(
     transform: Transform, other: dict[str, str]
 ) -> None:
-    assert doubts(transform([brewery(0, **PUB), brewery(1, **{**PUB, **other})])) == [(0, DUPLICATE), (1, DUPLICATE)]
+    assert issues(transform([brewery(0, **PUB), brewery(1, **{**PUB, **other})])) == [(0, DUPLICATE), (1, DUPLICATE)]
 
 
 @pytest.mark.parametrize(
     "other", [{"name": "Elm"}, {"address_1": "2 Main St"}, {"city": "Gdynia"}, {"country": "Germany"}]
 )
 def test_another_name_address_city_or_country_is_another_brewery(transform: Transform, other: dict[str, str]) -> None:
-    assert doubts(transform([brewery(0, **PUB), brewery(1, **{**PUB, **other})])) == []
+    assert issues(transform([brewery(0, **PUB), brewery(1, **{**PUB, **other})])) == []
 
 
 @pytest.mark.parametrize("missing", ["address_1", "city"])
-def test_a_missing_city_or_address_is_not_taken_for_the_same(transform: Transform, missing: str) -> None:
-    assert doubts(transform([brewery(number, **{**PUB, missing: None}) for number in range(2)])) == []
+def test_a_missing_city_or_address_does_not_match_another(transform: Transform, missing: str) -> None:
+    assert issues(transform([brewery(number, **{**PUB, missing: None}) for number in range(2)])) == []
 
 
-def test_duplicates_in_an_unknown_country_are_found_too(transform: Transform) -> None:
+def test_duplicates_in_an_unknown_country_are_found(transform: Transform) -> None:
     engine = transform([brewery(number, **{**PUB, "country": None}) for number in range(2)])
-    assert doubts(engine) == [(0, DUPLICATE), (1, DUPLICATE)]
+    assert issues(engine) == [(0, DUPLICATE), (1, DUPLICATE)]
 
 
-def test_a_brewery_may_be_doubted_for_two_reasons(transform: Transform) -> None:
+def test_a_brewery_may_have_two_issues(transform: Transform) -> None:
     twice = [brewery(number, **PUB, latitude=19.9, longitude=50.1) for number in range(2)]
-    assert doubts(transform(twice)) == [(0, SWAPPED), (0, DUPLICATE), (1, SWAPPED), (1, DUPLICATE)]
+    assert issues(transform(twice)) == [(0, SWAPPED), (0, DUPLICATE), (1, SWAPPED), (1, DUPLICATE)]

@@ -51,7 +51,7 @@ def extract(
     rate_limit_window_s: float = WINDOW_S,
 ) -> Extraction:
     """Fetch a snapshot as the extract job of a run."""
-    context = RunContext(lake, settings, EventLog(lake, run, listeners), "extract")
+    context = RunContext(lake, settings, EventLog(lake, run, listeners), ["extract"])
     return fetch_snapshot(context, rate_limit_window_s=rate_limit_window_s)
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pycountry
 import pytest
 
-from brewhouse.places import gazetteer, iso, reference
-from brewhouse.places.boxes import country_boxes
+from brewhouse.places import gazetteer, reference
 from brewhouse.places.gazetteer import Gazetteer
 from brewhouse.places.names import fold, tidy
+from brewhouse.places.reference import country_boxes
 
 ALIASES = list(chain.from_iterable(reference.aliases().values()))
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -97,7 +97,7 @@ def test_no_box_crosses_the_180th_meridian_or_is_empty() -> None:
 
 def test_every_country_has_a_few_boxes() -> None:
     codes = [box.country_code for box in country_boxes()]
-    assert sorted(set(codes)) == [country.alpha_2 for country in iso.countries()]
+    assert sorted(set(codes)) == [country.alpha_2 for country in reference.countries()]
     assert codes == sorted(codes)
     assert max(map(codes.count, set(codes))) <= 10
 

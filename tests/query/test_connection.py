@@ -1,12 +1,13 @@
-"""A reader's SQL reads the published tables, as they are or were, and nothing else."""
+"""A reader's SQL reads the published tables, current or earlier, and nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow
 import pytest
 
@@ -16,7 +17,7 @@ from brewhouse.iceberg.table_reader import TableSnapshot
 from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.lake.lake import Lake
-from brewhouse.query.connection import connect, query
+from brewhouse.query.connection import connect, open_views, published_tables, query
 from brewhouse.query.views import write_views
 
 SPEC = TableSpec("gold.t", "A row.", (Column("n", "long", "a number"),))
@@ -56,7 +57,7 @@ def test_a_select_reads_what_is_current(lake: Lake, sql: str) -> None:
 
 
 @pytest.mark.parametrize("sql", ["DESCRIBE gold.t", "SHOW ALL TABLES", "SUMMARIZE gold.t"])
-def test_a_statement_that_looks_around_is_answered(lake: Lake, sql: str) -> None:
+def test_a_statement_that_inspects_the_schema_is_accepted(lake: Lake, sql: str) -> None:
     assert answer(lake, sql)
 
 
@@ -82,7 +83,7 @@ def test_a_statement_that_looks_around_is_answered(lake: Lake, sql: str) -> None
         "",
     ],
 )
-def test_whatever_does_not_only_read_is_refused(lake: Lake, sql: str, at: str | None) -> None:
+def test_a_statement_that_does_not_only_read_is_rejected(lake: Lake, sql: str, at: str | None) -> None:
     with pytest.raises(UsageError, match=r"Only one SELECT|cannot be run"):
         answer(lake, sql, at)
 
@@ -120,20 +121,20 @@ def test_a_copy_in_a_with_clause_does_not_write_into_the_lake(lake: Lake) -> Non
     assert not file.exists()
 
 
-def test_a_variable_of_this_process_is_no_table(lake: Lake) -> None:
+def test_a_python_variable_is_not_a_table(lake: Lake) -> None:
     frame = pyarrow.table({"a": [1]})
     with pytest.raises(UsageError, match="frame does not exist"):
         answer(lake, "FROM frame")
     del frame
 
 
-def test_wrong_sql_is_a_usage_error_with_duckdbs_words(lake: Lake) -> None:
+def test_invalid_sql_is_a_usage_error_with_duckdbs_message(lake: Lake) -> None:
     with pytest.raises(UsageError, match="nowhere"):
         answer(lake, "SELECT nowhere FROM gold.t")
 
 
 @pytest.mark.parametrize(("at", "expected"), [("RUN1", 1), ("RAW1", 1), ("RUN2", 2), ("RAW2", 2)])
-def test_a_run_is_read_as_it_left_the_tables(lake: Lake, at: str, expected: int) -> None:
+def test_a_run_id_reads_the_tables_of_that_run(lake: Lake, at: str, expected: int) -> None:
     assert answer(lake, "SELECT n FROM gold.t", at) == [(expected,)]
 
 
@@ -149,17 +150,17 @@ def test_a_time_reads_what_was_current_then(lake: Lake) -> None:
     assert answer(lake, "FROM gold.t", without_zone.isoformat()) == [(2,)]
 
 
-def test_a_time_before_the_first_publishing_has_no_tables(lake: Lake) -> None:
+def test_a_time_before_the_first_publication_has_no_tables(lake: Lake) -> None:
     with pytest.raises(BrewhouseError, match="No table was published at 2001-01-01"):
         connect(lake, "2001-01-01")
 
 
-def test_what_is_neither_time_nor_snapshot_nor_run_is_refused(lake: Lake) -> None:
+def test_anything_but_a_time_a_snapshot_or_a_run_is_rejected(lake: Lake) -> None:
     with pytest.raises(UsageError, match="'yesterday' is neither a time"):
         connect(lake, "yesterday")
 
 
-def test_a_lake_without_tables_says_what_to_run(tmp_path: Path) -> None:
+def test_a_lake_without_tables_is_an_error_with_the_next_step(tmp_path: Path) -> None:
     with pytest.raises(BrewhouseError, match="brewhouse run"):
         connect(Lake(tmp_path))
 
@@ -178,3 +179,208 @@ def test_an_old_snapshot_is_read_with_the_columns_it_had(tmp_path: Path, given: 
     assert answers == [[(7, "7")], [(7,), (None,)], [("7", 7), (None, 7), (None, None)]]
     with connect(lake, str(history(lake)[1].snapshot_id)) as connection:
         assert connection.execute("DESCRIBE gold.t").fetchall()[0][:2] == ("old", "BIGINT")
+
+
+@pytest.mark.parametrize("at", [None, "RUN1"])
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELECT * FROM read_text('{outside}')", "disabled|Permission"),
+        ("SELECT * FROM read_parquet('http://127.0.0.1:9/x.parquet')", "disabled|Permission"),
+        ("COPY (SELECT 1) TO '{outside}.csv'", "disabled|Permission"),
+        ("ATTACH '{outside}.db' AS x", "disabled|Permission"),
+        ("EXPORT DATABASE '{outside}.export'", "disabled|Permission"),
+        ("INSTALL httpfs", "disabled|Permission"),
+        ("LOAD '{outside}.duckdb_extension'", "disabled|Permission|file system operations"),
+        ("SET enable_external_access = true", "locked"),
+        ("SET allowed_directories = ['/']", "locked"),
+        ("SET threads = 1", "locked"),
+        ("RESET lock_configuration", "locked"),
+        ("PRAGMA memory_limit = '1GB'", "locked"),
+        ("CREATE TABLE published.main.x (n INT)", "read-only|does not exist|Catalog"),
+    ],
+)
+def test_the_connection_itself_blocks_what_the_validation_would_miss(
+    lake: Lake, tmp_path: Path, sql: str, message: str, at: str | None
+) -> None:
+    outside = tmp_path / "outside.txt"
+    outside.write_text("secret")
+    with connect(lake, at) as connection, pytest.raises(duckdb.Error, match=message):
+        connection.execute(sql.format(outside=outside)).fetchall()
+    assert [path.name for path in tmp_path.iterdir()] == ["outside.txt"]
+
+
+def test_views_opened_without_restrictions_read_other_files(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "outside.txt").write_text("readable")
+    with open_views(lake) as connection:
+        (row,) = connection.execute(f"SELECT content FROM read_text('{tmp_path / 'outside.txt'}')").fetchall()
+    assert row == ("readable",)
+
+
+@pytest.mark.parametrize(
+    ("sql", "message", "hint"),
+    [
+        ("INSERT INTO gold.t VALUES (3)", "Only one SELECT can be run here, not INSERT.", "brewhouse rollback"),
+        ("SELECT 1; SELECT 2", "Only one SELECT can be run here, not SELECT, SELECT.", "write a model"),
+        ("  ", "Only one SELECT can be run here, not an empty text.", "A PIVOT names its values"),
+        (
+            "FROM glob('/*')",
+            "The query cannot be run: it reads glob(…), and only tables are read here.",
+            "SHOW ALL TABLES",
+        ),
+        ("FROM '/x.csv'", "The query cannot be run: '/x.csv' is not a table, and only tables", "SHOW ALL TABLES"),
+        ("SELEC 1", "The query cannot be run: Parser Error: syntax error at or near", "brewhouse tables"),
+        (
+            "SELECT n FROM gold.x",
+            "The query cannot be run: Catalog Error: Table with name x does not exist",
+            "LINE 1: ",
+        ),
+        ("SELECT 1 +", "The query cannot be run: Parser Error", "brewhouse tables"),
+    ],
+)
+def test_an_error_has_its_cause_and_the_next_step(lake: Lake, sql: str, message: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        answer(lake, sql)
+    assert caught.value.what.startswith(message)
+    assert hint in str(caught.value)
+
+
+def test_an_error_shows_the_line_of_the_query_with_a_caret_below_the_position(lake: Lake) -> None:
+    with pytest.raises(UsageError) as caught:
+        answer(lake, "SELECT\n  nowhere\nFROM gold.t")
+    *_, line, caret = caught.value.hint.splitlines()
+    assert line[caret.index("^") :].startswith("nowhere")
+
+
+def test_a_query_is_repeated_once_if_a_file_disappears_while_it_is_read(lake: Lake) -> None:
+    class Flaky:
+        """A real connection on which the first execution of the query finds a file missing."""
+
+        def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+            self.connection = connection
+            self.failures = 1
+
+        def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of the connection
+            return getattr(self.connection, name)
+
+        def execute(self, statement: Any, *rest: Any) -> Any:  # noqa: ANN401 - as DuckDB's
+            if isinstance(statement, duckdb.Statement) and self.failures:
+                self.failures -= 1
+                raise duckdb.IOException("No files found that match the pattern")
+            return self.connection.execute(statement, *rest)
+
+    with connect(lake) as connection:
+        flaky: Any = Flaky(connection)
+        assert query(flaky, "FROM gold.t").fetchall() == [(2,)]
+        flaky.failures = 2
+        with pytest.raises(UsageError, match="No files found"):
+            query(flaky, "FROM gold.t")
+
+
+def test_connections_do_not_share_settings_or_temporary_tables(lake: Lake) -> None:
+    with open_views(lake) as one, open_views(lake) as other:
+        one.execute("SET GLOBAL TimeZone = 'Asia/Tokyo'")
+        one.execute("CREATE TEMP TABLE mine AS SELECT 1")
+        assert other.execute("SELECT current_setting('TimeZone')").fetchall() == [("UTC",)]
+        with pytest.raises(duckdb.CatalogException):
+            other.execute("FROM mine")
+
+
+def test_a_cursor_shows_times_in_utc(lake: Lake) -> None:
+    with connect(lake) as connection, connection.cursor() as cursor:
+        (row,) = query(cursor, "SELECT CAST(TIMESTAMPTZ '2026-08-02 10:00:00+02' AS VARCHAR)").fetchall()
+    assert row == ("2026-08-02 08:00:00+00",)
+
+
+def test_a_reader_keeps_its_state_while_a_run_publishes(tmp_path: Path, given: Given) -> None:
+    lake = Lake(tmp_path)
+    tables = Tables(lake)
+
+    def publish(number: int) -> None:
+        files = given(SPEC.name, {"n": "INT"}, [(number,)]).write(
+            SPEC, tables.field_ids(SPEC), tables.data_folder(SPEC.name)
+        )
+        tables.publish([Publication(SPEC, files)], {"brewhouse.raw-snapshot": f"RAW{number}"})
+        write_views(lake, {SPEC.name: (tables.describe(SPEC.name), tables.files(SPEC.name))}, [])
+
+    publish(1)
+    with connect(lake) as reader:
+        publish(2)
+        assert query(reader, "FROM gold.t").fetchall() == [(1,)]
+    assert answer(lake, "FROM gold.t") == [(2,)]
+
+
+def test_no_catalog_is_created_by_reading(tmp_path: Path) -> None:
+    for read in (published_tables, connect, open_views, lambda lake: connect(lake, "RUN1")):
+        with pytest.raises(BrewhouseError, match=r"no published tables\. Run `brewhouse run` first\."):
+            read(Lake(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lake_with_events_only_has_empty_tables_and_its_events(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    folder = lake.events / "date=2026-08-02"
+    folder.mkdir(parents=True)
+    event = '{"id": "1", "detail-type": "x", "source": "s", "time": "2026-08-02T00:00:00Z", "detail": {"runId": "R"}}'
+    (folder / "1.json").write_text(event)
+    assert answer(lake, "SELECT run FROM monitoring.events") == [("R",)]
+    assert answer(lake, "SELECT count(*) FROM bronze.breweries") == [(0,)]
+    with pytest.raises(BrewhouseError, match=r"No table was published at 2026-08-02\. `brewhouse history TABLE`"):
+        connect(lake, "2026-08-02")
+
+
+def test_of_several_snapshots_of_a_run_the_last_is_read_in_every_table(tmp_path: Path, given: Given) -> None:
+    lake = Lake(tmp_path)
+    tables = Tables(lake)
+    other = TableSpec("silver.s", "A row.", SPEC.columns)
+
+    def publish(number: int, raw: str, *specs: TableSpec) -> None:
+        publications = []
+        for spec in specs:
+            engine = given(spec.name, {"n": "INT"}, [(number,)])
+            publications.append(
+                Publication(spec, engine.write(spec, tables.field_ids(spec), tables.data_folder(spec.name)))
+            )
+        tables.publish(publications, {"brewhouse.run": f"RUN{number}", "brewhouse.raw-snapshot": raw})
+
+    publish(1, "RAW1", other)
+    publish(2, "RAW1", SPEC)
+    publish(3, "RAW1", SPEC, other)  # a later run rebuilt the tables from the same raw snapshot
+    publish(4, "RAW4", SPEC)
+    for at in ("RAW1", "RUN1", "RUN2", "RUN3"):
+        assert answer(lake, "SELECT t.n, s.n FROM gold.t AS t, silver.s AS s", at) == [(3, 3)]
+    assert answer(lake, "FROM gold.t", "RUN4") == [(4,)]
+    with pytest.raises(UsageError, match="s does not exist"):
+        answer(lake, "FROM silver.s", "RAW4")
+    first = tables.history(other.name)[0].committed_at
+    assert answer(lake, "FROM silver.s", first.isoformat()) == [(1,)]
+    with pytest.raises(UsageError, match="t does not exist"):
+        answer(lake, "FROM gold.t", first.isoformat())
+
+
+@pytest.mark.parametrize("at", ["2026-13-01", "12", "RUN9", "", "2026-08-02T25:00", "now"])
+def test_an_invalid_time_is_rejected_with_an_example(lake: Lake, at: str) -> None:
+    with pytest.raises(UsageError, match=r"is neither a time \(2026-08-02T12:00:00Z\) nor a snapshot or run"):
+        connect(lake, at)
+
+
+@pytest.mark.parametrize("offset_hours", [-11, 0, 5.5, 14])
+def test_a_time_has_any_offset(lake: Lake, offset_hours: float) -> None:
+    first, _ = history(lake)
+    there = first.committed_at.astimezone(timezone(timedelta(hours=offset_hours)))
+    assert answer(lake, "FROM gold.t", there.isoformat()) == [(1,)]
+
+
+def test_a_lake_on_s3_is_read_by_its_catalog(shared_lake: Lake, given: Given) -> None:
+    with pytest.raises(BrewhouseError, match="no published tables"):
+        connect(shared_lake)
+    tables = Tables(shared_lake)
+    for number in (1, 2):
+        files = given(SPEC.name, {"n": "INT"}, [(number,)]).write(
+            SPEC, tables.field_ids(SPEC), tables.data_folder(SPEC.name)
+        )
+        tables.publish([Publication(SPEC, files)], {"brewhouse.raw-snapshot": f"RAW{number}"})
+    write_views(shared_lake, {}, [])
+    assert answer(shared_lake, "FROM gold.t") == [(2,)]
+    assert answer(shared_lake, "FROM gold.t", "RAW1") == [(1,)]
+    assert not shared_lake.views_file.exists()

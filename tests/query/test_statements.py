@@ -1,4 +1,4 @@
-"""A reader's statement is let in when its parsed tree only reads tables."""
+"""A reader's statement is accepted if its parsed tree only reads tables."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
         "SELECT 'read_text', \"read_text\" FROM (SELECT 1 AS read_text)",
     ],
 )
-def test_what_reads_tables_is_let_in_and_runs(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+def test_a_statement_that_reads_tables_is_accepted_and_runs(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     assert connection.execute(reading_statement(connection, sql)).fetchall()
 
 
@@ -69,7 +69,7 @@ def test_what_reads_tables_is_let_in_and_runs(connection: duckdb.DuckDBPyConnect
         "DESCRIBE WITH x AS ({}) FROM x",
     ],
 )
-def test_a_with_clause_that_changes_something_is_refused(
+def test_a_with_clause_that_changes_something_is_rejected(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path, outer: str, inner: str
 ) -> None:
     file = tmp_path / "written"
@@ -119,7 +119,7 @@ def test_a_with_clause_that_changes_something_is_refused(
         "FROM t ORDER BY (SELECT count(*) FROM {})",
     ],
 )
-def test_what_reads_anything_but_tables_is_refused(
+def test_reading_anything_but_tables_is_rejected(
     connection: duckdb.DuckDBPyConnection, around: str, source: str
 ) -> None:
     with pytest.raises((UsageError, duckdb.ParserException), match=r"only tables are read|syntax error"):
@@ -135,12 +135,12 @@ def test_what_reads_anything_but_tables_is_refused(
         *("ATTACH ':memory:' AS x", "INSTALL httpfs", "LOAD httpfs", "EXPORT DATABASE 'x'", "IMPORT DATABASE 'x'"),
     ],
 )
-def test_whatever_is_no_single_select_is_refused(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+def test_anything_but_a_single_select_is_rejected(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     with pytest.raises(UsageError, match=r"Only one SELECT can be run here, not "):
         reading_statement(connection, sql)
 
 
-def test_a_query_nested_too_deeply_is_refused_in_words(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_query_nested_too_deeply_is_rejected_with_a_hint(connection: duckdb.DuckDBPyConnection) -> None:
     with pytest.raises(UsageError, match="nested too deeply"):
         reading_statement(connection, f"SELECT {'[1] || ' * 900}[1]")
 
@@ -157,7 +157,7 @@ def test_a_query_nested_too_deeply_is_refused_in_words(connection: duckdb.DuckDB
         max_size=14,
     )
 )
-def test_whatever_is_let_in_changes_nothing(words: list[str]) -> None:
+def test_no_accepted_statement_changes_anything(words: list[str]) -> None:
     with duckdb.connect() as connection:
         connection.execute("CREATE TABLE t AS SELECT 1 AS x")
         connection.execute("SET enable_external_access = false")

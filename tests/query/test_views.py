@@ -1,17 +1,22 @@
-"""Views: a DuckDB file replaced in one step, that any client opens."""
+"""Views in a DuckDB file that is replaced atomically and that any client opens."""
 
 from __future__ import annotations
 
 import gzip
+import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from brewhouse.api.contract import FIELDS
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
-from brewhouse.lake.duckdb_access import literal
+from brewhouse.lake.duckdb_access import identifier, literal
 from brewhouse.lake.lake import Lake
 from brewhouse.query.views import raw_records_sql, table_sql, view_statements, write_views
 
@@ -43,7 +48,7 @@ def test_a_table_without_files_is_empty_with_the_right_columns(tmp_path: Path) -
         assert connection.execute("SELECT count(*) FROM bronze.breweries").fetchall() == [(0,)]
 
 
-def test_a_reader_that_holds_the_old_views_goes_on_and_leftovers_go(tmp_path: Path) -> None:
+def test_a_reader_keeps_the_old_views_and_leftovers_are_deleted(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     write_views(lake, {SPEC.name: (SPEC, [])}, [])
     leftover = tmp_path / "brewhouse.duckdb.1.tmp"
@@ -54,7 +59,7 @@ def test_a_reader_that_holds_the_old_views_goes_on_and_leftovers_go(tmp_path: Pa
     assert not leftover.exists()
 
 
-def test_a_file_may_lack_columns_and_so_may_all(tmp_path: Path) -> None:
+def test_a_column_is_null_in_files_that_lack_it(tmp_path: Path) -> None:
     files = [str(tmp_path / f"it's [{number}].parquet") for number in range(2)]
     duckdb.execute(f"COPY (SELECT 1 AS n, 'x' AS \"na me\") TO {literal(files[0])}")
     duckdb.execute(f"COPY (SELECT 'y' AS \"na me\") TO {literal(files[1])}")
@@ -76,7 +81,7 @@ def test_an_empty_table_has_every_type() -> None:
     assert kinds == [kind.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE") for kind in DUCKDB_TYPES.values()]
 
 
-def test_no_pages_and_empty_pages_look_alike(tmp_path: Path) -> None:
+def test_no_pages_and_an_empty_page_give_the_same_empty_table(tmp_path: Path) -> None:
     page = tmp_path / "page-00001.00.jsonl.gz"
     page.write_bytes(gzip.compress(b""))
     shapes = []
@@ -87,7 +92,7 @@ def test_no_pages_and_empty_pages_look_alike(tmp_path: Path) -> None:
     assert [name for name, _ in shapes[0]] == [*FIELDS, "page", "record"]
 
 
-def test_what_a_killed_client_left_does_not_harm_the_new_file(tmp_path: Path) -> None:
+def test_the_write_ahead_log_of_a_killed_client_does_not_break_the_new_file(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     write_views(lake, {}, [])
     code = (
@@ -99,3 +104,103 @@ def test_what_a_killed_client_left_does_not_harm_the_new_file(tmp_path: Path) ->
     write_views(lake, {}, [])
     with duckdb.connect(str(lake.views_file), read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM bronze.breweries").fetchall() == [(0,)]
+
+
+Tables = dict[str, tuple[TableSpec, list[str]]]
+HOSTILE = [
+    "it's",
+    'a "quoted" name',
+    "semi;colon",
+    "-- comment",
+    "new\nline",
+    "SELECT",
+    "ünï🍺",
+    "a{b}",
+    "%s",
+    "\\",
+    "a,b",
+]
+
+
+@pytest.mark.parametrize("has_ids", [True, False], ids=["by field id", "by name"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_any_column_name_and_description_is_quoted(tmp_path: Path, name: str, has_ids: bool) -> None:
+    file = tmp_path / "it's.parquet"
+    options = f"(FORMAT parquet, FIELD_IDS {{{identifier(name.replace('.', '_'))}: 1}})"
+    duckdb.execute(f"COPY (SELECT 'x' AS {identifier(name)}) TO {literal(str(file))} {options}")
+    spec = TableSpec("silver.t", name, (Column(name, "string", name, 1 if has_ids else None),))
+    with duckdb.connect() as connection:
+        for statement in view_statements({spec.name: (spec, [str(file)])}, []):
+            connection.execute(statement)
+        assert connection.execute("FROM silver.t").fetchall() == [("x",)]
+        ((column, comment),) = connection.execute(
+            "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 't'"
+        ).fetchall()
+        assert (column, comment) == (name, name)
+        assert connection.execute("SELECT comment FROM duckdb_views() WHERE view_name = 't'").fetchall() == [(name,)]
+
+
+def test_columns_with_field_ids_are_found_by_id_whatever_their_name_was(tmp_path: Path) -> None:
+    files = [str(tmp_path / f"{number}.parquet") for number in range(3)]
+    contents = {"1 AS a, 'old' AS b": "a: 1, b: 2", "2 AS b, 'swapped' AS a": "b: 1, a: 2", "'only' AS c": "c: 2"}
+    for file, (cells, ids) in zip(files, contents.items(), strict=True):
+        duckdb.execute(f"COPY (SELECT {cells}) TO {literal(file)} (FORMAT parquet, FIELD_IDS {{{ids}}})")
+    spec = TableSpec(
+        "gold.t", "", (Column("n", "long", "", 1), Column("s", "string", "", 2), Column("d", "date", "", 3))
+    )
+    rows = duckdb.execute(f"{table_sql(spec, files)} ORDER BY n NULLS LAST").fetchall()
+    assert rows == [(1, "old", None), (2, "swapped", None), (None, "only", None)]
+
+
+def test_an_older_type_is_read_as_the_current_one(tmp_path: Path) -> None:
+    file = str(tmp_path / "old.parquet")
+    duckdb.execute(f"COPY (SELECT 7::INTEGER AS n) TO {literal(file)} (FORMAT parquet, FIELD_IDS {{n: 1}})")
+    for field_id in (1, None):
+        spec = TableSpec("gold.t", "", (Column("n", "long", "", field_id),))
+        assert duckdb.execute(f"SELECT n, typeof(n) FROM ({table_sql(spec, [file])})").fetchall() == [(7, "BIGINT")]
+
+
+def test_a_folder_that_looks_like_a_partition_adds_no_column(tmp_path: Path) -> None:
+    folder = tmp_path / "n=5"
+    folder.mkdir()
+    duckdb.execute(f"COPY (SELECT 1 AS n) TO '{folder}/a.parquet'")
+    spec = TableSpec("gold.t", "", (Column("n", "long", ""),))
+    assert duckdb.execute(table_sql(spec, [f"{folder}/a.parquet"])).fetchall() == [(1,)]
+
+
+@given(
+    st.dictionaries(st.sampled_from(FIELDS), st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0")))
+)
+def test_raw_records_have_the_fields_as_text_and_the_verbatim_record(record: dict[str, str | None]) -> None:
+    line = json.dumps(record, ensure_ascii=False)
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "page-00003.ab.jsonl.gz"
+        page.write_bytes(gzip.compress(f"{line}\n".encode()))
+        ((*fields, number, raw),) = duckdb.execute(raw_records_sql([str(page)])).fetchall()
+    assert (number, raw) == (3, line)
+    assert dict(zip(FIELDS, fields, strict=True)) == {name: record.get(name) for name in FIELDS}
+
+
+def test_schemas_exist_without_tables_and_those_of_other_zones_are_created() -> None:
+    def schemas(*names: str) -> list[str]:
+        specs: Tables = {name: (TableSpec(name, "", (Column("n", "long", ""),)), []) for name in names}
+        with duckdb.connect() as connection:
+            for statement in view_statements(specs, []):
+                connection.execute(statement)
+            rows = connection.execute("SELECT schema_name FROM duckdb_schemas() WHERE NOT internal").fetchall()
+        return sorted(str(name) for (name,) in rows if name != "main")
+
+    assert schemas() == ["bronze", "gold", "silver"]
+    assert schemas("platinum.t", "gold.t") == ["bronze", "gold", "platinum", "silver"]
+
+
+def test_a_failed_write_leaves_the_old_views(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    write_views(lake, {SPEC.name: (SPEC, [])}, [])
+    invalid = TableSpec("gold.t", "", (Column("a", "long", ""), Column("a", "long", "")))
+    with pytest.raises(duckdb.Error):
+        write_views(lake, {invalid.name: (invalid, [str(tmp_path / "missing.parquet")])}, [])
+    with duckdb.connect(str(lake.views_file), read_only=True) as connection:
+        assert connection.execute('SELECT count(*) FROM silver."it\'s"').fetchall() == [(0,)]
+    write_views(lake, {}, [])
+    assert [path.name for path in tmp_path.iterdir()] == [lake.views_file.name]

@@ -1,1 +1,1 @@
-"""Brewhouse in an AWS account: the stack, deploying and removing it, its jobs, Athena."""
+"""Brewhouse in an AWS account: the stack, its deployment and removal, its jobs, and Athena."""

@@ -1,4 +1,4 @@
-"""SQL through Athena: the result, the bytes it scanned, and what that cost."""
+"""Athena queries: results, scanned bytes and cost."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 POLL_S = 0.5
-_MINIMUM_BYTES = 10_000_000  # every query is billed as if it scanned as much
-_INTEGERS = {"tinyint": int, "smallint": int, "integer": int, "bigint": int}
+_MINIMUM_BYTES = 10_000_000  # the least that a query is billed for
 _TYPES: Mapping[str, Callable[[str], Any]] = {
-    **_INTEGERS,
-    "float": float,
-    "double": float,
+    **dict.fromkeys(("tinyint", "smallint", "integer", "bigint"), int),
+    **dict.fromkeys(("float", "double"), float),
     "decimal": Decimal,
     "boolean": lambda text: text == "true",
     "date": date.fromisoformat,
@@ -32,12 +30,10 @@ _TYPES: Mapping[str, Callable[[str], Any]] = {
 
 @dataclass(frozen=True)
 class AthenaResult:
-    """What a query gave, in the shape the commands print.
+    """The result of a query, in the shape that the commands print.
 
     Attributes:
         description: Name and type of each column, as in Python's database API.
-        rows: Values, as many as columns.
-        scanned_bytes: Bytes Athena read.
     """
 
     description: list[tuple[str, str]]
@@ -46,15 +42,15 @@ class AthenaResult:
 
     @property
     def cost_usd(self) -> float:
-        """What it cost, in US dollars."""
+        """Cost of the query in US dollars."""
         return max(self.scanned_bytes, _MINIMUM_BYTES) / 1e12 * prices().athena_tb
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """Give all rows."""
+        """Return all rows."""
         return self.rows
 
     def to_arrow_reader(self) -> pa.RecordBatchReader:
-        """Give all rows as Arrow, for Parquet."""
+        """Return all rows as Arrow, for Parquet."""
         import pyarrow as pa
 
         names = [name for name, _ in self.description]
@@ -64,16 +60,15 @@ class AthenaResult:
 
 
 def run_query(account: Account, workgroup: str, database: str, sql: str) -> AthenaResult:
-    """Run a query and wait for it.
+    """Run a query and wait for its result.
 
     Args:
-        account: Where.
-        workgroup: Bounds what it may scan.
-        database: What the names of the Glue databases begin with.
+        workgroup: Limits the bytes that the query may scan.
+        database: Prefix of the names of the Glue databases.
         sql: In Athena's dialect, tables named by zone.
 
     Raises:
-        UsageError: Athena cannot run it; says why.
+        UsageError: Athena rejects the query, or the query fails.
     """
     client = account.client("athena")
     try:
@@ -82,28 +77,28 @@ def run_query(account: Account, workgroup: str, database: str, sql: str) -> Athe
             WorkGroup=workgroup,
             QueryExecutionContext={"Database": f"{database}_gold"},
         )["QueryExecutionId"]
-    except client.exceptions.InvalidRequestException as error:  # what it cannot parse, it refuses at once
-        raise _cannot_run(error.response["Error"]["Message"]) from error
+    except client.exceptions.InvalidRequestException as error:  # a query that cannot be parsed
+        raise _query_error(error.response["Error"]["Message"]) from error
     while True:
-        found = client.get_query_execution(QueryExecutionId=query)["QueryExecution"]
-        if found["Status"]["State"] not in {"QUEUED", "RUNNING"}:
+        execution = client.get_query_execution(QueryExecutionId=query)["QueryExecution"]
+        if execution["Status"]["State"] not in {"QUEUED", "RUNNING"}:
             break
         time.sleep(POLL_S)
-    if found["Status"]["State"] != "SUCCEEDED":
-        raise _cannot_run(found["Status"].get("StateChangeReason", "no reason given"))
+    if execution["Status"]["State"] != "SUCCEEDED":
+        raise _query_error(execution["Status"].get("StateChangeReason", "Athena gave no reason"))
     pages = list(client.get_paginator("get_query_results").paginate(QueryExecutionId=query))
     info = pages[0]["ResultSet"]["ResultSetMetadata"]["ColumnInfo"]
     description = [(column["Name"], column["Type"]) for column in info]
     raw = [[cell.get("VarCharValue") for cell in row["Data"]] for page in pages for row in page["ResultSet"]["Rows"]]
     if raw and raw[0] == [name for name, _ in description]:
-        raw = raw[1:]  # a SELECT's first row are the names
+        raw = raw[1:]  # the first row of a SELECT holds the column names
     rows = [tuple(_value(kind, text) for (_, kind), text in zip(description, row, strict=True)) for row in raw]
-    return AthenaResult(description, rows, found.get("Statistics", {}).get("DataScannedInBytes", 0))
+    return AthenaResult(description, rows, execution.get("Statistics", {}).get("DataScannedInBytes", 0))
 
 
-def _cannot_run(reason: str) -> UsageError:
+def _query_error(reason: str) -> UsageError:
     return UsageError(f"Athena could not run the query: {reason}", hint="Tables are named by zone, as gold.<table>.")
 
 
-def _value(kind: str, text: str | None) -> Any:  # noqa: ANN401 - of whatever type the column is
+def _value(kind: str, text: str | None) -> Any:  # noqa: ANN401 - the type of the column
     return None if text is None else _TYPES.get(kind.split("(", maxsplit=1)[0], str)(text)

@@ -1,4 +1,4 @@
-"""Deploying: what the stack gets as parameters, uploading what changed, and making sure that it will run."""
+"""Deployment: the parameters of the stack, the uploads, and checks of the deployed stack."""
 
 from __future__ import annotations
 
@@ -8,71 +8,59 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brewhouse.aws.glue_schedule import schedule_problem
 from brewhouse.aws.package import PackageFile, PackageManifest
-from brewhouse.aws.session import Account, is_missing, plain_errors
+from brewhouse.aws.session import Account, get_or_none, translated_aws_errors
 from brewhouse.aws.stacks import Stack
 from brewhouse.aws.template import parse
-from brewhouse.aws.template_checks import problems
 from brewhouse.errors import UsageError
 
-NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
-_OURS = ("BucketName", "DataExists", "ScriptKey", "WheelKey", "DependenciesKey", "FunctionsKey")
+STACK_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
+_SET_BY_DEPLOY = ("BucketName", "DataExists", "ScriptKey", "WheelKey", "DependenciesKey", "FunctionsKey")
+_SCHEDULES = ("Schedule", "MaintenanceSchedule")
+_ACTIVE = {"ACTIVATED", "ACTIVATING"}
 
 
 @dataclass(frozen=True)
-class Check:
-    """Something that must be true of a deployed stack.
+class DeploymentCheck:
+    """The result of a check of a deployed stack.
 
     Attributes:
-        name: What is looked at.
-        passed: Whether it is as it should be; None when it cannot be known yet.
-        detail: What was found.
+        passed: None if it cannot be known yet.
     """
 
     name: str
     passed: bool | None
-    detail: str
+    detail: str = ""
 
 
-def bucket_of(account: Account, stack: str) -> str:
-    """Name the bucket of a stack; bucket names are unique in the world."""
+def bucket_name(account: Account, stack: str) -> str:
+    """Return the name of a stack's bucket; bucket names are unique worldwide."""
     return f"{stack}-{account.number}-{account.region}"
 
 
-def check_name(stack: str) -> None:
-    """Say no to a stack's name that its bucket could not carry.
+def validate_stack_name(stack: str) -> None:
+    """Reject stack names too long for the bucket name, or with characters that it cannot have.
 
     Raises:
-        UsageError: It is none.
-
-    Example:
-        >>> check_name("brewhouse-test")
+        UsageError: The name is invalid.
     """
-    if not NAME.fullmatch(stack):
-        raise UsageError(
-            f"A stack cannot be called {stack}.", hint="Use lower-case letters, digits and hyphens, 30 at the most."
-        )
+    if not STACK_NAME.fullmatch(stack):
+        raise UsageError(f"Invalid stack name: {stack}.", hint="Use at most 30 lower-case letters, digits and hyphens.")
 
 
-def is_bucket(account: Account, bucket: str) -> bool:
-    """Say whether a bucket is there and ours.
+def bucket_exists(account: Account, bucket: str) -> bool:
+    """Return whether a bucket exists and belongs to the account.
 
     Raises:
-        BrewhouseError: Somebody else's, or it may not be looked at.
+        BrewhouseError: It belongs to another account, or access is denied.
     """
-    from botocore.exceptions import ClientError
-
-    with plain_errors(f"arn:aws:s3:::{bucket}"):
-        try:
-            account.client("s3").head_bucket(Bucket=bucket, ExpectedBucketOwner=account.number)
-        except ClientError as error:
-            if is_missing(error):
-                return False
-            raise
-    return True
+    with translated_aws_errors(f"arn:aws:s3:::{bucket}"):
+        head = account.client("s3").head_bucket
+        return get_or_none(head, Bucket=bucket, ExpectedBucketOwner=account.number) is not None
 
 
-def parameters_for(
+def resolve_parameters(
     account: Account,
     name: str,
     before: Stack | None,
@@ -80,23 +68,22 @@ def parameters_for(
     template: str,
     given: Mapping[str, str],
 ) -> dict[str, str]:
-    """Work out the parameters of a deployment; those left out keep their value or default.
+    """Return the parameters of a deployment; those left out keep their value or default.
 
     Args:
-        account: Where.
-        name: Of the stack.
-        before: The stack as it is, if it is.
-        manifest: Of what is deployed.
-        template: Its text.
-        given: By the user.
+        name: Name of the stack.
+        before: The stack before the deployment, if it exists.
+        given: Parameters set by the user.
 
     Raises:
-        UsageError: A parameter that is none, is not the user's to set, or would be taken and not work.
+        UsageError: A parameter does not exist, cannot be set by the user, or is a schedule that Glue does not accept.
     """
-    parsed = parse(template)
-    for unknown in set(given) - (set(parsed["Parameters"]) - set(_OURS)):
-        free = ", ".join(sorted(set(parsed["Parameters"]) - set(_OURS)))
-        raise UsageError(f"There is no parameter {unknown} to set.", hint=f"There are: {free}.")
+    settable = sorted(set(parse(template)["Parameters"]) - set(_SET_BY_DEPLOY))
+    if unknown := sorted(set(given) - set(settable)):
+        raise UsageError(f"Unknown parameter {unknown[0]}.", hint=f"Parameters: {', '.join(settable)}.")
+    for schedule in sorted(set(given) & set(_SCHEDULES)):  # CloudFormation would accept it
+        if problem := schedule_problem(given[schedule]):
+            raise UsageError(f"Invalid {schedule} {given[schedule]}: {problem}.", hint="Change the parameter.")
     ours = {
         "GlueVersion": manifest.glue_version,
         "ScriptKey": manifest.script.key,
@@ -105,34 +92,22 @@ def parameters_for(
         "FunctionsKey": manifest.functions.key,
     }
     if before is None or before.status == "REVIEW_IN_PROGRESS":
-        bucket = bucket_of(account, name)
-        ours |= {"BucketName": bucket, "DataExists": str(is_bucket(account, bucket)).lower()}
-    parameters = {**given, **ours}
-    known = dict(before.parameters) if before else {}
-    if found := problems(parsed, {**known, **parameters}):
-        raise UsageError(f"This would be accepted and not work: {' '.join(found)}", hint="Change the parameter.")
-    return parameters
+        bucket = bucket_name(account, name)
+        ours |= {"BucketName": bucket, "DataExists": str(bucket_exists(account, bucket)).lower()}
+    return {**given, **ours}
 
 
 def upload(account: Account, bucket: str, folder: Path, manifest: PackageManifest) -> list[PackageFile]:
-    """Upload what the bucket does not have.
-
-    Args:
-        account: Where.
-        bucket: Of the stack.
-        folder: The package.
-        manifest: What is in it.
-
-    Returns:
-        What was sent.
-    """
+    """Upload the files of a package that the bucket does not have, and return them."""
     from boto3.s3.transfer import TransferConfig
 
     client = account.client("s3")
     sent = []
     for file in manifest.uploads:
-        if not _is_there(account, bucket, file):
-            with plain_errors(f"arn:aws:s3:::{bucket}/{file.key}"), (folder / file.name).open("rb") as content:
+        with translated_aws_errors(f"arn:aws:s3:::{bucket}/{file.key}"):
+            if _is_uploaded(account, bucket, file):
+                continue
+            with (folder / file.name).open("rb") as content:
                 client.upload_fileobj(
                     content,
                     bucket,
@@ -140,42 +115,36 @@ def upload(account: Account, bucket: str, folder: Path, manifest: PackageManifes
                     ExtraArgs={"ChecksumAlgorithm": "SHA256", "Metadata": {"sha256": file.sha256}},
                     Config=TransferConfig(use_threads=True),
                 )
-            sent.append(file)
+        sent.append(file)
     return sent
 
 
 def url_of(account: Account, bucket: str, file: PackageFile) -> str:
-    """Give the URL under which CloudFormation reads a file that was uploaded."""
+    """Return the URL under which CloudFormation reads an uploaded file."""
     return f"{account.client('s3').meta.endpoint_url}/{bucket}/{file.key}"
 
 
 def start_triggers(account: Account, stack: str) -> list[str]:
-    """Read every trigger's state back, and start those that would never fire.
-
-    Args:
-        account: Where.
-        stack: Its name.
-
-    Returns:
-        The triggers that had to be started.
-    """
-    started = []
-    for trigger in triggers(account, stack):
-        if trigger["Type"] != "ON_DEMAND" and trigger["State"] not in {"ACTIVATED", "ACTIVATING"}:
-            account.client("glue").start_trigger(Name=trigger["Name"])
-            started.append(trigger["Name"])
-    return started
+    """Start the triggers of a stack that would never fire, and return their names."""
+    inactive = [
+        trigger["Name"]
+        for trigger in triggers(account, stack)
+        if trigger["Type"] != "ON_DEMAND" and trigger["State"] not in _ACTIVE
+    ]
+    for name in inactive:
+        account.client("glue").start_trigger(Name=name)
+    return inactive
 
 
 def triggers(account: Account, stack: str) -> list[dict[str, Any]]:
-    """Read the triggers of a stack, by name."""
+    """Return the triggers of a stack, sorted by name."""
     glue = account.client("glue")
     names = resources(account, stack, "AWS::Glue::Trigger")
     return [glue.get_trigger(Name=name)["Trigger"] for name in sorted(names)]
 
 
 def resources(account: Account, stack: str, kind: str) -> list[str]:
-    """Read the names a stack's resources of one type have in the account."""
+    """Return the physical ids of a stack's resources of one type."""
     pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
     return [
         each["PhysicalResourceId"]
@@ -185,54 +154,27 @@ def resources(account: Account, stack: str, kind: str) -> list[str]:
     ]
 
 
-def checks(account: Account, stack: Stack) -> Iterator[Check]:
-    """Look at what a deployment must have: active triggers, what the jobs read, databases, a bounded workgroup."""
+def stack_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
+    """Check that triggers are active, uploads and databases exist, and the workgroup limits queries."""
     for trigger in triggers(account, stack.name):
         state = trigger["State"]
-        yield Check(f"trigger {trigger['Name']} is active", state in {"ACTIVATED", "ACTIVATING"}, state.lower())
+        yield DeploymentCheck(f"trigger {trigger['Name']} is active", state in _ACTIVE, state.lower())
+    bucket = stack.parameters["BucketName"]
     for key in ("ScriptKey", "WheelKey", "DependenciesKey", "FunctionsKey"):
-        yield _object_check(account, stack.parameters["BucketName"], stack.parameters[key])
+        head = get_or_none(account.client("s3").head_object, Bucket=bucket, Key=stack.parameters[key])
+        detail = f"{head['ContentLength']} bytes" if head else "missing"
+        yield DeploymentCheck(f"s3://{bucket}/{stack.parameters[key]} exists", head is not None, detail)
     for zone in ("bronze", "silver", "gold", "monitoring"):
-        yield _database_check(account, f"{stack.parameters['CatalogDatabase']}_{zone}")
+        name = f"{stack.parameters['CatalogDatabase']}_{zone}"
+        exists = get_or_none(account.client("glue").get_database, Name=name) is not None
+        yield DeploymentCheck(f"database {name} exists", exists, "" if exists else "missing")
     group = account.client("athena").get_work_group(WorkGroup=stack.name)["WorkGroup"]["Configuration"]
     limit = group.get("BytesScannedCutoffPerQuery")
     enforced = bool(group.get("EnforceWorkGroupConfiguration")) and str(limit) == stack.parameters["QueryLimitBytes"]
-    yield Check(f"workgroup {stack.name} bounds a query", enforced, f"{limit} bytes")
+    yield DeploymentCheck(f"workgroup {stack.name} limits the bytes scanned by a query", enforced, f"{limit} bytes")
 
 
-def _object_check(account: Account, bucket: str, key: str) -> Check:
-    from botocore.exceptions import ClientError
-
-    try:
-        size = account.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"]
-    except ClientError as error:
-        if is_missing(error):
-            return Check(f"s3://{bucket}/{key} is there", passed=False, detail="missing")
-        raise
-    return Check(f"s3://{bucket}/{key} is there", passed=True, detail=f"{size} bytes")
-
-
-def _database_check(account: Account, name: str) -> Check:
-    from botocore.exceptions import ClientError
-
-    try:
-        account.client("glue").get_database(Name=name)
-    except ClientError as error:
-        if is_missing(error):
-            return Check(f"database {name} is there", passed=False, detail="missing")
-        raise
-    return Check(f"database {name} is there", passed=True, detail="")
-
-
-def _is_there(account: Account, bucket: str, file: PackageFile) -> bool:
-    """Say whether the bucket has a file, whole: by size and the checksum it was sent with."""
-    from botocore.exceptions import ClientError
-
-    with plain_errors(f"arn:aws:s3:::{bucket}/{file.key}"):
-        try:
-            found = account.client("s3").head_object(Bucket=bucket, Key=file.key)
-        except ClientError as error:
-            if is_missing(error):
-                return False
-            raise
-    return bool(found["ContentLength"] == file.size_bytes and found["Metadata"].get("sha256") == file.sha256)
+def _is_uploaded(account: Account, bucket: str, file: PackageFile) -> bool:
+    """Return whether the bucket has the whole file, by its size and the checksum stored with it."""
+    head = get_or_none(account.client("s3").head_object, Bucket=bucket, Key=file.key)
+    return bool(head and head["ContentLength"] == file.size_bytes and head["Metadata"].get("sha256") == file.sha256)

@@ -1,4 +1,4 @@
-"""Everything the stack runs, in a folder: template, script, wheel, dependencies, functions, each with its checksum."""
+"""The deployment package: template, script, wheel, dependencies and functions in a folder, each with its checksum."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from pathlib import Path
 import msgspec
 
 from brewhouse.aws.template import template
-from brewhouse.aws.template_checks import GLUE_PYTHON
 from brewhouse.aws.wheel import write_functions, write_wheel, write_zip
 from brewhouse.errors import BrewhouseError, UsageError
 
 MANIFEST = "manifest.json"
+GLUE_PYTHON = {"5.1": "3.11", "6.0": "3.13"}
+"""The Python of each supported Glue version; https://docs.aws.amazon.com/glue/latest/dg/release-notes.html."""
 _GLIBC = 34  # of Amazon Linux 2023, which Glue runs on: wheels for it or anything older
 _PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(_GLIBC, 4, -1)] + ["manylinux2014_x86_64"]
 
@@ -26,9 +27,7 @@ class PackageFile(msgspec.Struct, frozen=True):
     """A file of the package.
 
     Attributes:
-        name: In the folder.
-        sha256: Of its bytes, hexadecimal.
-        size_bytes: How many there are.
+        sha256: Hexadecimal.
     """
 
     name: str
@@ -37,21 +36,19 @@ class PackageFile(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """Where it goes in the bucket; another content has another key."""
+        """Its key in the bucket, which depends on its content."""
         return f"artefacts/{self.sha256[:16]}/{self.name}"
 
 
 class PackageManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a package holds.
+    """The files of a package.
 
     Attributes:
-        glue_version: Which Glue the dependencies are for.
-        lock_sha256: Checksum of the lock file they were taken by.
-        script: What a job starts with.
-        wheel: The project.
-        dependencies: What it needs, as a zip of wheels.
-        functions: The code of the Lambda functions, as a zip.
-        template: The stack.
+        glue_version: That the dependencies are for.
+        lock_sha256: Checksum of the lock file of the dependencies.
+        script: Of every Glue job.
+        dependencies: Zip of wheels.
+        functions: Zip with the code of the Lambda functions.
     """
 
     glue_version: str
@@ -64,33 +61,30 @@ class PackageManifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def uploads(self) -> tuple[PackageFile, ...]:
-        """What the jobs, Lambda and CloudFormation read from the bucket."""
+        """The files that Glue, Lambda and CloudFormation read from the bucket."""
         return (self.script, self.wheel, self.dependencies, self.functions, self.template)
 
 
 def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> PackageManifest:
-    """Put everything the stack runs into a folder; twice the same gives the same bytes.
+    """Write everything that the stack runs into a folder, reproducibly, and return its manifest.
 
     Args:
-        folder: Made if need be. Dependencies that are there already by the same lock file are not taken again.
-        glue_version: One of `GLUE_PYTHON`.
-        lock: Requirements with hashes; the ones that ship with Brewhouse by default.
-
-    Returns:
-        What is in the folder, as its `manifest.json` says too.
+        folder: Created if missing; dependencies in it from the same lock file are kept.
+        glue_version: A key of `GLUE_PYTHON`.
+        lock: Requirements with hashes; None is the lock file that ships with Brewhouse.
 
     Raises:
-        UsageError: No such Glue version.
-        BrewhouseError: The dependencies cannot be taken from the package index.
+        UsageError: The Glue version is not supported.
+        BrewhouseError: The dependencies cannot be downloaded.
     """
     if glue_version not in GLUE_PYTHON:
-        raise UsageError(f"There is no Glue version {glue_version} here.", hint=f"There are: {', '.join(GLUE_PYTHON)}.")
+        raise UsageError(f"Unsupported Glue version {glue_version}.", hint=f"Supported: {', '.join(GLUE_PYTHON)}.")
     python = GLUE_PYTHON[glue_version]
     locked = lock.read_bytes() if lock else files(__package__).joinpath(f"python{python}.lock").read_bytes()
     folder.mkdir(parents=True, exist_ok=True)
     lock_sha256 = hashlib.sha256(locked).hexdigest()
     dependencies = folder / f"dependencies-python{python}.gluewheels.zip"
-    if not _has(folder, dependencies, lock_sha256):
+    if not _has_dependencies(folder, dependencies, lock_sha256):
         _write_dependencies(dependencies, locked, python)
     script = folder / "glue_job.py"
     script.write_bytes(files(__package__).joinpath("glue_job.py").read_bytes())
@@ -112,23 +106,23 @@ def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> P
 
 
 def read_package(folder: Path) -> PackageManifest:
-    """Read a package that was made before, and prove that it is whole.
+    """Read the manifest of a package, and verify the checksum of every file.
 
     Raises:
-        UsageError: It is no package, or a file is not the one its manifest names.
+        UsageError: The manifest is missing or invalid, or a file differs from it.
     """
     try:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=PackageManifest)
     except (OSError, msgspec.DecodeError) as error:
-        raise UsageError(f"{folder} is no package: {error}.", hint="`brewhouse aws package` makes one.") from error
+        raise UsageError(f"{folder} is not a package: {error}.", hint="Make one: `brewhouse aws package`.") from error
     for file in manifest.uploads:
         if not (folder / file.name).is_file() or _file(folder / file.name) != file:
-            raise UsageError(f"{folder / file.name} is not what the manifest says.", hint="Make the package anew.")
+            raise UsageError(f"{folder / file.name} differs from the manifest.", hint="Rebuild the package.")
     return manifest
 
 
-def _has(folder: Path, dependencies: Path, lock_sha256: str) -> bool:
-    """Say whether the folder has these dependencies, whole."""
+def _has_dependencies(folder: Path, dependencies: Path, lock_sha256: str) -> bool:
+    """Return whether the folder has the dependencies of a lock file, intact."""
     try:
         before = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=PackageManifest)
         return before.lock_sha256 == lock_sha256 and before.dependencies == _file(dependencies)
@@ -137,7 +131,7 @@ def _has(folder: Path, dependencies: Path, lock_sha256: str) -> bool:
 
 
 def _write_dependencies(file: Path, locked: bytes, python: str) -> None:
-    """Have pip take the wheels for Glue's Python and platform, whatever runs here, and zip them as Glue wants them.
+    """Download the wheels for Glue's Python and platform with pip, and zip them in the layout of Glue.
 
     https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-python-libraries.html
     """
@@ -152,15 +146,15 @@ def _write_dependencies(file: Path, locked: bytes, python: str) -> None:
             *("--python-version", python, *platforms),
             *("--dest", str(wheels), "--requirement", str(lock)),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed command
         if done.returncode:
             raise BrewhouseError(
-                f"The dependencies for Python {python} could not be taken: {done.stderr.strip()[-500:]}",
-                hint="It needs pip here and a package index (PIP_INDEX_URL) or a folder of wheels (PIP_FIND_LINKS).",
+                f"The dependencies for Python {python} could not be downloaded: {done.stderr.strip()[-500:]}",
+                hint="This needs pip and a package index (PIP_INDEX_URL) or a folder of wheels (PIP_FIND_LINKS).",
             )
         pins = re.findall(r"^[\w.\[\]-]+==[^\s\\;]+", locked.decode(), re.MULTILINE)
-        taken = {f"wheels/{wheel.name}": wheel for wheel in wheels.iterdir()}
-        write_zip(file, {**taken, "wheels/requirements.txt": "".join(f"{pin}\n" for pin in pins).encode()})
+        downloaded = {f"wheels/{wheel.name}": wheel for wheel in wheels.iterdir()}
+        write_zip(file, {**downloaded, "wheels/requirements.txt": "".join(f"{pin}\n" for pin in pins).encode()})
 
 
 def _file(path: Path) -> PackageFile:

@@ -1,35 +1,30 @@
-"""Credentials, region and clients of AWS, and what its errors mean in plain words."""
+"""An AWS account: its credentials, region and clients, and its errors as user-facing messages."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.lake.aws_errors import aws_action, denial_in, translate_boto3_error
 
 if TYPE_CHECKING:
     import boto3
 
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
-_NO_CREDENTIALS = {"InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException"}
-_ALLOW = "Have it allowed, and run the command again."
-_NOT_AUTHORIZED = re.compile(
-    r"(?P<who>arn:\S+) is not authorized to perform: (?P<action>[\w*:-]+)(?: on resource: \"?(?P<resource>[^\s\"]+))?"
-)
+_NOT_FOUND = {"404", "NoSuchBucket", "NoSuchKey", "EntityNotFoundException", "ResourceNotFoundException"}
 
 
 @dataclass(frozen=True)
 class Account:
-    """An AWS account and region one may use.
+    """An AWS account and region.
 
     Attributes:
-        number: Of the account, twelve digits.
+        number: Twelve digits.
         region: As `eu-central-1`.
-        caller: ARN of who is asking.
+        caller: ARN of the user or role that makes the requests.
     """
 
     number: str
@@ -38,28 +33,29 @@ class Account:
     session: boto3.Session = field(repr=False)
     _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients' classes when they are asked for
-        """Give a client of a service; AWS_ENDPOINT_URL is obeyed."""
+    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 creates its client classes at run time
+        """Return the client of a service; AWS_ENDPOINT_URL applies."""
         from botocore.config import Config
 
-        if service not in self._clients:  # making one takes longer than most of its requests
+        if service not in self._clients:  # creating one takes longer than most of its requests
             retries = Config(retries={"mode": "standard", "max_attempts": 5})
             self._clients[service] = self.session.client(service, config=retries)
         return self._clients[service]
 
 
 def open_account() -> Account:
-    """Find credentials and region, as the AWS command line does, and ask AWS whose they are.
+    """Find credentials and region as the AWS command line does, and ask AWS for the account.
 
     Raises:
-        UsageError: boto3, region or credentials are missing, or AWS does not know them.
+        UsageError: boto3, region or credentials are missing.
+        BrewhouseError: AWS rejects the credentials, or does not answer.
     """
     try:
         import boto3
     except ImportError as error:
         raise UsageError("boto3 is not installed.", hint="Install it: pip install 'brewhouse[aws]'.") from error
 
-    with plain_errors():
+    with translated_aws_errors():
         session = boto3.Session(region_name=os.environ.get("AWS_REGION"))  # boto3 itself only knows AWS_DEFAULT_REGION
         if not session.region_name:
             raise UsageError("No AWS region is set.", hint="Set AWS_REGION, or a region in the profile of AWS_PROFILE.")
@@ -68,75 +64,48 @@ def open_account() -> Account:
 
 
 @contextmanager
-def plain_errors(resource: str = "") -> Iterator[None]:
-    """Turn what boto3 raises into one paragraph; a missing permission into its action and resource.
+def translated_aws_errors(resource: str = "") -> Iterator[None]:
+    """Translate errors of boto3 into user-facing ones.
 
     Args:
-        resource: ARN of what is worked on, for services that do not name it themselves.
+        resource: ARN of what is accessed, for services that do not name it in their errors.
 
     Raises:
-        UsageError: Credentials are missing or wrong.
-        BrewhouseError: Anything else AWS says no to.
+        UsageError: Region or credentials are missing.
+        BrewhouseError: Any other refusal of AWS, or no answer.
     """
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         yield
-    except (NoCredentialsError, ProfileNotFound) as error:
-        raise UsageError(f"{error}.".replace("..", "."), hint="Set AWS_PROFILE, or run `aws configure`.") from error
+    except (BotoCoreError, ClientError) as error:
+        raise translate_boto3_error(error, resource) or _refused(error) from error
+
+
+def denial_or(reason: str) -> str:
+    """Return the missing permission that a message of AWS names, or the message itself."""
+    denial = denial_in(reason)
+    return denial.what if denial else reason
+
+
+def get_or_none(operation: Callable[..., Any], **arguments: object) -> Any:  # noqa: ANN401 - an answer of boto3
+    """Call an operation of a client; return None if the requested resource does not exist."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return operation(**arguments)
     except ClientError as error:
-        raise in_plain_words(error, resource) from error
-    except BotoCoreError as error:
-        raise BrewhouseError(f"AWS cannot be reached or asked: {error}") from error
+        if is_not_found(error):
+            return None
+        raise
 
 
-def in_plain_words(error: Any, resource: str = "") -> BrewhouseError:  # noqa: ANN401 - botocore's ClientError
-    """Say what an answer of AWS means.
-
-    Args:
-        error: A `ClientError`.
-        resource: ARN of what was worked on, for services that do not name it themselves.
-    """
+def is_not_found(error: Any) -> bool:  # noqa: ANN401 - botocore's ClientError
+    """Return whether AWS answered that the requested resource does not exist."""
     code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-    if missing := missing_permission(message):
-        return BrewhouseError(missing, hint=_ALLOW)
-    if code in _DENIED:
-        action = f"{_service(error)}:{error.operation_name}"
-        on = f" on {resource}" if resource else ""
-        return BrewhouseError(f"Permission is missing: {action}{on}.", hint=_ALLOW)
-    if code in _NO_CREDENTIALS:
-        return UsageError(f"AWS does not know these credentials: {message}", hint="Set AWS_PROFILE to others.")
-    return BrewhouseError(f"AWS refused {_service(error)}:{error.operation_name}: {message} ({code}).")
+    return code in _NOT_FOUND or (code == "ValidationError" and "does not exist" in message)
 
 
-def missing_permission(message: str) -> str:
-    """Say which permission a message of AWS finds missing; empty if it is about something else.
-
-    Example:
-        >>> missing_permission(
-        ...     "User: arn:aws:iam::1:user/ann is not authorized to perform: glue:CreateJob "
-        ...     "on resource: arn:aws:glue:r:1:job/x because no identity-based policy allows the glue:CreateJob action"
-        ... )
-        'Permission is missing: glue:CreateJob on arn:aws:glue:r:1:job/x, for arn:aws:iam::1:user/ann.'
-    """
-    found = _NOT_AUTHORIZED.search(message)
-    if not found:
-        return ""
-    on = f" on {found['resource'].rstrip('.,')}" if found["resource"] else ""
-    return f"Permission is missing: {found['action'].rstrip('.,')}{on}, for {found['who']}."
-
-
-def is_missing(error: Any) -> bool:  # noqa: ANN401 - botocore's ClientError
-    """Say whether an answer of AWS means that the thing asked for is not there."""
+def _refused(error: Any) -> BrewhouseError:  # noqa: ANN401 - botocore's ClientError
     code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-    return code in {"404", "NoSuchBucket", "NoSuchKey", "EntityNotFoundException"} or (
-        code == "ValidationError" and "does not exist" in message
-    )
-
-
-def _service(error: Any) -> str:  # noqa: ANN401 - botocore's ClientError
-    """Guess the service's prefix in policies from the operation; only S3 and SQS name no action in their messages."""
-    operation = error.operation_name
-    if "Queue" in operation:
-        return "sqs"
-    return "s3" if re.search(r"Object|Bucket|Multipart", operation) else "aws"
+    return BrewhouseError(f"AWS refused {aws_action(error.operation_name)}: {message} ({code}).")

@@ -1,4 +1,4 @@
-"""CloudFormation: a stack's state, change sets, and events as they come."""
+"""CloudFormation: the state of a stack, change sets, and events as they arrive."""
 
 from __future__ import annotations
 
@@ -9,24 +9,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from brewhouse.aws.session import Account, is_missing, missing_permission
+from brewhouse.aws.session import Account, denial_or, get_or_none
 from brewhouse.errors import BrewhouseError
 
 POLL_S = 2.0
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
-_CANCELLED = "cancelled"  # said of a resource that was given up because another one failed
+_CANCELLED = "cancelled"  # reason of a resource that was given up because another one failed
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack as it is.
+    """A stack and its current state.
 
     Attributes:
         arn: Its id; stays valid after deletion.
-        name: What it is called.
         status: As `UPDATE_COMPLETE`.
-        parameters: Their values.
-        outputs: Their values.
     """
 
     arn: str
@@ -37,7 +34,7 @@ class Stack:
 
     @property
     def is_working(self) -> bool:
-        """Whether CloudFormation is at it."""
+        """Whether CloudFormation is changing it."""
         return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
 
 
@@ -46,9 +43,8 @@ class ResourceChange:
     """What a change set does to one resource.
 
     Attributes:
-        action: Add, Modify, Remove.
-        name: In the template.
-        kind: Type of the resource.
+        action: Add, Modify or Remove.
+        name: Logical id, in the template.
         replacement: `True`, `False`, `Conditional`, or empty.
         why: Names of the properties that change.
     """
@@ -62,13 +58,10 @@ class ResourceChange:
 
 @dataclass(frozen=True)
 class ChangeSet:
-    """A change set that waits to be executed.
+    """A change set that waits for its execution.
 
     Attributes:
-        arn: Its id.
-        stack_arn: The stack's id.
-        creates: Whether it makes the stack.
-        changes: What it does.
+        creates: Whether it creates the stack.
     """
 
     arn: str
@@ -79,26 +72,21 @@ class ChangeSet:
 
 @dataclass(frozen=True)
 class StackEvent:
-    """One thing that happened to a resource of a stack."""
+    """A state change of one resource of a stack."""
 
     id: str
     time: datetime
     name: str
-    kind: str
     status: str
     reason: str
 
 
 def find_stack(account: Account, name: str) -> Stack | None:
-    """Find a stack by its name or id; one that was never made or is deleted does not count, unless asked for by id."""
-    from botocore.exceptions import ClientError
-
-    try:
-        found = account.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
-    except ClientError as error:
-        if is_missing(error):
-            return None
-        raise
+    """Find a stack by name or id; a deleted one only by its id."""
+    answer = get_or_none(account.client("cloudformation").describe_stacks, StackName=name)
+    if answer is None:
+        return None
+    found = answer["Stacks"][0]
     return Stack(
         arn=found["StackId"],
         name=found["StackName"],
@@ -108,36 +96,31 @@ def find_stack(account: Account, name: str) -> Stack | None:
     )
 
 
-def the_stack(account: Account, name: str) -> Stack:
-    """Find a stack that must be there.
+def get_stack(account: Account, name: str) -> Stack:
+    """Return a stack by name or id.
 
     Raises:
-        BrewhouseError: There is none of this name in this account and region.
+        BrewhouseError: It does not exist in this account and region.
     """
     if found := find_stack(account, name):
         return found
     raise BrewhouseError(
-        f"Account {account.number} has no stack {name} in {account.region}.", hint="`brewhouse aws deploy` makes it."
+        f"Account {account.number} has no stack {name} in {account.region}.", hint="Create it: `brewhouse aws deploy`."
     )
 
 
-def make_change_set(
+def create_change_set(
     account: Account, name: str, template: str, parameters: Mapping[str, str], before: Stack | None
 ) -> ChangeSet | None:
-    """Have CloudFormation work out what would change.
+    """Create a change set; None if nothing would change.
 
     Args:
-        account: Where.
-        name: Of the stack.
-        template: Its text, or the URL of the object in a bucket that has it.
-        parameters: Those to set; what is left out keeps the value it has, or its default.
-        before: The stack as it is, if it is.
-
-    Returns:
-        The change set; None when nothing would change.
+        template: Its text, or the URL of an object that holds it.
+        parameters: Those to set; the others keep their value or default.
+        before: The stack before the change, if it exists.
 
     Raises:
-        BrewhouseError: CloudFormation cannot make one; says why.
+        BrewhouseError: CloudFormation rejects the change.
     """
     creates = before is None or before.status == "REVIEW_IN_PROGRESS"
     client = account.client("cloudformation")
@@ -152,48 +135,47 @@ def make_change_set(
         Capabilities=["CAPABILITY_IAM"],
         Tags=[{"Key": "application", "Value": "brewhouse"}],
     )
+    ids = {"ChangeSetName": made["Id"], "StackName": made["StackId"]}
     while True:
-        found = client.describe_change_set(ChangeSetName=made["Id"], StackName=made["StackId"])
+        found = client.describe_change_set(**ids)
         if found["Status"] not in {"CREATE_PENDING", "CREATE_IN_PROGRESS"}:
             break
         time.sleep(POLL_S)
     if found["Status"] == "CREATE_COMPLETE":
-        pages = client.get_paginator("describe_change_set").paginate(
-            ChangeSetName=made["Id"], StackName=made["StackId"]
-        )
+        pages = client.get_paginator("describe_change_set").paginate(**ids)
         changes = tuple(_change(each["ResourceChange"]) for page in pages for each in page["Changes"])
         return ChangeSet(made["Id"], made["StackId"], creates, changes)
-    client.delete_change_set(ChangeSetName=made["Id"], StackName=made["StackId"])
+    client.delete_change_set(**ids)
     reason = found.get("StatusReason", "")
     if any(words in reason for words in _NO_CHANGES):
         return None
-    raise BrewhouseError(f"CloudFormation cannot plan the change: {missing_permission(reason) or reason}")
+    raise BrewhouseError(f"CloudFormation rejected the change: {denial_or(reason)}")
 
 
-def drop(account: Account, change_set: ChangeSet) -> None:
-    """Give a change set up; a stack that it would have made goes too."""
+def discard_change_set(account: Account, change_set: ChangeSet) -> None:
+    """Delete a change set, and the stack if the change set would have created it."""
     client = account.client("cloudformation")
     client.delete_change_set(ChangeSetName=change_set.arn, StackName=change_set.stack_arn)
     if change_set.creates:
         client.delete_stack(StackName=change_set.stack_arn)
 
 
-def execute(account: Account, change_set: ChangeSet) -> Iterator[StackEvent]:
-    """Make a change, and tell every event until it is made or rolled back.
+def execute_change_set(account: Account, change_set: ChangeSet) -> Iterator[StackEvent]:
+    """Execute a change set, and yield its events until it is complete or rolled back.
 
     Raises:
-        BrewhouseError: It failed and was rolled back; says which resources failed, and why.
+        BrewhouseError: It failed and was rolled back; names the resources that failed, with the reasons.
     """
     before = {event.id for event in _events(account, change_set.stack_arn)}
     account.client("cloudformation").execute_change_set(ChangeSetName=change_set.arn, StackName=change_set.stack_arn)
     yield from _follow(account, change_set.stack_arn, before, {"CREATE_COMPLETE", "UPDATE_COMPLETE"})
 
 
-def delete(account: Account, stack: Stack) -> Iterator[StackEvent]:
-    """Delete a stack, and tell every event until it is gone.
+def delete_stack(account: Account, stack: Stack) -> Iterator[StackEvent]:
+    """Delete a stack, and yield its events until it is deleted.
 
     Raises:
-        BrewhouseError: Something could not be deleted; says what, and why.
+        BrewhouseError: A resource could not be deleted; names it, with the reason.
     """
     before = {event.id for event in _events(account, stack.arn)}
     account.client("cloudformation").delete_stack(StackName=stack.arn)
@@ -215,45 +197,30 @@ def _follow(account: Account, arn: str, seen: set[str], good: set[str]) -> Itera
             break
         time.sleep(POLL_S)
     if status not in good:
-        reasons = "; ".join(f"{event.name}: {missing_permission(event.reason) or event.reason}" for event in failed)
+        reasons = "; ".join(f"{event.name}: {denial_or(event.reason)}" for event in failed)
         raise BrewhouseError(
             f"The stack ended as {status}. {reasons or 'CloudFormation gave no reason'}.",
-            hint="The lake is as it was. Mend the cause, and run the command again.",
+            hint="The lake is unchanged. Fix the cause, then run the command again.",
         )
 
 
 def _events(account: Account, arn: str) -> list[StackEvent]:
-    """Read all events of a stack, oldest first."""
-    from botocore.exceptions import ClientError
-
     pages = account.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=arn)
-    try:
-        found = [event for page in pages for event in page["StackEvents"]]
-    except ClientError as error:
-        if is_missing(error):
-            return []
-        raise
+    answer = get_or_none(lambda: [event for page in pages for event in page["StackEvents"]])
     return [
         StackEvent(
             id=event["EventId"],
             time=event["Timestamp"],
             name=event["LogicalResourceId"],
-            kind=event.get("ResourceType", ""),
             status=event.get("ResourceStatus", ""),
             reason=event.get("ResourceStatusReason", ""),
         )
-        for event in reversed(found)
+        for event in reversed(answer or [])
     ]
 
 
 def _change(change: Mapping[str, Any]) -> ResourceChange:
-    why = sorted(
-        {detail["Target"].get("Name") or detail["Target"]["Attribute"] for detail in change.get("Details", [])}
-    )
-    return ResourceChange(
-        action=change["Action"],
-        name=change["LogicalResourceId"],
-        kind=change["ResourceType"],
-        replacement=change.get("Replacement", ""),
-        why=", ".join(why),
-    )
+    targets = [detail["Target"] for detail in change.get("Details", [])]
+    why = ", ".join(sorted({target.get("Name") or target["Attribute"] for target in targets}))
+    name, kind, replacement = change["LogicalResourceId"], change["ResourceType"], change.get("Replacement", "")
+    return ResourceChange(change["Action"], name, kind, replacement, why)

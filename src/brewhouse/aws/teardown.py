@@ -1,47 +1,36 @@
-"""Removing what a stack leaves behind: its bucket, with every version of every object, and its databases."""
+"""Removal of what a deleted stack keeps: its bucket, with every version of every object, and its databases."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
-from brewhouse.aws.session import Account, plain_errors
+from brewhouse.aws.session import Account, translated_aws_errors
 
 
 def databases_of(account: Account, bucket: str) -> list[str]:
-    """Find the Glue databases whose tables lie in a bucket, by what the stack wrote on them."""
+    """Find the Glue databases that a stack marked as belonging to its bucket."""
     pages = account.client("glue").get_paginator("get_databases").paginate()
     found = [database for page in pages for database in page["DatabaseList"]]
     return sorted(each["Name"] for each in found if each.get("Parameters", {}).get("brewhouse.bucket") == bucket)
 
 
 def remove_databases(account: Account, names: list[str]) -> None:
-    """Delete databases with the tables in them."""
+    """Delete databases with their tables."""
     for name in names:
         account.client("glue").delete_database(Name=name)
 
 
 def remove_bucket(account: Account, bucket: str) -> int:
-    """Delete a bucket with every version of every object in it, and uploads that were never finished.
-
-    Returns:
-        How many versions there were.
-    """
+    """Delete a bucket with every version of every object, and unfinished uploads; return the number of versions."""
     client = account.client("s3")
-    gone = 0
-    with plain_errors(f"arn:aws:s3:::{bucket}/*"):
-        for upload in _all(client, "list_multipart_uploads", bucket, "Uploads"):
-            client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+    deleted = 0
+    with translated_aws_errors(f"arn:aws:s3:::{bucket}/*"):
+        for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
+            for upload in page.get("Uploads", []):
+                client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
         for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
-            found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-            objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
+            versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in versions]
             if objects:
                 client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
-            gone += len(objects)
+            deleted += len(objects)
         client.delete_bucket(Bucket=bucket)
-    return gone
-
-
-def _all(client: Any, operation: str, bucket: str, key: str) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - boto3
-    for page in client.get_paginator(operation).paginate(Bucket=bucket):
-        yield from page.get(key, [])
+    return deleted

@@ -1,4 +1,4 @@
-"""The CloudFormation template: `stack.yaml` with the saved queries put in as Athena's named queries."""
+"""The CloudFormation template: `stack.yaml` with the saved queries as named queries of Athena."""
 
 from __future__ import annotations
 
@@ -13,30 +13,23 @@ from brewhouse.query.saved_queries import SavedQuery, for_athena, saved_queries
 if TYPE_CHECKING:
     import yaml
 
-MAX_BYTES_IN_REQUEST = 51_200
-"""CloudFormation takes no longer template in a request; one in a bucket may have `MAX_BYTES`."""
-MAX_BYTES = 1_000_000
-_PLACE = "  # [named queries]\n"
+_PLACEHOLDER = "  # [named queries]\n"
 _FIRST = ("Bucket", "BucketPolicy")
 
 
 @cache
 def template() -> str:
-    """Give the template as it is deployed, JSON."""
+    """Return the template as deployed, JSON."""
     source = files(__package__).joinpath("stack.yaml").read_text("utf-8")
-    before, after = source.split(_PLACE)
+    before, after = source.split(_PLACEHOLDER)
     text = before + "\n".join(_named_query(query) for query in saved_queries()) + after
     return json.dumps(parse(text), ensure_ascii=False, indent=1) + "\n"
 
 
 def first_template(whole: str) -> str:
-    """Give what a stack begins with: the bucket, where the rest of the template and the functions' code must be.
+    """Return a template of the bucket alone, for the rest of the template and the functions' code are uploaded there.
 
-    Args:
-        whole: The template.
-
-    Returns:
-        A template with the same parameters, short enough for a request.
+    It has the same parameters as the whole template, and fits into a request.
     """
     parsed = parse(whole)
     parsed["Resources"] = {name: parsed["Resources"][name] for name in _FIRST}
@@ -45,33 +38,33 @@ def first_template(whole: str) -> str:
 
 
 def defaults() -> dict[str, str]:
-    """Give the default of every parameter that has one."""
+    """Return the default of every parameter that has one."""
     parameters = parse(template())["Parameters"]
     return {name: str(facts["Default"]) for name, facts in parameters.items() if "Default" in facts}
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Read a template; `!Ref x` becomes `{"Ref": "x"}`, `!Sub x` `{"Fn::Sub": "x"}`, as in its JSON form.
+    """Parse a template; `!Ref x` becomes `{"Ref": "x"}`, `!Sub x` becomes `{"Fn::Sub": "x"}`, as in its JSON form.
 
     Example:
         >>> parse("Name: !Sub ${AWS::StackName}-lake")
         {'Name': {'Fn::Sub': '${AWS::StackName}-lake'}}
 
     Raises:
-        UsageError: PyYAML is missing.
+        UsageError: PyYAML is not installed.
     """
     try:
         import yaml
     except ImportError as error:
         raise UsageError("PyYAML is not installed.", hint="Install it: pip install 'brewhouse[aws]'.") from error
 
-    base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
+    base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast
 
     class Loader(base):  # type: ignore[misc]
-        """Knows CloudFormation's tags as well."""
+        """A safe loader with the tags of CloudFormation."""
 
     Loader.add_multi_constructor("!", _intrinsic)
-    parsed: dict[str, Any] = yaml.load(text, Loader)  # noqa: S506 - a SafeLoader with tags that make plain values
+    parsed: dict[str, Any] = yaml.load(text, Loader)  # noqa: S506 - a SafeLoader whose tags make plain values
     return parsed
 
 

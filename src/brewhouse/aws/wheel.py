@@ -1,4 +1,4 @@
-"""The project's own wheel and functions, written from the package that runs: no clone and no build tool is needed."""
+"""The project's wheel and the code of its Lambda functions, built from the installed package without build tools."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip knows
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip
 _FUNCTIONS = (
     "brewhouse/__init__.py",
     "brewhouse/errors.py",
@@ -18,22 +18,19 @@ _FUNCTIONS = (
     "brewhouse/aws/prices.toml",
     "brewhouse/events/__init__.py",
     "brewhouse/events/alerts.py",
+    "brewhouse/events/envelope.py",
     "brewhouse/events/event_types.py",
     "brewhouse/events/run_reports.py",
     "brewhouse/events/messages.py",
 )
-"""What `brewhouse.aws.functions` needs; a test runs it with nothing else."""
+"""Files that `brewhouse.aws.functions` imports or reads; a test runs them with the standard library and boto3 alone."""
 _WHEEL = "Wheel-Version: 1.0\nGenerator: brewhouse\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 def write_wheel(folder: Path) -> Path:
-    """Write the wheel of Brewhouse; the same package gives the same bytes.
+    """Write the wheel of Brewhouse into a folder, reproducibly, and return its path.
 
-    Args:
-        folder: Where it goes; an earlier one of the same version is replaced.
-
-    Returns:
-        The wheel. https://packaging.python.org/specifications/binary-distribution-format
+    https://packaging.python.org/specifications/binary-distribution-format
     """
     project = distribution("brewhouse")
     name = f"brewhouse-{project.version}"
@@ -50,11 +47,7 @@ def write_wheel(folder: Path) -> Path:
 
 
 def write_functions(file: Path) -> None:
-    """Write the code of the Lambda functions: them, and the few modules they share with all else.
-
-    Args:
-        file: The zip; the same package gives the same bytes.
-    """
+    """Write a zip with the Lambda functions and the modules that they share with the package, reproducibly."""
     content = {
         path: data
         for path, data in _package()
@@ -64,11 +57,10 @@ def write_functions(file: Path) -> None:
 
 
 def write_zip(file: Path, content: Mapping[str, bytes | Path]) -> None:
-    """Write a zip whose bytes depend on names and content alone: sorted, without times, not compressed.
+    """Write a reproducible zip: sorted, without times, not compressed.
 
     Args:
-        file: Where it goes.
-        content: What is in it by path, bytes or a file to read them from.
+        content: Bytes, or a file to read them from, by path in the zip.
     """
     with ZipFile(file, "w", ZIP_STORED) as archive:
         for path, data in sorted(content.items()):

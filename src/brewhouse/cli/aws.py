@@ -15,7 +15,7 @@ from brewhouse.cli.results import Format, FormatOption, OutputOption, SavedOptio
 from brewhouse.errors import BrewhouseError, ChecksFailed, UsageError
 
 if TYPE_CHECKING:
-    from brewhouse.aws.deploy import Check
+    from brewhouse.aws.deploy import DeploymentCheck
     from brewhouse.aws.package import PackageManifest
     from brewhouse.aws.session import Account
     from brewhouse.aws.stacks import ChangeSet, Stack, StackEvent
@@ -75,27 +75,27 @@ def deploy(
 
     Example: brewhouse aws deploy --run --parameter RunCrawler=false
     """
-    from brewhouse.aws.athena_counts import count_checks
-    from brewhouse.aws.deploy import check_name, checks, start_triggers
-    from brewhouse.aws.monitoring import deployed_checks
-    from brewhouse.aws.session import open_account, plain_errors
-    from brewhouse.aws.stacks import find_stack, the_stack
+    from brewhouse.aws.deploy import stack_checks, start_triggers, validate_stack_name
+    from brewhouse.aws.monitoring import monitoring_checks
+    from brewhouse.aws.row_counts import row_count_checks
+    from brewhouse.aws.session import open_account, translated_aws_errors
+    from brewhouse.aws.stacks import find_stack, get_stack
 
-    check_name(stack)
+    validate_stack_name(stack)
     given = _parameters(parameter)
     account = open_account()
-    with plain_errors():
+    with translated_aws_errors():
         before = _ready(account, find_stack(account, stack))
         manifest = _manifest(folder, given, before, packaged=packaged)
         changed = _change(account, stack, folder, manifest, given, before, yes=yes)
         for name in start_triggers(account, stack):
             print(f"trigger {name} was not active; it is started")
             changed = True
-        made = the_stack(account, stack)
-        _print_checks([*checks(account, made), *deployed_checks(account, made)])
+        made = get_stack(account, stack)
+        _print_checks([*stack_checks(account, made), *monitoring_checks(account, made)])
         if first_run:
             workflow_run = _run_workflow(account, stack, wait=True)
-            _print_checks(count_checks(account, made, workflow_run))
+            _print_checks(row_count_checks(account, made, workflow_run))
             print("Next: `brewhouse aws query --saved breweries_by_country`.")
     if changed and not first_run:
         print("Next: `brewhouse aws run --wait`, then `brewhouse aws query --saved breweries_by_country`.")
@@ -110,12 +110,12 @@ def run(
 
     Example: brewhouse aws run --wait
     """
-    from brewhouse.aws.session import open_account, plain_errors
-    from brewhouse.aws.stacks import the_stack
+    from brewhouse.aws.session import open_account, translated_aws_errors
+    from brewhouse.aws.stacks import get_stack
 
     account = open_account()
-    with plain_errors():
-        the_stack(account, stack)
+    with translated_aws_errors():
+        get_stack(account, stack)
         _run_workflow(account, stack, wait=wait)
 
 
@@ -127,16 +127,16 @@ def status(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> Non
     """
     from brewhouse.aws.deploy import triggers
     from brewhouse.aws.glue_workflow import last_job_runs
-    from brewhouse.aws.monitoring import alarms, subscribers, waiting
-    from brewhouse.aws.session import open_account, plain_errors
-    from brewhouse.aws.stacks import the_stack
+    from brewhouse.aws.monitoring import alarms, queue_depths, subscribers
+    from brewhouse.aws.session import open_account, translated_aws_errors
+    from brewhouse.aws.stacks import get_stack
 
     account = open_account()
-    with plain_errors():
-        found = the_stack(account, stack)
+    with translated_aws_errors():
+        found = get_stack(account, stack)
         watching: dict[str, list[dict[str, Any]]] = {
             "alarms": [dict(row) for row in alarms(account, found)],
-            "queues": [dict(row) for row in waiting(account, found)],
+            "queues": [dict(row) for row in queue_depths(account, found)],
             "alerts": subscribers(account, found),
         }
         active = [
@@ -170,10 +170,10 @@ def logs(
     Example: brewhouse aws logs transform
     """
     from brewhouse.aws.glue_workflow import logs as read_logs
-    from brewhouse.aws.session import open_account, plain_errors
+    from brewhouse.aws.session import open_account, translated_aws_errors
 
     account = open_account()
-    with plain_errors():
+    with translated_aws_errors():
         for line in read_logs(account, stack, job, run_id):
             print(line)
 
@@ -199,16 +199,16 @@ def query(
 def query_on_athena(sql: str | None, saved: str | None, stack: str, output_format: Format, output: Path | None) -> None:
     """Run a query through Athena and write its result."""
     from brewhouse.aws.athena import run_query
-    from brewhouse.aws.session import open_account, plain_errors
-    from brewhouse.aws.stacks import the_stack
+    from brewhouse.aws.session import open_account, translated_aws_errors
+    from brewhouse.aws.stacks import get_stack
     from brewhouse.query.saved_queries import saved_query
 
     if (sql is None) == (saved is None):
         raise UsageError("Give either a SELECT or --saved NAME.", hint="`brewhouse queries` lists the saved ones.")
     text = sql or saved_query(saved or "").sql
     account = open_account()
-    with plain_errors():
-        database = the_stack(account, stack).parameters["CatalogDatabase"]
+    with translated_aws_errors():
+        database = get_stack(account, stack).parameters["CatalogDatabase"]
         result = run_query(account, stack, database, text)
     write(result, output_format, output)
     print(f"{result.scanned_bytes} bytes scanned, {result.cost_usd:.6f} USD", file=sys.stderr)
@@ -227,12 +227,12 @@ def estimate(
 
     Example: brewhouse aws estimate --runs 30 --parameter RunCrawler=false
     """
-    from brewhouse.aws.prices import Use, prices
+    from brewhouse.aws.prices import MonthlyUsage, prices
     from brewhouse.aws.prices import estimate as work_out
     from brewhouse.aws.template import defaults
 
-    use = Use(runs=runs, minutes_per_job=minutes, queries=queries, stored_gb=stored_gb)
-    rows = work_out(use, {**defaults(), **_parameters(parameter)})
+    usage = MonthlyUsage(runs=runs, minutes_per_job=minutes, queries=queries, stored_gb=stored_gb)
+    rows = work_out(usage, {**defaults(), **_parameters(parameter)})
     if as_json:
         print_json({"as_of": prices().as_of, "parts": rows})
         return
@@ -246,13 +246,13 @@ def verify(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> Non
 
     Example: brewhouse aws verify
     """
-    from brewhouse.aws.session import open_account, plain_errors
-    from brewhouse.aws.stacks import the_stack
+    from brewhouse.aws.session import open_account, translated_aws_errors
+    from brewhouse.aws.stacks import get_stack
     from brewhouse.aws.verify import verify as look
 
     account = open_account()
-    with plain_errors():
-        found = look(account, the_stack(account, stack))
+    with translated_aws_errors():
+        found = look(account, get_stack(account, stack))
         print_json(list(found)) if as_json else _print_checks(found)
 
 
@@ -266,16 +266,16 @@ def destroy(
 
     Example: brewhouse aws destroy
     """
-    from brewhouse.aws.deploy import bucket_of, is_bucket
-    from brewhouse.aws.session import open_account, plain_errors
-    from brewhouse.aws.stacks import delete, find_stack
+    from brewhouse.aws.deploy import bucket_exists, bucket_name
+    from brewhouse.aws.session import open_account, translated_aws_errors
+    from brewhouse.aws.stacks import delete_stack, find_stack
     from brewhouse.aws.teardown import databases_of, remove_bucket, remove_databases
 
     account = open_account()
-    with plain_errors():
+    with translated_aws_errors():
         found = find_stack(account, stack)
-        bucket = found.parameters["BucketName"] if found else bucket_of(account, stack)
-        data = [bucket] if is_bucket(account, bucket) else []
+        bucket = found.parameters["BucketName"] if found else bucket_name(account, stack)
+        data = [bucket] if bucket_exists(account, bucket) else []
         databases = databases_of(account, bucket)
         if not found and not (with_data and (data or databases)):
             raise UsageError(f"Account {account.number} has no stack {stack} in {account.region}.")
@@ -284,7 +284,7 @@ def destroy(
             lost = ", ".join([*(f"s3://{name}" for name in data), *databases]) or "nothing"
             _ask(f"Delete the lake for good, with every version of it: {lost}?", yes=yes)
         if found:
-            _tell(delete(account, found))
+            _tell(delete_stack(account, found))
         if with_data:
             remove_databases(account, databases)
             gone = remove_bucket(account, bucket) if data else 0
@@ -319,7 +319,7 @@ def _parameters(given: list[str] | None) -> dict[str, str]:
 
 def _ready(account: Account, stack: Stack | None) -> Stack | None:
     """Give a stack that can be changed; one whose creation failed is cleared away."""
-    from brewhouse.aws.stacks import delete
+    from brewhouse.aws.stacks import delete_stack
 
     if stack and stack.is_working:
         raise BrewhouseError(
@@ -327,7 +327,7 @@ def _ready(account: Account, stack: Stack | None) -> Stack | None:
         )
     if stack and stack.status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"}:
         print(f"{stack.name} could not be made before; what is left of it is cleared away")
-        _tell(delete(account, stack))
+        _tell(delete_stack(account, stack))
         return None
     return stack
 
@@ -360,41 +360,41 @@ def _change(
     yes: bool,
 ) -> bool:
     """Upload, plan, ask, change; says whether anything was changed."""
-    from brewhouse.aws.deploy import is_bucket, parameters_for, upload, url_of
-    from brewhouse.aws.stacks import find_stack, make_change_set
+    from brewhouse.aws.deploy import bucket_exists, resolve_parameters, upload, url_of
+    from brewhouse.aws.stacks import create_change_set, find_stack
     from brewhouse.aws.template import first_template
 
     template = (folder / manifest.template.name).read_text("utf-8")
-    parameters = parameters_for(account, stack, before, manifest, template, given)
+    parameters = resolve_parameters(account, stack, before, manifest, template, given)
     bucket = parameters.get("BucketName") or (before.parameters["BucketName"] if before else "")
-    has_bucket = is_bucket(account, bucket)
+    has_bucket = bucket_exists(account, bucket)
     if not has_bucket:
         if before and before.status != "REVIEW_IN_PROGRESS":
             raise BrewhouseError(f"The bucket {bucket} of the stack {stack} is gone.", hint="Destroy the stack first.")
         print("First the bucket is made, for what the stack is made of; then all else, which is shown then.")
-        _make(account, stack, make_change_set(account, stack, first_template(template), parameters, before), yes=yes)
+        _make(account, stack, create_change_set(account, stack, first_template(template), parameters, before), yes=yes)
         before = find_stack(account, stack)
     sent = upload(account, bucket, folder, manifest)
     for file in sent:
         print(f"uploaded {file.name} ({file.size_bytes} bytes)")
     source = url_of(account, bucket, manifest.template)
-    change_set = make_change_set(account, stack, source, parameters, before)
+    change_set = create_change_set(account, stack, source, parameters, before)
     _make(account, stack, change_set, yes=yes)
     return bool(change_set or sent)
 
 
 def _make(account: Account, stack: str, change_set: ChangeSet | None, *, yes: bool) -> None:
     """Show a change, ask, and make it."""
-    from brewhouse.aws.stacks import drop, execute
+    from brewhouse.aws.stacks import discard_change_set, execute_change_set
 
     if change_set is None:
         print(f"{stack} is as it should be: nothing to change")
         return
     _print_changes(stack, account, change_set)
     if not (yes or typer.confirm("Make these changes?")):
-        drop(account, change_set)
+        discard_change_set(account, change_set)
         raise typer.Exit(1)
-    _tell(execute(account, change_set))
+    _tell(execute_change_set(account, change_set))
 
 
 def _print_changes(stack: str, account: Account, change_set: ChangeSet) -> None:
@@ -412,7 +412,7 @@ def _tell(events: Iterable[StackEvent]) -> None:
         print(f"{event.time:%H:%M:%S} {event.status.lower():28} {event.name} {event.reason}".rstrip(), flush=True)
 
 
-def _print_checks(found: Iterable[Check]) -> None:
+def _print_checks(found: Iterable[DeploymentCheck]) -> None:
     failed = []
     for check in found:
         word = {True: "ok", False: "FAILED", None: "not yet"}[check.passed]

@@ -1,1 +1,1 @@
-"""What runs the models, and the dialect between them."""
+"""The engines that run the models, DuckDB and Spark, and the translation of SQL between them."""

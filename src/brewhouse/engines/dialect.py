@@ -1,6 +1,6 @@
-"""Between the models' Spark SQL and the engines: DuckDB's dialect, and the names that Spark's views can have.
+"""Translation of the models' Spark SQL to DuckDB, and of table names to Spark's temporary views.
 
-Where a function of the same name gives another value in DuckDB, it becomes one of `DUCKDB_MACROS`, which gives Spark's.
+A function that DuckDB computes differently from Spark is replaced by a macro of `DUCKDB_MACROS` that does not.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from brewhouse.errors import UsageError
+from brewhouse.engines.engine import EngineError
 
 if TYPE_CHECKING:
     from sqlglot import exp
 
 DUCKDB_MACROS = """
-    -- DuckDB changes the case letter by letter; Java and Python know of İ, ß and of the Greek final sigma.
+    -- DuckDB maps case letter by letter; Java and Python handle İ, ß and the Greek final sigma.
     CREATE MACRO spark_lower(value) AS
         CASE WHEN strlen(value) = length(value) THEN lower(value) ELSE unicode_lower(value) END;
     CREATE MACRO spark_upper(value) AS
@@ -31,7 +31,7 @@ DUCKDB_MACROS = """
 
 
 def java_double(value: float) -> str:
-    """Write a number as Java, and so Spark, does.
+    """Format a number as Java, and so Spark, does.
 
     Example:
         >>> [java_double(value) for value in (0.0, -0.00012, 1e7, 12345678.9, 9999999.5, float("inf"))]
@@ -49,48 +49,54 @@ def java_double(value: float) -> str:
 
 @lru_cache(maxsize=256)
 def to_duckdb(sql: str) -> str:
-    """Turn one statement of Spark SQL into DuckDB's dialect.
+    """Translate a statement from Spark SQL to DuckDB.
 
     Example:
         >>> to_duckdb("SELECT count_if(lower(name) RLIKE 'a') FROM t")
         "SELECT COUNT_IF(REGEXP_MATCHES(SPARK_LOWER(name), 'a')) FROM t"
     """
+    return _parse(sql).transform(_with_macros).sql(dialect="duckdb")
+
+
+def _parse(sql: str) -> exp.Expr:
     import sqlglot
 
-    return sqlglot.parse_one(sql, dialect="spark").transform(_like_spark).sql(dialect="duckdb")
+    try:
+        return sqlglot.parse_one(sql, dialect="spark")
+    except sqlglot.errors.SqlglotError as error:
+        reason = str(error).partition("\n")[0].rstrip(".")  # an excerpt with escape codes for terminals follows
+        raise EngineError(f"Invalid Spark SQL: {reason}.", hint="Fix the statement.") from error
 
 
-def _like_spark(node: exp.Expr) -> exp.Expr:
+def _with_macros(node: exp.Expr) -> exp.Expr:
     from sqlglot import exp
 
     if isinstance(node, exp.Lower | exp.Upper):
-        return exp.func("spark_lower" if isinstance(node, exp.Lower) else "spark_upper", node.this)
+        return exp.func(f"spark_{node.key}", node.this)
     if isinstance(node, exp.Cast) and node.is_type("text"):
         return exp.func("spark_string", node.this)
+    if isinstance(node, exp.Trim) and not node.expression:
+        node.set("expression", exp.Literal.string(" "))  # by default, DuckDB trims every Unicode space
     return node
 
 
 @lru_cache(maxsize=256)
 def to_spark(sql: str) -> str:
-    """Name the tables of one statement of Spark SQL as Spark's temporary views; all else is left as it is written.
+    """Replace the tables of a Spark SQL statement by the temporary views of the session; keep the rest as written.
 
-    Temporary views have no schema, so the whole name is quoted, and the table's own name becomes its alias.
+    Temporary views have no schema, so the full name is quoted, and the table's name becomes its alias.
 
     Example:
         >>> to_spark("SELECT city FROM silver.breweries, gold.t AS t")
         'SELECT city FROM `silver.breweries` AS `breweries`, `gold.t` AS t'
     """
-    import sqlglot
     from sqlglot import exp
 
-    try:
-        tables = sorted(
-            (table.args["db"].meta["start"], table.this.meta["end"] + 1, table)
-            for table in sqlglot.parse_one(sql, dialect="spark").find_all(exp.Table)
-            if table.db and not table.catalog
-        )
-    except sqlglot.ParseError as error:
-        raise UsageError(f"This is no valid Spark SQL: {error}.", hint="Mend it.") from error
+    tables = sorted(
+        (table.args["db"].meta["start"], table.this.meta["end"] + 1, table)
+        for table in _parse(sql).find_all(exp.Table)
+        if table.db and not table.catalog
+    )
     parts, done = [], 0
     for start, end, table in tables:
         alias = "" if table.alias else f" AS {view_name(table.name)}"
@@ -100,10 +106,5 @@ def to_spark(sql: str) -> str:
 
 
 def view_name(table: str) -> str:
-    """Give the name of the temporary view that a table is read by in Spark.
-
-    Example:
-        >>> view_name("silver.breweries")
-        '`silver.breweries`'
-    """
+    """Return the quoted name of a table's temporary view in Spark."""
     return f"`{table}`"

@@ -1,4 +1,4 @@
-"""The embedded engine: DuckDB, in process, from files to files."""
+"""The embedded engine: DuckDB, in process."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np  # noqa: F401 - DuckDB imports it when it is first given a function; this may be sooner
+import numpy as np  # noqa: F401 - otherwise DuckDB imports it when the first function is registered
 
 from brewhouse.engines.dialect import DUCKDB_MACROS, java_double, to_duckdb
 from brewhouse.engines.engine import EngineError, Row
@@ -20,14 +21,14 @@ from brewhouse.lake.temp_dir import TempDir
 from brewhouse.models.model import Model
 from brewhouse.query.views import raw_records_sql, table_sql
 
-_FILES_AT_ONCE = 2
-_PYTHON_MB = 500  # libraries, metadata, and what DuckDB takes beyond its own limit
+_CONCURRENT_FILES = 2
+_PYTHON_MB = 500  # libraries, metadata, and DuckDB's memory beyond its limit
 _SCHEMAS = ("bronze", "staging", "silver", "gold", "reference", "previous", "published", "computed")
 _ICEBERG_TYPES = {
     **dict.fromkeys(("VARCHAR", "UUID", "ENUM"), "string"),
     **dict.fromkeys(("FLOAT", "DOUBLE", "DECIMAL"), "double"),
     **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT"), "int"),
-    **dict.fromkeys(("BIGINT", "HUGEINT", "UINTEGER", "UBIGINT", "UHUGEINT"), "long"),
+    **dict.fromkeys(("BIGINT", "HUGEINT", "UINTEGER", "UBIGINT", "UHUGEINT"), "long"),  # a sum is a HUGEINT
     "BOOLEAN": "boolean",
     "DATE": "date",
     "TIMESTAMP WITH TIME ZONE": "timestamptz",
@@ -38,8 +39,7 @@ class DuckDBEngine:
     """The engine on one machine.
 
     Args:
-        memory_limit_mb: Megabytes this process may use; DuckDB gets what Python does not need, and spills beyond it to
-            a temporary folder.
+        memory_limit_mb: Memory of this process; DuckDB uses what Python does not need and spills to a temporary folder.
     """
 
     def __init__(self, memory_limit_mb: int = 2048) -> None:
@@ -50,7 +50,7 @@ class DuckDBEngine:
                 "temp_directory": str(self._spill.path),
             }
         )
-        self._run("SET GLOBAL TimeZone = 'UTC'")  # or the day of a time would depend on the machine
+        self._run("SET GLOBAL TimeZone = 'UTC'")  # otherwise dates of times depend on the machine
         for schema in _SCHEMAS:
             self._run(f"CREATE SCHEMA {schema}")
         self._connection.create_function("unicode_lower", str.lower, ["VARCHAR"], "VARCHAR")
@@ -62,10 +62,8 @@ class DuckDBEngine:
         """See `Engine.attach_raw_snapshot`."""
         self._fetch(files)
         self._run(f"CREATE OR REPLACE VIEW bronze.breweries AS {raw_records_sql(files)}")
-        self._run(
-            f"CREATE OR REPLACE VIEW bronze.snapshot AS "
-            f"SELECT {literal(run)} AS run, CAST({literal(fetched_at)} AS TIMESTAMPTZ) AS taken_at"
-        )
+        metadata = {"run": "string", "taken_at": "timestamptz"}
+        self.attach_rows("bronze.snapshot", metadata, [(run, datetime.fromisoformat(fetched_at))])
 
     def attach_table(self, spec: TableSpec, files: Sequence[str]) -> None:
         """See `Engine.attach_table`."""
@@ -75,22 +73,23 @@ class DuckDBEngine:
 
     def attach_rows(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
         """See `Engine.attach_rows`."""
-        kinds = {"string": "VARCHAR", "double": "DOUBLE"}
         values = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in columns]
-        given = ", ".join(f"unnest(?::{kinds[kind]}[]) AS {identifier(name)}" for name, kind in columns.items())
-        self._connection.execute(f"CREATE OR REPLACE TABLE {identifier(name)} AS SELECT {given}", values)
+        select = ", ".join(f"unnest(?::{DUCKDB_TYPES[kind]}[]) AS {identifier(c)}" for c, kind in columns.items())
+        self._store(name, f"SELECT {select}", values)
 
     def compute(self, model: Model) -> tuple[Column, ...]:
         """See `Engine.compute`."""
-        computed = _computed(model.name)
-        # Kept in order, each raw page takes memory of its own: for a million breweries twice as much, and the time too.
+        # Preserving the order doubles time and memory of a million records, since each raw page is buffered.
         self._run(f"SET GLOBAL preserve_insertion_order = {not model.ephemeral}")
-        with _translated(f"{model.file}: {model.name} cannot be computed"):
-            self._run(f"CREATE OR REPLACE TABLE {computed} AS {to_duckdb(model.sql)}")
-        self._run("RESET GLOBAL preserve_insertion_order")
-        self._run(f"CREATE OR REPLACE VIEW {identifier(model.name)} AS SELECT * FROM {computed}")
-        described = self._run(f"DESCRIBE {computed}").fetchall()
-        return tuple(Column(name.lower(), _iceberg_type(kind), "") for name, kind, *_ in described)
+        try:
+            with _translated(f"{model.file}: {model.name} cannot be computed"):
+                self._store(model.name, to_duckdb(model.sql))
+        finally:
+            self._run("RESET GLOBAL preserve_insertion_order")
+        described = self._run(f"DESCRIBE {_computed(model.name)}").fetchall()
+        return tuple(
+            Column(name.lower(), _ICEBERG_TYPES.get(kind.partition("(")[0], kind), "") for name, kind, *_ in described
+        )
 
     def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
         """See `Engine.write`."""
@@ -112,14 +111,14 @@ class DuckDBEngine:
                 )
             return file
 
-        with ThreadPoolExecutor(_FILES_AT_ONCE) as threads:  # one COPY of a small partition keeps one core busy
+        with ThreadPoolExecutor(_CONCURRENT_FILES) as threads:  # a COPY of a small partition uses one core
             files = tuple(threads.map(copy, self._partitions(spec)))
         self.attach_table(spec, files)
         return files
 
     def rows(self, sql: str) -> list[Row]:
         """See `Engine.rows`."""
-        with _translated("A question cannot be answered"):
+        with _translated("The query cannot be run"):
             result = self._run(to_duckdb(sql))
             names = [column[0] for column in result.description or ()]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
@@ -129,22 +128,26 @@ class DuckDBEngine:
         self._connection.close()
         self._spill.delete()
 
+    def _store(self, name: str, select: str, values: Sequence[Any] = ()) -> None:
+        """Compute a SELECT once and expose its rows by a name."""
+        self._connection.execute(f"CREATE OR REPLACE TABLE {_computed(name)} AS {select}", values)
+        self._run(f"CREATE OR REPLACE VIEW {identifier(name)} AS SELECT * FROM {_computed(name)}")
+
     def _fetch(self, files: Sequence[str]) -> None:
         enable_s3(self._connection, files)
         prefetch(files)
 
     def _partitions(self, spec: TableSpec) -> list[str]:
-        """Say which rows go into a file of their own, as one condition a file; the largest first, or it comes alone."""
+        """List the condition of each partition, largest first so that the longest COPY does not start last."""
         names = ", ".join(identifier(name) for name in spec.partition) or "1"
         source = f"SELECT {names} FROM {_computed(spec.name)} GROUP BY {names} ORDER BY count(*) DESC, {names}"
-        values = self._run(source).fetchall()
         return [
             " AND ".join(
                 f"{identifier(name)} IS NOT DISTINCT FROM {'NULL' if value is None else literal(str(value))}"
                 for name, value in zip(spec.partition, row, strict=False)
             )
             or "true"
-            for row in values
+            for row in self._run(source).fetchall()
         ]
 
     def _run(self, sql: str) -> Any:  # noqa: ANN401 - DuckDB's own result
@@ -157,14 +160,6 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise EngineError(f"{what}: {error}") from error
-
-
-def _iceberg_type(kind: str) -> str:
-    """Tell which Iceberg type holds the values of one of DuckDB's.
-
-    A sum of whole numbers is a HUGEINT there and a long here; a decimal is a double, as every number with fractions.
-    """
-    return _ICEBERG_TYPES.get(kind.partition("(")[0], kind)
 
 
 def _computed(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What the jobs ask of an engine; nothing else in the code knows which one runs."""
+"""The interface of the engines; no other code depends on which one runs."""
 
 from __future__ import annotations
 
@@ -18,63 +18,51 @@ class EngineError(BrewhouseError):
 
 
 class Engine(Protocol):
-    """Makes raw snapshots and tables readable to SQL, runs models into Parquet files, answers small questions."""
+    """Exposes raw snapshots and tables to SQL, runs models into Parquet files, answers small queries."""
 
     def attach_raw_snapshot(self, files: Sequence[str], run: str, fetched_at: str) -> None:
-        """Make a raw snapshot readable as `bronze.breweries`, and its facts as `bronze.snapshot`.
+        """Expose the records of a raw snapshot as `bronze.breweries` and its metadata as `bronze.snapshot`.
 
         Args:
             files: Absolute paths of its pages.
             run: Its run id.
-            fetched_at: When it was complete, ISO 8601 with offset.
+            fetched_at: Time at which it was complete, ISO 8601 with offset.
         """
 
     def attach_table(self, spec: TableSpec, files: Sequence[str]) -> None:
-        """Make Parquet files readable as the table they belong to.
-
-        Args:
-            spec: The table; its columns are what is read.
-            files: Absolute paths; none gives an empty table.
-        """
+        """Expose Parquet files, by absolute paths, as a table with the columns of its spec, empty without files."""
 
     def attach_rows(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
-        """Make a few rows of reference data readable as a table.
-
-        Args:
-            name: Schema and table, as `reference.places`.
-            columns: Iceberg type of each column, by name, in order.
-            rows: Their values.
-        """
+        """Expose a few rows as a table, as `reference.places`; the columns map names to Iceberg types."""
 
     def compute(self, model: Model) -> tuple[Column, ...]:
-        """Run a model's SQL and keep its rows under the model's name, for the models that read it.
+        """Run a model's SQL and expose the rows under the model's name.
 
         Returns:
-            Its columns, in order: names in small letters, Iceberg types (the engine's own word in capitals for a type
-            that a table cannot hold), no descriptions.
+            Its columns: lower-case names, Iceberg types (or the engine's type, if tables cannot store it), no
+            descriptions.
 
         Raises:
-            EngineError: The engine cannot run it.
+            EngineError: The engine cannot run the SQL.
         """
 
     def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
-        """Write a computed model into Parquet files, one a partition, and read it from these from now on.
+        """Write a computed model to Parquet files in an existing folder, and read it from them afterwards.
 
         Args:
-            spec: The table they are for: column types, partition and sort order.
-            field_ids: The Iceberg field id of each column.
-            folder: Where the files go.
+            spec: Column types, sort order and the partition columns, by whose values the files are separated.
+            field_ids: Iceberg field id of each column.
 
         Returns:
-            Their absolute paths.
+            Absolute paths of the files.
         """
 
     def rows(self, sql: str) -> list[Row]:
-        """Answer a small question in Spark SQL.
+        """Run a small query in Spark SQL.
 
         Raises:
             EngineError: The engine cannot run it.
         """
 
     def close(self) -> None:
-        """Let go of memory and files."""
+        """Release memory and temporary files."""

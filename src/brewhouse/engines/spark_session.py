@@ -1,4 +1,4 @@
-"""Where Spark runs: the session that is there already, or a new one on this machine or a cluster."""
+"""The Spark session: the active one, or a new one on this machine or a cluster."""
 
 from __future__ import annotations
 
@@ -16,22 +16,18 @@ from brewhouse.errors import BrewhouseError, UsageError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_LOOPBACK = "127.0.0.1"
-_TASKS_PER_CORE = 2
-
 
 def open_session(master: str, memory_limit_mb: int, *, s3a: bool = False) -> SparkSession:
-    """Give the session that is active, or start one.
+    """Return the active session, or start one.
 
     Args:
-        master: Spark's name of a cluster, as `local[*]` or `spark://host:7077`. Under `spark-submit`, as on AWS Glue,
-            what that was told goes before this.
-        memory_limit_mb: Megabytes of the Java machine that a new session starts on this machine.
-        s3a: Whether it must have S3A; a new session gets it from Maven Central.
+        master: Spark master URL, as `local[*]` or `spark://host:7077`; `spark-submit` and AWS Glue override it.
+        memory_limit_mb: Heap of the JVM that a new session starts on this machine.
+        s3a: Whether the session must have S3A; a new one fetches it from Maven Central.
 
     Raises:
-        UsageError: PySpark or Java is missing, or the session that is there has no S3A.
-        BrewhouseError: Spark does not start, as when Maven Central is not reached.
+        UsageError: PySpark or Java is missing, or the active session lacks S3A.
+        BrewhouseError: Spark cannot be started, for example because Maven Central is unreachable.
     """
     try:
         from pyspark import SparkContext
@@ -47,11 +43,12 @@ def open_session(master: str, memory_limit_mb: int, *, s3a: bool = False) -> Spa
     if session is None:
         session = _start(master, _settings(master, memory_limit_mb) | (spark_s3a.settings(_jars()) if s3a else {}))
     if s3a:
-        spark_s3a.raise_on_failure(session)
+        spark_s3a.require(session)
     return session
 
 
 def _start(master: str, settings: Mapping[str, str]) -> SparkSession:
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
     from pyspark import SparkConf
     from pyspark.errors import PySparkRuntimeError
     from pyspark.sql import SparkSession
@@ -61,35 +58,31 @@ def _start(master: str, settings: Mapping[str, str]) -> SparkSession:
             "The engine spark needs Java, which is not installed.",
             hint="Install Java 17, as `apt-get install openjdk-17-jre-headless`, or use --engine duckdb.",
         )
-    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # what it tells is raised as well
-    conf = SparkConf().setMaster(master).setAppName("brewhouse")
-    for name, value in settings.items():
-        conf.set(name, value)
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # its errors are raised as well
+    conf = SparkConf().setMaster(master).setAppName("brewhouse").setAll(list(settings.items()))
     try:
         return SparkSession.builder.config(conf=conf).getOrCreate()
     except PySparkRuntimeError as error:
         hint = "PySpark 4 needs Java 17 or later; see `java -version`."
         if packages := settings.get("spark.jars.packages"):
+            fetched = f"With spark_s3a, Spark fetches {packages} from Maven Central; if it is unreachable, put them and"
             hint = (
-                f"spark_s3a has Spark fetch {packages} from Maven Central: is that reached from here? If not, put them "
-                f"and what they need into {_jars()}, or leave spark_s3a out: the workers' Python reads then. {hint}"
+                f"{fetched} what they need into {_jars()}, or turn spark_s3a off: then the Python workers read. {hint}"
             )
-        raise BrewhouseError(f"Spark does not start: {error}.", hint=hint) from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] != "py4j":
-            raise
-        raise BrewhouseError(f"Spark does not start at {master}: {error}.", hint="Is that cluster there?") from error
+        raise BrewhouseError(f"Spark cannot be started: {error}.", hint=hint) from error
+    except Py4JError as error:
+        what = f"Spark cannot be started at {master}: {error}."
+        raise BrewhouseError(what, hint="Check that the cluster is running.") from error
 
 
 def _jars() -> Path:
-    """Tell where Spark's own libraries are."""
     from pyspark import find_spark_home
 
-    return Path(find_spark_home._find_spark_home()) / "jars"  # type: ignore[no-untyped-call]  # it has no other name
+    return Path(find_spark_home._find_spark_home()) / "jars"  # type: ignore[no-untyped-call]  # the public ones lack it
 
 
 def _settings(master: str, memory_limit_mb: int) -> dict[str, str]:
-    """Say how a session of our own is started, above what `spark-defaults.conf` says."""
+    """Return the configuration of a new session; it takes precedence over `spark-defaults.conf`."""
     log4j = Path(__file__).with_name("log4j2.properties").as_uri()
     settings = {
         "spark.ui.enabled": "false",
@@ -100,8 +93,8 @@ def _settings(master: str, memory_limit_mb: int) -> dict[str, str]:
     if master.startswith("local"):
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         settings |= {
-            "spark.driver.host": _LOOPBACK,
-            "spark.driver.bindAddress": _LOOPBACK,
-            "spark.sql.shuffle.partitions": str(_TASKS_PER_CORE * (os.cpu_count() or 1)),
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 1)),
         }
     return settings

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from brewhouse.events.details import Detail
+from brewhouse.events.envelope import event_key
 from brewhouse.events.event_types import run_of_detail
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
@@ -108,8 +109,7 @@ class EventLog:
         return Event(id=new_id(), detail_type=detail_type, time=datetime.now(UTC).isoformat(), detail=detail)
 
     def _put(self, event: Event) -> None:
-        path = f"events/date={event.time[:10]}/{event.id}.json"
-        self._lake.store.put(path, msgspec.json.encode(event), mode="create")
+        self._lake.store.put(event_key(event.id, event.time), msgspec.json.encode(event), mode="create")
 
     def _notify(self, detail: Detail, event: Event) -> None:
         for listener in self._listeners:

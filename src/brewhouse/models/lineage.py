@@ -1,4 +1,4 @@
-"""Which table is made of which, from the API to gold; drawn as text, and in `picture` as SVG."""
+"""The lineage of the tables, from the API to gold, as nodes and as a text tree; `lineage_svg` draws it as SVG."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ SOURCE = "Open Brewery DB API"
 
 @dataclass(frozen=True)
 class Node:
-    """A table, or the source.
+    """A table or the source.
 
     Attributes:
         name: Zone and table; the source's name has no zone.
-        user_defined: Whether it is the user's.
-        description: What a row is.
-        reads: Names of what it is made of.
+        reads: Names of its upstream nodes.
     """
 
     name: str
@@ -34,29 +32,23 @@ class Node:
 
 
 def lineage(models: Iterable[Model]) -> list[Node]:
-    """Put models and what they read into one list, each after what it is made of.
+    """List the source, the input tables that some model reads, then the models, each after its upstream nodes.
 
     Args:
-        models: In order.
-
-    Returns:
-        The source, the given tables that some model reads, then the models.
+        models: In order of their dependencies.
     """
-    made = [Node(model.name, model.user_defined, model.description, model.reads) for model in models]
-    read = {name for node in made for name in node.reads}
-    given = [
+    tables = [Node(model.name, model.user_defined, model.description, model.reads) for model in models]
+    read = {name for node in tables for name in node.reads}
+    inputs = [
         Node(name, user_defined=False, description="", reads=(SOURCE,) if name.startswith("bronze.") else ())
         for name in INPUTS
         if name in read
     ]
-    return [Node(SOURCE, user_defined=False, description="Where the breweries come from", reads=()), *given, *made]
+    return [Node(SOURCE, user_defined=False, description="The source of the breweries", reads=()), *inputs, *tables]
 
 
 def draw_text(nodes: Sequence[Node]) -> str:
-    """Draw a lineage as a tree; a table of several stands once, below the last of them, with the others named.
-
-    Args:
-        nodes: Of `lineage`.
+    """Draw a lineage as a tree; a table with several upstream nodes appears once, below the last of them.
 
     Example:
         >>> print(draw_text([
@@ -67,28 +59,25 @@ def draw_text(nodes: Sequence[Node]) -> str:
         bronze.b
         └─ silver.c *  (and bronze.a)
            └─ gold.d
-        * your own
+        * user-defined
     """
-    places = {node.name: place for place, node in enumerate(nodes)}
-    below: dict[str, list[Node]] = {node.name: [] for node in nodes}
+    order = {node.name: index for index, node in enumerate(nodes)}
+    children: dict[str, list[Node]] = {node.name: [] for node in nodes}
     roots: list[Node] = []
     for node in nodes:
-        parents = sorted((name for name in node.reads if name in places), key=places.__getitem__)
-        (below[parents[-1]] if parents else roots).append(node)
-    lines: list[str] = []
-    for root in roots:
-        lines += _branch(root, below)
-    return "\n".join([*lines, "* your own"] if any(node.user_defined for node in nodes) else lines)
+        parent = max((name for name in node.reads if name in order), key=order.__getitem__, default=None)
+        (roots if parent is None else children[parent]).append(node)
+    lines = [line for root in roots for line in _branch(root, children)]
+    return "\n".join([*lines, "* user-defined"] if any(node.user_defined for node in nodes) else lines)
 
 
-def _branch(node: Node, below: dict[str, list[Node]], parent: str = "") -> list[str]:
+def _branch(node: Node, children: dict[str, list[Node]], parent: str = "") -> list[str]:
     others = [name for name in node.reads if name != parent]
-    beside = f"  (and {', '.join(others)})" if others and parent else ""
-    lines = [f"{node.name}{' *' if node.user_defined else ''}{beside}"]
-    children = below[node.name]
-    for index, child in enumerate(children):
-        is_last = index == len(children) - 1
-        first, *rest = _branch(child, below, node.name)
+    also = f"  (and {', '.join(others)})" if others and parent else ""
+    lines = [f"{node.name}{' *' if node.user_defined else ''}{also}"]
+    for child in children[node.name]:
+        is_last = child is children[node.name][-1]
+        first, *rest = _branch(child, children, node.name)
         lines.append(f"{'└─' if is_last else '├─'} {first}")
         lines += [f"{'  ' if is_last else '│ '} {each}" for each in rest]
     return lines

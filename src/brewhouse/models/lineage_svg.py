@@ -1,24 +1,25 @@
-"""A lineage as a picture: SVG by hand, in light and dark, from left to right.
+"""A lineage drawn as SVG, from left to right, for light and dark displays.
 
-Each table stands in the column of its zone, to the right of all it reads. A line that passes a column keeps a place of
-its own there, so that it runs between the boxes. Within a column, the order is that in which the fewest lines cross,
-as far as a few sweeps find it (each node at the mean of its neighbours, after Sugiyama et al. 1981).
+Each table is in the columns of its zone, to the right of all that it reads. An edge that crosses a column has a slot
+there, so that it runs between the boxes. The order within a column minimizes crossings by the barycenter heuristic of
+Sugiyama et al. (1981).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
+from statistics import fmean
 
 from brewhouse.models.lineage import Node
 
 _STAGES = ("source", "bronze", "staging", "silver", "gold")
-_CHARACTER = 7.25  # width of a character of the monospaced font, and all below in pixels
+_CHARACTER = 7.25  # width of a character of the monospaced font; all sizes are in pixels
 _PADDING = 14.0
 _BOX_HEIGHT = 34.0
-_PASSAGE_HEIGHT = 12.0
+_SLOT_HEIGHT = 12.0
 _GAP = 16.0
 _COLUMN_GAP = 64.0
 _MARGIN = 20.0
@@ -56,21 +57,21 @@ _STYLE = """
 """
 
 
-@dataclass
-class _Place:
-    """A box, or the passage of a line through a column."""
+@dataclass(eq=False)
+class _Slot:
+    """Space in a column for the box of a node, or for an edge that crosses the column."""
 
     node: Node | None
     column: int
     width: float = 0.0
     x: float = 0.0
     y: float = 0.0
-    left: list[_Place] = field(default_factory=list)
-    right: list[_Place] = field(default_factory=list)
+    left: list[_Slot] = field(default_factory=list)
+    right: list[_Slot] = field(default_factory=list)
 
     @property
     def height(self) -> float:
-        return _BOX_HEIGHT if self.node else _PASSAGE_HEIGHT
+        return _BOX_HEIGHT if self.node else _SLOT_HEIGHT
 
     @property
     def middle(self) -> float:
@@ -78,32 +79,32 @@ class _Place:
 
 
 def draw_svg(
-    nodes: Sequence[Node],
-    title: str = "Lineage of the tables",
-    address: Callable[[Node], str | None] | None = None,
+    nodes: Sequence[Node], title: str = "Table lineage", address: Callable[[Node], str | None] | None = None
 ) -> str:
-    """Draw a lineage as an SVG that needs nothing else, or as a part of a page.
+    """Draw a lineage as a standalone SVG, or with links as a part of a page.
 
     Args:
-        nodes: Of `lineage`.
-        title: Read aloud by screen readers.
-        address: Where a table's box leads, None for nowhere; a picture with addresses is looked after by the style
-            sheet of its page.
-
-    Returns:
-        The text of an SVG file.
+        nodes: As `lineage` returns them.
+        title: For screen readers.
+        address: Link target of a box, None for no link. With it, the page's style sheet applies and no style is
+            included.
     """
-    grid, paths = _grid(nodes, _columns(nodes))
-    _order(grid)
+    columns = _columns(nodes)
+    grid, paths = _grid(nodes, columns)
+    for column, forward in _sweeps(grid):
+        _sort(column, forward, grid)
     width, height = _lay_out(grid)
     parts = [*_lanes(grid, height), *(_edge(path) for path in paths)]
-    parts += [_box(place, place.node, address) for column in grid for place in column if place.node]
+    parts += [_box(slot, slot.node, address) for column in grid for slot in column if slot.node]
     if any(node.user_defined for node in nodes):
+        parts += [
+            f'<rect class="box own" x="{_MARGIN:.1f}" y="{height - 2:.1f}" width="16" height="12" rx="3"/>',
+            f'<text class="note" x="{_MARGIN + 24:.1f}" y="{height + 8:.1f}">user-defined</text>',
+        ]
         height += _LEGEND_HEIGHT
-        parts += _legend(height)
-    sentences = [f"{node.name} is made of {' and '.join(node.reads)}." for node in nodes if node.reads]
+    sentences = [f"{node.name} is built from {' and '.join(node.reads)}." for node in nodes if node.reads]
     size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}"'
-    role = "img" if address is None else "group"  # what is an image for screen readers has no links in it
+    role = "img" if address is None else "group"  # screen readers ignore the links of an image
     names = f'role="{role}" aria-labelledby="lineage-title lineage-desc"'
     return "\n".join(
         [
@@ -113,161 +114,135 @@ def draw_svg(
             f"<style>{_STYLE}</style>" if address is None else "",
             f'<rect class="ground" width="{width:.0f}" height="{height:.0f}" rx="10"/>',
             *parts,
-            "</svg>",
-            "",
+            "</svg>\n",
         ]
     )
 
 
 def _columns(nodes: Sequence[Node]) -> dict[str, int]:
-    """Give each table a column: its zone's first one, or one to the right of all it reads."""
+    """Assign each table the first column of its zone, or the one to the right of all that it reads."""
     columns: dict[str, int] = {}
     for stage in range(len(_STAGES)):
         first = max(columns.values(), default=-1) + 1
         for node in nodes:
             if _stage(node) == stage:
-                read = [columns[name] + 1 for name in node.reads if name in columns]
-                columns[node.name] = max([first, *read])
+                columns[node.name] = max([first, *(columns[name] + 1 for name in node.reads if name in columns)])
     return columns
 
 
 def _stage(node: Node) -> int:
-    """Tell how far a zone is from the source; all given tables stand where bronze does."""
-    return _STAGES.index(node.zone) if node.zone in _STAGES else _STAGES.index("bronze")
+    """Return the position of a zone; all input tables are in that of bronze."""
+    return _STAGES.index(node.zone if node.zone in _STAGES else "bronze")
 
 
-def _grid(nodes: Sequence[Node], columns: dict[str, int]) -> tuple[list[list[_Place]], list[list[_Place]]]:
-    """Put boxes and passages into their columns, and give each line as the places it goes through."""
-    grid: list[list[_Place]] = [[] for _ in range(max(columns.values()) + 1)]
-    boxes = {node.name: _Place(node, columns[node.name]) for node in nodes}
+def _grid(nodes: Sequence[Node], columns: dict[str, int]) -> tuple[list[list[_Slot]], list[list[_Slot]]]:
+    """Fill the columns with slots; return the columns and the path of each edge."""
+    grid: list[list[_Slot]] = [[] for _ in range(max(columns.values()) + 1)]
+    boxes = {node.name: _Slot(node, columns[node.name]) for node in nodes}
     for box in boxes.values():
         grid[box.column].append(box)
     paths = []
-    for node in nodes:
-        end = boxes[node.name]
-        for name in node.reads:
-            start = boxes[name]
-            passages = [_Place(None, column) for column in range(start.column + 1, end.column)]
-            for passage in passages:
-                grid[passage.column].append(passage)
-            path = [start, *passages, end]
-            for left, right in pairwise(path):
-                left.right.append(right)
-                right.left.append(left)
-            paths.append(path)
+    for start, end in ((boxes[name], boxes[node.name]) for node in nodes for name in node.reads):
+        crossed = [_Slot(None, column) for column in range(start.column + 1, end.column)]
+        for slot in crossed:
+            grid[slot.column].append(slot)
+        paths.append([start, *crossed, end])
+        for left, right in pairwise(paths[-1]):
+            left.right.append(right)
+            right.left.append(left)
     return grid, paths
 
 
-def _order(grid: list[list[_Place]]) -> None:
-    """Sort each column by where its neighbours are, from left to right and back."""
+def _sweeps(grid: list[list[_Slot]]) -> Iterator[tuple[list[_Slot], bool]]:
+    """Iterate over the columns from left to right and back, several times."""
     for sweep in range(_SWEEPS):
         forward = sweep % 2 == 0
         for column in grid if forward else reversed(grid):
-            ranks = {id(place): rank for each in grid for rank, place in enumerate(each)}
-            column.sort(key=lambda place: _mean([ranks[id(n)] for n in _neighbours(place, forward)], ranks[id(place)]))
+            yield column, forward
 
 
-def _neighbours(place: _Place, forward: bool) -> list[_Place]:
-    return place.left if forward else place.right
+def _sort(column: list[_Slot], forward: bool, grid: list[list[_Slot]]) -> None:
+    """Sort a column by the mean rank of each slot's neighbours."""
+    ranks = {slot: rank for each in grid for rank, slot in enumerate(each)}
+    column.sort(key=lambda slot: fmean([ranks[n] for n in (slot.left if forward else slot.right) or [slot]]))
 
 
-def _mean(values: Sequence[float], default: float) -> float:
-    return sum(values) / len(values) if values else default
-
-
-def _lay_out(grid: list[list[_Place]]) -> tuple[float, float]:
-    """Give every place its coordinates; returns width and height of the whole."""
+def _lay_out(grid: list[list[_Slot]]) -> tuple[float, float]:
+    """Assign coordinates to the slots; return width and height of the drawing."""
     x = _MARGIN + _PADDING
     for column in grid:
-        width = max(_label_width(place) for place in column)
+        width = max(len(_label(slot.node)) * _CHARACTER + 2 * _PADDING if slot.node else 0.0 for slot in column)
         y = 0.0
-        for place in column:
-            place.x, place.y, place.width = x, y, width
-            y += place.height + _GAP
+        for slot in column:
+            slot.x, slot.y, slot.width = x, y, width
+            y += slot.height + _GAP
         x += width + _COLUMN_GAP
-    for sweep in range(_SWEEPS):
-        forward = sweep % 2 == 0
-        for column in grid if forward else reversed(grid):
-            _straighten(column, forward)
-    every = [place for column in grid for place in column]
-    rise = _TOP - min(place.y for place in every)
-    for place in every:
-        place.y += rise
-    return x - _COLUMN_GAP + _MARGIN + _PADDING, max(p.y + p.height for p in every) + _MARGIN + _PADDING
+    for column, forward in _sweeps(grid):
+        _straighten(column, forward)
+    slots = [slot for column in grid for slot in column]
+    shift = _TOP - min(slot.y for slot in slots)
+    for slot in slots:
+        slot.y += shift
+    return x - _COLUMN_GAP + _MARGIN + _PADDING, max(s.y + s.height for s in slots) + _MARGIN + _PADDING
 
 
-def _straighten(column: list[_Place], forward: bool) -> None:
-    """Move the places of a column towards their neighbours' height, in order and without touching."""
-    wanted = [_mean([n.middle for n in _neighbours(p, forward)], p.middle) - p.height / 2 for p in column]
+def _straighten(column: list[_Slot], forward: bool) -> None:
+    """Move the slots of a column towards the height of their neighbours, in order and without overlaps."""
+    wanted = [fmean([n.middle for n in (s.left if forward else s.right) or [s]]) - s.height / 2 for s in column]
     bottom = float("-inf")
-    for place, y in zip(column, wanted, strict=True):
-        place.y = max(y, bottom)
-        bottom = place.y + place.height + _GAP
-    excess = _mean([place.y - y for place, y in zip(column, wanted, strict=True)], 0.0)
-    for place in column:
-        place.y -= excess
+    for slot, y in zip(column, wanted, strict=True):
+        slot.y = max(y, bottom)
+        bottom = slot.y + slot.height + _GAP
+    excess = fmean([slot.y - y for slot, y in zip(column, wanted, strict=True)])
+    for slot in column:
+        slot.y -= excess
 
 
 def _label(node: Node) -> str:
     return node.name.partition(".")[2] if node.zone in _STAGES[1:] else node.name
 
 
-def _label_width(place: _Place) -> float:
-    return len(_label(place.node)) * _CHARACTER + 2 * _PADDING if place.node else 0.0
-
-
-def _lanes(grid: list[list[_Place]], height: float) -> list[str]:
-    """Draw a band behind each zone's columns, with the zone's name."""
-    bands: dict[int, list[_Place]] = {}
-    for column in grid:
-        for place in column:
-            if place.node:
-                bands.setdefault(_stage(place.node), []).append(place)
-    parts = []
-    for stage, places in sorted(bands.items()):
-        left = min(place.x for place in places) - _PADDING
-        right = max(place.x + place.width for place in places) + _PADDING
-        parts.append(
+def _lanes(grid: list[list[_Slot]], height: float) -> Iterator[str]:
+    """Draw a band with the zone's name behind the columns of each zone."""
+    lanes: dict[int, list[_Slot]] = {}
+    for slot in (slot for column in grid for slot in column):
+        if slot.node:
+            lanes.setdefault(_stage(slot.node), []).append(slot)
+    for stage, slots in sorted(lanes.items()):
+        left = min(slot.x for slot in slots) - _PADDING
+        right = max(slot.x + slot.width for slot in slots) + _PADDING
+        yield (
             f'<rect class="lane" x="{left:.1f}" y="{_MARGIN / 2:.1f}" width="{right - left:.1f}" '
             f'height="{height - _MARGIN:.1f}" rx="8"/>'
             f'<text class="zone" x="{left + _PADDING:.1f}" y="{_MARGIN / 2 + 23:.1f}">{_STAGES[stage]}</text>'
         )
-    return parts
 
 
-def _edge(path: list[_Place]) -> str:
-    """Draw a line from box to box, level where it meets a place and bent between two."""
+def _edge(path: list[_Slot]) -> str:
+    """Draw an edge, level in each slot and bent between two."""
     start, end = path[0], path[-1]
-    steps = [f"M{start.x + start.width:.1f},{start.middle:.1f}"]
     x, y = start.x + start.width, start.middle
-    for place in path[1:]:
-        tip = place.x - (_TIP if place is end else 0.0)
-        bend = (tip - x) / 2
-        steps.append(f"C{x + bend:.1f},{y:.1f} {tip - bend:.1f},{place.middle:.1f} {tip:.1f},{place.middle:.1f}")
-        x, y = place.x + place.width, place.middle
-        if place is not end:
+    steps = [f"M{x:.1f},{y:.1f}"]
+    for slot in path[1:]:
+        to = slot.x - (_TIP if slot is end else 0.0)
+        bend = (to - x) / 2
+        steps.append(f"C{x + bend:.1f},{y:.1f} {to - bend:.1f},{slot.middle:.1f} {to:.1f},{slot.middle:.1f}")
+        x, y = slot.x + slot.width, slot.middle
+        if slot is not end:
             steps.append(f"H{x:.1f}")
     kind = " own" if end.node and end.node.user_defined else ""
-    point = f"M{end.x - 1:.1f},{end.middle:.1f}l-{_TIP:.0f},-4v8z"
-    return f'<path class="edge{kind}" d="{" ".join(steps)}"/><path class="tip{kind}" d="{point}"/>'
+    tip = f"M{end.x - 1:.1f},{end.middle:.1f}l-{_TIP:.0f},-4v8z"
+    return f'<path class="edge{kind}" d="{" ".join(steps)}"/><path class="tip{kind}" d="{tip}"/>'
 
 
-def _box(place: _Place, node: Node, address: Callable[[Node], str | None] | None) -> str:
+def _box(slot: _Slot, node: Node, address: Callable[[Node], str | None] | None) -> str:
     kind = "own" if node.user_defined else "source" if node.zone == "source" else "built-in"
-    hover = f"{node.name}: {node.description}" if node.description else node.name
     target = address(node) if address else None
     begin, end = (f'<a href="{escape(target)}">', "</a>") if target else ("<g>", "</g>")
     return (
-        f'{begin}<title>{escape(hover)}</title><rect class="box {kind}" x="{place.x:.1f}" y="{place.y:.1f}" '
-        f'width="{place.width:.1f}" height="{place.height:.1f}" rx="7"/>'
-        f'<text x="{place.x + place.width / 2:.1f}" y="{place.middle + 4:.1f}" text-anchor="middle">'
+        f"{begin}<title>{escape(': '.join(filter(None, (node.name, node.description))))}</title>"
+        f'<rect class="box {kind}" x="{slot.x:.1f}" y="{slot.y:.1f}" '
+        f'width="{slot.width:.1f}" height="{slot.height:.1f}" rx="7"/>'
+        f'<text x="{slot.x + slot.width / 2:.1f}" y="{slot.middle + 4:.1f}" text-anchor="middle">'
         f"{escape(_label(node))}</text>{end}"
     )
-
-
-def _legend(height: float) -> list[str]:
-    y = height - _LEGEND_HEIGHT - 2
-    return [
-        f'<rect class="box own" x="{_MARGIN:.1f}" y="{y:.1f}" width="16" height="12" rx="3"/>',
-        f'<text class="note" x="{_MARGIN + 24:.1f}" y="{y + 10:.1f}">your own tables</text>',
-    ]

@@ -1,19 +1,16 @@
-"""A model: one SQL file that makes one table, and the header comment that describes it.
-
-The header is the leading `--` lines: sentences that say what a row is, then `name: value` lines; docs/models.md
-lists them.
-"""
+"""A model: one SQL file that defines one table, with a header comment that describes it."""
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from brewhouse.iceberg.table_spec import Column, TableSpec
-from brewhouse.models.header import NoRow, Rule, parse_header
+from brewhouse.models.header import Header, NoRow, header_lines, parse_header
 from brewhouse.models.problems import ModelError, Problem
 from brewhouse.models.select import Select, parse_select
 
@@ -22,48 +19,31 @@ ZONES = ("staging", "silver", "gold")
 _TYPES = ("string", "double", "long", "int", "boolean", "timestamptz", "date")
 
 
-@dataclass(frozen=True)
-class Model:
-    """A table's SQL and what its header says.
+@dataclass(frozen=True, kw_only=True)
+class Model(Header):
+    """A model file, parsed.
 
     Attributes:
-        name: Zone and table, as `silver.breweries`; the folder and the file's name.
+        name: Zone and table, as `silver.breweries`.
         sql: The SELECT, in Spark SQL.
-        description: What a row is.
-        key: Columns that together are unique.
-        partition: Columns by whose values the files are separated.
-        sort: Columns by which the rows are ordered.
-        incremental_by: Column that identifies the batch of a row, for a table that keeps the rows of earlier
-            snapshots: a run replaces the rows of its own batch. Empty when each run rebuilds the whole table.
-        ephemeral: Whether it only serves other models and is not published.
-        rules: What must hold of its rows, the key's uniqueness first.
-        columns: What its own columns mean, by name.
-        reads: Names of the tables its SQL reads.
-        depends_on: Names of the tables that must be there before it: those it reads, and those its checks read.
-        user_defined: Whether the user wrote it, not Brewhouse.
-        version: Tells it from what it was while its file, or that of a model it needs, was another.
+        reads: Names of the tables that the SELECT reads.
+        depends_on: Names of the tables that must exist before it: those that the SELECT and its checks read.
+        user_defined: Whether it is the user's, not built in.
+        version: Hash of its file and, once ordered by `models_of`, of the files that it depends on.
         file: Its file, as errors name it.
-        text: The file's content.
-        select: Its SQL, parsed.
+        select: The SELECT, parsed.
+        check_selects: The queries of its `no row` rules, parsed.
     """
 
     name: str
     sql: str
-    description: str
-    key: tuple[str, ...]
-    partition: tuple[str, ...]
-    sort: tuple[str, ...]
-    incremental_by: str
-    ephemeral: bool
-    rules: tuple[Rule, ...]
-    columns: dict[str, str]
     reads: tuple[str, ...]
     depends_on: tuple[str, ...]
     user_defined: bool
     version: str
     file: str = field(repr=False, compare=False)
-    text: str = field(repr=False, compare=False)
     select: Select = field(repr=False, compare=False)
+    check_selects: tuple[Select, ...] = field(repr=False, compare=False)
 
     @property
     def zone(self) -> str:
@@ -71,128 +51,94 @@ class Model:
         return self.name.partition(".")[0]
 
     def spec(self, columns: Sequence[Column]) -> TableSpec:
-        """Describe the table this model makes.
+        """Describe the table.
 
-        A built-in model's columns have the type and description of `columns.toml`; a user's have the type the engine
-        gives them and the description of the header, else that of the column of the same name there.
+        A built-in model's columns have the type and description of `columns.toml`; a user's have the engine's type and
+        the description of the header or, without one, of `columns.toml`.
 
         Args:
-            columns: What its SQL gives, in order, with the engine's types.
+            columns: Result columns of the SELECT, with the engine's types.
 
         Raises:
-            ModelError: A built-in model's column is not in `columns.toml`, one has a type no table can hold, or the
-                table is partitioned by one with fractions.
+            ModelError: `columns.toml` lacks a column of a built-in model, a table cannot store a column's type, or a
+                partition column is a double.
         """
         defined = column_definitions()
-        if not self.user_defined:
-            if unknown := [column.name for column in columns if column.name not in defined]:
-                what = f"{self.name} gives columns that models/columns.toml does not define: {', '.join(unknown)}"
-                raise ModelError([self.problem(what)])
-            typed = tuple(defined.get(f"{self.name}.{column.name}", defined[column.name]) for column in columns)
+        if self.user_defined:
+            described = {name: column.description for name, column in defined.items()}
+            described |= {name: description for name, description in self.columns.items() if description}
+            typed = tuple(Column(column.name, column.type, described.get(column.name, "")) for column in columns)
+        elif unknown := [column.name for column in columns if column.name not in defined]:
+            raise ModelError([self.problem(f"models/columns.toml lacks columns of {self.name}: {', '.join(unknown)}")])
         else:
-            typed = tuple(Column(column.name, column.type, self._meaning(column.name)) for column in columns)
-        if problems := [*self._bad_types(typed)]:
+            typed = tuple(defined.get(f"{self.name}.{column.name}", defined[column.name]) for column in columns)
+        if problems := list(self._type_problems(typed)):
             raise ModelError(problems)
         return TableSpec(self.name, self.description, typed, self.partition, self.sort)
 
     def problem(self, what: str, column: str = "") -> Problem:
-        """Say that something is wrong with it, or with one of the columns it gives."""
-        return Problem(self.file, *self.select.place_of_column(column), what)
+        """Create a problem at a result column, or at the SELECT."""
+        return Problem(self.file, *self.select.column_position(column), what)
 
-    def check_select(self, rule: NoRow) -> Select:
-        """Parse the query of one of its `no row` rules.
-
-        Raises:
-            ModelError: It is not one SELECT.
-        """
-        lines = self.text.splitlines()
-        begin = rule.line - 1
-        sql = "\n".join(
-            " " * max(line.find(part), 0) + part
-            for part, line in zip(rule.sql.split("\n"), lines[begin:], strict=False)
-        )
-        return parse_select("\n" * begin + sql, self.file)
-
-    def _meaning(self, column: str) -> str:
-        known = column_definitions().get(column)
-        return self.columns.get(column) or (known.description if known else "")
-
-    def _bad_types(self, columns: Sequence[Column]) -> list[Problem]:
-        return [
-            self.problem(
-                f"column {column.name} is of the engine's type {column.type}, which a table cannot hold; "
-                f"make it one of another with CAST(… AS STRING) or the like",
-                column.name,
-            )
-            for column in columns
-            if column.type not in _TYPES
-        ] + [
-            self.problem(f"column {column.name} is a number with fractions: no files are separated by it", column.name)
-            for column in columns
-            if column.type == "double" and column.name in self.partition
-        ]
+    def _type_problems(self, columns: Sequence[Column]) -> Iterator[Problem]:
+        for column in columns:
+            if column.type not in _TYPES:
+                what = f"column {column.name} has type {column.type}, which tables cannot store; cast it"
+                yield self.problem(f"{what}, for example with CAST(… AS STRING)", column.name)
+            elif column.type == "double" and column.name in self.partition:
+                yield self.problem(f"column {column.name} is a double, which cannot be a partition column", column.name)
 
 
 @cache
 def column_definitions() -> dict[str, Column]:
-    """Read `columns.toml`: every column by name, its table's before it where it is another one there."""
+    """Load `columns.toml` by column name, prefixed with the table's where the definition holds for one table only."""
     table = tomllib.loads((FOLDER / "columns.toml").read_text("utf-8"))
     return {name: Column(name.rpartition(".")[2], entry["type"], entry["description"]) for name, entry in table.items()}
 
 
 def parse(name: str, text: str, *, file: str | None = None, user_defined: bool = False) -> Model:
-    r"""Read a model's file.
+    r"""Parse a model file.
 
     Args:
         name: Zone and table.
-        text: The file's content.
-        file: Its file, as errors name it; None names the model.
+        text: Content of the file.
+        file: The file as errors name it; None uses the model's name.
         user_defined: Whether it is the user's.
 
     Raises:
-        ModelError: The header has a field that cannot be understood, or the SQL is not one SELECT.
+        ModelError: A header field is invalid, or the SQL or a check's query is not one SELECT.
 
     Example:
-        >>> model = parse("gold.t", "-- A row a city.\n-- key: city\n\nSELECT city FROM silver.breweries")
+        >>> model = parse("gold.t", "-- A city.\n-- key: city\n\nSELECT city FROM silver.breweries")
         >>> model.description, model.key, model.reads
-        ('A row a city.', ('city',), ('silver.breweries',))
+        ('A city.', ('city',), ('silver.breweries',))
     """
     file = file or name
-    header = parse_header(text, file)
-    problems = list(header.problems)
+    header, problems = parse_header(text, file)
     try:
         select = parse_select(text, file)
     except ModelError as error:
         raise ModelError([*problems, *error.problems]) from error
     if problems:
         raise ModelError(problems)
-    model = Model(
+    checks = tuple(_check_select(rule, text, file) for rule in header.rules if isinstance(rule, NoRow))
+    needed = {*select.reads, *(table for check in checks for table in check.reads if table != name)}
+    return Model(
+        **vars(header),
         name=name,
-        sql="\n".join(text.splitlines()[header.size :]).strip().rstrip("; \n"),
-        description=header.description,
-        key=header.key,
-        partition=header.partition,
-        sort=header.sort,
-        incremental_by=header.incremental_by,
-        ephemeral=header.ephemeral,
-        rules=header.rules,
-        columns={column: meaning for column, (meaning, _) in header.columns.items()},
+        sql="\n".join(select.text.splitlines()[len(header_lines(text)) :]).strip(),
         reads=select.reads,
-        depends_on=select.reads,
+        depends_on=tuple(sorted(needed)),
         user_defined=user_defined,
-        version="",
+        version=hashlib.sha256(text.encode()).hexdigest()[:16],
         file=file,
-        text=text,
         select=select,
+        check_selects=checks,
     )
-    return _with_needs(model)
 
 
-def _with_needs(model: Model) -> Model:
-    needs = set(model.reads)
-    for rule in model.rules:
-        if isinstance(rule, NoRow):
-            needs.update(model.check_select(rule).reads)
-    if model.name not in model.reads:
-        needs.discard(model.name)  # a check may read the table it is about
-    return replace(model, depends_on=tuple(sorted(needs)))
+def _check_select(rule: NoRow, text: str, file: str) -> Select:
+    """Parse the query of a rule, padded so that positions in it are positions in the file."""
+    lines = text.splitlines()[rule.line - 1 :]
+    padded = (" " * max(line.find(part), 0) + part for part, line in zip(rule.sql.split("\n"), lines, strict=False))
+    return parse_select("\n" * (rule.line - 1) + "\n".join(padded), file)

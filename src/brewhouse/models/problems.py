@@ -1,4 +1,4 @@
-"""What is wrong in a model's file, and where."""
+"""Problems in model files, with their positions."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from brewhouse.errors import UsageError
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One thing that is wrong in a model's file.
+    """A problem in a model file.
 
     Attributes:
-        file: The file, as the user named its folder.
         line: From 1.
-        column: From 1; 0 when it is about the whole line.
-        what: What is wrong, and what would be right.
+        column: From 1; 0 means the whole line.
+        what: The problem and, if known, its fix.
 
     Example:
-        >>> print(Problem("models/t.sql", 3, 8, "there is no column nam"))
-        models/t.sql:3:8: there is no column nam
+        >>> print(Problem("models/t.sql", 3, 8, "unknown column nam"))
+        models/t.sql:3:8: unknown column nam
     """
 
     file: str
@@ -30,32 +29,25 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}" if self.column else f"{self.file}:{self.line}"
-        return f"{place}: {self.what}"
+        position = f"{self.file}:{self.line}:{self.column}" if self.column else f"{self.file}:{self.line}"
+        return f"{position}: {self.what}"
 
 
 class ModelError(UsageError):
-    """Models that cannot be run.
-
-    Args:
-        problems: All that was found, one or more.
-    """
+    """Models that cannot run, with all of their problems."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = sorted(set(problems))
         head = "" if len(self.problems) == 1 else f"{len(self.problems)} problems in the models:\n"
-        super().__init__(head + "\n".join(_sentence(str(problem)) for problem in self.problems))
+        lines = (str(problem) for problem in self.problems)
+        super().__init__(head + "\n".join(line if line.endswith("?") else f"{line}." for line in lines))
 
 
-def _sentence(text: str) -> str:
-    return text if text.endswith("?") else f"{text}."
-
-
-def place_of(text: str, offset: int) -> tuple[int, int]:
-    r"""Turn an offset in a text into line and column, both from 1.
+def line_and_column(text: str, offset: int) -> tuple[int, int]:
+    r"""Convert an offset to a line and a column, both from 1.
 
     Example:
-        >>> place_of("ab\ncd", 4)
+        >>> line_and_column("ab\ncd", 4)
         (2, 2)
     """
     before = text[:offset]
@@ -63,16 +55,16 @@ def place_of(text: str, offset: int) -> tuple[int, int]:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Say which known name was probably meant, or which there are.
+    """Suggest the closest known name, or list the known names if none is close.
 
     Example:
         >>> suggestion("contry", ["city", "country"])
         '; did you mean country?'
         >>> suggestion("x", ["city", "country"])
-        '; there are: city, country'
+        '; known: city, country'
     """
     names = sorted(known)
     close = get_close_matches(name, names, n=1) or [each for each in names if each.endswith(f".{name}")][:1]
     if close:
         return f"; did you mean {close[0]}?"
-    return f"; there are: {', '.join(names)}" if names else ""
+    return f"; known: {', '.join(names)}" if names else ""

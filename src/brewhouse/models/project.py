@@ -1,36 +1,34 @@
-"""The models of a run: Brewhouse's own and the user's, in one order, and proven to fit before anything runs."""
+"""All models, built in and user-defined, ordered by their dependencies and validated before anything runs."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from brewhouse.errors import UsageError
-from brewhouse.models.header import NoRow, parse_header
 from brewhouse.models.inputs import INPUTS
 from brewhouse.models.model import FOLDER, ZONES, Model, parse
 from brewhouse.models.problems import ModelError, Problem, suggestion
-from brewhouse.models.select import Select
 
-_OWN_ZONES = ("silver", "gold")
+_USER_ZONES = ("silver", "gold")
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 def models_of(*zones: str, folder: Path | None = None) -> list[Model]:
-    """Load the models of some zones, each after the ones it needs.
+    """Load the models of zones, each after those it depends on.
 
     Args:
         zones: Among staging, silver and gold.
-        folder: The user's own models: `silver/*.sql` and `gold/*.sql`; `*.sql` in the folder itself is gold.
+        folder: The user's models: `silver/*.sql` and `gold/*.sql`; `*.sql` in the folder itself is gold.
 
     Raises:
-        ModelError: A model cannot be read, or does not fit to the others; names every problem with file and line.
-        UsageError: There is no such folder.
+        ModelError: A model is invalid or conflicts with another; lists every problem with file and line.
+        UsageError: The folder does not exist.
 
     Example:
         >>> [model.name for model in models_of("staging", "silver")][:2]
@@ -38,13 +36,17 @@ def models_of(*zones: str, folder: Path | None = None) -> list[Model]:
     """
     models = {model.name: model for model in _built_in()}
     if folder is not None:
-        own = _own(folder, models)
-        models |= own
-        _require_readable(models)
+        models |= _user_defined(folder, models)
+        _raise_on(problem for model in models.values() for problem in _table_problems(model, models))
     ordered = _in_order(models)
     if folder is not None:
-        _require_known_columns(ordered)
+        _raise_on(_column_problems(ordered))
     return [model for model in ordered if model.zone in zones]
+
+
+def _raise_on(problems: Iterator[Problem]) -> None:
+    if found := list(problems):
+        raise ModelError(found)
 
 
 @cache
@@ -56,40 +58,33 @@ def _built_in() -> tuple[Model, ...]:
     )
 
 
-def _own(folder: Path, built_in: Mapping[str, Model]) -> dict[str, Model]:
-    """Read the user's files; all their problems are found, not only the first."""
+def _user_defined(folder: Path, built_in: Mapping[str, Model]) -> dict[str, Model]:
+    """Load the user's models; collect the problems of all files."""
     if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder} of models.", hint="Name one with --models, or make it.")
+        raise UsageError(f"The models folder {folder} does not exist.", hint="Create it, or pass another to --models.")
     models: dict[str, Model] = {}
     problems: list[Problem] = []
     for file in sorted(folder.rglob("*.sql")):
         try:
-            model = _parse_own(file, folder, {**built_in, **models})
+            name = _table_name(file, folder)
+            if name in built_in:
+                raise _file_error(file, f"the table {name} is built in; rename the file")
+            if name in models:
+                raise _file_error(file, f"the table {name} is also defined by {models[name].file}; rename one of them")
+            models[name] = parse(name, _text(file), file=str(file), user_defined=True)
         except ModelError as error:
             problems += error.problems
-        else:
-            models[model.name] = model
-    if problems:
-        raise ModelError(problems)
+    _raise_on(iter(problems))
     return models
 
 
-def _parse_own(file: Path, folder: Path, there: Mapping[str, Model]) -> Model:
-    name = _table_name(file, file.relative_to(folder))
-    if name in there:
-        taken = f"is made by {there[name].file} too" if there[name].user_defined else "is one of Brewhouse's own"
-        raise ModelError([Problem(str(file), 1, 0, f"the table {name} {taken}; give the file another name")])
-    return parse(name, _text(file), file=str(file), user_defined=True)
-
-
-def _table_name(file: Path, place: Path) -> str:
-    """Tell by its place which table a file makes."""
-    zone = place.parts[0] if len(place.parts) == 2 else "gold"
-    if len(place.parts) > 2 or zone not in _OWN_ZONES:
-        raise ModelError([Problem(str(file), 1, 0, "models stand in silver/, in gold/, or in the folder itself: gold")])
+def _table_name(file: Path, folder: Path) -> str:
+    parts = file.relative_to(folder).parts
+    zone = parts[0] if len(parts) == 2 else "gold"
+    if len(parts) > 2 or zone not in _USER_ZONES:
+        raise _file_error(file, "models belong in silver/, in gold/, or in the models folder itself, which is gold")
     if not _NAME.fullmatch(file.stem):
-        what = f"{file.stem} is no table name: small letters, digits and _, no digit first"
-        raise ModelError([Problem(str(file), 1, 0, what)])
+        raise _file_error(file, f"{file.stem} is not a table name: use a-z, 0-9 and _, no digit first")
     return f"{zone}.{file.stem}"
 
 
@@ -98,108 +93,81 @@ def _text(file: Path) -> str:
         return file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         line = file.read_bytes()[: error.start].count(b"\n") + 1
-        raise ModelError([Problem(str(file), line, 0, "the file is no UTF-8 text")]) from error
+        raise _file_error(file, "the file is not UTF-8 text", line) from error
 
 
-def _require_readable(models: Mapping[str, Model]) -> None:
-    """Refuse models that read a table that is not there, or not yet when they run."""
-    problems = [
-        problem
-        for model in models.values()
-        for select in (model.select, *_check_selects(model))
-        for problem in select.unreadable(_readable(model, models))
-    ]
-    if problems:
-        raise ModelError(problems)
+def _file_error(file: Path, what: str, line: int = 1) -> ModelError:
+    return ModelError([Problem(str(file), line, 0, what)])
 
 
-def _readable(model: Model, models: Mapping[str, Model]) -> dict[str, str]:
-    """Say of every table whether a model can read it: nothing when it can, else why not."""
+def _table_problems(model: Model, models: Mapping[str, Model]) -> Iterator[Problem]:
+    """Find tables that a model reads and that do not exist, or not yet when it runs."""
     is_gold = model.zone == "gold"
-    readable = {
-        name: "" if model.zone in given.zones else "only transform has it, so silver models can read it"
-        for name, given in INPUTS.items()
-    }
+    readable = dict.fromkeys(INPUTS, "only silver models can read inputs of transform" if is_gold else "")
     for name, other in models.items():
         if is_gold and other.zone != "gold" and other.ephemeral:
-            readable[name] = "it is ephemeral and not published, so only silver models can read it"
-        elif not is_gold and other.zone == "gold":
-            readable[name] = "gold is made of silver, so a silver model cannot read it"
+            readable[name] = "it is ephemeral, so only silver models can read it"
         else:
-            readable[name] = ""
-    return readable
+            readable[name] = "" if is_gold or other.zone != "gold" else "gold is built from silver"
+    for select in (model.select, *model.check_selects):
+        yield from select.table_problems(readable)
 
 
 def _in_order(models: Mapping[str, Model]) -> list[Model]:
-    """Put each model after the ones it needs, and give it the version that follows from theirs."""
+    """Sort models by zone and dependency, and let their versions depend on each other's."""
     graph = {name: [need for need in model.depends_on if need in models] for name, model in models.items()}
     try:
         names = sorted(TopologicalSorter(graph).static_order(), key=lambda name: ZONES.index(models[name].zone))
     except CycleError as error:
-        raise ModelError([_circle(error.args[1], models)]) from error
+        raise ModelError([_cycle_problem(error.args[1], models)]) from error
     versions: dict[str, str] = {}
     for name in names:
-        parts = [models[name].text, *(versions[need] for need in graph[name])]
+        parts = [models[name].version, *(versions[need] for need in graph[name])]
         versions[name] = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     return [replace(models[name], version=versions[name]) for name in names]
 
 
-def _circle(names: Sequence[str], models: Mapping[str, Model]) -> Problem:
-    """Name the models of a circle, each before the one it reads, from one of the user's on."""
-    circle = list(reversed(names))[1:]
-    first = next((index for index, name in enumerate(circle) if models[name].user_defined), 0)
-    circle = [*circle[first:], *circle[:first]]
-    model, read = models[circle[0]], circle[1 % len(circle)]
-    words = " reads ".join([*circle, circle[0]])
-    return Problem(model.file, *model.select.place_of_table(read), f"these models read each other in a circle: {words}")
+def _cycle_problem(names: Sequence[str], models: Mapping[str, Model]) -> Problem:
+    """Describe a cycle from a user-defined model on, each model before the one that it reads."""
+    cycle = list(reversed(names))[1:]
+    first = next((index for index, name in enumerate(cycle) if models[name].user_defined), 0)
+    cycle = [*cycle[first:], *cycle[:first]]
+    position = models[cycle[0]].select.table_position(cycle[1 % len(cycle)])
+    path = " reads ".join([*cycle, cycle[0]])
+    return Problem(models[cycle[0]].file, *position, f"the models form a cycle: {path}")
 
 
-def _require_known_columns(ordered: Sequence[Model]) -> None:
-    """Follow the columns from table to table, and refuse a model that names one that is not there."""
-    known: dict[str, Sequence[str]] = {
-        name: [column.name for column in given.columns] for name, given in INPUTS.items()
-    }
-    problems: list[Problem] = []
+def _column_problems(ordered: Sequence[Model]) -> Iterator[Problem]:
+    """Derive the columns of each table from those it reads, and find columns that do not exist."""
+    known: dict[str, Sequence[str]] = {name: [column.name for column in columns] for name, columns in INPUTS.items()}
     for model in ordered:
         if any(need not in known for need in model.depends_on):
-            continue  # of a table that is wrong, nothing can be said
-        columns, found = model.select.columns({name: known[name] for name in model.reads})
-        found += model.select.unnamed() or _bad_names(model, columns)
-        if not found:
+            continue  # the columns of an invalid table are unknown
+        columns, problems = model.select.columns({name: known[name] for name in model.reads})
+        problems += model.select.unnamed_columns() or list(_name_problems(model, columns))
+        if not problems:
             known[model.name] = columns
-            found += _bad_fields(model, columns)
-            for select in _check_selects(model):
-                found += select.columns({name: known[name] for name in select.reads})[1]
-        problems += found
-    if problems:
-        raise ModelError(problems)
+            problems += _header_problems(model, columns)
+            for select in model.check_selects:
+                problems += select.columns({name: known[name] for name in select.reads})[1]
+        yield from problems
 
 
-def _check_selects(model: Model) -> list[Select]:
-    return [model.check_select(rule) for rule in model.rules if isinstance(rule, NoRow)]
+def _name_problems(model: Model, columns: Sequence[str]) -> Iterator[Problem]:
+    for name in sorted({name for name in columns if columns.count(name) > 1}):
+        yield model.problem(f"two columns are named {name}", name)
+    for name in columns:
+        if not name.isidentifier():
+            yield model.problem(f"{name} is not a column name: use letters, digits and _, no digit first", name)
 
 
-def _bad_names(model: Model, columns: Sequence[str]) -> list[Problem]:
-    """Find columns that have the name of another, or one that is no identifier."""
-    twice = {name for name in columns if columns.count(name) > 1}
-    return [model.problem(f"two columns are called {name}", name) for name in sorted(twice)] + [
-        model.problem(f"{name} is no name for a column: letters, digits and _, no digit first", name)
-        for name in columns
-        if not name.isidentifier()
-    ]
-
-
-def _bad_fields(model: Model, columns: Sequence[str]) -> list[Problem]:
-    """Find header fields that name a column the SELECT does not give."""
-    header = parse_header(model.text, model.file)
-    named = [
-        *((name, header.lines[word]) for word in ("key", "partition", "sort") for name in getattr(header, word)),
-        *((header.incremental_by, header.lines["incremental by"]) for _ in range(bool(header.incremental_by))),
-        *((name, rule.line) for rule in header.rules for name in rule.columns),
-        *((name, line) for name, (_, line) in header.columns.items()),
-    ]
-    return [
-        Problem(model.file, line, 0, f"the SELECT gives no column {name}{suggestion(name, columns)}")
-        for name, line in named
-        if name not in columns
-    ]
+def _header_problems(model: Model, columns: Sequence[str]) -> Iterator[Problem]:
+    """Find header fields with columns that the SELECT does not return."""
+    lists = {"key": model.key, "partition": model.partition, "sort": model.sort}
+    lists |= {"incremental by": (model.incremental_by,)} if model.incremental_by else {}
+    named = [(name, model.lines[word]) for word, names in lists.items() for name in names]
+    named += [(name, rule.line) for rule in model.rules for name in rule.columns]
+    named += [(name, model.lines[f"column {name}"]) for name in model.columns]
+    for name, line in named:
+        if name not in columns:
+            yield Problem(model.file, line, 0, f"the SELECT has no column {name}{suggestion(name, columns)}")

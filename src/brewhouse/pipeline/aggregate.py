@@ -11,62 +11,73 @@ from brewhouse.models.model import Model
 from brewhouse.models.project import models_of
 from brewhouse.pipeline.input_tables import BREWERIES, MODELS, RAW_SNAPSHOT
 from brewhouse.pipeline.publishing import (
-    StagedTables,
-    check_and_publish,
+    attach_staged,
+    check,
     is_published,
+    publish,
     refresh_views,
     stage_models,
     version_of,
 )
-from brewhouse.pipeline.run_context import JobResult, RunContext
+from brewhouse.pipeline.run_context import JobResult, RunContext, StagedTables
 
 
 def aggregate(context: RunContext) -> JobResult:
-    """Publish the gold tables of the published silver tables.
+    """Publish the gold tables: of the silver tables that transform staged in this run, else of the published ones.
 
     Raises:
         BrewhouseError: There are no silver tables.
-        ChecksFailed: A check of severity error failed; the tables are unchanged.
+        ChecksFailed: A check of severity error failed; the tables are unchanged, silver included.
     """
     tables = context.tables
+    if context.staged:
+        (silver,) = context.staged
+        snapshot = find(context.lake, silver.raw_snapshot)
+        attach_staged(context, silver)
+        gold = stage_gold(context, snapshot, silver.version)
+        check(context, gold)
+        return publish(context, silver, gold)
     models = models_of("gold", folder=context.settings.models)
-    missing = sorted(_silver_inputs(models) - set(tables.names()))
-    if missing or (silver := tables.current(BREWERIES)) is None:
+    inputs = silver_inputs(models)
+    missing = sorted(inputs - set(tables.names()))
+    if missing or (current := tables.current(BREWERIES)) is None:
         names = ", ".join(missing) or BREWERIES
         raise BrewhouseError(f"The lake {context.lake.root} has no {names}.", hint="Run `brewhouse transform` first.")
-    snapshot = find(context.lake, silver.properties[RAW_SNAPSHOT])
-    if is_published(tables, models, version_of(models, silver.properties[MODELS]), snapshot.run):
+    snapshot, version = find(context.lake, current.properties[RAW_SNAPSHOT]), current.properties[MODELS]
+    if is_published(tables, models, version_of(models, version), snapshot.run):
         refresh_views(context.lake, tables)  # missing if a run was killed right after its commit
-        return JobResult(message=f"gold already shows snapshot {snapshot.run}; nothing to do")
-    return check_and_publish(context, stage_gold(context, snapshot))
+        return JobResult(f"gold already shows snapshot {snapshot.run}; nothing to do")
+    for name in sorted(inputs):
+        context.engine.attach_table(tables.describe(name), tables.files(name))
+    gold = stage_gold(context, snapshot, version)
+    check(context, gold)
+    return publish(context, gold)
 
 
-def stage_gold(context: RunContext, snapshot: RawSnapshot, *, rebuilds: bool = False) -> StagedTables:
-    """Stage the gold tables of the current silver tables and check them.
+def stage_gold(
+    context: RunContext, snapshot: RawSnapshot, silver_version: str, *, rebuilds: bool = False
+) -> StagedTables:
+    """Stage the gold tables of the silver tables that are attached to the engine, and check them.
 
     Args:
         snapshot: The raw snapshot that silver was made of.
+        silver_version: Version of the models that made silver.
         rebuilds: Whether the tables start over with this snapshot, as a part of a rebuild.
     """
-    engine, tables = context.engine, context.tables
     models = models_of("gold", folder=context.settings.models)
-    silver = tables.current(BREWERIES)
-    assert silver is not None
-    for name in sorted(_silver_inputs(models)):
-        engine.attach_table(tables.describe(name), tables.files(name))
     publications, checks = stage_models(context, models, snapshot, rebuilds=rebuilds)
-    checks += gold_sums(engine)
-    checks += source_counts(engine, snapshot.manifest)
+    checks += gold_sums(context.engine)
+    checks += source_counts(context.engine, snapshot.manifest)
     return StagedTables(
         zone="gold",
-        version=version_of(models, silver.properties[MODELS]),
+        version=version_of(models, silver_version),
         raw_snapshot=snapshot.run,
         publications=publications,
         checks=checks,
     )
 
 
-def _silver_inputs(models: Sequence[Model]) -> set[str]:
+def silver_inputs(models: Sequence[Model]) -> set[str]:
     """List the silver tables that gold models and the checks read."""
     built_in = {model.name for model in models_of("silver")}
     return built_in | {name for model in models for name in model.depends_on if name.startswith("silver.")}

@@ -29,8 +29,8 @@ def dry_run(settings: Settings) -> dict[str, TableSpec]:
     """
     models = models_of(*ZONES, folder=settings.models)
     with open_engine(settings) as engine:
-        for name, given in INPUTS.items():
-            engine.attach_table(TableSpec(name, "", given.columns), [])
+        for name, columns in INPUTS.items():
+            engine.attach_table(TableSpec(name, "", columns), [])
         specs = [(model, _dry_run_model(engine, model)) for model in models]
     return {model.name: spec for model, spec in specs if spec is not None}
 

@@ -11,8 +11,8 @@ from brewhouse.errors import BrewhouseError
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.models.model import Model
 from brewhouse.models.project import models_of
-from brewhouse.places.boxes import Box, country_boxes
 from brewhouse.places.matching import Location, match_places
+from brewhouse.places.reference import Box, country_boxes
 
 if TYPE_CHECKING:
     from brewhouse.iceberg.tables import Tables

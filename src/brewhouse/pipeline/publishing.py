@@ -1,10 +1,13 @@
-"""Write, audit, publish: a job stages its tables as files, checks them, and publishes all of them or none."""
+"""Write, audit, publish: tables are staged as files, checked, and published all together or not at all.
+
+A run publishes once: a job that runs before another one that publishes leaves its staged tables to that one.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from brewhouse.checks.check import Check, raise_on_failure
@@ -14,7 +17,7 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import RawSnapshot, newest
 from brewhouse.models.model import Model
 from brewhouse.pipeline.input_tables import COMPARED_WITH, MODELS, RAW_SNAPSHOT
-from brewhouse.pipeline.run_context import JobResult, RunContext
+from brewhouse.pipeline.run_context import JobResult, RunContext, StagedTables
 from brewhouse.places.reference import FOLDER as REFERENCE
 
 if TYPE_CHECKING:
@@ -22,27 +25,6 @@ if TYPE_CHECKING:
     from brewhouse.iceberg.tables import Publication, Tables
 
 RUN = "brewhouse.run"
-
-
-@dataclass(frozen=True)
-class StagedTables:
-    """Tables of a job as files that no reader sees yet, with the results of their checks.
-
-    Attributes:
-        zone: silver or gold.
-        version: Version of the models that made them.
-        raw_snapshot: Run id of the raw snapshot they were made of.
-        counts: Records in and out, by name; None counts the rows of each published table.
-        compared_with: Run id of the raw snapshot it was compared with; None when there is none.
-    """
-
-    zone: str
-    version: str
-    raw_snapshot: str
-    publications: list[Publication]
-    checks: list[Check]
-    counts: dict[str, int] | None = None
-    compared_with: str | None = None
 
 
 def stage_models(
@@ -85,35 +67,54 @@ def _compute_with_rows_of(engine: Engine, model: Model, spec: TableSpec, files: 
     engine.compute(replace(model, sql=f"SELECT {columns} FROM ({model.sql}) AS batch UNION ALL {others}"))
 
 
-def check_and_publish(context: RunContext, staged: StagedTables) -> JobResult:
-    """Emit the results of the checks, publish the tables, and refresh the views.
+def check(context: RunContext, staged: StagedTables) -> None:
+    """Emit the results of the checks of staged tables.
 
     Raises:
         ChecksFailed: A check of severity error failed; nothing was published.
     """
     context.emit_checks(staged.checks)
     raise_on_failure(staged.checks)
-    published = publish(context, staged)
+
+
+def publish(context: RunContext, *stages: StagedTables) -> JobResult:
+    """Publish staged tables that passed their checks in one transaction, and refresh the views."""
+    published = commit(context, *stages)
     refresh_views(context.lake, context.tables)
+    last = stages[-1]
+    zones = " and ".join(stage.zone for stage in stages)
     return JobResult(
-        message=f"{staged.zone} shows snapshot {staged.raw_snapshot}",
-        counts=staged.counts or {str(entry["table"]): int(entry["rows"]) for entry in published},
-        checks=staged.checks,
+        message=f"{zones} show{'s' if len(stages) == 1 else ''} snapshot {last.raw_snapshot}",
+        counts=last.counts or {str(entry["table"]): int(entry["rows"]) for entry in published},
+        checks=last.checks,
         published=published,
     )
 
 
-def publish(context: RunContext, staged: StagedTables) -> list[dict[str, str | int]]:
-    """Commit all staged tables in one transaction; return each with its snapshot and rows."""
-    properties = {
-        RAW_SNAPSHOT: staged.raw_snapshot,
-        COMPARED_WITH: staged.compared_with or "",
-        MODELS: staged.version,
-        RUN: context.run,
-    }
-    context.tables.publish(staged.publications, properties)
-    snapshots = [context.tables.current(publication.spec.name) for publication in staged.publications]
+def commit(context: RunContext, *stages: StagedTables) -> list[dict[str, str | int]]:
+    """Commit staged tables in one transaction; return each table with its snapshot and rows."""
+    tables = context.tables
+    with tables.atomically():
+        for staged in stages:
+            properties = {
+                RAW_SNAPSHOT: staged.raw_snapshot,
+                COMPARED_WITH: staged.compared_with or "",
+                MODELS: staged.version,
+                RUN: context.run,
+            }
+            tables.publish(staged.publications, properties)
+        names = [publication.spec.name for staged in stages for publication in staged.publications]
+        snapshots = [tables.current(name) for name in names]
     return [{"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows} for now in snapshots if now]
+
+
+def attach_staged(context: RunContext, staged: StagedTables) -> None:
+    """Attach staged tables to the engine, as readers will see them."""
+    for publication in staged.publications:
+        ids = context.tables.field_ids(publication.spec)
+        columns = tuple(replace(column, field_id=ids[column.name]) for column in publication.spec.columns)
+        spec = replace(publication.spec, columns=columns)
+        context.engine.attach_table(spec, [*publication.kept, *publication.files])
 
 
 def refresh_views(lake: Lake, tables: Tables) -> None:

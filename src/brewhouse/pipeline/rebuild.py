@@ -16,8 +16,8 @@ from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.pipeline.aggregate import stage_gold
 from brewhouse.pipeline.dry_run import dry_run
 from brewhouse.pipeline.input_tables import BREWERIES, RAW_SNAPSHOT
-from brewhouse.pipeline.publishing import RUN, StagedTables, publish, refresh_views
-from brewhouse.pipeline.run_context import REBUILD, JobResult, RunContext
+from brewhouse.pipeline.publishing import RUN, attach_staged, commit, refresh_views
+from brewhouse.pipeline.run_context import REBUILD, JobResult, RunContext, StagedTables
 from brewhouse.pipeline.runner import run_jobs
 from brewhouse.pipeline.transform import stage_silver
 from brewhouse.settings import Settings
@@ -50,7 +50,7 @@ def rebuild(context: RunContext) -> JobResult:
             progress.add(find(lake, snapshot_run))
             context.emit_snapshots(done, len(runs))
         context.emit_checks([*progress.checks, progress.left_out_check()])
-        if progress.silver is None or progress.gold is None:
+        if progress.snapshot is None:
             raise BrewhouseError(
                 f"None of the {len(runs)} raw snapshots in {lake.root} passes its checks.",
                 hint="Run `brewhouse show` for the reasons, or `brewhouse run` for a new one.",
@@ -60,7 +60,7 @@ def rebuild(context: RunContext) -> JobResult:
     published = [now for now in current if now and now.properties.get(RUN) == context.run]
     return JobResult(
         message=f"{len(published)} tables rebuilt from {len(runs) - len(progress.left_out)} raw snapshots; "
-        f"silver shows {progress.silver}",
+        f"they show {progress.snapshot}",
         counts={"raw_snapshots": len(runs), "left_out": len(progress.left_out)},
         published=[{"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows} for now in published],
     )
@@ -81,15 +81,13 @@ class _Rebuild:
     """The progress of a rebuild.
 
     Attributes:
-        silver: Run id of the raw snapshot that the silver tables show; None before the first.
-        gold: The same for the gold tables.
+        snapshot: Run id of the raw snapshot that the tables show; None before the first.
         checks: Results of the newest snapshot's checks.
         left_out: The raw snapshots whose checks failed, with the reasons.
     """
 
     def __init__(self, context: RunContext) -> None:
-        self.silver: str | None = None
-        self.gold: str | None = None
+        self.snapshot: str | None = None
         self.checks: list[Check] = []
         self.left_out: list[str] = []
         self._context = context
@@ -98,10 +96,13 @@ class _Rebuild:
         """Publish one more raw snapshot, inside the transaction."""
         self.checks = []
         try:
-            self._publish(stage_silver(self._context, snapshot, self.silver, rebuilds=self.silver is None))
-            self.silver = snapshot.run
-            self._publish(stage_gold(self._context, snapshot, rebuilds=self.gold is None))
-            self.gold = snapshot.run
+            silver = stage_silver(self._context, snapshot, self.snapshot, rebuilds=self.snapshot is None)
+            self._check(silver)
+            attach_staged(self._context, silver)
+            gold = stage_gold(self._context, snapshot, silver.version, rebuilds=self.snapshot is None)
+            self._check(gold)
+            commit(self._context, silver, gold)
+            self.snapshot = snapshot.run
         except ChecksFailed as error:
             self.left_out.append(f"{snapshot.run}: {error.what}")
 
@@ -115,7 +116,6 @@ class _Rebuild:
             example="; ".join(self.left_out) or None,
         )
 
-    def _publish(self, staged: StagedTables) -> None:
+    def _check(self, staged: StagedTables) -> None:
         self.checks += staged.checks
         raise_on_failure(staged.checks)
-        publish(self._context, staged)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
@@ -27,7 +27,7 @@ from brewhouse.source import SchemaDrift
 
 if TYPE_CHECKING:
     from brewhouse.engines.engine import Engine
-    from brewhouse.iceberg.tables import Tables
+    from brewhouse.iceberg.tables import Publication, Tables
 
 REBUILD = "rebuild"
 """Name of the job that rebuilds all tables from many raw snapshots."""
@@ -48,28 +48,59 @@ class JobResult:
     published: list[dict[str, str | int]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class StagedTables:
+    """Tables of a job as files that no reader sees yet, with the results of their checks.
+
+    Attributes:
+        zone: silver or gold.
+        version: Version of the models that made them.
+        raw_snapshot: Run id of the raw snapshot they were made of.
+        counts: Records in and out, by name.
+        compared_with: Run id of the raw snapshot it was compared with; None when there is none.
+    """
+
+    zone: str
+    version: str
+    raw_snapshot: str
+    publications: list[Publication]
+    checks: list[Check]
+    counts: dict[str, int] = field(default_factory=dict)
+    compared_with: str | None = None
+
+
 class RunContext:
     """The lake, the settings, the run and its events, and the engine and tables, opened on first use.
 
-    Use it as a context manager: leaving it closes the engine.
-
     Attributes:
-        job: Name of the job.
         events: Event log of the run.
+        jobs: Names of the jobs that run in this process, in order.
+        job: The running one.
+        staged: Tables of earlier jobs that are published together with those of a later one.
     """
 
-    def __init__(self, lake: Lake, settings: Settings, events: EventLog, job: str) -> None:
+    def __init__(self, lake: Lake, settings: Settings, events: EventLog, jobs: Sequence[str]) -> None:
         self.lake = lake
         self.settings = settings
         self.events = events
-        self.job = job
+        self.jobs = tuple(jobs)
+        self.job = self.jobs[0]
+        self.staged: list[StagedTables] = []
         self._opened = ExitStack()
 
-    def __enter__(self) -> Self:
-        return self
+    @contextmanager
+    def running(self, job: str) -> Iterator[Self]:
+        """Run a job in the block; leaving it closes the engine."""
+        self.job = job
+        try:
+            yield self
+        finally:
+            self._opened.close()
+            self.__dict__.pop("engine", None)
 
-    def __exit__(self, *_: object) -> None:
-        self._opened.close()
+    def is_followed_by(self, job: str) -> bool:
+        """Return whether a job runs later in this process."""
+        return job in self.jobs[self.jobs.index(self.job) + 1 :]
 
     @property
     def run(self) -> str:

@@ -87,7 +87,8 @@ def run_jobs(
             {"workflowRunId": external.workflow_run} if external else {},
         )
         planned = external.jobs if external else tuple(jobs)
-        _Run(lake, settings, events, workflow, planned, external, earlier).execute(jobs)
+        context = RunContext(lake, settings, events, tuple(jobs))
+        _Run(context, workflow, planned, external, earlier).execute(jobs)
     return run
 
 
@@ -96,23 +97,20 @@ class _Run:
 
     def __init__(
         self,
-        lake: Lake,
-        settings: Settings,
-        events: EventLog,
+        context: RunContext,
         workflow: str,
         planned: tuple[str, ...],
         external: ExternalRun | None,
         earlier: RunReport | None,
     ) -> None:
-        self._lake = lake
-        self._settings = settings
-        self._events = events
+        self._context = context
+        self._events = context.events
         self._planned = planned
         self._external = external
         self._earlier = earlier
         self._identity: dict[str, Any] = {
             "job_name": workflow,
-            "job_run_id": events.run,
+            "job_run_id": context.run,
             "workflow": workflow,
             "jobs": list(planned),
         }
@@ -148,7 +146,7 @@ class _Run:
         self._events.emit(JobStarted(**identity, message=f"{name} starts"))
         started = time.monotonic()
         try:
-            with RunContext(self._lake, self._settings, self._events, name) as context:
+            with self._context.running(name) as context:
                 result = job(context)
         except BaseException as raw:
             error = _translated(raw)

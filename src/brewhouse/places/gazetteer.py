@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Literal, NamedTuple
 
-from brewhouse.places import iso, reference
-from brewhouse.places.iso import in_natural_order
+from brewhouse.places import reference
 from brewhouse.places.names import REPLACEMENT, fold, readable_part, without_kind
+from brewhouse.places.reference import in_natural_order
 
 MatchKind = Literal["exact", "within country", "alias", "none"]
 """How a place was matched, the weakest last.
@@ -138,7 +138,7 @@ def country_entries() -> list[Entry]:
             names=_distinct(country.name, country.common_name, country.official_name, in_natural_order(country.name)),
             codes=(country.alpha_2, country.alpha_3),
         )
-        for country in iso.countries()
+        for country in reference.countries()
     ]
 
 
@@ -151,7 +151,7 @@ def subdivision_entries(country_code: str) -> list[Entry]:
             names=_distinct(division.name, division.title),
             codes=(division.code, division.code.partition("-")[2]),
         )
-        for division in iso.subdivisions(country_code)
+        for division in reference.subdivisions(country_code)
     ]
 
 

@@ -1,1 +1,1 @@
-"""SQL over the published tables: views, read-only connections, saved queries."""
+"""SQL on the published tables: views, read-only connections, saved queries."""

@@ -1,4 +1,4 @@
-"""Answering a reader's SQL over the published tables, as they are or as they were; it only reads."""
+"""Read-only SQL on the published tables, current or at an earlier time."""
 
 from __future__ import annotations
 
@@ -20,25 +20,29 @@ if TYPE_CHECKING:
     from brewhouse.iceberg.table_reader import TableSnapshot
     from brewhouse.iceberg.tables import Tables
 
+_RAW = "brewhouse.raw-snapshot"
+
 
 def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
-    """Open the published tables for reading; nothing outside the lake can be reached from there.
+    """Open the published tables for reading, without access to anything outside the lake.
 
     Args:
-        lake: The lake.
-        at: A time (ISO 8601), an Iceberg snapshot id or the id of the run that published; None reads what is current.
-
-    Returns:
-        A DuckDB connection with the schemas bronze, silver and gold, and monitoring as it is now.
+        at: A time (ISO 8601), an Iceberg snapshot id or the id of the run that published; None is the current state.
+            The monitoring views are always current.
 
     Raises:
         BrewhouseError: Nothing is published, or not at that time.
+        UsageError: `at` is not a time, a snapshot or a run.
     """
-    return _locked(open_views(lake, at), lake)
+    connection = open_views(lake, at)
+    connection.execute("SET allowed_directories = [?]", [f"{lake.root}/"])
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
 
 
 def published_tables(lake: Lake) -> Tables:
-    """Open the tables of a lake that has some; to open those of another would make a catalog for it.
+    """Open the tables of a lake, without creating a catalog if there is none.
 
     Raises:
         BrewhouseError: Nothing is published.
@@ -46,51 +50,36 @@ def published_tables(lake: Lake) -> Tables:
     from brewhouse.iceberg.tables import Tables
 
     if lake.is_local and not lake.catalog_file.exists():
-        raise _nothing(lake)
+        raise _nothing_published(lake)
     return Tables(lake)
 
 
 def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
-    """Make the connection of `connect`, not locked yet: it can reach whatever this process can."""
+    """Open the connection of `connect` without its restrictions."""
     import duckdb
 
     if at is not None or not lake.is_local:
         connection = _connect_by_catalog(lake, at)
     elif lake.views_file.exists():
-        connection = duckdb.connect()  # an instance of its own: connections to one file would share their settings
+        connection = duckdb.connect()  # an instance of its own: connections to one file share their settings
         connection.execute(f"ATTACH {literal(str(lake.views_file))} AS published (READ_ONLY)")
         connection.execute("USE published")
     elif lake.events.is_dir():
-        connection = _connect_to(view_statements({}, []))  # so that it can be seen why nothing is published
+        connection = _connect_to(view_statements({}, []))  # the events show why nothing is published
     else:
-        raise _nothing(lake)
-    connection.execute("SET GLOBAL TimeZone = 'UTC'")  # of cursors too
-    connection.execute("SET GLOBAL python_enable_replacements = false")  # FROM x would read a variable x
+        raise _nothing_published(lake)
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")  # also for cursors
+    connection.execute("SET GLOBAL python_enable_replacements = false")  # FROM x must not read a Python variable
     for statement in monitoring_statements(lake):
         connection.execute(statement)
     return connection
 
 
-def _locked(connection: duckdb.DuckDBPyConnection, lake: Lake) -> duckdb.DuckDBPyConnection:
-    """Let nothing outside the lake be reached."""
-    connection.execute("SET allowed_directories = [?]", [f"{lake.root}/"])
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
-    return connection
-
-
 def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN401 - DuckDB's own result
-    """Run one statement that only reads.
-
-    Args:
-        connection: Of `connect`.
-        sql: See `statements.reading_statement`.
-
-    Returns:
-        DuckDB's result.
+    """Run a statement that `statements.reading_statement` accepts, on a connection of `connect`.
 
     Raises:
-        UsageError: It is no single reading statement, or DuckDB cannot run it.
+        UsageError: It is not a single reading statement, or DuckDB cannot run it.
     """
     import duckdb
 
@@ -98,33 +87,31 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN4
         statement = reading_statement(connection, sql)
         try:
             return connection.execute(statement)
-        except duckdb.IOException:  # files of events were put together while they were read
+        except duckdb.IOException:  # event files were archived while they were read
             return connection.execute(statement)
     except duckdb.Error as error:
         if known := translate_error(error):
             raise known from error
-        said, _, drawn = str(error).partition("\n\n")  # the line of the query, and a mark below the place
-        hint = f"`brewhouse tables` lists what there is.\n{drawn}".rstrip()
-        end = "" if said.endswith((".", "!", "?")) else "."
-        raise UsageError(f"The query cannot be run: {said}{end}", hint=hint) from error
+        message, _, excerpt = str(error).partition("\n\n")  # the line of the query and a caret below the position
+        hint = f"`brewhouse tables` lists the tables.\n{excerpt}".rstrip()
+        end = "" if message.endswith((".", "!", "?")) else "."
+        raise UsageError(f"The query cannot be run: {message}{end}", hint=hint) from error
 
 
 def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection:
-    """Make the views anew, in memory, of what the catalog shows or showed."""
+    """Create views in memory from the catalog, current or at an earlier time."""
     from brewhouse.iceberg.tables import Tables
     from brewhouse.lake.raw_snapshots import newest
 
     tables = published_tables(lake) if lake.is_local and not lake.events.is_dir() else Tables(lake)
     with tables.reading():
         if at is None:
-            views = {name: (tables.describe(name), tables.files(name)) for name in tables.names()}
+            snapshots: dict[str, int | None] = dict.fromkeys(tables.names())
         else:
-            views = {
-                name: (tables.describe(name, snapshot.snapshot_id), tables.files(name, snapshot.snapshot_id))
-                for name, snapshot in _snapshots_at(tables, at).items()
-            }
+            snapshots = {name: snapshot.snapshot_id for name, snapshot in _snapshots_at(tables, at).items()}
+        views = {name: (tables.describe(name, id_), tables.files(name, id_)) for name, id_ in snapshots.items()}
     if not views and not lake.events.is_dir():
-        raise _nothing(lake)
+        raise _nothing_published(lake)
     raw = newest(lake) if at is None else None
     return _connect_to(view_statements(views, raw.files if raw else []), str(lake.root))
 
@@ -139,35 +126,25 @@ def _connect_to(views: Iterable[str], *roots: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _nothing(lake: Lake) -> BrewhouseError:
+def _nothing_published(lake: Lake) -> BrewhouseError:
     return BrewhouseError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
 
 
 def _snapshots_at(tables: Tables, at: str) -> dict[str, TableSnapshot]:
-    """Choose each table's snapshot: of that run, of the run that made that snapshot, or current at that time."""
+    """Select each table's snapshot: the last of the run, or of the run that made the snapshot, or as of the time."""
     history = {name: tables.history(name) for name in tables.names()}
-    every = [snapshot for snapshots in history.values() for snapshot in snapshots]
-    run = next((s.properties.get("brewhouse.raw-snapshot") for s in every if at in _names(s)), None)
-    if run is not None:
-        chosen = {
-            name: next((s for s in reversed(ss) if s.properties.get("brewhouse.raw-snapshot") == run), None)
-            for name, ss in history.items()
-        }
-    else:
-        time = _time(at)
-        chosen = {name: tables.snapshot_at(name, time) for name in history}
-    found = {name: snapshot for name, snapshot in chosen.items() if snapshot is not None}
-    if not found:
+    raw = next((s.properties.get(_RAW) for each in history.values() for s in each if at in _ids(s)), None)
+    if raw is not None:
+        return {name: s for name, each in history.items() for s in each if s.properties.get(_RAW) == raw}
+    time = _time(at)
+    selected = {name: snapshot for name in history if (snapshot := tables.snapshot_at(name, time)) is not None}
+    if not selected:
         raise BrewhouseError(f"No table was published at {at}.", hint="`brewhouse history TABLE` lists the snapshots.")
-    return found
+    return selected
 
 
-def _names(snapshot: TableSnapshot) -> set[str]:
-    properties = snapshot.properties
-    return {
-        str(snapshot.snapshot_id),
-        *(properties.get(f"brewhouse.{name}", "") for name in ("run", "raw-snapshot")),
-    }
+def _ids(snapshot: TableSnapshot) -> set[str | None]:
+    return {str(snapshot.snapshot_id), snapshot.properties.get("brewhouse.run"), snapshot.properties.get(_RAW)}
 
 
 def _time(at: str) -> datetime:

@@ -1,7 +1,7 @@
-"""Saved queries: what a brewery analyst asks first, in Athena's dialect, and how they run where.
+"""Saved queries: an analyst's first questions, in Athena's dialect, with their translation to DuckDB.
 
-They name tables by zone, as `gold.breweries_by_location`. On one machine the zones are schemas of those names; in the
-Glue catalog they are databases with a name of their own before the zone, which `for_athena` alone puts there.
+They name tables by zone, as `gold.breweries_by_location`. In a local lake the zones are schemas; in the Glue Data
+Catalog they are databases with a prefix, which `for_athena` adds.
 """
 
 from __future__ import annotations
@@ -18,14 +18,7 @@ _ZONES = ("bronze", "silver", "gold", "monitoring")
 
 @dataclass(frozen=True)
 class SavedQuery:
-    """A query that ships with Brewhouse.
-
-    Attributes:
-        name: What it is called by, the file's name.
-        title: A few words.
-        question: What it answers, a sentence.
-        sql: The file's text, header comment included, in Athena's dialect.
-    """
+    """A query that ships with Brewhouse: the stem, the header's lines and the whole text of its file."""
 
     name: str
     title: str
@@ -35,34 +28,29 @@ class SavedQuery:
 
 @cache
 def saved_queries() -> tuple[SavedQuery, ...]:
-    """Load all saved queries, by name."""
+    """Load all saved queries, sorted by name."""
     found = (file for file in files("brewhouse.query").joinpath("sql").iterdir() if file.name.endswith(".sql"))
     return tuple(_parse(file.name.removesuffix(".sql"), file.read_text("utf-8")) for file in sorted(found, key=str))
 
 
 def saved_query(name: str) -> SavedQuery:
-    """Find a saved query.
+    """Find a saved query by name.
 
     Raises:
-        UsageError: There is none of that name; says which there are.
+        UsageError: It does not exist; the hint lists the names.
 
     Example:
         >>> saved_query("top_cities").title
         'Cities with the most breweries'
     """
-    for query in saved_queries():
-        if query.name == name:
-            return query
-    names = ", ".join(query.name for query in saved_queries())
-    raise UsageError(f"There is no saved query {name}.", hint=f"There are: {names}.")
+    queries = {query.name: query for query in saved_queries()}
+    if name not in queries:
+        raise UsageError(f"Unknown saved query {name!r}.", hint=f"The saved queries are: {', '.join(queries)}.")
+    return queries[name]
 
 
 def for_duckdb(sql: str, *, pretty: bool = False) -> str:
-    """Turn a query in Athena's dialect into DuckDB's.
-
-    Args:
-        sql: A query.
-        pretty: Set it out over several lines, for people.
+    """Translate a query from Athena's dialect to DuckDB's, optionally with line breaks.
 
     Example:
         >>> for_duckdb("SELECT approx_distinct(id) FROM silver.breweries")
@@ -74,11 +62,7 @@ def for_duckdb(sql: str, *, pretty: bool = False) -> str:
 
 
 def for_athena(sql: str, database: str) -> str:
-    """Name the databases of the Glue catalog in a query; all else stays as it is written, comments too.
-
-    Args:
-        sql: A query that names tables by zone.
-        database: What the names of the databases begin with: `brewhouse` gives `brewhouse_silver`.
+    """Prefix the zones in a query as the databases of the Glue Data Catalog; keep the rest, comments included.
 
     Example:
         >>> for_athena("SELECT 'gold.x' FROM gold.breweries_by_location -- gold.y", "brewhouse")
@@ -89,7 +73,7 @@ def for_athena(sql: str, database: str) -> str:
 
     tokens = Athena().tokenize(sql)
     starts = [
-        token.start + (token.token_type is TokenType.IDENTIFIER)  # a quoted name begins with its quote
+        token.start + (token.token_type is TokenType.IDENTIFIER)  # the token of a quoted name includes its quote
         for before, token, after in zip([None, *tokens], tokens, tokens[1:], strict=False)
         if token.text.lower() in _ZONES
         and token.token_type is not TokenType.STRING
@@ -104,5 +88,5 @@ def for_athena(sql: str, database: str) -> str:
 def _parse(name: str, text: str) -> SavedQuery:
     header = re.match(r"-- (?P<title>.+)\n-- (?P<question>.+\?)\n(?=\S)", text)
     if header is None:
-        raise ValueError(f"queries/{name}.sql does not begin with two comments, its title and its question.")
+        raise ValueError(f"query/sql/{name}.sql does not begin with two comments, its title and its question.")
     return SavedQuery(name, header["title"], header["question"], text)

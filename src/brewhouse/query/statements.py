@@ -1,7 +1,7 @@
-"""What a reader's SQL may be: one statement that reads tables by their names.
+"""Validation of a reader's SQL: one statement that reads tables by name.
 
-DuckDB counts as a SELECT what changes things too: a WITH clause may hold an INSERT, since 2.0 even a `COPY … TO`, which
-writes a file wherever the connection may read. So the parsed tree decides, and only what is known to read is let in.
+DuckDB classifies some statements with side effects as SELECT: a WITH clause may contain an INSERT and, since 2.0, a
+`COPY … TO`, which writes a file. Therefore the parsed tree is validated, and only what is known to read is accepted.
 """
 
 from __future__ import annotations
@@ -15,27 +15,25 @@ from brewhouse.errors import UsageError
 if TYPE_CHECKING:
     import duckdb
 
-_READS = {"SELECT"}  # not EXPLAIN: with ANALYZE it runs what it explains, a COPY too
 _NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}  # not INSERT_QUERY_NODE and the like
 _TABLE_FUNCTIONS = {
     *("range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"),
     *("duckdb_columns", "duckdb_functions", "duckdb_tables", "duckdb_types", "duckdb_views", "pragma_table_info"),
 }
 _READ_FILES = {"read_parquet", "read_json", "read_json_objects"}
+_WRITE_HINT = "To change tables, write a model or use `brewhouse rollback`."
+_TABLES_HINT = "`SHOW ALL TABLES` lists the tables."
 
 
 def reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
-    """Parse what a reader asks, and see that it only reads, and only tables.
+    """Parse a statement, without running it, and verify that it only reads tables.
 
     Args:
-        connection: Whose parser is asked; nothing runs.
+        connection: Provides the parser.
         sql: A SELECT, or a statement that DuckDB treats as one (FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, PIVOT … IN).
 
-    Returns:
-        The statement, for `connection.execute`.
-
     Raises:
-        UsageError: It is no single statement, it changes something, or it reads something else than tables.
+        UsageError: It is not a single statement, it changes something, or it reads something other than tables.
         duckdb.Error: DuckDB cannot parse it.
 
     Example:
@@ -44,30 +42,31 @@ def reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb
         'SELECT'
     """
     statements = connection.extract_statements(sql)
-    if len(statements) != 1 or statements[0].type.name not in _READS:
-        kinds = ", ".join(statement.type.name for statement in statements) or "an empty text"
+    kinds = [statement.type.name for statement in statements]
+    if kinds != ["SELECT"]:  # not EXPLAIN, which with ANALYZE runs its statement
         raise UsageError(
-            f"Only one SELECT can be run here, not {kinds}.",
-            hint="To change tables, write a model or use `brewhouse rollback`. A PIVOT names its values: ON x IN (…).",
+            f"Only one SELECT can be run here, not {', '.join(kinds) or 'an empty text'}.",
+            hint=f"{_WRITE_HINT} A PIVOT names its values: ON x IN (…).",
         )
     try:
         for node in _dictionaries(_tree(connection, sql)):
-            _admit(node)
+            _validate(node)
     except RecursionError:
-        raise UsageError("The query cannot be run: it is nested too deeply.", hint="Write it in steps: WITH.") from None
+        what = "The query cannot be run: it is nested too deeply."
+        raise UsageError(what, hint="Split it into steps with WITH.") from None
     return statements[0]
 
 
 def files_read_by_views(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """List the files, and patterns of files, that the views of a connection read, each once."""
+    """List the files and file patterns that the views of a connection read, without duplicates."""
     views = connection.execute("SELECT sql FROM duckdb_views() WHERE NOT internal").fetchall()
     found: dict[str, None] = {}
     for (sql,) in views:
         select = sql[sql.index(" AS SELECT ") + len(" AS ") :]
         for node in _dictionaries(_tree(connection, select)):
             if node.get("type") == "TABLE_FUNCTION" and node["function"]["function_name"] in _READ_FILES:
-                places = node["function"]["arguments"][0]
-                found.update({part["text"]: None for part in _dictionaries(places) if part.get("kind") == "STRING"})
+                paths = node["function"]["arguments"][0]
+                found.update({part["text"]: None for part in _dictionaries(paths) if part.get("kind") == "STRING"})
     return list(found)
 
 
@@ -80,33 +79,27 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN4
 
 
 def _dictionaries(tree: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - JSON
-    """Go through everything in a tree that has names."""
-    left = [tree]
-    while left:
-        part = left.pop()
+    """Iterate over all objects in a JSON value."""
+    stack = [tree]
+    while stack:
+        part = stack.pop()
         if isinstance(part, dict):
             yield part
-            left.extend(part.values())
+            stack.extend(part.values())
         elif isinstance(part, list):
-            left.extend(part)
+            stack.extend(part)
 
 
-def _admit(node: dict[str, Any]) -> None:
+def _validate(node: dict[str, Any]) -> None:
     kind = node.get("type")
     if not isinstance(kind, str):
         return
     if kind.endswith("_NODE") and kind not in _NODES:
-        raise UsageError(
-            f"Only one SELECT can be run here, not {kind.split('_')[0]} in a WITH.",
-            hint="To change tables, write a model or use `brewhouse rollback`.",
-        )
+        raise UsageError(f"Only one SELECT can be run here, not {kind.split('_')[0]} in a WITH.", hint=_WRITE_HINT)
+    what = ""
     if kind == "TABLE_FUNCTION" and (name := node["function"]["function_name"].lower()) not in _TABLE_FUNCTIONS:
-        raise UsageError(
-            f"The query cannot be run: it reads {name}(…), and here only tables are read.",
-            hint="`SHOW ALL TABLES` lists what there is.",
-        )
+        what = f"it reads {name}(…)"
     if kind == "BASE_TABLE" and (name := node["table_name"]) and any(sign in name for sign in "/\\.*?:"):
-        raise UsageError(
-            f"The query cannot be run: {name!r} is no table, and here only tables are read.",
-            hint="`SHOW ALL TABLES` lists what there is.",
-        )
+        what = f"{name!r} is not a table"
+    if what:
+        raise UsageError(f"The query cannot be run: {what}, and only tables are read here.", hint=_TABLES_HINT)

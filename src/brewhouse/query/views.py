@@ -1,39 +1,29 @@
-"""Views over the published tables, in a DuckDB file that any DuckDB client opens."""
+"""Views of the published tables, in a DuckDB file for any DuckDB client."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from brewhouse.api.contract import FIELDS
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, TableSpec
 from brewhouse.lake.duckdb_access import identifier, literal
 from brewhouse.lake.lake import Lake
 
-if TYPE_CHECKING:
-    pass
-
 
 def raw_records_sql(files: Sequence[str]) -> str:
-    """Read raw pages: the contract's fields as text, the number of the page, and the record byte for byte.
+    """Select the contract's fields as text, the page number and the verbatim record from raw pages.
 
     Args:
         files: Absolute paths of pages, named `page-<number>.<checksum>.jsonl.gz`.
     """
     if not files:
-        nulls = ", ".join(f"CAST(NULL AS VARCHAR) AS {identifier(name)}" for name in FIELDS)
-        return f"SELECT {nulls}, CAST(NULL AS BIGINT) AS page, CAST(NULL AS VARCHAR) AS record WHERE false"
-    paths = ", ".join(literal(file) for file in files)
-    return records_sql(f"read_json_objects([{paths}], format = 'newline_delimited', filename = true)")
+        return records_sql("(SELECT CAST(NULL AS JSON) AS json, '' AS filename WHERE false)")
+    return records_sql(f"read_json_objects({_list(files)}, format = 'newline_delimited', filename = true)")
 
 
 def records_sql(lines: str) -> str:
-    """Read the fields, the number of the page and the record itself from lines of raw pages.
-
-    Args:
-        lines: What has the columns `json`, a line, and `filename`, of its page.
-    """
+    """Select what `raw_records_sql` does from a relation of `json`, a line, and `filename`, of its page."""
     columns = ", ".join(f"fields.{identifier(name)} AS {identifier(name)}" for name in FIELDS)
     structure = "{" + ", ".join(f'"{name}":"VARCHAR"' for name in FIELDS) + "}"
     return (
@@ -44,42 +34,40 @@ def records_sql(lines: str) -> str:
 
 
 def table_sql(spec: TableSpec, files: Sequence[str]) -> str:
-    """Read a table's columns from its data files; a column that some or all of them lack is null there.
+    """Select a table's columns from its data files; a column is null in files that lack it.
 
-    Columns with an Iceberg field id are found by it, since a name may have meant another column when a file was
-    written; those of a table that is only being written, by name.
+    Columns with an Iceberg field id are found by it, since a name may have belonged to another column when a file was
+    written; those of a table that is not yet published, by name.
 
     Args:
         spec: The table.
-        files: Absolute paths of its Parquet files; none reads as an empty table.
+        files: Absolute paths of its Parquet files; none makes it empty.
     """
     nulls = ", ".join(f"CAST(NULL AS {DUCKDB_TYPES[c.type]}) AS {identifier(c.name)}" for c in spec.columns)
     if not files:
         return f"SELECT {nulls} WHERE false"
-    paths = ", ".join(literal(file) for file in files)
     if all(column.field_id is not None for column in spec.columns):
         fields = ", ".join(
             f"{c.field_id}: {{name: {literal(c.name)}, type: {literal(DUCKDB_TYPES[c.type])}, default_value: NULL}}"
             for c in spec.columns
         )
         names = ", ".join(identifier(c.name) for c in spec.columns)
-        return f"SELECT {names} FROM read_parquet([{paths}], schema = MAP {{{fields}}}, hive_partitioning = false)"
+        return f"SELECT {names} FROM read_parquet({_list(files)}, schema = MAP {{{fields}}}, hive_partitioning = false)"
     columns = ", ".join(
         f"CAST({identifier(c.name)} AS {DUCKDB_TYPES[c.type]}) AS {identifier(c.name)}" for c in spec.columns
     )
     return (
         f"SELECT {columns} FROM (SELECT {nulls} WHERE false UNION ALL BY NAME SELECT * "
-        f"FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false))"
+        f"FROM read_parquet({_list(files)}, union_by_name = true, hive_partitioning = false))"
     )
 
 
-def view_statements(tables: Mapping[str, tuple[TableSpec, Sequence[str]]], raw_files: Sequence[str]) -> Iterator[str]:
-    """Give the statements that make the views of a lake.
+def _list(files: Sequence[str]) -> str:
+    return f"[{', '.join(literal(file) for file in files)}]"
 
-    Args:
-        tables: Each table's spec and data files.
-        raw_files: Pages of the newest raw snapshot, read as `bronze.breweries`.
-    """
+
+def view_statements(tables: Mapping[str, tuple[TableSpec, Sequence[str]]], raw_files: Sequence[str]) -> Iterator[str]:
+    """Generate the statements that create a view of each table and `bronze.breweries`, of the latest raw snapshot."""
     for schema in sorted({"bronze", "silver", "gold", *(name.split(".")[0] for name in tables)}):
         yield f"CREATE SCHEMA {identifier(schema)}"
     yield f"CREATE VIEW bronze.breweries AS {raw_records_sql(raw_files)}"
@@ -87,18 +75,12 @@ def view_statements(tables: Mapping[str, tuple[TableSpec, Sequence[str]]], raw_f
         yield f"CREATE VIEW {identifier(name)} AS {table_sql(spec, files)}"
         yield f"COMMENT ON VIEW {identifier(name)} IS {literal(spec.description)}"
         for column in spec.columns:
-            place = f"{identifier(name)}.{identifier(column.name)}"
-            yield f"COMMENT ON COLUMN {place} IS {literal(column.description)}"
+            path = f"{identifier(name)}.{identifier(column.name)}"
+            yield f"COMMENT ON COLUMN {path} IS {literal(column.description)}"
 
 
 def write_views(lake: Lake, tables: Mapping[str, tuple[TableSpec, Sequence[str]]], raw_files: Sequence[str]) -> None:
-    """Make `brewhouse.duckdb` anew beside the old one and put it in its place in one step; on S3 there is none.
-
-    Args:
-        lake: Whose views.
-        tables: Each table's spec and data files.
-        raw_files: Pages of the newest raw snapshot.
-    """
+    """Replace `brewhouse.duckdb` atomically by one with the views of `view_statements`; on S3, do nothing."""
     if not lake.is_local:
         return
     import duckdb
@@ -111,6 +93,6 @@ def write_views(lake: Lake, tables: Mapping[str, tuple[TableSpec, Sequence[str]]
         for statement in view_statements(tables, raw_files):
             connection.execute(statement)
         connection.commit()
-    # What somebody wrote into the old file and did not check in would keep DuckDB from opening the new one.
+    # DuckDB cannot open the new file with the write-ahead log that a client left for the old one.
     lake.views_file.with_name(f"{lake.views_file.name}.wal").unlink(missing_ok=True)
     new.replace(lake.views_file)

@@ -1,1 +1,1 @@
-"""The functions of the stack, for AWS Lambda: they need the standard library, and boto3, which Lambda has."""
+"""The Lambda functions of the stack; they import the standard library and boto3, which Lambda provides, alone."""

@@ -1,4 +1,4 @@
-"""What AWS Glue knows of a job's run: how long it took, what it cost, why it failed; and which of our runs it was."""
+"""Runs of Glue jobs: their facts, their log, and the events that the jobs wrote about them."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from brewhouse.aws.functions.lake_events import Event
+from brewhouse.events import run_reports
+from brewhouse.events.envelope import EventEnvelope
 from brewhouse.events.event_types import JOB, RUN
 
-ENDED = ("SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED")
-TROUBLE = ("FAILED", "TIMEOUT", "ERROR", "EXPIRED")
+ENDED = (*run_reports.ENDED, "ERROR", "EXPIRED")
+FAILED = ("FAILED", "TIMEOUT", "ERROR", "EXPIRED")
 _ERROR_LINES = 10
 _LINE_CHARACTERS = 500
-_MINIMUM_S = 60  # every run is billed as if it took as long
-_GRACE = timedelta(minutes=2)
-"""How far the clocks of Glue and of what runs in it may differ, and how long it takes to stop."""
+_MINIMUM_S = 60  # the least that a run is billed for
+_TOLERANCE = timedelta(minutes=2)
+"""Clock difference between Glue and its workers, and the time that a job needs to stop."""
 
 
-def facts_of(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the facts of a job's run that an event of its end lacks.
+def run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of a job run that Glue's event of its end lacks.
 
     Args:
-        run: As Glue's `GetJobRun` gives it.
+        run: As Glue's `GetJobRun` returns it.
 
     Example:
-        >>> facts_of({"ExecutionTime": 90, "MaxCapacity": 2.0})["costUsd"]
+        >>> run_facts({"ExecutionTime": 90, "MaxCapacity": 2.0})["costUsd"]
         0.022
     """
     seconds = float(run.get("ExecutionTime") or 0)
@@ -48,81 +49,57 @@ def facts_of(run: Mapping[str, Any]) -> dict[str, Any]:
     return {name: fact for name, fact in facts.items() if fact is not None}
 
 
-def last_lines(logs: Any, group: str, stream: str) -> list[str]:  # noqa: ANN401 - boto3 makes its clients' classes
-    """Read the last lines that a job's run wrote as errors; none when there is no such log.
-
-    Args:
-        logs: boto3's client for CloudWatch Logs.
-        group: The log group of errors.
-        stream: The run's id.
-    """
+def error_lines(logs: Any, stack: str, run_id: str) -> list[str]:  # noqa: ANN401 - boto3
+    """Return the last lines of a job run's error log, shortened; empty without a log."""
+    group = f"/aws-glue/{stack}/error"
     try:
-        said = logs.get_log_events(logGroupName=group, logStreamName=stream, limit=_ERROR_LINES, startFromHead=False)
+        log = logs.get_log_events(logGroupName=group, logStreamName=run_id, limit=_ERROR_LINES, startFromHead=False)
     except logs.exceptions.ResourceNotFoundException:
         return []
-    lines = [line for event in said["events"] for line in event["message"].splitlines() if line.strip()]
+    lines = [line for event in log["events"] for line in event["message"].splitlines() if line.strip()]
     return [line[:_LINE_CHARACTERS] for line in lines[-_ERROR_LINES:]]
 
 
-def words_of(events: Iterable[Event], job: str, run: Mapping[str, Any]) -> list[Event]:
-    """Find what a job said itself of its run, by the time: there is one run at a time in a lake.
+def job_events(events: Iterable[EventEnvelope], job: str, run: Mapping[str, Any]) -> list[EventEnvelope]:
+    """Return the events that a job wrote about one of its runs, by time: a lake has one run at a time.
 
     Args:
         events: Of the days it ran on.
-        job: As it is called here.
-        run: As Glue's `GetJobRun` gives it.
-
-    Returns:
-        Its events of kind JOB; empty when it never came to say anything.
+        job: Name of the job, without the stack's prefix.
+        run: As Glue's `GetJobRun` returns it.
     """
-    first, last = began(run) - _GRACE, ended(run) + _GRACE
-    said = (event for event in events if event.source == "brewhouse" and event.detail_type == JOB)
+    start, end = run_period(run)
     return [
         event
-        for event in said
-        if event.detail.get("jobName") == job
+        for event in events
+        if (event.source, event.detail_type, event.detail.get("jobName")) == ("brewhouse", JOB, job)
         and event.detail.get("state") != "WAITING"
-        and _is_of(event, run)
-        and first <= datetime.fromisoformat(event.time) <= last
+        and _may_belong_to(event, run)
+        and start - _TOLERANCE <= datetime.fromisoformat(event.time) <= end + _TOLERANCE
     ]
 
 
-def has_ended(events: Iterable[Event], run_id: str, since: datetime) -> bool:
-    """Say whether the end of a run was told.
-
-    Args:
-        events: Of the days it ran on.
-        run_id: The run's.
-        since: From when on; it may have been told that an earlier attempt ended.
-    """
+def has_end_event(events: Iterable[EventEnvelope], run_id: str, since: datetime) -> bool:
+    """Return whether a run has an event of its end; earlier attempts, before `since`, do not count."""
     return any(
         event.detail_type == RUN
         and event.run == run_id
         and event.detail.get("state") in ENDED
-        and datetime.fromisoformat(event.time) >= since - _GRACE
+        and datetime.fromisoformat(event.time) >= since - _TOLERANCE
         for event in events
     )
 
 
-def began(run: Mapping[str, Any]) -> datetime:
-    """Tell when a job's run began."""
-    return _moment(run, "StartedOn")
+def run_period(run: Mapping[str, Any]) -> tuple[datetime, datetime]:
+    """Return start and end of a job run; now for what Glue does not report, as the end of one in progress."""
+    now = datetime.now(UTC)
+    return run.get("StartedOn", now).astimezone(UTC), run.get("CompletedOn", now).astimezone(UTC)
 
 
-def ended(run: Mapping[str, Any]) -> datetime:
-    """Tell when a job's run ended."""
-    return _moment(run, "CompletedOn")
-
-
-def _is_of(event: Event, run: Mapping[str, Any]) -> bool:
-    """Say whether an event can be of a job's run: if it names one of Glue's, it must be this."""
+def _may_belong_to(event: EventEnvelope, run: Mapping[str, Any]) -> bool:
+    """Return whether an event names no job run of Glue, or this one."""
     named = str(event.detail.get("jobRunId", ""))
     return not named.startswith("jr_") or named == run.get("Id")
-
-
-def _moment(run: Mapping[str, Any], name: str) -> datetime:
-    found = run.get(name)
-    return found.astimezone(UTC) if isinstance(found, datetime) else datetime.now(UTC)
 
 
 @cache

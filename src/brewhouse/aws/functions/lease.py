@@ -1,4 +1,4 @@
-"""One at a time: an object in the bucket that says who works, until when."""
+"""A lease: an object in a bucket that one process holds until it deletes it, or until it expires."""
 
 from __future__ import annotations
 
@@ -9,31 +9,29 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 _PAUSE_S = 1.0
-_TAKEN = (409, 412)  # somebody has it, or takes it at this very moment
+_CONFLICTS = (404, 409, 412)  # held by another process, or acquired or released by one at the same moment
 
 
-class BusyError(Exception):
-    """Somebody else works, for longer than one waits."""
+class LeaseTimeoutError(Exception):
+    """Another process held the lease for longer than the caller waits."""
 
 
 @contextmanager
-def lease(client: Any, bucket: str, key: str, lasts_s: float, waits_s: float) -> Iterator[None]:  # noqa: ANN401 - boto3
-    """Be the only one who works on something.
+def lease(client: Any, bucket: str, key: str, ttl_s: float, timeout_s: float) -> Iterator[None]:  # noqa: ANN401 - boto3
+    """Hold a lease while the block runs.
 
     Args:
-        client: boto3's for S3.
-        bucket: Where the object is.
-        key: Which.
-        lasts_s: How long somebody can work at the most; then it is free, whatever became of them.
-        waits_s: How long to wait for somebody else.
+        client: boto3's client of S3.
+        ttl_s: Age at which a lease expires; longer than its holder can live.
+        timeout_s: How long to wait for another holder.
 
     Raises:
-        BusyError: Somebody else did not end.
+        LeaseTimeoutError: Another process did not release it in time.
     """
-    until = time.monotonic() + waits_s
-    while not (tag := _taken(client, bucket, key, lasts_s)):
-        if time.monotonic() >= until:
-            raise BusyError(f"somebody else holds {key}")
+    deadline = time.monotonic() + timeout_s
+    while not (tag := _acquire(client, bucket, key, ttl_s)):
+        if time.monotonic() >= deadline:
+            raise LeaseTimeoutError(f"another process holds {key}")
         time.sleep(_PAUSE_S)
     try:
         yield
@@ -41,12 +39,12 @@ def lease(client: Any, bucket: str, key: str, lasts_s: float, waits_s: float) ->
         try:
             client.delete_object(Bucket=bucket, Key=key, IfMatch=tag)
         except client.exceptions.ClientError as error:
-            if _status(error) not in (*_TAKEN, 404):  # it had expired, and is another's
+            if _status(error) not in _CONFLICTS:  # expired, and acquired by another process
                 raise
 
 
-def _taken(client: Any, bucket: str, key: str, lasts_s: float) -> str:  # noqa: ANN401 - boto3
-    """Take it if it is free, and give its tag; an empty text when it is not."""
+def _acquire(client: Any, bucket: str, key: str, ttl_s: float) -> str:  # noqa: ANN401 - boto3
+    """Acquire the lease if it is free or expired, and return its tag; an empty text if it is held."""
     if tag := _put(client, bucket, key, IfNoneMatch="*"):
         return tag
     try:
@@ -55,17 +53,17 @@ def _taken(client: Any, bucket: str, key: str, lasts_s: float) -> str:  # noqa: 
         if _status(error) != 404:
             raise
         return ""
-    if found["LastModified"] > datetime.now(UTC) - timedelta(seconds=lasts_s):
+    if found["LastModified"] > datetime.now(UTC) - timedelta(seconds=ttl_s):
         return ""
     return _put(client, bucket, key, IfMatch=found["ETag"])
 
 
 def _put(client: Any, bucket: str, key: str, **condition: str) -> str:  # noqa: ANN401 - boto3
-    """Write it under a condition, and give its tag; an empty text when the condition does not hold."""
+    """Write the object under a condition, and return its tag; an empty text if the condition does not hold."""
     try:
         made = client.put_object(Bucket=bucket, Key=key, Body=datetime.now(UTC).isoformat().encode(), **condition)
     except client.exceptions.ClientError as error:
-        if _status(error) in (*_TAKEN, 404):
+        if _status(error) in _CONFLICTS:
             return ""
         raise
     return str(made["ETag"])

@@ -1,8 +1,4 @@
-"""An event of AWS as an event of the lake: the same envelope, and the detail that every event here has.
-
-Its id is made of its time and the id that AWS gave it, so that it sorts among the others, and one that is delivered
-twice is the same object. The jobs' names are those they have here; what AWS says is kept beside them.
-"""
+"""Normalization: events of AWS, in the shape of the lake's events."""
 
 from __future__ import annotations
 
@@ -11,131 +7,138 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from brewhouse.aws.functions.lake_events import Event
+from brewhouse.events.envelope import EMPTY_DETAIL, EventEnvelope
 from brewhouse.events.event_types import JOB
 from brewhouse.ids import id_at
 
 MAX_BYTES = 256 * 1024
-"""No event of an AWS service is longer: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/WhatIsCloudTrail-Limits.html."""
-
-CRAWLER = "Glue Crawler State Change"
-TABLE = "Glue Data Catalog Table State Change"
-DATABASE = "Glue Data Catalog Database State Change"
-CALL = "AWS API Call via CloudTrail"
+"""Longest event of an AWS service: https://docs.aws.amazon.com/awscloudtrail/latest/userguide/WhatIsCloudTrail-Limits.html."""
 WORKFLOWS = {"extract": "breweries", "transform": "breweries", "aggregate": "breweries", "maintain": "maintain"}
-"""Which workflow a job belongs to."""
+"""The jobs of the stack, with the workflow of each."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CRAWLER_STATES = {"Started": "RUNNING", "Succeeded": "SUCCEEDED", "Failed": "FAILED"}
 
 
-class UnusableError(Exception):
-    """A message that is no event, and will never be one; says why."""
+class InvalidEventError(Exception):
+    """A message is not an event of AWS."""
 
 
-def read(body: str) -> dict[str, Any]:
-    """Read a message as an event of AWS.
+def decode_event(body: str) -> dict[str, Any]:
+    """Decode and validate a message as an event of AWS.
 
     Raises:
-        UnusableError: It is none.
+        InvalidEventError: It is too long, not JSON, or lacks a field; gives the reason.
 
     Example:
-        >>> read("{")
+        >>> decode_event("{")
         Traceback (most recent call last):
             ...
-        brewhouse.aws.functions.normalize.UnusableError: it is no JSON
+        brewhouse.aws.functions.normalize.InvalidEventError: not valid JSON
     """
     if (size := len(body.encode())) > MAX_BYTES:
-        raise UnusableError(f"it is oversized: {size} bytes, and no event has more than {MAX_BYTES}")
+        raise InvalidEventError(f"too long: {size} bytes, more than the {MAX_BYTES} of an event")
     try:
-        event = json.loads(body)
-    except ValueError as error:
-        raise UnusableError("it is no JSON") from error
+        event = json.loads(body, parse_constant=_reject_constant)
+        json.dumps(event, ensure_ascii=False).encode()  # half a surrogate pair cannot be written as UTF-8
+    except (ValueError, RecursionError) as error:
+        raise InvalidEventError("not valid JSON") from error
     if not isinstance(event, dict):
-        raise UnusableError("it is no event, but some other JSON")
+        raise InvalidEventError("not a JSON object")
     for name in ("id", "detail-type", "source", "time"):
         if not event.get(name) or not isinstance(event[name], str):
-            raise UnusableError(f"it has no {name}")
+            raise InvalidEventError(f"{name} is missing")
     if not isinstance(event.get("detail"), dict):
-        raise UnusableError("it has no detail")
+        raise InvalidEventError("detail is missing")
     try:
-        moment_of(event["time"])
-    except ValueError as error:
-        raise UnusableError(f"{event['time'][:50]!r} is no time") from error
+        parse_time(event["time"])
+    except (ValueError, OverflowError) as error:
+        raise InvalidEventError(f"invalid time {event['time'][:50]!r}") from error
     return event
 
 
-def moment_of(text: str) -> datetime:
-    """Read a time of AWS, which is UTC.
+def parse_time(text: str) -> datetime:
+    """Parse a time of AWS, which is UTC unless it names a zone.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not an ISO 8601 time since 1970.
     """
     moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    moment = moment.replace(tzinfo=moment.tzinfo or UTC)
+    if moment < _EPOCH:
+        raise ValueError(f"{text} is before 1970")
+    return moment.astimezone(UTC)
 
 
-def translate(event: Mapping[str, Any], stack: str, facts: Mapping[str, Any]) -> Event:
-    """Put an event of AWS into the shape of the lake's events.
+def normalize(event: Mapping[str, Any], stack: str, facts: Mapping[str, Any]) -> EventEnvelope:
+    """Return an event of AWS as an event of the lake.
 
     Args:
-        event: As `read` gives it.
-        stack: Its name; what the names of its jobs begin with.
-        facts: What else is known of it.
+        event: From `decode_event`.
+        stack: Name of the stack, the prefix of its jobs' names.
+        facts: More fields of the detail.
     """
-    moment = moment_of(event["time"])
-    common = {"runId": "", "jobName": "", "jobRunId": "", "state": "", "severity": "INFO", "message": ""}
-    said = {name: event[name] for name in ("id", "account", "region", "resources") if name in event}
-    ours = _OURS.get(event["detail-type"], _of_anything)(event["detail"], stack)
-    return Event(
+    moment = parse_time(event["time"])
+    origin = {name: event[name] for name in ("id", "account", "region", "resources") if name in event}
+    derive = _BY_TYPE.get(event["detail-type"])
+    ours = derive(event["detail"], stack) if derive else {}
+    return EventEnvelope(
         id=id_at(moment, event["id"].encode()),
         detail_type=event["detail-type"],
         time=moment.isoformat(),
         source=event["source"],
-        detail={**common, **event["detail"], **ours, **facts, "aws": said},
+        detail={**EMPTY_DETAIL, **event["detail"], **ours, **facts, "aws": origin},
     )
 
 
-def job_of(name: str, stack: str) -> str:
-    """Tell what a job or crawler of the stack is called here.
+def local_job_name(name: str, stack: str) -> str:
+    """Return the name of a job or crawler without the stack's prefix.
 
     Example:
-        >>> job_of("brew-extract", "brew")
+        >>> local_job_name("brew-extract", "brew")
         'extract'
     """
     return name.removeprefix(f"{stack}-")
 
 
-def _of_job(detail: Mapping[str, Any], stack: str) -> dict[str, Any]:
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _job(detail: Mapping[str, Any], stack: str) -> dict[str, Any]:
     name = str(detail.get("jobName", ""))
-    job = job_of(name, stack)
+    job = local_job_name(name, stack)
     ours = {"jobName": job, "glueJobName": name, "workflow": WORKFLOWS.get(job, "")}
-    return ours if detail.get("state") in {"SUCCEEDED", "STOPPED"} else {**ours, "severity": "ERROR"}
+    return ours if detail.get("state") in ("SUCCEEDED", "STOPPED") else {**ours, "severity": "ERROR"}
 
 
-def _of_crawler(detail: Mapping[str, Any], stack: str) -> dict[str, Any]:
+def _crawler(detail: Mapping[str, Any], stack: str) -> dict[str, Any]:
     state = _CRAWLER_STATES.get(str(detail.get("state")), str(detail.get("state", "")).upper())
-    ours = {"jobName": job_of(str(detail.get("crawlerName", "")), stack), "state": state}
+    ours = {"jobName": local_job_name(str(detail.get("crawlerName", "")), stack), "state": state}
     if state != "FAILED":
         return ours
     return {**ours, "severity": "ERROR", "message": detail.get("errorMessage") or detail.get("message", "")}
 
 
-def _of_catalog(detail: Mapping[str, Any], _stack: str) -> dict[str, Any]:
-    tables = [str(table) for table in (detail.get("changedTables") or [detail.get("tableName")]) if table]
-    where = ".".join([str(detail.get("databaseName", "")), ", ".join(tables)]).rstrip(".")
-    return {"message": f"{detail.get('typeOfChange', 'a change')} of {where}"}
+def _catalog(detail: Mapping[str, Any], _stack: str) -> dict[str, Any]:
+    changed = detail.get("changedTables")
+    tables = [str(table) for table in (changed if isinstance(changed, list) else [detail.get("tableName")]) if table]
+    target = ".".join([str(detail.get("databaseName", "")), ", ".join(tables)]).rstrip(".")
+    return {"message": f"{detail.get('typeOfChange', 'a change')} of {target}"}
 
 
-def _of_call(detail: Mapping[str, Any], _stack: str) -> dict[str, Any]:
+def _call(detail: Mapping[str, Any], _stack: str) -> dict[str, Any]:
     identity = detail.get("userIdentity")
-    who = identity.get("arn", identity.get("type", "somebody")) if isinstance(identity, dict) else "somebody"
-    message = f"{detail.get('eventName', 'a call')} by {who}"
+    caller = identity.get("arn") or identity.get("type") if isinstance(identity, dict) else None
+    message = f"{detail.get('eventName', 'a call')} by {caller or 'an unknown caller'}"
     if "errorCode" in detail:
         return {"message": f"{message}: {detail['errorCode']}", "severity": "WARN"}
     return {"message": message}
 
 
-def _of_anything(_detail: Mapping[str, Any], _stack: str) -> dict[str, Any]:
-    return {}
-
-
-_OURS = {JOB: _of_job, CRAWLER: _of_crawler, TABLE: _of_catalog, DATABASE: _of_catalog, CALL: _of_call}
+_BY_TYPE = {
+    JOB: _job,
+    "Glue Crawler State Change": _crawler,
+    "Glue Data Catalog Table State Change": _catalog,
+    "Glue Data Catalog Database State Change": _catalog,
+    "AWS API Call via CloudTrail": _call,
+}

@@ -1,8 +1,8 @@
-"""The notifier: looks what became of the jobs, and tells people what they should know, one message per incident.
+"""The notifier: checks the outcome of the jobs and publishes alerts, one message per incident.
 
-It asks Glue and reads the archive, whatever woke it: an event of Glue makes it prompt, and one that is lost makes it
-late by half an hour. Which messages are due, and their words, are those of one machine (`brewhouse.events.alerts`,
-`.wording`). A run that Glue ended before it could say so itself gets its end here.
+Glue's events may be lost, so it also runs every 30 minutes, and reads the state of the jobs from Glue and the archived
+events each time. Messages are those of a local lake (`brewhouse.events.alerts`, `.messages`). It also writes the end of
+a run that Glue ended before the job could.
 """
 
 from __future__ import annotations
@@ -10,99 +10,92 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 from urllib.parse import quote
 
-import boto3
-from botocore.config import Config
-
-from brewhouse.aws.functions.job_runs import ENDED, TROUBLE, began, ended, facts_of, has_ended, last_lines, words_of
-from brewhouse.aws.functions.lake_events import Archive, Event
+from brewhouse.aws.functions.clients import client
+from brewhouse.aws.functions.job_runs import (
+    ENDED,
+    FAILED,
+    error_lines,
+    has_end_event,
+    job_events,
+    run_facts,
+    run_period,
+)
+from brewhouse.aws.functions.lake_events import LakeEvents
 from brewhouse.aws.functions.lease import lease
 from brewhouse.aws.functions.normalize import WORKFLOWS
 from brewhouse.events.alerts import Message, pending_notifications
+from brewhouse.events.envelope import EventEnvelope
 from brewhouse.events.event_types import ALERT_SENT, JOB, RUN
 from brewhouse.events.messages import body, subject
 from brewhouse.ids import id_at, new_id
 
 KINDS = ("failed", "checks_failed", "recovered")
-"""What is told; a workflow that is late is an alarm's to tell, which also notices that this function is dead."""
+"""Alerts of this function; an alarm reports a late workflow, which also covers a notifier that does not run."""
 RECEIVER = "sns"
 _DAYS_READ = 92
-_RUNS_ASKED = 5
-_DAYS_ASKED = 2
-_LINES_TOLD = 4  # beside what Glue says: as many as a message has room for
-_CONNECTIONS = 16
+_RUNS_PER_JOB = 5
+_MAX_RUN_AGE = timedelta(days=2)
+_LOG_LINES = 4  # after Glue's own message: as many as fit into an alert
 _LEASE = "lake/alerts.lock"
-_LEASE_S = 130.0  # longer than the function may run
-_WAIT_S = 30.0
+_LEASE_S = 130.0  # longer than the function's timeout
+_LEASE_TIMEOUT_S = 30.0
 _SUBJECT_CHARACTERS = 99  # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 
 
-@dataclass(frozen=True)
-class NotifierClients:
-    """What the notifier speaks to."""
-
-    s3: Any
-    glue: Any
-    logs: Any
-    sns: Any
-
-
 def handler(_event: Mapping[str, Any], _context: object) -> dict[str, Any]:
-    """Tell what is due; this is what Lambda calls.
+    """Publish the pending alerts; the entry point of the Lambda function.
 
     Returns:
-        The subjects of what was told, for the log.
+        The subjects of the published alerts, for the log.
     """
-    clients = _clients()
-    archive = Archive(clients.s3, os.environ["BUCKET"])
+    s3, bucket = client("s3"), os.environ["BUCKET"]
+    lake_events = LakeEvents(s3, bucket)
     now = datetime.now(UTC)
-    with lease(clients.s3, os.environ["BUCKET"], _LEASE, _LEASE_S, _WAIT_S):
-        events = archive.read((now - timedelta(days=_DAYS_READ)).date())
-        for end in _ends(events, now):
-            archive.put(end)
-            events += [_last_word(end), end]
+    with lease(s3, bucket, _LEASE, _LEASE_S, _LEASE_TIMEOUT_S):
+        events = lake_events.read((now - timedelta(days=_DAYS_READ)).date())
+        for end in _missing_ends(events, now):
+            lake_events.put(end)
+            events += [_job_end(end), end]
         events.sort(key=lambda event: event.id)
-        told = [
-            _tell(archive, message, events)
-            for message in pending_notifications(events, now=now, kinds=KINDS, receiver=RECEIVER)
-        ]
-    print(_gauge(events, now))
-    return {"told": told}
+        pending = pending_notifications(events, now=now, kinds=KINDS, receiver=RECEIVER)
+        sent = [_publish(lake_events, message, events) for message in pending]
+    print(_success_metric(events, now))
+    return {"sent": sent}
 
 
-def _ends(events: Sequence[Event], now: datetime) -> Iterator[Event]:
-    """Give the end of each run that Glue ended, and that did not say so itself."""
-    glue = _clients().glue
+def _missing_ends(events: Sequence[EventEnvelope], now: datetime) -> Iterator[EventEnvelope]:
+    """Yield the end of each run that Glue ended and that has no event of its end."""
+    glue = client("glue")
     for job in WORKFLOWS:
         name = f"{os.environ['STACK']}-{job}"
         try:
             retries = int(glue.get_job(JobName=name)["Job"].get("MaxRetries", 0))
-            runs = glue.get_job_runs(JobName=name, MaxResults=_RUNS_ASKED)["JobRuns"]
+            runs = glue.get_job_runs(JobName=name, MaxResults=_RUNS_PER_JOB)["JobRuns"]
         except glue.exceptions.EntityNotFoundException:
             continue
         for run in reversed(runs):
-            is_tried_again = run["JobRunState"] == "FAILED" and int(run.get("Attempt") or 0) < retries
-            if run["JobRunState"] not in ENDED[1:] or is_tried_again or ended(run) < now - timedelta(days=_DAYS_ASKED):
+            is_retried = run["JobRunState"] == "FAILED" and int(run.get("Attempt") or 0) < retries
+            start, end = run_period(run)
+            if run["JobRunState"] not in ENDED[1:] or is_retried or end < now - _MAX_RUN_AGE:
                 continue
-            said = words_of(events, job, run)
-            run_id = said[-1].run if said else str(run["Id"])
-            if not has_ended(events, run_id, began(run)):
-                yield _end(job, run, run_id)
+            own = job_events(events, job, run)
+            run_id = own[-1].run if own else str(run["Id"])
+            if not has_end_event(events, run_id, start):
+                yield _run_end(job, run, run_id)
 
 
-def _end(job: str, run: Mapping[str, Any], run_id: str) -> Event:
-    state = "FAILED" if run["JobRunState"] in TROUBLE else str(run["JobRunState"])
-    lines = [f"AWS Glue ended the job {job} as {run['JobRunState']}: {run.get('ErrorMessage') or 'it says no more'}"]
+def _run_end(job: str, run: Mapping[str, Any], run_id: str) -> EventEnvelope:
+    state = "FAILED" if run["JobRunState"] in FAILED else str(run["JobRunState"])
+    lines = [f"AWS Glue ended the job {job} as {run['JobRunState']}: {run.get('ErrorMessage') or 'no message'}"]
     if state == "FAILED":
-        lines += last_lines(_clients().logs, f"/aws-glue/{os.environ['STACK']}/error", str(run["Id"]))[-_LINES_TOLD:]
-    moment = ended(run)
+        lines += error_lines(client("logs"), os.environ["STACK"], str(run["Id"]))[-_LOG_LINES:]
+    moment = run_period(run)[1]
     detail = {
-        **facts_of(run),
+        **run_facts(run),
         "runId": run_id,
         "jobName": WORKFLOWS[job],
         "jobRunId": run_id,
@@ -115,22 +108,23 @@ def _end(job: str, run: Mapping[str, Any], run_id: str) -> Event:
         "glueJobRunId": run["Id"],
     }
     end_id = id_at(moment, f"end of {run['Id']}".encode())
-    return Event(id=end_id, detail_type=RUN, time=moment.isoformat(), detail=detail)
+    return EventEnvelope(id=end_id, detail_type=RUN, time=moment.isoformat(), detail=detail)
 
 
-def _last_word(end: Event) -> Event:
-    """Give the end of the job that ended a run: Glue's own event of it may not be in the archive yet."""
+def _job_end(end: EventEnvelope) -> EventEnvelope:
+    """Return the end of the job that ended a run; Glue's own event may not be archived yet."""
     detail = {**end.detail, "jobName": end.detail["glueJob"], "jobRunId": end.detail["glueJobRunId"]}
-    word_id = id_at(datetime.fromisoformat(end.time), f"word of {end.id}".encode())
-    return Event(id=word_id, detail_type=JOB, time=end.time, source="aws.glue", detail=detail)
+    event_id = id_at(datetime.fromisoformat(end.time), f"job end of {end.id}".encode())
+    return EventEnvelope(id=event_id, detail_type=JOB, time=end.time, source="aws.glue", detail=detail)
 
 
-def _tell(archive: Archive, message: Message, events: Sequence[Event]) -> str:
-    words = subject(message)
+def _publish(lake_events: LakeEvents, message: Message, events: Sequence[EventEnvelope]) -> str:
+    """Publish a message, write the event of it, and return its subject."""
+    title = subject(message)
     run_link, log_link = _links(message, events)
-    _clients().sns.publish(
+    client("sns").publish(
         TopicArn=os.environ["ALERT_TOPIC"],
-        Subject=words.encode("ascii", "replace").decode()[:_SUBJECT_CHARACTERS],
+        Subject=title.encode("ascii", "replace").decode()[:_SUBJECT_CHARACTERS],
         Message=body(message, run_link, log_link),
         MessageAttributes={"kind": {"DataType": "String", "StringValue": message.kind}},
     )
@@ -140,35 +134,35 @@ def _tell(archive: Archive, message: Message, events: Sequence[Event]) -> str:
         "jobRunId": message.run,
         "state": "RUNNING",
         "severity": "INFO",
-        "message": f"alert sent to the alert topic: {words}",
+        "message": f"alert sent to the alert topic: {title}",
         "workflow": message.workflow,
         "kind": message.kind,
         "incidents": list(message.incidents),
         "receiver": RECEIVER,
     }
-    archive.put(Event(id=new_id(), detail_type=ALERT_SENT, time=datetime.now(UTC).isoformat(), detail=detail))
-    return words
+    now = datetime.now(UTC).isoformat()
+    lake_events.put(EventEnvelope(id=new_id(), detail_type=ALERT_SENT, time=now, detail=detail))
+    return title
 
 
-def _links(message: Message, events: Sequence[Event]) -> tuple[str, str]:
-    """Say where in the console a run and its log can be looked at."""
-    region = os.environ["AWS_REGION"]
+def _links(message: Message, events: Sequence[EventEnvelope]) -> tuple[str, str]:
+    """Return the pages of a run and of its log in the AWS console."""
+    region, stack = os.environ["AWS_REGION"], os.environ["STACK"]
     console = f"https://{region}.console.aws.amazon.com"
     of_run = [event.detail for event in events if event.detail_type == JOB and event.run == message.run]
     jobs = [detail for detail in of_run if not message.job or detail.get("jobName") == message.job]
     job = message.job or (str(jobs[-1].get("jobName")) if jobs else "aggregate")
     ids = [str(detail.get("jobRunId", "")) for detail in jobs if str(detail.get("jobRunId", "")).startswith("jr_")]
     page = f"{console}/gluestudio/home?region={region}#"
-    name = f"{os.environ['STACK']}-{job}"
-    group = quote(quote(f"/aws-glue/{os.environ['STACK']}/error", safe=""), safe="").replace("%", "$")
+    group = quote(quote(f"/aws-glue/{stack}/error", safe=""), safe="").replace("%", "$")
     log = f"{console}/cloudwatch/home?region={region}#logsV2:log-groups/log-group/{group}"
     if not ids:
-        return f"{page}/editor/job/{name}/runs", log
-    return f"{page}/job/{name}/run/{ids[-1]}", f"{log}/log-events/{ids[-1]}"
+        return f"{page}/editor/job/{stack}-{job}/runs", log
+    return f"{page}/job/{stack}-{job}/run/{ids[-1]}", f"{log}/log-events/{ids[-1]}"
 
 
-def _gauge(events: Sequence[Event], now: datetime) -> str:
-    """Give the hours since the workflow succeeded last, as CloudWatch reads a metric from a log.
+def _success_metric(events: Sequence[EventEnvelope], now: datetime) -> str:
+    """Return the hours since the last success of the workflow, in the format of a metric in a log.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
@@ -189,18 +183,3 @@ def _gauge(events: Sequence[Event], now: datetime) -> str:
     hours = (now - max(ends)).total_seconds() / 3600
     line = {"_aws": {"Timestamp": int(now.timestamp() * 1000), "CloudWatchMetrics": [metric]}}
     return json.dumps({**line, "Stack": os.environ["STACK"], "HoursSinceSuccess": round(hours, 3)})
-
-
-@cache
-def _clients() -> NotifierClients:
-    config = Config(
-        connect_timeout=3,
-        read_timeout=10,
-        retries={"mode": "standard", "max_attempts": 3},
-        max_pool_connections=_CONNECTIONS,
-    )
-    s3, glue, logs, sns = (
-        boto3.client(name, config=config, region_name=os.environ["AWS_REGION"])
-        for name in ("s3", "glue", "logs", "sns")
-    )
-    return NotifierClients(s3, glue, logs, sns)

@@ -1,4 +1,4 @@
--- One row per country, state and city, by their canonical names: how many breweries are operating, planned and closed there.
+-- One row per country, state and city, by canonical name: the number of operating, planned and closed breweries.
 -- key: country_code, country_name, state_code, state_name, city_name
 -- sort: country_name, state_name, city_name
 

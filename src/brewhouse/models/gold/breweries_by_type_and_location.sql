@@ -1,4 +1,4 @@
--- One row per country, state, city, by their canonical names, and brewery type: how many breweries of that type are there. Counts closed and planned ones too.
+-- One row per country, state, city, by canonical name, and brewery type: the number of breweries, including closed and planned ones.
 -- key: country_code, country_name, state_code, state_name, city_name, brewery_type
 -- sort: country_name, state_name, city_name, brewery_type
 

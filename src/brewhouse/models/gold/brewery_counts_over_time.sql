@@ -1,4 +1,4 @@
--- One row per snapshot date, country, state and brewery type: how many breweries there were. Counts closed and planned ones too.
+-- One row per snapshot date, country, state and brewery type: the number of breweries, including closed and planned ones.
 -- key: snapshot_date, country_code, country_name, state_code, state_name, brewery_type
 -- not null: snapshot_date
 -- incremental by: snapshot_date

@@ -1,4 +1,4 @@
--- One row per brewery of the newest raw snapshot, cleaned, its place as received and by its ISO 3166 codes.
+-- One row per brewery of the latest raw snapshot, cleaned, with its location as received and as ISO 3166 codes.
 -- key: id
 -- not null: id, name, place_match
 -- warn no row: every place is known to ISO 3166:

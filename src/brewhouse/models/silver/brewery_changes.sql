@@ -1,5 +1,5 @@
--- One row per brewery and snapshot in which it appeared, changed or disappeared against the snapshot before.
--- Values are those after the change, of a removed brewery the last known; `…_before` are those before it.
+-- One row per brewery and snapshot in which it was added, changed or removed, compared with the previous snapshot.
+-- Values are those after the change, or the last known ones of a removed brewery; `…_before` columns hold the previous values.
 -- key: id, snapshot_run
 -- not null: id, kind, snapshot_run
 -- incremental by: snapshot_run

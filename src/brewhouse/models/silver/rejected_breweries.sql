@@ -1,4 +1,4 @@
--- One row per record of the newest raw snapshot that cannot be used, as received, with every reason why.
+-- One row per rejected record of the latest raw snapshot, as received, with all reasons.
 -- sort: page, record
 
 SELECT

@@ -1,9 +1,9 @@
--- One row per brewery and doubt about it: coordinates outside its country, or a probable duplicate. Nothing is mended.
+-- One row per suspect brewery and issue: coordinates outside its country, or a probable duplicate. Nothing is corrected.
 -- key: id, doubt
 -- not null: id, doubt, detail
--- warn no row: coordinates lie in the brewery's country:
+-- warn no row: coordinates are inside the brewery's country:
 --   SELECT id, name, country_name, detail FROM silver.suspect_breweries WHERE doubt = 'coordinates outside the country'
--- warn no row: no coordinates fit only the other way round:
+-- warn no row: no coordinates are swapped:
 --   SELECT id, name, country_name, detail FROM silver.suspect_breweries WHERE doubt = 'coordinates swapped'
 -- warn no row: no two breweries have the same name, city and address:
 --   SELECT id, name, country_name, detail FROM silver.suspect_breweries WHERE doubt = 'probable duplicate'
@@ -42,7 +42,7 @@ duplicates AS (
     SELECT
         brewery.*,
         'probable duplicate' AS doubt,
-        concat('same name, city and address as ', CASE WHEN brewery.id = shared.first_id THEN 'another one' ELSE shared.first_id END) AS detail
+        concat('same name, city and address as ', CASE WHEN brewery.id = shared.first_id THEN 'another brewery' ELSE shared.first_id END) AS detail
     FROM silver.breweries AS brewery
     INNER JOIN shared
         ON brewery.country_code <=> shared.country_code AND lower(brewery.name) = shared.name_key

@@ -1,8 +1,8 @@
--- Every record of the raw snapshot, cleaned, with what makes it unusable: the common ground of breweries and rejected_breweries.
+-- One row per record of the raw snapshot, cleaned, with its rejection reasons: the base of breweries and rejected_breweries.
 -- ephemeral: yes
 
 WITH received AS (
-    -- In most records nothing needs folding: single blanks between words, and no character or escape that might be another blank.
+    -- Most records need no whitespace normalization: single spaces between words, no character or escape that may be other whitespace.
     SELECT
         *,
         NOT (
@@ -75,15 +75,15 @@ located AS (
     FROM measured
 ),
 
-judged AS (
+validated AS (
     SELECT
         *,
         nullif(concat_ws(
             '; ',
-            CASE WHEN id IS NULL THEN 'it has no id' END,
-            CASE WHEN NOT id RLIKE '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN 'its id is no UUID' END,
-            CASE WHEN name IS NULL THEN 'it has no name' END,
-            CASE WHEN id IS NOT NULL AND id_number > 1 THEN 'its id also stands in another record with different content' END
+            CASE WHEN id IS NULL THEN 'id is missing' END,
+            CASE WHEN NOT id RLIKE '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN 'id is not a UUID' END,
+            CASE WHEN name IS NULL THEN 'name is missing' END,
+            CASE WHEN id IS NOT NULL AND id_number > 1 THEN 'id is also in another record with different content' END
         ), '') AS reasons
     FROM located
 )
@@ -109,4 +109,4 @@ SELECT
     CASE WHEN reasons IS NOT NULL THEN record END AS record,
     copy_number > 1 AS is_exact_duplicate,
     reasons
-FROM judged
+FROM validated

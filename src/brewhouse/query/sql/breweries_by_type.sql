@@ -1,5 +1,5 @@
 -- Breweries by type
--- Which kinds of brewery are there, and what share of all is each?
+-- Which brewery types exist, and what share of all breweries does each have?
 SELECT
     brewery_type,
     sum(brewery_count) AS breweries,

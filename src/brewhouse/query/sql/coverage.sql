@@ -1,4 +1,4 @@
--- How complete the data are
+-- Data completeness
 -- For each country, what share of the breweries has coordinates, a telephone number and a website?
 SELECT
     country_name,

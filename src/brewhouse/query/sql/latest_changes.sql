@@ -1,5 +1,5 @@
--- What changed last
--- Which breweries appeared, changed, closed or disappeared with the newest snapshot that changed anything?
+-- Latest changes
+-- Which breweries were added, changed, closed or removed by the latest snapshot with changes?
 SELECT
     kind,
     name,

@@ -1,5 +1,5 @@
--- What the checks found
--- What did each check find, the latest first?
+-- Check results
+-- What is the result of each check, latest first?
 SELECT
     events.time,
     json_extract_scalar(events.detail, '$.runId') AS run,

@@ -1,4 +1,4 @@
--- What became of the runs
+-- Run results
 -- How did the last fifty runs end, how long did they take, and why did they fail?
 SELECT
     json_extract_scalar(detail, '$.runId') AS run,

@@ -1,5 +1,5 @@
 -- Breweries near a place
--- Which twenty breweries that are open are nearest to a place, here the middle of Portland, Oregon?
+-- Which twenty open breweries are nearest to a place, here central Portland, Oregon?
 WITH place AS (
     SELECT
         45.52 AS latitude,

@@ -1,5 +1,5 @@
--- Why records were rejected
--- Which reasons kept records of the newest snapshot out, and how often?
+-- Rejection reasons
+-- Why were records of the latest snapshot rejected, and how often?
 SELECT
     reason,
     count(*) AS records,

@@ -1,5 +1,5 @@
 -- Cities with the most breweries
--- Which twenty cities have the most breweries that are open?
+-- Which twenty cities have the most open breweries?
 SELECT
     city_name,
     state_name,

@@ -1,5 +1,5 @@
--- Kinds of brewery in each state
--- In each state of a country, how many breweries are there of each kind?
+-- Brewery types by state
+-- How many breweries of each type does each state have?
 SELECT
     country_name,
     state_name,

@@ -1,9 +1,9 @@
-"""Answers the few calls of Glue and Athena that the emulator only pretends, by what was really done.
+"""Simulates the calls of Glue and Athena that the emulator only stubs.
 
-A server in front of the emulator, for `AWS_ENDPOINT_URL_GLUE` and `AWS_ENDPOINT_URL_ATHENA`. A run of the workflow is
-what `glue_player.py` plays, in a thread, and its states, errors and times are what the player saw. A query of Athena is
-run by DuckDB, transpiled, over the tables that PyIceberg finds in the Glue catalog. Every answer is held against
-botocore's model of the service. All other calls pass to the emulator as they came, signature included.
+A server in front of the emulator, for `AWS_ENDPOINT_URL_GLUE` and `AWS_ENDPOINT_URL_ATHENA`. `glue_simulator.py` runs
+the workflow in a thread; the answers have the states, errors and times of that run. Athena queries are transpiled and
+run by DuckDB over the tables that PyIceberg finds in the Glue catalog. Every answer is validated against botocore's
+model of the service. All other calls are forwarded to the emulator unchanged, signature included.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from typing import Any, TypeAlias
 from botocore.model import Shape
 from botocore.session import get_session
 from botocore.validate import ParamValidator
+from tests.aws.glue_simulator import GlueSimulator, JobRun, WorkflowRun
 
 Answer: TypeAlias = tuple[int, Mapping[str, str], bytes]
 Forward: TypeAlias = Callable[[], object]
-"""Asks the emulator the same, and raises `Refused` where it refuses."""
-_TYPES = {"INTEGER": "integer", "BIGINT": "bigint", "HUGEINT": "bigint", "DOUBLE": "double", "VARCHAR": "varchar"}
+"""Forwards the request to the emulator; raises `Refused` if it refuses."""
+_TYPES = {"HUGEINT": "bigint", "TIMESTAMP WITH TIME ZONE": "timestamp with time zone"}
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a mistake
-    """An answer that says no."""
+class Refused(Exception):  # noqa: N818 - an answer, not an error
+    """An answer that refuses the request."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer[2])
@@ -44,11 +45,11 @@ def refused(code: str, message: str) -> Refused:
 
 
 class _Model(ParamValidator):  # type: ignore[misc]  # botocore has no types
-    """Holds an answer against the model of a service: names, types, and the words where only some are words."""
+    """Validates an answer against the model of a service: names, types and enumerations."""
 
     def _validate_string(self, param: Any, shape: Shape, errors: Any, name: str) -> None:  # noqa: ANN401 - botocore
         super()._validate_string(param, shape, errors, name)
-        assert not shape.enum or param in shape.enum, f"{name} is {param}, none of {shape.enum}"
+        assert not shape.enum or param in shape.enum, f"{name} is {param}, not one of {shape.enum}"
 
     def check(self, service: str, operation: str, answer: dict[str, Any]) -> None:
         shape = get_session().get_service_model(service).operation_model(operation).output_shape
@@ -56,28 +57,27 @@ class _Model(ParamValidator):  # type: ignore[misc]  # botocore has no types
         assert not report.has_errors(), report.generate_report()
 
 
-class PlayedGlue:
+class SimulatedGlue:
     """Runs of a workflow and of its jobs.
 
     Attributes:
-        player: Plays them.
         runs: Of the workflow, by id.
     """
 
-    def __init__(self, player: Any) -> None:  # noqa: ANN401 - a GluePlayer
-        self.player = player
-        self.runs: dict[str, Any] = {}
+    def __init__(self, simulator: GlueSimulator) -> None:
+        self.simulator = simulator
+        self.runs: dict[str, WorkflowRun] = {}
         self._threads: list[threading.Thread] = []
 
     def StartWorkflowRun(self, asked: Mapping[str, Any], forward: Forward) -> dict[str, Any]:  # noqa: N802 - AWS's
-        workflow = self.player.account.client("glue").get_workflow(Name=asked["Name"])["Workflow"]
-        going_on = sum(run.ended is None for run in self.runs.values())
-        if going_on >= workflow["MaxConcurrentRuns"]:
+        workflow = self.simulator.account.client("glue").get_workflow(Name=asked["Name"])["Workflow"]
+        in_progress = sum(run.ended is None for run in self.runs.values())
+        if in_progress >= workflow["MaxConcurrentRuns"]:
             raise refused("ConcurrentRunsExceededException", f"Concurrent runs exceeded for workflow: {asked['Name']}.")
         forward()
-        run = self.player.begin()
+        run = self.simulator.begin()
         self.runs[run.id] = run
-        thread = threading.Thread(target=self.player.follow, args=(run,))
+        thread = threading.Thread(target=self.simulator.follow, args=(run,))
         thread.start()
         self._threads.append(thread)
         return {"RunId": run.id}
@@ -90,24 +90,28 @@ class PlayedGlue:
         graph = {"Graph": {"Nodes": list(self._nodes(run))}} if asked.get("IncludeGraph") else {}
         return {"Run": {"Name": asked["Name"], "WorkflowRunId": run.id, "StartedOn": run.started, **over, **graph}}
 
+    def GetWorkflowRuns(self, asked: Mapping[str, Any], _: Forward) -> dict[str, Any]:  # noqa: N802
+        newest_first = [*self.runs.values()][::-1]
+        return {"Runs": [{"Name": asked["Name"], "StartedOn": run.started} for run in newest_first]}
+
     def GetJobRuns(self, asked: Mapping[str, Any], forward: Forward) -> dict[str, Any]:  # noqa: N802
         forward()
-        found = [_job_run(run) for run in self.player.runs if run.name == asked["JobName"]]
+        found = [_job_run(run) for run in self.simulator.runs if run.name == asked["JobName"]]
         return {"JobRuns": found[::-1][: asked.get("MaxResults", 200)]}
 
     def end(self) -> None:
-        """Wait for what goes on still."""
+        """Wait for all runs to end."""
         for thread in self._threads:
             thread.join()
 
-    def _nodes(self, run: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - a WorkflowRun
-        """Give the nodes of a run's graph, in no order that says anything: by the names of the triggers."""
+    def _nodes(self, run: WorkflowRun) -> Iterator[dict[str, Any]]:
+        """Yield the nodes of a run's graph, sorted by trigger, since Glue defines no order."""
         for trigger in run.triggers:
             yield {"Type": "TRIGGER", "Name": trigger["Name"], "TriggerDetails": {"Trigger": trigger}}
             for action in trigger["Actions"]:
                 if "JobName" in action:
                     name = action["JobName"]
-                    runs = [each for each in self.player.runs if (each.workflow_run, each.name) == (run.id, name)]
+                    runs = [each for each in self.simulator.runs if (each.workflow_run, each.name) == (run.id, name)]
                     yield {"Type": "JOB", "Name": name, "JobDetails": {"JobRuns": [_job_run(each) for each in runs]}}
                 else:
                     name = action["CrawlerName"]
@@ -115,11 +119,11 @@ class PlayedGlue:
                     yield {"Type": "CRAWLER", "Name": name, "CrawlerDetails": {"Crawls": crawls}}
 
 
-def _job_run(run: Any) -> dict[str, Any]:  # noqa: ANN401 - a JobRun of the player
-    state = run.state  # once: the player goes on meanwhile
+def _job_run(run: JobRun) -> dict[str, Any]:
+    state, ended = run.state, run.ended or run.started  # once: the simulator runs in another thread
     answer = {"Id": run.id, "Attempt": run.attempt, "JobName": run.name, "JobRunState": state, "StartedOn": run.started}
     if state != "RUNNING":
-        answer |= {"CompletedOn": run.ended, "ExecutionTime": round((run.ended - run.started).total_seconds())}
+        answer |= {"CompletedOn": ended, "ExecutionTime": round((ended - run.started).total_seconds())}
     return answer | ({"ErrorMessage": run.message} if run.message else {})
 
 
@@ -131,12 +135,12 @@ class _Query:
     rows: list[tuple[object, ...]] = field(default_factory=list)
 
 
-class PlayedAthena:
+class SimulatedAthena:
     """Queries over the Iceberg tables of the account.
 
     Attributes:
         before: Called before each query.
-        catalog: How PyIceberg finds the tables.
+        catalog: PyIceberg's properties of the Glue catalog.
     """
 
     def __init__(self, emulator_url: str, region: str) -> None:
@@ -147,7 +151,7 @@ class PlayedAthena:
     def StartQueryExecution(self, asked: Mapping[str, Any], _: Forward) -> dict[str, Any]:  # noqa: N802 - AWS's
         import duckdb
         import sqlglot
-        from pyiceberg.exceptions import NoSuchTableError
+        from pyiceberg.exceptions import NoSuchPropertyException, NoSuchTableError
 
         self.before()
         try:
@@ -157,7 +161,7 @@ class PlayedAthena:
         id_ = secrets.token_hex(16)
         try:
             self._queries[id_] = self._run(parsed, asked["QueryExecutionContext"]["Database"])
-        except (duckdb.Error, NoSuchTableError) as error:
+        except (duckdb.Error, NoSuchTableError, NoSuchPropertyException) as error:  # the latter: not an Iceberg table
             self._queries[id_] = _Query({"State": "FAILED", "StateChangeReason": str(error)})
         return {"QueryExecutionId": id_}
 
@@ -169,17 +173,17 @@ class PlayedAthena:
     def GetQueryResults(self, asked: Mapping[str, Any], _: Forward) -> dict[str, Any]:  # noqa: N802
         query = self._queries[asked["QueryExecutionId"]]
         columns = [{"Name": name, "Type": kind} for name, kind in query.columns]
-        rows = [tuple(name for name, _ in query.columns), *query.rows]  # the first row are the names
+        rows = [tuple(name for name, _ in query.columns), *query.rows]  # the first row holds the names
         data = [{"Data": [{} if cell is None else {"VarCharValue": str(cell)} for cell in row]} for row in rows]
         return {"ResultSet": {"ResultSetMetadata": {"ColumnInfo": columns}, "Rows": data}}
 
     def _run(self, parsed: Any, database: str) -> _Query:  # noqa: ANN401 - sqlglot
-        """Run a query over the tables it names, each read whole as the catalog has it now."""
+        """Run a query over its tables, each read from the current snapshot in the catalog."""
         import duckdb
         from pyiceberg.catalog import load_catalog
         from sqlglot import exp
 
-        catalog = load_catalog("played", **self.catalog)
+        catalog = load_catalog("simulated", **self.catalog)
         query = _Query({"State": "SUCCEEDED"})
         inner = {cte.alias for cte in parsed.find_all(exp.CTE)}
         named = {(table.db or database, table.name) for table in parsed.find_all(exp.Table)}
@@ -193,37 +197,26 @@ class PlayedAthena:
                 connection.execute(f"CREATE TABLE {schema}.{name} AS SELECT * FROM rows")
             connection.execute(f"USE {database}")
             result = connection.execute(parsed.sql(dialect="duckdb"))
-            query.columns = [(name, _TYPES[str(kind)]) for name, kind, *_ in result.description]
+            query.columns = [(name, _TYPES.get(str(kind), str(kind).lower())) for name, kind, *_ in result.description]
             query.rows = result.fetchall()
         return query
 
 
 @dataclass
-class PlayedServices:
-    """Both of them, and the emulator for all else.
+class SimulatedServices:
+    """Both services, with the emulator for all other calls."""
 
-    Attributes:
-        glue: Runs of the workflow.
-        athena: Queries.
-        url: Where they answer.
-    """
-
-    glue: PlayedGlue
-    athena: PlayedAthena
+    glue: SimulatedGlue
+    athena: SimulatedAthena
     emulator: str
     url: str = ""
 
     def answer(self, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Answer a request.
-
-        Args:
-            headers: Of it, among them which operation it is.
-            body: Its JSON.
-        """
+        """Answer a request; its headers name the operation."""
 
         def forward() -> Answer:
             with closing(HTTPConnection(self.emulator)) as connection:
-                connection.request("POST", "/", body, dict(headers))  # the Host that was signed goes along
+                connection.request("POST", "/", body, dict(headers))  # with the signed Host
                 found = connection.getresponse()
                 content = found.read()
             answer = (found.status, dict(found.headers), content)
@@ -232,30 +225,27 @@ class PlayedServices:
             return answer
 
         target, operation = headers["X-Amz-Target"].split(".")
-        service, played = {"AWSGlue": ("glue", self.glue), "AmazonAthena": ("athena", self.athena)}[target]
+        service, simulated = {"AWSGlue": ("glue", self.glue), "AmazonAthena": ("athena", self.athena)}[target]
         try:
-            if not hasattr(played, operation):
+            if not hasattr(simulated, operation):
                 return forward()
-            answer = getattr(played, operation)(json.loads(body), forward)
+            answer = getattr(simulated, operation)(json.loads(body), forward)
             _Model().check(service, operation, answer)
         except Refused as refusal:
             return refusal.answer
-        except Exception as error:  # noqa: BLE001 - it is the command that must end by it
-            return refused("ValidationException", f"played wrong: {error!r}").answer
+        except Exception as error:  # noqa: BLE001 - the command under test must fail with it
+            return refused("ValidationException", f"simulation failed: {error!r}").answer
         text = json.dumps(answer, default=datetime.timestamp)
         return 200, {"Content-Type": "application/x-amz-json-1.1"}, text.encode()
 
 
 @contextmanager
-def play_services(player: Any, emulator_url: str) -> Iterator[PlayedServices]:  # noqa: ANN401 - a GluePlayer
-    """Play both services for an account, until it is over.
-
-    Args:
-        player: Runs the workflow.
-        emulator_url: Where all else is answered.
-    """
-    services = PlayedServices(
-        PlayedGlue(player), PlayedAthena(emulator_url, player.account.region), emulator_url.removeprefix("http://")
+def simulate_services(simulator: GlueSimulator, emulator_url: str) -> Iterator[SimulatedServices]:
+    """Simulate both services for an account while the block runs."""
+    services = SimulatedServices(
+        SimulatedGlue(simulator),
+        SimulatedAthena(emulator_url, simulator.account.region),
+        emulator_url.removeprefix("http://"),
     )
 
     class Handler(BaseHTTPRequestHandler):
@@ -271,7 +261,7 @@ def play_services(player: Any, emulator_url: str) -> Iterator[PlayedServices]:  
             self.wfile.write(answer)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the library's
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         services.url = f"http://127.0.0.1:{server.server_port}"

@@ -1,7 +1,7 @@
-"""Plays Glue: reads triggers, jobs, scripts and wheels back from the account, and runs the workflow as Glue would.
+"""Simulates Glue: reads triggers, jobs, scripts and wheels from the account, and runs the workflow as Glue would.
 
-The emulator stores all of this and runs none of it. What is played here comes only from what is stored there, so a
-wrong path, a package that was left out, a trigger that is not active or names the wrong job fails as in the account.
+The emulator stores all of this and runs none of it. The simulation uses only what is stored there, so a wrong path, a
+missing package, an inactive trigger or one with the wrong job fails as in the account.
 """
 
 from __future__ import annotations
@@ -28,13 +28,11 @@ class JobRun:
     Attributes:
         name: Of the job.
         attempt: From 0.
-        workflow_run: The run of the workflow it belongs to, if any.
-        id: Glue's, of this attempt.
-        state: As Glue says it.
-        output: What it printed, then what it wrote to standard error.
-        message: How the error reads that it ended by.
-        started: When.
-        ended: When, once it has.
+        workflow_run: Id of the workflow run, if any.
+        id: Glue's id of this attempt.
+        state: As Glue names it.
+        output: Standard output, then standard error.
+        message: The error that ended it.
     """
 
     name: str
@@ -53,11 +51,8 @@ class WorkflowRun:
     """One run of the workflow.
 
     Attributes:
-        triggers: Of the workflow, as they are stored.
-        states: Last state of each job and crawler that was reached.
-        id: Glue's.
-        started: When.
-        ended: When, once it has.
+        triggers: Of the workflow, as stored.
+        states: Last state of each job and crawler that was started.
     """
 
     triggers: list[dict[str, Any]]
@@ -68,16 +63,15 @@ class WorkflowRun:
 
 
 @dataclass
-class GluePlayer:
+class GlueSimulator:
     """Runs a workflow of an account on this machine.
 
     Attributes:
-        account: Where everything is read from.
-        stack: Its name, which is the workflow's too.
+        stack: Its name, also that of the workflow.
         folder: For scripts, wheels and environments.
-        pythons: The Python to take for each Glue version.
-        environment_of: What the jobs of a role find in their environment, beside nothing at all.
-        before: Told a job's name and attempt before it starts.
+        pythons: The Python of each Glue version.
+        environment_of: Returns the environment variables of the jobs of a role.
+        before: Called with a job's name and attempt before it starts.
         runs: Every attempt of a job.
     """
 
@@ -89,14 +83,14 @@ class GluePlayer:
     before: Callable[[str, int], object] = lambda *_: None
     runs: list[JobRun] = field(default_factory=list)
 
-    def play(self) -> dict[str, str]:
-        """Run the workflow, and give the last state of each job and crawler that was reached."""
+    def run(self) -> dict[str, str]:
+        """Run the workflow; return the last state of each job and crawler that was started."""
         run = self.begin()
         self.follow(run)
         return run.states
 
     def begin(self) -> WorkflowRun:
-        """Read the workflow's triggers, every one of which must be able to fire, and make a run of it."""
+        """Create a run from the workflow's triggers, all of which must be active."""
         found = triggers(self.account, self.stack)
         inside = [each for each in found if each.get("WorkflowName") == self.stack]
         starts = [each for each in inside if each["Type"] == "SCHEDULED"]
@@ -106,7 +100,7 @@ class GluePlayer:
         return WorkflowRun(inside)
 
     def follow(self, run: WorkflowRun) -> None:
-        """Fire the start, and follow the predicates to the end."""
+        """Fire the start trigger, then every trigger whose predicate is met, until none is left."""
         due = [each for each in run.triggers if each["Type"] == "SCHEDULED"]
         waiting = [each for each in run.triggers if each["Type"] == "CONDITIONAL"]
         try:
@@ -121,7 +115,7 @@ class GluePlayer:
             run.ended = datetime.now(UTC)
 
     def run_job(self, name: str, workflow_run: str | None = None) -> str:
-        """Run a job with its retries, in a run of the workflow or by itself, and give its last state."""
+        """Run a job with its retries, in a workflow run or alone; return its last state."""
         job = self.account.client("glue").get_job(JobName=name)["Job"]
         assert job["Command"]["Name"] == "glueetl"
         script = self._download(job["Command"]["ScriptLocation"])
@@ -136,8 +130,8 @@ class GluePlayer:
             self.runs.append(job_run)
             argv = [word for pair in {**given, "--JOB_RUN_ID": job_run.id}.items() for word in pair]
             command = [str(python), "-I", str(script), *argv]
-            said = self._attempt(job_run, command, self.environment_of(job["Role"]), 60 * int(job["Timeout"]))
-            self._log(arguments["--custom-logGroup-prefix"], job_run.id, said)
+            output = self._attempt(job_run, command, self.environment_of(job["Role"]), 60 * int(job["Timeout"]))
+            self._log(arguments["--custom-logGroup-prefix"], job_run.id, output)
             state = job_run.state
             if state == "SUCCEEDED":
                 break
@@ -151,9 +145,9 @@ class GluePlayer:
         return action["CrawlerName"], "SUCCEEDED"
 
     def _attempt(self, run: JobRun, command: list[str], given: Mapping[str, str], timeout_s: int) -> dict[str, str]:
-        """Run an attempt to its end, and give what it wrote by log group."""
+        """Run an attempt to its end; return its output by log group."""
         environment = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), **given}
-        said = {"output": "", "error": ""}
+        output = {"output": "", "error": ""}
         try:
             done = subprocess.run(
                 command,
@@ -167,26 +161,26 @@ class GluePlayer:
         except subprocess.TimeoutExpired:
             state = "TIMEOUT"
         else:
-            said = {"output": done.stdout, "error": done.stderr}
+            output = {"output": done.stdout, "error": done.stderr}
             run.output = done.stdout + done.stderr
             run.message = _error_of(done.stderr) if done.returncode else ""
             state = "FAILED" if done.returncode else "SUCCEEDED"
         run.ended = datetime.now(UTC)
-        run.state = state  # last: who follows the run may look at any moment
-        return said
+        run.state = state  # last, since other threads read the run
+        return output
 
-    def _log(self, prefix: str, stream: str, said: Mapping[str, str]) -> None:
-        """Write what a job's run said where Glue would: into the groups of the stack, in a stream of the run's name."""
+    def _log(self, prefix: str, stream: str, output: Mapping[str, str]) -> None:
+        """Write the output of a job run where Glue would: to the stack's log groups, in a stream named by the run."""
         logs = self.account.client("logs")
         now = int(datetime.now(UTC).timestamp() * 1000)
-        for group, text in said.items():
+        for group, text in output.items():
             place = {"logGroupName": f"{prefix}/{group}", "logStreamName": stream}
             logs.create_log_stream(**place)
             if events := [{"timestamp": now, "message": line} for line in text.splitlines() if line]:
                 logs.put_log_events(**place, logEvents=events)
 
     def _environment(self, glue_version: str, arguments: Mapping[str, str]) -> Path:
-        """Make a clean environment with the job's modules, once for each list of them; no package index is asked."""
+        """Create a clean environment with the job's modules, once per list of modules, without a package index."""
         modules = [self._download(place) for place in arguments["--additional-python-modules"].split(",")]
         option = arguments["--python-modules-installer-option"]
         home = self.folder / "-".join(["python", glue_version, *(module.parent.name for module in modules)])
@@ -226,7 +220,7 @@ class GluePlayer:
 
 
 def _is_met(predicate: Mapping[str, Any], states: Mapping[str, str]) -> bool:
-    """Say whether every condition of a trigger is met; `Logical` is AND in ours."""
+    """Return whether every condition of a trigger is met; the stack only uses AND."""
     assert predicate["Logical"] == "AND"
     found = []
     for condition in predicate["Conditions"]:
@@ -240,8 +234,8 @@ def _is_met(predicate: Mapping[str, Any], states: Mapping[str, str]) -> bool:
     return all(found)
 
 
-def _error_of(said: str) -> str:
-    """Find the error that a program ended by: what stands below the last line of its traceback."""
-    lines = said.rstrip().splitlines()
+def _error_of(output: str) -> str:
+    """Return the error that ended a program: the lines below its traceback."""
+    lines = output.rstrip().splitlines()
     frames = [number for number, line in enumerate(lines) if line.startswith("  ")]
     return "\n".join(lines[frames[-1] + 1 :] if frames else lines[-1:])
