@@ -35,6 +35,7 @@ _SUSPECTS = ("src/brewhouse/models/silver/suspect_breweries.sql", "src/brewhouse
 EXCEPTIONS = {
     "doubt": {*_SUSPECTS, "docs/tables.md", "docs/places.md", "src/brewhouse/console/quality.py"},  # a column
     "holes": {"src/brewhouse/lake/manifest.py", "src/brewhouse/pipeline/workflow.py"},  # keys on disk
+    "tell": {"src/brewhouse/lake/object_cache.py"},  # a method of Python's files
 }
 """Words allowed in some files, since what is on disk keeps its names."""
 SUFFIXES = {".py", ".sql", ".html", ".js", ".css", ".md", ".toml", ".yaml"}

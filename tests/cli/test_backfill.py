@@ -102,4 +102,4 @@ def test_a_backfill_fails_while_another_run_holds_the_lock(call: Call, versions:
     with run_lock(lake, "OTHER"):
         done = call("backfill", *versions, "--lake", lake.root)
     assert done.code == 1
-    assert "Run OTHER has been going on it" in done.err
+    assert "locked by run OTHER" in done.err

@@ -1,4 +1,4 @@
-"""Tables that grow: files of the current snapshot stay while others come and go."""
+"""Incremental tables: files of the current snapshot stay while others are added and replaced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.manifest import ManifestEntryStatus
 from pyiceberg.table import Table
 
-from brewhouse.iceberg.sqlite_catalog import NAME
+from brewhouse.iceberg.lake_catalog import NAME
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.ids import new_id
@@ -105,7 +105,7 @@ def test_append_append_replace_rollback_and_time_travel(lake: Lake) -> None:
     assert rows_of(lake, history[3].snapshot_id) == replaced
 
 
-def test_an_append_writes_one_manifest_and_keeps_the_others_as_they_are(lake: Lake) -> None:
+def test_an_append_writes_one_manifest_and_reuses_the_others(lake: Lake) -> None:
     tables, seen = Tables(lake), []
     for n in range(3):
         append(tables, (f"R{n}", n))
@@ -117,7 +117,7 @@ def test_an_append_writes_one_manifest_and_keeps_the_others_as_they_are(lake: La
     assert seen[0] < seen[1] < seen[2]
 
 
-def test_files_keep_the_sequence_number_they_came_with(lake: Lake) -> None:
+def test_kept_files_keep_their_sequence_number(lake: Lake) -> None:
     tables = Tables(lake)
     both = (write(tables, GROWING, [("R1", 1)]), write(tables, GROWING, [("R1", 2)]))
     tables.publish([Publication(GROWING, both)], {})
@@ -133,7 +133,7 @@ def test_files_keep_the_sequence_number_they_came_with(lake: Lake) -> None:
     entries = [e for m in now.manifests(table.io) for e in m.fetch_manifest_entry(table.io, discard_deleted=False)]
     states = Counter(entry.status for entry in entries)
     assert states == {
-        ManifestEntryStatus.ADDED: 2,  # R2's manifest was carried over as it was
+        ManifestEntryStatus.ADDED: 2,  # R2's manifest was reused
         ManifestEntryStatus.EXISTING: 1,
         ManifestEntryStatus.DELETED: 1,
     }
@@ -166,7 +166,7 @@ def test_a_new_column_is_null_in_kept_files(lake: Lake) -> None:
     assert rows_of(lake) == [("R1", 1, None), ("R2", 2, 0.5)]
 
 
-def test_a_column_dropped_and_added_anew_is_another_column_in_kept_files(lake: Lake) -> None:
+def test_a_column_dropped_and_added_again_is_another_column_in_kept_files(lake: Lake) -> None:
     tables = Tables(lake)
     append(tables, ("R1", 1))
     append(tables, ("R2",), spec=replace(GROWING, columns=(RUN,), sort=()))
@@ -189,7 +189,7 @@ def test_kept_files_stay_in_the_partitions_they_were_written_in(lake: Lake) -> N
     assert (len(maybe), len(not_at_all)) == (1, 2)
 
 
-def test_files_partitioned_by_a_column_that_goes_cannot_be_kept(lake: Lake) -> None:
+def test_files_partitioned_by_a_dropped_column_cannot_be_kept(lake: Lake) -> None:
     tables = Tables(lake)
     append(tables, ("R1", 1), spec=replace(GROWING, partition=("snapshot_run",)))
     with pytest.raises(ValueError, match="no longer has"):
@@ -197,7 +197,7 @@ def test_files_partitioned_by_a_column_that_goes_cannot_be_kept(lake: Lake) -> N
     assert rows_of(lake) == [("R1", 1)]
 
 
-def test_runs_are_told_apart_although_their_bounds_are_shortened(lake: Lake) -> None:
+def test_runs_are_distinguished_although_their_bounds_are_truncated(lake: Lake) -> None:
     tables = Tables(lake)
     runs = [new_id() for _ in range(3)]
     near = runs[0][:-1] + ("0" if runs[0][-1] != "0" else "1")  # the same in the first 25 characters
@@ -216,7 +216,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=2
 
 @settings(max_examples=30, deadline=None)
 @given(batches=st.lists(st.lists(TEXT | st.none(), min_size=1, max_size=3), min_size=1, max_size=3))
-def test_no_file_that_holds_a_value_is_said_not_to(
+def test_a_file_that_contains_a_value_is_never_excluded(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[str | None]]
 ) -> None:
     tables = Tables(Lake(tmp_path_factory.mktemp("lake")))

@@ -1,19 +1,16 @@
-"""Which snapshots, files and leftovers maintenance chooses."""
+"""Which snapshots maintenance expires, which files it compacts and deletes."""
 
 from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from brewhouse.iceberg.maintenance_rules import GRACE, StoredFile, compactions, expired, orphan_files
-from brewhouse.iceberg.pending_delete import forget, release, released
-from brewhouse.iceberg.tables import CurrentFile, TableSnapshot
-from brewhouse.lake.lake import Lake
+from brewhouse.iceberg.table_reader import CurrentFile, TableSnapshot
 
 NOW = datetime(2026, 8, 31, 12, tzinfo=UTC)
 
@@ -38,17 +35,17 @@ def history(*ages_days: float, replaces: tuple[int, ...] = ()) -> list[TableSnap
     ("keep_days", "keep_last", "expected"),
     [(30, 1, [1, 2]), (30, 4, [1]), (30, 5, []), (30, 9, []), (0, 1, [1, 2, 3, 4]), (0, 3, [1, 2]), (45, 1, [1])],
 )
-def test_a_snapshot_goes_when_it_is_old_and_not_among_the_last(
+def test_a_snapshot_expires_when_it_is_old_and_not_among_the_newest(
     keep_days: float, keep_last: int, expected: list[int]
 ) -> None:
     assert expired(history(50, 40, 20, 10, 1), {5}, NOW, keep_days=keep_days, keep_last=keep_last) == expected
 
 
-def test_a_snapshot_with_a_name_stays() -> None:
+def test_a_snapshot_that_a_ref_points_to_stays() -> None:
     assert expired(history(50, 40, 20), {1, 3}, NOW, keep_days=0, keep_last=1) == [2]
 
 
-def test_a_compaction_is_not_one_of_the_last() -> None:
+def test_a_compaction_is_not_counted_among_the_newest() -> None:
     assert expired(history(50, 40, 30, 20, replaces=(4,)), {4}, NOW, keep_days=0, keep_last=2) == [1]
 
 
@@ -58,7 +55,9 @@ def test_a_compaction_is_not_one_of_the_last() -> None:
     keep_days=st.floats(0, 100),
     keep_last=st.integers(1, 12),
 )
-def test_what_must_stay_stays(ages: list[float], replaces: set[int], keep_days: float, keep_last: int) -> None:
+def test_expiry_keeps_the_newest_the_young_and_the_protected(
+    ages: list[float], replaces: set[int], keep_days: float, keep_last: int
+) -> None:
     snapshots = history(*sorted(ages, reverse=True), replaces=tuple(replaces))
     gone = set(expired(snapshots, {len(snapshots)}, NOW, keep_days=keep_days, keep_last=keep_last))
     contents = [s.snapshot_id for s in snapshots if s.operation != "replace"]
@@ -70,7 +69,7 @@ FILES = st.lists(st.builds(CurrentFile, st.uuids().map(str), st.integers(1, 200)
 
 
 @given(files=FILES, target=st.integers(1, 300))
-def test_files_become_one_when_they_are_small_of_one_partition_and_fit(files: list[CurrentFile], target: int) -> None:
+def test_small_files_of_one_partition_are_merged_up_to_the_target(files: list[CurrentFile], target: int) -> None:
     known = {file.path: file for file in files}
     groups = compactions(files, target)
     assert max(Counter(path for group in groups for path in group).values(), default=1) == 1
@@ -82,26 +81,13 @@ def test_files_become_one_when_they_are_small_of_one_partition_and_fit(files: li
         assert all(file.size_bytes < target / 4 for file in chosen)
 
 
-def test_one_small_file_is_left_alone() -> None:
+def test_a_single_small_file_is_not_compacted() -> None:
     files = [CurrentFile("a", 10, (0, "x")), CurrentFile("b", 10, (0, "y")), CurrentFile("c", 90, (0, "x"))]
     assert compactions(files, 100) == []
     assert compactions([*files, CurrentFile("d", 10, (0, "y"))], 100) == [("b", "d")]
 
 
 @pytest.mark.parametrize("age", [GRACE - timedelta(seconds=1), timedelta(0), timedelta(hours=-1)])
-def test_a_young_file_waits(age: timedelta) -> None:
+def test_a_young_orphan_waits(age: timedelta) -> None:
     file = StoredFile("f", 1, NOW - age)
     assert orphan_files([file], set(), set(), NOW) == ([], [file])
-
-
-def test_what_was_released_is_known_for_a_day(tmp_path: Path) -> None:
-    lake = Lake(tmp_path)
-    release(lake, "RUN1", {"a", "b"}, NOW)
-    release(lake, "RUN2", set(), NOW)
-    assert released(lake, NOW + GRACE) == {"a", "b"}
-    forget(lake, NOW + GRACE)
-    assert released(lake, NOW + GRACE) == {"a", "b"}
-    later = NOW + GRACE + timedelta(seconds=1)
-    assert released(lake, later) == set()
-    forget(lake, later)
-    assert list(lake.root.rglob("*.json")) == []

@@ -1,4 +1,4 @@
-"""Tables of a lake on S3: committed as one set for whoever reads by way of Brewhouse, and plain Iceberg for others."""
+"""Tables of a lake on S3: one transaction for readers of Brewhouse, plain Iceberg for others."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import pytest
+from obstore.exceptions import AlreadyExistsError, PreconditionError
 from pyiceberg.catalog.glue import GlueCatalog
+from pyiceberg.catalog.rest import RestCatalog
+from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.iceberg.tables import Publication, Tables
-from brewhouse.iceberg.write_intent import Pending, last_commit, write_intent
+from brewhouse.iceberg.write_intent import CommitIntent, PendingTable, read_intent, write_intent
 from brewhouse.lake import s3
-from brewhouse.lake.duckdb_access import reach
+from brewhouse.lake.duckdb_access import enable_s3
 from brewhouse.lake.lake import Lake, Shared
 from brewhouse.query.connection import connect
 
@@ -33,7 +38,7 @@ def publication(tables: Tables, spec: TableSpec, rows: Sequence[int]) -> Publica
     """Write rows into a file, as an engine does."""
     file = f"{tables.data_folder(spec.name)}/{'-'.join(map(str, rows))}.parquet"
     with duckdb.connect() as connection:
-        reach(connection, [file])
+        enable_s3(connection, [file])
         connection.register("given", pa.table({"id": pa.array(rows, pa.int64())}))
         connection.execute(f"COPY given TO '{file}' (FORMAT parquet, FIELD_IDS {{id: 1}})")
     return Publication(spec, (file,))
@@ -57,16 +62,16 @@ def shown(lake: Lake) -> list[list[int]]:
 def glue_tables(lake: Lake) -> list[list[int]]:
     """The rows as PyIceberg's own Glue catalog gives them, by PyArrow's own way to S3."""
     keys = {"access-key-id": os.environ["AWS_ACCESS_KEY_ID"], "secret-access-key": "secret", "region": "eu-central-1"}
-    told = {f"s3.{name}": value for name, value in keys.items()}
-    catalog = GlueCatalog("any", s3.client("glue"), **told, **{"s3.endpoint": os.environ["AWS_ENDPOINT_URL"]})
+    properties = {f"s3.{name}": value for name, value in keys.items()}
+    catalog = GlueCatalog("any", s3.client("glue"), **properties, **{"s3.endpoint": os.environ["AWS_ENDPOINT_URL"]})
     databases = f"{lake.shared.catalog_database_prefix}_"
     tables = [catalog.load_table(f"{databases}{name}") for name in NAMES]
     return [sorted(row["id"] for row in table.scan().to_arrow().to_pylist()) for table in tables]
 
 
 @contextmanager
-def dying_at(number: int) -> Iterator[None]:
-    """Let the so-manieth swap of a table's pointer, and what comes after it, never happen."""
+def killed_at(number: int) -> Iterator[None]:
+    """Kill the process, in effect, at the n-th swap of a metadata pointer."""
     asked = iter(range(1, number))
 
     def die(**_: object) -> None:
@@ -86,7 +91,7 @@ def lake(shared_lake: Lake) -> Lake:
     return shared_lake
 
 
-def test_what_is_published_is_read_by_pyicebergs_own_glue_catalog(lake: Lake) -> None:
+def test_published_tables_are_read_by_pyicebergs_glue_catalog(lake: Lake) -> None:
     publish(lake, [1, 2])
     publish(lake, [3])
     assert glue_tables(lake) == shown(lake) == [[3]] * 3
@@ -106,7 +111,7 @@ def test_a_table_has_its_history_and_can_be_rolled_back(lake: Lake) -> None:
         assert connection.execute("SELECT sum(id) FROM silver.one").fetchall() == [(5,)]
 
 
-def test_many_publishings_inside_one_are_one(lake: Lake) -> None:
+def test_nested_publications_are_one_commit(lake: Lake) -> None:
     publish(lake, [1])
     tables = Tables(lake)
     with tables.atomically():
@@ -124,7 +129,7 @@ def publish_into(tables: Tables, rows: Sequence[int]) -> None:
     tables.publish([publication(tables, spec, rows) for spec in SPECS], {})
 
 
-def test_an_error_inside_leaves_every_table_as_it_was(lake: Lake) -> None:
+def test_an_error_in_the_block_changes_no_table(lake: Lake) -> None:
     publish(lake, [1])
     tables = Tables(lake)
 
@@ -140,13 +145,13 @@ def test_an_error_inside_leaves_every_table_as_it_was(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("at", [1, 2, 3])
-def test_a_commit_that_dies_half_way_is_not_seen_and_is_put_back_by_the_next(lake: Lake, at: int) -> None:
+def test_a_commit_killed_between_tables_is_invisible_and_undone_by_the_next(lake: Lake, at: int) -> None:
     publish(lake, [1], "FIRST")
-    with dying_at(at), pytest.raises(KeyboardInterrupt):
-        publish(lake, [2], "DIED")
+    with killed_at(at), pytest.raises(KeyboardInterrupt):
+        publish(lake, [2], "KILLED")
     assert glue_tables(lake).count([2]) == at - 1, "another reader of the catalog sees some tables already"
     assert shown(lake) == [[1]] * 3
-    assert last_commit(lake)[0].tables
+    assert read_intent(lake)[0].tables
 
     tables = Tables(lake)
     tables.rollback("silver.three", tables.history("silver.three")[0].snapshot_id)  # any commit at all
@@ -157,8 +162,8 @@ def test_a_commit_that_dies_half_way_is_not_seen_and_is_put_back_by_the_next(lak
     assert runs == ["FIRST", "NEXT"]
 
 
-def test_a_first_commit_that_dies_half_way_shows_no_table(lake: Lake) -> None:
-    with dying_at(2), pytest.raises(KeyboardInterrupt):
+def test_a_first_commit_killed_between_tables_shows_no_table(lake: Lake) -> None:
+    with killed_at(2), pytest.raises(KeyboardInterrupt):
         publish(lake, [1])
     with pytest.raises(BrewhouseError, match="no published tables"):
         connect(lake)
@@ -167,11 +172,11 @@ def test_a_first_commit_that_dies_half_way_shows_no_table(lake: Lake) -> None:
     assert shown(lake) == glue_tables(lake) == [[2]] * 3
 
 
-def test_a_commit_that_only_did_not_come_to_say_it_is_done_is_done(lake: Lake) -> None:
+def test_a_commit_killed_before_it_cleared_its_intent_is_complete(lake: Lake) -> None:
     before = {name: table.metadata_location for name, table in raw_tables(publish(lake, [1], "FIRST")).items()}
     after = {name: table.metadata.current_snapshot_id for name, table in raw_tables(publish(lake, [2], "LAST")).items()}
-    pending = {name: Pending(before[name], after[name] or 0) for name in before}
-    write_intent(lake, pending, last_commit(lake)[1])
+    pending = {name: PendingTable(before[name], after[name] or 0) for name in before}
+    write_intent(lake, pending, read_intent(lake)[1])
     assert shown(lake) == [[2]] * 3
     publish(lake, [3], "NEXT")
     runs = [snapshot.properties["brewhouse.run"] for snapshot in Tables(lake).history("silver.one")]
@@ -183,7 +188,7 @@ def raw_tables(tables: Tables) -> dict[str, Table]:
     return {f"{tables._lake.shared.catalog_database_prefix}_{name}": tables._load(name) for name in NAMES}
 
 
-def test_a_table_that_somebody_else_changed_meanwhile_is_not_overwritten(lake: Lake) -> None:
+def test_a_table_that_another_process_changed_is_not_overwritten(lake: Lake) -> None:
     publish(lake, [1])
     late = Tables(lake)
     late.names()
@@ -204,12 +209,18 @@ def test_two_lakes_do_not_share_a_database(lake: Lake) -> None:
     assert (shown(lake), shown(other)) == ([[1]] * 3, [[2]] * 3)
 
 
-def test_an_iceberg_rest_catalog_can_be_used_instead(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {"REST__SIGV4_ENABLED": "true", "REST__SIGNING_NAME": "glue", "REST__SIGNING_REGION": "eu-central-1"}
-    for name, value in {**told, "WAREHOUSE": os.environ["AWS_ACCESS_KEY_ID"]}.items():
+def rest_lake(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """The same lake through the REST catalog of the emulator."""
+    values = {"REST__SIGV4_ENABLED": "true", "REST__SIGNING_NAME": "glue", "REST__SIGNING_REGION": "eu-central-1"}
+    for name, value in {**values, "WAREHOUSE": os.environ["AWS_ACCESS_KEY_ID"]}.items():
         monkeypatch.setenv(f"PYICEBERG_CATALOG__BREWHOUSE__{name}", value)
-    address = f"{os.environ['AWS_ENDPOINT_URL']}/iceberg"
-    rest = Lake(lake.root, replace(lake.shared, catalog="rest", catalog_uri=address))
+    return Lake(
+        lake.root, replace(lake.shared, catalog="rest", catalog_uri=f"{os.environ['AWS_ENDPOINT_URL']}/iceberg")
+    )
+
+
+def test_an_iceberg_rest_catalog_works_as_well(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    rest = rest_lake(lake, monkeypatch)
     publish(rest, [1], "FIRST")
     tables = publish(rest, [2, 3], "SECOND")
     with tables.atomically():
@@ -225,7 +236,7 @@ def test_an_iceberg_rest_catalog_can_be_used_instead(lake: Lake, monkeypatch: py
         Tables(nowhere)
 
 
-def test_a_reader_sees_one_set_whatever_is_committed_meanwhile(lake: Lake) -> None:
+def test_a_reader_during_a_commit_sees_all_tables_as_before(lake: Lake) -> None:
     publish(lake, [0])
     seen: list[list[list[int]]] = []
     events = s3.client("glue").meta.events
@@ -238,3 +249,102 @@ def test_a_reader_sees_one_set_whatever_is_committed_meanwhile(lake: Lake) -> No
     events.unregister("before-call.glue.UpdateTable", look)
     assert seen == [[[0]] * 3] * 3
     assert shown(lake) == [[1]] * 3
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_commit_to_a_rest_catalog_killed_between_tables_is_invisible(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, *, is_first: bool
+) -> None:
+    rest = rest_lake(lake, monkeypatch)
+    if not is_first:
+        publish(rest, [1], "FIRST")
+    commits = iter(range(1))
+    commit_table = RestCatalog.commit_table
+
+    def commit_one(catalog: RestCatalog, *args: Any, **options: Any) -> object:  # noqa: ANN401
+        if next(commits, None) is None:
+            raise KeyboardInterrupt
+        return commit_table(catalog, *args, **options)
+
+    monkeypatch.setattr(RestCatalog, "commit_table", commit_one)
+    with pytest.raises(KeyboardInterrupt):
+        publish(rest, [2], "KILLED")
+    assert sorted(read_intent(rest)[0].tables) == sorted(f"{lake.shared.catalog_database_prefix}_{n}" for n in NAMES)
+    assert Tables(rest).names() == ([] if is_first else sorted(NAMES))
+    if not is_first:
+        assert shown(rest) == [[1]] * 3
+
+
+def test_an_intent_is_written_under_the_version_it_replaces(lake: Lake) -> None:
+    assert read_intent(lake) == (CommitIntent(), None)
+    pending = {"silver.one": PendingTable("s3://b/v1.json", 2**62)}
+    version = write_intent(lake, pending, None)
+    intent, stored = read_intent(lake)
+    assert (intent.tables, stored) == (pending, version)
+    with pytest.raises(AlreadyExistsError):
+        write_intent(lake, {}, None)
+    later = write_intent(lake, {}, version)
+    with pytest.raises(PreconditionError):
+        write_intent(lake, pending, version)
+    intent, stored = read_intent(lake)
+    assert (intent.tables, stored) == ({}, later)
+    content = msgspec.json.decode((lake.root / "commit.json").read_bytes())
+    assert sorted(content) == ["id", "tables"]
+
+
+def test_of_two_concurrent_first_commits_one_fails_and_nothing_is_mixed(lake: Lake) -> None:
+    other, events = Tables(lake), s3.client("glue").meta.events
+    started: list[bool] = []
+
+    def interfere(**_: object) -> None:
+        if not started:
+            started.append(True)
+            publish_into(other, [2])
+
+    tables = Tables(lake)
+    prepared = [publication(tables, spec, [1]) for spec in SPECS]
+    events.register("before-call.glue.UpdateTable", interfere)
+    try:
+        with pytest.raises(BrewhouseError, match="Nothing was published"):
+            tables.publish(prepared, {})
+    finally:
+        events.unregister("before-call.glue.UpdateTable", interfere)
+    assert started
+    sets = {tuple(map(tuple, shown(lake)))}
+    assert sets <= {((1,),) * 3, ((2,),) * 3}
+    publish(lake, [3])
+    assert shown(lake) == glue_tables(lake) == [[3]] * 3
+
+
+def test_expiry_and_rollback_of_several_tables_are_one_commit(lake: Lake) -> None:
+    for number in range(3):
+        publish(lake, [number])
+    tables = Tables(lake)
+    old = {name: [snapshot.snapshot_id for snapshot in tables.history(name)] for name in NAMES}
+    with tables.atomically():
+        tables.expire({name: snapshot_ids[:1] for name, snapshot_ids in old.items()})
+        for name in NAMES:
+            tables.rollback(name, old[name][1])
+        assert shown(lake) == [[2]] * 3, "other readers see nothing of it yet"
+    assert shown(lake) == glue_tables(lake) == [[1]] * 3
+    assert all([s.snapshot_id for s in Tables(lake).history(name)] == old[name][1:] for name in NAMES)
+
+
+def test_the_metadata_of_a_table_read_elsewhere_is_plain_iceberg(lake: Lake) -> None:
+    publish(lake, [1, 2])
+    for name, table in raw_tables(Tables(lake)).items():
+        assert table.metadata.format_version == 2
+        assert (
+            table.location()
+            == f"{lake.root}/warehouse/{name.removeprefix(lake.shared.catalog_database_prefix + '_').replace('.', '/')}"
+        )
+        assert table.metadata_location.startswith(f"{table.location()}/metadata/00001-")
+
+
+def test_unsupported_operations_name_the_alternative(lake: Lake) -> None:
+    catalog = Tables(lake)._catalog
+    for use in (catalog.drop_table, catalog.load_namespace_properties):
+        with pytest.raises(NotImplementedError, match="open its catalog with PyIceberg itself"):
+            use("silver.one")
+    with pytest.raises(NoSuchTableError):
+        catalog.load_table("silver.absent")

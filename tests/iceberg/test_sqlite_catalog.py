@@ -1,8 +1,10 @@
-"""The SQLite catalog beside PyIceberg's own: same file, both ways; several tables in one transaction."""
+"""The SQLite catalog shares its file with PyIceberg's, and commits several tables in one transaction."""
 
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +18,12 @@ from pyiceberg.exceptions import (
     TableAlreadyExistsError,
 )
 from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.table.update import AssertTableUUID
 from pyiceberg.types import LongType, NestedField
 
-from brewhouse.iceberg.sqlite_catalog import NAME, SQLiteCatalog
+from brewhouse.iceberg.lake_catalog import NAME
+from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 
 SCHEMA = Schema(NestedField(1, "n", LongType(), required=False))
 
@@ -43,25 +48,29 @@ def sql_catalog(tmp_path: Path, catalog: SQLiteCatalog) -> Iterator[SqlCatalog]:
     other.close()
 
 
+def create(catalog: SQLiteCatalog, name: str) -> Table:
+    return catalog.create_table(name, SCHEMA, location=f"{catalog.properties['warehouse']}/{name.replace('.', '/')}")
+
+
 def set_property(table_of: SQLiteCatalog | SqlCatalog, name: str, value: str) -> None:
     with table_of.load_table(name).transaction() as transaction:
         transaction.set_properties({"said": value})
 
 
-def test_sql_catalog_reads_and_writes_what_we_made(catalog: SQLiteCatalog, sql_catalog: SqlCatalog) -> None:
-    ours = catalog.create_table("silver.a", SCHEMA)
+def test_pyicebergs_sql_catalog_reads_and_writes_our_tables(catalog: SQLiteCatalog, sql_catalog: SqlCatalog) -> None:
+    ours = create(catalog, "silver.a")
     theirs = sql_catalog.load_table("silver.a")
     assert theirs.metadata == ours.metadata
     assert sql_catalog.list_tables("silver") == catalog.list_tables("silver") == [("silver", "a")]
     assert sql_catalog.list_namespaces() == catalog.list_namespaces() == [("silver",)]
-    assert sql_catalog.load_namespace_properties("silver") == catalog.load_namespace_properties("silver")
+    assert sql_catalog.namespace_exists("silver")
     set_property(sql_catalog, "silver.a", "theirs")
     assert catalog.load_table("silver.a").properties["said"] == "theirs"
     set_property(catalog, "silver.a", "ours")
     assert sql_catalog.load_table("silver.a").properties["said"] == "ours"
 
 
-def test_we_read_and_write_what_sql_catalog_made(tmp_path: Path) -> None:
+def test_we_read_and_write_tables_of_pyicebergs_sql_catalog(tmp_path: Path) -> None:
     theirs = SqlCatalog(NAME, uri=f"sqlite:///{tmp_path}/catalog.db", warehouse=f"file://{tmp_path}/warehouse")
     theirs.create_namespace("gold")
     made = theirs.create_table("gold.b", SCHEMA)
@@ -73,7 +82,7 @@ def test_we_read_and_write_what_sql_catalog_made(tmp_path: Path) -> None:
     ours.close()
 
 
-def test_the_database_has_the_same_schema_as_sql_catalogs(tmp_path: Path) -> None:
+def test_the_database_has_the_schema_of_pyicebergs_sql_catalog(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     SqlCatalog(NAME, uri=f"sqlite:///{tmp_path}/theirs/catalog.db").close()
     opened(tmp_path / "ours").close()
@@ -90,32 +99,32 @@ def test_the_database_has_the_same_schema_as_sql_catalogs(tmp_path: Path) -> Non
     assert shapes[0] == shapes[1]
 
 
-def test_names(catalog: SQLiteCatalog) -> None:
-    catalog.create_table("silver.a", SCHEMA)
-    catalog.create_table("silver.b", SCHEMA)
+def test_tables_and_namespaces_are_listed_and_created_once(catalog: SQLiteCatalog) -> None:
+    create(catalog, "silver.a")
+    create(catalog, "silver.b")
     catalog.create_namespace("gold")
     with pytest.raises(TableAlreadyExistsError):
-        catalog.create_table("silver.a", SCHEMA)
+        create(catalog, "silver.a")
     with pytest.raises(NamespaceAlreadyExistsError):
         catalog.create_namespace("silver")
-    catalog.drop_table("silver.a")
+    catalog.create_namespace_if_not_exists("silver")
     with pytest.raises(NoSuchTableError):
-        catalog.drop_table("silver.a")
-    assert catalog.list_tables("silver") == [("silver", "b")]
+        catalog.load_table("silver.c")
+    assert catalog.list_tables("silver") == [("silver", "a"), ("silver", "b")]
     assert catalog.list_tables("gold") == []
 
 
-def test_what_is_not_needed_says_so(catalog: SQLiteCatalog) -> None:
-    with pytest.raises(NotImplementedError, match="SQL catalog"):
+def test_unsupported_operations_name_the_alternative(catalog: SQLiteCatalog) -> None:
+    with pytest.raises(NotImplementedError, match="with PyIceberg itself"):
         catalog.drop_namespace("silver")
-    with pytest.raises(NotImplementedError, match="SQL catalog"):
+    with pytest.raises(NotImplementedError, match="with PyIceberg itself"):
         catalog.register_table("silver.x", "file:///x")
-    with pytest.raises(NotImplementedError, match="SQL catalog"):
+    with pytest.raises(NotImplementedError, match="with PyIceberg itself"):
         catalog.rename_table("silver.x", "silver.y")
 
 
-def test_a_commit_over_someone_elses_is_refused(tmp_path: Path, catalog: SQLiteCatalog) -> None:
-    catalog.create_table("silver.a", SCHEMA)
+def test_a_commit_over_a_concurrent_one_fails(tmp_path: Path, catalog: SQLiteCatalog) -> None:
+    create(catalog, "silver.a")
     other = opened(tmp_path)
     write_metadata = catalog._write_metadata
 
@@ -130,12 +139,14 @@ def test_a_commit_over_someone_elses_is_refused(tmp_path: Path, catalog: SQLiteC
     other.close()
 
 
-def test_others_see_all_tables_change_at_once(tmp_path: Path, catalog: SQLiteCatalog, sql_catalog: SqlCatalog) -> None:
+def test_others_see_all_tables_of_a_transaction_change_at_once(
+    tmp_path: Path, catalog: SQLiteCatalog, sql_catalog: SqlCatalog
+) -> None:
     other = opened(tmp_path)
-    catalog.create_table("silver.a", SCHEMA)
+    create(catalog, "silver.a")
     with catalog.atomically():
         set_property(catalog, "silver.a", "new")
-        catalog.create_table("silver.b", SCHEMA)
+        create(catalog, "silver.b")
         assert catalog.load_table("silver.a").properties["said"] == "new"
         for reader in (other, sql_catalog):
             assert "said" not in reader.load_table("silver.a").properties
@@ -146,13 +157,13 @@ def test_others_see_all_tables_change_at_once(tmp_path: Path, catalog: SQLiteCat
     other.close()
 
 
-def test_an_error_takes_all_of_it_back(catalog: SQLiteCatalog) -> None:
-    catalog.create_table("silver.a", SCHEMA)
+def test_an_error_rolls_back_the_whole_transaction(catalog: SQLiteCatalog) -> None:
+    create(catalog, "silver.a")
 
     def change_and_fail() -> None:
         with catalog.atomically():
             set_property(catalog, "silver.a", "new")
-            catalog.create_table("silver.b", SCHEMA)
+            create(catalog, "silver.b")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -164,9 +175,9 @@ def test_an_error_takes_all_of_it_back(catalog: SQLiteCatalog) -> None:
     assert catalog.load_table("silver.a").properties["said"] == "again"
 
 
-def test_reading_holds_one_moment(tmp_path: Path, catalog: SQLiteCatalog) -> None:
-    catalog.create_table("silver.a", SCHEMA)
-    catalog.create_table("silver.b", SCHEMA)
+def test_a_reader_sees_one_moment_while_another_process_waits_to_commit(tmp_path: Path, catalog: SQLiteCatalog) -> None:
+    create(catalog, "silver.a")
+    create(catalog, "silver.b")
     other = opened(tmp_path)
     committed = threading.Event()
 
@@ -190,7 +201,7 @@ def test_reading_holds_one_moment(tmp_path: Path, catalog: SQLiteCatalog) -> Non
     other.close()
 
 
-def test_many_threads_open_and_commit(tmp_path: Path, catalog: SQLiteCatalog) -> None:
+def test_many_threads_create_and_commit_concurrently(tmp_path: Path, catalog: SQLiteCatalog) -> None:
     names = [f"silver.t{number}" for number in range(6)]
     errors: list[Exception] = []
 
@@ -198,11 +209,11 @@ def test_many_threads_open_and_commit(tmp_path: Path, catalog: SQLiteCatalog) ->
         try:
             mine = opened(tmp_path)
             with mine.atomically():
-                mine.create_table(name, SCHEMA)
+                create(mine, name)
             for value in range(5):
                 set_property(mine, name, str(value))
             mine.close()
-        except Exception as error:  # noqa: BLE001 - the thread's own words are the finding
+        except Exception as error:  # noqa: BLE001 - any error of the thread is the result
             errors.append(error)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in names]
@@ -212,3 +223,124 @@ def test_many_threads_open_and_commit(tmp_path: Path, catalog: SQLiteCatalog) ->
         thread.join()
     assert errors == []
     assert [catalog.load_table(name).properties["said"] for name in names] == ["4"] * 6
+
+
+COMMIT = """
+import sys
+from pathlib import Path
+from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
+folder = Path(sys.argv[1])
+catalog = SQLiteCatalog(folder / "catalog.db", f"file://{folder}/warehouse")
+with catalog.atomically():
+    for name in ("silver.a", "silver.b"):
+        with catalog.load_table(name).transaction() as transaction:
+            transaction.set_properties({"said": "killed"})
+        print("changed", flush=True)
+        sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("changed", [1, 2])
+def test_a_transaction_of_a_killed_process_is_rolled_back(
+    tmp_path: Path, catalog: SQLiteCatalog, sql_catalog: SqlCatalog, changed: int
+) -> None:
+    for name in ("silver.a", "silver.b"):
+        create(catalog, name)
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMIT, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    for number in range(changed):
+        if number:
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+        process.stdout.readline()
+    process.kill()
+    process.communicate()
+    for reader in (catalog, sql_catalog):
+        assert ["said" in reader.load_table(name).properties for name in ("silver.a", "silver.b")] == [False, False]
+    with catalog.atomically():
+        set_property(catalog, "silver.a", "next")
+    assert sql_catalog.load_table("silver.a").properties["said"] == "next"
+
+
+def test_an_error_in_a_nested_block_rolls_back_the_outer_one(catalog: SQLiteCatalog) -> None:
+    create(catalog, "silver.a")
+
+    def fail() -> None:
+        with catalog.atomically():
+            set_property(catalog, "silver.a", "outer")
+            with catalog.atomically():
+                set_property(catalog, "silver.a", "inner")
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert "said" not in catalog.load_table("silver.a").properties
+
+
+def test_a_nested_block_commits_with_the_outer_one(tmp_path: Path, catalog: SQLiteCatalog) -> None:
+    create(catalog, "silver.a")
+    other = opened(tmp_path)
+    with catalog.atomically():
+        with catalog.atomically(), catalog.reading():
+            set_property(catalog, "silver.a", "inner")
+        assert "said" not in other.load_table("silver.a").properties
+    assert other.load_table("silver.a").properties["said"] == "inner"
+    other.close()
+
+
+def test_a_catalog_that_stays_locked_is_reported(
+    tmp_path: Path, catalog: SQLiteCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brewhouse.iceberg.sqlite_catalog._BUSY_TIMEOUT_S", 0.05)
+    impatient = opened(tmp_path)
+    create(catalog, "silver.a")
+    with catalog.atomically():
+        refused = pytest.raises(CommitFailedException, match="cannot be locked: database is locked")
+        with refused, impatient.atomically():
+            pass
+        assert impatient.load_table("silver.a").name() == ("silver", "a"), "readers are not locked out"
+    with impatient.atomically():
+        set_property(impatient, "silver.a", "later")
+    impatient.close()
+
+
+def test_a_failed_requirement_rolls_back_what_was_changed_before(tmp_path: Path, catalog: SQLiteCatalog) -> None:
+    for name in ("silver.a", "silver.b"):
+        create(catalog, name)
+    stale = catalog.load_table("silver.b")
+    other = opened(tmp_path)
+    other._connection.execute("DELETE FROM iceberg_tables WHERE table_name = 'b'")
+    create(other, "silver.b")
+    other.close()
+
+    def commit() -> None:
+        with catalog.atomically():
+            set_property(catalog, "silver.a", "new")
+            catalog.commit_table(stale, (AssertTableUUID(uuid=stale.metadata.table_uuid),), ())
+
+    with pytest.raises(CommitFailedException, match="UUID"):
+        commit()
+    assert "said" not in catalog.load_table("silver.a").properties
+
+
+def test_a_commit_that_changes_nothing_writes_nothing(tmp_path: Path, catalog: SQLiteCatalog) -> None:
+    table = create(catalog, "silver.a")
+    files = set(tmp_path.rglob("*.json"))
+    response = catalog.commit_table(table, (AssertTableUUID(uuid=table.metadata.table_uuid),), ())
+    assert response.metadata_location == table.metadata_location
+    assert set(tmp_path.rglob("*.json")) == files
+
+
+def test_metadata_of_other_processes_is_read_again_when_its_location_changes(
+    tmp_path: Path, catalog: SQLiteCatalog
+) -> None:
+    create(catalog, "silver.a")
+    other = opened(tmp_path)
+    first = other.load_table("silver.a")
+    assert other.load_table("silver.a").metadata is first.metadata, "cached while it is current"
+    set_property(catalog, "silver.a", "new")
+    assert other.load_table("silver.a").properties["said"] == "new"
+    other.close()

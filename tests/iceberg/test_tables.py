@@ -1,4 +1,4 @@
-"""Tables: published together or not at all, with a history that can be read and returned to."""
+"""Tables: published in one transaction, with a history for time travel and rollback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import Table
 
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.iceberg.sqlite_catalog import NAME, SQLiteCatalog
+from brewhouse.iceberg.lake_catalog import NAME
+from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.lake.duckdb_access import identifier, literal
@@ -71,7 +72,7 @@ def read(lake: Lake, name: str) -> list[tuple[int, str | None]]:
 
 
 @pytest.mark.parametrize("country", ["Germany", None, "Côte d`Ivoire/…=%20"])
-def test_what_is_published_is_read_by_pyicebergs_own_catalog(lake: Lake, country: str | None) -> None:
+def test_published_tables_are_read_by_pyicebergs_sql_catalog(lake: Lake, country: str | None) -> None:
     publish(lake, [(1, country), (2, country)])
     assert read(lake, "silver.one") == read(lake, "gold.two") == [(1, country), (2, country)]
 
@@ -103,7 +104,7 @@ def test_a_table_can_become_empty(lake: Lake) -> None:
     assert now.rows == 0
 
 
-def test_a_failure_in_the_middle_leaves_every_table_as_it_was(lake: Lake) -> None:
+def test_a_failure_in_the_middle_changes_no_table(lake: Lake) -> None:
     tables = publish(lake, [(1, "x")])
     good = publication(tables, ONE, [(2, "x")])
     missing = Publication(TWO, (str(tables.data_folder("gold.two") / "nowhere.parquet"),))
@@ -135,7 +136,7 @@ def test_a_reader_sees_both_tables_before_or_both_after(lake: Lake) -> None:
     assert len(set(seen)) > 1
 
 
-def test_rollback_shows_an_earlier_snapshot_and_forgets_none(lake: Lake) -> None:
+def test_rollback_restores_an_earlier_snapshot_and_keeps_later_ones(lake: Lake) -> None:
     publish(lake, [(1, "x")])
     tables = publish(lake, [(2, "x")])
     first, second = tables.history("silver.one")
@@ -174,7 +175,7 @@ def test_a_new_column_gets_a_new_field_id_and_old_snapshots_stay_readable(lake: 
     assert read(lake, "silver.one") == [(1, "x")]
 
 
-def test_the_catalog_reads_what_pyicebergs_own_wrote(lake: Lake) -> None:
+def test_the_catalog_reads_tables_of_pyicebergs_sql_catalog(lake: Lake) -> None:
     publish(lake, [(1, "x")])
     theirs = SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}", warehouse=f"file://{lake.warehouse}")
     theirs.create_table("silver.theirs", schema=theirs.load_table("silver.one").schema())
@@ -249,7 +250,7 @@ def test_partitions_of_other_types(lake: Lake, kind: str, value: object) -> None
 
 
 @pytest.mark.parametrize("texts", [("AT", "IE"), ("AT", None), ("x" * 300 + "a", "x" * 300 + "b")])
-def test_a_file_with_rows_of_two_partitions_is_refused(lake: Lake, texts: tuple[str, str | None]) -> None:
+def test_a_file_with_rows_of_two_partitions_is_rejected(lake: Lake, texts: tuple[str, str | None]) -> None:
     tables = Tables(lake)
     mixed = write(tables, PLACES, [{"country": text, "n": 1} for text in texts], partition=())
     with pytest.raises(ValueError, match="2 partitions by country"):
@@ -268,7 +269,7 @@ def test_every_type_keeps_its_values(lake: Lake) -> None:
     assert rows_of(lake) == [row]
 
 
-def test_columns_come_go_and_come_back_as_others(lake: Lake) -> None:
+def test_a_dropped_column_comes_back_with_another_field_id(lake: Lake) -> None:
     tables = Tables(lake)
     put(tables, spec(country="string", old="string", n="long"), {"country": "AT", "old": "x", "n": 1})
     wanted = spec(n="long", country="string", new="double")
@@ -286,7 +287,7 @@ def test_columns_come_go_and_come_back_as_others(lake: Lake) -> None:
     assert duckdb.execute(table_sql(then, tables.files(wanted.name, first))).fetchall() == [("AT", "x", 1)]
 
 
-def test_types_widen_or_become_other_columns(lake: Lake) -> None:
+def test_a_type_is_promoted_or_becomes_another_column(lake: Lake) -> None:
     tables = Tables(lake)
     put(tables, spec(a="int", b="string"), {"a": 1, "b": "x"})
     wanted = spec(a="long", b="double")
@@ -296,7 +297,7 @@ def test_types_widen_or_become_other_columns(lake: Lake) -> None:
     assert rows_of(lake) == [{"a": 2**40, "b": 0.5}]
 
 
-def test_partition_sort_and_words_change(lake: Lake) -> None:
+def test_partition_sort_order_and_descriptions_evolve(lake: Lake) -> None:
     tables = Tables(lake)
     rows: list[Row] = [{"country": "AT", "n": 1}, {"country": None, "n": 2}]
     put(tables, PLACES, *rows)
@@ -308,7 +309,7 @@ def test_partition_sort_and_words_change(lake: Lake) -> None:
         assert len(rows_of(lake)) == 2
 
 
-def test_the_partition_column_can_go(lake: Lake) -> None:
+def test_the_partition_column_can_be_dropped(lake: Lake) -> None:
     tables = Tables(lake)
     put(tables, PLACES, {"country": "AT", "n": 1}, {"country": "IE", "n": 2})
     put(tables, spec(n="long"), {"n": 1})
@@ -317,7 +318,7 @@ def test_the_partition_column_can_go(lake: Lake) -> None:
     assert [s.rows for s in Tables(lake).history(PLACES.name)] == [2, 1, 1]
 
 
-def test_a_run_after_a_rollback_goes_on_from_there(lake: Lake) -> None:
+def test_a_publication_after_a_rollback_continues_from_there(lake: Lake) -> None:
     tables = Tables(lake)
     for number in (1, 2, 3):
         put(tables, PLACES, *[{"country": "AT", "n": number}] * number)
@@ -327,13 +328,13 @@ def test_a_run_after_a_rollback_goes_on_from_there(lake: Lake) -> None:
     assert rows_of(lake) == [{"country": "AT", "n": 9}] * 4
 
 
-def test_manifests_do_not_pile_up(lake: Lake) -> None:
+def test_manifests_do_not_accumulate(lake: Lake) -> None:
     for number in range(4):
         put(Tables(lake), PLACES, {"country": "AT", "n": number})
     table = load(lake)
     now = table.current_snapshot()
     assert now is not None
-    assert len(now.manifests(table.io)) == 2  # what went and what came
+    assert len(now.manifests(table.io)) == 2  # removed and added files
 
 
 def test_all_tables_of_a_publication_have_one_time(lake: Lake) -> None:
@@ -346,7 +347,7 @@ def test_all_tables_of_a_publication_have_one_time(lake: Lake) -> None:
     assert tables.snapshot_at("gold.two", one.committed_at - timedelta(milliseconds=1)) is None
 
 
-def test_tables_read_together_are_of_one_run(lake: Lake) -> None:
+def test_tables_read_in_one_block_are_of_one_run(lake: Lake) -> None:
     publish(lake, [(0, "x")], "0")
     done = threading.Event()
     seen: list[set[str]] = []
@@ -371,7 +372,7 @@ def test_tables_read_together_are_of_one_run(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("character", ["#", "?"])
-def test_a_path_that_iceberg_cannot_name_is_refused(tmp_path: Path, character: str) -> None:
+def test_a_path_that_iceberg_does_not_support_is_rejected(tmp_path: Path, character: str) -> None:
     with pytest.raises(UsageError, match="cannot be at"):
         Tables(Lake(tmp_path / f"a{character}b"))
 
@@ -382,7 +383,7 @@ def test_an_unknown_snapshot_has_no_files(lake: Lake) -> None:
 
 
 def test_publishing_again_writes_as_many_files_as_before(lake: Lake) -> None:
-    """So it does not slow down with a table's history."""
+    """Publishing does not slow down with the length of a table's history."""
     tables = Tables(lake)
     publication = write(tables, PLACES, [{"country": f"c{number}", "n": number} for number in range(25)])
     written = []

@@ -1,19 +1,27 @@
-"""What AWS refuses is said as one paragraph: what is missing, or which action on which resource is not allowed."""
+"""Errors of AWS and the disk become messages that name what is missing or denied, with a hint."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import duckdb
+import pyiceberg.exceptions
 import pytest
+from botocore.exceptions import ClientError
 from tests.s3_caches import forget
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake import s3
+from brewhouse.lake.duckdb_access import enable_s3
 from brewhouse.lake.error_translation import translate_error, translated_errors
 from brewhouse.lake.lake import Lake, Shared
 from brewhouse.query.connection import connect
@@ -21,7 +29,7 @@ from brewhouse.query.connection import connect
 READS = ["s3:GetObject", "s3:ListBucket", "glue:Get*"]
 
 
-def said(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     known = translate_error(error)
     return str(known) if known else ""
 
@@ -34,25 +42,25 @@ def refusal(use: Callable[[], object]) -> str:
 
 def test_a_missing_bucket_is_named(bucket: str) -> None:
     lake = Lake.at(f"{bucket}-absent/lake")
-    assert "There is no bucket" in refusal(lambda: lake.store.put("x", b""))
-    assert "There is no bucket" in refusal(lambda: list(lake.root.rglob("*")))
+    assert "does not exist. Create it with `aws s3 mb" in refusal(lambda: lake.store.put("x", b""))
+    assert "does not exist. Create it with `aws s3 mb" in refusal(lambda: list(lake.root.rglob("*")))
 
 
-def test_an_endpoint_that_does_not_answer_is_named(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and nobody listens
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+def test_an_endpoint_that_does_not_respond_is_named(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # nothing listens there
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         forget()
-        monkeypatch.setattr(s3, "_PATIENCE", {"max_retries": 0})
+        monkeypatch.setattr(s3, "_RETRIES", {"max_retries": 0})
         assert f"{url} does not answer." in refusal(lambda: Lake.at(f"{bucket}/lake").store.put("x", b""))
     forget()
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("response", "message"),
     [
-        ("301 Moved Permanently: <Code>PermanentRedirect</Code>", "The bucket b is in another region. Set AWS_REGION"),
+        ("301 Moved Permanently: <Code>PermanentRedirect</Code>", "Bucket b is in another region. Set AWS_REGION"),
         ("400 Bad Request: <Code>AuthorizationHeaderMalformed</Code>", "in another region"),
         ("403 Forbidden: <Code>InvalidAccessKeyId</Code>", "does not accept the credentials: InvalidAccessKeyId"),
         ("400 Bad Request: <Code>ExpiredToken</Code>", "does not accept the credentials: ExpiredToken"),
@@ -62,10 +70,10 @@ def test_an_endpoint_that_does_not_answer_is_named(bucket: str, monkeypatch: pyt
         ("412 Precondition Failed: <Code>PreconditionFailed</Code>", ""),
     ],
 )
-def test_each_answer_of_s3_has_its_words(answer: str, words: str) -> None:
-    text = f"Error performing GET https://s3.eu-west-1.amazonaws.com/b/a/x in 1ms - returned status code: {answer}"
-    assert words in said(OSError(text))
-    assert bool(said(OSError(text))) == bool(words)
+def test_each_response_of_s3_has_its_message(response: str, message: str) -> None:
+    text = f"Error performing GET https://s3.eu-west-1.amazonaws.com/b/a/x in 1ms - returned status code: {response}"
+    assert message in message_of(OSError(text))
+    assert bool(message_of(OSError(text))) == bool(message)
 
 
 @pytest.mark.parametrize(
@@ -76,13 +84,15 @@ def test_each_answer_of_s3_has_its_words(answer: str, words: str) -> None:
         "database or disk is full",
     ],
 )
-def test_a_full_disk_is_told_on_one_line(text: str) -> None:
-    assert said(OSError(text)) == f"A disk is full: {text.partition(chr(10))[0]}. Make room there, then run again."
+def test_a_full_disk_is_reported_on_one_line(text: str) -> None:
+    assert (
+        message_of(OSError(text)) == f"The disk is full: {text.partition(chr(10))[0]}. Free disk space, then run again."
+    )
 
 
-def test_what_aws_did_not_say_is_not_explained() -> None:
+def test_other_errors_are_not_translated() -> None:
     assert translate_error(ValueError("x")) is None
-    assert translate_error(BrewhouseError("It is said already.")) is None
+    assert translate_error(BrewhouseError("Translated before.")) is None
 
 
 Allow = Callable[[list[str]], None]
@@ -90,7 +100,7 @@ Allow = Callable[[list[str]], None]
 
 @pytest.fixture
 def allow(strict_aws_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Allow]:
-    """Become a user of an emulator that asks who may do what, who may do only this."""
+    """Become a user of an emulator that enforces IAM, with these permissions only."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
@@ -115,7 +125,7 @@ def allow(strict_aws_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Allo
     forget()
 
 
-def test_a_missing_permission_is_said_as_action_and_resource(allow: Allow) -> None:
+def test_a_missing_permission_is_named_by_action_and_resource(allow: Allow) -> None:
     lake = Lake.at("s3://strict/lake", Shared(catalog_database_prefix="strict"))
     allow(READS)
     assert "AWS denies s3:PutObject on arn:aws:s3:::strict/lake/x." in refusal(lambda: lake.store.put("x", b""))
@@ -126,3 +136,87 @@ def test_a_missing_permission_is_said_as_action_and_resource(allow: Allow) -> No
     allow(["glue:*"])
     assert "AWS denies s3:GetObject on arn:aws:s3:::strict/lake/commit.json." in refusal(lambda: connect(lake))
     assert "AWS denies s3:ListBucket on arn:aws:s3:::strict." in refusal(lambda: list(lake.root.rglob("*")))
+
+
+DENIED_HINT = "Allow it for the user or role that runs this."
+
+
+@pytest.mark.parametrize(
+    "error", [pyiceberg.exceptions.ForbiddenError("no"), pyiceberg.exceptions.UnauthorizedError("no")]
+)
+def test_a_denial_of_a_rest_catalog_names_its_configuration(error: Exception) -> None:
+    known = translate_error(error)
+    assert known is not None
+    assert known.what == "The Iceberg REST catalog denies access: no."
+    assert known.hint == "Set its credentials in PyIceberg's configuration of the catalog `brewhouse`."
+
+
+def test_an_error_of_boto3_is_translated_with_the_catalog_as_its_resource() -> None:
+    error = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetTable")
+    assert message_of(error) == f"AWS denies GetTable on the Glue Data Catalog. {DENIED_HINT}"
+    assert translate_error(ClientError({"Error": {"Code": "ThrottlingException"}}, "GetTable")) is None
+
+
+@pytest.mark.parametrize(
+    ("request_line", "action", "resource"),
+    [
+        ("GET http://e/b/a/x", "s3:GetObject", "arn:aws:s3:::b/a/x"),
+        ("HEAD http://e/b/a/x", "s3:GetObject", "arn:aws:s3:::b/a/x"),
+        ("PUT http://e/b/a/x", "s3:PutObject", "arn:aws:s3:::b/a/x"),
+        ("DELETE http://e/b/a/x", "s3:DeleteObject", "arn:aws:s3:::b/a/x"),
+        ("POST http://e/b?delete", "s3:DeleteObject", "arn:aws:s3:::b/*"),
+        ("GET http://e/b?list-type=2&prefix=a", "s3:ListBucket", "arn:aws:s3:::b"),
+    ],
+)
+def test_a_denied_request_is_named_by_its_action(request_line: str, action: str, resource: str) -> None:
+    text = f"Error performing {request_line} in 1ms - status code: 403 Forbidden: <Code>AccessDenied</Code>"
+    assert message_of(OSError(text)) == f"AWS denies {action} on {resource}. {DENIED_HINT}"
+
+
+def test_a_cause_or_context_is_translated_unless_a_readable_error_is_in_between() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def raised(error: Exception, cause: Exception | None, context: Exception | None = None) -> Exception:
+        error.__cause__, error.__context__ = cause, context
+        return error
+
+    assert "The disk is full" in message_of(raised(ValueError("x"), full))
+    assert "The disk is full" in message_of(raised(ValueError("x"), None, raised(KeyError("y"), full)))
+    assert translate_error(raised(BrewhouseError("Readable."), full)) is None
+    assert translate_error(raised(ValueError("x"), raised(BrewhouseError("Readable."), full))) is None
+
+
+def test_a_translated_error_keeps_its_cause_and_others_pass_unchanged() -> None:
+    full = OSError("database or disk is full")
+    with pytest.raises(BrewhouseError) as caught, translated_errors():
+        raise full
+    assert caught.value.__cause__ is full
+    for error in (ValueError("x"), BrewhouseError("Readable."), KeyboardInterrupt()):
+        with pytest.raises(type(error)) as passed, translated_errors():
+            raise error
+        assert passed.value is error
+
+
+def test_a_full_disk_is_recognised_in_what_python_sqlite_and_duckdb_raise(tmp_path: Path) -> None:
+    def write_python() -> None:
+        with Path("/dev/full").open("wb", buffering=0) as file:
+            file.write(b"x")
+
+    def write_sqlite() -> None:
+        with closing(sqlite3.connect(tmp_path / "small.db")) as connection:
+            connection.execute("PRAGMA max_page_count = 3")
+            connection.execute("CREATE TABLE t AS SELECT zeroblob(100000)")
+
+    def write_duckdb() -> None:
+        with duckdb.connect() as connection:
+            connection.execute("COPY (SELECT range FROM range(1000000)) TO '/dev/full' (FORMAT csv)")
+
+    for write in (write_python, write_sqlite, write_duckdb):
+        assert refusal(write).startswith("The disk is full: ")
+
+
+def test_an_error_that_duckdb_wraps_is_recognised(bucket: str) -> None:
+    with duckdb.connect() as connection:
+        enable_s3(connection, [bucket])
+        message = refusal(lambda: connection.execute(f"SELECT * FROM read_parquet('{bucket}-absent/x.parquet')"))
+    assert message.startswith(f"Bucket {bucket.removeprefix('s3://')}-absent does not exist.")

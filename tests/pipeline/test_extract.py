@@ -534,7 +534,7 @@ def test_a_source_that_is_down_has_no_missing_rows(lake: Lake) -> None:
 def test_a_run_started_with_other_settings_is_rejected(lake: Lake) -> None:
     with MockApiServer(generate(ROWS)) as api:
         leave_unfinished(lake, api)
-        with pytest.raises(BrewhouseError, match="begun before"):
+        with pytest.raises(BrewhouseError, match="already started"):
             extract(lake, settings_for(api, per_page_rows=100), "01A")
 
 

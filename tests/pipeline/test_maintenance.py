@@ -20,7 +20,7 @@ from tests.mock_api.server import MockApiServer
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
 from brewhouse.events.run_reports import run_reports
-from brewhouse.iceberg.sqlite_catalog import NAME
+from brewhouse.iceberg.lake_catalog import NAME
 from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.lake.lake import Lake
@@ -293,7 +293,7 @@ def test_a_lake_without_tables_is_an_error(lake: Lake) -> None:
 
 def test_maintenance_is_a_run_and_is_refused_while_another_one_is_running(lake: Lake) -> None:
     append(lake, 0)
-    with run_lock(lake, "FIRST"), pytest.raises(BrewhouseError, match="Run FIRST"):
+    with run_lock(lake, "FIRST"), pytest.raises(BrewhouseError, match="locked by run FIRST"):
         maintain(lake)
     maintain(lake)
     report = run_reports(read_events(lake))[-1]
@@ -358,7 +358,7 @@ sys.setprofile(die_after)
 settings = load({"snapshot_retention_days": 0, "min_snapshots_to_keep": 1}, environ={})
 maintenance.run_maintenance(Lake(Path(sys.argv[1])), settings)
 """
-MOMENTS = ("_merge", "write_snapshot", "rewrite", "release", "expire", "_sort_out")
+MOMENTS = ("_combine", "write_snapshot", "rewrite", "add_pending", "expire", "_choose_orphans")
 
 
 def test_a_kill_at_any_moment_leaves_a_consistent_lake(lake: Lake) -> None:

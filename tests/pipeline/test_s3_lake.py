@@ -118,5 +118,5 @@ def test_a_second_run_is_refused_and_changes_nothing(shared_lake: Lake, source: 
         second = start(shared_lake, source.url)
         _, errors = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert "Run FIRST has been going on it since" in errors.decode()
+    assert "locked by run FIRST, started at" in errors.decode()
     assert sorted(map(str, shared_lake.root.rglob("*"))) == before

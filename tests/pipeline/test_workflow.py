@@ -56,7 +56,7 @@ def test_a_repeated_job_has_nothing_to_do(lake: Lake) -> None:
 
 
 def test_a_second_run_is_refused_with_the_first_ones_id_and_start(lake: Lake) -> None:
-    with run_lock(lake, "FIRST"), pytest.raises(BrewhouseError, match=r"Run FIRST has been going on it since \d{4}-"):
+    with run_lock(lake, "FIRST"), pytest.raises(BrewhouseError, match=r"locked by run FIRST, started at \d{4}-"):
         run(lake, "http://127.0.0.1:1/v1")
 
 

@@ -13,8 +13,9 @@ import pytest
 
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.iceberg.table_reader import TableSnapshot
 from brewhouse.iceberg.table_spec import Column, TableSpec
-from brewhouse.iceberg.tables import Publication, Tables, TableSnapshot
+from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.query.connection import connect, open_views, published_tables, query
 from brewhouse.query.views import write_views

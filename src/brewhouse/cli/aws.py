@@ -61,9 +61,7 @@ def deploy(
     stack: StackOption = "brewhouse",
     parameter: ParameterOption = None,
     folder: FolderOption = _FOLDER,
-    packaged: Annotated[
-        bool, typer.Option("--packaged", help="Use the existing package of the folder.")
-    ] = False,
+    packaged: Annotated[bool, typer.Option("--packaged", help="Use the existing package of the folder.")] = False,
     first_run: Annotated[bool, typer.Option("--run", help="Then run the workflow and verify its row counts.")] = False,
     yes: YesOption = False,
 ) -> None:

@@ -16,7 +16,7 @@ import numpy as np  # noqa: F401 - otherwise DuckDB imports it when the first fu
 from brewhouse.engines.dialect import DUCKDB_MACROS, java_double, to_duckdb
 from brewhouse.engines.engine import EngineError, Row
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
-from brewhouse.lake.duckdb_access import fetch, identifier, literal, reach
+from brewhouse.lake.duckdb_access import enable_s3, identifier, literal, prefetch
 from brewhouse.lake.temp_dir import TempDir
 from brewhouse.models.model import Model
 from brewhouse.query.views import raw_records_sql, table_sql
@@ -93,7 +93,7 @@ class DuckDBEngine:
 
     def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
         """See `Engine.write`."""
-        reach(self._connection, [str(folder)])
+        enable_s3(self._connection, [str(folder)])
         columns = ", ".join(
             f"CAST({identifier(column.name)} AS {DUCKDB_TYPES[column.type]}) AS {identifier(column.name)}"
             for column in spec.columns
@@ -134,8 +134,8 @@ class DuckDBEngine:
         self._run(f"CREATE OR REPLACE VIEW {identifier(name)} AS SELECT * FROM {_computed(name)}")
 
     def _fetch(self, files: Sequence[str]) -> None:
-        reach(self._connection, files)
-        fetch(files)
+        enable_s3(self._connection, files)
+        prefetch(files)
 
     def _partitions(self, spec: TableSpec) -> list[str]:
         """List the condition of each partition, largest first so that the longest COPY does not start last."""

@@ -1,6 +1,6 @@
-"""Catalogs that others use too: the Glue Data Catalog, and Iceberg REST catalogs.
+"""Catalogs that other engines share: the Glue Data Catalog and Iceberg REST catalogs.
 
-Both commit one table at a time. What all tables need can be prepared beforehand, so that the commits follow each other
+Both commit one table at a time. A commit is prepared for all tables first, so that the final requests follow each other
 as closely as the catalog allows.
 """
 
@@ -14,17 +14,13 @@ from typing import TYPE_CHECKING, Protocol
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.serializers import ToOutputFile
-from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
-from pyiceberg.table.update import (
-    AssertRefSnapshotId,
-    AssertTableUUID,
-    RemoveSnapshotRefUpdate,
-    RemoveSnapshotsUpdate,
-    SetSnapshotRefUpdate,
-)
+from pyiceberg.table.refs import MAIN_BRANCH
+from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdate
 from pyiceberg.utils.config import Config
 
 from brewhouse.errors import UsageError
+from brewhouse.iceberg.lake_catalog import FILE_IO, NAME
+from brewhouse.iceberg.snapshots import require_current, set_current
 from brewhouse.lake.s3 import client
 
 if TYPE_CHECKING:
@@ -34,21 +30,10 @@ if TYPE_CHECKING:
 
     from brewhouse.lake.lake import Shared
 
-NAME = "brewhouse"
-_IO = {"py-io-impl": "brewhouse.iceberg.file_io.ObjectIO"}
-
 
 @dataclass(frozen=True)
 class TableChange:
-    """What becomes of a table in a commit.
-
-    Attributes:
-        base: The table as the catalog has it.
-        metadata: What it becomes.
-        location: Where that is to be written, when the catalog does not do it itself.
-        requirements: What must be true of the table for the updates to be made.
-        updates: How the base becomes that.
-    """
+    """A change of one table, from its base in the catalog to new metadata and its location."""
 
     base: Table
     metadata: TableMetadata
@@ -58,110 +43,100 @@ class TableChange:
 
 
 class CloudCatalog(Protocol):
-    """A shared catalog; tables have its own names, the database and the table."""
+    """A shared catalog; table names are those of the catalog, database and table."""
 
     catalog: Catalog
 
     def databases(self) -> dict[str, str]:
-        """List the databases, each with the location it was made with, empty if none."""
+        """List the databases with their locations, empty if unknown."""
 
     def prepare(self, change: TableChange) -> Callable[[], object]:
-        """Do all of a table's commit but the last step, and give that.
+        """Do everything but the last step of a table's commit, and return that step.
 
         Raises:
-            CommitFailedException: The table was changed meanwhile, here or in the last step.
+            CommitFailedException: The table was changed meanwhile; also raised by the last step.
         """
 
     def restore(self, table: Table, before: Table) -> None:
-        """Make a table again what it was before its last commit."""
+        """Undo the last commit of a table."""
 
 
-class Glue:
+class _Glue:
     """The Glue Data Catalog of the account and region."""
 
     def __init__(self) -> None:
         from pyiceberg.catalog.glue import GlueCatalog
 
         self._client = client("glue")
-        self._glue = GlueCatalog(NAME, client=self._client, **_IO)
+        self._glue = GlueCatalog(NAME, client=self._client, **FILE_IO)
         self.catalog: Catalog = self._glue
 
     def databases(self) -> dict[str, str]:
-        """See `Remote.databases`."""
         pages = self._client.get_paginator("get_databases").paginate()
         return {found["Name"]: found.get("LocationUri", "") for page in pages for found in page["DatabaseList"]}
 
     def prepare(self, change: TableChange) -> Callable[[], object]:
-        """See `Remote.prepare`."""
         swap = self._swap(change.base, change.location, change.metadata)
         output = change.base.io.new_output(change.location)
-        ToOutputFile.table_metadata(change.metadata, output, overwrite=True)  # its name has a new UUID
+        ToOutputFile.table_metadata(change.metadata, output, overwrite=True)  # the name contains a new UUID
         return swap
 
     def restore(self, table: Table, before: Table) -> None:
-        """See `Remote.restore`; the very metadata of before is pointed at."""
         self._swap(table, before.metadata_location, before.metadata)()
 
     def _swap(self, base: Table, location: str, metadata: TableMetadata) -> Callable[[], None]:
-        """Make the last step: the pointer to the metadata, unless the table has another version by then."""
+        """Prepare the update of the metadata pointer; it fails if the table has another version by then."""
+        # Private in PyIceberg, whose public `commit_table` also writes the metadata and validates before each swap,
+        # and cannot point back at existing metadata.
         from pyiceberg.catalog.glue import _construct_table_input
 
         database, name = self._glue.identifier_to_database_and_table(base.name())
-        now = self._glue._get_glue_table(database, name)
+        now = self._glue._get_glue_table(database, name)  # private: gives the version that the update requires
         if now["Parameters"]["metadata_location"] != base.metadata_location:
             raise CommitFailedException(f"Table has been updated by another process: {database}.{name}")
-        given = _construct_table_input(name, location, metadata.properties, metadata, now, base.metadata_location)
-        return partial(self._glue._update_glue_table, database, name, given, now["VersionId"])
+        entry = _construct_table_input(name, location, metadata.properties, metadata, now, base.metadata_location)
+        return partial(self._glue._update_glue_table, database, name, entry, now["VersionId"])  # private: as above
 
 
-class Rest:
+class _Rest:
     """An Iceberg REST catalog.
 
-    PyIceberg's own configuration of a catalog named `brewhouse` adds to its address what it needs, such as
+    PyIceberg's own configuration of a catalog named `brewhouse` adds what the address does not say, such as
     `PYICEBERG_CATALOG__BREWHOUSE__TOKEN`.
     """
 
     def __init__(self, uri: str) -> None:
         configured = Config().get_catalog_config(NAME) or {}
-        self.catalog = load_catalog(NAME, **{**configured, "type": "rest", "uri": uri, **_IO})
+        self.catalog = load_catalog(NAME, **{**configured, "type": "rest", "uri": uri, **FILE_IO})
 
     def databases(self) -> dict[str, str]:
-        """See `Remote.databases`."""
         names = self.catalog.list_namespaces()
         return {name[0]: self.catalog.load_namespace_properties(name).get("location", "") for name in names}
 
     def prepare(self, change: TableChange) -> Callable[[], object]:
-        """See `Remote.prepare`; the catalog writes the metadata itself."""
         return partial(self.catalog.commit_table, change.base, change.requirements, change.updates)
 
     def restore(self, table: Table, before: Table) -> None:
-        """See `Remote.restore`."""
-        now, then = table.metadata.current_snapshot_id, before.metadata.current_snapshot_id
-        back: TableUpdate = RemoveSnapshotRefUpdate.model_validate({"ref-name": MAIN_BRANCH})
-        if then is not None:
-            back = SetSnapshotRefUpdate.model_validate(
-                {"ref-name": MAIN_BRANCH, "type": SnapshotRefType.BRANCH, "snapshot-id": then}
-            )
-        known = {snapshot.snapshot_id for snapshot in before.metadata.snapshots}
-        gone = [snapshot.snapshot_id for snapshot in table.metadata.snapshots if snapshot.snapshot_id not in known]
-        self.catalog.commit_table(
-            table,
-            (
-                AssertTableUUID(uuid=table.metadata.table_uuid),
-                AssertRefSnapshotId.model_validate({"ref": MAIN_BRANCH, "snapshot-id": now}),
-            ),
-            (back, *([RemoveSnapshotsUpdate.model_validate({"snapshot-ids": gone})] if gone else [])),
-        )
+        previous = before.metadata.current_snapshot_id
+        updates: list[TableUpdate] = [
+            RemoveSnapshotRefUpdate.model_validate({"ref-name": MAIN_BRANCH})
+            if previous is None
+            else set_current(previous)
+        ]
+        ids, old_ids = ({s.snapshot_id for s in state.metadata.snapshots} for state in (table, before))
+        if ids - old_ids:
+            updates.append(RemoveSnapshotsUpdate.model_validate({"snapshot-ids": sorted(ids - old_ids)}))
+        self.catalog.commit_table(table, require_current(table, table.metadata.current_snapshot_id), tuple(updates))
 
 
-def open_remote(shared: Shared) -> CloudCatalog:
+def open_cloud_catalog(shared: Shared) -> CloudCatalog:
     """Open the catalog that the settings name.
 
     Raises:
-        UsageError: A REST catalog without its address.
+        UsageError: The address of the REST catalog is not set.
     """
     if shared.catalog == "glue":
-        return Glue()
+        return _Glue()
     if not shared.catalog_uri:
-        raise UsageError("A REST catalog needs its address.", hint="Set BREWHOUSE_CATALOG_URI.")
-    return Rest(shared.catalog_uri)
+        raise UsageError("The REST catalog has no address.", hint="Set BREWHOUSE_CATALOG_URI.")
+    return _Rest(shared.catalog_uri)

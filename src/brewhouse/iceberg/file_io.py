@@ -1,6 +1,6 @@
-"""PyIceberg's way to the metadata of a lake, in a folder or on S3: the same as that of everything else here.
+"""PyIceberg's access to the metadata of a lake, by the same paths and clients as the rest of Brewhouse.
 
-Those that PyIceberg brings need PyArrow or fsspec, which a run on this machine does without.
+PyIceberg's own implementations need PyArrow or fsspec, which a local run does not import.
 """
 
 from __future__ import annotations
@@ -17,54 +17,56 @@ from brewhouse.lake.s3_path import S3Path, path_at
 
 
 class ObjectIO(FileIO):
-    """Reads, writes and deletes files and objects by their URLs."""
+    """Reads, writes and deletes local files and objects on S3 by their URIs."""
 
     def new_input(self, location: str) -> InputFile:
-        """Name an object to be read."""
+        """Return an object for reading."""
         return _Object(location)
 
     def new_output(self, location: str) -> OutputFile:
-        """Name an object to be written."""
+        """Return an object for writing."""
         return _Object(location)
 
     def delete(self, location: str | InputFile | OutputFile) -> None:
         """Delete an object."""
-        _place(location if isinstance(location, str) else location.location).unlink(missing_ok=True)
+        _Object(location if isinstance(location, str) else location.location).path.unlink(missing_ok=True)
 
 
 class _Object(InputFile, OutputFile):
-    """One object."""
+    @property
+    def path(self) -> Path:
+        return path_at(path_of(self.location))
 
     def __len__(self) -> int:
-        return _place(self.location).stat().st_size
+        return self.path.stat().st_size
 
     def exists(self) -> bool:
-        return _place(self.location).exists()
+        return self.path.exists()
 
-    def open(self, seekable: bool = True) -> Any:  # noqa: ANN401 - BytesIO has a wider protocol
+    def open(self, seekable: bool = True) -> Any:  # noqa: ANN401 - the protocol is narrower than BytesIO
         del seekable
-        return io.BytesIO(_place(self.location).read_bytes())
+        return io.BytesIO(self.path.read_bytes())
 
     def to_input_file(self) -> InputFile:
         return self
 
     def create(self, overwrite: bool = False) -> Any:  # noqa: ANN401 - as above
-        return _Writer(self.location, overwrite=overwrite)
+        return _Writer(self.path, overwrite=overwrite)
 
 
 class _Writer(io.BytesIO):
-    """Gathers bytes, and puts them as one object when it is closed; not when an error left its block."""
+    """Buffers an object and writes it on close; leaving the block with an error discards it."""
 
-    def __init__(self, location: str, *, overwrite: bool) -> None:
+    def __init__(self, path: Path, *, overwrite: bool) -> None:
         super().__init__()
-        self._location = location
+        self._path = path
         self._overwrite = overwrite
 
     def close(self) -> None:
         if self.closed:
             return
         try:
-            _put(self._location, self.getvalue(), overwrite=self._overwrite)
+            _put(self._path, self.getvalue(), overwrite=self._overwrite)
         finally:
             super().close()
 
@@ -75,12 +77,7 @@ class _Writer(io.BytesIO):
             super().close()
 
 
-def _place(location: str) -> Path:
-    return path_at(path_of(location))
-
-
-def _put(location: str, content: bytes, *, overwrite: bool) -> None:
-    path = _place(location)
+def _put(path: Path, content: bytes, *, overwrite: bool) -> None:
     if not isinstance(path, S3Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb" if overwrite else "xb") as file:
@@ -91,4 +88,4 @@ def _put(location: str, content: bytes, *, overwrite: bool) -> None:
     try:
         bucket_store(path.bucket).put(path.key, content, mode="overwrite" if overwrite else "create")
     except AlreadyExistsError as error:
-        raise FileExistsError(f"{location} exists already.") from error
+        raise FileExistsError(f"{path} already exists.") from error

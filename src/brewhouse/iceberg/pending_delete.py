@@ -1,6 +1,6 @@
-"""Files that a snapshot let go when it expired, written down before it did: who reads it has a day to finish.
+"""Files dereferenced by snapshot expiry, pending deletion: readers of the snapshots have a day to finish.
 
-One create-only file an expiry, `maintenance/<run id>.json` in the lake; it is of no use after that day.
+Each expiry creates one file in the lake, `maintenance/<run id>.json`, before the snapshots expire.
 """
 
 from __future__ import annotations
@@ -16,50 +16,38 @@ from brewhouse.lake.lake import Lake
 _FOLDER = "maintenance"
 
 
-class PendingDelete(msgspec.Struct, frozen=True):
-    """What one expiry let go.
+class PendingDelete(msgspec.Struct, frozen=True, rename={"expired_at": "released_at"}):
+    """The files that one expiry dereferences, as paths relative to the lake's root."""
 
-    Attributes:
-        released_at: When, UTC.
-        files: Paths relative to the lake's root.
-    """
-
-    released_at: datetime
+    expired_at: datetime
     files: list[str]
 
 
-def release(lake: Lake, run: str, files: Collection[str], now: datetime) -> None:
-    """Write down that files are about to be let go; to be called before their snapshots expire.
-
-    Args:
-        lake: The lake.
-        run: Id of the run that does it.
-        files: Paths relative to the lake's root; for none, nothing is written.
-        now: The time it is.
-    """
+def add_pending(lake: Lake, run: str, files: Collection[str], now: datetime) -> None:
+    """Record the files that a run is about to dereference; call it before their snapshots expire."""
     if files:
         content = msgspec.json.encode(PendingDelete(now, sorted(files)))
         lake.store.put(f"{_FOLDER}/{run}.json", content, mode="create")
 
 
-def released(lake: Lake, now: datetime) -> set[str]:
-    """List the files that were let go less than a day ago."""
-    return {file for entry in _records(lake).values() if not _is_over(entry, now) for file in entry.files}
+def pending_files(lake: Lake, now: datetime) -> set[str]:
+    """List the files that were dereferenced less than a day ago."""
+    return {file for record in _records(lake).values() if not _is_over(record, now) for file in record.files}
 
 
-def forget(lake: Lake, now: datetime) -> None:
-    """Delete the records of more than a day ago."""
-    for path, entry in _records(lake).items():
-        if _is_over(entry, now):
+def drop_expired_records(lake: Lake, now: datetime) -> None:
+    """Delete the records that are more than a day old."""
+    for path, record in _records(lake).items():
+        if _is_over(record, now):
             lake.store.delete(path)
 
 
 def stored_files(lake: Lake, folder: str) -> list[StoredFile]:
-    """List the files below a folder of the lake, by its path relative to the root."""
+    """List the files below a folder, given relative to the lake's root."""
     return [
         StoredFile(entry["path"], entry["size"], entry["last_modified"])
-        for entries in lake.store.list(folder)
-        for entry in entries
+        for page in lake.store.list(folder)
+        for entry in page
     ]
 
 
@@ -70,5 +58,5 @@ def _records(lake: Lake) -> dict[str, PendingDelete]:
     }
 
 
-def _is_over(entry: PendingDelete, now: datetime) -> bool:
-    return entry.released_at < now - GRACE
+def _is_over(record: PendingDelete, now: datetime) -> bool:
+    return record.expired_at < now - GRACE

@@ -1,42 +1,54 @@
-"""Snapshots of an Iceberg table: their manifests read and written."""
+"""Snapshots of an Iceberg table: reading and writing their manifests, and making one current."""
 
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pyiceberg.manifest import (
-    DataFile,
-    ManifestEntry,
-    ManifestEntryStatus,
-    ManifestFile,
-    ManifestWriter,
-    write_manifest,
-    write_manifest_list,
-)
+from pyiceberg.manifest import DataFile, ManifestEntry, ManifestFile, write_manifest, write_manifest_list
+from pyiceberg.manifest import ManifestEntryStatus as Status
+from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
 from pyiceberg.table.snapshots import Operation, Snapshot, SnapshotSummaryCollector, Summary, update_snapshot_summaries
+from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, SetSnapshotRefUpdate
 
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.table.update import TableRequirement
 
 
 @dataclass(frozen=True)
 class SnapshotChange:
-    """What a new snapshot has that the current one has not, and the other way round.
+    """How a new snapshot differs from the current one.
 
     Attributes:
-        added: Files that come.
-        kept: URIs of the current files that stay; every other one goes.
-        rewrites: Whether the rows stay the same, only stored otherwise; then all manifests become few, too.
+        added: New files.
+        kept: URIs of the current files that stay; all others are removed.
+        rewrites: Whether the rows stay the same and only the files change; then manifests are merged, too.
     """
 
     added: Sequence[DataFile]
     kept: frozenset[str] = frozenset()
     rewrites: bool = False
+
+
+def set_current(snapshot_id: int) -> SetSnapshotRefUpdate:
+    """Return the update that makes a snapshot the current one."""
+    return SetSnapshotRefUpdate.model_validate(
+        {"ref-name": MAIN_BRANCH, "type": SnapshotRefType.BRANCH, "snapshot-id": snapshot_id}
+    )
+
+
+def require_current(table: Table, snapshot_id: int | None) -> tuple[TableRequirement, ...]:
+    """Return the requirements that the table still exists and a snapshot is the current one."""
+    return (
+        AssertTableUUID(uuid=table.metadata.table_uuid),
+        AssertRefSnapshotId.model_validate({"ref": MAIN_BRANCH, "snapshot-id": snapshot_id}),
+    )
 
 
 def data_files(table: Table, snapshot: Snapshot | None) -> list[DataFile]:
@@ -47,19 +59,14 @@ def data_files(table: Table, snapshot: Snapshot | None) -> list[DataFile]:
 
 
 def live_entries(table: Table, manifest: ManifestFile) -> list[ManifestEntry]:
-    """List the files a manifest holds, without those it says are gone."""
+    """List the entries of a manifest without the deleted ones."""
     if not manifest.has_added_files() and not manifest.has_existing_files():
         return []
     return manifest.fetch_manifest_entry(table.io, discard_deleted=True)
 
 
 def referenced(table: Table, without: Collection[int] = ()) -> Iterator[str]:
-    """List the URIs of every file that a table refers to.
-
-    Args:
-        table: The table.
-        without: Ids of snapshots that are left out.
-    """
+    """List the URIs of all files that a table refers to, leaving out the snapshots with these ids."""
     metadata = table.metadata
     yield table.metadata_location
     yield from (entry.metadata_file for entry in metadata.metadata_log)
@@ -77,93 +84,81 @@ def referenced(table: Table, without: Collection[int] = ()) -> Iterator[str]:
 
 
 def write_snapshot(
-    table: Table, metadata: TableMetadata, change: SnapshotChange, properties: Mapping[str, str], moment_ms: int
+    table: Table, metadata: TableMetadata, change: SnapshotChange, properties: Mapping[str, str], timestamp_ms: int
 ) -> Snapshot:
-    """Write the manifests of a snapshot; it is part of the table once it is committed.
+    """Write the manifests of a new snapshot, which is part of the table once it is committed.
 
-    A manifest whose files all stay is carried over as it is.
-
-    Args:
-        table: As it is now.
-        metadata: The same with the schema, partition and sort order of the new snapshot.
-        change: What becomes of the files.
-        properties: Kept with the snapshot.
-        moment_ms: Its time, in milliseconds since 1970.
+    A manifest whose files are all kept is reused. The metadata already has the schema, partition spec and sort order of
+    the new snapshot.
 
     Raises:
-        ValueError: A kept file is none of the current snapshot's, or is partitioned by a column that is no more.
+        ValueError: A kept file is not in the current snapshot, or is partitioned by a column that no longer exists.
     """
     parent = table.current_snapshot()
-    snapshot_id, sequence = metadata.new_snapshot_id(), metadata.next_sequence_number()
-    carried, anew = _sorted_out(table, metadata, parent, change)
-    if change.added:
-        come = [ManifestEntry.from_args(status=ManifestEntryStatus.ADDED, data_file=file) for file in change.added]
-        anew.append((metadata.spec(), come))
-
-    name, places = uuid.uuid4(), table.location_provider()
-    for number, (spec, entries) in enumerate(anew):
-        if _has_its_columns(metadata, spec):  # else its files are gone, which then need not be told
-            output = table.io.new_output(places.new_metadata_location(f"{name}-m{number}.avro"))
-            with write_manifest(2, spec, metadata.schema(), output, snapshot_id, "deflate") as writer:
-                for entry in entries:
-                    _write_entry(writer, entry)
-            carried.append(writer.to_manifest_file())
-    listed = places.new_metadata_location(f"snap-{snapshot_id}-0-{name}.avro")
     parent_id = parent.snapshot_id if parent else None
-    with write_manifest_list(2, table.io.new_output(listed), snapshot_id, parent_id, sequence, "deflate") as lister:
-        lister.add_manifests(carried)
+    snapshot_id, sequence = metadata.new_snapshot_id(), metadata.next_sequence_number()
+    manifests, rewritten = _reusable_manifests(table, metadata, parent, change)
+    if change.added:
+        added = [ManifestEntry.from_args(status=Status.ADDED, data_file=file) for file in change.added]
+        rewritten.append((metadata.spec(), added))
+
+    name, locations = uuid.uuid4(), table.location_provider()
+    for number, (spec, entries) in enumerate(rewritten):
+        if _has_columns_of(metadata, spec):  # else all its files are deleted, which need not be recorded
+            output = table.io.new_output(locations.new_metadata_location(f"{name}-m{number}.avro"))
+            with write_manifest(2, spec, metadata.schema(), output, snapshot_id, "deflate") as writer:
+                write = {Status.ADDED: writer.add, Status.EXISTING: writer.existing, Status.DELETED: writer.delete}
+                for entry in entries:
+                    write[entry.status](entry)
+            manifests.append(writer.to_manifest_file())
+    manifest_list = locations.new_metadata_location(f"snap-{snapshot_id}-0-{name}.avro")
+    output = table.io.new_output(manifest_list)
+    with write_manifest_list(2, output, snapshot_id, parent_id, sequence, "deflate") as list_writer:
+        list_writer.add_manifests(manifests)
     return Snapshot.model_validate(
         {
             "snapshot-id": snapshot_id,
             "parent-snapshot-id": parent_id,
             "sequence-number": sequence,
-            "timestamp-ms": moment_ms,
-            "manifest-list": listed,
+            "timestamp-ms": timestamp_ms,
+            "manifest-list": manifest_list,
             "schema-id": metadata.current_schema_id,
-            "summary": _summary(parent, [entry for _, entries in anew for entry in entries], change, properties),
+            "summary": _summary(parent, [entry for _, entries in rewritten for entry in entries], change, properties),
         }
     )
 
 
-def _sorted_out(
+def _reusable_manifests(
     table: Table, metadata: TableMetadata, parent: Snapshot | None, change: SnapshotChange
 ) -> tuple[list[ManifestFile], list[tuple[PartitionSpec, list[ManifestEntry]]]]:
-    """Tell the manifests that can be carried over from the entries, by partition spec, that must be written anew."""
-    carried: list[ManifestFile] = []
-    anew: dict[int, list[ManifestEntry]] = {}
+    """Separate the manifests that can be reused from the entries, by partition spec, that must be rewritten."""
+    reused: list[ManifestFile] = []
+    rewritten: dict[int, list[ManifestEntry]] = defaultdict(list)
     missing = set(change.kept)
+    specs = metadata.specs()
     for manifest in parent.manifests(table.io) if parent else []:
         entries = live_entries(table, manifest)
         files = {entry.data_file.file_path for entry in entries}
         missing -= files
-        if files & change.kept and not _has_its_columns(metadata, metadata.specs()[manifest.partition_spec_id]):
+        if files & change.kept and not _has_columns_of(metadata, specs[manifest.partition_spec_id]):
             raise ValueError(
-                f"Files of {table.name()} are partitioned by a column it no longer has; keep none of them."
+                f"Files of {table.name()} are partitioned by a column it no longer has: keep none of them."
             )
         if entries and files <= change.kept and not change.rewrites:
-            carried.append(manifest)
+            reused.append(manifest)
             continue
         for entry in entries:
-            stays = entry.data_file.file_path in change.kept
-            entry.status = ManifestEntryStatus.EXISTING if stays else ManifestEntryStatus.DELETED
-        anew.setdefault(manifest.partition_spec_id, []).extend(entries)
+            is_kept = entry.data_file.file_path in change.kept
+            entry.status = Status.EXISTING if is_kept else Status.DELETED
+        rewritten[manifest.partition_spec_id] += entries
     if missing:
-        raise ValueError(f"{min(missing)} cannot be kept: it is no file of the current snapshot of {table.name()}.")
-    return carried, [(metadata.specs()[spec_id], entries) for spec_id, entries in anew.items() if entries]
+        raise ValueError(f"{min(missing)} cannot be kept: it is not in the current snapshot of {table.name()}.")
+    return reused, [(specs[spec_id], entries) for spec_id, entries in rewritten.items() if entries]
 
 
-def _has_its_columns(metadata: TableMetadata, spec: PartitionSpec) -> bool:
-    """Say whether the table still has the columns by which some of its files are partitioned."""
+def _has_columns_of(metadata: TableMetadata, spec: PartitionSpec) -> bool:
+    """Return whether the table still has the columns of a partition spec."""
     return {field.source_id for field in spec.fields} <= {field.field_id for field in metadata.schema().fields}
-
-
-def _write_entry(writer: ManifestWriter, entry: ManifestEntry) -> None:
-    if entry.status is ManifestEntryStatus.ADDED:
-        writer.add(entry)
-    elif entry.status is ManifestEntryStatus.EXISTING:
-        writer.existing(entry)
-    else:
-        writer.delete(entry)
 
 
 def _summary(
@@ -172,13 +167,13 @@ def _summary(
     collector = SnapshotSummaryCollector()
     operation = Operation.APPEND
     for entry in entries:
-        if entry.status is ManifestEntryStatus.ADDED:
+        if entry.status is Status.ADDED:
             collector.metrics.add_file(entry.data_file)
-        elif entry.status is ManifestEntryStatus.DELETED:
+        elif entry.status is Status.DELETED:
             collector.metrics.remove_file(entry.data_file)
             operation = Operation.OVERWRITE
     counts = Summary(operation, **collector.build(), **properties)
     summary = update_snapshot_summaries(counts, parent.summary if parent else None)
-    if change.rewrites:  # of which PyIceberg refuses to make the totals
+    if change.rewrites:  # PyIceberg computes no totals for the operation `replace`
         return Summary(Operation.REPLACE, **summary.additional_properties)
     return summary

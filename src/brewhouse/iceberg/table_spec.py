@@ -1,4 +1,4 @@
-"""What a table is: its name, columns, partition and sort order, apart from how it is stored."""
+"""What a table is, apart from how it is stored: name, columns, partition and sort order."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ class Column:
     """A column of a table.
 
     Attributes:
-        name: Its name, the same in every table that has it.
-        type: An Iceberg type: string, double, long, int, boolean, timestamptz or date.
-        description: What a value means, with its unit.
-        field_id: Iceberg's number for it in a table that is there; by it, not by name, files of any age are read.
+        type: An Iceberg type, one of `DUCKDB_TYPES`.
+        field_id: Iceberg's id of the column in a stored table; files of any age are read by it, not by the name.
     """
 
     name: str
@@ -38,11 +36,9 @@ class TableSpec:
     """A table as its model describes it.
 
     Attributes:
-        name: Zone and table, as `silver.breweries`.
-        description: What a row is.
-        columns: In the order of the table.
-        partition: Names of the columns by whose values the files are separated.
-        sort: Names of the columns by which the rows of a file are ordered.
+        name: Zone and table, such as `silver.breweries`.
+        partition: Columns by whose values the files are separated.
+        sort: Columns by which the rows of a file are sorted.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""What a commit of several tables to a shared catalog is about to change, in one object of the lake: `commit.json`.
+"""The write intent of a commit of several tables to a cloud catalog, the object `commit.json`.
 
-It is written before the first table's pointer is swapped and emptied after the last. As long as it names a table with
-the snapshot that the catalog shows, the commit is under way, or its process died: readers take the table as before.
+It is written before the first metadata pointer is swapped and cleared after the last. While it names a table with the
+snapshot that the catalog shows, the commit is in progress or was interrupted: readers see the table as before.
 """
 
 from __future__ import annotations
@@ -17,54 +17,35 @@ from brewhouse.lake.lake import Lake
 _FILE = "commit.json"
 
 
-class Pending(msgspec.Struct, frozen=True):
-    """A table that a commit changes.
-
-    Attributes:
-        before: Where its metadata is as readers see it until the commit is done.
-        after: Id of the snapshot it gets.
-    """
+class PendingTable(msgspec.Struct, frozen=True):
+    """A table that a commit changes: location of its metadata before, id of its snapshot after."""
 
     before: str
     after: int
 
 
-class Commit(msgspec.Struct, frozen=True):
-    """The last commit of several tables.
-
-    Attributes:
-        id: Tells it from others.
-        tables: What is not done yet, by table; empty when it is done.
-    """
+class CommitIntent(msgspec.Struct, frozen=True):
+    """The tables that the last commit still has to change, by name; none if it is complete."""
 
     id: str = ""
-    tables: dict[str, Pending] = {}
+    tables: dict[str, PendingTable] = {}
 
 
-def last_commit(lake: Lake) -> tuple[Commit, str | None]:
-    """Read what the last commit says of itself, and the version of its object; None when there was no commit yet."""
+def read_intent(lake: Lake) -> tuple[CommitIntent, str | None]:
+    """Read the intent of the last commit and the version of its object, None before the first commit."""
     try:
         found = lake.store.get(_FILE)
     except FileNotFoundError:
-        return Commit(), None
-    return msgspec.json.decode(bytes(found.bytes()), type=Commit), found.meta["e_tag"]
+        return CommitIntent(), None
+    return msgspec.json.decode(bytes(found.bytes()), type=CommitIntent), found.meta["e_tag"]
 
 
-def write_intent(lake: Lake, tables: Mapping[str, Pending], version: str | None) -> str | None:
-    """Say what a commit is about to change; nothing to change says that it is done.
-
-    Args:
-        lake: The lake.
-        tables: By name.
-        version: Of the object that it replaces.
-
-    Returns:
-        The version of the new object.
+def write_intent(lake: Lake, tables: Mapping[str, PendingTable], version: str | None) -> str | None:
+    """Write which tables a commit is about to change, none once it is complete; returns the new version.
 
     Raises:
-        PreconditionError: Somebody else committed meanwhile.
-        AlreadyExistsError: The same, and it was the first commit.
+        PreconditionError: Another process committed meanwhile; AlreadyExistsError if it was the first commit.
     """
     mode: Any = "create" if version is None else {"e_tag": version}
-    content = msgspec.json.encode(Commit(new_id(), dict(tables)))
+    content = msgspec.json.encode(CommitIntent(new_id(), dict(tables)))
     return lake.store.put(_FILE, content, mode=mode)["e_tag"]

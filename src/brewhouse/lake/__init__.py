@@ -1,1 +1,1 @@
-"""Where things are: raw snapshots, Iceberg tables, views, the lock."""
+"""The lake's root and what lies below it: raw snapshots, locks, temporary folders, access to S3."""

@@ -1,4 +1,4 @@
-"""What every use of DuckDB needs: quoted names and texts, and access to files on S3."""
+"""Helpers for every DuckDB connection: quoting, and access to files on S3."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def identifier(name: str) -> str:
-    """Quote a name, or a dotted one part by part.
+    """Quote an identifier; of a dotted name, each part.
 
     Example:
         >>> identifier("silver.breweries")
@@ -22,21 +22,21 @@ def identifier(name: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Quote a text."""
+    """Quote a string."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def reach(connection: duckdb.DuckDBPyConnection, files: Iterable[str]) -> None:
-    """Let a connection reach files on S3, if any of these is there."""
+def enable_s3(connection: duckdb.DuckDBPyConnection, files: Iterable[str]) -> None:
+    """Register the object cache with a connection if any of the files is on S3."""
     if any(file.startswith(SCHEME) for file in files) and not connection.filesystem_is_registered("s3"):
         from brewhouse.lake.object_cache import filesystem
 
         connection.register_filesystem(filesystem())
 
 
-def fetch(files: Sequence[str]) -> None:
-    """Fetch what is about to be read from S3, many files at once."""
+def prefetch(files: Sequence[str]) -> None:
+    """Download the files that are on S3 into the object cache, in parallel."""
     if remote := [file for file in files if file.startswith(SCHEME)]:
         from brewhouse.lake.object_cache import filesystem
 
-        filesystem().fetch(remote)
+        filesystem().prefetch(remote)

@@ -1,7 +1,7 @@
-"""What AWS and its emulators answer when something is not there or not allowed, and a full disk, in words.
+"""Map errors of AWS, its emulators and the disk to user-facing messages.
 
-Objects are asked for by obstore, tables by boto3 or PyIceberg, and DuckDB wraps what it meets into an error of its own:
-the text of the answer is what all of them have in common.
+Objects are requested by obstore, tables by boto3 or PyIceberg, and DuckDB wraps what it catches: the text of the
+response is what all of these errors have in common.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ _REQUEST = re.compile(r"Error performing (GET|HEAD|PUT|POST|DELETE) (\S+)")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"status code: (\d+)")
 _ACTIONS = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject"}
-_ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
-_REGION_HINT = "Set AWS_REGION to the bucket's region, which `aws s3api get-bucket-location` tells."
-_NO_SPACE = (os.strerror(errno.ENOSPC), "database or disk is full")  # the system's words, and SQLite's
+_WRONG_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+_NO_SPACE = (os.strerror(errno.ENOSPC), "database or disk is full")  # the messages of the system and of SQLite
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Raise what AWS or a full disk answers inside as a `BrewhouseError` that says what to do."""
+    """Raise errors of AWS and of a full disk as `BrewhouseError` with a hint."""
     try:
         yield
     except Exception as error:
@@ -37,10 +36,7 @@ def translated_errors() -> Iterator[None]:
 
 
 def translate_error(error: BaseException) -> BrewhouseError | None:
-    """Put an answer of AWS, or that a disk is full, into words; None for an error of another kind.
-
-    Args:
-        error: What a library raised; what it was caused by is looked at too.
+    """Translate an error of AWS or of a full disk, or one that it caused; None for any other.
 
     Example:
         >>> print(translate_error(OSError(
@@ -48,66 +44,69 @@ def translate_error(error: BaseException) -> BrewhouseError | None:
         ...     "Server returned non-2xx status code: 403 Forbidden: <Code>AccessDenied</Code>")))
         AWS denies s3:PutObject on arn:aws:s3:::b/lake/x. Allow it for the user or role that runs this.
     """
-    looked_at: BaseException | None = error
-    while looked_at is not None:
-        if isinstance(looked_at, BrewhouseError):
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, BrewhouseError):
             return None
-        if known := _of_s3(str(looked_at)) or _of_a_service(looked_at) or _of_a_disk(str(looked_at)):
+        if known := _translate_s3(str(cause)) or _translate_service(cause) or _translate_disk(str(cause)):
             return known
-        looked_at = looked_at.__cause__ or looked_at.__context__
+        cause = cause.__cause__ or cause.__context__
     return None
 
 
-def _of_s3(text: str) -> BrewhouseError | None:
-    requests = _REQUEST.findall(text)
-    if not requests:
+def _translate_s3(text: str) -> BrewhouseError | None:
+    """Translate an error of obstore by its request, HTTP status and S3 error code."""
+    if not (requests := _REQUEST.findall(text)):
         return None
     method, url = requests[-1]
     code, status = _CODE.search(text), _STATUS.search(text)
-    return _answered(method, urlsplit(url), int(status[1]) if status else 0, code[1] if code else "")
+    return _translate_response(method, urlsplit(url), int(status[1]) if status else 0, code[1] if code else "")
 
 
-def _answered(method: str, place: SplitResult, number: int, said: str) -> BrewhouseError | None:
-    """Put S3's answer into words: its HTTP status, 0 for none, and its code."""
-    bucket, _, key = place.path.strip("/").partition("/")
-    if said == "NoSuchBucket":
+def _translate_response(method: str, url: SplitResult, number: int, code: str) -> BrewhouseError | None:
+    """Translate a response of S3: HTTP status, 0 for none, and error code."""
+    bucket, _, key = url.path.strip("/").partition("/")
+    if code == "NoSuchBucket":
         return BrewhouseError(
-            f"There is no bucket {bucket}.", hint=f"Make it with `aws s3 mb s3://{bucket}`, or look at its spelling."
+            f"Bucket {bucket} does not exist.", hint=f"Create it with `aws s3 mb s3://{bucket}`, or check the spelling."
         )
-    if said in _ELSEWHERE or number in (301, 307):
-        return BrewhouseError(f"The bucket {bucket} is in another region.", hint=_REGION_HINT)
-    if number == 403 and said in ("AccessDenied", ""):
-        return access_denied(*_asked_for(method, place.query, bucket, key))
+    if code in _WRONG_REGION or number in (301, 307):
+        return BrewhouseError(
+            f"Bucket {bucket} is in another region.",
+            hint=f"Set AWS_REGION to the region that `aws s3api get-bucket-location --bucket {bucket}` prints.",
+        )
+    if number == 403 and code in ("AccessDenied", ""):
+        return access_denied(*_action_and_resource(method, url, bucket, key))
     if number in (400, 401, 403):
-        return rejected_credentials(said or number)
+        return rejected_credentials(code or number)
     if number == 0:
-        return BrewhouseError(f"{place.scheme}://{place.netloc} does not answer.", hint=ENDPOINT_HINT)
+        return BrewhouseError(f"{url.scheme}://{url.netloc} does not answer.", hint=ENDPOINT_HINT)
     return None
 
 
-def _asked_for(method: str, query: str, bucket: str, key: str) -> tuple[str, str]:
-    if "list-type" in query:
+def _action_and_resource(method: str, url: SplitResult, bucket: str, key: str) -> tuple[str, str]:
+    if "list-type" in url.query:
         return "s3:ListBucket", f"arn:aws:s3:::{bucket}"
-    action = "s3:DeleteObject" if "delete" in query else _ACTIONS.get(method, f"s3:{method.capitalize()}Object")
+    action = "s3:DeleteObject" if "delete" in url.query else _ACTIONS.get(method, f"s3:{method.capitalize()}Object")
     return action, f"arn:aws:s3:::{bucket}/{key or '*'}"
 
 
-def _of_a_service(error: BaseException) -> BrewhouseError | None:
-    """Put what boto3 and PyIceberg's REST catalog raise into words, by the names of their errors."""
+def _translate_service(error: BaseException) -> BrewhouseError | None:
+    """Translate an error of boto3 or of PyIceberg's REST catalog by its class, without importing either."""
     if known := translate_boto3_error(error, "the Glue Data Catalog"):
         return known
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"ForbiddenError", "UnauthorizedError"}:
         return BrewhouseError(
-            f"The Iceberg REST catalog denies it: {error}.",
-            hint="Give PyIceberg's configuration of the catalog `brewhouse` what it asks for.",
+            f"The Iceberg REST catalog denies access: {error}.",
+            hint="Set its credentials in PyIceberg's configuration of the catalog `brewhouse`.",
         )
     return None
 
 
-def _of_a_disk(text: str) -> BrewhouseError | None:
-    """Find the line that says so: obstore adds many for who debugs it."""
+def _translate_disk(text: str) -> BrewhouseError | None:
+    """Translate a full disk by the line that names it: obstore adds many lines for debugging."""
     for line in text.splitlines():
-        if any(words in line for words in _NO_SPACE):
-            return BrewhouseError(f"A disk is full: {line.strip()}.", hint="Make room there, then run again.")
+        if any(message in line for message in _NO_SPACE):
+            return BrewhouseError(f"The disk is full: {line.strip()}.", hint="Free disk space, then run again.")
     return None

@@ -1,4 +1,4 @@
-"""Where things are in a lake; see the layout in the README."""
+"""The layout of a lake; the README describes it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shared:
-    """What a lake on S3 needs and a local one has in its folder.
+    """Options of a lake on S3; a local lake has its catalog and lock in its folder.
 
     Attributes:
-        catalog: Which Iceberg catalog knows its tables, `glue` or `rest`.
-        catalog_uri: Where the REST catalog answers.
-        catalog_database_prefix: What the names of the catalog's databases begin with, as `brewhouse_silver`.
-        lock_ttl_s: Seconds after which the lock of a run that died is free.
+        catalog: Kind of Iceberg catalog, `glue` or `rest`.
+        catalog_database_prefix: Prefix of the catalog's databases, such as `brewhouse` in `brewhouse_silver`.
+        lock_ttl_s: Seconds without renewal after which the run lock expires.
     """
 
     catalog: str = "glue"
@@ -35,11 +34,10 @@ class Shared:
 
 @dataclass(frozen=True)
 class Lake:
-    """A lake's root and the places below it.
+    """A lake's root and the paths below it.
 
     Attributes:
         root: Absolute path of the root folder, or an `S3Path`; it need not exist yet.
-        shared: For a lake on S3.
 
     Example:
         >>> Lake(Path("/data/lake")).catalog_file.name
@@ -53,13 +51,13 @@ class Lake:
 
     @classmethod
     def at(cls, place: str, shared: Shared = Shared()) -> Lake:
-        """Name a lake by a folder, which may begin with `~`, or by a URL `s3://bucket/prefix`."""
+        """Open a lake by its folder, which may begin with `~`, or its URL `s3://bucket/prefix`."""
         root = path_at(place)
         return cls(root if isinstance(root, S3Path) else root.expanduser().resolve(), shared)
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a folder of this machine: it then has a catalog, a lock and views of its own in it."""
+        """Whether the lake is a folder on this machine, with its own catalog, lock and views."""
         return not isinstance(self.root, S3Path)
 
     @property
@@ -69,17 +67,17 @@ class Lake:
 
     @property
     def warehouse(self) -> Path:
-        """Folder of the Iceberg tables, `<zone>/<table>/` below it."""
+        """Folder of the Iceberg tables, with `<zone>/<table>/` below it."""
         return self.root / "warehouse"
 
     @property
     def events(self) -> Path:
-        """Folder of the events, `date=YYYY-MM-DD/` below it."""
+        """Folder of the events, with `date=YYYY-MM-DD/` below it."""
         return self.root / "events"
 
     @property
     def logs(self) -> Path:
-        """Folder of the runs' logs, `date=YYYY-MM-DD/` below it."""
+        """Folder of the run logs, with `date=YYYY-MM-DD/` below it."""
         return self.root / "logs"
 
     @property
@@ -89,17 +87,17 @@ class Lake:
 
     @property
     def views_file(self) -> Path:
-        """Views over the published tables, for any DuckDB client."""
+        """The database with views over the published tables, for any DuckDB client."""
         return self.root / "brewhouse.duckdb"
 
     @property
     def lock_file(self) -> Path:
-        """Held by the run that is going, and naming it."""
+        """The lock file; it names the run that holds the lock or held it last."""
         return self.root / "run.lock"
 
     @cached_property
     def store(self) -> LocalStore | S3Store:
-        """The root as an object store; its paths are relative to the root and use `/`."""
+        """The root as an object store; keys are relative to the root and use `/`."""
         if isinstance(self.root, S3Path):
             return bucket_store(self.root.bucket, self.root.key)
         from obstore.store import LocalStore
@@ -108,10 +106,10 @@ class Lake:
 
 
 def lake_of(settings: Settings) -> Lake:
-    """Name the lake that settings point to.
+    """Open the lake that the settings name.
 
     Raises:
-        UsageError: They point to a file.
+        UsageError: The settings name a file.
     """
     shared = Shared(
         catalog=settings.catalog,

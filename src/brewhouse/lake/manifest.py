@@ -1,4 +1,4 @@
-"""What a complete raw snapshot says of itself: the parts of `manifest.json`."""
+"""The manifest of a complete raw snapshot, `manifest.json`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,7 @@ from brewhouse.source import Meta, SchemaDrift
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """Records counted in total and by what they say; nulls are left out of the groups.
-
-    Attributes:
-        total: Distinct records.
-        by_type: By `brewery_type`.
-        by_country: By `country`.
-        by_state: By `state_province`, across countries.
-    """
+    """Counts of distinct records, in total and by group, states across countries; groups do not count nulls."""
 
     total: int
     by_type: dict[str, int]
@@ -24,16 +17,13 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True, rename={"fetched_at": "taken_at"}):
-    """A page as it was taken.
+    """A page as it was fetched.
 
     Attributes:
-        number: From 1.
-        file: Its file's name.
-        url: Where it came from.
-        status: HTTP status of the answer; 5xx when its rows could only be had in smaller windows.
-        fetched_at: When, ISO 8601, UTC.
-        records: How many records it holds.
-        sha256: Of its lines, uncompressed.
+        number: Counted from 1.
+        status: HTTP status of the response; 5xx if its rows could only be fetched in smaller windows.
+        fetched_at: ISO 8601, UTC.
+        sha256: Checksum of the uncompressed lines.
     """
 
     number: int
@@ -46,13 +36,13 @@ class Page(msgspec.Struct, frozen=True, kw_only=True, rename={"fetched_at": "tak
 
 
 class MissingRow(msgspec.Struct, frozen=True, kw_only=True, rename={"missing_counts": "lacking"}):
-    """A brewery that the source counts but cannot give.
+    """A brewery that the source counts but fails to return.
 
     Attributes:
         position: In the order of ids, from 1.
-        before_id: Id of the record before it; None at the start.
-        after_id: Id of the record after it; None at the end.
-        missing_counts: By group, what the received records lack; of all holes together when there are several.
+        before_id: Id of the preceding record; None at the start.
+        after_id: Id of the following record; None at the end.
+        missing_counts: By group, how many records were not received; of all missing rows together if there are several.
     """
 
     position: int
@@ -62,14 +52,12 @@ class MissingRow(msgspec.Struct, frozen=True, kw_only=True, rename={"missing_cou
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True, rename={"attempts": "takes"}):
-    """Why a snapshot is complete.
+    """Evidence that a snapshot is complete.
 
     Attributes:
-        records: Records received.
-        distinct_ids: How many of them there are when each id counts once.
-        records_without_id: Records that have no id; each counts once by its bytes.
-        groups_compared: Which of the source's groups were found equal.
-        attempts: How often it was taken until it agreed with the source, the first time included.
+        records_without_id: Distinct records, byte for byte, without an id.
+        groups_compared: The source's groups that matched.
+        attempts: Extractions until the counts matched the source, the first one included.
     """
 
     records: int
@@ -80,25 +68,17 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, rename={"attempts": "take
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename={"missing_rows": "holes"}):
-    """Everything about a complete raw snapshot.
+    """Description of a complete raw snapshot.
 
     Attributes:
-        run: Id of the run that began it.
-        date: Day it was begun, UTC.
-        source_url: Base URL of the source.
-        per_page_rows: Records asked for in a page.
-        started_at: ISO 8601, UTC.
-        finished_at: ISO 8601, UTC.
-        code_version: Of Brewhouse.
-        meta_before: The source's counts before.
-        meta_after: The source's counts after.
-        received: The same counts of what was received.
-        missing: By group, what the holes leave out.
-        fields_seen: By field, how often it had which JSON type.
-        drift: Deviations from the contract.
-        missing_rows: Breweries that the source cannot give.
-        proof: Why it is complete.
-        pages: In order.
+        run: Id of the run that started it.
+        date: Day of its start, UTC.
+        per_page_rows: Requested records per page.
+        started_at: ISO 8601, UTC, like `finished_at`.
+        meta_before: The source's counts before the extraction.
+        meta_after: The source's counts after it.
+        missing: By group, how many records the missing rows leave out.
+        fields_seen: By field, how often it had each JSON type.
     """
 
     run: str

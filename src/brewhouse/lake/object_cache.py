@@ -1,7 +1,7 @@
-"""S3 as a file system for DuckDB and PyArrow, by copies on this machine.
+"""S3 as a file system for DuckDB and PyArrow, cached in files on this machine.
 
-The files they read and write, pages and Parquet files, never change once they are there. So each is fetched once and
-whole, which costs one request where reading its parts costs many, and is written here first and put when it is done.
+Pages and Parquet files are immutable. So each is downloaded once as a whole, one request instead of many for its
+parts, and a new one is written to a local file first and uploaded when it is closed.
 """
 
 from __future__ import annotations
@@ -23,84 +23,72 @@ from fsspec.spec import AbstractFileSystem
 from brewhouse.lake.s3 import SCHEME, bucket_store
 from brewhouse.lake.temp_dir import TempDir
 
-_AT_ONCE = 16
-_UNCHANGED_SINCE = datetime(1970, 1, 1, tzinfo=UTC)
+_PARALLEL_DOWNLOADS = 16
 
 
 class ObjectCache(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not typed
-    """Objects on S3 that never change, fetched when they are first opened."""
+    """Immutable objects on S3, downloaded when they are first opened."""
 
     protocol = "s3"
     cachable = False
 
     def __init__(self) -> None:
         super().__init__()
-        self._scratch = TempDir()
+        self._folder = TempDir()
 
-    def fetch(self, files: Iterable[str]) -> None:
-        """Fetch files that are about to be read, many at once."""
-        with ThreadPoolExecutor(_AT_ONCE) as threads:
-            list(threads.map(self._copy, files))
-
-    def copy_of(self, path: str) -> Path | None:
-        """Tell where the copy of an object is, if it was fetched or written here."""
-        place = self._place(path)
-        return place if place.exists() else None
+    def prefetch(self, files: Iterable[str]) -> None:
+        """Download files that are about to be read, in parallel."""
+        with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as threads:
+            list(threads.map(self._download, files))
 
     def open(self, path: str, mode: str = "rb", **_: object) -> IO[bytes]:
         """Open an object for reading, or a new one for writing."""
         if mode.startswith("r"):
-            return _Opened(self._copy(path))  # type: ignore[return-value]
-        return _Written(self._place(path), *self._location(path))  # type: ignore[return-value]
+            return _CachedFile(self._download(path))  # type: ignore[return-value]
+        return _Upload(self._cached(path).open("wb"), *_bucket_and_key(path))  # type: ignore[return-value]
 
     def info(self, path: str, **_: object) -> dict[str, Any]:
-        """Tell an object's size."""
-        return {"name": path, "size": self._copy(path).stat().st_size, "type": "file"}
+        """Return the size of an object."""
+        return {"name": path, "size": self._download(path).stat().st_size, "type": "file"}
 
     def glob(self, path: str, **_: object) -> list[str]:
-        """Give the path back: patterns are not used."""
+        """Return the path itself: patterns are not supported."""
         return [path]
 
-    def modified(self, path: str) -> datetime:
-        """Tell the same time of every object, since none changes."""
-        del path
-        return _UNCHANGED_SINCE
+    def modified(self, _path: str) -> datetime:
+        """Return the same time for every object, since objects never change."""
+        return datetime(1970, 1, 1, tzinfo=UTC)
 
-    def _copy(self, path: str) -> Path:
-        place = self._place(path)
-        if not place.exists():
-            coming = place.with_name(f"{place.name}.{uuid.uuid4()}")
-            coming.write_bytes(self._read(path))
-            coming.replace(place)
-        return place
+    def _download(self, path: str) -> Path:
+        cached = self._cached(path)
+        if not cached.exists():
+            bucket, key = _bucket_and_key(path)
+            partial = cached.with_name(f"{cached.name}.{uuid.uuid4()}")
+            partial.write_bytes(bytes(bucket_store(bucket).get(key).bytes()))
+            partial.replace(cached)
+        return cached
 
-    def _read(self, path: str) -> bytes:
-        bucket, key = self._location(path)
-        return bytes(bucket_store(bucket).get(key).bytes())
-
-    def _location(self, path: str) -> tuple[str, str]:
-        """Split an object's URL into bucket and key."""
-        bucket, _, key = str(self._strip_protocol(path)).removeprefix(SCHEME).strip("/").partition("/")
-        return bucket, key
-
-    def _place(self, path: str) -> Path:
-        name = hashlib.sha256(self._strip_protocol(path).encode()).hexdigest()
-        return self._scratch.path / name
+    def _cached(self, path: str) -> Path:
+        return self._folder.path / hashlib.sha256("/".join(_bucket_and_key(path)).encode()).hexdigest()
 
 
-class _Opened(io.RawIOBase):
-    """A copy being read, by several threads at once.
+def _bucket_and_key(path: str) -> tuple[str, str]:
+    bucket, _, key = path.removeprefix(SCHEME).strip("/").partition("/")
+    return bucket, key
 
-    Whoever reads a part of it, as DuckDB's threads do, seeks and then reads, and another may come between the two: so a
-    thread reads where it sought itself. Whoever reads on from where the last one stopped does not seek; then what was
-    sought before counts no more.
+
+class _CachedFile(io.RawIOBase):
+    """A cached object that several threads may read at once.
+
+    DuckDB's threads seek and then read, and another thread may seek in between: so a thread reads from where it sought
+    itself. One that reads without seeking continues where the last read ended; earlier seeks are void from then on.
     """
 
-    def __init__(self, place: Path) -> None:
-        self._file = os.open(place, os.O_RDONLY)
+    def __init__(self, file: Path) -> None:
+        self._descriptor = os.open(file, os.O_RDONLY)
         self._position = 0
-        self._turn = object()
-        self._sought = threading.local()
+        self._epoch = object()
+        self._seeks = threading.local()
 
     def readable(self) -> bool:
         return True
@@ -109,60 +97,55 @@ class _Opened(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: os.fstat(self._file).st_size}[whence]
-        self._position = start + offset
-        self._sought.place = (self._turn, self._position)
+        size = os.fstat(self._descriptor).st_size
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: size}[whence]
+        self._seeks.last = (self._epoch, self._position)
         return self._position
 
     def tell(self) -> int:
         return self._position
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # RawIOBase gives these
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # RawIOBase passes these
         if self.closed:
-            raise ValueError("The copy is closed.")  # its number may be another file's by now
-        turn, position = self._sought.__dict__.pop("place", (None, 0))
-        if turn is not self._turn:
-            self._turn, position = object(), self._position
-        content = os.pread(self._file, len(buffer), position)
+            raise ValueError("The cached file is closed.")  # its descriptor may belong to another file by now
+        epoch, position = self._seeks.__dict__.pop("last", (None, 0))
+        if epoch is not self._epoch:
+            self._epoch, position = object(), self._position
+        content = os.pread(self._descriptor, len(buffer), position)
         buffer[: len(content)] = content
         self._position = position + len(content)
         return len(content)
 
     def close(self) -> None:
         if not self.closed:
-            os.close(self._file)
+            os.close(self._descriptor)
         super().close()
 
 
-class _Written:
-    """A file being written here, that is put on S3 when it is closed."""
+class _Upload:
+    """A cached file being written; closing it uploads it to S3, abandoning it discards it."""
 
-    def __init__(self, place: Path, bucket: str, key: str) -> None:
-        self._place = place
-        self._bucket = bucket
-        self._key = key
-        self._file = place.open("wb")
-
-    def write(self, content: bytes) -> int:
-        return self._file.write(content)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def flush(self) -> None:
-        self._file.flush()
+    def __init__(self, file: io.BufferedWriter, bucket: str, key: str) -> None:
+        self._file, self._bucket, self._key = file, bucket, key
+        self.write, self.tell, self.flush = file.write, file.tell, file.flush
 
     def close(self) -> None:
+        if self._file.closed:
+            return
+        self._file.close()
+        try:
+            bucket_store(self._bucket).put(self._key, Path(self._file.name))
+        except BaseException:
+            Path(self._file.name).unlink()  # no such object on S3, so none in the cache
+            raise
+
+    def __del__(self) -> None:
         if not self._file.closed:
             self._file.close()
-            try:
-                bucket_store(self._bucket).put(self._key, self._place)
-            except BaseException:
-                self._place.unlink()  # a copy of nothing
-                raise
+            Path(self._file.name).unlink(missing_ok=True)
 
 
 @cache
 def filesystem() -> ObjectCache:
-    """Open all of S3 as a file system for DuckDB and PyArrow."""
+    """Return the object cache of this process."""
     return ObjectCache()

@@ -1,6 +1,6 @@
-"""Raw snapshots for readers: what the source sent, byte for byte, proven complete.
+"""Complete raw snapshots, for readers: every record of the source, byte for byte, proven complete.
 
-A snapshot exists once its manifest does; how one is written is told in `brewhouse.lake.snapshot_writer`.
+A snapshot exists once its manifest does; `brewhouse.lake.snapshot_writer` writes it.
 """
 
 from __future__ import annotations
@@ -18,29 +18,24 @@ from brewhouse.lake.manifest import Manifest
 
 @dataclass(frozen=True)
 class RawSnapshot:
-    """A complete raw snapshot.
-
-    Attributes:
-        folder: Where its pages are.
-        manifest: What it says of itself.
-    """
+    """A complete raw snapshot."""
 
     folder: Path
     manifest: Manifest
 
     @property
     def run(self) -> str:
-        """Id of the run that began it."""
+        """Id of the run that started it."""
         return self.manifest.run
 
     @property
     def date(self) -> str:
-        """Day it was begun, UTC, as YYYY-MM-DD."""
+        """Day of its start, UTC, as YYYY-MM-DD."""
         return self.manifest.date
 
     @property
     def records(self) -> int:
-        """How many records it holds."""
+        """Number of records."""
         return self.manifest.proof.records
 
     @property
@@ -51,7 +46,7 @@ class RawSnapshot:
 
 
 def newest(lake: Lake) -> RawSnapshot | None:
-    """Find the newest complete raw snapshot of a lake, by run id.
+    """Return the newest complete raw snapshot of a lake, by run id.
 
     Raises:
         BrewhouseError: Its manifest cannot be read.
@@ -61,13 +56,13 @@ def newest(lake: Lake) -> RawSnapshot | None:
 
 
 def find(lake: Lake, run: str) -> RawSnapshot:
-    """Find a complete raw snapshot by the run that began it.
+    """Return the complete raw snapshot that a run started.
 
     Raises:
         BrewhouseError: The lake has no such snapshot, or its manifest cannot be read.
     """
     likely = lake.bronze / f"date={day_of(run)}" / f"run={run}" / "manifest.json"
-    if likely.exists():  # nearly always; to list a long history takes many requests on S3
+    if likely.exists():  # almost always; listing a long history takes many requests on S3
         return _read(likely)
     files = {_run_of(file): file for file in _manifests(lake)}
     if run not in files:
@@ -88,7 +83,7 @@ def complete(lake: Lake) -> list[RawSnapshot]:
 
 
 def complete_runs(lake: Lake) -> list[str]:
-    """List the runs that began a complete raw snapshot, oldest first; their manifests are not read."""
+    """List the runs that started a complete raw snapshot, oldest first, without reading manifests."""
     return [_run_of(file) for file in _manifests(lake)]
 
 
@@ -103,7 +98,7 @@ def _run_of(file: Path) -> str:
 def _read(file: Path) -> RawSnapshot:
     try:
         return RawSnapshot(file.parent, msgspec.json.decode(file.read_bytes(), type=Manifest))
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError) as error:  # ValueError: not JSON, not UTF-8, or not a manifest
         raise BrewhouseError(
             f"The manifest {file} cannot be read: {error}.", hint="Restore it, or move its folder out of the lake."
         ) from error

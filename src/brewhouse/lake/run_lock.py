@@ -1,33 +1,34 @@
-"""One run at a time on a lake: a lock the kernel lets go of when its holder dies, or on S3 one that expires."""
+"""The run lock: one run at a time on a lake.
+
+On a local lake it is `flock` on `run.lock`, released by the kernel when the holder exits. On S3, `run.lock` is an
+object that expires unless its holder renews it: created by a create-only put, renewed and taken over by conditional
+puts. A released lock stays as an expired object, so that every change of it is conditional.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
 from brewhouse.errors import BrewhouseError
-from brewhouse.lake import s3_lock
 from brewhouse.lake.lake import Lake
 
 _ATTEMPTS = 5
 _PAUSE_S = 0.02
+_RENEWALS_PER_TTL = 4
 
 
 class LockInfo(msgspec.Struct, frozen=True):
-    """Who holds a lake's lock.
-
-    Attributes:
-        run: The run's id.
-        started_at: ISO 8601, UTC.
-        pid: Its process.
-        host: The machine of that; empty when it is this one.
-    """
+    """The holder of a lake's lock; `host` is empty on a local lake."""
 
     run: str
     started_at: str
@@ -35,91 +36,160 @@ class LockInfo(msgspec.Struct, frozen=True):
     host: str = ""
 
 
-@contextmanager
-def run_lock(lake: Lake, run: str) -> Iterator[LockInfo | None]:
-    """Hold a lake's lock while the block runs.
+class _Lease(LockInfo, frozen=True, kw_only=True):
+    """The content of the lock object on S3; the lock is free from `expires_at` on."""
 
-    Args:
-        lake: The lake.
-        run: Id of the run that takes it.
+    expires_at: datetime
 
-    Yields:
-        Who held it before, None when nobody ever did.
+    @property
+    def is_held(self) -> bool:
+        return self.expires_at > datetime.now(UTC)
+
+
+def run_lock(lake: Lake, run: str) -> AbstractContextManager[LockInfo | None]:
+    """Hold a lake's lock while the block runs; yields the previous holder, None if there was none.
 
     Raises:
-        BrewhouseError: Another run holds it; names that run and when it began.
+        BrewhouseError: Another run holds the lock, or acquired it because this one could not renew it in time.
     """
-    if not lake.is_local:
-        last, _ = s3_lock.last(lake)
-        with s3_lock.hold(lake, run, os.getpid()) as held:
-            if held is not None:
-                raise _refusal(lake, _holder_of(held))
-            yield _holder_of(last) if last else None
-        return
-    lake.root.mkdir(parents=True, exist_ok=True)
-    with lake.lock_file.open("a+b") as file:
-        if not _take(file.fileno()):
-            raise _refusal(lake, _read(lake))
-        before = _read(lake)
-        file.truncate(0)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        file.write(msgspec.json.encode(LockInfo(run, now, os.getpid())))
-        file.flush()
-        yield before
+    return _file_lock(lake, run) if lake.is_local else _object_lock(lake, run)
 
 
 def holder(lake: Lake) -> LockInfo | None:
-    """Tell who holds a lake's lock, None when nobody does."""
+    """Return the current holder of a lake's lock, None if it is free."""
     if not lake.is_local:
-        held, _ = s3_lock.read(lake)
-        return _holder_of(held) if held else None
+        lease, _ = _read_lease(lake)
+        return lease if lease and lease.is_held else None
     try:
         with lake.lock_file.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return None
     except BlockingIOError:
-        return _read(lake)
+        return _read_file(lake)
     return None
 
 
 def last_holder(lake: Lake) -> LockInfo | None:
-    """Tell who holds a lake's lock or held it last, None when nobody ever did."""
-    if not lake.is_local:
-        held, _ = s3_lock.last(lake)
-        return _holder_of(held) if held else None
-    return _read(lake)
+    """Return the current or the last holder of a lake's lock, None if it was never acquired."""
+    return _read_file(lake) if lake.is_local else _read_lease(lake)[0]
 
 
-def _take(descriptor: int) -> bool:
-    """Try to lock a file; a few times, since somebody who only asks for the holder has it for an instant."""
-    for attempt in range(_ATTEMPTS):
-        try:
+@contextmanager
+def _file_lock(lake: Lake, run: str) -> Iterator[LockInfo | None]:
+    lake.root.mkdir(parents=True, exist_ok=True)
+    with lake.lock_file.open("a+b") as file:
+        if not _acquire(file.fileno()):
+            raise _in_use(lake, _read_file(lake))
+        before = _read_file(lake)
+        file.truncate(0)
+        file.write(msgspec.json.encode(LockInfo(run, datetime.now(UTC).isoformat(timespec="seconds"), os.getpid())))
+        file.flush()
+        yield before
+
+
+def _acquire(descriptor: int) -> bool:
+    """Try to lock a file, a few times, since `holder` in another process locks it for an instant."""
+    for _ in range(_ATTEMPTS):
+        with suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if attempt < _ATTEMPTS - 1:
-                time.sleep(_PAUSE_S)
-        else:
             return True
+        time.sleep(_PAUSE_S)
     return False
 
 
-def _read(lake: Lake) -> LockInfo | None:
+def _read_file(lake: Lake) -> LockInfo | None:
     try:
         return msgspec.json.decode(lake.lock_file.read_bytes(), type=LockInfo)
-    except (FileNotFoundError, msgspec.DecodeError):  # never taken, or this very moment and not yet signed
+    except (FileNotFoundError, ValueError):  # never acquired, or acquired but not written yet
         return None
 
 
-def _holder_of(held: s3_lock.Lease) -> LockInfo:
-    return LockInfo(held.run, held.started_at, held.pid, held.host)
-
-
-def _refusal(lake: Lake, held: LockInfo | None) -> BrewhouseError:
-    at = f" on {held.host}" if held and held.host else ""
-    who = (
-        f"Run {held.run} has been going on it since {held.started_at} (process {held.pid}{at})"
-        if held
-        else "A run began"
+@contextmanager
+def _object_lock(lake: Lake, run: str) -> Iterator[LockInfo | None]:
+    before, version = _read_lease(lake)
+    if before and before.is_held:
+        raise _in_use(lake, before)
+    now = datetime.now(UTC)
+    lease = _Lease(
+        run=run,
+        started_at=now.isoformat(timespec="seconds"),
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        expires_at=now + timedelta(seconds=lake.shared.lock_ttl_s),
     )
-    return BrewhouseError(f"The lake {lake.root} is in use: {who}.", hint="Wait for it to end, then run again.")
+    version = _put_lease(lake, lease, version)
+    if version is None:
+        raise _in_use(lake, _read_lease(lake)[0])
+    renewal = _Renewal(lake, lease, version)
+    renewal.start()
+    try:
+        yield before
+    finally:
+        renewal.stop()
+    if renewal.is_lost:
+        raise BrewhouseError(
+            f"Run {run} lost the lock of {lake.root}: it could not renew it in time, and another run acquired it.",
+            hint="Check `brewhouse runs`, then run again.",
+        )
+
+
+class _Renewal(threading.Thread):
+    """Renews a lease until it is stopped, then releases it."""
+
+    def __init__(self, lake: Lake, lease: _Lease, version: str) -> None:
+        super().__init__(daemon=True, name="brewhouse-lock")
+        self._lake, self._lease, self._stopped = lake, lease, threading.Event()
+        self._version: str | None = version
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another run acquired the lock."""
+        return self._version is None
+
+    def run(self) -> None:
+        ttl_s = self._lake.shared.lock_ttl_s
+        while not self._stopped.wait(ttl_s / _RENEWALS_PER_TTL) and not self.is_lost:
+            self._renew(datetime.now(UTC) + timedelta(seconds=ttl_s))
+
+    def stop(self) -> None:
+        """Stop renewing, and let the lease expire now."""
+        self._stopped.set()
+        self.join()
+        if not self.is_lost:
+            self._renew(datetime.now(UTC))
+
+    def _renew(self, until: datetime) -> None:
+        from obstore.exceptions import BaseError
+
+        with suppress(BaseError):  # such as a network error; the TTL leaves time for more attempts
+            lease = msgspec.structs.replace(self._lease, expires_at=until)
+            self._version = _put_lease(self._lake, lease, self._version)
+
+
+def _read_lease(lake: Lake) -> tuple[_Lease | None, str | None]:
+    """Read the lock object and its version; None if the lock was never acquired."""
+    try:
+        found = lake.store.get(lake.lock_file.name)
+    except FileNotFoundError:
+        return None, None
+    return msgspec.json.decode(bytes(found.bytes()), type=_Lease), found.meta["e_tag"]
+
+
+def _put_lease(lake: Lake, lease: _Lease, version: str | None) -> str | None:
+    """Write the lock object if it still has this version; returns the new version, None if another run changed it."""
+    from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+    mode: Any = "create" if version is None else {"e_tag": version}
+    try:
+        return lake.store.put(lake.lock_file.name, msgspec.json.encode(lease), mode=mode)["e_tag"]
+    except (AlreadyExistsError, PreconditionError):
+        stored, version = _read_lease(lake)  # an earlier put may have succeeded although its response was lost
+        is_ours = stored and msgspec.structs.replace(stored, expires_at=lease.expires_at) == lease
+        return version if is_ours else None
+
+
+def _in_use(lake: Lake, held: LockInfo | None) -> BrewhouseError:
+    host = f" on {held.host}" if held and held.host else ""
+    by = f"run {held.run}, started at {held.started_at} (process {held.pid}{host})" if held else "a run that just began"
+    return BrewhouseError(f"The lake {lake.root} is locked by {by}.", hint="Wait for it to end, then run again.")

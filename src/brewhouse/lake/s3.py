@@ -1,7 +1,7 @@
-"""Access to Amazon S3, with the credentials, region and endpoint that the AWS tools use too.
+"""Access to Amazon S3 with the credentials, region and endpoint of the AWS tools.
 
-`AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL` and the files in `~/.aws` are read by boto3, so that what works with
-the `aws` command works here; the objects themselves go through obstore, which has conditional puts.
+boto3 reads `AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL` and the files in `~/.aws`, so that what works for the `aws`
+command works here. Objects go through obstore, which supports conditional puts.
 """
 
 from __future__ import annotations
@@ -15,75 +15,67 @@ from brewhouse.errors import UsageError
 
 if TYPE_CHECKING:
     import boto3
-    from obstore.store import S3Store
+    from obstore.store import RetryConfig, S3Store
 
 SCHEME = "s3://"
-_CREDENTIALS_FOR = timedelta(minutes=5)  # boto3 renews them when they have less than 10 minutes left
-_PATIENCE: dict[str, Any] = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
+_CREDENTIALS_TTL = timedelta(minutes=5)  # boto3 renews credentials that expire within 10 minutes
+_RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
 
 
 @cache
 def session() -> boto3.Session:
-    """Open a session with what the environment and the files in `~/.aws` say.
+    """Open a boto3 session configured by the environment and `~/.aws`.
 
     Raises:
-        UsageError: boto3 is not installed, the profile does not exist, or there are no credentials.
+        UsageError: boto3 is not installed, the profile does not exist, or no credentials are configured.
     """
     try:
         import boto3
         from botocore.exceptions import BotoCoreError
     except ImportError as error:
-        raise UsageError(
-            "A lake on S3 needs boto3, which is not installed.", hint="Install `brewhouse[aws]`."
-        ) from error
+        raise UsageError("A lake on S3 requires boto3.", hint="Install `brewhouse[aws]`.") from error
     try:
-        opened = boto3.Session(region_name=os.environ.get("AWS_REGION"))  # boto3 itself only knows AWS_DEFAULT_REGION
-        known = opened.get_credentials()
+        opened = boto3.Session(region_name=os.environ.get("AWS_REGION"))  # boto3 itself only reads AWS_DEFAULT_REGION
+        credentials = opened.get_credentials()
     except BotoCoreError as error:
-        raise UsageError(f"AWS cannot be used: {error}.", hint="Look at AWS_PROFILE and ~/.aws.") from error
-    if known is None:
+        raise UsageError(f"The AWS configuration is invalid: {error}.", hint="Check AWS_PROFILE and ~/.aws.") from error
+    if credentials is None:
         raise UsageError(
-            "There are no AWS credentials.",
+            "No AWS credentials are configured.",
             hint="Set AWS_PROFILE, or log in with `aws configure` or `aws sso login`.",
         )
     return opened
 
 
 @cache
-def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its classes as it goes
-    """Open a service of AWS, as boto3 does; that takes a while, so it is done once."""
+def client(service: str) -> Any:  # noqa: ANN401 - boto3 creates its classes at run time
+    """Create a boto3 client of an AWS service, once per process since that is slow."""
     from botocore.config import Config
 
     return session().client(service, config=Config(retries={"max_attempts": 5, "mode": "standard"}))
 
 
 def endpoint(service: str) -> str | None:
-    """Tell the endpoint configured for a service, as by `AWS_ENDPOINT_URL`; None is Amazon's own."""
+    """Return the endpoint configured for a service, as by `AWS_ENDPOINT_URL`; None means Amazon's own."""
     from botocore.configprovider import ConfiguredEndpointProvider
 
-    core = session()._session  # boto3 has no other way to the configuration it read
+    core = session()._session  # boto3 exposes the configuration it read only through its botocore session
     url: str | None = ConfiguredEndpointProvider(core.full_config, core.get_scoped_config(), service).provide()
     return url
 
 
 @cache
 def bucket_store(bucket: str, prefix: str = "") -> S3Store:
-    """Open a bucket, or what is below a prefix of it."""
+    """Open a bucket, or the part of it below a prefix, as an object store."""
+    from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import S3Store
 
-    return S3Store(bucket, prefix=prefix or None, **_access())
-
-
-def _access() -> dict[str, Any]:
-    from obstore.auth.boto3 import Boto3CredentialProvider
-
-    url = endpoint("s3")
-    return {
-        "credential_provider": Boto3CredentialProvider(session(), ttl=_CREDENTIALS_FOR),
-        "config": {
-            **({"region": session().region_name} if session().region_name else {}),
-            **({"endpoint": url} if url else {}),
-        },
-        "client_options": {"allow_http": url is not None and url.startswith("http:")},
-        "retry_config": _PATIENCE,
-    }
+    url, region = endpoint("s3"), session().region_name
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        credential_provider=Boto3CredentialProvider(session(), ttl=_CREDENTIALS_TTL),
+        config={**({"region": region} if region else {}), **({"endpoint": url} if url else {})},
+        client_options={"allow_http": url is not None and url.startswith("http:")},
+        retry_config=_RETRIES,
+    )

@@ -1,8 +1,7 @@
 """Raw snapshots being written: pages first, the manifest last.
 
-A page's file is named by its content, so it proves by itself that it is whole, and a page taken again never overwrites
-the earlier one. Files are only ever created; those that the snapshot does not mean are deleted before its manifest is
-written.
+The name of a page file contains its checksum, so that a damaged page is detected and refetching a page never overwrites
+the earlier one. Files are only ever created; those that the manifest does not list are deleted before it is written.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import gzip
 import hashlib
 import re
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,20 +26,17 @@ from brewhouse.lake.manifest import Manifest, Page
 from brewhouse.lake.raw_snapshots import RawSnapshot
 from brewhouse.source import Meta
 
-_GZIP_LEVEL = 2  # of ISA-L's four; the size of zlib's 2, in a quarter of its time
+_GZIP_LEVEL = 2  # of ISA-L's levels 0 to 3: the size of zlib's level 2 in a quarter of the time
 _CHECKSUM_DIGITS = 12
 _PAGE_FILE = re.compile(rf"page-(\d{{5,}})\.([0-9a-f]{{{_CHECKSUM_DIGITS}}})\.jsonl\.gz")
 
 
 class ResumeInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What must be known to go on with an interrupted snapshot.
+    """What a later run needs to resume an interrupted snapshot, `started.json`.
 
     Attributes:
-        source_url: Base URL of the source.
-        per_page_rows: Records asked for in a page.
-        page_size_rows: Records the source gives in a full page.
+        page_size_rows: Records in a full page of the source.
         started_at: ISO 8601, UTC.
-        meta_before: The source's counts at that time.
     """
 
     source_url: str
@@ -51,13 +48,7 @@ class ResumeInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class SnapshotWriter:
-    """A raw snapshot that has no manifest yet.
-
-    Attributes:
-        lake: Its lake.
-        run: Id of the run that began it.
-        started: What was known then.
-    """
+    """Writes a raw snapshot, which has no manifest until it is complete."""
 
     lake: Lake
     run: str
@@ -65,40 +56,33 @@ class SnapshotWriter:
 
     @property
     def date(self) -> str:
-        """Day it was begun, UTC, as YYYY-MM-DD."""
+        """Day of its start, UTC, as YYYY-MM-DD."""
         return self.started.started_at[:10]
 
     @property
     def folder(self) -> Path:
-        """Its folder."""
+        """Folder of the snapshot."""
         return self.lake.bronze / f"date={self.date}" / f"run={self.run}"
 
     @property
     def is_started(self) -> bool:
-        """Whether a snapshot of this run was begun before."""
+        """Whether a snapshot of this run was already started."""
         return (self.folder / "started.json").exists()
 
     def start(self) -> None:
-        """Write down what a later run needs to go on with it.
+        """Record what a later run needs to resume the snapshot.
 
         Raises:
-            BrewhouseError: A snapshot of this run was begun before, or the lake cannot be written.
+            BrewhouseError: A snapshot of this run was already started, or the lake cannot be written.
         """
         if not self._create("started.json", msgspec.json.encode(self.started)):
             raise BrewhouseError(
-                f"A snapshot of run {self.run} was begun before, with other settings or too long ago.",
-                hint="Run again: a new run has an id of its own.",
+                f"A snapshot of run {self.run} was already started, with other settings or too long ago to resume.",
+                hint="Run again: a new run has a new id.",
             )
 
     async def write_page(self, number: int, lines: Sequence[bytes], *, url: str, status: int, fetched_at: str) -> Page:
-        """Write a page.
-
-        Args:
-            number: From 1.
-            lines: Records, byte for byte, without line breaks.
-            url: Where it came from.
-            status: HTTP status of the answer.
-            fetched_at: When, ISO 8601, UTC.
+        """Write a page of records, byte for byte, each a line without its line break.
 
         Raises:
             BrewhouseError: The lake cannot be written.
@@ -107,50 +91,49 @@ class SnapshotWriter:
         sha256 = hashlib.sha256(content).hexdigest()
         name = f"page-{number:05d}.{sha256[:_CHECKSUM_DIGITS]}.jsonl.gz"
         packed = igzip.compress(content, _GZIP_LEVEL, mtime=0)
-        if not await self._create_page(name, packed) and _content(self.folder / name) != content:
-            (self.folder / name).unlink()  # damaged on the way to the disk, and no snapshot's page yet
+        if not await self._create_page(name, packed) and _read_page(self.folder / name) != content:
+            (self.folder / name).unlink()  # damaged by an interrupted write
             await self._create_page(name, packed)
         return Page(
             number=number, file=name, url=url, status=status, fetched_at=fetched_at, records=len(lines), sha256=sha256
         )
 
     def intact_pages(self) -> Iterator[tuple[Page, list[bytes]]]:
-        """Read the pages that are whole, each with its lines; those damaged or there twice are left out."""
-        by_number: dict[int, list[Path]] = {}
-        for file in sorted(self.folder.glob("page-*")):
+        """Read the intact pages with their lines, except those of which there are several versions."""
+        by_number: dict[int, list[Path]] = defaultdict(list)
+        for file in self.folder.glob("page-*"):
             if match := _PAGE_FILE.fullmatch(file.name):
-                by_number.setdefault(int(match[1]), []).append(file)
+                by_number[int(match[1])].append(file)
         for number, files in sorted(by_number.items()):
-            if len(files) == 1 and (content := _content(files[0])) is not None:
+            if len(files) == 1 and (content := _read_page(files[0])) is not None:
                 lines = content.split(b"\n")[:-1]
                 yield self._page(number, files[0], content, len(lines)), lines
 
     def complete(self, manifest: Manifest) -> RawSnapshot:
-        """Delete the files that are not meant, then make the snapshot exist by writing its manifest.
+        """Delete the files that the manifest does not list, then publish the snapshot by writing the manifest.
 
         Raises:
-            BrewhouseError: Another process completed it meanwhile, or the lake cannot be written.
+            BrewhouseError: Another process completed the snapshot meanwhile, or the lake cannot be written.
         """
-        other = BrewhouseError(
+        conflict = BrewhouseError(
             f"The snapshot of run {self.run} was completed by another process.", hint="Run one extract at a time."
         )
         if (self.folder / "manifest.json").exists():
-            raise other
-        meant = {page.file for page in manifest.pages}
+            raise conflict
+        listed = {page.file for page in manifest.pages}
         for file in self.folder.glob("page-*"):
-            if file.name not in meant:
+            if file.name not in listed:
                 file.unlink()
         if not self._create("manifest.json", msgspec.json.encode(manifest)):
-            raise other
+            raise conflict
         return RawSnapshot(self.folder, manifest)
 
     def _page(self, number: int, file: Path, content: bytes, records: int) -> Page:
-        started = self.started
-        query = f"per_page={started.page_size_rows}&page={number}&sort=id:asc"
+        query = f"per_page={self.started.page_size_rows}&page={number}&sort=id:asc"
         return Page(
             number=number,
             file=file.name,
-            url=f"{started.source_url}/breweries?{query}",
+            url=f"{self.started.source_url}/breweries?{query}",
             status=200,
             fetched_at=datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat(timespec="milliseconds"),
             records=records,
@@ -158,58 +141,51 @@ class SnapshotWriter:
         )
 
     def _create(self, name: str, content: bytes) -> bool:
-        """Create a file; say whether it is new."""
+        """Create a file; returns False if it exists."""
         from obstore.exceptions import BaseError
 
         try:
-            self.lake.store.put(self._path(name), content, mode="create")
+            self.lake.store.put(self._key(name), content, mode="create")
         except (OSError, BaseError) as error:
-            return self._refused(name, error)
+            return self._is_new(name, error)
         return True
 
     async def _create_page(self, name: str, content: bytes) -> bool:
-        """Create a page's file, on S3 while others are taken; say whether it is new."""
+        """Create a page file, on S3 while others are fetched; returns False if it exists."""
         from obstore.exceptions import BaseError
 
         try:
             if self.lake.is_local:
-                # Sooner done here than by the store's thread; a page that is cut off is told by its checksum.
+                # Faster than the store's thread; the checksum detects a page cut off by a kill.
                 with (self.folder / name).open("xb") as file:
                     file.write(content)
             else:
-                await self.lake.store.put_async(self._path(name), content, mode="create")
+                await self.lake.store.put_async(self._key(name), content, mode="create")
         except (OSError, BaseError) as error:
-            return self._refused(name, error)
+            return self._is_new(name, error)
         return True
 
-    def _path(self, name: str) -> str:
+    def _key(self, name: str) -> str:
         return (self.folder / name).relative_to(self.lake.root).as_posix()
 
-    def _refused(self, name: str, error: Exception) -> bool:
-        """Say False when a file is there already and that is what hinders; else raise it in words."""
+    def _is_new(self, name: str, error: Exception) -> bool:
+        """Return False for the error that a file exists; translate and raise any other."""
         from obstore.exceptions import AlreadyExistsError
 
         if isinstance(error, AlreadyExistsError | FileExistsError):
             return False
-        said = str(error).partition("\n")[0]
         raise (None if self.lake.is_local else translate_error(error)) or BrewhouseError(
-            f"{self.folder / name} cannot be written: {said}.", hint="Look at the disk's space and permissions."
+            f"{self.folder / name} cannot be written: {str(error).partition(chr(10))[0]}.",
+            hint="Check the disk's free space and permissions.",
         ) from error
 
 
-def find_resumable(lake: Lake, source_url: str, per_page_rows: int, within_hours: float) -> SnapshotWriter | None:
-    """Find the newest interrupted snapshot that can be gone on with.
-
-    Args:
-        lake: Where to look.
-        source_url: It must be of this source.
-        per_page_rows: Its pages must be of this size.
-        within_hours: It must be younger than this.
-    """
-    earliest = datetime.now(UTC) - timedelta(hours=within_hours)
+def find_resumable(lake: Lake, source_url: str, per_page_rows: int, max_age_hours: float) -> SnapshotWriter | None:
+    """Find the newest interrupted snapshot of this source and page size that is young enough to resume."""
+    earliest = datetime.now(UTC) - timedelta(hours=max_age_hours)
     files = lake.bronze.glob("date=*/run=*/started.json")
     for file in sorted(files, key=lambda file: file.parent.name, reverse=True):
-        started = _started(file)
+        started = _read_started(file)
         if started is None or (file.parent / "manifest.json").exists():
             continue
         same = (started.source_url, started.per_page_rows) == (source_url, per_page_rows)
@@ -218,15 +194,15 @@ def find_resumable(lake: Lake, source_url: str, per_page_rows: int, within_hours
     return None
 
 
-def _started(file: Path) -> ResumeInfo | None:
+def _read_started(file: Path) -> ResumeInfo | None:
     try:
         return msgspec.json.decode(file.read_bytes(), type=ResumeInfo)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError):
         return None
 
 
-def _content(file: Path) -> bytes | None:
-    """Read a page's lines; None when they are not those its name promises."""
+def _read_page(file: Path) -> bytes | None:
+    """Read a page's lines; None if they do not match the checksum in its name."""
     match = _PAGE_FILE.fullmatch(file.name)
     try:
         content = gzip.decompress(file.read_bytes())

@@ -1,7 +1,7 @@
-"""Folders on this machine for what is needed only for a while: spilled rows, copies of objects, results of queries.
+"""Temporary folders on this machine: spilled rows, cached objects, query results.
 
-Each is deleted when its user is done with it. A process that was killed leaves its folder behind, with gigabytes
-perhaps, but holds the lock in it no more: whoever makes the next folder deletes that one.
+Each is deleted when its owner is done with it. A killed process leaves its folder behind, perhaps with gigabytes, but
+the kernel releases the lock inside it: the next process that creates a folder deletes it.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ _LOCK = "in-use"
 
 
 class TempDir:
-    """A folder that is there as long as this object, and no longer than the process.
+    """A temporary folder that is deleted with this object, at the latest when the process exits.
 
     Attributes:
-        path: Where it is; it is empty but for the lock.
+        path: The folder; it contains only a lock file at first.
     """
 
     def __init__(self) -> None:
         _delete_abandoned()
         self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        coming = self.path / f"{_LOCK}.coming"
-        descriptor = os.open(coming, os.O_CREAT | os.O_RDWR)
+        unlocked = self.path / f"{_LOCK}.new"
+        descriptor = os.open(unlocked, os.O_CREAT | os.O_RDWR)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        coming.rename(self.path / _LOCK)  # no other process sees a lock that is not held yet
-        self._end = weakref.finalize(self, _delete, self.path, descriptor)
+        unlocked.rename(self.path / _LOCK)  # other processes never see a lock file that is not locked yet
+        self._finalizer = weakref.finalize(self, _delete, self.path, descriptor)
 
     def delete(self) -> None:
-        """Delete it now."""
-        self._end()
+        """Delete the folder now."""
+        self._finalizer()
 
 
 def _delete(folder: Path, descriptor: int) -> None:
@@ -46,6 +46,6 @@ def _delete(folder: Path, descriptor: int) -> None:
 
 def _delete_abandoned() -> None:
     for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
-        with suppress(OSError), lock.open("rb") as file:  # also where it is another user's, or in use
+        with suppress(OSError), lock.open("rb") as file:  # OSError: in use, or owned by another user
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(lock.parent, ignore_errors=True)

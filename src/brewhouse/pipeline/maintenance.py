@@ -18,7 +18,7 @@ from brewhouse.checks.compaction import same_rows
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import Listener
 from brewhouse.iceberg.maintenance_rules import MANY_MANIFESTS, compactions, expired, orphan_files
-from brewhouse.iceberg.pending_delete import forget, release, released, stored_files
+from brewhouse.iceberg.pending_delete import add_pending, drop_expired_records, pending_files, stored_files
 from brewhouse.lake.lake import Lake
 from brewhouse.models.model import parse
 from brewhouse.pipeline.publishing import raise_on_failure, refresh_views
@@ -99,7 +99,7 @@ def preview_maintenance(lake: Lake, settings: Settings) -> list[TableMaintenance
         expiring = {name: plan.expired for name, plan in plans.items()}
         before, after = tables.referenced(), tables.referenced(expiring)
         reports = _reports(plans, {name: len(plan.groups) for name, plan in plans.items()})
-        _choose_orphans(lake, tables, after, released(lake, now) | (before - after), now, reports)
+        _choose_orphans(lake, tables, after, pending_files(lake, now) | (before - after), now, reports)
     _sweep_views(lake, reports, delete=False)
     return list(reports.values())
 
@@ -112,16 +112,16 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
 
     expiring = {name: plan.expired for name, plan in plans.items()}
     before, after = tables.referenced(), tables.referenced(expiring)
-    release(lake, context.run, before - after, now)
+    add_pending(lake, context.run, before - after, now)
     tables.expire(expiring)
 
     reports = _reports(plans, {rewrite.table: len(rewrite.after) for rewrite in rewrites})
     _sweep_views(lake, reports, delete=True)
     refresh_views(lake, tables)  # first, since the views of a killed run may point at files that are deleted now
-    removed = _choose_orphans(lake, tables, tables.referenced(), released(lake, now), now, reports)
+    removed = _choose_orphans(lake, tables, tables.referenced(), pending_files(lake, now), now, reports)
     for path in removed:
         lake.store.delete(path)
-    forget(lake, now)
+    drop_expired_records(lake, now)
 
     states = [tables.current(rewrite.table) for rewrite in rewrites]
     done = list(reports.values())
@@ -159,7 +159,7 @@ def _plans(tables: Tables, settings: Settings, now: datetime) -> dict[str, _Plan
         name: _Plan(
             expired(
                 tables.history(name),
-                tables.named(name),
+                tables.protected(name),
                 now,
                 keep_days=settings.snapshot_retention_days,
                 keep_last=settings.min_snapshots_to_keep,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.lake.duckdb_access import literal, reach
+from brewhouse.lake.duckdb_access import enable_s3, literal
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake
 from brewhouse.query.monitoring_views import monitoring_statements
@@ -17,7 +17,8 @@ from brewhouse.query.views import view_statements
 if TYPE_CHECKING:
     import duckdb
 
-    from brewhouse.iceberg.tables import Tables, TableSnapshot
+    from brewhouse.iceberg.table_reader import TableSnapshot
+    from brewhouse.iceberg.tables import Tables
 
 _RAW = "brewhouse.raw-snapshot"
 
@@ -119,7 +120,7 @@ def _connect_to(views: Iterable[str], *roots: str) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     connection = duckdb.connect()
-    reach(connection, roots)
+    enable_s3(connection, roots)
     for statement in views:
         connection.execute(statement)
     return connection

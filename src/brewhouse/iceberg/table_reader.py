@@ -1,0 +1,215 @@
+"""The published tables for readers: their snapshots, files and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pyiceberg.exceptions import NoSuchTableError
+
+from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.iceberg.data_files import may_contain, partition_of, path_of, uri_of
+from brewhouse.iceberg.schemas import field_ids, first_field_ids, spec_of
+from brewhouse.iceberg.snapshots import data_files, referenced
+from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
+from brewhouse.iceberg.table_spec import TableSpec
+from brewhouse.lake.lake import Lake
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
+
+    from brewhouse.iceberg.lake_catalog import LakeCatalog
+
+_NOT_IN_URIS = "#?"  # PyIceberg does not decode URIs, so these cannot be escaped
+
+
+@dataclass(frozen=True)
+class CurrentFile:
+    """A data file of the current snapshot; files of one partition have equal `partition`."""
+
+    path: str
+    size_bytes: int
+    partition: tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class TableSnapshot:
+    """A snapshot of a table; `operation` is Iceberg's name of what the commit did."""
+
+    table: str
+    snapshot_id: int
+    committed_at: datetime
+    operation: str
+    rows: int
+    files: int
+    properties: dict[str, str]
+    current: bool
+
+
+class TableReader:
+    """Reads the tables of a lake.
+
+    Raises:
+        UsageError: The lake's path cannot be that of Iceberg tables.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        if bad := [character for character in _NOT_IN_URIS if character in str(lake.root)]:
+            raise UsageError(
+                f"A lake cannot be at {lake.root}: Iceberg does not support {' or '.join(bad)} in locations.",
+                hint="Choose a folder without it.",
+            )
+        self._lake = lake
+        self._catalog: LakeCatalog
+        if lake.is_local:
+            self._catalog = SQLiteCatalog(lake.catalog_file, uri_of(lake.warehouse))
+        else:
+            from brewhouse.iceberg.multi_table_catalog import MultiTableCatalog
+
+            self._catalog = MultiTableCatalog(lake)
+
+    def names(self) -> list[str]:
+        """List the tables by zone and name."""
+        zones = self._catalog.list_namespaces()
+        return sorted(".".join(table) for zone in zones for table in self._catalog.list_tables(zone))
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Read all tables as of one moment for the duration of the block."""
+        return self._catalog.reading()
+
+    def field_ids(self, spec: TableSpec) -> dict[str, int]:
+        """Return the Iceberg field id that new files of a table must have for each column."""
+        if spec.name not in self.names():
+            return first_field_ids(spec)
+        return field_ids(self._load(spec.name).metadata, spec)
+
+    def describe(self, name: str, snapshot_id: int | None = None) -> TableSpec:
+        """Describe a stored table, or with the columns it had in one of its snapshots.
+
+        Raises:
+            UsageError: The table has no such snapshot.
+        """
+        return spec_of(name, self._load(name, snapshot_id), snapshot_id)
+
+    def history(self, name: str) -> list[TableSnapshot]:
+        """List the snapshots of a table, oldest first."""
+        table = self._load(name)
+        current = table.metadata.current_snapshot_id
+        return [_describe(name, s, current=s.snapshot_id == current) for s in table.metadata.snapshots]
+
+    def current(self, name: str) -> TableSnapshot | None:
+        """Return the snapshot of a table that readers see."""
+        return next((snapshot for snapshot in self.history(name) if snapshot.current), None)
+
+    def snapshot_at(self, name: str, at: datetime) -> TableSnapshot | None:
+        """Return the snapshot that readers saw at a time, None before the first."""
+        seen = [entry.snapshot_id for entry in self._load(name).history() if _time(entry.timestamp_ms) <= at]
+        return next((snapshot for snapshot in self.history(name) if snapshot.snapshot_id in seen[-1:]), None)
+
+    def protected(self, name: str) -> set[int]:
+        """List the snapshots of a table that a branch or tag refers to, the current one among them."""
+        return {reference.snapshot_id for reference in self._load(name).metadata.refs.values()}
+
+    def files(self, name: str, snapshot_id: int | None = None) -> list[str]:
+        """List the data files of a table, now or in one of its snapshots, as absolute paths.
+
+        Raises:
+            UsageError: The table has no such snapshot.
+        """
+        table = self._load(name, snapshot_id)
+        snapshot = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
+        return sorted(path_of(file.file_path) for file in data_files(table, snapshot))
+
+    def files_by_value(self, name: str, column: str, value: str | int) -> tuple[list[str], list[str]]:
+        """Separate the current files that may contain a value in a column from those that certainly do not.
+
+        The bounds that Iceberg keeps of each file decide, those of strings truncated to 16 characters. A file written
+        before the table had the column may contain the value.
+        """
+        table = self._load(name)
+        is_possible = may_contain(table, column, value)
+        found: dict[bool, list[str]] = {True: [], False: []}
+        for file in data_files(table, table.current_snapshot()):
+            found[is_possible(file)].append(path_of(file.file_path))
+        return sorted(found[True]), sorted(found[False])
+
+    def current_files(self, name: str) -> list[CurrentFile]:
+        """List the data files of the current snapshot of a table with their sizes and partitions."""
+        table = self._load(name)
+        return [
+            CurrentFile(path_of(file.file_path), file.file_size_in_bytes, partition_of(file))
+            for file in data_files(table, table.current_snapshot())
+        ]
+
+    def manifests(self, name: str) -> int:
+        """Count the manifests of a table's current snapshot."""
+        table = self._load(name)
+        snapshot = table.current_snapshot()
+        return len(snapshot.manifests(table.io)) if snapshot else 0
+
+    def folders(self) -> dict[str, str]:
+        """Return each table's folder, relative to the lake's root, without tables stored elsewhere."""
+        locations = {name: path_of(self._load(name).location()) for name in self.names()}
+        inside = {name: path for name, path in locations.items() if path.startswith(f"{self._lake.warehouse}/")}
+        return {name: self._relative(path) for name, path in inside.items()}
+
+    def referenced(self, without: Mapping[str, Collection[int]] = MappingProxyType({})) -> set[str]:
+        """List all files, relative to the root, that the tables refer to without these snapshots, given by table."""
+        return {
+            self._relative(path_of(uri))
+            for name in self.names()
+            for uri in referenced(self._load(name), without.get(name, ()))
+        }
+
+    def _relative(self, path: str) -> str:
+        return path.removeprefix(f"{self._lake.root}/")
+
+    def _load(self, name: str, snapshot_id: int | None = None) -> Table:
+        """Load a table that exists and has this snapshot."""
+        try:
+            table = self._catalog.load_table(name) if "." in name else None  # PyIceberg raises another error for it
+        except NoSuchTableError:
+            table = None
+        if table is None:
+            known = ", ".join(self.names()) or "none"
+            raise BrewhouseError(
+                f"The lake {self._lake.root} has no table {name}; it has: {known}.",
+                hint="`brewhouse run` creates the tables.",
+            )
+        ids = [snapshot.snapshot_id for snapshot in table.metadata.snapshots]
+        if snapshot_id is not None and snapshot_id not in ids:
+            raise UsageError(
+                f"Table {name} has no snapshot {snapshot_id}; it has {', '.join(map(str, ids)) or 'none'}.",
+                hint=f"`brewhouse history {name}` lists them.",
+            )
+        return table
+
+
+def _describe(name: str, snapshot: Snapshot, *, current: bool) -> TableSnapshot:
+    summary = snapshot.summary
+    facts = dict(summary.additional_properties) if summary else {}
+    return TableSnapshot(
+        table=name,
+        snapshot_id=snapshot.snapshot_id,
+        committed_at=_time(snapshot.timestamp_ms),
+        operation=summary.operation.value if summary else "",
+        rows=int(facts.get("total-records", 0)),
+        files=int(facts.get("total-data-files", 0)),
+        properties=snapshot_properties(snapshot),
+        current=current,
+    )
+
+
+def snapshot_properties(snapshot: Snapshot | None) -> dict[str, str]:
+    """Return the properties that were passed when a snapshot was published."""
+    facts = snapshot.summary.additional_properties if snapshot and snapshot.summary else {}
+    return {key: value for key, value in facts.items() if key.startswith("brewhouse.")}
+
+
+def _time(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -1,0 +1,245 @@
+"""Readers see snapshots by time and id, files by value, and every file that a table refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyiceberg.catalog.sql import SqlCatalog
+from tests.iceberg.parquet import publish, spec_of, write_rows
+
+from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.iceberg.lake_catalog import NAME
+from brewhouse.iceberg.tables import Publication, Rewrite, Tables
+from brewhouse.lake.lake import Lake
+
+NUMBERS = spec_of(n="long")
+MS = timedelta(milliseconds=1)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time at which tables are published; append to it to change it."""
+    seconds = [4_000_000_000.0]  # PyIceberg itself dates the creation of a table now
+    monkeypatch.setattr("brewhouse.iceberg.tables.time.time", lambda: seconds[-1])
+    return seconds
+
+
+def numbers(tables: Tables, snapshot_id: int | None = None) -> list[int]:
+    files = tables.files("silver.t", snapshot_id)
+    return sorted(n for (n,) in duckdb.execute("SELECT n FROM read_parquet(?)", [files]).fetchall()) if files else []
+
+
+def ids(tables: Tables) -> list[int]:
+    return [snapshot.snapshot_id for snapshot in tables.history("silver.t")]
+
+
+def test_the_snapshot_of_a_time_is_the_last_one_committed_by_then(lake: Lake, clock: list[float]) -> None:
+    tables = Tables(lake)
+    for number in range(3):
+        publish(tables, NUMBERS, (number,))
+        clock.append(clock[-1] + 60)
+    snapshots = tables.history("silver.t")
+    times = [snapshot.committed_at for snapshot in snapshots]
+    assert times == [datetime.fromtimestamp(4_000_000_000 + 60 * number, UTC) for number in range(3)]
+    assert tables.snapshot_at("silver.t", times[0] - MS) is None
+    for number, snapshot in enumerate(snapshots):
+        for at in (times[number], times[number] + timedelta(seconds=59, milliseconds=999)):
+            found = tables.snapshot_at("silver.t", at)
+            assert found == snapshot
+    assert tables.snapshot_at("silver.t", times[2] + timedelta(days=999)) == snapshots[2]
+    zoned = times[1].astimezone(datetime.fromisoformat("2026-01-01T00:00:00+05:30").tzinfo)
+    assert tables.snapshot_at("silver.t", zoned) == snapshots[1]
+
+
+def test_of_several_commits_in_one_millisecond_the_last_one_counts(lake: Lake, clock: list[float]) -> None:
+    del clock  # it stands still
+    tables = Tables(lake)
+    for number in range(3):
+        publish(tables, NUMBERS, (number,))
+    snapshots = tables.history("silver.t")
+    assert len({snapshot.committed_at for snapshot in snapshots}) == 1
+    assert tables.snapshot_at("silver.t", snapshots[0].committed_at) == snapshots[-1]
+    assert numbers(tables) == [2]
+
+
+def test_a_clock_that_is_set_back_does_not_reorder_commits(lake: Lake, clock: list[float]) -> None:
+    tables = Tables(lake)
+    for number in range(3):
+        publish(tables, NUMBERS, (number,))
+        clock.append(clock[-1] - 3600)
+    times = [snapshot.committed_at for snapshot in tables.history("silver.t")]
+    assert times == sorted(times)
+    found = tables.snapshot_at("silver.t", times[-1])
+    assert found is not None
+    assert found.current
+
+
+def test_time_travel_follows_a_rollback(lake: Lake) -> None:
+    tables = Tables(lake)
+    for number in range(2):
+        publish(tables, NUMBERS, (number,))
+    first, second = tables.history("silver.t")
+    tables.rollback("silver.t", first.snapshot_id)
+    now = datetime.now(UTC) + timedelta(seconds=1)
+    found = tables.snapshot_at("silver.t", now)
+    assert found is not None
+    assert (found.snapshot_id, found.current) == (first.snapshot_id, True)
+    assert ids(tables) == [first.snapshot_id, second.snapshot_id]
+    tables.rollback("silver.t", first.snapshot_id)  # to the current one: nothing changes
+    assert ids(tables) == [first.snapshot_id, second.snapshot_id]
+    tables.rollback("silver.t", second.snapshot_id)
+    assert numbers(tables) == [1]
+
+
+@settings(max_examples=15)
+@given(steps=st.lists(st.one_of(st.just("publish"), st.integers(0, 5)), min_size=1, max_size=7))
+def test_any_sequence_of_publications_and_rollbacks_can_be_read_back(
+    tmp_path_factory: pytest.TempPathFactory, steps: Sequence[str | int]
+) -> None:
+    tables = Tables(Lake(tmp_path_factory.mktemp("lake")))
+    publish(tables, NUMBERS, (0,))
+    contents = {ids(tables)[0]: [0]}
+    current = [0]
+    for number, step in enumerate(steps, start=1):
+        if isinstance(step, int):
+            wanted = ids(tables)[step % len(contents)]
+            tables.rollback("silver.t", wanted)
+            current = contents[wanted]
+        else:
+            kept = tables.files("silver.t") if number % 2 else []
+            publish(tables, NUMBERS, (number,), kept=kept)
+            current = [*(current if number % 2 else []), number]
+            contents[ids(tables)[-1]] = current
+        assert numbers(tables) == sorted(current)
+    for snapshot_id, content in contents.items():
+        assert numbers(tables, snapshot_id) == sorted(content)
+    rows = {snapshot.snapshot_id: snapshot.rows for snapshot in tables.history("silver.t")}
+    assert rows == {snapshot_id: len(content) for snapshot_id, content in contents.items()}
+
+
+def test_expired_snapshots_are_no_longer_listed_or_read(lake: Lake) -> None:
+    tables = Tables(lake)
+    for number in range(4):
+        publish(tables, NUMBERS, (number,))
+    old = ids(tables)
+    before = tables.referenced()
+    tables.expire({"silver.t": old})  # the current one stays
+    assert ids(tables) == old[-1:]
+    assert numbers(tables) == [3]
+    for use in (tables.files, tables.describe, tables.rollback):
+        with pytest.raises(UsageError, match=f"no snapshot {old[0]}; it has {old[-1]}.*`brewhouse history silver.t`"):
+            use("silver.t", old[0])
+    removed = before - tables.referenced()
+    assert sum(path.endswith(".parquet") for path in removed) == 3
+    assert sum("/snap-" in path for path in removed) == 3
+
+
+def test_a_time_in_the_gap_of_an_expired_snapshot_has_no_snapshot(lake: Lake, clock: list[float]) -> None:
+    tables = Tables(lake)
+    for number in range(4):
+        publish(tables, NUMBERS, (number,))
+        clock.append(clock[-1] + 60)
+    snapshots = tables.history("silver.t")
+    tables.expire({"silver.t": [snapshots[1].snapshot_id]})
+    times = [snapshot.committed_at for snapshot in snapshots]
+    assert [tables.snapshot_at("silver.t", at) for at in times[:2]] == [None, None]
+    assert tables.snapshot_at("silver.t", times[2]) == snapshots[2]
+    assert tables.files("silver.t", snapshots[0].snapshot_id), "by its id it can still be read"
+
+
+def test_snapshots_with_a_tag_or_branch_are_protected(lake: Lake) -> None:
+    tables = Tables(lake)
+    for number in range(4):
+        publish(tables, NUMBERS, (number,))
+    old = ids(tables)
+    catalog = SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}", warehouse=f"file://{lake.warehouse}")
+    table = catalog.load_table("silver.t")
+    table.manage_snapshots().create_tag(old[0], "audited").create_branch(old[1], "trial").commit()
+    catalog.close()
+    assert tables.protected("silver.t") == {old[0], old[1], old[3]}
+    tables.expire({"silver.t": old})
+    assert ids(tables) == [old[0], old[1], old[3]]
+    assert numbers(tables, old[1]) == [1]
+
+
+def test_only_files_of_the_lake_are_listed_and_all_of_them(lake: Lake) -> None:
+    tables = Tables(lake)
+    for number in range(3):
+        publish(tables, NUMBERS, (number,), kept=tables.files("silver.t") if number else [])
+    stored = {str(path.relative_to(lake.root)) for path in lake.warehouse.rglob("*") if path.is_file()}
+    assert tables.referenced() == stored
+    assert tables.folders() == {"silver.t": "warehouse/silver/t"}
+    assert tables.manifests("silver.t") == 3
+    without = tables.referenced({"silver.t": ids(tables)})
+    assert {path.rpartition(".")[2] for path in without} == {"json"}, "only the metadata of no snapshot"
+
+
+def test_a_rewrite_merges_files_and_manifests_and_keeps_rows_and_properties(lake: Lake) -> None:
+    tables = Tables(lake)
+    for number in range(3):
+        publish(tables, NUMBERS, (number,), kept=tables.files("silver.t") if number else [], run=f"R{number}")
+    before = tables.current_files("silver.t")
+    assert [file.size_bytes for file in before] == [Path(file.path).stat().st_size for file in before]
+    assert len({file.partition for file in before}) == 1
+    merged = write_rows(tables, NUMBERS, [(0,), (1,)])
+    old = [file.path for file in before if numbers_in(file.path) != [2]]
+    tables.rewrite([Rewrite("silver.t", tuple(old), (merged,))])
+    current = tables.current("silver.t")
+    assert current is not None
+    assert (current.operation, current.rows, current.files) == ("replace", 3, 2)
+    assert current.properties == {"brewhouse.run": "R2"}
+    assert (numbers(tables), tables.manifests("silver.t")) == ([0, 1, 2], 2)
+    with pytest.raises(ValueError, match=r"is not a current file of silver\.t"):
+        tables.rewrite([Rewrite("silver.t", tuple(old), (merged,))])
+    tables.rewrite([Rewrite("silver.t", (), ())])
+    tables.rewrite([])
+    tables.publish([], {})
+    assert (numbers(tables), tables.manifests("silver.t")) == ([0, 1, 2], 1)
+
+
+def numbers_in(file: str) -> list[int]:
+    return [n for (n,) in duckdb.execute("SELECT n FROM read_parquet(?)", [file]).fetchall()]
+
+
+def test_a_table_without_rows_is_published_read_and_filled(lake: Lake) -> None:
+    tables = Tables(lake)
+    publish(tables, NUMBERS)
+    empty = tables.current("silver.t")
+    assert empty is not None
+    assert (empty.rows, empty.files, tables.files("silver.t"), tables.manifests("silver.t")) == (0, 0, [], 0)
+    assert tables.files_by_value("silver.t", "n", 1) == ([], [])
+    assert tables.current_files("silver.t") == []
+    tables.publish([Publication(NUMBERS, (write_rows(tables, NUMBERS, []),))], {})
+    publish(tables, NUMBERS, (1,))
+    assert [snapshot.rows for snapshot in tables.history("silver.t")] == [0, 0, 1]
+    assert tables.current("silver.t") == tables.history("silver.t")[-1]
+
+
+@pytest.mark.parametrize("name", ["t", "silver.beer", "gold.t", "", "silver.", "a.b.c"])
+def test_an_unknown_table_is_named_with_the_known_ones(lake: Lake, name: str) -> None:
+    tables = Tables(lake)
+    with pytest.raises(BrewhouseError, match=r"has no table .*; it has: none. `brewhouse run` creates the tables"):
+        tables.history(name)
+    publish(tables, NUMBERS, (1,))
+    for use in (tables.files, tables.current, tables.describe, tables.protected, tables.manifests):
+        with pytest.raises(BrewhouseError, match=rf"has no table {name}; it has: silver\.t"):
+            use(name)
+
+
+def test_blocks_of_reading_can_be_nested(lake: Lake) -> None:
+    tables = Tables(lake)
+    publish(tables, NUMBERS, (1,))
+    with tables.reading(), tables.reading():
+        assert numbers(tables) == [1]
+    assert numbers(tables) == [1]

@@ -1,0 +1,67 @@
+"""The layout of a lake is the same in a folder and on S3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from brewhouse.errors import UsageError
+from brewhouse.lake.lake import Lake, Shared, lake_of
+from brewhouse.lake.s3_path import S3Path
+from brewhouse.settings import Settings
+
+PLACES: dict[str, Callable[[Lake], Path]] = {
+    "bronze/breweries": lambda lake: lake.bronze,
+    "warehouse": lambda lake: lake.warehouse,
+    "events": lambda lake: lake.events,
+    "logs": lambda lake: lake.logs,
+    "catalog.db": lambda lake: lake.catalog_file,
+    "brewhouse.duckdb": lambda lake: lake.views_file,
+    "run.lock": lambda lake: lake.lock_file,
+}
+
+
+@pytest.mark.parametrize("root", ["/data/lake", "s3://bucket/prefix", "s3://bucket"])
+@pytest.mark.parametrize("place", PLACES)
+def test_every_place_is_below_the_root(root: str, place: str) -> None:
+    assert str(PLACES[place](Lake.at(root))) == f"{root}/{place}"
+
+
+@pytest.mark.parametrize(
+    ("url", "root"), [("s3://b/a/", "s3://b/a"), ("s3://b//", "s3://b"), ("s3:///b/a", "s3://b/a")]
+)
+def test_extra_slashes_of_a_url_are_ignored(url: str, root: str) -> None:
+    lake = Lake.at(url)
+    assert isinstance(lake.root, S3Path)
+    assert (str(lake.root), lake.is_local) == (root, False)
+
+
+def test_a_folder_is_resolved_from_the_home_and_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert Lake.at("~/lake") == Lake.at("lake") == Lake.at("./x/../lake") == Lake(tmp_path / "lake")
+    assert Lake.at("link/lake").root == tmp_path / "real" / "lake"
+    assert Lake.at("lake").is_local
+
+
+def test_the_store_creates_the_folder_and_uses_keys_relative_to_it(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "not" / "yet")
+    lake.store.put("a/b.json", b"1")
+    assert (lake.root / "a" / "b.json").read_bytes() == b"1"
+    assert [entry["path"] for page in lake.store.list() for entry in page] == ["a/b.json"]
+
+
+def test_settings_name_the_lake_and_its_catalog(tmp_path: Path) -> None:
+    settings = Settings(
+        lake="s3://b/lake", catalog="rest", catalog_uri="http://c", catalog_database_prefix="x", lock_ttl_s=9
+    )
+    assert lake_of(settings) == Lake.at("s3://b/lake", Shared("rest", "http://c", "x", 9))
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(UsageError, match=f"{file} is a file.*--lake"):
+        lake_of(Settings(lake=str(file)))

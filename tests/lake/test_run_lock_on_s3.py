@@ -1,0 +1,254 @@
+"""The run lock of a lake on S3: exclusive, renewed while its holder runs, free after its TTL."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import msgspec
+import pytest
+from tests.s3_caches import forget
+
+from brewhouse.errors import BrewhouseError
+from brewhouse.lake import s3
+from brewhouse.lake.lake import Lake, Shared
+from brewhouse.lake.run_lock import LockInfo, _Lease, _read_lease, holder, last_holder, run_lock
+
+
+def lease_of(lake: Lake) -> _Lease:
+    lease, _ = _read_lease(lake)
+    assert lease is not None
+    return lease
+
+
+def test_a_second_run_is_refused_and_the_error_names_the_first(shared_lake: Lake) -> None:
+    lake = shared_lake
+    assert holder(lake) is None
+    with run_lock(lake, "FIRST"):
+        held = holder(lake)
+        assert held is not None
+        assert held.run == "FIRST"
+        refused = pytest.raises(BrewhouseError, match=r"locked by run FIRST, .*process \d+ on .*Wait for it")
+        with refused, run_lock(lake, "SECOND"):
+            pass
+    assert holder(lake) is None
+    with run_lock(lake, "THIRD"):
+        pass
+
+
+def test_one_of_many_concurrent_runs_acquires_it(shared_lake: Lake) -> None:
+    for _ in range(2):  # first the object is created, then it is taken over
+        refused = threading.Semaphore(0)
+
+        def acquire(number: int, refused: threading.Semaphore = refused) -> bool:
+            try:
+                with run_lock(shared_lake, str(number)):
+                    return all(refused.acquire(timeout=60) for _ in range(7))  # held until all others failed
+            except BrewhouseError:
+                refused.release()
+                return False
+
+        with ThreadPoolExecutor(8) as threads:
+            assert sum(threads.map(acquire, range(8))) == 1
+
+
+def test_it_is_renewed_while_its_holder_runs(shared_lake: Lake) -> None:
+    lake = Lake(shared_lake.root, Shared(lock_ttl_s=0.4))
+    with run_lock(lake, "LONG"):
+        expiries = {lease_of(lake).expires_at}
+        while len(expiries) < 4:
+            time.sleep(0.05)
+            expiries.add(lease_of(lake).expires_at)
+
+
+def test_a_run_that_lost_it_fails_and_leaves_it_to_the_new_holder(shared_lake: Lake) -> None:
+    lake = Lake(shared_lake.root, Shared(lock_ttl_s=60))
+
+    def lose_it() -> None:
+        with run_lock(lake, "ASLEEP"):
+            other = msgspec.structs.replace(lease_of(lake), run="OTHER")
+            lake.store.put("run.lock", msgspec.json.encode(other))
+
+    with pytest.raises(BrewhouseError, match="Run ASLEEP lost the lock"):
+        lose_it()
+    now = holder(lake)
+    assert now is not None
+    assert now.run == "OTHER"
+
+
+class LossyServer:
+    """A proxy of the emulator that performs some requests and drops their responses."""
+
+    def __init__(self, target: str) -> None:
+        self.dropped: list[str] = []
+        self.drops = iter([False])
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def forward(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                connection = HTTPConnection(target.removeprefix("http://"), timeout=30)
+                connection.request(self.command, self.path, body, dict(self.headers.items()))
+                response = connection.getresponse()
+                content = response.read()
+                connection.close()
+                if self.command == "PUT" and next(proxy.drops, False):
+                    proxy.dropped.append(self.path)
+                    self.close_connection = True
+                    return
+                self.send_response(response.status)
+                for name, value in response.getheaders():
+                    if name.lower() not in ("transfer-encoding", "connection", "content-length"):
+                        self.send_header(name, value)
+                length = response.getheader("Content-Length") if self.command == "HEAD" else len(content)
+                self.send_header("Content-Length", str(length))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = forward  # noqa: N815 - the names of http.server
+
+            def log_message(self, *_: object) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def lossy(shared_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[LossyServer]:
+    del shared_lake  # made without the proxy
+    proxy = LossyServer(os.environ["AWS_ENDPOINT_URL"])
+    thread = threading.Thread(target=proxy.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    monkeypatch.setattr(s3, "_RETRIES", {"max_retries": 2, "backoff": {"init_backoff": timedelta(milliseconds=1)}})
+    forget()
+    yield proxy
+    proxy.server.shutdown()
+    thread.join()
+    proxy.server.server_close()
+    forget()
+
+
+def test_a_renewal_whose_response_is_lost_does_not_lose_the_lock(shared_lake: Lake, lossy: LossyServer) -> None:
+    lake = Lake(shared_lake.root, Shared(lock_ttl_s=60))
+    with run_lock(lake, "FIRST"):
+        pass
+    lossy.drops = iter([False, True])  # acquire, release
+    with run_lock(lake, "UNLUCKY"):
+        pass
+    assert len(lossy.dropped) == 1
+    lossy.drops = iter([True, False, True])
+    with run_lock(lake, "AGAIN") as before:
+        assert before is not None
+        assert before.run == "UNLUCKY"
+    assert len(lossy.dropped) == 3
+    assert holder(lake) is None
+
+
+def test_a_renewal_that_fails_once_is_repeated_before_the_ttl_ends(shared_lake: Lake, lossy: LossyServer) -> None:
+    lake = Lake(shared_lake.root, Shared(lock_ttl_s=2))
+    with run_lock(lake, "PATIENT"):
+        first = lease_of(lake).expires_at
+        lossy.drops = iter([True] * 3)  # a whole renewal with its retries
+        while lease_of(lake).expires_at == first or len(lossy.dropped) < 3:
+            time.sleep(0.05)
+    assert last_run(lake) == "PATIENT"
+
+
+def last_run(lake: Lake) -> str | None:
+    last = last_holder(lake)
+    return last.run if last else None
+
+
+def put_lease(lake: Lake, expires_in_s: float, **fields: object) -> None:
+    expires_at = datetime.now(UTC) + timedelta(seconds=expires_in_s)
+    lease = {"run": "OTHER", "started_at": "2026-08-02T10:00:00+00:00", "pid": 7, "host": "elsewhere", **fields}
+    lake.store.put("run.lock", msgspec.json.encode({**lease, "expires_at": expires_at}))
+
+
+@pytest.mark.parametrize(("expires_in_s", "is_free"), [(-3600, True), (-0.001, True), (5, False), (86_400, False)])
+def test_a_lock_is_free_from_its_expiry_on(shared_lake: Lake, expires_in_s: float, *, is_free: bool) -> None:
+    put_lease(shared_lake, expires_in_s)
+    other = LockInfo("OTHER", "2026-08-02T10:00:00+00:00", 7, "elsewhere")
+    held, last = holder(shared_lake), last_holder(shared_lake)
+    assert last is not None
+    assert (last.run, last.host, last.pid) == (other.run, other.host, other.pid)
+    assert (held is None) == is_free
+    if is_free:
+        with run_lock(shared_lake, "MINE") as before:
+            assert before == last
+    else:
+        with pytest.raises(BrewhouseError, match=r"locked by run OTHER, .*\(process 7 on elsewhere\)"):
+            run_lock(shared_lake, "MINE").__enter__()
+
+
+def test_a_released_lock_stays_as_an_expired_object(shared_lake: Lake) -> None:
+    assert last_holder(shared_lake) is None
+    with run_lock(shared_lake, "R1") as before:
+        assert before is None
+        assert lease_of(shared_lake).is_held
+    assert not lease_of(shared_lake).is_held
+    assert last_run(shared_lake) == "R1"
+
+
+def test_a_lock_object_of_a_later_version_is_understood(shared_lake: Lake) -> None:
+    put_lease(shared_lake, 60, later={"field": 1})
+    with pytest.raises(BrewhouseError, match="locked by run OTHER"), run_lock(shared_lake, "MINE"):
+        pass
+
+
+def test_an_error_in_the_block_releases_it_and_is_not_hidden(shared_lake: Lake) -> None:
+    with pytest.raises(ZeroDivisionError), run_lock(shared_lake, "R1"):
+        raise ZeroDivisionError
+    assert holder(shared_lake) is None
+
+    def fail() -> None:
+        with run_lock(shared_lake, "R2"):
+            put_lease(shared_lake, 60)  # another run acquired it meanwhile
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert last_run(shared_lake) == "OTHER"
+
+
+HOLD = """
+import sys
+from brewhouse.lake.lake import Lake, Shared
+from brewhouse.lake.run_lock import LockInfo, _Lease, _read_lease, holder, last_holder, run_lock
+with run_lock(Lake.at(sys.argv[1], Shared(lock_ttl_s=float(sys.argv[2]))), "KILLED"):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_another_process_takes_over_once_a_killed_one_stops_renewing(shared_lake: Lake) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(shared_lake.root), "1.5"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    held = holder(shared_lake)
+    assert held is not None
+    assert (held.run, held.pid) == ("KILLED", process.pid)
+    process.kill()
+    process.communicate()
+    expires_at = lease_of(shared_lake).expires_at
+    with pytest.raises(BrewhouseError, match="locked by run KILLED"), run_lock(shared_lake, "EARLY"):
+        pass
+    while holder(shared_lake) is not None:
+        time.sleep(0.05)
+    assert datetime.now(UTC) >= expires_at
+    with run_lock(shared_lake, "NEXT") as before:
+        assert before is not None
+        assert before.run == "KILLED"
