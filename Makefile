@@ -40,6 +40,7 @@ bench: $(VENV)/.dev  ## the benchmarks of docs/performance.md
 
 docs: $(VENV)/.dev  ## the reference pages made from the code
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python docs/trace.py
 
 clean:
 	rm -rf $(VENV) $(DEMO_LAKE)
