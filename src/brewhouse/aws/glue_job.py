@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _run(given: argparse.Namespace) -> None:
-    from brewhouse.events.progress import progress_printer
+    from brewhouse.events.run_log import progress_printer
     from brewhouse.lake.lake import Lake, Shared
     from brewhouse.settings import load
 

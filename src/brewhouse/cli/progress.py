@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from brewhouse.events.details import Detail, JobEnded, JobStarted, ModelStarted, PagesFetched, SnapshotsProcessed
 from brewhouse.events.event import Event, Listener
-from brewhouse.events.progress import progress_printer
+from brewhouse.events.run_log import progress_printer
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

@@ -20,7 +20,7 @@ import msgspec
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.events.details import Detail, JobEnded, JobStarted, ModelStarted, PagesFetched, SnapshotsProcessed
-from brewhouse.events.event import Event
+from brewhouse.events.event import Event, Listener
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
 
@@ -68,7 +68,7 @@ class RunLog(logging.Handler):
         """Log an event's message, and note which job is running."""
         if isinstance(detail, JobStarted) and event.run == self._run:
             self._job = detail.job_name
-        if message := _message(detail):
+        if message := detail.message or _progress(detail):
             _logger.log(_LEVELS.get(detail.severity, logging.INFO), "%s", message)
         if isinstance(detail, JobEnded) and event.run == self._run:
             self._job = ""
@@ -100,20 +100,39 @@ class RunLog(logging.Handler):
         )
 
 
-def is_milestone(done: int, total: int) -> bool:
-    """Return whether progress is worth a line: about every tenth of the total, and its end."""
-    return done == total or done % max(total // _PROGRESS_LINES, 1) == 0
+def progress_printer(stream: TextIO) -> Listener:
+    """Create a listener that prints a line per step of a run, for output that is not a terminal, such as a pipe."""
+
+    def listen(detail: Detail, _: Event) -> None:
+        job = detail.job_name
+        match detail:
+            case JobStarted():
+                line = f"{job}: started"
+            case JobEnded(state="SUCCEEDED", message=message, seconds=seconds):
+                line = f"{job}: {message} ({seconds:.2f} s)"
+            case PagesFetched() | SnapshotsProcessed() if progress := _progress(detail):
+                line = f"{job}: {progress}"
+            case ModelStarted():
+                line = _progress(detail)
+            case _:
+                return
+        print(line, file=stream, flush=True)
+
+    return listen
 
 
-def _message(detail: Detail) -> str:
+def _progress(detail: Detail) -> str:
+    """Describe progress; empty between milestones, which are about every tenth of the total and its end."""
     match detail:
         case ModelStarted(model=name):
             return f"model {name}"
-        case PagesFetched(done=done, total=total) if is_milestone(done, total):
-            return f"{done} of {total} pages"
-        case SnapshotsProcessed(done=done, total=total) if is_milestone(done, total):
-            return f"{done} of {total} snapshots"
-    return detail.message
+        case PagesFetched(done=done, total=total):
+            text = f"{done} of {total} pages"
+        case SnapshotsProcessed(done=done, total=total):
+            text = f"{done} of {total} snapshots"
+        case _:
+            return ""
+    return text if done == total or done % max(total // _PROGRESS_LINES, 1) == 0 else ""
 
 
 @contextmanager

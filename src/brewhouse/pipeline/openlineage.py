@@ -7,11 +7,9 @@ respond is skipped for the rest of the run, and the log says so.
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.events.details import Detail
@@ -31,20 +29,6 @@ _STATES = {"RUNNING": "START", "SUCCEEDED": "COMPLETE", "FAILED": "FAIL", "STOPP
 _DERIVED = ("reference.", "previous.")  # made of inputs that are listed anyway
 
 _log = logging.getLogger(__name__)
-
-
-def is_configured(environ: dict[str, str] | None = None) -> bool:
-    """Return whether OpenLineage is configured, by its environment variables or a file that its client reads."""
-    values = os.environ if environ is None else environ
-    if values.get("OPENLINEAGE_DISABLED", "").lower() == "true":
-        return False
-    names = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG")
-    files = (Path("openlineage.yml"), Path("~/.openlineage/openlineage.yml").expanduser())
-    return (
-        any(values.get(name) for name in names)
-        or any(name.startswith("OPENLINEAGE__TRANSPORT") for name in values)
-        or any(file.exists() for file in files)
-    )
 
 
 class LineageSender:

@@ -16,17 +16,15 @@ from typing import Any, TypeAlias
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.alerts import WORKFLOW
 from brewhouse.events.details import Detail, JobEnded, JobQueued, JobStarted, RunEnded, RunStarted, TablesPublished
-from brewhouse.events.event import Event, EventLog, EventReader, Listener
-from brewhouse.events.event_archive import archive_events
+from brewhouse.events.event import Event, EventLog, EventReader, Listener, event_days
 from brewhouse.events.run_log import run_log
 from brewhouse.events.run_reports import ENDED, RunReport, run_reports
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.pipeline.interrupted_runs import close_interrupted_runs
-from brewhouse.pipeline.openlineage import LineageSender, is_configured
 from brewhouse.pipeline.run_context import JobResult, RunContext
-from brewhouse.settings import Settings
+from brewhouse.settings import Settings, is_lineage_configured
 
 _DAYS_ARCHIVED = 7
 
@@ -195,7 +193,9 @@ def _outputs(
     from brewhouse.events import notifications
 
     alerts = settings.alerts
-    if is_configured():
+    if is_lineage_configured():
+        from brewhouse.pipeline.openlineage import LineageSender
+
         lineage = LineageSender(lake, settings.source_url, workflow)
         on_exit.callback(lineage.close)
         yield lineage.listen
@@ -225,6 +225,11 @@ def _age_s(report: RunReport) -> float:
 
 
 def _archive(lake: Lake) -> None:
+    if len(event_days(lake)) < 2:  # only today's, which are not archived yet
+        return
+
+    from brewhouse.events.event_archive import archive_events
+
     with _guarded("Failed to archive the events of past days"):
         archive_events(lake, max_days=_DAYS_ARCHIVED)
 

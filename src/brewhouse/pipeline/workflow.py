@@ -12,7 +12,6 @@ from brewhouse.lake.lake import Lake
 from brewhouse.pipeline.aggregate import aggregate
 from brewhouse.pipeline.dry_run import dry_run
 from brewhouse.pipeline.extract import extract_job
-from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.pipeline.runner import ExternalRun, Job, run_jobs
 from brewhouse.pipeline.transform import transform
 from brewhouse.settings import Settings
@@ -43,21 +42,17 @@ def run_workflow(
     if settings.models is not None and set(jobs) & {"transform", "aggregate"}:
         dry_run(settings)
     every: dict[str, Job] = {
-        "extract": extract_job if len(jobs) == 1 else _extract_first,
+        "extract": extract_job,
         "transform": partial(transform, snapshot_run=snapshot_run),
         "aggregate": aggregate,
     }
     chosen = {name: every[name] for name in jobs}
+    if jobs[0] == "extract" and len(jobs) > 1:  # it mostly waits for the network
+        threading.Thread(target=_prepare_later_jobs).start()
     return run_jobs(lake, settings, WORKFLOW, chosen, listeners=listeners, external=external)
 
 
-def _extract_first(context: RunContext) -> JobResult:
-    """Extract, while a thread prepares the later jobs: the extract mostly waits for the network."""
-    threading.Thread(target=_import_later_jobs, daemon=True).start()
-    return extract_job(context)
-
-
-def _import_later_jobs() -> None:
+def _prepare_later_jobs() -> None:
     """Import the heavy libraries of the later jobs and parse their models."""
     import brewhouse.engines.duckdb
     import brewhouse.iceberg.tables
