@@ -64,7 +64,7 @@ def report(what: str, milliseconds: list[float]) -> None:
 
 
 def readers(address: str) -> list[float]:
-    """Request the overview by many concurrent readers, with several filters; return the milliseconds of each request."""
+    """Request the overview by concurrent readers, with several filters; return the milliseconds of each request."""
 
     def read(number: int) -> float:
         began = perf_counter()
