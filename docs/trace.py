@@ -39,10 +39,12 @@ class Trace:
 
     Attributes:
         modules: In order of entry.
+        concurrent: Those that a worker thread entered; their place in the order may vary.
         deepest: The call stack with the most switches between modules, outermost first.
     """
 
     modules: list[str] = field(default_factory=list)
+    concurrent: list[str] = field(default_factory=list)
     deepest: list[str] = field(default_factory=list)
 
 
@@ -51,14 +53,13 @@ class Profiler:
 
     def __init__(self) -> None:
         self.trace = Trace()
-        self._seen: set[str] = set()
         self._main_thread = threading.get_ident()
 
     def __call__(self, frame: FrameType, event: str, _arg: object) -> None:
         """Record a call of a function of `brewhouse`."""
         if event != "call" or not frame.f_code.co_filename.startswith(_PREFIX):
             return
-        is_of_run = threading.get_ident() != self._main_thread
+        is_of_run = is_worker = threading.get_ident() != self._main_thread
         stack: list[str] = []
         caller: FrameType | None = frame
         while caller is not None:
@@ -73,9 +74,10 @@ class Profiler:
             caller = caller.f_back
         if not is_of_run:
             return
-        if stack[0] not in self._seen:
-            self._seen.add(stack[0])
+        if stack[0] not in self.trace.modules:
             self.trace.modules.append(stack[0])
+        if is_worker and stack[0] not in self.trace.concurrent:
+            self.trace.concurrent.append(stack[0])
         if len(stack) > len(self.trace.deepest):
             self.trace.deepest = stack[::-1]
 
@@ -148,6 +150,7 @@ def main() -> None:
     PAGE.write_text(head + BEGIN + section(trace.modules) + END + rest.partition(END)[2], "utf-8")
     print(f"{len(trace.modules)} modules entered; longest chain of modules ({len(trace.deepest)}):")
     print(" > ".join(trace.deepest))
+    print(f"entered in worker threads: {', '.join(trace.concurrent)}")
 
 
 if __name__ == "__main__":
