@@ -171,7 +171,10 @@ Fields = frozenset[tuple[str, str]]
 
 
 def records(trees: Iterable[tuple[str, ast.Module]]) -> Iterator[tuple[str, str, Fields, set[str]]]:
-    """Find dataclasses and msgspec structs: name, file, fields with the inherited ones, names of all base classes."""
+    """Find dataclasses and msgspec structs: name, file, fields with the inherited ones, names of all base classes.
+
+    A subclass without fields of its own is left out: it repeats nothing.
+    """
     nodes = [(file, node) for file, tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     by_name = {node.name: node for _, node in nodes}
 
@@ -182,6 +185,8 @@ def records(trees: Iterable[tuple[str, ast.Module]]) -> Iterator[tuple[str, str,
                 yield from lineage(by_name[base])
 
     for file, node in nodes:
+        if not list(fields(node)):
+            continue
         family = list(lineage(node))
         names = {base for each in family for base in bases(each)}
         if "Struct" in names or any("dataclass" in ast.unparse(each) for one in family for each in one.decorator_list):
@@ -202,7 +207,7 @@ def identical(trees: Iterable[tuple[str, ast.Module]]) -> list[list[str]]:
     """List the groups of records with identical fields."""
     same = defaultdict(list)
     for name, file, its_fields, names in records(trees):
-        if its_fields and not names & TAGS.keys():
+        if not names & TAGS.keys():
             same[its_fields].append(f"{file}: {name}")
     return [group for group in same.values() if len(group) > 1]
 
@@ -221,6 +226,7 @@ class Right:
     b: str = ""
     a: int = 0
 class Plain: a: int
+class Tag(Left): pass
 class Detail(Struct): x: int
 class Started(Detail): y: int
 class Ended(Detail): y: int
