@@ -1,9 +1,9 @@
-"""Measure Brewhouse as its user meets it: whole processes, start-up included, median of several runs.
+"""Measure whole processes, start-up included: median of several runs.
 
-`python -m benchmarks` measures everything; `python -m benchmarks small 200k 1m changed query events help` some of it.
-The stand-in for the API runs in a process of its own, on the same machine, without throttle. Lakes are deleted at the
-end only: for five minutes ext4 steps around the inodes of deleted files, and a thousand new pages take up to a second
-longer. So wait as long after deleting others.
+`python -m benchmarks` runs every benchmark; `python -m benchmarks small 200k 1m changed query events help` some of them.
+The mock API runs in its own process on the same machine, without a rate limit. Lakes are deleted only at the end: for
+five minutes ext4 avoids the inodes of deleted files, and a thousand new pages take up to a second longer. Wait as long
+after deleting other files.
 """
 
 from __future__ import annotations
