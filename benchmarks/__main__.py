@@ -1,6 +1,6 @@
 """Measure whole processes, start-up included: median of several runs.
 
-`python -m benchmarks` runs every benchmark; `python -m benchmarks small 200k 1m changed query events help` some of them.
+`python -m benchmarks` runs every benchmark; `python -m benchmarks small 200k 1m changed query events help` some.
 The mock API runs in its own process on the same machine, without a rate limit. Lakes are deleted only at the end: for
 five minutes ext4 avoids the inodes of deleted files, and a thousand new pages take up to a second longer. Wait as long
 after deleting other files.
