@@ -1,4 +1,4 @@
-# What a user types: `make demo` and `make test`. Each sets itself up in .venv from the locked dependencies.
+# For users: `make demo` and `make test`. Each target installs the locked dependencies into .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,20 +11,20 @@ DEMO_LAKE ?= demo-lake
 demo: $(VENV)/.runtime  ## run the whole workflow against a mock of the API
 	@$(BIN)/brewhouse demo --lake $(DEMO_LAKE)
 
-test: $(VENV)/.dev  ## the tests
+test: $(VENV)/.dev  ## run the tests
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
 
-lint: $(VENV)/.dev  ## style, formatting and the direction of imports
+lint: $(VENV)/.dev  ## check style, formatting and the direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo
 
-types: $(VENV)/.dev  ## the strict type checker
+types: $(VENV)/.dev  ## run the strict type checker
 	@$(BIN)/mypy
 
 check: lint types test
 
-lock: $(VENV)/.uv  ## pin the dependencies anew, with hashes and for every platform
+lock: $(VENV)/.uv  ## pin the dependencies again, with hashes and for every platform
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--python-version 3.11 $(LOCK_FLAGS) pyproject.toml requirements/build.in --group dev -o requirements/dev.lock
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
@@ -35,18 +35,19 @@ lock: $(VENV)/.uv  ## pin the dependencies anew, with hashes and for every platf
 		--extra aws --extra alerts --extra lineage --constraint requirements/dev.lock \
 		$(LOCK_FLAGS) pyproject.toml -o src/brewhouse/aws/python$$python.lock || exit 1; done  # for Glue, which has PySpark and pandas
 
-bench: $(VENV)/.dev  ## the benchmarks of docs/performance.md
+bench: $(VENV)/.dev  ## run the benchmarks of docs/performance.md
 	@$(BIN)/python -m benchmarks
 
-docs: $(VENV)/.dev  ## the reference pages made from the code
+docs: $(VENV)/.dev  ## generate the reference pages from the code
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python docs/trace.py
 
 clean:
 	rm -rf $(VENV) $(DEMO_LAKE)
 
 $(VENV)/.uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Brewhouse needs Python 3.11 or later; $(PYTHON) is older. Name another one: make PYTHON=python3.12 demo" >&2; exit 1; }
+		{ echo "Brewhouse needs Python 3.11 or later; $(PYTHON) is older. Use another one: make PYTHON=python3.12 demo" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@command -v uv >/dev/null 2>&1 || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@touch $@

@@ -1,1 +1,1 @@
-"""Times of whole processes; `python -m benchmarks` prints them as the tables of docs/performance.md."""
+"""Benchmarks of whole processes; `python -m benchmarks` prints the tables of docs/performance.md."""

@@ -1,9 +1,9 @@
-"""Measure Brewhouse as its user meets it: whole processes, start-up included, median of several runs.
+"""Measure whole processes, start-up included: median of several runs.
 
-`python -m benchmarks` measures everything; `python -m benchmarks small 200k 1m changed query events help` some of it.
-The mock API runs in a process of its own on the same machine, without throttle. Lakes are deleted at the
-end only: for five minutes ext4 steps around the inodes of deleted files, and a thousand new pages take up to a second
-longer. So wait as long after deleting others.
+`python -m benchmarks` runs every benchmark; `python -m benchmarks small 200k 1m changed query events help` some.
+The mock API runs in its own process on the same machine, without a rate limit. Lakes are deleted only at the end: for
+five minutes ext4 avoids the inodes of deleted files, and a thousand new pages take up to a second longer. Wait as long
+after deleting other files.
 """
 
 from __future__ import annotations
@@ -29,23 +29,19 @@ COUNT = "SELECT country_name, sum(brewery_count) FROM gold.breweries_by_location
 
 
 def measure(command: Sequence[str]) -> tuple[float, float]:
-    """Run a command once.
-
-    Returns:
-        Its wall time in seconds and its peak memory in megabytes.
-    """
+    """Run a command once; return its wall time in seconds and its peak memory in MB."""
     began = perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+        raise SystemExit(f"{' '.join(command)} failed with exit code {process.returncode}")
     return seconds, usage.ru_maxrss / 1024
 
 
 def report(what: str, runs: Sequence[tuple[float, float]]) -> None:
-    """Print one row: median and range of the time, the largest memory."""
+    """Print one row: median and range of the time, peak memory."""
     seconds = [run[0] for run in runs]
     memory = max(run[1] for run in runs)
     median = statistics.median(seconds)
@@ -75,7 +71,7 @@ def whole_workflow(folder: str, what: str, runs: int, *options: str) -> None:
 
 
 def job_by_job(folder: str, what: str, *options: str) -> None:
-    """Measure each job as a process of its own."""
+    """Measure each job in its own process."""
     lake = tempfile.mkdtemp(dir=folder)
     with source(*options) as url:
         report(f"{what}, extract", [measure([*BREWHOUSE, "extract", "--lake", lake, "--source-url", url])])
@@ -84,13 +80,13 @@ def job_by_job(folder: str, what: str, *options: str) -> None:
 
 
 def changed(folder: str, what: str, rows: int) -> None:
-    """Measure the transform when one brewery of a hundred changed, and a query that only cleans the same snapshot."""
+    """Measure a transform with 1 % of the breweries changed, and a query that only cleans the same snapshot."""
     lake = tempfile.mkdtemp(dir=folder)
     with source("--rows", str(rows)) as url:
         measure([*BREWHOUSE, "extract", "--lake", lake, "--source-url", url])
     measure([*BREWHOUSE, "transform", "--lake", lake])
     with source("--rows", str(rows), "--fault", f"change={rows // 100},after=1") as url:
-        urllib.request.urlopen(f"{url}/breweries").close()  # the change comes after the first answer
+        urllib.request.urlopen(f"{url}/breweries").close()  # the change follows the first response
         measure([*BREWHOUSE, "extract", "--lake", lake, "--source-url", url])
     report(f"{what}, transform", [measure([*BREWHOUSE, "transform", "--lake", lake])])
     plain = [sys.executable, "-m", "benchmarks.plain", lake, f"{lake}/plain.parquet"]
@@ -98,7 +94,7 @@ def changed(folder: str, what: str, rows: int) -> None:
 
 
 def queries(folder: str) -> None:
-    """Measure a count over a gold table."""
+    """Measure a query that counts the rows of a gold table."""
     lake = tempfile.mkdtemp(dir=folder)
     with source("--rows", "11822") as url:
         measure([*BREWHOUSE, "run", "--lake", lake, "--source-url", url])
@@ -107,19 +103,19 @@ def queries(folder: str) -> None:
 
 
 def archived_events(folder: str, number: int) -> None:
-    """Measure a query of the events of a hundred days, a file a day as the archive makes them."""
+    """Measure queries of the events of a hundred days, archived as one file a day."""
     lake = tempfile.mkdtemp(dir=folder)
     with source("--rows", "2000") as url:
         measure([*BREWHOUSE, "run", "--lake", lake, "--source-url", url])
-    made = [json.loads(file.read_bytes()) for file in sorted(Path(lake).glob("events/date=*/*.json"))]
+    templates = [json.loads(file.read_bytes()) for file in sorted(Path(lake).glob("events/date=*/*.json"))]
     for day in range(100):
         date = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
         file = Path(lake, "events", f"date={date.date()}", "events.0.json")
         file.parent.mkdir()
         lines = []
         for index in range(number // 100):
-            event = {**made[index % len(made)], "id": f"{day:03}-{index:06}", "time": date.isoformat()}
-            event["detail"] = {**event["detail"], "runId": f"run-{day}-{index // len(made)}"}
+            event = {**templates[index % len(templates)], "id": f"{day:03}-{index:06}", "time": date.isoformat()}
+            event["detail"] = {**event["detail"], "runId": f"run-{day}-{index // len(templates)}"}
             lines.append(json.dumps(event) + "\n")
         file.write_text("".join(lines))
     for what, sql in {
@@ -131,7 +127,7 @@ def archived_events(folder: str, number: int) -> None:
 
 
 def main(names: Sequence[str]) -> None:
-    """Measure what is named, or everything."""
+    """Run the named benchmarks, or all of them."""
     machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{machine}, {datetime.now(UTC).date()}\n")
     print("| what | median s | range s | peak MB | runs |\n| --- | --- | --- | --- | --- |")

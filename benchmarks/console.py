@@ -1,6 +1,6 @@
-"""Measure the console as its reader meets it: first paint and filters in a browser, and twenty readers at once.
+"""Measure the console: first paint and filters in a browser, and twenty concurrent readers.
 
-`python -m benchmarks.console LAKE` serves that lake and drives the machine's Chromium; medians of eleven.
+`python -m benchmarks.console LAKE` serves a lake and drives the installed Chromium; medians of eleven.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PAGES = ("/", "/explore", "/tables", "/tables/silver.breweries", "/runs", "/qual
 FILTERS = (("Type", "micro"), ("Country", "US"), ("State or region", "US-CA"), ("Country", ""), ("Type", ""))
 TIMES = 11
 READERS = 20
-WINDOW_MS = 1000  # a new window of Chromium's loads pages of its own, which no reader waits for who has one open
+WINDOW_MS = 1000  # a new Chromium window loads pages of its own, which readers with an open window do not wait for
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
 CLOCK = """
     document.addEventListener("htmx:beforeRequest", () => { window.began = performance.now(); window.took = 0; });
@@ -32,7 +32,7 @@ CLOCK = """
 
 @contextmanager
 def served(lake: str) -> Iterator[str]:
-    """Serve a lake and give the console's address."""
+    """Serve a lake and yield the console's URL."""
     command = [sys.executable, "-m", "brewhouse", "serve", "--lake", lake, "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -44,14 +44,14 @@ def served(lake: str) -> Iterator[str]:
 
 
 def first_paint(page: Page, address: str) -> float:
-    """Open a page and give the milliseconds to its first content."""
+    """Open a page and return the milliseconds to its first contentful paint."""
     page.goto(address)
     page.wait_for_function(f"() => {PAINT}")
     return float(page.evaluate(PAINT))
 
 
 def filter_time(page: Page, label: str, value: str) -> float:
-    """Choose a filter and give the milliseconds until the page shows what it leaves."""
+    """Apply a filter and return the milliseconds until the page shows its result."""
     page.evaluate("window.took = 0")
     page.get_by_label(label, exact=True).select_option(value)
     page.wait_for_function("() => window.took > 0")
@@ -64,7 +64,7 @@ def report(what: str, milliseconds: list[float]) -> None:
 
 
 def readers(address: str) -> list[float]:
-    """Have many readers ask for the overview at once, each with another filter, several times."""
+    """Request the overview by concurrent readers, with several filters; return the milliseconds of each request."""
 
     def read(number: int) -> float:
         began = perf_counter()
@@ -77,14 +77,14 @@ def readers(address: str) -> list[float]:
 
 
 def main(lake: str) -> None:
-    """Print a table of what was measured."""
+    """Print a table of the results."""
     with served(lake) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         print("| what | median, ms | longest, ms |\n| --- | --- | --- |")
         for path in PAGES:
             paints = []
             for _ in range(TIMES):
-                context = browser.new_context()  # nothing cached
+                context = browser.new_context()  # with an empty cache
                 page = context.new_page()
                 page.wait_for_timeout(WINDOW_MS)
                 paints.append(first_paint(page, address + path))

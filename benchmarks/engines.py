@@ -1,7 +1,7 @@
 """Measure transform and aggregate with both engines: `python -m benchmarks.engines 1m 10m growth`.
 
-`growth` is DuckDB alone with 4 GB, from 100,000 rows on. Raw snapshots are written as files, without an API. Memory is
-the peak of a process and of all it started, sampled.
+`growth` is DuckDB alone with 4 GB, from 100,000 rows up. Raw snapshots are written as files, without an API. Memory is
+the sampled peak of a process and its descendants.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ GROWTH = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
 
 
 def write_snapshot(lake: Lake, rows: int) -> None:
-    """Write a complete raw snapshot of invented breweries."""
+    """Write a complete raw snapshot of generated breweries."""
     run, now = new_id(), datetime.now(UTC)
     folder = lake.bronze / f"date={now.date()}" / f"run={run}"
     folder.mkdir(parents=True)
@@ -89,11 +89,7 @@ def _batches(rows: int) -> Iterator[list[dict[str, object]]]:
 
 
 def measure(command: Sequence[str]) -> tuple[float, float]:
-    """Run a command once.
-
-    Returns:
-        Its wall time in seconds, and the peak memory in megabytes of it and all it started.
-    """
+    """Run a command once; return its wall time in seconds and the peak memory, in MB, of it and its descendants."""
     began, peak, done = perf_counter(), 0, threading.Event()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
@@ -108,18 +104,18 @@ def measure(command: Sequence[str]) -> tuple[float, float]:
     done.set()
     watcher.join()
     if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}: {errors.decode()}")
+        raise SystemExit(f"{' '.join(command)} failed with exit code {process.returncode}: {errors.decode()}")
     return perf_counter() - began, peak / 1024 / 1024
 
 
 def _family(pid: int) -> Iterator[int]:
-    """List a process and all that descend from it."""
+    """List a process and its descendants."""
     yield pid
     try:
         threads = list(Path(f"/proc/{pid}/task").iterdir())
         for child in [child for thread in threads for child in (thread / "children").read_text().split()]:
             yield from _family(int(child))
-    except OSError:  # it ended meanwhile
+    except OSError:  # it has ended
         return
 
 
@@ -131,7 +127,7 @@ def _resident(pid: int) -> int:
 
 
 def jobs(rows: int, engine: str, memory_mb: int) -> None:
-    """Print what transform and aggregate of so many breweries take."""
+    """Print time and memory of transform and aggregate for a number of breweries."""
     with tempfile.TemporaryDirectory() as folder:
         lake = Lake(Path(folder))
         write_snapshot(lake, rows)
@@ -143,7 +139,7 @@ def jobs(rows: int, engine: str, memory_mb: int) -> None:
 
 
 def main(names: Sequence[str]) -> None:
-    """Measure what is named."""
+    """Run the named benchmarks."""
     machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{machine}, {datetime.now(UTC).date()}\n")
     print("| breweries | engine | memory limit MB | job | s | peak MB |\n| --- | --- | --- | --- | --- | --- |")

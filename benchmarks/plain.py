@@ -1,4 +1,4 @@
-"""The yardstick of the transform: one DuckDB query that only cleans the newest raw snapshot of a lake.
+"""The baseline of the transform: one DuckDB query that only cleans the newest raw snapshot of a lake.
 
 `python -m benchmarks.plain LAKE FILE`
 """
@@ -19,7 +19,7 @@ from brewhouse.query.views import raw_records_sql
 
 
 def main(root: str, file: str) -> None:
-    """Clean every record and write them all, without places, checks, changes or a table format."""
+    """Clean every record and write the result, without places, checks, changes or a table format."""
     snapshot = newest(Lake(Path(root)))
     assert snapshot is not None
     (staging,) = models_of("staging")

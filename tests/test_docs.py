@@ -14,6 +14,8 @@ import typer
 import typer.main
 
 from brewhouse.cli.main import app
+from brewhouse.events.alerts import Kind, Message
+from brewhouse.events.messages import body, subject
 from brewhouse.models.header import _FIELDS, _RULES, Header, parse_header
 from brewhouse.models.model import column_definitions
 from brewhouse.models.project import models_of
@@ -47,8 +49,10 @@ def test_the_readme_uses_only_existing_commands() -> None:
     assert used <= names
 
 
-def blocks(page: str, kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```$", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+def blocks(page: str, kind: str = "") -> list[str]:
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for its_kind, block in found if its_kind == kind]
 
 
 def test_the_examples_of_schedules_are_valid(tmp_path: Path) -> None:
@@ -101,3 +105,20 @@ def test_every_column_of_a_published_table_is_documented() -> None:
         re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
     )
     assert re.findall(r"^## (.+)$", page, re.MULTILINE) == [model.name for model in models_of("silver", "gold")]
+
+
+@pytest.mark.parametrize(("kind", "job", "failures"), [("failed", "extract", 1), ("recovered", "", 2)])
+def test_the_messages_in_the_page_on_alerts_are_what_the_code_writes(kind: Kind, job: str, failures: int) -> None:
+    (shown,) = (block for block in blocks("alerts.md") if re.match(rf"Brewhouse: .*{kind}\n", block))
+    why = re.findall(r"^(?:Failed to .*|\w+ shows snapshot .*|snapshot .*)$", shown, re.MULTILINE)
+    run, lake = re.findall(r"show (\w+) --lake (\S+)", shown)[0]
+    at = "2026-11-28T15:22:00+00:00"
+    message = Message(kind=kind, incidents=(), run=run, job=job, time=at, since=at, why=tuple(why), failures=failures)
+    links = (f"brewhouse {command} {run} --lake {lake}" for command in ("show", "logs"))
+    assert shown == f"{subject(message)}\n\n{body(message, *links)}"
+
+
+def test_links_between_pages_lead_to_pages() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
