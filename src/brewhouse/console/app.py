@@ -90,7 +90,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         with suppress(BrewhouseError):
             state = console.lake_reader.state()
             summaries(console.lake, state)
-            if overview_numbers.is_there(state):
+            if overview_numbers.has_breweries(state):
                 overview_numbers.overview(state, overview_numbers.OverviewFilters())
 
     warming = threading.Thread(target=warm_caches)

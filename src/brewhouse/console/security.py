@@ -163,7 +163,9 @@ class SecurityMiddleware:
                 request,
                 421,
                 translate("The console does not accept this host name."),
-                translate("Open the address that `brewhouse serve` printed, or add the name to `console.allowed_hosts`."),
+                translate(
+                    "Open the address that `brewhouse serve` printed, or add the name to `console.allowed_hosts`."
+                ),
                 signed_in=False,
             )
         if request.method not in _SAFE_METHODS and not _is_same_site(request, host):
