@@ -122,7 +122,9 @@ def _on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404 and error.detail == HTTPStatus.NOT_FOUND.phrase:
         translate = translator_of(request)
         return error_response(request, 404, translate("Page not found."), translate("Use the navigation above."))
-    response = error_response(request, error.status_code, str(error.detail))
+    detail: Any = error.detail
+    body = detail if isinstance(detail, ErrorBody) else ErrorBody(detail)
+    response = error_response(request, error.status_code, body.error, body.hint)
     response.headers.update(error.headers or {})
     return response
 

@@ -1,12 +1,15 @@
-"""Alerts and events as the console lists them: filtered, newest first, a page at a time."""
+"""The list of events, alerts among them: filtered, newest first, in pages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
+
+from brewhouse.console.web import paginate
 from brewhouse.events.event import LEVELS, Event
 from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE
 
@@ -20,23 +23,15 @@ KINDS = {
     "alert": (ALERT_SENT, ALERT_FAILED),
     "schedule": (SCHEDULE,),
 }
-"""What can be filtered by, and the kinds of event it stands for."""
+"""Filter values, and the event types that each selects."""
+
+Day = Annotated[date | None, BeforeValidator(lambda text: text or None)]
+"""A date; a form sends an empty field as an empty text."""
 
 
 @dataclass(frozen=True)
 class EventView:
-    """An event.
-
-    Attributes:
-        id: Its id.
-        time: When, ISO 8601, UTC.
-        level: INFO, WARN or ERROR.
-        kind: Which kind of event, as its envelope says.
-        run: The run it belongs to; empty when to none.
-        job: The job it is about; empty when about none.
-        message: In words.
-        detail: All of it.
-    """
+    """An event; its kind is the `detail-type`, and run and job may be empty."""
 
     id: str
     time: str
@@ -50,14 +45,7 @@ class EventView:
 
 @dataclass(frozen=True)
 class EventList:
-    """A page of the events, newest first.
-
-    Attributes:
-        events: Those of this page.
-        total: How many fit.
-        page: Which page, from 1.
-        pages: How many pages.
-    """
+    """A page of the events, newest first; `total` counts all pages."""
 
     events: list[EventView]
     total: int
@@ -65,56 +53,46 @@ class EventList:
     pages: int
 
 
-@dataclass(frozen=True)
-class EventFilter:
-    """Which events are wanted; what is empty leaves all.
+class EventQuery(BaseModel):
+    """Filters and page of the list, as in the query of its address."""
 
-    Attributes:
-        run: Of this run.
-        level: At least as serious.
-        kind: A key of `KINDS`.
-        since: Of this day or later.
-        until: Of this day or earlier.
-    """
-
-    run: str = ""
-    level: str = "INFO"
-    kind: str = ""
-    since: date | None = None
-    until: date | None = None
+    run: Annotated[str, StringConstraints(strip_whitespace=True)] = Field("", description="Run id", max_length=200)
+    level: Literal["INFO", "WARN", "ERROR"] = Field("INFO", description="Minimum level")
+    kind: Literal["", "run", "job", "check", "drift", "published", "alert", "schedule"] = Field(
+        "", description="Only events of this kind"
+    )
+    since: Day = Field(None, description="First day (UTC)")
+    until: Day = Field(None, description="Last day (UTC)")
+    page: int = Field(1, ge=1, le=1_000_000, description="One past the end becomes the last")
 
 
-def list_events(events: Sequence[Event], wanted: EventFilter, page: int) -> EventList:
-    """Choose a page of the events.
+def list_events(events: Sequence[Event], query: EventQuery) -> EventList:
+    """Select a page of the matching events.
 
     Args:
-        events: All, oldest first.
-        wanted: Which.
-        page: From 1; one too far becomes the last.
+        events: Oldest first.
     """
-    found = list(_matching(events, wanted))
-    pages = max(1, -(-len(found) // PAGE_ROWS))
-    page = min(max(page, 1), pages)
-    shown = [_view_of(event) for event in found[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]]
-    return EventList(shown, len(found), page, pages)
+    matching = list(_matching(events, query))
+    shown, page, pages = paginate(matching, query.page, PAGE_ROWS)
+    return EventList([_view(event) for event in shown], len(matching), page, pages)
 
 
-def _matching(events: Sequence[Event], wanted: EventFilter) -> Iterator[Event]:
-    """Give the wanted ones, newest first."""
-    levels = LEVELS[LEVELS.index(wanted.level) :]
-    kinds = KINDS.get(wanted.kind, ())
-    since, until = str(wanted.since or ""), str(wanted.until or "9")
+def _matching(events: Sequence[Event], query: EventQuery) -> Iterator[Event]:
+    """Filter the events, newest first."""
+    levels = LEVELS[LEVELS.index(query.level) :]
+    event_types = KINDS.get(query.kind, ())
+    since, until = str(query.since or ""), str(query.until or "9")
     for event in reversed(events):
         if (
-            (not kinds or event.detail_type in kinds)
+            (not event_types or event.detail_type in event_types)
             and (len(levels) == len(LEVELS) or event.level in levels)
-            and wanted.run in {"", event.run}
+            and query.run in {"", event.run}
             and since <= event.time[:10] <= until
         ):
             yield event
 
 
-def _view_of(event: Event) -> EventView:
+def _view(event: Event) -> EventView:
     detail = event.detail
     job = str(detail.get("jobName") or "")
     message = str(detail.get("message") or "") or f"{job} {str(detail.get('state', '')).lower()}".strip()

@@ -23,18 +23,17 @@ def match_language(tag: str | None) -> str | None:
 
 
 def negotiate_language(cookie: str | None, accept_language: str | None) -> str:
-    """Choose the language of a response: the reader's choice, else the browser's best match, else English.
+    """Choose the language of a response: the reader's choice, else the browser's first supported one, else English.
 
     Args:
         cookie: Value of `COOKIE`, set when the reader chose a language.
-        accept_language: Header of the request, with quality values.
+        accept_language: Header of the request; its order is the preference, as browsers send it.
 
     Example:
-        >>> negotiate_language(None, "fr-CA, en;q=0.5, pt-PT;q=0.8"), negotiate_language("en", "pt")
+        >>> negotiate_language(None, "fr-CA, pt-PT;q=0.8, en;q=0.5"), negotiate_language("en", "pt")
         ('pt-BR', 'en')
     """
-    ranges = sorted(map(_language_range, (accept_language or "").split(",")), reverse=True, key=lambda each: each[1])
-    tags = (cookie, *(tag for tag, quality in ranges if quality > 0))
+    tags = (cookie, *(part.partition(";")[0] for part in (accept_language or "").split(",")))
     return next((language for tag in tags if (language := match_language(tag))), "en")
 
 
@@ -42,10 +41,7 @@ class Translator:
     """Texts in one language, looked up by the English ones.
 
     Args:
-        language: A tag that `match_language` supports; any other is English.
-
-    Attributes:
-        language: A key of `LANGUAGES`.
+        language: A tag for `match_language`; an unsupported one becomes English.
 
     Example:
         >>> Translator("pt")("Tables"), Translator("en")("{count} rows", count="1,997")
@@ -73,15 +69,3 @@ def texts(language: str) -> dict[str, str]:
     for file in sorted((FOLDER / language).glob("*.toml")):
         translations.update(tomllib.loads(file.read_text("utf-8")))
     return translations
-
-
-def _language_range(text: str) -> tuple[str, float]:
-    """Split an element of `Accept-Language` into its tag and quality; an invalid quality is 0."""
-    tag, _, parameter = text.partition(";")
-    name, _, quality = parameter.partition("=")
-    if not parameter.strip():
-        return tag, 1.0
-    try:
-        return tag, float(quality) if name.strip().lower() == "q" else 0.0
-    except ValueError:
-        return tag, 0.0

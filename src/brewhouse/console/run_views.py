@@ -1,4 +1,4 @@
-"""The runs as the console shows them: a list, one with its jobs as they get on, and when the next ones are due."""
+"""Runs as the console and its API show them: a list, one run with the progress of its jobs, and the schedule."""
 
 from __future__ import annotations
 
@@ -7,38 +7,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
-from brewhouse.console.event_feed import EventFeed
+from pydantic import Field
+
+from brewhouse.console.web import paginate
 from brewhouse.errors import UsageError
+from brewhouse.events.event import Event
 from brewhouse.events.run_log import LogLine, read_log
 from brewhouse.events.run_reports import JobReport, RunReport
 from brewhouse.events.schedule_state import schedule_state
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.run_lock import LockInfo
 from brewhouse.pipeline.cron_schedule import parse_schedule, upcoming
 from brewhouse.pipeline.run_launcher import retry_command
 from brewhouse.settings import ScheduleSettings
 
 PAGE_ROWS = 25
-LOG_LINES = 300
-STATES = ("RUNNING", "SUCCEEDED", "FAILED", "STOPPED", "INTERRUPTED")
-_PAGES = re.compile(r"(\d+) of (\d+) (pages|snapshots)")
+_PROGRESS = re.compile(r"(\d+) of (\d+) (pages|snapshots)")
+_TIMELINE = 1000
+_MIN_BAR = 4
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run in the list.
-
-    Attributes:
-        run: Its id.
-        workflow: Which workflow it was a run of.
-        state: RUNNING, SUCCEEDED, FAILED, STOPPED, or INTERRUPTED when it ended without a word.
-        started_at: When it began.
-        seconds: How long it took; None while it runs.
-        jobs: What it was to do.
-        error: Why it failed.
-    """
+    """A run in the list; `seconds` is None while it is running."""
 
     run: str
     workflow: str
@@ -51,14 +43,7 @@ class RunRow:
 
 @dataclass(frozen=True)
 class RunList:
-    """A page of the list of runs, newest first.
-
-    Attributes:
-        runs: Those of this page.
-        total: How many there are.
-        page: Which page, from 1.
-        pages: How many pages.
-    """
+    """A page of the runs, newest first; `total` counts all pages."""
 
     runs: list[RunRow]
     total: int
@@ -66,27 +51,20 @@ class RunList:
     pages: int
 
 
-@dataclass(frozen=True)
-class JobView:
-    """A job of a run, on the run's own line of time.
+@dataclass(kw_only=True)
+class JobProgress(JobReport):
+    """A job of a run, with its bar on the run's timeline and its progress.
 
     Attributes:
-        name: Which job.
-        state: WAITING before it begins; then as a run's.
-        message: What it says of itself.
-        seconds: How long it took; None while it runs.
-        counts: Records in and out, by name.
-        begin: Where it begins on the line of time, of 1000.
-        length: How long it is there.
-        done: How many pages or models are done, while it runs.
-        total: Of how many; None when that is not known.
-        doing: What it does at the moment.
+        state: WAITING before it starts, SKIPPED if it never did; otherwise as in `JobReport`.
+        begin: Start of the bar, in thousandths of the run.
+        length: Length of the bar, in the same unit.
+        done: Pages, snapshots or models processed so far; None unless it runs.
+        total: Expected value of `done` at the end; None if unknown.
+        doing: Current step, while it runs.
     """
 
-    name: str
-    state: str
-    message: str = ""
-    seconds: float | None = None
+    started_at: Annotated[str, Field(exclude=True)] = ""
     counts: dict[str, int] = field(default_factory=dict)
     begin: int = 0
     length: int = 0
@@ -97,17 +75,7 @@ class JobView:
 
 @dataclass(frozen=True)
 class CheckView:
-    """What a check of a run found.
-
-    Attributes:
-        job: Which job made it.
-        table: About which table.
-        name: What must hold.
-        severity: What it is when it does not: error or warning.
-        passed: Whether it does.
-        found: In how many rows it does not.
-        example: One of these.
-    """
+    """Result of a check; `found` is the number of violations, and the example may be empty."""
 
     job: str
     table: str
@@ -120,19 +88,10 @@ class CheckView:
 
 @dataclass(frozen=True)
 class RunView:
-    """Everything of a run.
-
-    Attributes:
-        row: As in the list.
-        jobs: In order, those that wait too.
-        checks: What the checks found, the worst first.
-        drift: What the source sent that its contract does not say.
-        published: Each table with its snapshot and rows.
-        can_retry: Whether a new run can do what this one failed to do.
-    """
+    """A run with its jobs, also those that did not start, its checks, failed ones first, and its tables."""
 
     row: RunRow
-    jobs: list[JobView]
+    jobs: list[JobProgress]
     checks: list[CheckView]
     drift: list[dict[str, Any]]
     published: list[dict[str, Any]]
@@ -140,34 +99,8 @@ class RunView:
 
 
 @dataclass(frozen=True)
-class LogView:
-    """A line of a run's log.
-
-    Attributes:
-        time: ISO 8601, UTC.
-        level: INFO, WARN or ERROR.
-        job: Which job was going on; empty between jobs.
-        message: What is said.
-        traceback: Where an unexpected error came from; empty otherwise.
-    """
-
-    time: str
-    level: str
-    job: str
-    message: str
-    traceback: str
-
-
-@dataclass(frozen=True)
 class ScheduleView:
-    """When the workflow runs by itself.
-
-    Attributes:
-        cron: Five fields; empty when there is no schedule.
-        time_zone: Whose clock they are about.
-        is_on: Whether runs are started.
-        next: The next due times; none when it is off.
-    """
+    """The schedule of the workflow; without one, `cron` is empty, and while it is off, so are the next due times."""
 
     cron: str
     time_zone: str
@@ -176,22 +109,60 @@ class ScheduleView:
 
 
 def list_runs(reports: Sequence[RunReport], state: str, page: int) -> RunList:
-    """Choose a page of the runs.
+    """Select a page of the runs.
 
     Args:
-        reports: Of all runs, newest first.
-        state: Only those in this state; empty for all.
-        page: From 1; one too far becomes the last.
+        reports: Newest first.
+        state: Empty for all states.
+        page: Starts at 1; one past the end becomes the last.
     """
-    chosen = [report for report in reports if state in {"", report.state}]
-    pages = max(1, -(-len(chosen) // PAGE_ROWS))
-    page = min(max(page, 1), pages)
-    rows = [row_of(report) for report in chosen[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]]
-    return RunList(rows, len(chosen), page, pages)
+    matching = [report for report in reports if state in {"", report.state}]
+    shown, page, pages = paginate(matching, page, PAGE_ROWS)
+    return RunList([_row(report) for report in shown], len(matching), page, pages)
 
 
-def row_of(report: RunReport) -> RunRow:
-    """Show a run as in the list."""
+def view_run(report: RunReport, log: Sequence[LogLine], now: datetime) -> RunView:
+    """Combine a run's report and log.
+
+    Args:
+        now: End of the timeline while the run is running.
+    """
+    started = {job.name: job for job in report.jobs}
+    start = datetime.fromisoformat(report.started_at)
+    run_s = max(report.seconds or (now - start).total_seconds(), 0.001)
+    unstarted = "WAITING" if report.state == "RUNNING" else "SKIPPED"
+    jobs = [
+        _job_progress(started[name], log, start, run_s) if name in started else JobProgress(name=name, state=unstarted)
+        for name in dict.fromkeys([*report.planned, *started])
+    ]
+    checks = sorted(map(_check_view, report.checks), key=lambda check: (check.passed, check.severity != "error"))
+    return RunView(_row(report), jobs, checks, report.drift, report.published, _can_retry(report))
+
+
+def log_of(lake: Lake, run: str) -> list[LogLine]:
+    """Read the log of a run; empty if there is none, or none on S3 yet."""
+    try:
+        return read_log(lake, run)
+    except UsageError:
+        return []
+
+
+def view_schedule(events: Sequence[Event], settings: ScheduleSettings, count: int, now: datetime) -> ScheduleView:
+    """Combine the settings of this process, which take precedence, with the last ones that events recorded.
+
+    Args:
+        events: Oldest first.
+        count: How many due times after `now` to list.
+    """
+    state = schedule_state(events)
+    schedule = parse_schedule(settings.cron, settings.time_zone) or parse_schedule(state.cron, state.time_zone)
+    if schedule is None:
+        return ScheduleView("", settings.time_zone, is_on=state.is_on, next=[])
+    due = list(islice(upcoming(schedule, now), count)) if state.is_on else []
+    return ScheduleView(schedule.cron, schedule.zone.key, is_on=state.is_on, next=due)
+
+
+def _row(report: RunReport) -> RunRow:
     return RunRow(
         run=report.run,
         workflow=report.workflow,
@@ -203,102 +174,33 @@ def row_of(report: RunReport) -> RunRow:
     )
 
 
-def view_of(report: RunReport, log: Sequence[LogView], now: datetime) -> RunView:
-    """Show everything of a run.
-
-    Args:
-        report: Its report.
-        log: What it said.
-        now: Up to when a run that is going on has come.
-    """
-    begun = {job.name: job for job in report.jobs}
-    names = list(dict.fromkeys([*(report.planned or []), *begun]))
-    start = datetime.fromisoformat(report.started_at)
-    whole = max(report.seconds or (now - start).total_seconds(), 0.001)
-    is_over = report.state != "RUNNING"
-    jobs = [
-        _job_of(begun[name], log, start, whole) if name in begun else JobView(name, "SKIPPED" if is_over else "WAITING")
-        for name in names
-    ]
-    checks = [
-        CheckView(
-            job=str(check.get("job", "")),
-            table=str(check.get("table", "")),
-            name=str(check.get("name", "")),
-            severity=str(check.get("severity", "")),
-            passed=bool(check.get("passed")),
-            found=int(check.get("found") or 0),
-            example=str(check.get("example") or ""),
-        )
-        for check in report.checks
-    ]
-    checks.sort(key=lambda check: (check.passed, check.severity != "error"))
-    return RunView(row_of(report), jobs, checks, report.drift, report.published, _can_retry(report))
-
-
-def log_of(lake: Lake, run: str) -> list[LogView]:
-    """Read what a run said; nothing when it said nothing, or has not put it on S3 yet.
-
-    Args:
-        lake: Whose run.
-        run: Its id.
-    """
-    try:
-        lines = read_log(lake, run)
-    except UsageError:
-        return []
-    return [_line_of(line) for line in lines]
-
-
-def schedule_of(happened: EventFeed, settings: ScheduleSettings, count: int, now: datetime) -> ScheduleView:
-    """Tell when the workflow runs by itself.
-
-    Args:
-        happened: Tells whether the schedule is on, and how it was set last.
-        settings: How this process is told to set it; wins.
-        count: How many of the next due times.
-        now: After which they come.
-    """
-    known = schedule_state(happened.events())
-    plan = parse_schedule(settings.cron, settings.time_zone) or parse_schedule(known.cron, known.time_zone)
-    if plan is None:
-        return ScheduleView("", settings.time_zone, is_on=known.is_on, next=[])
-    moments = list(islice(upcoming(plan, now), count)) if known.is_on else []
-    return ScheduleView(plan.cron, plan.zone.key, is_on=known.is_on, next=moments)
-
-
-def state_of_all(happened: EventFeed, held: LockInfo | None) -> str:
-    """Give a text that changes whenever the list of runs may."""
-    return f"{len(happened.events())}.{held.run if held else ''}"
-
-
-def _job_of(job: JobReport, log: Sequence[LogView], start: datetime, whole: float) -> JobView:
-    offset = (datetime.fromisoformat(job.started_at) - start).total_seconds()
-    length = whole - offset if job.seconds is None else job.seconds
-    begin = min(max(round(1000 * offset / whole), 0), 996)
+def _job_progress(job: JobReport, log: Sequence[LogLine], start: datetime, run_s: float) -> JobProgress:
+    offset_s = (datetime.fromisoformat(job.started_at) - start).total_seconds()
+    job_s = run_s - offset_s if job.seconds is None else job.seconds
+    begin = min(max(round(_TIMELINE * offset_s / run_s), 0), _TIMELINE - _MIN_BAR)
+    length = min(max(round(_TIMELINE * job_s / run_s), _MIN_BAR), _TIMELINE - begin)
     done, total, doing = _progress(job, log) if job.state == "RUNNING" else (None, None, "")
-    return JobView(
-        name=job.name,
-        state=job.state,
-        message=job.message,
-        seconds=job.seconds,
-        counts={name: int(count) for name, count in job.counts.items()},
-        begin=begin,
-        length=min(max(round(1000 * length / whole), 4), 1000 - begin),
-        done=done,
-        total=total,
-        doing=doing,
+    counts = {name: int(count) for name, count in job.counts.items()}
+    return JobProgress(
+        **{**vars(job), "counts": counts}, begin=begin, length=length, done=done, total=total, doing=doing
     )
 
 
-def _progress(job: JobReport, log: Sequence[LogView]) -> tuple[int | None, int | None, str]:
-    """Learn from its log how far a job has come."""
-    said = [line.message for line in log if line.job == job.name]
-    for message in reversed(said):
-        if found := _PAGES.fullmatch(message):
-            return int(found[1]), int(found[2]), message
-    models = [message.removeprefix("model ") for message in said if message.startswith("model ")]
+def _progress(job: JobReport, log: Sequence[LogLine]) -> tuple[int | None, int | None, str]:
+    """Read the progress of a running job from its log."""
+    messages = [line.message for line in log if line.job == job.name]
+    for message in reversed(messages):
+        if match := _PROGRESS.fullmatch(message):
+            return int(match[1]), int(match[2]), message
+    models = [message.removeprefix("model ") for message in messages if message.startswith("model ")]
     return (len(models), None, models[-1]) if models else (None, None, "")
+
+
+def _check_view(check: dict[str, Any]) -> CheckView:
+    job, table, name, severity, example = (
+        str(check.get(key) or "") for key in ("job", "table", "name", "severity", "example")
+    )
+    return CheckView(job, table, name, severity, bool(check.get("passed")), int(check.get("found") or 0), example)
 
 
 def _can_retry(report: RunReport) -> bool:
@@ -307,7 +209,3 @@ def _can_retry(report: RunReport) -> bool:
     except UsageError:
         return False
     return True
-
-
-def _line_of(line: LogLine) -> LogView:
-    return LogView(line.time, line.level, line.job, line.message, line.traceback)

@@ -55,9 +55,6 @@ def is_loopback(host: str) -> bool:
 def password_for(host: str, configured: Secret | None) -> tuple[Secret | None, bool]:
     """Choose the console password: the configured one, or a generated one where other machines can connect.
 
-    Args:
-        host: Address to listen on.
-
     Returns:
         The password, None when the console needs none, and whether it was generated and has to be shown.
 
@@ -83,12 +80,7 @@ def address_of(host: str, port: int) -> str:
 
 
 class AllowedHosts:
-    """Host names that the console accepts.
-
-    Args:
-        host: Address it listens on.
-        more: Further names, such as a reverse proxy's.
-    """
+    """Host names that the console accepts: those of its listening address, and more, such as a reverse proxy's."""
 
     def __init__(self, host: str, more: Iterable[str] = ()) -> None:
         self._is_public = not is_loopback(host)
@@ -115,11 +107,7 @@ class AllowedHosts:
 
 
 class SecurityMiddleware:
-    """Outermost middleware: rejects requests that fail a check, and adds security headers to every response.
-
-    Args:
-        on_error: Makes the response to an unexpected exception.
-    """
+    """Outermost middleware: rejects requests that fail a check, and adds security headers to every response."""
 
     def __init__(
         self, app: ASGIApp, allowed_hosts: AllowedHosts, on_error: Callable[[Request, Exception], Response]

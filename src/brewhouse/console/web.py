@@ -7,11 +7,11 @@ only the template block of that name is rendered.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import jinja2
@@ -35,15 +35,12 @@ HTML: dict[str, Any] = {"include_in_schema": False, "response_class": HTMLRespon
 
 API = "/api/v1"
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class ConsoleContext:
-    """What the routes work with, one for each application.
-
-    Attributes:
-        settings: Also the settings of the runs that the console starts.
-        authenticator: None when the console needs no password.
-    """
+    """Shared objects of the routes; without an authenticator, the console needs no password."""
 
     lake: Lake
     settings: Settings
@@ -54,12 +51,7 @@ class ConsoleContext:
 
 
 class NavItem(NamedTuple):
-    """An entry of the navigation.
-
-    Attributes:
-        key: Value of `here` in the templates of its pages.
-        title: English text.
-    """
+    """An entry of the navigation; its pages set `here` to the key."""
 
     key: str
     path: str
@@ -83,12 +75,7 @@ NAVIGATION = (
 
 @dataclass(frozen=True)
 class ErrorBody:
-    """Body of every error response below `/api/v1/`.
-
-    Attributes:
-        error: What failed, and where.
-        hint: The next step; may be empty.
-    """
+    """Body of every error response below `/api/v1/`; the hint is the next step, or empty."""
 
     error: str
     hint: str = ""
@@ -129,12 +116,7 @@ def translator_of(request: Request) -> Translator:
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:  # noqa: ANN401 - for templates
-    """Render a page, or the block of it that htmx asks for.
-
-    Args:
-        template: File name below `templates/`.
-        values: Variables of the template.
-    """
+    """Render a template with its variables, or the block of it that htmx asks for."""
     loaded = templates().get_template(template)
     target = request.headers.get("hx-target", "") if "hx-request" in request.headers and status < 400 else ""
     part = target if target in loaded.blocks else ""  # then base.html renders this block alone
@@ -143,11 +125,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
 
 
 def error_response(request: Request, status: int, what: str, hint: str = "", **values: Any) -> Response:  # noqa: ANN401
-    """Respond with an error: a page, or `ErrorBody` below `/api/v1/`.
-
-    Args:
-        values: Further variables of the page, such as `signed_in=False` to show nothing about the lake.
-    """
+    """Respond with an error: a page, or `ErrorBody` below `/api/v1/`; `signed_in=False` hides the lake on the page."""
     if request.url.path.startswith(API):
         return JSONResponse({"error": what, "hint": hint}, status)
     return page(request, "error.html", status=status, what=what, hint=hint, code=status, **values)
@@ -213,3 +191,18 @@ def link(path: str, query: Mapping[str, str], **changes: str | None) -> str:
     path = "/" + path.lstrip("/")  # `//name/` would be another site
     values = {name: value for name, value in {**query, **changes}.items() if value}
     return f"{path}?{urlencode(values)}" if values else path
+
+
+def paginate(items: Sequence[T], page: int, page_rows: int) -> tuple[Sequence[T], int, int]:
+    """Select a page; one past the end becomes the last, and an empty list has one page.
+
+    Returns:
+        The items of the page, its number (from 1), and the number of pages.
+
+    Example:
+        >>> paginate("abcde", 2, 2), paginate("abcde", 9, 2), paginate("", 1, 2)
+        (('cd', 2, 3), ('e', 3, 3), ('', 1, 1))
+    """
+    pages = max(1, -(-len(items) // page_rows))
+    page = min(max(page, 1), pages)
+    return items[(page - 1) * page_rows : page * page_rows], page, pages

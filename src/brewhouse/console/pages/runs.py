@@ -1,207 +1,198 @@
-"""Runs: what they did and do, starting and stopping them, and the schedule."""
+"""Pages and API of the runs: list, details, start, retry, stop, and the schedule."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, get_args
 
-from fastapi import APIRouter, Form, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response
+from pydantic import BaseModel
 
 from brewhouse.console import run_views
-from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, page, problem, translator_of
+from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, ErrorBody, page, translator_of
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.events.run_log import LogLine
 from brewhouse.events.run_reports import RunReport
 from brewhouse.events.schedule_state import switch
-from brewhouse.lake.run_lock import LockInfo, holder
+from brewhouse.lake.run_lock import holder
 
 router = APIRouter(tags=["runs"])
 
-State = Annotated[Literal["", "RUNNING", "SUCCEEDED", "FAILED", "STOPPED", "INTERRUPTED"], Query()]
-Page = Annotated[int, Query(ge=1, le=1_000_000)]
+RunState = Literal["RUNNING", "SUCCEEDED", "FAILED", "STOPPED", "INTERRUPTED"]
+State = Annotated[Literal["", RunState], Query()]
 PageNumber = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
 Seen = Annotated[str, Query(max_length=200, include_in_schema=False)]
-_NEXT = 5
+"""Version of the list or run that the page shows; when it is still current, htmx gets an empty response."""
+_DUE_TIMES = 5
+_LOG_LINES = 300
 
 
 @dataclass(frozen=True)
-class Started:
-    """A run that was started.
-
-    Attributes:
-        run: Its id.
-    """
+class RunAccepted:
+    """The run that was started or asked to stop."""
 
     run: str
 
 
 @dataclass(frozen=True)
-class Switch:
-    """Whether the schedule starts runs.
-
-    Attributes:
-        is_on: It does.
-    """
+class ScheduleUpdate:
+    """The new state of the schedule."""
 
     is_on: bool
+
+
+class LogEntry(BaseModel):
+    """A line of a run's log."""
+
+    time: str
+    level: str
+    job: str
+    message: str
+    traceback: str
+
+
+def _report_of(request: Request, console: ConsoleDep, run: str) -> RunReport:
+    held = holder(console.lake)
+    if run == "last":
+        report = next(iter(console.event_feed.reports(held)), None)
+    else:
+        report = console.event_feed.report(run, held)
+    if report is None:
+        raise HTTPException(404, translator_of(request)("Run {run} not found.", run=run))
+    return report
+
+
+ReportDep = Annotated[RunReport, Depends(_report_of)]
+"""Route parameter: the report of the run in the path; `last` is the newest run."""
 
 
 @router.get("/runs", **HTML)
 def show_list(
     request: Request, console: ConsoleDep, state: State = "", number: PageNumber = 1, seen: Seen = ""
 ) -> Response:
-    """List the runs, and when the next ones are due."""
+    """Show the runs and the schedule."""
     held = holder(console.lake)
-    now_seen = run_views.state_of_all(console.event_feed, held)
-    if seen == now_seen and "hx-request" in request.headers:
+    version = f"{len(console.event_feed.events())}.{held.run if held else ''}"
+    if seen == version and "hx-request" in request.headers:
         return Response(status_code=204)
     return page(
         request,
         "runs.html",
         list=run_views.list_runs(console.event_feed.reports(held), state, number),
-        schedule=run_views.schedule_of(console.event_feed, console.settings.schedule, _NEXT, datetime.now(UTC)),
+        schedule=_schedule(console, _DUE_TIMES),
         state=state,
-        states=run_views.STATES,
+        states=get_args(RunState),
         held=held,
-        seen=now_seen,
+        seen=version,
     )
-
-
-@router.post("/runs", **HTML)
-def start(request: Request, console: ConsoleDep) -> Response:
-    """Start a run of the workflow, and show it."""
-    return _shown(request, console.launcher.start)
 
 
 @router.get("/runs/{run}", **HTML)
-def show(request: Request, console: ConsoleDep, run: str, seen: Seen = "") -> Response:
-    """Show a run as it gets on."""
-    held, report = _find(request, console, run)
+def show(request: Request, console: ConsoleDep, report: ReportDep, seen: Seen = "") -> Response:
+    """Show a run, live while it is running."""
     log = run_views.log_of(console.lake, report.run)
-    now_seen = f"{len(console.event_feed.events_of(report.run))}.{len(log)}.{report.state}"
-    if seen == now_seen and "hx-request" in request.headers:
+    version = f"{len(console.event_feed.events_of(report.run))}.{len(log)}.{report.state}"
+    if seen == version and "hx-request" in request.headers:
         return Response(status_code=204)
-    return page(
-        request,
-        "run.html",
-        view=run_views.view_of(report, log, datetime.now(UTC)),
-        log=log[-run_views.LOG_LINES :],
-        log_lines=len(log),
-        held=held,
-        seen=now_seen,
-    )
+    view = run_views.view_run(report, log, datetime.now(UTC))
+    held, lines = holder(console.lake), log[-_LOG_LINES:]
+    return page(request, "run.html", view=view, log=lines, log_lines=len(log), held=held, seen=version)
+
+
+@router.post("/runs", **HTML)
+def start(console: ConsoleDep) -> Response:
+    """Start a run of the workflow and show it."""
+    return _redirect(start_run(console))
 
 
 @router.post("/runs/{run}/retry", **HTML)
-def retry(request: Request, console: ConsoleDep, run: str) -> Response:
-    """Start a run that does what this one failed to do, and show it."""
-    _, report = _find(request, console, run)
-    return _shown(request, lambda: console.launcher.retry(report))
+def retry(console: ConsoleDep, report: ReportDep) -> Response:
+    """Start a run of the jobs that this one did not complete, and show it."""
+    return _redirect(retry_run(console, report))
 
 
 @router.post("/runs/{run}/stop", **HTML)
-def stop(request: Request, console: ConsoleDep, run: str) -> Response:
-    """Ask a run to stop, and show how it does."""
-
-    def stopped() -> str:
-        console.launcher.stop(run)
-        return run
-
-    return _shown(request, stopped)
+def stop(console: ConsoleDep, run: str) -> Response:
+    """Ask a run to stop, and show it."""
+    return _redirect(stop_run(console, run))
 
 
 @router.post("/schedule", **HTML)
 def switch_schedule(console: ConsoleDep, state: Annotated[Literal["on", "off"], Form()]) -> Response:
     """Switch the schedule on or off."""
-    _switch(console, is_on=state == "on")
+    write_schedule(console, ScheduleUpdate(is_on=state == "on"))
     return RedirectResponse("/runs", 303)
 
 
 @router.get(f"{API}/runs")
-def list_runs(console: ConsoleDep, state: State = "", page: Page = 1) -> run_views.RunList:
+def list_runs(console: ConsoleDep, state: State = "", number: PageNumber = 1) -> run_views.RunList:
     """List the runs, newest first."""
-    return run_views.list_runs(console.event_feed.reports(holder(console.lake)), state, page)
+    return run_views.list_runs(console.event_feed.reports(holder(console.lake)), state, number)
 
 
 @router.get(f"{API}/runs/{{run}}")
-def read_run(request: Request, console: ConsoleDep, run: str) -> run_views.RunView:
-    """Tell everything of a run; `last` is the newest."""
-    _, report = _find(request, console, run)
-    return run_views.view_of(report, run_views.log_of(console.lake, report.run), datetime.now(UTC))
+def read_run(console: ConsoleDep, report: ReportDep) -> run_views.RunView:
+    """Return a run with its jobs, checks, drift and tables; `last` is the newest."""
+    return run_views.view_run(report, run_views.log_of(console.lake, report.run), datetime.now(UTC))
 
 
-@router.get(f"{API}/runs/{{run}}/log")
-def read_run_log(request: Request, console: ConsoleDep, run: str) -> list[run_views.LogView]:
-    """Give what a run said, line by line."""
-    _, report = _find(request, console, run)
+@router.get(f"{API}/runs/{{run}}/log", response_model=list[LogEntry])
+def read_run_log(console: ConsoleDep, report: ReportDep) -> list[LogLine]:
+    """Return the log of a run."""
     return run_views.log_of(console.lake, report.run)
 
 
-@router.post(f"{API}/runs", status_code=202, response_model=Started)
-def start_run(request: Request, console: ConsoleDep) -> Any:  # noqa: ANN401 - FastAPI's own way with two kinds of answer
+@router.post(f"{API}/runs", status_code=202)
+def start_run(console: ConsoleDep) -> RunAccepted:
     """Start a run of the workflow."""
-    return _started(request, console.launcher.start)
+    return _accept(console.launcher.start)
 
 
-@router.post(f"{API}/runs/{{run}}/retry", status_code=202, response_model=Started)
-def retry_run(request: Request, console: ConsoleDep, run: str) -> Any:  # noqa: ANN401 - as above
-    """Start a run that does what this one failed to do."""
-    _, report = _find(request, console, run)
-    return _started(request, lambda: console.launcher.retry(report))
+@router.post(f"{API}/runs/{{run}}/retry", status_code=202)
+def retry_run(console: ConsoleDep, report: ReportDep) -> RunAccepted:
+    """Start a run of the jobs that this one did not complete."""
+    return _accept(lambda: console.launcher.retry(report))
 
 
-@router.post(f"{API}/runs/{{run}}/stop", status_code=202, response_model=Started)
-def stop_run(request: Request, console: ConsoleDep, run: str) -> Any:  # noqa: ANN401 - as above
+@router.post(f"{API}/runs/{{run}}/stop", status_code=202)
+def stop_run(console: ConsoleDep, run: str) -> RunAccepted:
     """Ask a run to stop."""
-
-    def stopped() -> str:
-        console.launcher.stop(run)
-        return run
-
-    return _started(request, stopped)
+    console.launcher.stop(run)
+    return RunAccepted(run)
 
 
 @router.get(f"{API}/schedule")
 def read_schedule(
-    console: ConsoleDep, count: Annotated[int, Query(ge=1, le=100, description="How many of the next due times")] = 5
+    console: ConsoleDep, count: Annotated[int, Query(ge=1, le=100, description="Number of due times to list")] = 5
 ) -> run_views.ScheduleView:
-    """Tell when the workflow runs by itself."""
-    return run_views.schedule_of(console.event_feed, console.settings.schedule, count, datetime.now(UTC))
+    """Return the schedule and its next due times."""
+    return _schedule(console, count)
 
 
 @router.put(f"{API}/schedule")
-def write_schedule(console: ConsoleDep, wanted: Switch) -> run_views.ScheduleView:
+def write_schedule(console: ConsoleDep, update: ScheduleUpdate) -> run_views.ScheduleView:
     """Switch the schedule on or off."""
-    _switch(console, is_on=wanted.is_on)
-    return read_schedule(console)
+    schedule = _schedule(console, 1)
+    switch(console.lake, is_on=update.is_on, cron=schedule.cron, time_zone=schedule.time_zone)
+    return _schedule(console, _DUE_TIMES)
 
 
-def _find(request: Request, console: ConsoleContext, run: str) -> tuple[LockInfo | None, RunReport]:
-    held = holder(console.lake)
-    if run == "last":
-        reports = console.event_feed.reports(held)
-        report = reports[0] if reports else None
-    else:
-        report = console.event_feed.report(run, held)
-    if report is None:
-        raise HTTPException(404, translator_of(request)("The lake knows no run {run}.", run=run))
-    return held, report
+def _schedule(console: ConsoleContext, count: int) -> run_views.ScheduleView:
+    return run_views.view_schedule(console.event_feed.events(), console.settings.schedule, count, datetime.now(UTC))
 
 
-def _switch(console: ConsoleContext, *, is_on: bool) -> None:
-    view = run_views.schedule_of(console.event_feed, console.settings.schedule, 1, datetime.now(UTC))
-    switch(console.lake, is_on=is_on, cron=view.cron, time_zone=view.time_zone)
+def _redirect(accepted: RunAccepted) -> Response:
+    return RedirectResponse(f"/runs/{accepted.run}", 303)
 
 
-def _shown(request: Request, act: Callable[[], str]) -> Response:
-    answer = _started(request, act)
-    return RedirectResponse(f"/runs/{answer.run}", 303) if isinstance(answer, Started) else answer
-
-
-def _started(request: Request, act: Callable[[], str]) -> Started | Response:
+def _accept(start: Callable[[], str]) -> RunAccepted:
+    """Start a run; one that cannot start now is a conflict."""
     try:
-        return Started(act())
+        return RunAccepted(start())
+    except UsageError:
+        raise
     except BrewhouseError as error:
-        return problem(request, 400 if isinstance(error, UsageError) else 409, error.what, error.hint)
+        raise HTTPException(409, ErrorBody(error.what, error.hint)) from error
