@@ -45,7 +45,7 @@ def overview_sheet(
     rows: list[dict[str, Any]] = []
     if locations:
         places = sorted({(round(each.longitude, 1), round(each.latitude, 1)) for each in locations})
-        rows.append(_map(places, translate("Where they are")))
+        rows.append(_map(places, translate("Map")))
     if shown.over_time:
         line = line_chart(shown.over_time, translate)
         del line["$schema"]

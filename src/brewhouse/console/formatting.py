@@ -25,16 +25,6 @@ def number(value: float | None, language: str, decimals: int = 0) -> str:
     return text.translate(str.maketrans(",.", ".,")) if language.startswith("pt") else text
 
 
-def percent(share: float | None, language: str) -> str:
-    """Format a share of 1 as a percentage.
-
-    Example:
-        >>> percent(0.123, "en"), percent(0.123, "pt")
-        ('12.3 %', '12,3 %')
-    """
-    return MISSING if share is None else f"{number(share * 100, language, 1)} %"
-
-
 def size(count_bytes: float | None, language: str) -> str:
     """Format a size in the largest decimal unit that fits.
 

@@ -107,12 +107,8 @@ def _render(spec: dict[str, Any], suffix: str, language: str) -> bytes:
 
     separators = {**_SEPARATORS[language[:2]], "grouping": [3], "currency": ["", ""]}
     options: dict[str, Any] = {"allowed_base_urls": [], "format_locale": separators}
-    spec = {**spec, "config": _THEME}
-    if suffix == ".pdf":
-        pdf: bytes = vl_convert.vegalite_to_pdf(spec, **options)
-        return pdf
     if suffix == ".png":
-        png: bytes = vl_convert.vegalite_to_png(spec, scale=_PNG_SCALE, **options)
-        return png
-    svg: str = vl_convert.vegalite_to_svg(spec, **options)
-    return svg.encode()
+        options["scale"] = _PNG_SCALE
+    convert = getattr(vl_convert, f"vegalite_to_{suffix[1:]}")
+    rendered: str | bytes = convert({**spec, "config": _THEME}, **options)
+    return rendered.encode() if isinstance(rendered, str) else rendered

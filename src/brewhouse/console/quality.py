@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from brewhouse.console.lake_reader import LakeState
+from brewhouse.errors import BrewhouseError
 from brewhouse.events.run_reports import RunReport
 
 MAX_RUNS = 20
@@ -79,20 +80,23 @@ class SuspectRows:
 
 
 class _SuspectQuery(NamedTuple):
+    table: str
     category: str  # column
-    count: str  # aggregate of a category
+    size: str  # aggregate
     order: str
     sql: str
 
 
 SUSPECT_QUERIES = {
     "rejected": _SuspectQuery(
+        "silver.rejected_breweries",
         "reasons",
         "count(*)",
         "page, id",
         "SELECT reasons, id, name, country, page, record FROM silver.rejected_breweries",
     ),
     "places": _SuspectQuery(
+        "silver.breweries",
         "country",
         "sum(breweries)",
         "breweries DESC, country, state_province",
@@ -100,6 +104,7 @@ SUSPECT_QUERIES = {
         "count(*) AS breweries FROM silver.breweries WHERE place_match = 'none' GROUP BY ALL",
     ),
     "suspects": _SuspectQuery(
+        "silver.suspect_breweries",
         "doubt",
         "count(*)",
         "doubt, country_name, id",
@@ -121,7 +126,7 @@ def checks_over_time(reports: Iterable[RunReport]) -> ChecksOverTime:
         for check in report.checks:
             key = str(check.get("table", "")), str(check.get("name", ""))
             earlier = histories.get(key)
-            found = earlier.found if earlier else [None] * len(runs)
+            found: list[int | None] = earlier.found if earlier else [None for _ in runs]
             found[index] = int(check.get("found") or 0)
             example = str(check.get("example") or "") or (earlier.example if earlier else "")
             histories[key] = CheckHistory(*key, str(check.get("severity", "")), found, example)
@@ -137,17 +142,17 @@ def suspect_rows(state: LakeState, kind: str, page: int) -> SuspectRows:
     Args:
         kind: A key of `SUSPECT_QUERIES`.
         page: From 1; a number beyond the last page selects the last.
+
+    Raises:
+        BrewhouseError: The table is not published in this state.
     """
     query = SUSPECT_QUERIES[kind]
+    if query.table not in state.tables:
+        raise BrewhouseError(f"The table {query.table} is not published.", hint="Run `brewhouse run` first.")
 
     def count() -> tuple[list[CategoryCount], int]:
-        rows = (
-            state.cursor()
-            .execute(
-                f"SELECT {query.category}, {query.count}, count(*) FROM ({query.sql}) GROUP BY 1 ORDER BY 2 DESC, 1"
-            )
-            .fetchall()
-        )
+        sql = f"SELECT {query.category}, {query.size}, count(*) FROM ({query.sql}) GROUP BY 1 ORDER BY 2 DESC, 1"
+        rows = state.cursor().execute(sql).fetchall()
         return [CategoryCount(str(name), int(number)) for name, number, _ in rows], sum(row[2] for row in rows)
 
     groups, total = state.cached(("suspect rows", kind), count)

@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from brewhouse.console.sandbox import RESULT_FILE, QueryLimits, QueryRequest, QueryResult, ResultColumn, Sandbox
 from brewhouse.errors import BrewhouseError, UsageError
@@ -49,19 +49,18 @@ class QueryState(StrEnum):
         return self not in {QueryState.WAITING, QueryState.RUNNING}
 
 
-@dataclass(frozen=True)
-class QueryStatus:
-    """A query and its state at one moment.
+@dataclass(frozen=True, kw_only=True)
+class QueryStatus(QueryResult):
+    """A query at one moment, with its result once it has finished.
 
     Attributes:
         id: Unguessable.
         at: Time, snapshot or run to read as of; null for the current state.
         seconds: Elapsed time, without waiting.
-        is_cut: Whether the result was truncated.
         has_result: Whether rows are available: the query is done and its result has not expired.
-        error: Why it failed, else null.
-        hint: The next step after an error.
     """
+
+    __pydantic_config__: ClassVar[dict[str, bool]] = {"json_schema_serialization_defaults_required": True}
 
     id: str
     sql: str
@@ -69,12 +68,7 @@ class QueryStatus:
     state: QueryState
     asked_at: datetime
     seconds: float
-    rows: int
-    is_cut: bool
     has_result: bool
-    columns: list[ResultColumn]
-    error: str | None
-    hint: str
 
 
 @dataclass(frozen=True)
@@ -120,12 +114,8 @@ class _Execution:
             state=self.state,
             asked_at=self.asked_at,
             seconds=(self.ended or time.monotonic()) - self.started if self.started else 0.0,
-            rows=self.result.rows,
-            is_cut=self.result.is_cut,
             has_result=self.has_result,
-            columns=self.result.columns,
-            error=self.result.error,
-            hint=self.result.hint,
+            **vars(self.result),
         )
 
 

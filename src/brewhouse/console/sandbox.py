@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,7 +87,8 @@ class ResultColumn:
     type: str
 
 
-class QueryResult(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class QueryResult:
     """Output of the process.
 
     Attributes:
@@ -96,7 +97,7 @@ class QueryResult(msgspec.Struct, frozen=True, kw_only=True):
         hint: The next step after an error.
     """
 
-    columns: list[ResultColumn] = []
+    columns: list[ResultColumn] = field(default_factory=list)
     rows: int = 0
     is_cut: bool = False
     error: str | None = None

@@ -101,19 +101,24 @@ class SnapshotOption:
     current: bool
 
 
-def summaries(lake: Lake, state: LakeState) -> list[TableSummary]:
-    """List the published tables by zone and name."""
-    return [detail.summary for detail in _details(lake, state).values()]
+def table_details(lake: Lake, state: LakeState) -> Mapping[str, TableDetail]:
+    """Describe the published tables, ordered by zone and name."""
 
+    def read() -> dict[str, TableDetail]:
+        from brewhouse.iceberg.tables import Tables
 
-def table_detail(lake: Lake, state: LakeState, name: str) -> TableDetail | None:
-    """Describe a published table; None if it does not exist."""
-    return _details(lake, state).get(name)
+        if lake.is_local and not lake.catalog_file.exists():
+            return {}
+        tables = Tables(lake)
+        with tables.reading():
+            return {name: _read_detail(tables, name) for name in tables.names()}
+
+    return state.cached("table details", read)
 
 
 def snapshot_options(lake: Lake, state: LakeState) -> list[SnapshotOption]:
     """List the snapshots of the breweries, newest first, and only the newest of each raw snapshot."""
-    breweries = table_detail(lake, state, "silver.breweries")
+    breweries = table_details(lake, state).get("silver.breweries")
     options: dict[str, SnapshotOption] = {}
     for snapshot in breweries.snapshots if breweries else []:
         at = snapshot.raw_snapshot or snapshot.snapshot
@@ -135,19 +140,6 @@ def neighbors(nodes: list[Node], name: str) -> tuple[list[str], list[str]]:
     """Name the tables that a table reads, and those that read it."""
     reads = next((list(node.reads) for node in nodes if node.name == name), [])
     return reads, [node.name for node in nodes if name in node.reads]
-
-
-def _details(lake: Lake, state: LakeState) -> Mapping[str, TableDetail]:
-    def read() -> dict[str, TableDetail]:
-        from brewhouse.iceberg.tables import Tables
-
-        if lake.is_local and not lake.catalog_file.exists():
-            return {}
-        tables = Tables(lake)
-        with tables.reading():
-            return {name: _read_detail(tables, name) for name in tables.names()}
-
-    return state.cached("table details", read)
 
 
 def _read_detail(tables: Tables, name: str) -> TableDetail:

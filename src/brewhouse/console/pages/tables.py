@@ -54,13 +54,14 @@ def show_table(request: Request, console: ConsoleDep, lake_state: LakeStateDep, 
 @router.get(f"{API}/tables")
 def list_tables(console: ConsoleDep) -> list[table_views.TableSummary]:
     """List the published tables by zone and name."""
-    return table_views.summaries(console.lake, console.lake_reader.state())
+    details = table_views.table_details(console.lake, console.lake_reader.state())
+    return [detail.summary for detail in details.values()]
 
 
 @router.get(f"{API}/tables/{{name}}", response_model_exclude={"columns": {"__all__": {"field_id"}}})
 def get_table(console: ConsoleDep, name: str) -> table_views.TableDetail:
     """Describe a table: columns, partitioning, sort order and snapshots."""
-    table = table_views.table_detail(console.lake, console.lake_reader.state(), name)
+    table = table_views.table_details(console.lake, console.lake_reader.state()).get(name)
     if table is None:
         raise HTTPException(404)
     return table
