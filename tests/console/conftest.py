@@ -1,4 +1,4 @@
-"""A lake of generated breweries with its console: as an application, as a server, and in a browser."""
+"""A lake of generated breweries with its console: in process, served over HTTP, and in a browser."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,6 +18,9 @@ import uvicorn
 from fastapi.testclient import TestClient
 
 from brewhouse.console.app import create_app
+from brewhouse.events.event import EventLog
+from brewhouse.events.event_types import JOB, RUN
+from brewhouse.events.run_reports import ENDED
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
@@ -33,31 +37,31 @@ BREWERIES = 400
 
 @pytest.fixture(scope="session")
 def console_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """A lake after two runs, the second with a brewery more; one has a script for a name. Tests only read it."""
+    """A read-only lake after two runs, the second with one more brewery; the name of one brewery is a script."""
     lake = Lake(tmp_path_factory.mktemp("console") / "lake")
     records = [{**record, "name": EVIL} if row == 7 else record for row, record in enumerate(generate(BREWERIES))]
-    for known in (records[:-1], records):
-        with MockApiServer(iter(known)) as source:
+    for served_records in (records[:-1], records):
+        with MockApiServer(iter(served_records)) as source:
             run_workflow(lake, load({"source_url": source.url}, environ={}))
     return lake
 
 
 @pytest.fixture(scope="session")
 def console_settings() -> Settings:
-    """Settings as nobody changed them."""
+    """The default settings."""
     return load({}, environ={})
 
 
 @pytest.fixture(scope="session")
 def client(console_lake: Lake, console_settings: Settings) -> Iterator[TestClient]:
-    """The console without a server."""
+    """A client of the console, in process."""
     with TestClient(create_app(console_lake, console_settings), base_url="http://127.0.0.1") as client:
         yield client
 
 
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
-    """Serve an application on a free port of the loopback."""
+    """Serve an application on a free loopback port."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -72,16 +76,62 @@ def served(app: FastAPI) -> Iterator[str]:
         listening.close()
 
 
+@dataclass
+class RecordedRuns:
+    """A lake with a run in every state, recorded as events; no process wrote them.
+
+    Attributes:
+        states: State of each run, by its id.
+    """
+
+    lake: Lake
+    states: dict[str, str] = field(default_factory=dict)
+
+    def record(self, run: str, state: str, *jobs: tuple[str, str], **facts: object) -> None:
+        """Record a run; a job without an end is RUNNING, and so is a run whose state is not one of an end.
+
+        Args:
+            jobs: Name and state of each job that started.
+            facts: Further details of the run's events.
+        """
+        self.states[run] = state
+        log = EventLog(self.lake, run)
+        details = {"workflow": "breweries", "jobs": ["extract", "transform", "aggregate"], **facts}
+        log.write(RUN, {**details, "message": f"run {run} starts"})
+        for name, job_state in jobs:
+            log.write(JOB, {"jobName": name, "message": f"{name} starts"})
+            if job_state in ENDED:
+                end = {"state": job_state, "seconds": 1.5, "message": f"{name} {job_state}", "counts": {"records": 9}}
+                log.write(JOB, {"jobName": name, **end})
+        if state in ENDED:
+            message = "" if state == "SUCCEEDED" else f"{run} ended with <b>{state}</b>"
+            log.write(RUN, {**details, "state": state, "seconds": 4.0, "message": message})
+
+
+@pytest.fixture
+def recorded_runs(tmp_path: Path) -> RecordedRuns:
+    """Runs that succeeded, failed, timed out, were stopped and interrupted, and one between two jobs of AWS Glue."""
+    runs = RecordedRuns(Lake(tmp_path / "recorded"))
+    done = [("extract", "SUCCEEDED"), ("transform", "SUCCEEDED"), ("aggregate", "SUCCEEDED")]
+    runs.record("succeeded-run", "SUCCEEDED", *done)
+    runs.record("failed-run", "FAILED", ("extract", "SUCCEEDED"), ("transform", "FAILED"))
+    runs.record("timed-out-run", "TIMEOUT", ("extract", "TIMEOUT"))
+    runs.record("stopped-run", "STOPPED", ("extract", "STOPPED"))
+    runs.record("interrupted-run", "INTERRUPTED", ("extract", "RUNNING"))
+    runs.record("external-run", "RUNNING", ("extract", "SUCCEEDED"), workflowRunId="wr_1")
+    return runs
+
+
 @pytest.fixture(scope="session")
 def console_url(console_lake: Lake, console_settings: Settings) -> Iterator[str]:
-    """Where the console is served."""
+    """The address of a served console."""
     with served(create_app(console_lake, console_settings)) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def browser(console_url: str) -> Iterator[Browser]:
-    """Chromium, as the machine has it; made after the lake, since nothing can call `asyncio.run` while it is there."""
+    """The Chromium of this machine; started after the lake is built, since `asyncio.run` fails while it is open."""
     del console_url
     sync_api = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium")
@@ -95,21 +145,23 @@ def browser(console_url: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
-    """A page of the browser; the test fails on any error in it, and on any request that leaves this machine."""
-    wrong: list[str] = []
+    """A browser page; the test fails on any error in it, and on any request to another machine."""
+    problems: list[str] = []
     context = browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.set_default_timeout(10_000)
-    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-    page.on("console", lambda message: wrong.append(message.text) if message.type in {"error", "warning"} else None)
-    page.on("request", lambda request: wrong.append(f"left: {request.url}") if not is_here(request.url) else None)
+    page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+    page.on("console", lambda message: problems.append(message.text) if message.type in {"error", "warning"} else None)
+    page.on(
+        "request", lambda request: problems.append(f"request: {request.url}") if not is_local(request.url) else None
+    )
     yield page
     page.screenshot(path=tmp_path / "last.png")
     context.close()
-    assert not wrong
+    assert not problems
 
 
-def is_here(url: str) -> bool:
+def is_local(url: str) -> bool:
     parts = urlsplit(url)
     return parts.scheme in {"data", "blob"} or parts.hostname == "127.0.0.1"
 

@@ -1,4 +1,4 @@
-"""The overview and the tables in a real browser."""
+"""The pages in a real browser."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
 
-def width_shown(page: Page) -> float:
+def visible_width(page: Page) -> float:
     return float((page.locator("#map").get_attribute("viewBox") or "").split()[2])
 
 
-def test_filters_and_history_of_the_overview(page: Page, console_url: str) -> None:
+def test_the_overview_is_filtered_by_form_and_by_list(page: Page, console_url: str) -> None:
     page.goto(console_url)
     expect(page.get_by_role("heading", level=1)).to_have_text("Breweries of the world")
     expect(page.locator("#total")).to_have_text("400")
@@ -32,7 +32,7 @@ def test_filters_and_history_of_the_overview(page: Page, console_url: str) -> No
     expect(page).to_have_url(re.compile(r"country=US"))
     expect(page.get_by_label("Country", exact=True)).to_have_value("US")
     expect(page.locator("#total")).not_to_have_text(str(micro))
-    assert width_shown(page) < 10_000
+    assert visible_width(page) < 10_000
     expect(page.get_by_label("State or region")).to_be_enabled()
 
     page.go_back()
@@ -41,7 +41,7 @@ def test_filters_and_history_of_the_overview(page: Page, console_url: str) -> No
     expect(page.locator("#total")).to_have_text("400")
 
 
-def test_the_map_zooms_by_wheel_buttons_and_keys_and_filters_by_click(page: Page, console_url: str) -> None:
+def test_the_map_zooms_by_wheel_button_and_key_and_filters_by_click(page: Page, console_url: str) -> None:
     page.goto(console_url)
     the_map = page.locator("#map")
     expect(the_map).to_have_attribute("data-prepared", "true")
@@ -49,19 +49,19 @@ def test_the_map_zooms_by_wheel_buttons_and_keys_and_filters_by_click(page: Page
     page.mouse.wheel(0, -300)
     expect(the_map).to_have_class(re.compile("moved"))
     page.get_by_role("button", name="Reset zoom").click()
-    assert width_shown(page) == 10_000
+    assert visible_width(page) == 10_000
     page.get_by_role("button", name="Zoom in").click()
-    assert width_shown(page) == 6_000
+    assert visible_width(page) == 6_000
     the_map.focus()
     page.keyboard.press("0")
-    assert width_shown(page) == 10_000
+    assert visible_width(page) == 10_000
     page.keyboard.press("+")
-    assert width_shown(page) == 7_000
+    assert visible_width(page) == 7_000
     germany = page.locator('#map a[data-country="DE"] path')
     coarse = germany.get_attribute("d") or ""
     for _ in range(2):
         page.keyboard.press("+")
-    expect(germany).not_to_have_attribute("d", coarse)  # full detail is loaded on zoom
+    expect(germany).not_to_have_attribute("d", coarse)  # a closer view has more detail
     page.keyboard.press("0")
     page.locator('#map a[data-country="AU"] path').dispatch_event("click")
     expect(page).to_have_url(re.compile("country=AU"))
@@ -80,10 +80,39 @@ def test_the_tables_are_browsed_in_portuguese(page: Page, console_url: str) -> N
     expect(page.locator("#sample")).to_contain_text("Linhas de exemplo · em ")
 
 
-def test_pages_fit_on_a_phone_and_start_with_a_skip_link(page: Page, console_url: str) -> None:
+def test_the_pages_fit_a_phone_and_start_with_a_link_to_the_content(page: Page, console_url: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    for path in ("/", "/tables", "/tables/silver.breweries"):
+    for path in ("/", "/tables", "/tables/silver.breweries", "/runs", "/runs/last", "/events", "/quality"):
         page.goto(console_url + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+
+
+def test_events_are_filtered_as_the_form_changes(page: Page, console_url: str) -> None:
+    page.goto(f"{console_url}/events")
+    rows = page.locator("#list tbody tr")
+    total = int(page.locator("#list [role=status]").inner_text().split()[0].replace(",", ""))
+    page.get_by_label("Kind").select_option("published")
+    expect(page).to_have_url(re.compile("kind=published"))
+    expect(rows.locator("td.wide > span").first).to_have_text("Tables Published")
+    assert 0 < rows.count() < total
+    page.get_by_label("Minimum level").select_option("ERROR")
+    expect(page.get_by_role("heading", name="No events")).to_be_visible()
+    page.go_back()
+    expect(rows).not_to_have_count(0)
+    rows.first.locator("summary").click()
+    expect(rows.first.locator("pre")).to_contain_text('"tables"')
+
+
+def test_an_error_of_a_filter_is_shown_until_the_filter_is_corrected(browser: Browser, console_url: str) -> None:
+    page = browser.new_page(locale="en-GB")
+    page.goto(f"{console_url}/events")
+    page.get_by_label("Run", exact=True).fill("x" * 201)
+    page.get_by_label("Run", exact=True).blur()
+    expect(page.locator(".notice.bad")).to_contain_text("Invalid request: run:")
+    page.get_by_label("Run", exact=True).fill("")
+    page.get_by_label("Run", exact=True).blur()
+    expect(page.locator("#list tbody tr")).not_to_have_count(0)
+    expect(page.locator(".notice.bad")).to_have_count(0)
+    page.close()

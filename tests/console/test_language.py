@@ -1,26 +1,42 @@
-"""Every text of the pages is there in every language, with the same values in it."""
+"""Interface texts: every text is translated, and each request gets the language that its reader prefers."""
 
 from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 
 import jinja2
 import pytest
+from fastapi.testclient import TestClient
 from jinja2 import nodes
 
 import brewhouse.console
-from brewhouse.console.language import FOLDER, LANGUAGES, chosen, texts
+from brewhouse.console.language import (
+    COOKIE,
+    FOLDER,
+    LANGUAGES,
+    Translator,
+    match_language,
+    negotiate_language,
+    texts,
+)
+from brewhouse.query.saved_queries import saved_queries
 
-ROOM = Path(brewhouse.console.__file__).parent
-TRANSLATORS = {"_": 1, "words": 1, "many": 2}
+PACKAGE = Path(brewhouse.console.__file__).parent
+TRANSLATORS = {"_": 1, "words": 1, "translate": 1, "many": 2}
+"""Names of translating functions, and how many of their arguments are texts."""
+TEXTS_OF_DATA = {"added", "removed", "closed", "reopened", "changed"}
+"""Values of `silver.brewery_changes.kind`, translated where a page shows them."""
+TRANSLATIONS = [language for language in LANGUAGES if language != "en"]
 
 
 def texts_of_templates() -> Iterator[tuple[str, str]]:
     environment = jinja2.Environment(autoescape=True)
-    for file in sorted((ROOM / "templates").rglob("*.html")):
+    for file in sorted((PACKAGE / "templates").rglob("*.html")):
         for call in environment.parse(file.read_text("utf-8")).find_all(nodes.Call):
             if isinstance(call.node, nodes.Name):
                 for argument in call.args[: TRANSLATORS.get(call.node.name, 0)]:
@@ -29,42 +45,162 @@ def texts_of_templates() -> Iterator[tuple[str, str]]:
 
 
 def texts_of_code() -> Iterator[tuple[str, str]]:
-    for file in sorted(ROOM.rglob("*.py")):
+    for file in sorted(PACKAGE.rglob("*.py")):
         for call in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(call, ast.Call):
-                name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+                function = call.func
+                if isinstance(function, ast.Call):  # translator_of(request)("…")
+                    function = function.func
+                    name = "translate" if isinstance(function, ast.Name) and function.id == "translator_of" else ""
+                else:
+                    name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
                 for argument in call.args[: TRANSLATORS.get(name, 0)]:
                     if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                         yield file.name, argument.value
 
 
-@pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
-def test_no_text_lacks_its_translation(language: str) -> None:
-    known = texts(language)
-    said = [*texts_of_templates(), *texts_of_code()]
-    assert len(said) > 50
-    assert not [(file, text) for file, text in said if text not in known]
+class VisibleTexts(HTMLParser):
+    """Collects the texts of a page, and the attributes that are read out or shown."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.texts: set[str] = set()
+        self.feed(html)
+
+    def handle_data(self, data: str) -> None:
+        self.texts.add(data.strip())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        del tag
+        self.texts.update(value for name, value in attrs if name in {"aria-label", "title", "placeholder"} and value)
 
 
-@pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
-def test_a_translation_has_the_values_of_its_text(language: str) -> None:
+@pytest.mark.parametrize("language", TRANSLATIONS)
+def test_every_text_is_translated(language: str) -> None:
+    used = [*texts_of_templates(), *texts_of_code()]
+    assert len(used) > 150
+    assert not [(file, text) for file, text in used if text not in texts(language)]
+
+
+@pytest.mark.parametrize("language", TRANSLATIONS)
+def test_every_translation_is_used(language: str) -> None:
+    used = {text for _, text in [*texts_of_templates(), *texts_of_code()]}
+    used |= {text for query in saved_queries() for text in (query.title, query.question)}
+    assert set(texts(language)) - used == TEXTS_OF_DATA
+
+
+@pytest.mark.parametrize("language", TRANSLATIONS)
+def test_a_translation_has_the_same_values_as_its_text(language: str) -> None:
     for text, translation in texts(language).items():
         assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", translation)), text
-        assert translation.strip(), text
+        assert text.count("`") == translation.count("`"), text
+        assert translation == translation.strip() != "", text
+        assert text.endswith(".") == translation.endswith("."), text
 
 
-def test_a_text_is_translated_in_one_file_or_the_same_in_all() -> None:
-    import tomllib
-
+@pytest.mark.parametrize("language", TRANSLATIONS)
+def test_a_text_has_the_same_translation_in_every_file(language: str) -> None:
     seen: dict[str, str] = {}
-    for file in sorted((FOLDER / "pt").glob("*.toml")):
+    for file in sorted((FOLDER / language).glob("*.toml")):
         for text, translation in tomllib.loads(file.read_text("utf-8")).items():
             assert seen.setdefault(text, translation) == translation, f"{file.name}: {text}"
 
 
+def test_every_language_but_english_has_a_folder() -> None:
+    assert sorted(folder.name for folder in FOLDER.iterdir()) == sorted(TRANSLATIONS)
+    assert texts("en") == {}
+
+
 @pytest.mark.parametrize(
     ("cookie", "header", "language"),
-    [(None, "pt-BR", "pt"), (None, "de, en", "en"), ("pt", "en", "pt"), ("xx", "pt", "pt"), (None, None, "en")],
+    [
+        (None, "pt", "pt-BR"),
+        (None, "pt-PT", "pt-BR"),
+        (None, "pt-BR", "pt-BR"),
+        (None, "PT_br;q=0.9", "pt-BR"),
+        (None, "de, fr;q=0.9, pt-AO;q=0.8, en;q=0.7", "pt-BR"),
+        (None, "de, en", "en"),
+        (None, "de", "en"),
+        (None, "*", "en"),
+        (None, ",;,", "en"),
+        (None, "", "en"),
+        (None, None, "en"),
+        ("pt", "en", "pt-BR"),
+        ("pt-BR", "en", "pt-BR"),
+        ("en", "pt-BR", "en"),
+        ("xx", "pt", "pt-BR"),
+    ],
 )
-def test_the_reader_s_choice_goes_before_the_browser_s(cookie: str | None, header: str | None, language: str) -> None:
-    assert chosen(cookie, header) == language
+def test_the_chosen_language_precedes_the_browser_s(cookie: str | None, header: str | None, language: str) -> None:
+    assert negotiate_language(cookie, header) == language
+
+
+@pytest.mark.parametrize("tag", ["ptx", "pt.BR", "english", "", " ", None])
+def test_only_a_whole_primary_subtag_matches(tag: str | None) -> None:
+    assert match_language(tag) is None
+
+
+def test_a_translator_inserts_values_and_falls_back_to_the_english_text() -> None:
+    portuguese = Translator("pt")
+    assert portuguese.language == "pt-BR"
+    assert portuguese("Page {page} of {pages}", page=2, pages=3) == "Página 2 de 3"
+    assert portuguese("not a text of the console") == "not a text of the console"
+    assert Translator("xx").language == "en"
+    assert [portuguese.many("{count} row", "{count} rows", n, count=n) for n in (0, 1, 2)] == [
+        "0 linhas",
+        "1 linha",
+        "2 linhas",
+    ]
+
+
+@pytest.mark.parametrize("tag", ["pt", "pt-PT", "pt-BR"])
+@pytest.mark.parametrize("path", ["/", "/explore", "/tables", "/runs", "/runs/last", "/quality", "/events", "/nowhere"])
+def test_every_page_declares_the_language_it_is_written_in(client: TestClient, path: str, tag: str) -> None:
+    html = client.get(path, headers={"Accept-Language": tag}).text
+    assert html.lstrip().startswith('<!doctype html>\n<html lang="pt-BR">')
+    assert '<html lang="en">' in client.get(path).text
+
+
+@pytest.mark.parametrize(
+    "path", ["/runs", "/runs?state=FAILED", "/runs/last", "/events", "/events?until=2000-01-01", "/nowhere"]
+)
+def test_a_portuguese_page_shows_no_english_text(client: TestClient, path: str) -> None:
+    translations = texts("pt-BR")
+    html = client.get(path, headers={"Accept-Language": "pt-BR"}).text
+    untranslated = {text for text in VisibleTexts(html).texts if translations.get(text, text) != text}
+    assert not untranslated
+    assert "Execuções" in html
+
+
+def test_the_language_link_sets_a_cookie_and_keeps_the_rest_of_the_address(client: TestClient) -> None:
+    answer = client.get("/events?kind=job&lang=pt-BR&page=2", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/events?kind=job&page=2")
+    cookie = answer.headers["set-cookie"]
+    assert f"{COOKIE}=pt-BR;" in cookie
+    assert {"HttpOnly", "Max-Age=31536000", "SameSite=lax", "Path=/"} <= set(cookie.split("; "))
+    assert '<html lang="pt-BR">' in client.get("/events", headers={"Accept-Language": "en"}).text
+    client.get("/events?lang=en")
+    assert '<html lang="en">' in client.get("/events", headers={"Accept-Language": "pt-BR"}).text
+    client.cookies.clear()
+
+
+def test_an_unknown_language_in_the_address_is_ignored(client: TestClient) -> None:
+    answer = client.get("/events?lang=xx", follow_redirects=False)
+    assert answer.status_code == 200
+    assert "set-cookie" not in answer.headers
+
+
+def test_a_language_link_never_leads_to_another_site(client: TestClient) -> None:
+    answer = client.get("http://127.0.0.1//evil.example/?lang=pt-BR", follow_redirects=False)
+    assert answer.headers["location"] == "/evil.example/"
+    client.cookies.clear()
+    missing = client.get("http://127.0.0.1//evil.example/")
+    assert missing.status_code == 404
+    assert 'href="//' not in missing.text
+
+
+@pytest.mark.parametrize(("tag", "error"), [("en", "Page not found."), ("pt", "Página não encontrada.")])
+def test_errors_are_in_the_reader_s_language(client: TestClient, tag: str, error: str) -> None:
+    headers = {"Accept-Language": tag}
+    assert error in client.get("/nowhere", headers=headers).text
+    assert client.get("/api/v1/nowhere", headers=headers).json()["error"] == error

@@ -1,4 +1,4 @@
-"""The console over a lake on S3 shows what it shows over one in a folder."""
+"""The console of a lake on S3 shows the same as for a local lake."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def client_on_s3(shared_lake: Lake) -> Iterator[tuple[TestClient, str]]:
         yield client, run
 
 
-def test_every_page_of_a_lake_on_s3(client_on_s3: tuple[TestClient, str]) -> None:
+def test_every_page_shows_a_lake_on_s3(client_on_s3: tuple[TestClient, str]) -> None:
     client, run = client_on_s3
-    shown = {
+    texts = {
         "/": "59",
         "/explore": "silver.breweries",
         "/tables": "gold.breweries_by_location",
@@ -39,13 +39,13 @@ def test_every_page_of_a_lake_on_s3(client_on_s3: tuple[TestClient, str]) -> Non
         "/events": run,
         f"/?at={run}": "59",
     }
-    for path, text in shown.items():
+    for path, text in texts.items():
         answer = client.get(path)
         assert answer.status_code == 200, (path, answer.text[-2000:])
         assert text in answer.text, path
 
 
-def test_a_query_over_a_lake_on_s3(client_on_s3: tuple[TestClient, str]) -> None:
+def test_a_query_reads_a_lake_on_s3(client_on_s3: tuple[TestClient, str]) -> None:
     client, _ = client_on_s3
     started = client.post("/api/v1/queries", json={"sql": "SELECT count(*) FROM silver.breweries"}).json()
     deadline = time.monotonic() + 60

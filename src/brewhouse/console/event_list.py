@@ -56,14 +56,15 @@ class EventList:
 class EventQuery(BaseModel):
     """Filters and page of the list, as in the query of its address."""
 
-    run: Annotated[str, StringConstraints(strip_whitespace=True)] = Field("", description="Run id", max_length=200)
-    level: Literal["INFO", "WARN", "ERROR"] = Field("INFO", description="Minimum level")
-    kind: Literal["", "run", "job", "check", "drift", "published", "alert", "schedule"] = Field(
-        "", description="Only events of this kind"
-    )
-    since: Day = Field(None, description="First day (UTC)")
-    until: Day = Field(None, description="Last day (UTC)")
-    page: int = Field(1, ge=1, le=1_000_000, description="One past the end becomes the last")
+    run: Annotated[str, StringConstraints(strip_whitespace=True), Field(description="Run id", max_length=200)] = ""
+    level: Annotated[Literal["INFO", "WARN", "ERROR"], Field(description="Minimum level")] = "INFO"
+    kind: Annotated[
+        Literal["", "run", "job", "check", "drift", "published", "alert", "schedule"],
+        Field(description="Only events of this kind"),
+    ] = ""
+    since: Annotated[Day, Field(description="First day (UTC)")] = None
+    until: Annotated[Day, Field(description="Last day (UTC)")] = None
+    page: Annotated[int, Field(ge=1, le=1_000_000, description="One past the end becomes the last")] = 1
 
 
 def list_events(events: Sequence[Event], query: EventQuery) -> EventList:
