@@ -63,7 +63,12 @@ def test_a_value_is_computed_once_and_an_error_is_not_cached(console_lake: Lake)
     for _ in range(2):
         with pytest.raises(BrewhouseError):
             state.cached("key", fail)
-    assert [state.cached("key", lambda: calls.append("ok") or "value") for _ in range(3)] == ["value"] * 3
+
+    def succeed() -> str:
+        calls.append("ok")
+        return "value"
+
+    assert [state.cached("key", succeed) for _ in range(3)] == ["value"] * 3
     assert calls == ["fail", "fail", "ok"]
 
 

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 ALL = OverviewFilters()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def lakes(console_lake: Lake, varied_lake: Lake) -> None:
+    """Build the lakes before the browser opens, since `asyncio.run` fails while it is open."""
+    del console_lake, varied_lake
+
+
 @pytest.fixture(scope="module")
 def written(console_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("report") / "report.html"
@@ -74,7 +80,7 @@ def test_charts_are_rendered_without_a_browser(console_lake: Lake, tmp_path: Pat
 
 
 def rendered_page(lake: Lake, file: Path, filters: OverviewFilters = ALL, **options: str) -> str:
-    write_report(lake, file, filters, **options)  # type: ignore[arg-type]
+    write_report(lake, file, filters, **options)
     return html.unescape(file.read_text("utf-8"))
 
 
@@ -177,6 +183,17 @@ def test_a_lake_without_breweries_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BrewhouseError, match="No breweries are published yet"):
         write_report(Lake(tmp_path), tmp_path / "r.html", ALL)
     assert not (tmp_path / "r.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("language", "days"), [("en", "Mon|Tue|Wed|Thu|Fri|Sat|Sun"), ("pt-BR", "Seg|Ter|Qua|Qui|Sex|Sáb|Dom")]
+)
+def test_the_dates_and_numbers_of_charts_are_in_the_language(
+    console_lake: Lake, tmp_path: Path, language: str, days: str
+) -> None:
+    for name in ("r.svg", "r.html"):
+        text = rendered_page(console_lake, tmp_path / name, language=language)
+        assert re.search(rf"<text[^>]*>({days}) \d\d</text>", text), name
 
 
 def test_the_command_prints_the_path_of_the_report(

@@ -136,7 +136,7 @@ def test_every_format_exports_the_whole_result(queries: QueryService, hundred: Q
     assert rows[11] == {"n": 11, "sum(t.n)": 'é"89', "N_2": 5.5}
     assert parquet.read_table(queries.export(hundred.id, "parquet")).to_pylist() == rows
     assert len(table) - 1 == len(rows) == 100
-    assert duckdb.sql(f"FROM '{queries.export(hundred.id, 'parquet')}'").columns == names
+    assert parquet.read_schema(queries.export(hundred.id, "parquet")).names == names
 
 
 @pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
@@ -144,9 +144,9 @@ def test_hostile_column_names_and_values_are_exported_as_they_are(queries: Query
     names = ['a"b', "a.b", "x; DROP TABLE t", "", "ä\n2"]
     columns = ", ".join("'=1+1' AS \"" + name.replace('"', '""') + '"' for name in names if name)
     status = finished(queries, f"SELECT {columns}")
-    file = queries.export(status.id, kind)
-    assert set(duckdb.sql(f"FROM '{file}'").columns) == {name for name in names if name}
-    assert set(duckdb.sql(f"FROM '{file}'").fetchall()[0]) == {"=1+1"}
+    exported = duckdb.execute(f"FROM '{queries.export(status.id, kind)}'")
+    assert {column[0] for column in exported.description or ()} == {name for name in names if name}
+    assert set(exported.fetchall()[0]) == {"=1+1"}
 
 
 def test_concurrent_exports_write_one_complete_file(queries: QueryService) -> None:
@@ -244,8 +244,8 @@ def test_many_clients_get_their_own_results(console_lake: Lake) -> None:
             return number, service.page(finished(service, f"SELECT {number} AS n").id).rows
 
         with ThreadPoolExecutor(6) as threads:
-            assert all(rows == [[number]] for number, rows in threads.map(ask, range(12)))
-        assert len({query.id for query in service.newest()}) == 12
+            assert all(rows == [[number]] for number, rows in threads.map(ask, range(6)))
+        assert len({query.id for query in service.newest()}) == 6
 
 
 def test_a_query_fails_at_its_time_limit(console_lake: Lake) -> None:

@@ -52,7 +52,7 @@ def overview_sheet(
         rows.append({**line, "width": _SHEET_WIDTH, "title": translate("Counts over time")})
     by_type, by_country = translate("By type"), translate("By country")
     rows.append({"hconcat": [_bars(shown.by_type, by_type, translate), _bars(shown.by_country, by_country, translate)]})
-    subtitle = f"{number(shown.totals.breweries, translate.language)} {translate('Breweries')}"
+    subtitle = f"{number(shown.totals.breweries, translate.language)} {translate('Breweries').lower()}"
     return {
         "$schema": _SCHEMA,
         "title": {"text": title, "subtitle": subtitle, "fontSize": 20, "subtitleFontSize": 14},

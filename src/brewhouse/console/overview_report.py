@@ -29,7 +29,6 @@ _THEME = {
     "title": {"color": _INK, "anchor": "start", "subtitleColor": _SOFT},
     "mark": {"color": _ACCENT},
 }
-_SEPARATORS = {"en": {"decimal": ".", "thousands": ","}, "pt": {"decimal": ",", "thousands": "."}}
 
 
 def write_report(
@@ -105,8 +104,8 @@ def _render(spec: dict[str, Any], suffix: str, language: str) -> bytes:
     """Render a Vega-Lite specification without a browser and without network access."""
     import vl_convert
 
-    separators = {**_SEPARATORS[language[:2]], "grouping": [3], "currency": ["", ""]}
-    options: dict[str, Any] = {"allowed_base_urls": [], "format_locale": separators}
+    locale = "en-US" if language == "en" else language
+    options: dict[str, Any] = {"allowed_base_urls": [], "format_locale": locale, "time_format_locale": locale}
     if suffix == ".png":
         options["scale"] = _PNG_SCALE
     convert = getattr(vl_convert, f"vegalite_to_{suffix[1:]}")

@@ -218,12 +218,12 @@ def _write(reader: RecordBatchReader, file: Path, limits: QueryLimits) -> tuple[
 
     schema = pa.schema([field.with_name(f"c{n}") for n, field in enumerate(reader.schema, start=1)])
     rows = 0
-    with file.open("wb") as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+    with file.open("wb", buffering=0) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for batch in reader:
             kept = batch.slice(0, limits.rows - rows)
             writer.write_batch(pa.RecordBatch.from_arrays(kept.columns, schema=schema))
             rows += kept.num_rows
-            if kept.num_rows < batch.num_rows or sink.tell() > limits.result_mb * _MB:
+            if kept.num_rows < batch.num_rows or file.stat().st_size > limits.result_mb * _MB:
                 return rows, True
     return rows, False
 

@@ -22,7 +22,7 @@ def show(request: Request, console: ConsoleDep) -> Response:
     """Show the list of tables and their lineage."""
     tables = list_tables(console)
     names = {table.name for table in tables}
-    title = translator_of(request)("Lineage of the tables")
+    title = translator_of(request)("Table lineage")
     picture, problem = None, None
     try:
         svg = draw_svg(_lineage(console), title, lambda node: f"/tables/{node.name}" if node.name in names else None)
