@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import msgspec
 
 from brewhouse.checks.check import Check
 from brewhouse.errors import BrewhouseError, ChecksFailed
@@ -23,27 +24,23 @@ from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import Settings, load
 
 RAW = dg.AssetKey(["bronze", "breweries"])
-"""The raw snapshots, which extract takes."""
+"""The raw snapshots, which extract writes."""
 
 _CHECKS = "checks"
 _DAILY = "0 6 * * *"
 
 
 def definitions(settings: Settings) -> dg.Definitions:
-    """Make Dagster's definitions of the workflow.
+    """Define the workflow for Dagster: assets for the raw snapshot and every table, checks, a job and a schedule.
 
-    Args:
-        settings: Which lake, and how its runs go; `[schedule]` says when, and is 6:00 without it.
-
-    Returns:
-        The raw snapshot and every silver and gold table as assets, a check of each table, a job and a schedule.
+    The schedule is `[schedule]`, or 6:00 UTC without it.
 
     Raises:
-        UsageError: The user's models, or the schedule, cannot be read.
+        UsageError: The user-defined models or the schedule are invalid.
     """
     zones = {zone: models_of(zone, folder=settings.models) for zone in ("staging", "silver", "gold")}
-    plan = parse_schedule(settings.schedule.cron or _DAILY, settings.schedule.time_zone)
-    assert plan is not None
+    schedule = parse_schedule(settings.schedule.cron or _DAILY, settings.schedule.time_zone)
+    assert schedule is not None
     job = dg.define_asset_job("breweries", description="Extract, transform, aggregate.")
     return dg.Definitions(
         assets=[
@@ -52,7 +49,7 @@ def definitions(settings: Settings) -> dg.Definitions:
             _published_by("aggregate", zones["gold"], settings),
         ],
         jobs=[job],
-        schedules=[dg.ScheduleDefinition(job=job, cron_schedule=plan.cron, execution_timezone=plan.zone.key)],
+        schedules=[dg.ScheduleDefinition(job=job, cron_schedule=schedule.cron, execution_timezone=schedule.zone.key)],
     )
 
 
@@ -106,27 +103,29 @@ def _published_by(job: str, models: Sequence[Model], settings: Settings) -> dg.A
 
 
 def _check_results(models: Sequence[Model], report: RunReport) -> Iterator[dg.AssetCheckResult]:
-    """Sum up what the checks of a run found, a result a table; a run with nothing to do made none."""
-    checks = [Check(**{name: check[name] for name in Check.__struct_fields__}) for check in report.checks]
+    """Summarize the checks of a run, one result per table; a run with nothing to do has none."""
+    checks = msgspec.convert(report.checks, list[Check])
     for model in models:
         of_table = [check for check in checks if check.table == model.name]
-        found = [check for check in of_table if not check.passed]
-        is_error = any(check.severity == "error" for check in found)
+        failed = [check for check in of_table if not check.passed]
+        is_error = any(check.severity == "error" for check in failed)
         yield dg.AssetCheckResult(
             asset_key=_key(model.name),
             check_name=_CHECKS,
-            passed=not found,
+            passed=not failed,
             severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
-            description=f"{len(of_table) - len(found)} passed, {len(found)} found something",
+            description=f"{len(of_table) - len(failed)} passed, {len(failed)} failed",
             metadata={
-                check.name: "passed" if check.passed else f"{check.severity}: {check.violations} found, {check.example}"
+                check.name: "passed"
+                if check.passed
+                else f"{check.severity}: {check.violations} violations, such as {check.example}"
                 for check in of_table
             },
         )
 
 
 def _run(job: str, settings: Settings) -> RunReport:
-    """Run one job of the workflow; what went wrong is told in its own words."""
+    """Run one job of the workflow; its errors fail the asset with their own message."""
     started = datetime.now(UTC)
     try:
         run_workflow(lake_of(settings), settings, (job,))
@@ -138,7 +137,7 @@ def _run(job: str, settings: Settings) -> RunReport:
 
 
 def _latest(job: str, settings: Settings, since: datetime) -> RunReport:
-    """Find the newest run of a job; nobody else ran while it held the lake's lock."""
+    """Find the newest run of a job; no other run could start while it held the lake's lock."""
     day = (since - timedelta(minutes=1)).date()
     reports = run_reports(read_events(lake_of(settings), day))
     return next(report for report in reversed(reports) if report.planned == [job])
@@ -149,7 +148,7 @@ def _key(name: str) -> dg.AssetKey:
 
 
 def _sources(model: Model) -> list[dg.AssetKey]:
-    """Name the assets that a model reads; what ships with Brewhouse is none."""
+    """List the assets that a model reads; reference data shipped with Brewhouse is not an asset."""
     zones = {"bronze": RAW, "staging": RAW}
     known = {
         zones.get(zone) or _key(need)

@@ -211,6 +211,18 @@ def as_environment(settings: Settings) -> dict[str, str]:
     return {f"BREWHOUSE_{name.upper()}": _as_text(value) for name, value in values.items() if value is not None}
 
 
+def is_lineage_configured(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether OpenLineage is configured, by its environment variables or a file that its client reads."""
+    if environ.get("OPENLINEAGE_DISABLED", "").lower() == "true":
+        return False
+    files = (Path("openlineage.yml"), Path("~/.openlineage/openlineage.yml").expanduser())
+    return (
+        any(environ.get(name) for name in ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG"))
+        or any(name.startswith("OPENLINEAGE__TRANSPORT") for name in environ)
+        or any(file.exists() for file in files)
+    )
+
+
 def _as_text(value: object) -> str:
     if isinstance(value, tuple):
         return " ".join(_as_text(part) for part in value)

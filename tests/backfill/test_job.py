@@ -24,9 +24,11 @@ from brewhouse.backfill.id_mapping import uuid_of
 from brewhouse.backfill.job import Backfill, backfill
 from brewhouse.backfill.version_sources import DatasetVersion, origins_of
 from brewhouse.errors import BrewhouseError
+from brewhouse.events.event import EventLog
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete, complete_runs, newest
+from brewhouse.pipeline.run_context import RunContext
 from brewhouse.pipeline.transform import transform
 from brewhouse.settings import Settings
 
@@ -245,7 +247,8 @@ def test_the_real_versions_become_snapshots_and_tables(lake: Lake) -> None:
         for line, row in zip(lines(snapshot), theirs, strict=True):
             ours = json.loads(line, parse_float=str, parse_int=str)
             assert {name: value or "" for name, value in ours.items()} == row
-    transform(lake, Settings(), "RUN", progress=lambda _: None, record=lambda _: None)
+    with RunContext(lake, Settings(), EventLog(lake, "RUN"), "transform") as context:
+        transform(context)
     now = Tables(lake).current("silver.breweries")
     assert now is not None
     assert now.rows == snapshots[-1].records

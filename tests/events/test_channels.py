@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from brewhouse.events.channels import SendingFailed, hidden, ping, send
-from brewhouse.events.event import read_events
+from brewhouse.events.channels import DeliveryFailed, hidden, send, send_heartbeat
+from brewhouse.events.details import RunEnded, RunStarted
+from brewhouse.events.event import EventLog, read_events
 from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT
-from brewhouse.events.notifications import HeartbeatPinger, send_test, warn_of_missing_parts
+from brewhouse.events.notifications import HeartbeatPinger, send_test, warn_of_missing_library
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import AlertSettings, Secret
 
@@ -39,43 +40,46 @@ def test_a_web_hook_gets_the_message(receiver: Receiver) -> None:
     "url", [f"json://{DOWN}/hooks/t0ken", f"mailto://me:t0ken@{DOWN}?mode=insecure", "slack://t0ken", "", "t0ken"]
 )
 def test_what_cannot_be_sent_is_an_error_without_the_secret(url: str) -> None:
-    with pytest.raises(SendingFailed) as failure:
+    with pytest.raises(DeliveryFailed) as failure:
         send(url, "subject", "body")
-    assert "did not take a message" in str(failure.value)
+    assert "Failed to send a message to" in str(failure.value)
     assert "t0ken" not in str(failure.value)
 
 
 @pytest.mark.parametrize("ending", ["", "/start", "/fail"])
 def test_a_ping_calls_the_address_with_its_ending(receiver: Receiver, ending: str) -> None:
-    ping(f"{receiver.url}/abc-123/", ending, "why")
+    send_heartbeat(f"{receiver.url}/abc-123/", ending, "why")
     assert receiver.requests == [(f"/abc-123{ending}", b"why")]
 
 
 @pytest.mark.parametrize("url", [f"http://{DOWN}/s3cret-id", "file:///etc/s3cret", "http://s3cret host/", "s3cret"])
 def test_a_ping_that_is_not_taken_is_an_error_without_the_secret(url: str) -> None:
-    with pytest.raises(SendingFailed) as failure:
-        ping(url, "/start")
+    with pytest.raises(DeliveryFailed) as failure:
+        send_heartbeat(url, "/start")
     assert "s3cret" not in str(failure.value)
+
+
+def emit_run(lake: Lake, url: Secret, state: str) -> None:
+    """Emit the start and the end of a run that sends heartbeats."""
+    events = EventLog(lake, "R1", [HeartbeatPinger(lake, url, "R1").listen])
+    events.emit(RunStarted(workflow="breweries", jobs=["extract"]))
+    events.emit(RunEnded(workflow="breweries", state=state, message="the end", seconds=1.0))
 
 
 def test_a_ping_refused_by_its_receiver_is_an_event_and_no_failure(
     tmp_path: Path, receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     receiver.status = 500
-    pinger = HeartbeatPinger(Lake(tmp_path), Secret(f"{receiver.url}/s3cret-id"), "R1")
-    pinger.started()
-    pinger.ended("SUCCEEDED", "fine")
-    events = read_events(Lake(tmp_path))
-    assert [event.detail_type for event in events] == [ALERT_FAILED, ALERT_FAILED]
+    emit_run(Lake(tmp_path), Secret(f"{receiver.url}/s3cret-id"), "SUCCEEDED")
+    events = [event for event in read_events(Lake(tmp_path)) if event.detail_type == ALERT_FAILED]
+    assert len(events) == 2
     assert all("HTTP Error 500" in event.detail["message"] for event in events)
     written = b"".join(file.read_bytes() for file in tmp_path.rglob("*.json")).decode() + capsys.readouterr().err
     assert "s3cret" not in written
 
 
 def test_a_stopped_run_is_not_pinged(tmp_path: Path, receiver: Receiver) -> None:
-    pinger = HeartbeatPinger(Lake(tmp_path), Secret(f"{receiver.url}/id"), "R1")
-    pinger.started()
-    pinger.ended("STOPPED", "by somebody")
+    emit_run(Lake(tmp_path), Secret(f"{receiver.url}/id"), "STOPPED")
     assert [path for path, _ in receiver.requests] in ([], ["/id/start"])
 
 
@@ -92,19 +96,19 @@ def test_every_receiver_is_tried_though_one_is_down(
 
 def test_without_apprise_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
-    with pytest.raises(SendingFailed, match=r"pip install 'brewhouse\[alerts\]'"):
+    with pytest.raises(DeliveryFailed, match=r"pip install 'brewhouse\[alerts\]'"):
         send("json://example.org", "subject", "body")
 
 
 def test_without_apprise_a_run_says_so_before_it_is_needed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    warn_of_missing_parts(AlertSettings(urls=(Secret("json://s3cret"),)))
+    warn_of_missing_library(AlertSettings(urls=(Secret("json://s3cret"),)))
     assert capsys.readouterr().err == ""
     monkeypatch.setitem(sys.modules, "apprise", None)
-    warn_of_missing_parts(AlertSettings())
+    warn_of_missing_library(AlertSettings())
     assert capsys.readouterr().err == ""
-    warn_of_missing_parts(AlertSettings(urls=(Secret("json://s3cret"),)))
+    warn_of_missing_library(AlertSettings(urls=(Secret("json://s3cret"),)))
     said = capsys.readouterr().err
     assert "pip install 'brewhouse[alerts]'" in said
     assert "s3cret" not in said

@@ -126,8 +126,8 @@ def test_a_rare_time_that_was_missed_long_ago_is_found() -> None:
         ("0 0 30 2 *", "UTC", "day"),
         ("every day", "UTC", "2 fields"),
         ("0 6 * * *", "Mars/Olympus", "Mars/Olympus"),
-        ("0 6 * * *", "../../etc/passwd", "no time zone"),
-        ("0 6 * * *", "", "no time zone"),
+        ("0 6 * * *", "../../etc/passwd", "Unknown time zone"),
+        ("0 6 * * *", "", "Unknown time zone"),
     ],
 )
 def test_what_is_no_schedule_is_refused_with_the_reason(cron: str, zone: str, said: str) -> None:

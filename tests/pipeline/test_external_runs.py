@@ -13,11 +13,12 @@ import pytest
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import EventLog, read_events
 from brewhouse.events.event_types import RUN
-from brewhouse.events.run_reports import RunReport, close_interrupted_runs, run_reports
+from brewhouse.events.run_reports import RunReport, run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
+from brewhouse.pipeline.interrupted_runs import close_interrupted_runs
 from brewhouse.pipeline.runner import ExternalRun
 from brewhouse.pipeline.workflow import JOBS, run_workflow
 from brewhouse.settings import load
@@ -42,7 +43,7 @@ class Scheduler:
         told = {"urls": [self.receiver.url.replace("http", "json")], "ping_url": f"{self.receiver.url}/ping"}
         settings = load({"source_url": url, "max_attempts": 1, "extract_retry_wait_s": 0, "alerts": told}, environ={})
         part = ExternalRun(workflow_run, f"jr_{self.started}", JOBS, retries=1)
-        return run_workflow(self.lake, settings, (job,), part=part)
+        return run_workflow(self.lake, settings, (job,), external=part)
 
     def reports(self) -> list[RunReport]:
         return run_reports(read_events(self.lake))
@@ -120,8 +121,8 @@ def test_an_attempt_that_was_killed_is_so_told_when_the_next_one_begins(
 
 def test_a_run_is_left_alone_between_its_jobs_but_not_for_ever(scheduler: Scheduler, source: MockApiServer) -> None:
     scheduler.start("extract", source.url)
-    close_interrupted_runs(scheduler.lake, "OTHER")
     events = read_events(scheduler.lake)
+    close_interrupted_runs(scheduler.lake, events, "OTHER")
     later = datetime.now(UTC) + timedelta(hours=2)
     assert [run_reports(events, now=now)[0].state for now in (None, later)] == ["RUNNING", "INTERRUPTED"]
     EventLog(scheduler.lake, scheduler.reports()[0].run).write(RUN, {"workflow": "breweries", "state": "FAILED"})

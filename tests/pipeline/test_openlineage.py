@@ -16,9 +16,8 @@ from brewhouse.events.run_reports import run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
-from brewhouse.pipeline.openlineage import is_configured
 from brewhouse.pipeline.workflow import run_workflow
-from brewhouse.settings import load
+from brewhouse.settings import is_lineage_configured, load
 
 if TYPE_CHECKING:
     from tests.conftest import Receiver
@@ -104,6 +103,6 @@ def test_it_is_off_unless_it_is_configured(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert is_configured(environ) is expected
+    assert is_lineage_configured(environ) is expected
     (tmp_path / "openlineage.yml").write_text("transport: {type: console}")
-    assert is_configured(environ) is ("OPENLINEAGE_DISABLED" not in environ)
+    assert is_lineage_configured(environ) is ("OPENLINEAGE_DISABLED" not in environ)

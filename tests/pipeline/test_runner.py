@@ -21,10 +21,11 @@ from brewhouse.events.event import read_events
 from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT
 from brewhouse.events.notifications import notify
 from brewhouse.events.run_log import read_log
-from brewhouse.events.run_reports import close_killed_runs, run_reports
+from brewhouse.events.run_reports import run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 from brewhouse.mock_api.server import MockApiServer
+from brewhouse.pipeline.interrupted_runs import close_killed_runs
 from brewhouse.pipeline.runner import run_jobs
 from brewhouse.pipeline.workflow import JOBS, run_workflow
 from brewhouse.query.connection import connect
@@ -98,7 +99,7 @@ def test_a_source_that_is_down_is_told_once_and_so_is_its_recovery(told: EventLi
     for _ in range(2):
         told.run(source.url)
     assert told.inbox.subjects == told.hooked
-    assert told.inbox.subjects[1:] == ["Brewhouse: the breweries workflow is well again"]
+    assert told.inbox.subjects[1:] == ["Brewhouse: the breweries workflow has recovered"]
     assert "2 runs" in told.inbox.text(1)
     assert told.pings == ["/ping/start", "/ping/fail"] * 2 + ["/ping/start", "/ping"] * 2
 
@@ -129,12 +130,12 @@ def test_a_failed_check_is_told_once_and_so_is_its_recovery(told: EventLike, sou
         with pytest.raises(ChecksFailed):
             told.run(source.url)
     assert told.inbox.subjects == told.hooked == ["Brewhouse: checks of transform failed"]
-    assert "150 found" in told.inbox.text(0)
+    assert "150 violations" in told.inbox.text(0)
     failed = told.archived("SELECT DISTINCT name, found FROM monitoring.checks WHERE NOT passed AND severity = 'error'")
     assert failed == [("the number of breweries fell by at most 20 %", 150)]
     source.add(gone)
     told.run(source.url)
-    assert told.inbox.subjects[1:] == ["Brewhouse: the breweries workflow is well again"]
+    assert told.inbox.subjects[1:] == ["Brewhouse: the breweries workflow has recovered"]
 
 
 def killed_run(lake: Lake, url: str, number: int = signal.SIGKILL) -> None:
@@ -171,13 +172,13 @@ def test_a_killed_run_is_told_once_by_whatever_runs_next_and_its_log_is_kept(
         close_killed_runs(told.lake)
         notify(told.lake, told.settings(source.url).alerts)
     assert told.inbox.subjects == told.hooked == ["Brewhouse: extract failed"]
-    assert "ended without a word" in told.inbox.text(0)
+    assert "the process was killed" in told.inbox.text(0)
     (report,) = run_reports(read_events(told.lake))
     assert (report.state, report.jobs[0].state) == ("FAILED", "FAILED")
     assert told.archived("SELECT state FROM monitoring.runs") == [("FAILED",)]
     assert "extract starts" in [line.message for line in read_log(told.lake, report.run, "extract")]
     told.run(source.url)
-    assert told.inbox.subjects[1:] == ["Brewhouse: the breweries workflow is well again"]
+    assert told.inbox.subjects[1:] == ["Brewhouse: the breweries workflow has recovered"]
 
 
 def test_the_next_run_tells_of_a_killed_one_that_nobody_looked_at(told: EventLike) -> None:
@@ -186,7 +187,7 @@ def test_the_next_run_tells_of_a_killed_one_that_nobody_looked_at(told: EventLik
     with pytest.raises(BrewhouseError):
         told.run("http://127.0.0.1:1/v1")
     assert told.inbox.subjects == ["Brewhouse: extract failed"]
-    assert "ended without a word" in told.inbox.text(0)
+    assert "the process was killed" in told.inbox.text(0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -33,31 +33,6 @@ def arguments_of(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_known_args(argv)[0]
 
 
-class Log:
-    """Writes how a job gets on into its log; pages only now and then."""
-
-    def job_started(self, name: str) -> None:
-        """See `brewhouse.pipeline.runner.Progress`."""
-        print(f"{name} begins", flush=True)
-
-    def pages(self, done: int, total: int) -> None:
-        """See `brewhouse.pipeline.runner.Progress`."""
-        if done % 10 == 0 or done == total:
-            print(f"{done} of {total} pages", flush=True)
-
-    def model(self, name: str) -> None:
-        """See `brewhouse.pipeline.runner.Progress`."""
-        print(f"model {name}", flush=True)
-
-    def snapshots(self, done: int, total: int) -> None:
-        """See `brewhouse.pipeline.runner.Progress`."""
-        print(f"{done} of {total} snapshots", flush=True)
-
-    def job_ended(self, name: str, message: str, seconds: float) -> None:
-        """See `brewhouse.pipeline.runner.Progress`."""
-        print(f"{name}: {message} ({seconds:.2f} s)", flush=True)
-
-
 def main(argv: Sequence[str]) -> None:
     """Run one job.
 
@@ -76,23 +51,25 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _run(given: argparse.Namespace) -> None:
+    from brewhouse.events.run_log import progress_printer
     from brewhouse.lake.lake import Lake, Shared
     from brewhouse.settings import load
 
     flags = {name: getattr(given, name) for name in ("lake", "catalog_database_prefix", "engine", "source_url")}
     settings = load(flags)
     lake = Lake.at(settings.lake, Shared(catalog_database_prefix=given.catalog_database_prefix))
+    listeners = (progress_printer(sys.stdout),)
     if given.job == "maintain":
         from brewhouse.pipeline.maintenance import run_maintenance
 
-        run_maintenance(lake, settings, progress=Log())
+        run_maintenance(lake, settings, listeners=listeners)
     else:
         from brewhouse.pipeline.runner import ExternalRun
         from brewhouse.pipeline.workflow import JOBS as ALL
         from brewhouse.pipeline.workflow import run_workflow
 
-        part = ExternalRun(given.workflow_run, given.job_run, ALL, given.retries) if given.workflow_run else None
-        run_workflow(lake, settings, (given.job,), progress=Log(), part=part)
+        external = ExternalRun(given.workflow_run, given.job_run, ALL, given.retries) if given.workflow_run else None
+        run_workflow(lake, settings, (given.job,), listeners=listeners, external=external)
 
 
 if __name__ == "__main__":

@@ -27,16 +27,17 @@ from brewhouse.backfill.version_sources import DatasetVersion
 from brewhouse.checks.check import Check
 from brewhouse.checks.completeness import GROUPS, CompletenessCheck, CompletenessResult
 from brewhouse.errors import BrewhouseError
-from brewhouse.events.event import EventLog
+from brewhouse.events.details import SnapshotsProcessed
+from brewhouse.events.event import Listener
 from brewhouse.ids import CHECKSUM_CHARACTERS, id_at
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.manifest import Manifest, Page, Proof
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.lake.s3_path import path_at
 from brewhouse.lake.snapshot_writer import ResumeInfo, SnapshotWriter
-from brewhouse.pipeline.publishing import JobResult
 from brewhouse.pipeline.rebuild import is_rebuilt, rebuild
-from brewhouse.pipeline.runner import Progress, check_reporter, emit_drift, run_jobs
+from brewhouse.pipeline.run_context import JobResult, RunContext
+from brewhouse.pipeline.runner import run_jobs
 from brewhouse.settings import Settings
 from brewhouse.source import Meta, SchemaDrift
 
@@ -88,14 +89,13 @@ class Backfill:
 
 
 def run_backfill(
-    lake: Lake, settings: Settings, origins: Sequence[DatasetVersion], *, progress: Progress | None = None
+    lake: Lake, settings: Settings, origins: Sequence[DatasetVersion], *, listeners: Sequence[Listener] = ()
 ) -> tuple[str, Backfill]:
     """Backfill as a run of its own, and make all tables anew when there is something new.
 
     Args:
         lake: Gets the snapshots and the tables; it is locked meanwhile.
         settings: Of this run.
-        progress: Shows how it gets on.
         origins: The versions, the oldest first.
 
     Returns:
@@ -106,20 +106,22 @@ def run_backfill(
     """
     results: list[Backfill] = []
 
-    def take(log: EventLog, progress: Progress) -> JobResult:
-        result = backfill(lake, origins, progress.snapshots)
+    def add_snapshots(context: RunContext) -> JobResult:
+        result = backfill(lake, origins, lambda done, total: context.emit(SnapshotsProcessed(done=done, total=total)))
         results.append(result)
-        emit_drift(log, "backfill", result.drift)
+        context.emit_drift(result.drift)
         done = _told(result)
-        check_reporter(log, "backfill")(done.checks)
+        context.emit_checks(done.checks)
         return done
 
-    def make_anew(log: EventLog, progress: Progress) -> JobResult:
+    def rebuild_tables(context: RunContext) -> JobResult:
         if is_rebuilt(lake):
-            return JobResult("the tables know every raw snapshot already; nothing to do")
-        return rebuild(lake, settings, log.run, progress=progress.snapshots, record=check_reporter(log, "rebuild"))
+            return JobResult("the tables contain every raw snapshot already; nothing to do")
+        return rebuild(context)
 
-    run = run_jobs(lake, settings, "backfill", {"backfill": take, "rebuild": make_anew}, progress=progress)
+    run = run_jobs(
+        lake, settings, "backfill", {"backfill": add_snapshots, "rebuild": rebuild_tables}, listeners=listeners
+    )
     return run, results[0]
 
 

@@ -32,12 +32,12 @@ def backfill(
     """
     from brewhouse.backfill.job import run_backfill
     from brewhouse.backfill.version_sources import origins_of
-    from brewhouse.cli.progress import progress_for_output
+    from brewhouse.cli.progress import progress_listeners
 
     settings, place = settings_and_lake(lake, log_format=log_format)
     origins = origins_of(paths, date, path)
-    with progress_for_output(settings.log_format) as progress:
-        run, result = run_backfill(place, settings, origins, progress=progress)
+    with progress_listeners(settings.log_format) as listeners:
+        run, result = run_backfill(place, settings, origins, listeners=listeners)
     if as_json:
         print_json({"run": run, "versions": result.versions, "drift": result.drift})
         return

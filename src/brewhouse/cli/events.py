@@ -125,8 +125,8 @@ def send_what_is_due(lake: LakeOption = None, as_json: JsonOption = False) -> No
     Example: brewhouse alerts check
     """
     from brewhouse.events.notifications import notify
-    from brewhouse.events.run_reports import close_killed_runs
     from brewhouse.lake.run_lock import holder
+    from brewhouse.pipeline.interrupted_runs import close_killed_runs
 
     settings, place = settings_and_lake(lake)
     if not place.root.exists():

@@ -132,7 +132,7 @@ def rollback(
     lake: LakeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a table show an earlier snapshot again.
+    """Roll a table back to an earlier snapshot.
 
     Example: brewhouse rollback silver.breweries 5781947118336215154
     """
@@ -163,11 +163,11 @@ def rebuild(
     log_format: LogFormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make all silver and gold tables anew from every raw snapshot of the bronze zone.
+    """Rebuild all silver and gold tables from every raw snapshot of the bronze zone.
 
     Example: brewhouse rebuild
     """
-    from brewhouse.cli.progress import progress_for_output
+    from brewhouse.cli.progress import progress_listeners
     from brewhouse.cli.runs import print_report, report_of
     from brewhouse.pipeline.rebuild import run_rebuild
 
@@ -179,21 +179,21 @@ def rebuild(
         spark_master=spark_master,
         log_format=log_format,
     )
-    with progress_for_output(settings.log_format) as progress:
-        run_id = run_rebuild(place, settings, progress=progress)
+    with progress_listeners(settings.log_format) as listeners:
+        run_id = run_rebuild(place, settings, listeners=listeners)
     print_report(report_of(place, run_id), as_json=as_json)
 
 
 def run_jobs(
     lake: Lake, settings: Settings, jobs: tuple[str, ...], *, as_json: bool, snapshot: str | None = None
 ) -> None:
-    """Run jobs as one run and print what came of it."""
-    from brewhouse.cli.progress import progress_for_output
+    """Run jobs as one run and print its report."""
+    from brewhouse.cli.progress import progress_listeners
     from brewhouse.cli.runs import print_report, report_of
     from brewhouse.pipeline.workflow import run_workflow
 
-    with progress_for_output(settings.log_format) as progress:
-        run_id = run_workflow(lake, settings, jobs, snapshot, progress=progress)
+    with progress_listeners(settings.log_format) as listeners:
+        run_id = run_workflow(lake, settings, jobs, snapshot, listeners=listeners)
     print_report(report_of(lake, run_id), as_json=as_json)
 
 

@@ -57,10 +57,10 @@ def maintain(
     if dry_run:
         reports = preview_maintenance(place, settings)
     else:
-        from brewhouse.cli.progress import progress_for_output
+        from brewhouse.cli.progress import progress_listeners
 
-        with progress_for_output(settings.log_format) as progress:
-            reports = run_maintenance(place, settings, progress=progress)
+        with progress_listeners(settings.log_format) as listeners:
+            reports = run_maintenance(place, settings, listeners=listeners)
     total = total_of(reports)
     if as_json:
         print_json({"dry_run": dry_run, "tables": reports, "total": total})

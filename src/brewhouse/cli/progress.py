@@ -1,117 +1,58 @@
-"""How a run gets on: bars in a terminal, plain lines when piped."""
+"""Progress of a run on standard error: bars in a terminal, lines of text when piped."""
 
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager
-from types import TracebackType
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from brewhouse.events.details import Detail, JobEnded, JobStarted, ModelStarted, PagesFetched, SnapshotsProcessed
+from brewhouse.events.event import Event, Listener
+from brewhouse.events.run_log import progress_printer
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-_LINES_PER_DOWNLOAD = 10
 
-
-class PlainProgress(AbstractContextManager["PlainProgress"]):
-    """A line for each thing that happens, on standard error."""
-
-    def __exit__(self, *_: object) -> None:
-        """There is nothing to let go of."""
-
-    def job_started(self, name: str) -> None:
-        """See `running.Progress`."""
-        print(f"{name}: started", file=sys.stderr, flush=True)
-
-    def pages(self, done: int, total: int) -> None:
-        """See `running.Progress`."""
-        if done == total or done % max(total // _LINES_PER_DOWNLOAD, 1) == 0:
-            print(f"extract: {done} of {total} pages", file=sys.stderr, flush=True)
-
-    def snapshots(self, done: int, total: int) -> None:
-        """See `running.Progress`."""
-        if done == total or done % max(total // _LINES_PER_DOWNLOAD, 1) == 0:
-            print(f"{done} of {total} snapshots", file=sys.stderr, flush=True)
-
-    def model(self, name: str) -> None:
-        """See `running.Progress`."""
-        print(f"model {name}", file=sys.stderr, flush=True)
-
-    def job_ended(self, name: str, message: str, seconds: float) -> None:
-        """See `running.Progress`."""
-        print(f"{name}: {message} ({seconds:.2f} s)", file=sys.stderr, flush=True)
-
-
-class SilentProgress(AbstractContextManager["SilentProgress"]):
-    """Shows nothing, since the log is shown."""
-
-    def __exit__(self, *_: object) -> None:
-        """There is nothing to let go of."""
-
-    def job_started(self, name: str) -> None:
-        """See `running.Progress`."""
-
-    def pages(self, done: int, total: int) -> None:
-        """See `running.Progress`."""
-
-    def snapshots(self, done: int, total: int) -> None:
-        """See `running.Progress`."""
-
-    def model(self, name: str) -> None:
-        """See `running.Progress`."""
-
-    def job_ended(self, name: str, message: str, seconds: float) -> None:
-        """See `running.Progress`."""
-
-
-class TerminalProgress(AbstractContextManager["TerminalProgress"]):
-    """A bar for the pages and one for the models."""
-
-    _bars: RichProgress
-    _task: TaskID
-
-    def __enter__(self) -> TerminalProgress:
+@contextmanager
+def progress_listeners(log_format: str = "text") -> Iterator[Sequence[Listener]]:
+    """Choose the listeners that show progress; none when the run's log goes to standard error as JSON."""
+    if log_format == "json":
+        yield ()
+    elif sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import Progress as RichProgress
 
-        self._bars = RichProgress(console=Console(stderr=True), transient=True)
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
-
-    def job_started(self, name: str) -> None:
-        """See `running.Progress`."""
-        self._task = self._bars.add_task(name, total=None)
-
-    def pages(self, done: int, total: int) -> None:
-        """See `running.Progress`."""
-        self._bars.update(self._task, completed=done, total=total, description=f"extract  page {done} of {total}")
-
-    def snapshots(self, done: int, total: int) -> None:
-        """See `running.Progress`."""
-        self._bars.update(self._task, completed=done, total=total, description=f"snapshot {done} of {total}")
-
-    def model(self, name: str) -> None:
-        """See `running.Progress`."""
-        self._bars.update(self._task, advance=1, description=name)
-
-    def job_ended(self, name: str, message: str, seconds: float) -> None:
-        """See `running.Progress`."""
-        self._bars.remove_task(self._task)
-        self._bars.console.print(f"[green]✓[/] {name:<10} {seconds:6.2f} s  {message}", highlight=False)
+        with RichProgress(console=Console(stderr=True), transient=True) as bars:
+            yield (_TerminalProgress(bars).listen,)
+    else:
+        yield (progress_printer(sys.stderr),)
 
 
-def progress_for_output(log_format: str = "text") -> PlainProgress | TerminalProgress | SilentProgress:
-    """Choose by whether a person watches standard error, or a program reads the log there.
+class _TerminalProgress:
+    """A bar for each running job."""
 
-    Args:
-        log_format: The setting: text or json.
-    """
-    if log_format == "json":
-        return SilentProgress()
-    return TerminalProgress() if sys.stderr.isatty() else PlainProgress()
+    def __init__(self, bars: RichProgress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def listen(self, detail: Detail, _: Event) -> None:
+        """Update the bar of the event's job."""
+        match detail:
+            case JobStarted(job_name=job):
+                self._tasks[job] = self._bars.add_task(job, total=None)
+            case PagesFetched(job_name=job, done=done, total=total):
+                text = f"{job}  page {done} of {total}"
+                self._bars.update(self._tasks[job], completed=done, total=total, description=text)
+            case SnapshotsProcessed(job_name=job, done=done, total=total):
+                text = f"{job}  snapshot {done} of {total}"
+                self._bars.update(self._tasks[job], completed=done, total=total, description=text)
+            case ModelStarted(job_name=job, model=model):
+                self._bars.update(self._tasks[job], advance=1, description=model)
+            case JobEnded(job_name=job) if job in self._tasks:
+                self._bars.remove_task(self._tasks.pop(job))
+                if detail.state == "SUCCEEDED":
+                    line = f"[green]✓[/] {job:<10} {detail.seconds:6.2f} s  {detail.message}"
+                    self._bars.console.print(line, highlight=False)

@@ -1,1 +1,1 @@
-"""What happened, in which run."""
+"""Typed events, run reports, run logs and notifications."""

@@ -1,11 +1,13 @@
-"""Which messages are due: one per incident when it opens, one when it is over, whatever the number of retries.
+"""Pending notifications: one per incident when it opens and one when it is over, whatever the number of retries.
 
-A pure function of the events: what was sent is itself told by events, so nothing else has to be remembered, and what
-could not be sent is due again the next time anybody looks. An incident is
+A pure function of the events: what was sent is an event itself, so there is no other state, and what could not be sent
+stays pending until the next process sends it. An incident is
 
-- a workflow that failed, until a run of it succeeds that did the job that failed last;
-- the workflow without a success for too long (late), until it has one;
-- drift that the snapshot before did not have; it has no end.
+- a failed workflow, until a run succeeds that includes the job that failed last;
+- a late workflow, without a success for too long, until it succeeds;
+- schema drift that the previous snapshot did not have; it has no end.
+
+Standard library only: the Lambda functions of the AWS stack share this module.
 """
 
 from __future__ import annotations
@@ -21,24 +23,23 @@ from brewhouse.events.run_reports import RunReport, run_reports
 Kind = Literal["failed", "checks_failed", "recovered", "late", "drift", "test"]
 
 WORKFLOW = "breweries"
-"""The workflow that should succeed regularly, and is pinged and late."""
-_TROUBLE = ("FAILED", "TIMEOUT")
+"""The workflow that should succeed regularly: it sends heartbeats and can be late."""
+_FAILURES: tuple[Kind, Kind] = ("failed", "checks_failed")
+_FAILED_STATES = ("FAILED", "TIMEOUT")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """What somebody is to be told; `wording` puts it into words.
+    """The facts of a notification; `brewhouse.events.messages` writes its text.
 
     Attributes:
-        kind: Of message.
         incidents: Ids of the incidents it is about.
-        workflow: Which workflow.
-        run: Id of the run it is about; empty when there was none.
-        job: The job that failed; empty when there is none.
-        time: When it happened, ISO 8601, UTC.
+        run: Id of the run; empty when there was none.
+        job: The failed job; empty when there is none.
+        time: When it occurred, ISO 8601, UTC.
         since: When the incident began, ISO 8601, UTC.
-        why: What the run or its checks said, a line each.
-        failures: How many runs failed in the incident.
+        why: Lines of the error or of the failed checks.
+        failures: Number of failed runs in the incident.
     """
 
     kind: Kind
@@ -54,7 +55,7 @@ class Message:
 
 @dataclass(kw_only=True)
 class _Incident:
-    """Some trouble of a workflow, as long as it goes on."""
+    """A failed or late workflow, as long as it lasts."""
 
     key: str
     since: str
@@ -71,37 +72,34 @@ def pending_notifications(
     running: str | None = None,
     receiver: str = "",
 ) -> list[Message]:
-    """Say which messages are to be sent to a receiver.
+    """List the messages to send to a receiver, at most one per incident.
 
     Args:
-        events: All of a lake, oldest first.
-        now: With its zone.
-        kinds: The kinds of message that are wanted.
-        late_after_hours: How long the workflow may be without a success; 0 is for ever.
-        running: Id of the run that is going now.
-        receiver: Whose; what was sent to another one was not sent to this one.
-
-    Returns:
-        At most one message per incident.
+        events: All events of a lake, oldest first.
+        now: With its time zone.
+        kinds: The kinds of message that the receiver wants.
+        late_after_hours: Hours without a success after which the workflow is late; 0 is never.
+        running: Id of the running run.
+        receiver: Id of the receiver: what was sent to others is still pending for this one.
     """
-    told = _told(events, receiver)
+    sent = _sent(events, receiver)
     reports = run_reports(events, running)
-    names = list(dict.fromkeys(report.workflow for report in reports if report.workflow))
+    workflows = list(dict.fromkeys(report.workflow for report in reports if report.workflow))
     messages: list[Message] = []
-    for workflow in names:
-        messages += _of_workflow([report for report in reports if report.workflow == workflow], told, kinds)
+    for workflow in workflows:
+        messages += _of_workflow([report for report in reports if report.workflow == workflow], sent, kinds)
     if late_after_hours:
-        messages += _late([r for r in reports if r.workflow == WORKFLOW], told, now - timedelta(hours=late_after_hours))
+        messages += _late([r for r in reports if r.workflow == WORKFLOW], sent, now - timedelta(hours=late_after_hours))
     messages += _drift([report for report in reports if report.workflow == WORKFLOW])
-    return [m for m in messages if m.kind in kinds and not all((key, m.kind) in told for key in m.incidents)]
+    return [m for m in messages if m.kind in kinds and not all((key, m.kind) in sent for key in m.incidents)]
 
 
 def is_quiet(now: datetime, hours: str) -> bool:
-    """Say whether nothing is sent at this time of the day.
+    """Return whether a moment is within quiet hours.
 
     Args:
-        now: In the zone the hours are meant in.
-        hours: From and until, as `22:00-07:00`; empty is never.
+        now: In the time zone of the hours.
+        hours: Start and end, such as `22:00-07:00`; empty is never.
 
     Example:
         >>> [is_quiet(datetime(2026, 8, 2, hour), "22:00-07:00") for hour in (6, 7, 21, 22)]
@@ -114,8 +112,8 @@ def is_quiet(now: datetime, hours: str) -> bool:
     return start <= clock < end if start <= end else clock >= start or clock < end
 
 
-def _told(events: Sequence[EventLike], receiver: str) -> set[tuple[str, str]]:
-    """Collect what was sent: incidents with the kind of message."""
+def _sent(events: Sequence[EventLike], receiver: str) -> set[tuple[str, str]]:
+    """Collect the incidents and kinds of message that were sent."""
     return {
         (key, event.detail.get("kind", ""))
         for event in events
@@ -125,15 +123,15 @@ def _told(events: Sequence[EventLike], receiver: str) -> set[tuple[str, str]]:
 
 
 def _of_workflow(
-    reports: Sequence[RunReport], told: Collection[tuple[str, str]], kinds: Collection[str]
+    reports: Sequence[RunReport], sent: Collection[tuple[str, str]], kinds: Collection[str]
 ) -> Iterator[Message]:
-    """Follow a workflow through its runs: what is open at the end, and what was told and is over."""
+    """Follow a workflow through its runs: the open incident, and the reported ones that are over."""
     failure: _Incident | None = None
     over: list[_Incident] = []
     last_success = reports[0].started_at
     success: RunReport | None = None
     for report in reports:
-        if report.state in _TROUBLE:
+        if report.state in _FAILED_STATES:
             failure = failure or _Incident(key=f"{report.workflow}:{report.run}", since=report.ended_at)
             failure.reports.append(report)
             failure.job = _failed_job(report)
@@ -145,9 +143,9 @@ def _of_workflow(
                 over.append(failure)
                 failure = None
     if failure:
-        yield from _opened(failure, told, kinds)
-    told_of = {key for key, kind in told if kind != "recovered"} - {key for key, kind in told if kind == "recovered"}
-    ended = [incident for incident in over if incident.key in told_of]
+        yield from _opened(failure, sent, kinds)
+    reported = {key for key, kind in sent if kind != "recovered"} - {key for key, kind in sent if kind == "recovered"}
+    ended = [incident for incident in over if incident.key in reported]
     if ended and success:
         yield Message(
             kind="recovered",
@@ -161,9 +159,9 @@ def _of_workflow(
         )
 
 
-def _opened(failure: _Incident, told: Collection[tuple[str, str]], kinds: Collection[str]) -> Iterator[Message]:
-    """Tell of the first failure of an incident that somebody wants to know of, unless one was told."""
-    if any((failure.key, kind) in told for kind in ("failed", "checks_failed")):
+def _opened(failure: _Incident, sent: Collection[tuple[str, str]], kinds: Collection[str]) -> Iterator[Message]:
+    """Report the first failure of an incident whose kind is wanted, unless one was reported."""
+    if any((failure.key, kind) in sent for kind in _FAILURES):
         return
     for report in failure.reports:
         kind = _kind(report)
@@ -182,27 +180,27 @@ def _opened(failure: _Incident, told: Collection[tuple[str, str]], kinds: Collec
             return
 
 
-def _late(reports: Sequence[RunReport], told: Collection[tuple[str, str]], latest: datetime) -> Iterator[Message]:
-    """Tell that the workflow had no success for too long, unless a failure was told that is not over."""
+def _late(reports: Sequence[RunReport], sent: Collection[tuple[str, str]], latest: datetime) -> Iterator[Message]:
+    """Report that the workflow is late, unless a failure since its last success was reported."""
     if not reports:
         return
     successes = [report.ended_at for report in reports if report.state == "SUCCEEDED"]
     since = successes[-1] if successes else reports[0].started_at
-    failed = [report for report in reports if report.state in _TROUBLE and report.ended_at > since]
-    is_told = any((f"{report.workflow}:{report.run}", kind) in told for report in failed for kind in _FAILURES)
-    if datetime.fromisoformat(since) < latest and not is_told:
+    failed = [report for report in reports if report.state in _FAILED_STATES and report.ended_at > since]
+    is_reported = any((f"{report.workflow}:{report.run}", kind) in sent for report in failed for kind in _FAILURES)
+    if datetime.fromisoformat(since) < latest and not is_reported:
         yield Message(kind="late", incidents=(_late_key(WORKFLOW, since),), time=since, since=since)
 
 
 def _drift(reports: Sequence[RunReport]) -> Iterator[Message]:
-    """Tell what deviates in the newest snapshot and did not in the one before."""
-    looked = [report for report in reports if any(job.name == "extract" and job.counts for job in report.jobs)]
-    if not looked:
+    """Report the drift of the newest snapshot that the previous one did not have."""
+    extracts = [report for report in reports if any(job.name == "extract" and job.counts for job in report.jobs)]
+    if not extracts:
         return
-    before = {_what(drift) for report in looked[-2:-1] for drift in report.drift}
-    new = [drift for drift in looked[-1].drift if _what(drift) not in before]
+    before = {_what(drift) for report in extracts[-2:-1] for drift in report.drift}
+    new = [drift for drift in extracts[-1].drift if _what(drift) not in before]
     if new:
-        run = looked[-1]
+        run = extracts[-1]
         lines = tuple(
             f"{drift.get('name')}: {drift.get('detail')} ({drift.get('count')} times, such as {drift.get('example')})"
             for drift in new
@@ -210,9 +208,6 @@ def _drift(reports: Sequence[RunReport]) -> Iterator[Message]:
         yield Message(
             kind="drift", incidents=(f"drift:{run.run}",), run=run.run, job="extract", time=run.ended_at, why=lines
         )
-
-
-_FAILURES: tuple[Kind, Kind] = ("failed", "checks_failed")
 
 
 def _late_key(workflow: str, since: str) -> str:
@@ -224,7 +219,7 @@ def _what(drift: dict[str, Any]) -> tuple[str, str]:
 
 
 def _failed_job(report: RunReport) -> str:
-    return next((job.name for job in report.jobs if job.state in _TROUBLE), "")
+    return next((job.name for job in report.jobs if job.state in _FAILED_STATES), "")
 
 
 def _failed_checks(report: RunReport) -> list[dict[str, Any]]:
@@ -237,7 +232,7 @@ def _kind(report: RunReport) -> Kind:
 
 def _why(report: RunReport) -> tuple[str, ...]:
     checks = tuple(
-        f"{check.get('table')}: {check.get('name')}: {check.get('found')} found, for example {check.get('example')}"
+        f"{check.get('table')}: {check.get('name')}: {check.get('found')} violations, such as {check.get('example')}"
         for check in _failed_checks(report)
     )
     return checks or tuple(report.error.splitlines())

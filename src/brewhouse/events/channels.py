@@ -1,4 +1,4 @@
-"""Sending: messages through Apprise, pings over HTTP. An address holds secrets, so it is never shown whole."""
+"""Channels: messages through Apprise, heartbeats over HTTP. URLs hold secrets, so they are never printed in full."""
 
 from __future__ import annotations
 
@@ -14,44 +14,40 @@ INSTALL = "pip install 'brewhouse[alerts]'"
 _SECRET_CHARACTERS = 4
 
 
-class SendingFailed(BrewhouseError):  # noqa: N818 - what became of the message
-    """A message or a ping could not be sent."""
+class DeliveryFailed(BrewhouseError):  # noqa: N818 - read aloud in `except DeliveryFailed`
+    """A message or a heartbeat could not be delivered."""
 
 
 def send(url: str, subject: str, body: str) -> None:
-    """Send a message.
-
-    Args:
-        url: An Apprise URL, see https://github.com/caronc/apprise/wiki.
-        subject: One line.
-        body: Plain text.
+    """Send a plain-text message to an Apprise URL, see https://github.com/caronc/apprise/wiki.
 
     Raises:
-        SendingFailed: It could not be sent, or Apprise is not installed, or does not know this kind of URL.
+        DeliveryFailed: The receiver refused it, Apprise is not installed, or it does not know this kind of URL.
     """
     try:
         import apprise
     except ImportError as error:
-        raise SendingFailed("Messages need Apprise, which is not installed.", hint=f"Install it: {INSTALL}.") from error
+        raise DeliveryFailed(
+            "Messages need Apprise, which is not installed.", hint=f"Install it: {INSTALL}."
+        ) from error
 
     receiver = apprise.Apprise()
-    with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as said:  # type: ignore[no-untyped-call]
+    with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as log:  # type: ignore[no-untyped-call]
         is_sent = receiver.add(url) and receiver.notify(body=body, title=subject, body_format=apprise.NotifyFormat.TEXT)
-        reason = hidden(" ".join(said.getvalue().split()), url)
+        reason = hidden(" ".join(log.getvalue().split()), url)
     if not is_sent:
-        raise SendingFailed(f"{masked(url)} did not take a message: {reason or 'it gave no reason'}.")
+        raise DeliveryFailed(f"Failed to send a message to {masked(url)}: {reason or 'no reason given'}.")
 
 
-def ping(url: str, ending: str, text: str = "") -> None:
-    """Call a dead man's switch, as Healthchecks and services like it take it.
+def send_heartbeat(url: str, suffix: str, text: str = "") -> None:
+    """Call a heartbeat URL, as Healthchecks and similar services expect it.
 
     Args:
-        url: Its address.
-        ending: What is added to the address's path: `/start`, `/fail`, or nothing for a success.
-        text: Kept by the service beside the ping.
+        suffix: Appended to the path: `/start`, `/fail`, or nothing for a success.
+        text: Shown by the service next to the heartbeat.
 
     Raises:
-        SendingFailed: It was not taken.
+        DeliveryFailed: The URL is invalid or the service did not accept the heartbeat.
     """
     import http.client
     import urllib.request
@@ -59,17 +55,17 @@ def ping(url: str, ending: str, text: str = "") -> None:
     try:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise SendingFailed(f"The ping URL {masked(url)} is no address of the web.")
-        target = parts._replace(path=parts.path.rstrip("/") + ending).geturl()
+            raise DeliveryFailed(f"Invalid heartbeat URL {masked(url)}: not an HTTP URL.")
+        target = parts._replace(path=parts.path.rstrip("/") + suffix).geturl()
         request = urllib.request.Request(target, data=text.encode(), headers={"User-Agent": "brewhouse"})  # noqa: S310
         with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310 - the scheme is checked above
             pass
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise SendingFailed(f"{masked(url)} did not take a ping: {hidden(str(error), url)}.") from None
+        raise DeliveryFailed(f"Failed to send a heartbeat to {masked(url)}: {hidden(str(error), url)}.") from None
 
 
 def masked(url: str) -> str:
-    """Show of an address no more than its kind: tokens may be anywhere, in the place of the host too.
+    """Reduce a URL to its scheme: secrets may be anywhere in it, even in place of the host.
 
     Example:
         >>> masked("mailto://me:secret@example.com")
@@ -80,7 +76,7 @@ def masked(url: str) -> str:
 
 
 def hidden(text: str, url: str) -> str:
-    """Hide in a text whatever may be a secret of an address.
+    """Remove from a text every part of a URL that may be a secret.
 
     Example:
         >>> hidden("535 user me, password secret", "mailto://me:secret@example.com")
@@ -95,5 +91,5 @@ def hidden(text: str, url: str) -> str:
 
 
 def receiver_id(url: str) -> str:
-    """Name a receiver without telling its address."""
+    """Identify a receiver without revealing its URL."""
     return hashlib.sha256(url.encode()).hexdigest()[:12]

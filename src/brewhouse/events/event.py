@@ -1,44 +1,38 @@
-"""What happened, one object an event, in EventBridge's envelope.
+"""Events of a lake: one JSON object each in EventBridge's envelope, written create-only, so that a kill loses none.
 
-Events are written create-only the moment they happen, so that what a killed process said before stays said.
-The shape is https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html; job states have
-the detail of AWS Glue's own `Glue Job State Change`, plus fields of ours. States are Glue's: WAITING (queued), RUNNING,
-SUCCEEDED, FAILED, STOPPED, TIMEOUT.
+The envelope is https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
+from brewhouse.events.details import Detail
 from brewhouse.events.event_types import run_of_detail
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.s3_path import read_many
 
 LEVELS = ("INFO", "WARN", "ERROR")
-_LOGGED_AS = {"WARN": logging.WARNING, "ERROR": logging.ERROR}
-_TRIES = 5
-
-_log = logging.getLogger(__name__)
+_READ_ATTEMPTS = 5
 
 
 class Event(msgspec.Struct, frozen=True, rename={"detail_type": "detail-type"}, kw_only=True):
-    """One event.
+    """An event in its envelope.
 
     Attributes:
-        id: Sorts by time.
-        detail_type: What kind of event, one of those in `kinds`.
-        source: Who says it.
-        time: When, ISO 8601, UTC.
-        detail: The facts; `runId`, `jobName`, `jobRunId`, `state`, `severity` and `message` are always among them.
-        version: Of the envelope.
+        id: A ULID, so that ids sort by time.
+        detail_type: One of the constants in `event_types`.
+        time: ISO 8601, UTC.
+        detail: `runId`, `jobName`, `jobRunId`, `state`, `severity`, `message`, and the fields of its type.
+        source: `brewhouse`, or a service of AWS.
+        version: Version of the envelope.
     """
 
     id: str
@@ -50,7 +44,7 @@ class Event(msgspec.Struct, frozen=True, rename={"detail_type": "detail-type"}, 
 
     @property
     def run(self) -> str:
-        """The run it belongs to."""
+        """Id of the run that it belongs to; empty when it belongs to none."""
         return run_of_detail(self.detail)
 
     @property
@@ -60,106 +54,121 @@ class Event(msgspec.Struct, frozen=True, rename={"detail_type": "detail-type"}, 
         return severity if severity in LEVELS else "INFO"
 
 
+Listener: TypeAlias = Callable[[Detail, Event], None]
+"""Receives each event of a run after it is written: its type and its envelope."""
+
+
 class EventLog:
-    """Writes the events of one run into the lake, and each as a line into the log.
+    """Writes the events of one run into the lake and passes them to listeners.
 
     Args:
-        lake: Where they go.
-        run: The run they belong to.
-        listeners: Are told each event after it is written.
-        facts: In the detail of each event.
+        run: Id of the run; empty for events outside of runs.
+        facts: Added to the detail of each event.
     """
 
     def __init__(
         self,
         lake: Lake,
         run: str,
-        listeners: Sequence[Callable[[Event], None]] = (),
+        listeners: Sequence[Listener] = (),
         facts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self._lake = lake
         self.run = run
+        self._lake = lake
         self._listeners = listeners
         self._facts = facts
 
+    def emit(self, detail: Detail) -> Event:
+        """Write an event and pass it to the listeners; progress is only passed on.
+
+        When an event with the severity ERROR cannot be written, listeners receive it all the same.
+        """
+        event = self._envelope(detail.detail_type, msgspec.to_builtins(detail))
+        try:
+            if detail.detail_type:
+                self._put(event)
+        except Exception:
+            if detail.severity == "ERROR":
+                self._notify(detail, event)
+            raise
+        self._notify(detail, event)
+        return event
+
     def write(self, detail_type: str, detail: Mapping[str, Any]) -> Event:
-        """Write an event.
+        """Write an event of any detail, without listeners; the keys that every event has are added if missing."""
+        defaults = {"jobName": "", "state": "RUNNING", "severity": "INFO", "message": ""}
+        event = self._envelope(detail_type, defaults | dict(detail))
+        self._put(event)
+        return event
+
+    def _envelope(self, detail_type: str, detail: dict[str, Any]) -> Event:
+        detail = {"runId": self.run, **self._facts, **detail}
+        if not detail.get("jobRunId"):
+            detail["jobRunId"] = f"{detail['jobName']}-{self.run}"
+        return Event(id=new_id(), detail_type=detail_type, time=datetime.now(UTC).isoformat(), detail=detail)
+
+    def _put(self, event: Event) -> None:
+        path = f"events/date={event.time[:10]}/{event.id}.json"
+        self._lake.store.put(path, msgspec.json.encode(event), mode="create")
+
+    def _notify(self, detail: Detail, event: Event) -> None:
+        for listener in self._listeners:
+            listener(detail, event)
+
+
+class EventReader:
+    """Reads the events of a lake, each file once, however often it is asked."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._events: dict[Path, list[Event]] = {}
+
+    def read(self, since: date | None = None) -> list[Event]:
+        """Read events, each once, oldest first; content that is not an event is skipped.
 
         Args:
-            detail_type: One of those in `kinds`.
-            detail: The facts, JSON-able; what Glue's detail has is added where it lacks.
-
-        Returns:
-            The event as written.
+            since: First day to read; None reads all.
         """
-        now = datetime.now(UTC)
-        job = detail.get("jobName", "")
-        common = {
-            "runId": self.run,
-            "jobName": job,
-            "jobRunId": f"{job}-{self.run}",
-            "state": "RUNNING",
-            "severity": "INFO",
-            "message": "",
-            **self._facts,
-        }
-        event = Event(id=new_id(), detail_type=detail_type, time=now.isoformat(), detail={**common, **detail})
-        path = f"events/date={now.date()}/{event.id}.json"
-        self._lake.store.put(path, msgspec.json.encode(event), mode="create")
-        if message := event.detail["message"]:
-            _log.log(_LOGGED_AS.get(event.level, logging.INFO), "%s", message)
-        for listener in self._listeners:
-            listener(event)
-        return event
+        for attempt in range(_READ_ATTEMPTS):
+            files = [file for day in event_days(self._lake, since) for file in day.glob("*.json")]
+            new = [file for file in files if file not in self._events]
+            try:
+                self._events.update(zip(new, map(parse_events, read_many(new)), strict=True))
+            except FileNotFoundError:  # just moved into the archive of its day
+                if attempt == _READ_ATTEMPTS - 1:
+                    raise
+            else:
+                return _sorted(self._events[file] for file in files)
+        raise AssertionError("the last attempt returns or raises")
 
 
 def read_events(lake: Lake, since: date | None = None) -> list[Event]:
-    """Read the events of a lake, each once, oldest first; what cannot be read as an event is passed over.
-
-    Args:
-        lake: Whose events.
-        since: Only those of this day and later ones; None reads all.
-    """
-    for attempt in range(_TRIES):
-        try:
-            return events_of([file for day in event_days(lake, since) for file in day.glob("*.json")])
-        except FileNotFoundError:  # put into its day's archive this very moment, see `archive`
-            if attempt == _TRIES - 1:
-                raise
-    raise AssertionError("the last try returns or raises")
+    """Read the events of a lake once; see `EventReader.read`."""
+    return EventReader(lake).read(since)
 
 
 def event_days(lake: Lake, since: date | None = None) -> list[Path]:
-    """List the folders of days with events, oldest first.
-
-    Args:
-        lake: Whose events.
-        since: The first day; None lists all.
-    """
+    """List the folders of days with events, oldest first, from a day on or all."""
     first = f"date={since}" if since else ""
     return sorted(day for day in lake.events.glob("date=*") if day.name >= first)
 
 
-def events_in(file: Path) -> list[Event]:
-    """Read the events of one file: a single one, or a line each; lines that are no events are passed over.
-
-    Raises:
-        FileNotFoundError: It is gone.
-    """
-    return _events(file.read_bytes())
-
-
 def events_of(files: Sequence[Path]) -> list[Event]:
-    """Read the events of some files, each once, oldest first.
+    """Read the events of files, each once, oldest first; lines that are not events are skipped.
 
     Raises:
-        FileNotFoundError: One is gone.
+        FileNotFoundError: A file was deleted.
     """
-    events = {event.id: event for content in read_many(files) for event in _events(content)}
+    return _sorted(map(parse_events, read_many(files)))
+
+
+def _sorted(groups: Iterable[list[Event]]) -> list[Event]:
+    events = {event.id: event for group in groups for event in group}
     return sorted(events.values(), key=lambda event: event.id)
 
 
-def _events(content: bytes) -> list[Event]:
+def parse_events(content: bytes) -> list[Event]:
+    """Parse a file of one event or one event per line; lines that are not events are skipped."""
     return [event for line in content.splitlines() if (event := _event(line)) is not None]
 
 

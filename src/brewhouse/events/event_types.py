@@ -1,6 +1,6 @@
-"""What kinds of events there are, and what those that only read them need to know of one.
+"""Names of the event types, and what code that only reads events needs to know of one.
 
-Nothing but the standard library is imported here: the functions of the stack in AWS have nothing else.
+Standard library only: the Lambda functions of the AWS stack share this module.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ ALERT_FAILED = "Brewhouse Alert Failed"
 
 
 class EventLike(Protocol):
-    """An event as it is read; see `brewhouse.events.event.Event`."""
+    """The fields of `brewhouse.events.event.Event` that readers need; the Lambda functions have a type of their own."""
 
     @property
     def id(self) -> str:
-        """Sorts by time."""
+        """A ULID."""
 
     @property
     def detail_type(self) -> str:
-        """What kind of event."""
+        """One of the constants of this module."""
 
     @property
     def source(self) -> str:
-        """Who says it: `brewhouse`, or a service of AWS."""
+        """`brewhouse`, or a service of AWS."""
 
     @property
     def time(self) -> str:
-        """When, ISO 8601, UTC."""
+        """ISO 8601, UTC."""
 
     @property
     def detail(self) -> dict[str, Any]:
-        """The facts."""
+        """The event's fields."""
 
     @property
     def run(self) -> str:
-        """The run it belongs to."""
+        """Id of the run that it belongs to."""
 
 
 def run_of_detail(detail: Mapping[str, Any]) -> str:
-    """Tell the run an event belongs to; one that AWS Glue wrote by itself may have only its own id of the job's run.
+    """Return the run that an event belongs to; events of AWS Glue itself only have Glue's id of the job run.
 
     Example:
         >>> run_of_detail({"jobRunId": "jr_1"}), run_of_detail({"jobRunId": "jr_1", "runId": "R"})

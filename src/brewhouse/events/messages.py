@@ -1,6 +1,6 @@
-"""The words of a message, for a person: which job, when, why, the first lines of the error, where to look.
+"""The texts of notifications: which job, when, why, the first lines of the error, where to look.
 
-The same on one machine and in the cloud; needs nothing but the message and two places to look at.
+The same locally and in AWS. Standard library only: the Lambda functions of the AWS stack share this module.
 """
 
 from __future__ import annotations
@@ -9,10 +9,17 @@ from brewhouse.events.alerts import Message
 
 _LINES = 5
 _LINE_CHARACTERS = 500
+_ONCE = "You are notified once, and again when it has recovered."
+_CONSEQUENCE = {
+    "failed": f"The published tables are unchanged. {_ONCE}",
+    "checks_failed": f"Nothing was published: the tables are unchanged. {_ONCE}",
+    "late": f"The published tables are unchanged. Check that the machine and its scheduler are running. {_ONCE}",
+    "drift": "The records are kept as received, and nothing failed.",
+}
 
 
 def subject(message: Message) -> str:
-    """Word the subject: one line that tells it all to who reads no more.
+    """Write the subject line, complete for readers who read no further.
 
     Example:
         >>> subject(Message(kind="failed", incidents=(), run="R1", job="extract"))
@@ -22,22 +29,21 @@ def subject(message: Message) -> str:
     return {
         "failed": f"Brewhouse: {what} failed",
         "checks_failed": f"Brewhouse: checks of {what} failed",
-        "recovered": f"Brewhouse: the {message.workflow} workflow is well again",
+        "recovered": f"Brewhouse: the {message.workflow} workflow has recovered",
         "late": f"Brewhouse: the {message.workflow} workflow is late",
-        "drift": "Brewhouse: the source sends something new",
-        "test": "Brewhouse: a test",
+        "drift": "Brewhouse: schema drift in the source",
+        "test": "Brewhouse: test message",
     }[message.kind]
 
 
 def body(message: Message, run_link: str = "", log_link: str = "") -> str:
-    """Word the text.
+    """Write the text.
 
     Args:
-        message: What is told.
-        run_link: Where the run can be looked at, a URL or a command; empty when there is none.
-        log_link: Where its log can be.
+        run_link: URL or command that shows the run; empty shows its id.
+        log_link: The same for its log; empty leaves it out.
     """
-    lines = [_happened(message)]
+    lines = [_summary(message)]
     if message.why:
         lines += ["", *(_short(line) for line in message.why[:_LINES])]
         if len(message.why) > _LINES:
@@ -51,33 +57,22 @@ def body(message: Message, run_link: str = "", log_link: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-_CONSEQUENCE = {
-    "failed": "The published tables are as they were. You are told once, and again when it is over.",
-    "checks_failed": "Nothing of it was published: the tables are as they were. You are told once, and again when it "
-    "is over.",
-    "late": "The published tables are as they were. Is the machine up, and its scheduler? You are told once, and again "
-    "when it is over.",
-    "drift": "It is kept as it was sent, and nothing failed.",
-}
-
-
-def _happened(message: Message) -> str:
+def _summary(message: Message) -> str:
     time = _time(message.time)
-    what = f"The job {message.job}" if message.job else f"The {message.workflow} workflow"
+    workflow = f"The {message.workflow} workflow"
+    what = f"The job {message.job}" if message.job else workflow
     failures = f"{message.failures} run{'' if message.failures == 1 else 's'}"
+    before = f"It had been failing since {_time(message.since)} ({failures})."
+    if not message.failures:
+        before = f"It had not succeeded since {_time(message.since)}."
     return {
         "failed": f"{what} failed at {time}.",
-        "checks_failed": f"{what} was stopped by its checks at {time}.",
-        "recovered": f"The {message.workflow} workflow succeeded at {time}. "
-        + (f"It was failing since {_time(message.since)} ({failures})." if message.failures else _was_late(message)),
-        "late": f"The {message.workflow} workflow had no success since {time}.",
-        "drift": f"At {time} the source sent what it did not send before.",
-        "test": "This is a test, sent by `brewhouse alerts test`. Messages arrive.",
+        "checks_failed": f"{what} failed its checks at {time}.",
+        "recovered": f"{workflow} succeeded at {time}. {before}",
+        "late": f"{workflow} has not succeeded since {time}.",
+        "drift": f"At {time} the source sent data that deviates from its contract in a new way.",
+        "test": "This is a test message of `brewhouse alerts test`: notifications arrive.",
     }[message.kind]
-
-
-def _was_late(message: Message) -> str:
-    return f"It had no success since {_time(message.since)}."
 
 
 def _time(text: str) -> str:

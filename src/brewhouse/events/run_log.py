@@ -1,8 +1,8 @@
-"""The log of a run: what its jobs say on the way, a JSON line each, in one file that a kill leaves as it was.
+"""The log of a run: one JSON line per message, in a file that stays complete when the process is killed.
 
-`logging` is used as everywhere in Python; while a run goes on, its lines go to `logs/date=…/<run>.jsonl` (on S3 to
-`<run>.<id>.jsonl`, one for each process of a run), and as JSON to standard error when that is wanted. What libraries
-say does not: it may hold addresses with secrets in them.
+Code logs with `logging`; during a run the `brewhouse` loggers write to `logs/date=…/<run>.jsonl` (on S3, to one
+`<run>.<id>.jsonl` per process of a run) and, with `log_format = "json"`, to standard error. Messages of libraries are
+left out, since they may contain URLs with secrets.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from typing import TextIO
 import msgspec
 
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.events.details import Detail, JobEnded, JobStarted, ModelStarted, PagesFetched, SnapshotsProcessed
+from brewhouse.events.event import Event, Listener
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
 
-_LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR", "DEBUG": "INFO"}
-_ROOM = logging.getLogger("brewhouse")
-_ROOM.addHandler(logging.NullHandler())
+_LEVEL_NAMES = {"WARNING": "WARN", "CRITICAL": "ERROR", "DEBUG": "INFO"}
+_LEVELS = {"WARN": logging.WARNING, "ERROR": logging.ERROR}
+_PROGRESS_LINES = 10
+_logger = logging.getLogger("brewhouse")
+_logger.addHandler(logging.NullHandler())
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -33,11 +37,8 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         time: ISO 8601, UTC.
         level: INFO, WARN or ERROR.
-        run: The run's id.
-        job: The job that was going on; empty between jobs.
-        message: What is said.
-        logger: Which part of the program says it.
-        traceback: Where an unexpected error came from; empty otherwise.
+        job: The running job; empty between jobs.
+        traceback: Traceback of an unexpected error.
     """
 
     time: str
@@ -50,25 +51,30 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RunLog(logging.Handler):
-    """Takes what is logged while a run goes on.
+    """Writes what is logged during a run, and logs the run's events as their listener.
 
     Args:
-        run: The run's id.
-        streams: Where each line goes, at once.
-
-    Attributes:
-        job: The job that is going on.
+        streams: Each line is written to all of them and flushed.
     """
 
     def __init__(self, run: str, streams: list[TextIO]) -> None:
         super().__init__(logging.INFO)
-        self.job = ""
         self._run = run
+        self._job = ""
         self._streams = streams
         self._tracebacks = logging.Formatter()
 
+    def listen(self, detail: Detail, event: Event) -> None:
+        """Log an event's message, and note which job is running."""
+        if isinstance(detail, JobStarted) and event.run == self._run:
+            self._job = detail.job_name
+        if message := detail.message or _progress(detail):
+            _logger.log(_LEVELS.get(detail.severity, logging.INFO), "%s", message)
+        if isinstance(detail, JobEnded) and event.run == self._run:
+            self._job = ""
+
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record; a disk that is full is not the run's failure."""
+        """Write a record; failing to write, as on a full disk, does not fail the run."""
         try:
             line = msgspec.json.encode(self._line(record)).decode() + "\n"
             for stream in self._streams:
@@ -78,45 +84,74 @@ class RunLog(logging.Handler):
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
-        """Let a line go that cannot be written."""
+        """Drop a line that cannot be written."""
 
     def _line(self, record: logging.LogRecord) -> LogLine:
         error = record.exc_info
         is_unexpected = error is not None and not isinstance(error[1], BrewhouseError)
         return LogLine(
             time=datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            level=_LEVELS.get(record.levelname, record.levelname),
+            level=_LEVEL_NAMES.get(record.levelname, record.levelname),
             run=self._run,
-            job=self.job,
+            job=self._job,
             message=record.getMessage(),
             logger=record.name,
             traceback=self._tracebacks.formatException(error) if error and is_unexpected else "",
         )
 
 
+def progress_printer(stream: TextIO) -> Listener:
+    """Create a listener that prints a line per step of a run, for output that is not a terminal, such as a pipe."""
+
+    def listen(detail: Detail, _: Event) -> None:
+        job = detail.job_name
+        match detail:
+            case JobStarted():
+                line = f"{job}: started"
+            case JobEnded(state="SUCCEEDED", message=message, seconds=seconds):
+                line = f"{job}: {message} ({seconds:.2f} s)"
+            case PagesFetched() | SnapshotsProcessed() if progress := _progress(detail):
+                line = f"{job}: {progress}"
+            case ModelStarted():
+                line = _progress(detail)
+            case _:
+                return
+        print(line, file=stream, flush=True)
+
+    return listen
+
+
+def _progress(detail: Detail) -> str:
+    """Describe progress; empty between milestones, which are about every tenth of the total and its end."""
+    match detail:
+        case ModelStarted(model=name):
+            return f"model {name}"
+        case PagesFetched(done=done, total=total):
+            text = f"{done} of {total} pages"
+        case SnapshotsProcessed(done=done, total=total):
+            text = f"{done} of {total} snapshots"
+        case _:
+            return ""
+    return text if done == total or done % max(total // _PROGRESS_LINES, 1) == 0 else ""
+
+
 @contextmanager
 def run_log(lake: Lake, run: str, *, to_stderr: bool = False) -> Iterator[RunLog]:
-    """Keep what is logged while the block runs.
-
-    Args:
-        lake: Gets the file.
-        run: The run's id.
-        to_stderr: Whether each line is written to standard error too.
-    """
-    with _file(lake, run) as file:
+    """Write what is logged during the block to the log of a run, and to standard error if asked."""
+    with _open_file(lake, run) as file:
         handler = RunLog(run, [file, sys.stderr] if to_stderr else [file])
-        _ROOM.addHandler(handler)
-        _ROOM.setLevel(logging.INFO)
+        _logger.addHandler(handler)
+        _logger.setLevel(logging.INFO)
         try:
             yield handler
         finally:
-            _ROOM.removeHandler(handler)
-            _ROOM.setLevel(logging.NOTSET)
+            _logger.removeHandler(handler)
+            _logger.setLevel(logging.NOTSET)
 
 
 @contextmanager
-def _file(lake: Lake, run: str) -> Iterator[TextIO]:
-    """Open the log of a run; on S3, where nothing can be added to an object, it is put there when the run ends."""
+def _open_file(lake: Lake, run: str) -> Iterator[TextIO]:
+    """Open a run's log; objects on S3 cannot be appended to, so there it is uploaded when the run ends."""
     folder = lake.logs / f"date={datetime.now(UTC).date()}"
     if lake.is_local:
         folder.mkdir(parents=True, exist_ok=True)
@@ -133,15 +168,10 @@ def _file(lake: Lake, run: str) -> Iterator[TextIO]:
 
 
 def read_log(lake: Lake, run: str, job: str | None = None) -> list[LogLine]:
-    """Read the log of a run; a line that was cut off by a kill is passed over.
-
-    Args:
-        lake: Whose run.
-        run: Its id.
-        job: Only the lines of this job; None reads all.
+    """Read the log of a run, or only the lines of one of its jobs; a line cut off by a kill is skipped.
 
     Raises:
-        UsageError: There is no log of this run.
+        UsageError: The lake has no log of this run.
     """
     found = lake.logs.glob(f"date=*/{glob.escape(run)}.*")
     files = [file for file in found if file.name.partition(".")[0] == run]

@@ -1,28 +1,22 @@
-"""The runs of a lake, told by their events.
+"""Runs and their jobs, folded from events.
 
-What reads or writes a lake imports its means by itself: telling runs by events needs nothing but the standard library.
+Standard library only: the Lambda functions of the AWS stack share this module.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN, EventLike
-from brewhouse.ids import new_id
-
-if TYPE_CHECKING:
-    from brewhouse.lake.lake import Lake
 
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT")
-_BETWEEN_JOBS = timedelta(hours=1)
-"""How long a run whose jobs are started one by one, as by AWS Glue, may say nothing between two of them."""
 INTERRUPTED = "INTERRUPTED"
-"""The state shown of a run that ended without a word, until the next one writes its end."""
+"""State of a run that was killed, until the next run records its end."""
+_BETWEEN_JOBS = timedelta(hours=1)
+"""How long a run of an external scheduler, such as AWS Glue, may be silent between two jobs."""
 
 
 @dataclass(kw_only=True)
@@ -30,11 +24,10 @@ class JobReport:
     """What one job of a run did.
 
     Attributes:
-        name: extract, transform or aggregate.
-        state: RUNNING, SUCCEEDED, FAILED, STOPPED, or INTERRUPTED when its run ended without a word.
+        state: WAITING, RUNNING, SUCCEEDED, FAILED, STOPPED, TIMEOUT or INTERRUPTED.
         started_at: ISO 8601, UTC.
-        seconds: How long it took, None while it runs.
-        message: What it says of itself, or why it failed.
+        seconds: Duration; None while it runs.
+        message: The result, or why it failed.
         counts: Records in and out, by name.
     """
 
@@ -52,18 +45,16 @@ class RunReport:
 
     Attributes:
         run: Its id.
-        state: RUNNING, SUCCEEDED, FAILED, STOPPED, or INTERRUPTED when it ended without a word.
+        state: RUNNING, SUCCEEDED, FAILED, STOPPED, TIMEOUT or INTERRUPTED.
         started_at: ISO 8601, UTC.
-        workflow: Which workflow it was a run of.
-        workflow_run: Its id at the scheduler that starts its jobs one by one, as AWS Glue's `wr_…`; else empty.
-        planned: The jobs it was to do, in order.
+        workflow_run: Its id at an external scheduler, such as AWS Glue's `wr_…`; empty otherwise.
+        planned: Names of its jobs, in order.
         ended_at: ISO 8601, UTC; empty while it runs.
-        seconds: How long it took, None while it runs.
+        seconds: Duration; None while it runs.
         error: Why it failed.
-        jobs: In their order.
-        checks: Every check with what it found.
-        drift: What the source sent that its contract does not say.
-        published: Each table with its snapshot and rows.
+        checks: Results of checks, each with the name of its job.
+        drift: Deviations of the source from its contract.
+        published: Published tables with their snapshots and rows.
     """
 
     run: str
@@ -84,16 +75,12 @@ class RunReport:
 def run_reports(
     events: Iterable[EventLike], running: str | None = None, now: datetime | None = None
 ) -> list[RunReport]:
-    """Fold events into runs.
+    """Fold events, oldest first, into runs, oldest first.
 
     Args:
-        events: Oldest first.
-        running: Id of the run that is going now; any other without an end was interrupted, unless another scheduler
-            starts its jobs one by one, and may be about to start the next.
-        now: A moment with its zone; None is the present one.
-
-    Returns:
-        The runs, oldest first.
+        running: Id of the running run; any other without an end was interrupted, unless an external scheduler starts
+            its jobs and may be about to start the next.
+        now: A moment with its time zone; None is the present.
     """
     reports: dict[str, RunReport] = {}
     last: dict[str, str] = {}
@@ -102,80 +89,14 @@ def run_reports(
             report = reports.setdefault(event.run, RunReport(run=event.run, state="RUNNING", started_at=event.time))
             _FOLDS[event.detail_type](report, event)
             last[event.run] = event.time
-    soon = ((now or datetime.now(UTC)) - _BETWEEN_JOBS).isoformat()
+    recent = ((now or datetime.now(UTC)) - _BETWEEN_JOBS).isoformat()
     for report in reports.values():
-        is_between_jobs = report.workflow_run and last[report.run] > soon
+        is_between_jobs = report.workflow_run and last[report.run] > recent
         if report.state == "RUNNING" and report.run != running and not is_between_jobs:
             report.state = INTERRUPTED
             for job in report.jobs:
                 job.state = INTERRUPTED if job.state == "RUNNING" else job.state
     return list(reports.values())
-
-
-def close_interrupted_runs(lake: Lake, running: str, since: date | None = None) -> None:
-    """Write the end of each run that ended without a word, as the next thing that holds the lake's lock.
-
-    Args:
-        lake: Its lock is held.
-        running: Id of the run that holds it.
-        since: Only runs with events of this day or later are looked at; None looks at all.
-    """
-    from brewhouse.events.event import EventLog, read_events
-
-    for report in run_reports(read_events(lake, since), running):
-        if report.state != INTERRUPTED:
-            continue
-        log = EventLog(lake, report.run)
-        message = "It ended without a word: the process was killed, or the machine went down." + _last_said(
-            lake, report
-        )
-        seconds = (datetime.now(UTC) - datetime.fromisoformat(report.started_at)).total_seconds()
-        end = {"state": "FAILED", "severity": "ERROR", "message": message, "seconds": seconds, "interrupted": True}
-        for job in report.jobs:
-            if job.state == INTERRUPTED:
-                log.write(JOB, {"jobName": job.name, **end})
-        log.write(RUN, {"jobName": report.workflow, "jobRunId": report.run, "workflow": report.workflow, **end})
-
-
-def run_of(lake: Lake, workflow_run: str, since: date) -> RunReport | None:
-    """Find the run that a scheduler's workflow run is here; None when none of its jobs has begun.
-
-    Args:
-        lake: Whose runs.
-        workflow_run: Its id at the scheduler.
-        since: The day from which on it may have begun.
-    """
-    from brewhouse.events.event import read_events
-
-    reports = run_reports(read_events(lake, since))
-    return next((report for report in reversed(reports) if report.workflow_run == workflow_run), None)
-
-
-def close_killed_runs(lake: Lake) -> None:
-    """Write the end of each run that ended without a word, unless a run is going: that one has done it.
-
-    Args:
-        lake: Its lock is taken for a moment, if there is such a run.
-    """
-    from brewhouse.events.event import read_events
-    from brewhouse.lake.run_lock import holder, run_lock
-
-    held = holder(lake)
-    if all(report.state != INTERRUPTED for report in run_reports(read_events(lake), held.run if held else None)):
-        return
-    turn = new_id()
-    with suppress(BrewhouseError), run_lock(lake, turn):
-        close_interrupted_runs(lake, turn)
-
-
-def _last_said(lake: Lake, report: RunReport) -> str:
-    from brewhouse.events.run_log import read_log
-
-    try:
-        lines = read_log(lake, report.run)
-    except UsageError:
-        return ""
-    return f" The last it said, at {lines[-1].time[:19]}Z: {lines[-1].message}" if lines else ""
 
 
 def _fold_run(report: RunReport, event: EventLike) -> None:
@@ -186,7 +107,7 @@ def _fold_run(report: RunReport, event: EventLike) -> None:
     if detail.get("state") in ENDED:
         report.state, report.ended_at, report.seconds = detail["state"], event.time, detail.get("seconds")
         report.error = "" if report.state == "SUCCEEDED" else detail.get("message", "")
-    elif report.state in ENDED:  # its scheduler goes on with it
+    elif report.state in ENDED:  # an external scheduler continues it
         report.state, report.ended_at, report.seconds, report.error = "RUNNING", "", None, ""
 
 
@@ -194,15 +115,15 @@ def _fold_job(report: RunReport, event: EventLike) -> None:
     detail = event.detail
     name, state = detail.get("jobName", ""), detail.get("state", "")
     if state == "RUNNING":
-        for before in report.jobs:  # an attempt that was killed, if another one begins
-            before.state = INTERRUPTED if (before.name, before.state) == (name, "RUNNING") else before.state
+        for earlier in report.jobs:  # a new attempt starts: the earlier one was killed
+            earlier.state = INTERRUPTED if (earlier.name, earlier.state) == (name, "RUNNING") else earlier.state
         report.jobs.append(JobReport(name=name, state=state, started_at=event.time))
     elif state in ENDED:
         job = next((job for job in reversed(report.jobs) if job.name == name), None)
-        if job is None:  # Glue's own events tell only the end
+        if job is None:  # Glue's own events have no start
             job = JobReport(name=name, state=state, started_at=event.time)
             report.jobs.append(job)
-        elif job.state in ENDED and event.source != "brewhouse":  # the job itself said more
+        elif job.state in ENDED and event.source != "brewhouse":  # the job's own event has more detail
             return
         job.state, job.seconds, job.message = state, detail.get("seconds"), detail.get("message", "")
         job.counts = detail.get("counts", {})
@@ -213,8 +134,8 @@ def _fold_checks(report: RunReport, event: EventLike) -> None:
 
 
 def _fold_drift(report: RunReport, event: EventLike) -> None:
-    facts = ("jobName", "name", "detail", "count", "example")
-    report.drift.append({name: event.detail[name] for name in facts if name in event.detail})
+    keys = ("jobName", "name", "detail", "count", "example")
+    report.drift.append({key: event.detail[key] for key in keys if key in event.detail})
 
 
 def _fold_published(report: RunReport, event: EventLike) -> None:

@@ -1,7 +1,7 @@
-"""What is remembered of the schedule, by events alone: whether it is on, and up to when it was acted on.
+"""The state of the schedule, kept in events alone: whether it is on, and up to when due times are settled.
 
-A due time is claimed by a create-only write of an event whose id is made of that time, before its run is started: of
-several consoles on a lake, or one that was killed and started again, only one acts on it.
+A due time is claimed by a create-only write of an event whose id derives from that time, before its run is started. So
+of several consoles on a lake, or of one that was killed and restarted, only one starts the run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from brewhouse.events.details import ScheduledRunRefused, ScheduleSwitched
 from brewhouse.events.event import Event, EventLog
 from brewhouse.events.event_types import SCHEDULE
 from brewhouse.ids import id_at
@@ -20,13 +21,13 @@ _CLAIM = b"the workflow is due"
 
 
 class ScheduleState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the events tell of the schedule.
+    """The state of the schedule.
 
     Attributes:
         is_on: Whether runs are started.
-        since: Due times until then are settled; None when there never was a schedule.
-        cron: As it was when it was last switched on; empty when nobody said.
-        time_zone: Likewise.
+        since: Due times up to this one are settled; None when there never was a schedule.
+        cron: The cron fields when it was last switched on; empty when unknown.
+        time_zone: The time zone of `cron`.
     """
 
     is_on: bool = True
@@ -36,44 +37,32 @@ class ScheduleState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def schedule_state(events: Iterable[Event]) -> ScheduleState:
-    """Fold events into what is remembered of the schedule.
-
-    Args:
-        events: Oldest first.
-    """
-    known = ScheduleState()
+    """Fold events, oldest first, into the state of the schedule."""
+    state = ScheduleState()
     for event in events:
         if event.detail_type == SCHEDULE:
-            known = _fold(known, event)
-    return known
+            state = _fold(state, event)
+    return state
 
 
 def switch(lake: Lake, *, is_on: bool, cron: str = "", time_zone: str = "") -> None:
-    """Switch the schedule on or off; on, only due times from now on count.
+    """Switch the schedule on or off; once on, only due times from now on count.
 
     Args:
-        lake: Whose schedule.
-        is_on: Whether runs are to be started.
-        cron: Five fields; empty leaves it to whoever starts them.
-        time_zone: Of these.
+        cron: Five cron fields; empty when the process that starts the runs decides.
     """
-    said = f": {cron} ({time_zone})" if cron else ""
-    detail = {"state": "ON" if is_on else "OFF", "message": f"the schedule is {'on' if is_on else 'off'}{said}"}
-    if cron:
-        detail |= {"cron": cron, "timeZone": time_zone}
-    EventLog(lake, "").write(SCHEDULE, detail)
+    fields = f": {cron} ({time_zone})" if cron else ""
+    event = ScheduleSwitched(
+        state="ON" if is_on else "OFF", message=f"the schedule is {'on' if is_on else 'off'}{fields}"
+    )
+    EventLog(lake, "").emit(msgspec.structs.replace(event, cron=cron, time_zone=time_zone) if cron else event)
 
 
 def claim(lake: Lake, moment: datetime, now: datetime) -> bool:
-    """Take it upon oneself to act on a due time.
-
-    Args:
-        lake: Whose schedule.
-        moment: The due time, with its zone.
-        now: With its zone.
+    """Claim a due time; both moments have time zones.
 
     Returns:
-        Whether nobody else has done so.
+        Whether it is ours; False when another process claimed it first.
     """
     from obstore.exceptions import AlreadyExistsError
 
@@ -94,29 +83,23 @@ def claim(lake: Lake, moment: datetime, now: datetime) -> bool:
     return True
 
 
-def tell_refusal(lake: Lake, moment: datetime, why: str) -> None:
-    """Tell that the run of a due time could not be started.
-
-    Args:
-        lake: Whose schedule.
-        moment: The due time.
-        why: In words.
-    """
-    message = f"the run due at {moment.isoformat(timespec='minutes')} could not be started: {why}"
-    EventLog(lake, "").write(SCHEDULE, {"state": "FAILED", "severity": "WARN", "message": message})
+def emit_refusal(lake: Lake, moment: datetime, reason: str) -> None:
+    """Record that the run of a due time could not be started."""
+    message = f"the run due at {moment.isoformat(timespec='minutes')} could not be started: {reason}"
+    EventLog(lake, "").emit(ScheduledRunRefused(message=message))
 
 
-def _fold(known: ScheduleState, event: Event) -> ScheduleState:
+def _fold(state: ScheduleState, event: Event) -> ScheduleState:
     detail = event.detail
-    state = detail.get("state")
-    if state == "OFF":
-        return msgspec.structs.replace(known, is_on=False)
-    if state == "ON":
-        told = {"cron": detail["cron"], "time_zone": detail.get("timeZone", "UTC")} if detail.get("cron") else {}
-        return msgspec.structs.replace(known, is_on=True, since=_later(known.since, event.time), **told)
-    if state == "STARTED":
-        return msgspec.structs.replace(known, since=_later(known.since, detail.get("due", event.time)))
-    return known
+    match detail.get("state"):
+        case "OFF":
+            return msgspec.structs.replace(state, is_on=False)
+        case "ON":
+            fields = {"cron": detail["cron"], "time_zone": detail.get("timeZone", "UTC")} if detail.get("cron") else {}
+            return msgspec.structs.replace(state, is_on=True, since=_later(state.since, event.time), **fields)
+        case "STARTED":
+            return msgspec.structs.replace(state, since=_later(state.since, detail.get("due", event.time)))
+    return state
 
 
 def _later(since: datetime | None, text: str) -> datetime:

@@ -1,4 +1,4 @@
-"""Compare: what changed between any two raw snapshots of the lake, by today's models. Nothing is published."""
+"""Compare: the changes between any two raw snapshots, by the current models. Nothing is published."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from brewhouse.lake.raw_snapshots import complete_runs, find
 from brewhouse.models.project import models_of
 from brewhouse.pipeline.input_tables import BREWERIES, attach_previous, attach_snapshot
 from brewhouse.pipeline.publishing import version_of
-from brewhouse.pipeline.runner import SilentProgress
 from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,16 +20,14 @@ _CHANGES = "silver.brewery_changes"
 
 
 def compare(lake: Lake, settings: Settings, first: str, second: str) -> list[Row]:
-    """Tell what changed from one raw snapshot to another.
+    """List the changes from one raw snapshot to another, which may be the older one.
 
     Args:
-        lake: Holds both.
-        settings: The engine's memory.
         first: Run id, date (its last snapshot) or `last`.
-        second: The same, of the one compared with it; it may be the older one.
+        second: Likewise.
 
     Returns:
-        Rows as of `silver.brewery_changes`, by id.
+        Rows of `silver.brewery_changes`, by id.
 
     Raises:
         UsageError: The lake has no such snapshot.
@@ -41,21 +38,14 @@ def compare(lake: Lake, settings: Settings, first: str, second: str) -> list[Row
     silver = {model.name: model for model in models_of("silver", folder=settings.models)}
     with open_engine(settings) as engine:
         attach_previous(engine, lake, Tables(lake), silver[BREWERIES], before, version_of(list(silver.values())))
-        attach_snapshot(engine, find(lake, after), SilentProgress().model)
+        attach_snapshot(engine, find(lake, after))
         engine.compute(silver[BREWERIES])
         engine.compute(silver[_CHANGES])
         return engine.rows(f"SELECT * FROM {_CHANGES} ORDER BY id")
 
 
 def named(lake: Lake, name: str) -> str:
-    """Find the raw snapshot that a user names.
-
-    Args:
-        lake: Holds it.
-        name: Run id, date (its last snapshot) or `last`.
-
-    Returns:
-        Its run id.
+    """Return the run id of the raw snapshot that a user names by run id, date (its last snapshot) or `last`.
 
     Raises:
         UsageError: The lake has no such snapshot.

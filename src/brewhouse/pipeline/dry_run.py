@@ -1,6 +1,6 @@
-"""Rehearse: every model runs on empty tables before a job begins, so that what cannot run is told at once.
+"""Dry run: every model runs on empty tables before a job starts, so that its errors are reported at once.
 
-So no misspelt function in a user's model comes to light only after all pages were taken.
+A misspelled function in a user-defined model does not surface only after all pages have been fetched.
 """
 
 from __future__ import annotations
@@ -19,26 +19,23 @@ from brewhouse.settings import Settings
 
 
 def dry_run(settings: Settings) -> dict[str, TableSpec]:
-    """Run all models, Brewhouse's and the user's, on empty tables, and their checks.
-
-    Args:
-        settings: The folder of the user's own models, and the engine that will run them.
+    """Run all built-in and user-defined models, and their checks, on empty tables.
 
     Returns:
-        The table each model will make, by name; temporary ones are not among them.
+        The table that each model will make, by name; ephemeral ones are left out.
 
     Raises:
-        ModelError: A model cannot be run; names all that is wrong, with file and line.
+        ModelError: A model cannot run; lists its errors with file and line.
     """
     models = models_of(*ZONES, folder=settings.models)
     with open_engine(settings) as engine:
         for name, given in INPUTS.items():
             engine.attach_table(TableSpec(name, "", given.columns), [])
-        specs = [(model, _rehearse(engine, model)) for model in models]
+        specs = [(model, _dry_run_model(engine, model)) for model in models]
     return {model.name: spec for model, spec in specs if spec is not None}
 
 
-def _rehearse(engine: Engine, model: Model) -> TableSpec | None:
+def _dry_run_model(engine: Engine, model: Model) -> TableSpec | None:
     place = model.problem("")
     try:
         columns = engine.compute(model)

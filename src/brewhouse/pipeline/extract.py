@@ -12,17 +12,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
+
 from brewhouse import __version__
 from brewhouse.api.client import Client
 from brewhouse.api.pages import Pager
 from brewhouse.api.rate_limit import WINDOW_S
 from brewhouse.checks.completeness import GROUPS, CompletenessResult
 from brewhouse.errors import BrewhouseError
+from brewhouse.events.details import PagesFetched
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.manifest import Manifest, Proof
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.lake.snapshot_writer import ResumeInfo, SnapshotWriter, find_resumable
 from brewhouse.pipeline.page_fetcher import PageFetcher
+from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.settings import Settings
 from brewhouse.source import Meta, SchemaDrift
 
@@ -86,6 +90,38 @@ def extract(
     if run in complete_runs(lake):
         return Extraction(find(lake, run), resumed_pages=0, requested_pages=0, already_done=True)
     return asyncio.run(_Extract(lake, settings, run, progress, record_drift).run(throttle_window_s))
+
+
+def extract_job(context: RunContext) -> JobResult:
+    """Extract as a job of a run, with its progress and drift as events."""
+    done = extract(
+        context.lake,
+        context.settings,
+        context.run,
+        lambda pages, total: context.emit(PagesFetched(done=pages, total=total)),
+        context.emit_drift,
+    )
+    manifest = done.snapshot.manifest
+    context.emit_drift(
+        [
+            SchemaDrift("hole", "the source cannot return a row", 1, msgspec.json.encode(row).decode())
+            for row in manifest.missing_rows
+        ]
+    )
+    message = f"snapshot {done.snapshot.run} is complete: {done.snapshot.records} records"
+    if done.resumed_pages:
+        message += f"; {done.resumed_pages} pages resumed"
+    if manifest.missing_rows:
+        message += f"; {len(manifest.missing_rows)} rows are missing, which the source cannot return"
+    return JobResult(
+        message=message,
+        counts={
+            "records": done.snapshot.records,
+            "requested_pages": done.requested_pages,
+            "resumed_pages": done.resumed_pages,
+            "holes": len(manifest.missing_rows),
+        },
+    )
 
 
 class _Extract:

@@ -1,4 +1,4 @@
-"""What the silver models read: a raw snapshot, the ISO names of its places, the breweries of the snapshot before."""
+"""Inputs of the silver models: a raw snapshot, the ISO names of its places, the breweries of the previous snapshot."""
 
 from __future__ import annotations
 
@@ -28,27 +28,21 @@ _RECEIVED = ("country", "state_province", "city")
 _NAMED = ("country_code", "country_name", "state_code", "state_name", "city_name", "place_match")
 
 
-def attach_snapshot(engine: Engine, snapshot: RawSnapshot, progress: Callable[[str], None]) -> None:
-    """Make a raw snapshot, its cleaned records and the ISO names of their places readable.
+def attach_snapshot(engine: Engine, snapshot: RawSnapshot, on_model: Callable[[str], None] = lambda _: None) -> None:
+    """Attach a raw snapshot, its cleaned records and the ISO names of their places.
 
     Args:
-        engine: Runs the staging models.
-        snapshot: The raw snapshot.
-        progress: Told the name of each model before it runs.
+        on_model: Called with the name of each staging model before it runs.
     """
     engine.attach_raw_snapshot(snapshot.files, snapshot.run, snapshot.manifest.finished_at)
     for model in models_of("staging"):
-        progress(model.name)
+        on_model(model.name)
         engine.compute(model)
     attach_places(engine)
 
 
 def attach_places(engine: Engine) -> None:
-    """Give every place that the staged records name its ISO codes and names, as `reference.places`.
-
-    Args:
-        engine: Has the staging models computed.
-    """
+    """Attach the ISO codes and names of every place in the staged records, as `reference.places`."""
     places = engine.rows(
         "SELECT country, state_province, city, count(*) AS breweries FROM staging.records "
         "GROUP BY country, state_province, city ORDER BY country, state_province, city"
@@ -64,60 +58,52 @@ def attach_places(engine: Engine) -> None:
 
 
 def attach_previous(engine: Engine, lake: Lake, tables: Tables, breweries: Model, run: str, version: str) -> None:
-    """Make the breweries of an earlier raw snapshot readable as `previous.breweries`, as today's models make them.
+    """Attach the breweries of an earlier raw snapshot as `previous.breweries`, as the current models make them.
 
-    They are read from the table that was published of it. When that was made by other models, or is no more, the raw
-    snapshot is cleaned once more, so that a change of the models is no change of a brewery.
+    They are read from the table that was published of it. If other models made that table, or it has expired, the raw
+    snapshot is cleaned again, so that a change of the models is not a change of a brewery. Attach the current raw
+    snapshot afterwards: this one may attach the earlier one.
 
     Args:
-        engine: Gets them; another raw snapshot is to be attached to it afterwards.
-        lake: Holds the raw snapshots.
-        tables: Hold what was published.
         breweries: The model of `silver.breweries`.
-        run: The earlier raw snapshot.
-        version: Of today's models.
+        run: Run id of the earlier raw snapshot.
+        version: Version of the current models.
 
     Raises:
-        BrewhouseError: Neither the table nor the raw snapshot is there any more.
+        BrewhouseError: Neither the table nor the raw snapshot exists any more.
     """
     engine.attach_rows("previous.snapshot", {"run": "string"}, [(run,)])
     history = tables.history(BREWERIES) if BREWERIES in tables.names() else []
     published = [snapshot for snapshot in history if snapshot.properties.get(RAW_SNAPSHOT) == run]
     fitting = [snapshot for snapshot in published if snapshot.properties.get(MODELS) == version]
     if not fitting and run in complete_runs(lake):
-        attach_snapshot(engine, find(lake, run), lambda _: None)
+        attach_snapshot(engine, find(lake, run))
         engine.compute(replace(breweries, name=_PREVIOUS))
     elif published:
         seen = (fitting or published)[-1].snapshot_id
         engine.attach_table(replace(tables.describe(BREWERIES, seen), name=_PREVIOUS), tables.files(BREWERIES, seen))
     else:
         raise BrewhouseError(
-            f"What changed cannot be told: the raw snapshot {run} and the table made of it are gone.",
-            hint="Restore its folder in bronze/, or make all tables anew from what is there with `brewhouse rebuild`.",
+            f"Changes cannot be computed: the raw snapshot {run} and the table made of it no longer exist.",
+            hint="Restore its folder in bronze/, or rebuild all tables from the other snapshots: `brewhouse rebuild`.",
         )
 
 
 def attach_nothing_previous(engine: Engine, breweries: Model) -> None:
-    """Make `previous.breweries` readable as an empty table: there is no snapshot before.
+    """Attach an empty `previous.breweries`: there is no previous snapshot. A raw snapshot is attached already.
 
     Args:
-        engine: Gets it; a raw snapshot is attached to it.
         breweries: The model of `silver.breweries`.
     """
     engine.attach_rows("previous.snapshot", {"run": "string"}, [(None,)])
     engine.compute(replace(breweries, name=_PREVIOUS, sql=f"SELECT * FROM ({breweries.sql}) AS none WHERE false"))
 
 
-def snapshot_before(engine: Engine, tables: Tables, run: str) -> str | None:
-    """Find the raw snapshot to compare another with: the newest before it of which the tables were made.
+def previous_snapshot(engine: Engine, tables: Tables, run: str) -> str | None:
+    """Find the raw snapshot to compare another with: the newest before it that the tables were made of.
 
-    They count since they last began anew: what a rebuild left out is not in the log of changes any more. A snapshot
-    that comes late, behind newer ones in the log, is compared with itself: the log already leads past it.
-
-    Args:
-        engine: Reads the log of changes.
-        tables: Hold it.
-        run: The other one.
+    Only snapshots since the last rebuild count: what a rebuild left out is not in the change log. A snapshot that is
+    older than the newest one in the change log is compared with itself, since the log already leads past it.
 
     Returns:
         Its run id; None when there is none.
@@ -127,8 +113,8 @@ def snapshot_before(engine: Engine, tables: Tables, run: str) -> str | None:
         return None
     history = tables.history(BREWERIES)
     made = [(one.properties.get(RAW_SNAPSHOT, ""), one.properties.get(COMPARED_WITH)) for one in history]
-    began = max((number for number, (_, compared_with) in enumerate(made) if compared_with == ""), default=0)
-    known = {raw for raw, compared_with in made[began:] if raw != compared_with}
+    rebuilt_at = max((number for number, (_, compared_with) in enumerate(made) if compared_with == ""), default=0)
+    known = {raw for raw, compared_with in made[rebuilt_at:] if raw != compared_with}
     if _CHANGES in names:
         log = "published.brewery_changes"
         engine.attach_table(replace(tables.describe(_CHANGES), name=log), tables.files(_CHANGES))

@@ -1,7 +1,7 @@
-"""Maintain: expire old snapshots of the tables, make few files of many, delete what nothing refers to.
+"""Maintenance: expire old table snapshots, compact small files, delete orphan files.
 
-Nobody is disturbed: what a snapshot referred to stays for a day after it expired, and what a run is writing is younger
-than that. Each step is one commit, or can be done again, so that a kill at any moment leaves a good lake.
+Readers are not disturbed: files of an expired snapshot stay for a day, and what a run is writing is younger than that.
+Each step is one commit or can be repeated, so that a kill at any moment leaves a consistent lake.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ import msgspec
 
 from brewhouse.checks.check import raise_on_failure
 from brewhouse.checks.compaction import same_rows
-from brewhouse.engines.choose import open_engine
-from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError
-from brewhouse.events.event import EventLog
+from brewhouse.events.event import Listener
 from brewhouse.iceberg.maintenance_rules import MANY_MANIFESTS, compactions, expired, orphan_files
 from brewhouse.iceberg.pending_delete import forget, release, released, stored_files
 from brewhouse.lake.lake import Lake
 from brewhouse.models.model import parse
-from brewhouse.pipeline.publishing import JobResult, refresh_views
-from brewhouse.pipeline.runner import Progress, run_jobs
+from brewhouse.pipeline.publishing import refresh_views
+from brewhouse.pipeline.run_context import JobResult, RunContext
+from brewhouse.pipeline.runner import run_jobs
 from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,13 +38,12 @@ class TableMaintenance(msgspec.Struct, kw_only=True):
     """What maintenance did, or would do, with one table.
 
     Attributes:
-        table: Zone and table; `brewhouse.duckdb` for what is left of views that were never finished.
-        snapshots_expired: How many snapshots were forgotten.
-        files_compacted: How many files were made fewer.
-        files_written: How many they became; at least, when nothing is done yet.
-        files_removed: How many files were deleted, metadata included.
+        table: Zone and table; `brewhouse.duckdb` for views that a killed run did not finish.
+        files_compacted: Number of small files that were combined.
+        files_written: Number of files they became; a lower bound in a preview.
+        files_removed: Number of deleted files, metadata included.
         bytes_freed: Their size.
-        files_waiting: How many no snapshot refers to, that are not a day out of use yet.
+        files_waiting: Number of orphan files that have been orphans for less than a day.
         bytes_waiting: Their size.
     """
 
@@ -61,47 +59,34 @@ class TableMaintenance(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is to be done with a table before files are deleted."""
+    """What maintenance does with a table before it deletes files."""
 
     expired: list[int]
     groups: list[tuple[str, ...]]
     merges_manifests: bool
 
 
-def run_maintenance(lake: Lake, settings: Settings, *, progress: Progress | None = None) -> list[TableMaintenance]:
-    """Maintain the tables as one run with one job.
-
-    Args:
-        lake: Whose tables; it is locked meanwhile.
-        settings: How many snapshots are kept, how large files should be, the engine's memory.
-        progress: Shows how it gets on.
-
-    Returns:
-        What was done with each table.
+def run_maintenance(lake: Lake, settings: Settings, *, listeners: Sequence[Listener] = ()) -> list[TableMaintenance]:
+    """Maintain the tables as one run with one job; return what was done with each table.
 
     Raises:
-        BrewhouseError: Another run is going, or there are no tables.
+        BrewhouseError: Another run holds the lake, or there are no tables.
         ChecksFailed: Compaction would have changed rows; nothing was changed.
     """
     _require_tables(lake)
     done: list[TableMaintenance] = []
 
-    def job(log: EventLog, shown: Progress) -> JobResult:
-        del shown
-        result, reports = _maintain(lake, settings, log.run)
+    def maintain(context: RunContext) -> JobResult:
+        result, reports = _maintain(context)
         done.extend(reports)
         return result
 
-    run_jobs(lake, settings, "maintain", {"maintain": job}, progress=progress)
+    run_jobs(lake, settings, "maintain", {"maintain": maintain}, listeners=listeners)
     return done
 
 
 def preview_maintenance(lake: Lake, settings: Settings) -> list[TableMaintenance]:
-    """Tell what maintenance would do with each table, and do nothing.
-
-    Args:
-        lake: Whose tables.
-        settings: As for `run_maintenance`.
+    """List what maintenance would do with each table, without doing it.
 
     Raises:
         BrewhouseError: There are no tables.
@@ -112,31 +97,29 @@ def preview_maintenance(lake: Lake, settings: Settings) -> list[TableMaintenance
     tables, now = Tables(lake), datetime.now(UTC)
     with tables.reading():
         plans = _plans(tables, settings, now)
-        going = {name: plan.expired for name, plan in plans.items()}
-        before, after = tables.referenced(), tables.referenced(going)
+        expiring = {name: plan.expired for name, plan in plans.items()}
+        before, after = tables.referenced(), tables.referenced(expiring)
         reports = _reports(plans, {name: len(plan.groups) for name, plan in plans.items()})
-        _sort_out(lake, tables, after, released(lake, now) | (before - after), now, reports)
+        _choose_orphans(lake, tables, after, released(lake, now) | (before - after), now, reports)
     _sweep_views(lake, reports, delete=False)
     return list(reports.values())
 
 
-def _maintain(lake: Lake, settings: Settings, run: str) -> tuple[JobResult, list[TableMaintenance]]:
-    from brewhouse.iceberg.tables import Tables
-
-    tables, now = Tables(lake), datetime.now(UTC)
-    plans = _plans(tables, settings, now)
-    rewrites = _compact(tables, plans, settings)
+def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
+    lake, tables, now = context.lake, context.tables, datetime.now(UTC)
+    plans = _plans(tables, context.settings, now)
+    rewrites = _compact(context, plans)
     tables.rewrite(rewrites)
 
-    going = {name: plan.expired for name, plan in plans.items()}
-    before, after = tables.referenced(), tables.referenced(going)
-    release(lake, run, before - after, now)
-    tables.expire(going)
+    expiring = {name: plan.expired for name, plan in plans.items()}
+    before, after = tables.referenced(), tables.referenced(expiring)
+    release(lake, context.run, before - after, now)
+    tables.expire(expiring)
 
     reports = _reports(plans, {rewrite.table: len(rewrite.after) for rewrite in rewrites})
     _sweep_views(lake, reports, delete=True)
-    refresh_views(lake, tables)  # before files are deleted that a killed run's views may still point at
-    removed = _sort_out(lake, tables, tables.referenced(), released(lake, now), now, reports)
+    refresh_views(lake, tables)  # first, since the views of a killed run may point at files that are deleted now
+    removed = _choose_orphans(lake, tables, tables.referenced(), released(lake, now), now, reports)
     for path in removed:
         lake.store.delete(path)
     forget(lake, now)
@@ -145,15 +128,15 @@ def _maintain(lake: Lake, settings: Settings, run: str) -> tuple[JobResult, list
     done = list(reports.values())
     total = total_of(done)
     return JobResult(
-        f"{total.snapshots_expired} snapshots expired, {total.files_compacted} files made {total.files_written}, "
-        f"{total.files_removed} files removed, {total.bytes_freed} bytes freed",
+        message=f"{total.snapshots_expired} snapshots expired, {total.files_compacted} files compacted to "
+        f"{total.files_written}, {total.files_removed} files removed, {total.bytes_freed} bytes freed",
         counts={name: value for name, value in msgspec.structs.asdict(total).items() if name != "table"},
         published=[{"table": s.table, "snapshot": s.snapshot_id, "rows": s.rows} for s in states if s],
     ), done
 
 
 def total_of(reports: Sequence[TableMaintenance]) -> TableMaintenance:
-    """Sum up what was done with all tables.
+    """Add up what was done with all tables.
 
     Example:
         >>> total_of([TableMaintenance(table=name, bytes_freed=2) for name in ("gold.a", "gold.b")]).bytes_freed
@@ -168,8 +151,8 @@ def total_of(reports: Sequence[TableMaintenance]) -> TableMaintenance:
 
 
 def _require_tables(lake: Lake) -> None:
-    if lake.is_local and not lake.catalog_file.exists():  # opening it would make it
-        raise BrewhouseError(f"The lake {lake.root} has no tables.", hint="`brewhouse run` makes them.")
+    if lake.is_local and not lake.catalog_file.exists():  # opening it would create it
+        raise BrewhouseError(f"The lake {lake.root} has no tables.", hint="`brewhouse run` creates them.")
 
 
 def _plans(tables: Tables, settings: Settings, now: datetime) -> dict[str, _Plan]:
@@ -189,21 +172,21 @@ def _plans(tables: Tables, settings: Settings, now: datetime) -> dict[str, _Plan
     }
 
 
-def _compact(tables: Tables, plans: Mapping[str, _Plan], settings: Settings) -> list[Rewrite]:
-    """Have the engine write each group of small files as one, and prove that the rows are the same."""
+def _compact(context: RunContext, plans: Mapping[str, _Plan]) -> list[Rewrite]:
+    """Let the engine combine each group of small files, and check that the rows are the same."""
     from brewhouse.iceberg.tables import Rewrite
 
     rewrites = []
-    with open_engine(settings) as engine:
-        for name, plan in plans.items():
-            if plan.groups or plan.merges_manifests:
-                before = tuple(file for group in plan.groups for file in group)
-                after = tuple(file for group in plan.groups for file in _merge(engine, tables, name, group))
-                rewrites.append(Rewrite(name, before, after))
+    for name, plan in plans.items():
+        if plan.groups or plan.merges_manifests:
+            before = tuple(file for group in plan.groups for file in group)
+            after = tuple(file for group in plan.groups for file in _combine(context, name, group))
+            rewrites.append(Rewrite(name, before, after))
     return rewrites
 
 
-def _merge(engine: Engine, tables: Tables, name: str, group: tuple[str, ...]) -> tuple[str, ...]:
+def _combine(context: RunContext, name: str, group: tuple[str, ...]) -> tuple[str, ...]:
+    engine, tables = context.engine, context.tables
     spec = tables.describe(name)
     engine.attach_table(replace(spec, name=_BEFORE), group)
     engine.compute(parse(name, f"SELECT * FROM {_BEFORE}"))
@@ -224,18 +207,18 @@ def _reports(plans: Mapping[str, _Plan], files_written: Mapping[str, int]) -> di
     }
 
 
-def _sort_out(
+def _choose_orphans(
     lake: Lake,
     tables: Tables,
     referenced: set[str],
-    let_go: set[str],
+    pending: set[str],
     now: datetime,
     reports: Mapping[str, TableMaintenance],
 ) -> list[str]:
-    """Choose the files that are deleted, and add them to the reports."""
+    """Choose the files to delete, and add them to the reports."""
     paths = []
     for name, folder in tables.folders().items():
-        old, waiting = orphan_files(stored_files(lake, folder), referenced, let_go, now)
+        old, waiting = orphan_files(stored_files(lake, folder), referenced, pending, now)
         report = reports[name]
         report.files_removed, report.bytes_freed = len(old), sum(file.size_bytes for file in old)
         report.files_waiting, report.bytes_waiting = len(waiting), sum(file.size_bytes for file in waiting)
@@ -244,7 +227,7 @@ def _sort_out(
 
 
 def _sweep_views(lake: Lake, reports: dict[str, TableMaintenance], *, delete: bool) -> None:
-    """Delete views that a killed run did not finish; nobody else makes any while this run has the lock."""
+    """Delete views that a killed run did not finish; while this run holds the lock, no other writes any."""
     leftovers = list(lake.root.glob(f"{lake.views_file.name}.*.tmp*")) if lake.is_local else []
     if leftovers:
         size = sum(file.stat().st_size for file in leftovers)

@@ -1,24 +1,22 @@
-"""OpenLineage: runs, jobs and their datasets go to a lineage server, when one is configured as its client expects it.
+"""OpenLineage: runs, jobs and their datasets are sent to a lineage server, if its client is configured.
 
-A thread beside the run sends what the events tell, so the run never waits for the server but for a moment at its end.
-A server that does not answer is left alone for the rest of the run, and the log says so.
+A thread sends the events, so that the run waits for the server only for a moment at its end. A server that does not
+respond is skipped for the rest of the run, and the log says so.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from brewhouse.events.details import Detail
 from brewhouse.events.event import Event
 from brewhouse.events.event_types import CHECK, JOB, PUBLISHED, RUN
 from brewhouse.events.run_reports import ENDED
 from brewhouse.lake.lake import Lake
-from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
     from openlineage.client.client import OpenLineageClient
@@ -28,47 +26,13 @@ BRONZE = "bronze.breweries"
 _PRODUCER = "https://pypi.org/project/brewhouse"
 _FLUSH_S = 10.0
 _STATES = {"RUNNING": "START", "SUCCEEDED": "COMPLETE", "FAILED": "FAIL", "STOPPED": "ABORT", "TIMEOUT": "FAIL"}
-_GIVEN = ("reference.", "previous.")  # made of what is named anyway
+_DERIVED = ("reference.", "previous.")  # made of inputs that are listed anyway
 
 _log = logging.getLogger(__name__)
 
 
-def is_configured(environ: dict[str, str] | None = None) -> bool:
-    """Say whether lineage is to be sent: by `OPENLINEAGE_URL` or its like, or a file the client reads."""
-    values = os.environ if environ is None else environ
-    if values.get("OPENLINEAGE_DISABLED", "").lower() == "true":
-        return False
-    names = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG")
-    files = (Path("openlineage.yml"), Path("~/.openlineage/openlineage.yml").expanduser())
-    return (
-        any(values.get(name) for name in names)
-        or any(name.startswith("OPENLINEAGE__TRANSPORT") for name in values)
-        or any(file.exists() for file in files)
-    )
-
-
-def lineage_of(lake: Lake, settings: Settings, workflow: str) -> Lineage | None:
-    """Begin to send lineage, if it is to be sent.
-
-    Args:
-        lake: Whose tables.
-        settings: Name the source.
-        workflow: What is run.
-
-    Returns:
-        What is to be told each event, or None.
-    """
-    return Lineage(lake, settings.source_url, workflow) if is_configured() else None
-
-
-class Lineage:
-    """Sends what the events of one run tell.
-
-    Args:
-        lake: Whose tables.
-        source_url: Of the API.
-        workflow: What is run.
-    """
+class LineageSender:
+    """Listener that sends the events of one run to the lineage server."""
 
     def __init__(self, lake: Lake, source_url: str, workflow: str) -> None:
         self._lake = lake
@@ -78,12 +42,13 @@ class Lineage:
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def tell(self, event: Event) -> None:
-        """Take an event to be sent; never waits."""
-        self._events.put(event)
+    def listen(self, detail: Detail, event: Event) -> None:
+        """Queue an event; never blocks."""
+        if detail.detail_type:
+            self._events.put(event)
 
     def close(self) -> None:
-        """Let what is left be sent, for some seconds."""
+        """Send what is queued, for a few seconds at most."""
         self._events.put(None)
         self._thread.join(_FLUSH_S)
 
@@ -92,22 +57,22 @@ class Lineage:
             self._send_all()
         except ImportError:
             _log.warning("OpenLineage is configured, but not installed: pip install 'brewhouse[lineage]'")
-        except Exception as error:  # noqa: BLE001 - whatever the client throws is no failure of the run
-            _log.warning("OpenLineage is not sent any more in this run: %s: %s", type(error).__name__, error)
+        except Exception as error:  # noqa: BLE001 - whatever the client raises must not fail the run
+            _log.warning("OpenLineage is disabled for the rest of this run: %s: %s", type(error).__name__, error)
 
     def _send_all(self) -> None:
         from openlineage.client.client import OpenLineageClient
 
         client: OpenLineageClient = OpenLineageClient()
-        translation = _Translation(self._lake, self._source_url, self._workflow)
+        translator = _Translator(self._lake, self._source_url, self._workflow)
         while (event := self._events.get()) is not None:
-            for sent in translation.of(event):
+            for sent in translator.translate(event):
                 client.emit(sent)
         client.close(timeout=_FLUSH_S)
 
 
-class _Translation:
-    """Turns events into OpenLineage's, and keeps what a job told until its end."""
+class _Translator:
+    """Translates events to OpenLineage's, and keeps a job's checks and tables until its end."""
 
     def __init__(self, lake: Lake, source_url: str, workflow: str) -> None:
         self._lake = lake
@@ -116,8 +81,8 @@ class _Translation:
         self._checks: list[dict[str, Any]] = []
         self._tables: list[dict[str, Any]] = []
 
-    def of(self, event: Event) -> list[RunEvent]:
-        """Translate an event; most say nothing by themselves."""
+    def translate(self, event: Event) -> list[RunEvent]:
+        """Translate an event; most give nothing by themselves."""
         detail = event.detail
         if event.detail_type == CHECK:
             self._checks += detail["checks"]
@@ -170,15 +135,15 @@ class _Translation:
         return Job(namespace=_namespace(self._lake), name=name, facets={"jobType": facet})
 
     def _datasets(self, event: Event) -> tuple[list[InputDataset], list[OutputDataset]]:
-        """Name what a job read and what it made."""
+        """List the datasets that a job read and wrote."""
         from openlineage.client.event_v2 import InputDataset
 
         if event.detail["jobName"] == "extract":
             source = InputDataset(namespace=self._source_url, name="breweries")
             records = event.detail.get("counts", {}).get("records")
             return [source], [] if records is None else [self._output(BRONZE, records, None)]
-        made = {str(table["table"]) for table in self._tables}
-        read = [] if event.detail["state"] != "SUCCEEDED" else [n for n in _read_by(made) if n not in made]
+        written = {str(table["table"]) for table in self._tables}
+        read = [] if event.detail["state"] != "SUCCEEDED" else [n for n in _inputs_of(written) if n not in written]
         inputs = [InputDataset(namespace=_namespace(self._lake), name=name, facets=self._facets(name)) for name in read]
         checked = sorted({str(check["table"]) for check in self._checks})
         inputs += [
@@ -217,7 +182,7 @@ class _Translation:
         return [(column.name, column.type, column.description) for column in Tables(self._lake).describe(name).columns]
 
     def _assertions(self, table: str) -> dict[str, Any]:
-        """Tell what the checks of a table found; OpenLineage has this facet for what is read, so the job reads it."""
+        """Describe the checks of a table; OpenLineage has this facet for inputs only, so the table is listed as one."""
         from openlineage.client.facet_v2 import data_quality_assertions_dataset as quality
 
         assertions = [
@@ -228,13 +193,15 @@ class _Translation:
         return {"dataQualityAssertions": quality.DataQualityAssertionsDatasetFacet(assertions=assertions)}
 
 
-def _read_by(made: set[str]) -> list[str]:
-    """Name the published tables, or the raw snapshot, that the models of some tables read."""
+def _inputs_of(written: set[str]) -> list[str]:
+    """List the published tables and the raw snapshot that the models of some tables read."""
     from brewhouse.models.project import models_of
 
-    zones = {name.partition(".")[0] for name in made}
-    read = {name for model in models_of(*zones & {"silver", "gold"}) if model.name in made for name in model.reads}
-    tables = {name if name.startswith(("silver.", "gold.")) else BRONZE for name in read if not name.startswith(_GIVEN)}
+    zones = {name.partition(".")[0] for name in written}
+    read = {name for model in models_of(*zones & {"silver", "gold"}) if model.name in written for name in model.reads}
+    tables = {
+        name if name.startswith(("silver.", "gold.")) else BRONZE for name in read if not name.startswith(_DERIVED)
+    }
     return sorted(tables)
 
 
@@ -243,5 +210,5 @@ def _namespace(lake: Lake) -> str:
 
 
 def _uuid(text: str) -> str:
-    """Make a UUID of an id of ours, the same one every time; OpenLineage takes nothing else."""
+    """Derive a UUID from an id, since OpenLineage accepts nothing else."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"brewhouse:{text}"))

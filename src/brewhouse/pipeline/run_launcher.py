@@ -1,7 +1,7 @@
-"""Starting, retrying and stopping runs from a process that goes on: each run is a process of its own.
+"""Starts, retries and stops runs from a long-lived process such as the console: each run is a process of its own.
 
-A run outlives who started it: it holds the lake's lock, writes its log and its events, and whoever looks at the lake
-sees it and can stop it. So nothing is lost when a console ends, and nobody has to be asked.
+A run outlives the process that started it: it holds the lake's lock and writes its log and events, so that any process
+with access to the lake sees it and can stop it.
 """
 
 from __future__ import annotations
@@ -34,12 +34,7 @@ _LINES = 12
 
 
 class RunLauncher:
-    """Starts runs on a lake, one at a time.
-
-    Args:
-        lake: Where they run.
-        settings: Theirs.
-    """
+    """Starts runs on a lake, one at a time, with the given settings."""
 
     def __init__(self, lake: Lake, settings: Settings) -> None:
         self._lake = lake
@@ -47,18 +42,12 @@ class RunLauncher:
         self._turn = threading.Lock()
 
     def start(self, command: Sequence[str] = RUN) -> str:
-        """Start a run, and wait until it is on its way.
-
-        Args:
-            command: What the command line is told.
-
-        Returns:
-            The run's id.
+        """Start a run by its command-line arguments, wait until it holds the lock, and return its id.
 
         Raises:
-            BrewhouseError: It could not begin, as another run is going, or a setting cannot be used; says which.
+            BrewhouseError: It did not start, since another run holds the lock or a setting is invalid.
         """
-        with self._turn, tempfile.TemporaryFile() as said:
+        with self._turn, tempfile.TemporaryFile() as output:
             if (held := holder(self._lake)) is not None:
                 raise _refusal(held)
             before = last_holder(self._lake)
@@ -67,62 +56,52 @@ class RunLauncher:
                 env={**os.environ, **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=said,  # a file: a pipe would break when this process ends
-                start_new_session=True,  # Ctrl-C in the terminal of this process is not meant for the run
+                stderr=output,  # a file: a pipe would break when this process ends
+                start_new_session=True,  # Ctrl-C in the terminal of this process must not stop the run
             )
-            threading.Thread(target=child.wait, daemon=True).start()  # leaves no zombie
-            ends = time.monotonic() + _START_S
-            while time.monotonic() < ends:
+            threading.Thread(target=child.wait, daemon=True).start()  # reaps it
+            deadline = time.monotonic() + _START_S
+            while time.monotonic() < deadline:
                 has_ended = child.poll() is not None
-                signed = last_holder(self._lake)
-                if signed is not None and signed != before and _is_here(signed) and signed.pid == child.pid:
-                    return signed.run
+                owner = last_holder(self._lake)
+                if owner is not None and owner != before and _is_here(owner) and owner.pid == child.pid:
+                    return owner.run
                 if has_ended:
-                    said.seek(0)
-                    raise BrewhouseError(_last_words(said.read().decode(errors="replace")) or "The run did not begin.")
+                    output.seek(0)
+                    raise BrewhouseError(_error_in(output.read().decode(errors="replace")) or "The run did not start.")
                 time.sleep(_POLL_S)
             raise BrewhouseError(
-                f"The run did not begin within {_START_S:.0f} s (process {child.pid}).",
-                hint="Look at `brewhouse runs`.",
+                f"The run did not start within {_START_S:.0f} s (process {child.pid}).",
+                hint="See `brewhouse runs`.",
             )
 
     def retry(self, report: RunReport) -> str:
-        """Start a run that does what another one failed to do.
-
-        Args:
-            report: Of the run that failed.
-
-        Returns:
-            The new run's id.
+        """Start a run of the jobs that a failed run did not complete, and return its id.
 
         Raises:
-            UsageError: There is nothing to do again.
-            BrewhouseError: It could not begin.
+            UsageError: There is nothing to retry.
+            BrewhouseError: It did not start.
         """
         snapshot = newest(self._lake)
         return self.start(retry_command(report, snapshot.run if snapshot else None))
 
     def stop(self, run: str) -> None:
-        """Ask a run to stop, which it does within seconds, leaving the tables as they were.
-
-        Args:
-            run: Its id.
+        """Ask a run to stop, which it does within seconds, leaving the tables unchanged.
 
         Raises:
-            UsageError: It is not going, or not on this machine.
+            UsageError: It is not running, or not on this machine.
         """
         stop(self._lake, run)
 
 
 def retry_command(report: RunReport, snapshot: str | None) -> tuple[str, ...]:
-    """Say what the command line is told to do what a run failed to do: the job that failed, and those after it.
+    """Return the command-line arguments that retry a failed run from the job that failed.
 
     Args:
-        report: Of the run that failed.
-        snapshot: Run id of the newest complete raw snapshot, which the later jobs go on with.
+        snapshot: Run id of the newest complete raw snapshot, which the later jobs continue with.
 
     Raises:
-        UsageError: The run succeeded or is going on, or only a person can know how it was started.
+        UsageError: The run succeeded or is running, or it is unknown how it was started.
 
     Example:
         >>> from brewhouse.events.run_reports import JobReport
@@ -135,16 +114,15 @@ def retry_command(report: RunReport, snapshot: str | None) -> tuple[str, ...]:
     """
     if report.state == "SUCCEEDED" or report.state not in {*ENDED, "INTERRUPTED"}:
         raise UsageError(
-            f"Run {report.run} {'succeeded' if report.state == 'SUCCEEDED' else 'is going on'}: there is nothing to "
-            "do again.",
+            f"Run {report.run} {'succeeded' if report.state == 'SUCCEEDED' else 'is running'}: nothing to retry.",
             hint="Run the workflow instead.",
         )
     if report.workflow in {"rebuild", "maintain"}:
         return (report.workflow,)
     if report.workflow != WORKFLOW:
         raise UsageError(
-            f"A run of {report.workflow or 'an unknown workflow'} cannot be retried from here.",
-            hint=f"Give `brewhouse {report.workflow}` again on the command line, as it was given first.",
+            f"A run of {report.workflow or 'an unknown workflow'} cannot be retried here.",
+            hint=f"Repeat the `brewhouse {report.workflow}` command on the command line.",
         )
     done = {job.name for job in report.jobs if job.state == "SUCCEEDED"}
     left = [name for name in report.planned if name not in done]
@@ -154,28 +132,24 @@ def retry_command(report: RunReport, snapshot: str | None) -> tuple[str, ...]:
 
 
 def stop(lake: Lake, run: str) -> None:
-    """Send a run SIGTERM, as the process that holds the lake's lock.
-
-    Args:
-        lake: Where it runs.
-        run: Its id.
+    """Send SIGTERM to a run, the process that holds the lake's lock.
 
     Raises:
-        UsageError: It is not going, or not on this machine, or belongs to another user.
+        UsageError: It is not running, not on this machine, or belongs to another user.
     """
     held = holder(lake)
     if held is None or held.run != run:
-        raise UsageError(f"Run {run} is not going on.", hint="`brewhouse runs` lists the runs.")
+        raise UsageError(f"Run {run} is not running.", hint="`brewhouse runs` lists the runs.")
     if not _is_here(held) or not _is_holder(held, lake):
         where = held.host or "another machine or container"
         raise UsageError(
-            f"Run {run} is going on {where} (process {held.pid}), and can only be stopped there.",
-            hint=f"There: kill {held.pid}",
+            f"Run {run} is running on {where} (process {held.pid}) and can only be stopped there.",
+            hint=f"Run there: kill {held.pid}",
         )
     try:
         os.kill(held.pid, signal.SIGTERM)
     except ProcessLookupError:
-        return  # it has ended this very moment
+        return  # it has just ended
     except PermissionError as error:
         raise UsageError(
             f"Run {run} belongs to another user (process {held.pid}).", hint="Stop it as that user, or as root."
@@ -187,7 +161,7 @@ def _is_here(held: LockInfo) -> bool:
 
 
 def _is_holder(held: LockInfo, lake: Lake) -> bool:
-    """Say whether a process of this machine is the run, as far as can be known: a number may be another's elsewhere."""
+    """Return whether a process of this machine is the run, as far as can be known: its number may have been reused."""
     process = Path("/proc") / str(held.pid)
     if not process.parent.exists():
         return True
@@ -211,13 +185,13 @@ def _same(file: Path, other: Path) -> bool:
 def _refusal(held: LockInfo) -> BrewhouseError:
     where = f"process {held.pid}{f' on {held.host}' if held.host else ''}"
     return BrewhouseError(
-        f"One run at a time: run {held.run} has been going since {held.started_at} ({where}).",
+        f"One run at a time: run {held.run} has been running since {held.started_at} ({where}).",
         hint="Wait for it to end, or stop it.",
     )
 
 
-def _last_words(said: str) -> str:
-    """Take of what a process said its error, which comes last."""
-    lines = [line for line in said.strip().splitlines()[-_LINES:] if line.strip()]
+def _error_in(output: str) -> str:
+    """Extract the error from a process's output, where it comes last."""
+    lines = [line for line in output.strip().splitlines()[-_LINES:] if line.strip()]
     start = next((index for index in range(len(lines) - 1, -1, -1) if lines[index].startswith("brewhouse: ")), 0)
     return "\n".join(lines[start:]).removeprefix("brewhouse: ")

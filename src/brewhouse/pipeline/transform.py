@@ -1,18 +1,14 @@
 """Transform: a complete raw snapshot becomes the silver tables.
 
-One clean row per brewery, every record that cannot be used with the reasons why, and what changed since the snapshot
-before. Nothing is seen before all checks passed, and then everything at once.
+One clean row per brewery, every rejected record with its reasons, and the changes since the previous snapshot. All
+tables are published at once, after every check has passed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from brewhouse.checks.check import Check, raise_on_failure
 from brewhouse.checks.reconciliation import count_drop, reconcile_silver
 from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError
-from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import RawSnapshot, find, newest
 from brewhouse.models.project import models_of
 from brewhouse.pipeline.input_tables import (
@@ -20,96 +16,78 @@ from brewhouse.pipeline.input_tables import (
     attach_nothing_previous,
     attach_previous,
     attach_snapshot,
-    snapshot_before,
+    previous_snapshot,
 )
 from brewhouse.pipeline.publishing import (
-    JobResult,
-    Workbench,
+    StagedTables,
+    check_and_publish,
     is_published,
-    publish,
     refresh_views,
+    stage_models,
     version_of,
-    workbench,
-    write_models,
 )
-from brewhouse.settings import Settings
+from brewhouse.pipeline.run_context import JobResult, RunContext
 
 _COUNTED = {"breweries": "breweries", "rejected": "rejected_breweries", "changes": "brewery_changes"}
 
 
-def transform(
-    lake: Lake,
-    settings: Settings,
-    run: str,
-    *,
-    progress: Callable[[str], None],
-    record: Callable[[list[Check]], None],
-    snapshot_run: str | None = None,
-) -> JobResult:
-    """Make the silver tables of a complete raw snapshot.
-
-    Args:
-        lake: Holds the snapshot and gets the tables.
-        settings: The threshold of the fall, and the engine's memory.
-        run: Id of the run this is part of.
-        progress: Told the name of each model before it runs.
-        record: Told what the checks found, before a failed one stops the job.
-        snapshot_run: Run id of the raw snapshot; None takes the newest.
+def transform(context: RunContext, snapshot_run: str | None = None) -> JobResult:
+    """Publish the silver tables of a complete raw snapshot, by its run id or the newest.
 
     Raises:
-        BrewhouseError: There is no complete raw snapshot, or not that one.
-        ChecksFailed: A check of severity error found something; the tables are as they were.
+        BrewhouseError: The lake has no complete raw snapshot, or not that one.
+        ChecksFailed: A check of severity error failed; the tables are unchanged.
     """
+    lake, tables = context.lake, context.tables
     snapshot = find(lake, snapshot_run) if snapshot_run else newest(lake)
     if snapshot is None:
         raise BrewhouseError(
             f"The lake {lake.root} has no complete raw snapshot.", hint="Run `brewhouse extract` first."
         )
-    with workbench(lake, settings, run, progress, record) as bench:
-        models = models_of("silver", folder=settings.models)
-        if is_published(bench.tables, models, version_of(models), snapshot.run):
-            refresh_views(lake, bench.tables)  # a run killed right after its commit did not come to it
-            return JobResult(f"silver already shows snapshot {snapshot.run}; nothing to do")
-        result = publish_silver(bench, snapshot, snapshot_before(bench.engine, bench.tables, snapshot.run))
-        refresh_views(lake, bench.tables)
-    return result
+    models = models_of("silver", folder=context.settings.models)
+    if is_published(tables, models, version_of(models), snapshot.run):
+        refresh_views(lake, tables)  # missing if a run was killed right after its commit
+        return JobResult(message=f"silver already shows snapshot {snapshot.run}; nothing to do")
+    previous = previous_snapshot(context.engine, tables, snapshot.run)
+    return check_and_publish(context, stage_silver(context, snapshot, previous))
 
 
-def publish_silver(bench: Workbench, snapshot: RawSnapshot, before: str | None, *, anew: bool = False) -> JobResult:
-    """Make the silver tables of one raw snapshot, check them and commit them.
+def stage_silver(
+    context: RunContext, snapshot: RawSnapshot, previous: str | None, *, rebuilds: bool = False
+) -> StagedTables:
+    """Stage the silver tables of a raw snapshot and check them.
 
     Args:
-        bench: What it works with.
-        snapshot: The raw snapshot.
-        before: Run id of the raw snapshot it is compared with; None when there is none.
-        anew: Whether the tables begin again with this snapshot, whatever they hold.
+        previous: Run id of the raw snapshot it is compared with; None when there is none.
+        rebuilds: Whether the tables start over with this snapshot, as a part of a rebuild.
 
     Raises:
-        BrewhouseError: What changed cannot be told any more.
-        ChecksFailed: A check of severity error found something; nothing is committed.
+        BrewhouseError: The previous snapshot is neither published nor in the bronze zone any more.
     """
-    engine, tables = bench.engine, bench.tables
-    models = models_of("silver", folder=bench.settings.models)
+    engine, tables = context.engine, context.tables
+    models = models_of("silver", folder=context.settings.models)
+    version = version_of(models)
     breweries = next(model for model in models if model.name == BREWERIES)
-    if before:
-        attach_previous(engine, bench.lake, tables, breweries, before, version_of(models))
-    attach_snapshot(engine, snapshot, bench.progress)
-    if not before:
+    if previous:
+        attach_previous(engine, context.lake, tables, breweries, previous, version)
+    attach_snapshot(engine, snapshot, context.emit_model)
+    if not previous:
         attach_nothing_previous(engine, breweries)
 
-    publications, checks = write_models(bench, models, snapshot, anew=anew)
+    publications, checks = stage_models(context, models, snapshot, rebuilds=rebuilds)
     counts = {name: _count(engine, f"silver.{table}") for name, table in _COUNTED.items()}
-    published = None if anew or BREWERIES not in tables.names() else tables.current(BREWERIES)
+    published = None if rebuilds or BREWERIES not in tables.names() else tables.current(BREWERIES)
     checks += reconcile_silver(engine, snapshot.manifest)
-    limit = bench.settings.max_count_drop_percent
+    limit = context.settings.max_count_drop_percent
     checks.append(count_drop(counts["breweries"], published.rows if published else None, limit))
-    bench.record(checks)
-    raise_on_failure(checks)
-    return JobResult(
-        f"silver shows snapshot {snapshot.run}",
-        counts={"records": snapshot.records, **counts},
+    return StagedTables(
+        zone="silver",
+        version=version,
+        raw_snapshot=snapshot.run,
+        publications=publications,
         checks=checks,
-        published=publish(bench, publications, version_of(models), snapshot.run, before),
+        counts={"records": snapshot.records, **counts},
+        compared_with=previous,
     )
 
 
