@@ -31,7 +31,9 @@ NOT_BUT = {
     r"well again|that was not it|nobody else|somebody": "recovered, wrong, another process",
 }
 """What is not written, and what is written instead."""
+_SUSPECTS = ("src/brewhouse/models/silver/suspect_breweries.sql", "src/brewhouse/models/columns.toml")
 EXCEPTIONS = {
+    "doubt": {*_SUSPECTS, "docs/tables.md", "docs/places.md", "src/brewhouse/console/quality.py"},  # a column
     "holes": {"src/brewhouse/lake/manifest.py", "src/brewhouse/pipeline/workflow.py"},  # keys on disk
 }
 """Words allowed in some files, since what is on disk keeps its names."""
