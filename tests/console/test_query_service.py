@@ -255,6 +255,16 @@ def test_a_query_fails_at_its_time_limit(console_lake: Lake) -> None:
     assert "time limit of 0.3 seconds" in str(status.error)
 
 
+def test_a_query_fails_when_its_temporary_folder_was_deleted(console_lake: Lake) -> None:
+    with service_for(console_lake, max_running=1) as service:
+        service._temp_dir.path.rename(service._temp_dir.path.with_suffix(".gone"))
+        status = finished(service, "SELECT 1")
+        assert status.state is QueryState.FAILED
+        assert "FileNotFoundError" in str(status.error)
+        service._temp_dir.path.with_suffix(".gone").rename(service._temp_dir.path)
+        assert finished(service, "SELECT 1").state is QueryState.DONE, "the thread is free again"
+
+
 def test_a_truncated_result_says_so(console_lake: Lake) -> None:
     with service_for(console_lake, QueryLimits(rows=10)) as service:
         status = finished(service, "FROM range(11)")

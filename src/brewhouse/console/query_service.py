@@ -281,22 +281,22 @@ class QueryService:
             self._temp_dir.delete()
 
     def _run(self, execution: _Execution) -> None:
-        with self._lock:
-            if execution.state is QueryState.STOPPED:
-                return
-            execution.state, execution.started = QueryState.RUNNING, time.monotonic()
-            sandbox, self._spare = self._spare or Sandbox(), None
-            execution.sandbox = sandbox
-        execution.folder.mkdir(mode=0o700)
-        request = QueryRequest(
-            lake=str(self._lake.root),
-            shared=self._lake.shared,
-            at=execution.at,
-            sql=execution.sql,
-            folder=str(execution.folder),
-            limits=self._limits,
-        )
         try:
+            with self._lock:
+                if execution.state is QueryState.STOPPED:
+                    return
+                execution.folder.mkdir(mode=0o700)
+                execution.state, execution.started = QueryState.RUNNING, time.monotonic()
+                sandbox, self._spare = self._spare or Sandbox(), None
+                execution.sandbox = sandbox
+            request = QueryRequest(
+                lake=str(self._lake.root),
+                shared=self._lake.shared,
+                at=execution.at,
+                sql=execution.sql,
+                folder=str(execution.folder),
+                limits=self._limits,
+            )
             result = sandbox.run(request)
         except BrewhouseError as error:
             result = QueryResult(error=error.what, hint=error.hint)
