@@ -88,7 +88,7 @@ class RecordedRuns:
     states: dict[str, str] = field(default_factory=dict)
 
     def record(self, run: str, state: str, *jobs: tuple[str, str], **facts: object) -> None:
-        """Record a run; a job without an end is RUNNING, and so is a run whose state is not one of an end.
+        """Record a run; only a state in `ENDED` ends the run or the job.
 
         Args:
             jobs: Name and state of each job that started.

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from fastapi import FastAPI, HTTPException
+from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
+from tests.console.conftest import served
 
 from brewhouse.console.app import create_app
 from brewhouse.errors import BrewhouseError, UsageError
@@ -63,6 +66,21 @@ def test_text_in_backticks_is_shown_as_code(failing: TestClient) -> None:
     page = failing.get("/fails/usage").text
     assert "The value <code>&lt;b&gt;x&lt;/b&gt;</code> is invalid." in page
     assert "Use <code>y</code>." in page
+
+
+def test_an_error_within_a_response_ends_it(console_lake: Lake, console_settings: Settings) -> None:
+    app = create_app(console_lake, console_settings)
+
+    @app.get("/fails")
+    def fail() -> StreamingResponse:
+        def rows() -> Iterator[str]:
+            yield "first row" * 1000
+            raise ZeroDivisionError("secret detail")
+
+        return StreamingResponse(rows(), media_type="text/plain")
+
+    with served(app) as url, pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(f"{url}/fails")
 
 
 def test_headers_of_an_http_error_are_kept(failing: TestClient) -> None:

@@ -27,8 +27,9 @@ from brewhouse.console.language import (
 from brewhouse.query.saved_queries import saved_queries
 
 PACKAGE = Path(brewhouse.console.__file__).parent
-TRANSLATORS = {"_": 1, "words": 1, "translate": 1, "many": 2}
-"""Names of translating functions, and how many of their arguments are texts."""
+FIRST = slice(0, 1)
+TRANSLATORS = {"_": FIRST, "words": FIRST, "translate": FIRST, "many": slice(0, 2), "error_response": slice(2, 4)}
+"""Names of translating functions, and which of their arguments are texts."""
 TEXTS_OF_DATA = {"added", "removed", "closed", "reopened", "changed"}
 """Values of `silver.brewery_changes.kind`, translated where a page shows them."""
 TRANSLATIONS = [language for language in LANGUAGES if language != "en"]
@@ -39,7 +40,7 @@ def texts_of_templates() -> Iterator[tuple[str, str]]:
     for file in sorted((PACKAGE / "templates").rglob("*.html")):
         for call in environment.parse(file.read_text("utf-8")).find_all(nodes.Call):
             if isinstance(call.node, nodes.Name):
-                for argument in call.args[: TRANSLATORS.get(call.node.name, 0)]:
+                for argument in call.args[TRANSLATORS.get(call.node.name, slice(0))]:
                     if isinstance(argument, nodes.Const):
                         yield file.name, argument.value
 
@@ -54,7 +55,7 @@ def texts_of_code() -> Iterator[tuple[str, str]]:
                     name = "translate" if isinstance(function, ast.Name) and function.id == "translator_of" else ""
                 else:
                     name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
-                for argument in call.args[: TRANSLATORS.get(name, 0)]:
+                for argument in call.args[TRANSLATORS.get(name, slice(0))]:
                     if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                         yield file.name, argument.value
 

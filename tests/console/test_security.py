@@ -158,6 +158,7 @@ def test_every_route_that_changes_something_rejects_other_sites(client: TestClie
         {},
         {"Origin": "http://127.0.0.1", "Sec-Fetch-Site": "same-origin"},
         {"Origin": "HTTP://127.0.0.1"},
+        {"Origin": "http://localhost", "Host": "LOCALHOST"},
         {"Sec-Fetch-Site": "none"},
     ],
 )

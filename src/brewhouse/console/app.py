@@ -16,8 +16,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from brewhouse.console import overview as overview_numbers
 from brewhouse.console.authentication import Authenticator
@@ -44,13 +44,7 @@ _YEAR_S = 365 * 24 * 3600
 
 
 def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", password: Secret | None = None) -> FastAPI:
-    """Create the console of a lake.
-
-    Args:
-        settings: Also the settings of the runs that the console starts.
-        host: Address that it will listen on.
-        password: Console password; None lets in anyone who can connect.
-    """
+    """Create the console of a lake, to listen on a host; without a password, anyone who can connect may use it."""
     app = FastAPI(
         title="Brewhouse",
         summary="Tables, runs, checks and events of a lake: the data behind the pages of the console.",
@@ -70,7 +64,7 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
     for page in _PAGES:
         app.include_router(page.router, responses=responses)
     app.mount("/static", StaticFiles(directory=_STATIC))
-    app.middleware("http")(_remember_language)
+    app.add_middleware(LanguageMiddleware)
     app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4)
     allowed_hosts = AllowedHosts(host, settings.console.allowed_hosts)
     app.add_middleware(SecurityMiddleware, allowed_hosts=allowed_hosts, on_error=_on_unexpected_error)
@@ -102,14 +96,24 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await asyncio.to_thread(warming.join)  # DuckDB fails if the process ends during a query
 
 
-async def _remember_language(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Move `?lang=` from the address to a cookie."""
-    language = match_language(request.query_params.get("lang"))
-    if language is None or request.method != "GET":
-        return await call_next(request)
-    response = RedirectResponse(link(request.url.path, dict(request.query_params), lang=None), 303)
-    response.set_cookie(COOKIE, language, max_age=_YEAR_S, httponly=True, samesite="lax")
-    return response
+class LanguageMiddleware:
+    """Moves `?lang=` from the address to a cookie."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Redirect a request that chooses a language, and pass on any other."""
+        language = None
+        if scope["type"] == "http" and scope["method"] == "GET":
+            request = Request(scope)
+            language = match_language(request.query_params.get("lang"))
+        if language is None:
+            await self._app(scope, receive, send)
+            return
+        response = RedirectResponse(link(request.url.path, dict(request.query_params), lang=None), 303)
+        response.set_cookie(COOKIE, language, max_age=_YEAR_S, httponly=True, samesite="lax")
+        await response(scope, receive, send)
 
 
 def _on_brewhouse_error(request: Request, error: Exception) -> Response:
@@ -120,8 +124,7 @@ def _on_brewhouse_error(request: Request, error: Exception) -> Response:
 def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404 and error.detail == HTTPStatus.NOT_FOUND.phrase:
-        translate = translator_of(request)
-        return error_response(request, 404, translate("Page not found."), translate("Use the navigation above."))
+        return error_response(request, 404, "Page not found.", "Use the navigation above.")
     detail: Any = error.detail
     body = detail if isinstance(detail, ErrorBody) else ErrorBody(detail)
     response = error_response(request, error.status_code, body.error, body.hint)
@@ -139,5 +142,4 @@ def _on_unexpected_error(request: Request, error: Exception) -> Response:
     if known := translate_error(error):
         return _on_brewhouse_error(request, known)
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    translate = translator_of(request)
-    return error_response(request, 500, translate("Internal error."), translate("The console's log has the details."))
+    return error_response(request, 500, "Internal error.", "The console's log has the details.")

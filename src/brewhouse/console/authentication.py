@@ -51,11 +51,7 @@ class LoginThrottle:
 
 
 class Authenticator:
-    """Checks passwords and sessions; a session expires after 12 hours, or with the process.
-
-    Args:
-        password: The console password.
-    """
+    """Checks the console password and sessions; a session expires after 12 hours, or with the process."""
 
     def __init__(self, password: Secret) -> None:
         self._password = password.reveal().encode()

@@ -44,12 +44,6 @@ class EventFeed:
             self._refresh()
             return self._events
 
-    def events_of(self, run: str) -> list[Event]:
-        """Return the events of a run, oldest first; callers must not change the list."""
-        with self._lock:
-            self._refresh()
-            return self._by_run.get(run, [])
-
     def reports(self, held: LockInfo | None) -> list[RunReport]:
         """Report all runs, newest first.
 
@@ -110,11 +104,11 @@ class EventFeed:
                 self._listed_at = time.monotonic()
                 yield from (file for file in self._lake.events.glob("date=*/*.json") if str(file) not in self._files)
             return
-        for day in _day_folders(self._lake.events):
+        for day in sorted(self._lake.events.glob("date=*")):
             changed_ns = day.stat().st_mtime_ns
             if self._complete_days.get(day.name) == changed_ns:
                 continue
-            yield from (Path(path) for path in self._unread(day.path))
+            yield from (Path(path) for path in self._unread(str(day)))
             if time.time_ns() - changed_ns > _MTIME_RESOLUTION_NS:  # a later file could have the same mtime
                 self._complete_days[day.name] = changed_ns
 
@@ -141,12 +135,6 @@ def _json_files(folder: str) -> set[str]:
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         return {entry.path for entry in entries if entry.name.endswith(".json")}
     return set()
-
-
-def _day_folders(events: Path) -> list[os.DirEntry[str]]:
-    with suppress(FileNotFoundError), os.scandir(events) as entries:
-        return sorted((entry for entry in entries if entry.name.startswith("date=")), key=lambda entry: entry.name)
-    return []
 
 
 def _events_if_exists(file: Path) -> list[Event]:

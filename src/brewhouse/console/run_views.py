@@ -53,12 +53,10 @@ class RunList:
 
 @dataclass(kw_only=True)
 class JobProgress(JobReport):
-    """A job of a run, with its bar on the run's timeline and its progress.
+    """A job of a run, also WAITING or SKIPPED, with its bar on the run's timeline and its progress.
 
     Attributes:
-        state: WAITING before it starts, SKIPPED if it never did; otherwise as in `JobReport`.
-        begin: Start of the bar, in thousandths of the run.
-        length: Length of the bar, in the same unit.
+        begin: Start of the bar, in thousandths of the run; so is `length`.
         done: Pages, snapshots or models processed so far; None unless it runs.
         total: Expected value of `done` at the end; None if unknown.
         doing: Current step, while it runs.
@@ -163,15 +161,9 @@ def view_schedule(events: Sequence[Event], settings: ScheduleSettings, count: in
 
 
 def _row(report: RunReport) -> RunRow:
-    return RunRow(
-        run=report.run,
-        workflow=report.workflow,
-        state=report.state,
-        started_at=datetime.fromisoformat(report.started_at),
-        seconds=report.seconds,
-        jobs=report.planned or [job.name for job in report.jobs],
-        error=report.error,
-    )
+    started_at = datetime.fromisoformat(report.started_at)
+    jobs = report.planned or [job.name for job in report.jobs]
+    return RunRow(report.run, report.workflow, report.state, started_at, report.seconds, jobs, report.error)
 
 
 def _job_progress(job: JobReport, log: Sequence[LogLine], start: datetime, run_s: float) -> JobProgress:

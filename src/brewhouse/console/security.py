@@ -18,7 +18,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from brewhouse.console.authentication import COOKIE, Authenticator
-from brewhouse.console.web import API, console_of, error_response, link, translator_of
+from brewhouse.console.web import API, _, console_of, error_response, link
 from brewhouse.errors import UsageError
 from brewhouse.settings import Secret
 
@@ -144,26 +144,13 @@ class SecurityMiddleware:
             await self._on_error(request, error)(scope, receive, send_with_headers)
 
     def _rejection(self, request: Request) -> Response | None:
-        translate = translator_of(request)
         host = request.headers.get("host", "")
         if not self._allowed_hosts.allows(host):
-            return error_response(
-                request,
-                421,
-                translate("The console does not accept this host name."),
-                translate(
-                    "Open the address that `brewhouse serve` printed, or add the name to `console.allowed_hosts`."
-                ),
-                signed_in=False,
-            )
+            hint = _("Open the address that `brewhouse serve` printed, or add the name to `console.allowed_hosts`.")
+            return error_response(request, 421, "The console does not accept this host name.", hint, signed_in=False)
         if request.method not in _SAFE_METHODS and not _is_same_site(request, host):
-            return error_response(
-                request,
-                403,
-                translate("Cross-site request rejected."),
-                translate("Open the console itself and try again there."),
-                signed_in=False,
-            )
+            hint = _("Open the console itself and try again there.")
+            return error_response(request, 403, "Cross-site request rejected.", hint, signed_in=False)
         authenticator = console_of(request).authenticator
         is_open = request.url.path == "/login" or request.url.path.startswith(_STATIC)
         if authenticator and not is_open and not _is_signed_in(request, authenticator):
@@ -194,9 +181,7 @@ def _is_signed_in(request: Request, authenticator: Authenticator) -> bool:
 
 def _require_login(request: Request) -> Response:
     if request.url.path.startswith(API):
-        translate = translator_of(request)
-        hint = translate("Send the header `Authorization: Bearer <password>`.")
-        return error_response(request, 401, translate("Not signed in."), hint)
+        return error_response(request, 401, "Not signed in.", "Send the header `Authorization: Bearer <password>`.")
     if "hx-request" in request.headers:
         return Response(status_code=401, headers={"HX-Redirect": "/login"})
     target = request.url.path + (f"?{request.url.query}" if request.url.query else "")

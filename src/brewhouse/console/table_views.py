@@ -91,11 +91,11 @@ class SnapshotOption:
 
     Attributes:
         at: Value of `?at=`.
-        taken_on: Day of its raw snapshot; after a backfill much earlier than committed_at.
+        extracted_on: Day of its raw snapshot; after a backfill much earlier than committed_at.
     """
 
     at: str
-    taken_on: date
+    extracted_on: date
     committed_at: datetime
     rows: int
     current: bool
@@ -123,8 +123,8 @@ def snapshot_options(lake: Lake, state: LakeState) -> list[SnapshotOption]:
     for snapshot in breweries.snapshots if breweries else []:
         at = snapshot.raw_snapshot or snapshot.snapshot
         day = day_of(snapshot.raw_snapshot)
-        taken_on = date.fromisoformat(day) if day else snapshot.committed_at.date()
-        options.setdefault(at, SnapshotOption(at, taken_on, snapshot.committed_at, snapshot.rows, snapshot.current))
+        extracted_on = date.fromisoformat(day) if day else snapshot.committed_at.date()
+        options.setdefault(at, SnapshotOption(at, extracted_on, snapshot.committed_at, snapshot.rows, snapshot.current))
     return list(options.values())
 
 

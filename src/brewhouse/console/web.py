@@ -125,7 +125,9 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
 
 
 def error_response(request: Request, status: int, what: str, hint: str = "", **values: Any) -> Response:  # noqa: ANN401
-    """Respond with an error: a page, or `ErrorBody` below `/api/v1/`; `signed_in=False` hides the lake on the page."""
+    """Respond with a translated error: a page, or `ErrorBody` below `/api/v1/`; `signed_in=False` hides the lake."""
+    translate = translator_of(request)
+    what, hint = translate(what), translate(hint)
     if request.url.path.startswith(API):
         return JSONResponse({"error": what, "hint": hint}, status)
     return page(request, "error.html", status=status, what=what, hint=hint, code=status, **values)
@@ -163,7 +165,7 @@ def format_helpers(language: str) -> dict[str, Any]:
 
 def _context(request: Request) -> dict[str, Any]:
     translate = translator_of(request)
-    console = console_of(request)
+    lake, authenticator = console_of(request).lake, console_of(request).authenticator
     return {
         "_": translate,
         "many": translate.many,
@@ -171,10 +173,9 @@ def _context(request: Request) -> dict[str, Any]:
         "language": translate.language,
         "languages": LANGUAGES,
         "navigation": NAVIGATION,
-        "lake_name": str(console.lake.root),
-        "signed_in": console.authenticator is None
-        or console.authenticator.is_valid_session(request.cookies.get(SESSION)),
-        "has_password": console.authenticator is not None,
+        "lake_name": str(lake.root),
+        "signed_in": not authenticator or authenticator.is_valid_session(request.cookies.get(SESSION)),
+        "has_password": authenticator is not None,
         "at": request.query_params.get("at", ""),
         "link": partial(link, request.url.path, dict(request.query_params)),
         "here": "",

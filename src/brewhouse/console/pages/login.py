@@ -47,10 +47,9 @@ def _sign_in(request: Request, console: ConsoleDep, password: str, target: str) 
     assert console.authenticator is not None
     wait_s = console.authenticator.throttle.wait_s(client_of(request))
     if wait_s > 0:
-        translate = translator_of(request)
         seconds = int(wait_s) + 1
-        hint = translate("Try again in {seconds} seconds.", seconds=seconds)
-        response = error_response(request, 429, translate("Too many wrong passwords from your address."), hint)
+        hint = translator_of(request)("Try again in {seconds} seconds.", seconds=seconds)
+        response = error_response(request, 429, "Too many wrong passwords from your address.", hint)
         response.headers["Retry-After"] = str(seconds)
         return response
     if not console.authenticator.check_password(password, client_of(request)):

@@ -94,7 +94,7 @@ def show_list(
 def show(request: Request, console: ConsoleDep, report: ReportDep, seen: Seen = "") -> Response:
     """Show a run, live while it is running."""
     log = run_views.log_of(console.lake, report.run)
-    version = f"{len(console.event_feed.events_of(report.run))}.{len(log)}.{report.state}"
+    version = f"{len(console.event_feed.events())}.{len(log)}.{report.state}"
     if seen == version and "hx-request" in request.headers:
         return Response(status_code=204)
     view = run_views.view_run(report, log, datetime.now(UTC))
