@@ -49,7 +49,7 @@ def test_every_table_is_an_asset_that_depends_on_what_it_reads() -> None:
     assert {check.asset_key for check in graph.asset_check_keys} == graph.materializable_asset_keys - {RAW}
 
 
-def test_it_has_the_schedule_of_the_settings() -> None:
+def test_the_schedule_is_that_of_the_settings() -> None:
     from brewhouse.dagster import definitions
 
     told = Settings(schedule=ScheduleSettings(cron="30 5 * * 1", time_zone="Europe/Berlin"))
@@ -57,7 +57,7 @@ def test_it_has_the_schedule_of_the_settings() -> None:
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("30 5 * * 1", "Europe/Berlin")
 
 
-def test_the_assets_are_materialised_and_a_failed_check_stops_them(tmp_path: Path) -> None:
+def test_the_assets_are_materialized_and_a_failed_check_stops_them(tmp_path: Path) -> None:
     import dagster as dg
 
     from brewhouse.dagster import RAW

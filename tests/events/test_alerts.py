@@ -72,14 +72,14 @@ class Story:
         return [message.kind for message in messages]
 
 
-def test_a_workflow_that_never_failed_tells_nobody_anything() -> None:
+def test_a_workflow_that_never_failed_sends_nothing() -> None:
     story = Story()
     story.run()
     story.run()
     assert story.look() == []
 
 
-def test_many_failures_are_one_message_and_their_end_another() -> None:
+def test_many_failures_are_one_message_and_the_recovery_is_another() -> None:
     story = Story()
     for _ in range(3):
         story.run("FAILED", "extract")
@@ -94,7 +94,7 @@ def test_many_failures_are_one_message_and_their_end_another() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["SUCCEEDED", "FAILED", "STOPPED"]), st.integers(0, 2), st.booleans())))
-def test_every_incident_has_one_message_and_one_end_however_often_anybody_looks(
+def test_every_incident_has_one_message_and_one_recovery(
     runs: list[tuple[str, int, bool]],
 ) -> None:
     story = Story()
@@ -111,7 +111,7 @@ def test_every_incident_has_one_message_and_one_end_however_often_anybody_looks(
 
 
 @given(st.lists(st.tuples(st.sampled_from(["SUCCEEDED", "FAILED"]), st.booleans(), st.booleans())))
-def test_a_receiver_that_is_down_at_times_gets_each_message_at_most_once_and_no_end_alone(
+def test_an_unreliable_receiver_gets_each_message_at_most_once_and_no_recovery_alone(
     runs: list[tuple[str, bool, bool]],
 ) -> None:
     story = Story()
@@ -126,7 +126,7 @@ def test_a_receiver_that_is_down_at_times_gets_each_message_at_most_once_and_no_
         assert message.kind != "recovered" or set(message.incidents) <= before
 
 
-def test_a_failed_check_is_told_as_such() -> None:
+def test_a_failed_check_has_a_message_of_its_own() -> None:
     story = Story()
     story.run("FAILED", "transform", check=True)
     assert story.look() == ["checks_failed"]
@@ -143,7 +143,7 @@ def test_an_incident_is_not_over_before_the_job_that_failed_succeeds() -> None:
     assert story.look() == ["recovered"]
 
 
-def test_workflows_fail_and_recover_each_by_itself() -> None:
+def test_workflows_fail_and_recover_independently() -> None:
     story = Story()
     story.run("FAILED", "maintain", jobs=("maintain",), workflow="maintain")
     assert story.look() == ["failed"]
@@ -153,7 +153,7 @@ def test_workflows_fail_and_recover_each_by_itself() -> None:
     assert story.look() == ["recovered"]
 
 
-def test_only_what_is_wanted_is_told() -> None:
+def test_only_wanted_kinds_are_sent() -> None:
     story = Story(kinds=("checks_failed", "recovered"))
     story.run("FAILED", "extract")
     assert story.look() == []
@@ -163,14 +163,14 @@ def test_only_what_is_wanted_is_told() -> None:
     assert story.look() == ["recovered"]
 
 
-def test_a_failure_nobody_was_told_of_has_no_end_to_tell() -> None:
+def test_an_unreported_failure_has_no_recovery_message() -> None:
     story = Story()
     story.run("FAILED", "extract")
     story.run()
     assert story.look() == []
 
 
-def test_late_is_told_once_and_so_is_its_end() -> None:
+def test_a_late_workflow_is_reported_once_and_so_is_its_recovery() -> None:
     story = Story(late_after_hours=24)
     story.run()
     assert story.look() == []
@@ -182,7 +182,7 @@ def test_late_is_told_once_and_so_is_its_end() -> None:
     assert [message.kind for message in story.sent] == ["late", "recovered"]
 
 
-def test_who_was_told_of_a_failure_is_not_told_that_it_is_late_too() -> None:
+def test_a_reported_failure_is_not_reported_as_late_too() -> None:
     story = Story(late_after_hours=24)
     story.run()
     story.run("FAILED", "extract")
@@ -191,7 +191,7 @@ def test_who_was_told_of_a_failure_is_not_told_that_it_is_late_too() -> None:
     assert story.look() == []
 
 
-def test_a_failure_after_it_was_late_says_why_and_one_message_ends_both() -> None:
+def test_a_failure_of_a_late_workflow_is_reported_and_one_recovery_ends_both() -> None:
     story = Story(late_after_hours=24)
     story.run()
     story.now += timedelta(hours=48)
@@ -203,7 +203,7 @@ def test_a_failure_after_it_was_late_says_why_and_one_message_ends_both() -> Non
     assert [message.kind for message in story.sent] == ["late", "failed", "recovered"]
 
 
-def test_drift_is_told_when_the_snapshot_before_had_it_not() -> None:
+def test_drift_is_reported_if_the_previous_snapshot_did_not_have_it() -> None:
     story = Story()
     story.run(drift=("color",))
     assert story.look() == ["drift"]
@@ -214,7 +214,7 @@ def test_drift_is_told_when_the_snapshot_before_had_it_not() -> None:
     assert "size" in story.sent[-1].why[0]
 
 
-def test_two_receivers_are_told_independently() -> None:
+def test_two_receivers_are_notified_independently() -> None:
     story = Story()
     story.run("FAILED", "extract")
     story.look()
@@ -232,5 +232,5 @@ def test_two_receivers_are_told_independently() -> None:
         ("", 3, False),
     ],
 )
-def test_quiet_hours_may_go_over_midnight(hours: str, hour: int, expected: bool) -> None:
+def test_quiet_hours_may_span_midnight(hours: str, hour: int, expected: bool) -> None:
     assert is_quiet(START.replace(hour=hour), hours) is expected

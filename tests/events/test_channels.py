@@ -39,7 +39,7 @@ def test_a_web_hook_gets_the_message(receiver: Receiver) -> None:
 @pytest.mark.parametrize(
     "url", [f"json://{DOWN}/hooks/t0ken", f"mailto://me:t0ken@{DOWN}?mode=insecure", "slack://t0ken", "", "t0ken"]
 )
-def test_what_cannot_be_sent_is_an_error_without_the_secret(url: str) -> None:
+def test_a_failed_delivery_is_an_error_without_the_secret(url: str) -> None:
     with pytest.raises(DeliveryFailed) as failure:
         send(url, "subject", "body")
     assert "Failed to send a message to" in str(failure.value)
@@ -47,13 +47,13 @@ def test_what_cannot_be_sent_is_an_error_without_the_secret(url: str) -> None:
 
 
 @pytest.mark.parametrize("ending", ["", "/start", "/fail"])
-def test_a_ping_calls_the_address_with_its_ending(receiver: Receiver, ending: str) -> None:
+def test_a_heartbeat_calls_the_url_with_its_suffix(receiver: Receiver, ending: str) -> None:
     send_heartbeat(f"{receiver.url}/abc-123/", ending, "why")
     assert receiver.requests == [(f"/abc-123{ending}", b"why")]
 
 
 @pytest.mark.parametrize("url", [f"http://{DOWN}/s3cret-id", "file:///etc/s3cret", "http://s3cret host/", "s3cret"])
-def test_a_ping_that_is_not_taken_is_an_error_without_the_secret(url: str) -> None:
+def test_a_failed_heartbeat_is_an_error_without_the_secret(url: str) -> None:
     with pytest.raises(DeliveryFailed) as failure:
         send_heartbeat(url, "/start")
     assert "s3cret" not in str(failure.value)
@@ -66,7 +66,7 @@ def emit_run(lake: Lake, url: Secret, state: str) -> None:
     events.emit(RunEnded(workflow="breweries", state=state, message="the end", seconds=1.0))
 
 
-def test_a_ping_refused_by_its_receiver_is_an_event_and_no_failure(
+def test_a_refused_heartbeat_is_an_event_and_does_not_fail_the_run(
     tmp_path: Path, receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     receiver.status = 500
@@ -78,12 +78,12 @@ def test_a_ping_refused_by_its_receiver_is_an_event_and_no_failure(
     assert "s3cret" not in written
 
 
-def test_a_stopped_run_is_not_pinged(tmp_path: Path, receiver: Receiver) -> None:
+def test_a_stopped_run_sends_no_heartbeat(tmp_path: Path, receiver: Receiver) -> None:
     emit_run(Lake(tmp_path), Secret(f"{receiver.url}/id"), "STOPPED")
     assert [path for path, _ in receiver.requests] in ([], ["/id/start"])
 
 
-def test_every_receiver_is_tried_though_one_is_down(
+def test_every_receiver_is_tried_even_if_one_is_down(
     tmp_path: Path, receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     urls = (Secret(f"json://{DOWN}/s3cret"), Secret(receiver.url.replace("http", "json")))
@@ -100,7 +100,7 @@ def test_without_apprise_the_error_names_the_extra(monkeypatch: pytest.MonkeyPat
         send("json://example.org", "subject", "body")
 
 
-def test_without_apprise_a_run_says_so_before_it_is_needed(
+def test_without_apprise_a_run_warns_before_it_is_needed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     warn_of_missing_library(AlertSettings(urls=(Secret("json://s3cret"),)))

@@ -29,7 +29,7 @@ def filled(root: Path, number: int) -> tuple[Lake, list[Event]]:
     return Lake(root), [log.write(DRIFT, {"number": n, "text": "line\nbreak ü"}) for n in range(number)]
 
 
-def test_a_day_that_is_over_becomes_one_file(tmp_path: Path) -> None:
+def test_a_past_day_becomes_one_file(tmp_path: Path) -> None:
     lake, events = filled(tmp_path, 20)
     assert archive_events(lake, TOMORROW) == 1
     assert len(files(lake)) == 1
@@ -37,14 +37,14 @@ def test_a_day_that_is_over_becomes_one_file(tmp_path: Path) -> None:
     assert archive_events(lake, TOMORROW) == 0
 
 
-def test_today_is_left_as_it_is(tmp_path: Path) -> None:
+def test_today_is_not_archived(tmp_path: Path) -> None:
     lake, events = filled(tmp_path, 3)
     assert archive_events(lake) == 0
     assert len(files(lake)) == 3
     assert read_events(lake) == events
 
 
-def test_an_event_that_comes_late_is_added_to_its_day(tmp_path: Path) -> None:
+def test_a_late_event_is_added_to_the_archive_of_its_day(tmp_path: Path) -> None:
     lake, events = filled(tmp_path, 3)
     archive_events(lake, TOMORROW)
     events.append(EventLog(lake, "R2").write(RUN, {}))
@@ -53,7 +53,7 @@ def test_an_event_that_comes_late_is_added_to_its_day(tmp_path: Path) -> None:
     assert read_events(lake) == events
 
 
-def test_what_is_no_event_stays_where_it_is(tmp_path: Path) -> None:
+def test_files_that_are_not_events_stay(tmp_path: Path) -> None:
     lake, events = filled(tmp_path, 3)
     broken = files(lake)[0].with_name("broken.json")
     broken.write_bytes(b"\xff not an event")
@@ -66,7 +66,7 @@ def test_what_is_no_event_stays_where_it_is(tmp_path: Path) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(kept=st.sets(st.integers(0, 7)), twice=st.booleans())
-def test_whatever_of_the_old_files_a_kill_left_each_event_is_read_once(kept: set[int], twice: bool) -> None:
+def test_each_event_is_read_once_whatever_files_a_kill_left(kept: set[int], twice: bool) -> None:
     """A kill comes before the new file is there, or after it with any of the old ones still there."""
     import tempfile
 
@@ -84,7 +84,7 @@ def test_whatever_of_the_old_files_a_kill_left_each_event_is_read_once(kept: set
         assert len(files(lake)) == 1
 
 
-def test_kill_9_at_many_moments_loses_no_event(tmp_path: Path) -> None:
+def test_a_kill_at_any_moment_loses_no_event(tmp_path: Path) -> None:
     lake, events = filled(tmp_path, 300)
     program = (
         "import sys, datetime, pathlib\n"

@@ -14,7 +14,7 @@ from brewhouse.lake.lake import Lake
 DUE = datetime(2026, 8, 2, 6, tzinfo=UTC)
 
 
-def test_a_due_time_is_claimed_once_and_stays_claimed_when_its_day_is_archived(tmp_path: Path) -> None:
+def test_a_due_time_is_claimed_once_even_after_its_day_is_archived(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     assert [claim(lake, DUE, DUE), claim(lake, DUE, DUE + timedelta(minutes=1))] == [True, False]
     assert claim(lake, DUE + timedelta(hours=1), DUE + timedelta(hours=1))

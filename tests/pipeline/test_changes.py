@@ -45,8 +45,8 @@ def lake(tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def source() -> Iterator[MockApiServer]:
-    with MockApiServer(RECORDS) as stand_in:
-        yield stand_in
+    with MockApiServer(RECORDS) as server:
+        yield server
 
 
 def run(lake: Lake, source: MockApiServer | None, jobs: tuple[str, ...] = JOBS, snapshot: str | None = None) -> str:
@@ -120,7 +120,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, list[str]]:
         return lake, three_runs(lake, source)
 
 
-def test_each_run_logs_what_its_snapshot_changed(lake: Lake, source: MockApiServer) -> None:
+def test_each_run_logs_the_changes_of_its_snapshot(lake: Lake, source: MockApiServer) -> None:
     source.change(IDS[2], brewery_type="micro")
     first = run(lake, source)
     assert log(lake, first) == dict.fromkeys(IDS, "added")
@@ -137,7 +137,7 @@ def test_each_run_logs_what_its_snapshot_changed(lake: Lake, source: MockApiServ
     assert replayed(lake) == shown(lake)
 
 
-def test_a_brewery_that_was_gone_and_comes_back_keeps_its_history(full: tuple[Lake, list[str]]) -> None:
+def test_a_brewery_that_returns_keeps_its_history(full: tuple[Lake, list[str]]) -> None:
     lake, history = full
     told = rows(lake, f"SELECT kind FROM silver.brewery_changes WHERE id = '{IDS[1]}' ORDER BY snapshot_run")
     assert told == [("added",), ("removed",), ("added",)]
@@ -145,7 +145,7 @@ def test_a_brewery_that_was_gone_and_comes_back_keeps_its_history(full: tuple[La
     assert len(history) == 3
 
 
-def test_an_edit_makes_no_brewery_vanish_whatever_changed(lake: Lake, source: MockApiServer) -> None:
+def test_any_edit_is_a_change_and_not_a_removal(lake: Lake, source: MockApiServer) -> None:
     for field, key in zip(COMPARED, IDS, strict=False):
         source.change(key, longitude=-1.0, latitude=54.0, **({} if field.endswith("itude") else {field: "before"}))
     run(lake, source)
@@ -166,7 +166,7 @@ def test_a_repeated_job_appends_nothing(lake: Lake, history: list[str]) -> None:
     assert complete_runs(lake) == history
 
 
-def test_other_models_make_no_brewery_change(
+def test_a_change_of_the_models_is_not_a_change_of_a_brewery(
     lake: Lake, source: MockApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = run(lake, source)
@@ -187,7 +187,7 @@ def test_other_models_make_no_brewery_change(
     assert set(log(lake, first).values()) == {"added"}
 
 
-def test_an_older_snapshot_can_be_published_again_and_then_the_newest(lake: Lake, history: list[str]) -> None:
+def test_an_older_snapshot_can_be_republished_and_then_the_newest(lake: Lake, history: list[str]) -> None:
     before = content(lake)
     republish(lake, history[0])
     assert rows(lake, "SELECT DISTINCT snapshot_run FROM silver.breweries") == [(history[0],)]
@@ -198,7 +198,7 @@ def test_an_older_snapshot_can_be_published_again_and_then_the_newest(lake: Lake
     assert content(lake) == before
 
 
-def test_a_snapshot_published_late_behind_newer_ones_leaves_the_log_whole(lake: Lake, source: MockApiServer) -> None:
+def test_a_late_snapshot_leaves_the_change_log_complete(lake: Lake, source: MockApiServer) -> None:
     source.change(IDS[2], brewery_type="micro")
     run(lake, source)
     edited(source)
@@ -213,7 +213,7 @@ def test_a_snapshot_published_late_behind_newer_ones_leaves_the_log_whole(lake: 
     assert replayed(lake) == shown(lake) == before
 
 
-def test_the_snapshots_of_one_day_count_once_over_time(full: tuple[Lake, list[str]]) -> None:
+def test_a_day_with_several_snapshots_counts_once_over_time(full: tuple[Lake, list[str]]) -> None:
     lake, history = full
     day, runs, total = rows(
         lake,
@@ -224,7 +224,7 @@ def test_the_snapshots_of_one_day_count_once_over_time(full: tuple[Lake, list[st
     assert rows(lake, "SELECT DISTINCT CAST(snapshot_time AS DATE) FROM silver.breweries") == [(day,)]
 
 
-def test_the_date_is_the_utc_one_wherever_the_machine_is(lake: Lake, tmp_path: Path) -> None:
+def test_dates_are_in_utc_in_every_time_zone(lake: Lake, tmp_path: Path) -> None:
     file = tmp_path / "breweries-2026-08-02.csv"
     file.write_text("id,name,brewery_type,address_1,address_2,address_3,city,state_province,postal_code,country,phone,"
                     f"website_url,longitude,latitude\n{IDS[0]},Ales,micro,1 Main St,,,York,,,,,,,\n")  # fmt: skip
@@ -246,9 +246,7 @@ def forget_older_table_snapshots(lake: Lake) -> None:
     run_maintenance(lake, load({"snapshot_retention_days": 0, "min_snapshots_to_keep": 1}, environ={}))
 
 
-def test_a_lake_whose_earlier_table_snapshots_are_expired_goes_on(
-    lake: Lake, source: MockApiServer, history: list[str]
-) -> None:
+def test_a_lake_with_expired_table_snapshots_continues(lake: Lake, source: MockApiServer, history: list[str]) -> None:
     forget_older_table_snapshots(lake)
     assert len(Tables(lake).history("silver.breweries")) == 1
     republish(lake, history[1])
@@ -263,7 +261,7 @@ def raw_folder(lake: Lake, snapshot: str) -> Path:
     return folder
 
 
-def test_a_lost_raw_snapshot_is_made_good_by_the_table_made_of_it(
+def test_the_published_table_replaces_a_lost_raw_snapshot(
     lake: Lake, source: MockApiServer, history: list[str]
 ) -> None:
     shutil.rmtree(raw_folder(lake, history[-1]))
@@ -271,9 +269,7 @@ def test_a_lost_raw_snapshot_is_made_good_by_the_table_made_of_it(
     assert log(lake, run(lake, source)) == {IDS[5]: "removed"}
 
 
-def test_without_the_raw_snapshot_and_its_table_nothing_is_published_and_the_error_says_so(
-    lake: Lake, history: list[str]
-) -> None:
+def test_without_the_raw_snapshot_and_its_table_nothing_is_published(lake: Lake, history: list[str]) -> None:
     republish(lake, history[0])
     forget_older_table_snapshots(lake)
     shutil.rmtree(raw_folder(lake, history[1]))
@@ -283,7 +279,7 @@ def test_without_the_raw_snapshot_and_its_table_nothing_is_published_and_the_err
     assert content(lake) == before
 
 
-def test_a_comparison_the_other_way_round_is_the_inverse(full: tuple[Lake, list[str]]) -> None:
+def test_a_reversed_comparison_is_the_inverse(full: tuple[Lake, list[str]]) -> None:
     lake, history = full
     settings = load({}, environ={})
     there, back = compare(lake, settings, history[0], "last"), compare(lake, settings, "last", history[0])
@@ -304,7 +300,7 @@ def test_a_comparison_the_other_way_round_is_the_inverse(full: tuple[Lake, list[
     assert {row["kind"] for row in there} == {"added", "changed", "closed"}
 
 
-def test_a_comparison_of_neighbours_is_what_the_log_says(full: tuple[Lake, list[str]]) -> None:
+def test_a_comparison_of_adjacent_snapshots_equals_the_change_log(full: tuple[Lake, list[str]]) -> None:
     lake, history = full
     found = compare(lake, load({}, environ={}), history[0], history[1])
     columns = ", ".join(found[0])

@@ -64,7 +64,9 @@ def test_a_due_time_is_acted_on_once_and_of_the_missed_ones_only_the_newest(
 @example(
     plan("*/20 * * * *", "Australia/Lord_Howe"), datetime(2026, 4, 4, tzinfo=UTC), timedelta(0)
 )  # half an hour twice
-def test_due_times_do_not_depend_on_when_somebody_looks(plan: CronSchedule, begin: datetime, later: timedelta) -> None:
+def test_due_times_do_not_depend_on_the_time_of_the_check(
+    plan: CronSchedule, begin: datetime, later: timedelta
+) -> None:
     end = begin + timedelta(days=2)
     every = until(plan, begin, end)
     assert [moment.astimezone(UTC) for moment in every] == sorted({moment.astimezone(UTC) for moment in every})
@@ -73,7 +75,7 @@ def test_due_times_do_not_depend_on_when_somebody_looks(plan: CronSchedule, begi
 
 
 @given(st.sampled_from(ZONES), moments, st.times())
-def test_a_time_of_the_day_comes_once_a_day_whatever_the_clocks_do(zone: str, begin: datetime, at: time) -> None:
+def test_a_daily_time_is_due_once_a_day_through_clock_changes(zone: str, begin: datetime, at: time) -> None:
     there = ZoneInfo(zone)
     at = at.replace(second=0, microsecond=0, fold=0)
     daily = plan(f"{at.minute} {at.hour} * * *", zone)
@@ -94,7 +96,7 @@ def on_the_clock(day: date, at: time, zone: ZoneInfo) -> datetime:
     return moment
 
 
-def test_every_twenty_minutes_goes_on_through_both_showings_of_an_hour() -> None:
+def test_an_interval_continues_through_a_repeated_hour() -> None:
     often = plan("*/20 * * * *", "Europe/Berlin")
     begin = datetime(2026, 10, 24, 23, 59, tzinfo=UTC)
     found = [moment.astimezone(UTC) for moment in until(often, begin, begin + timedelta(hours=4))]
@@ -110,7 +112,7 @@ def test_a_new_schedule_and_one_that_is_off_are_not_due() -> None:
     assert due(daily, ScheduleState(since=yesterday), now) == datetime(2026, 8, 2, 6, tzinfo=UTC)
 
 
-def test_a_rare_time_that_was_missed_long_ago_is_found() -> None:
+def test_a_rare_due_time_missed_long_ago_is_found() -> None:
     leap_day = plan("0 0 29 2 *")
     assert latest(leap_day, datetime(2000, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)) == datetime(
         2024, 2, 29, tzinfo=UTC
@@ -130,7 +132,7 @@ def test_a_rare_time_that_was_missed_long_ago_is_found() -> None:
         ("0 6 * * *", "", "Unknown time zone"),
     ],
 )
-def test_what_is_no_schedule_is_refused_with_the_reason(cron: str, zone: str, said: str) -> None:
+def test_an_invalid_schedule_is_rejected_with_the_reason(cron: str, zone: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         parse_schedule(cron, zone)
 

@@ -55,8 +55,8 @@ class Scheduler:
 
 @pytest.fixture(scope="module")
 def source() -> Iterator[MockApiServer]:
-    with MockApiServer(generate(300)) as stand_in:
-        yield stand_in
+    with MockApiServer(generate(300)) as server:
+        yield server
 
 
 @pytest.fixture
@@ -64,9 +64,7 @@ def scheduler(tmp_path: Path, receiver: Receiver) -> Scheduler:
     return Scheduler(Lake(tmp_path / "lake"), receiver)
 
 
-def test_three_jobs_are_one_run_from_the_first_ones_start_to_the_last_ones_end(
-    scheduler: Scheduler, source: MockApiServer
-) -> None:
+def test_three_external_jobs_are_one_run(scheduler: Scheduler, source: MockApiServer) -> None:
     ids = {scheduler.start(job, source.url) for job in JOBS[:2]}
     assert scheduler.told() == ["/ping/start"]
     (between,) = scheduler.reports()
@@ -83,7 +81,7 @@ def test_three_jobs_are_one_run_from_the_first_ones_start_to_the_last_ones_end(
     assert scheduler.start("extract", source.url, "wr_next") > report.run
 
 
-def test_a_job_that_is_tried_again_is_one_more_attempt_in_the_same_run_and_nobody_is_bothered(
+def test_a_retried_job_is_another_attempt_of_the_same_run_without_a_notification(
     scheduler: Scheduler, source: MockApiServer
 ) -> None:
     with pytest.raises(BrewhouseError):
@@ -99,7 +97,7 @@ def test_a_job_that_is_tried_again_is_one_more_attempt_in_the_same_run_and_nobod
     assert scheduler.told() == ["/ping/start", "/ping"]
 
 
-def test_the_last_attempt_that_fails_ends_the_run_and_is_told(scheduler: Scheduler) -> None:
+def test_the_last_failing_attempt_ends_the_run_with_a_notification(scheduler: Scheduler) -> None:
     for _ in range(2):
         with pytest.raises(BrewhouseError):
             scheduler.start("extract", NOWHERE)
@@ -109,9 +107,7 @@ def test_the_last_attempt_that_fails_ends_the_run_and_is_told(scheduler: Schedul
     assert scheduler.told() == ["/ping/start", "/ping/fail", "Brewhouse: extract failed"]
 
 
-def test_an_attempt_that_was_killed_is_so_told_when_the_next_one_begins(
-    scheduler: Scheduler, source: MockApiServer
-) -> None:
+def test_a_killed_attempt_is_interrupted_when_the_next_one_starts(scheduler: Scheduler, source: MockApiServer) -> None:
     log = EventLog(scheduler.lake, "R1", facts={"workflowRunId": WHOLE})
     log.write(RUN, {"workflow": "breweries"})
     log.write("Glue Job State Change", {"jobName": "extract"})
@@ -119,7 +115,7 @@ def test_an_attempt_that_was_killed_is_so_told_when_the_next_one_begins(
     assert [job.state for job in scheduler.reports()[0].jobs] == ["INTERRUPTED", "SUCCEEDED"]
 
 
-def test_a_run_is_left_alone_between_its_jobs_but_not_for_ever(scheduler: Scheduler, source: MockApiServer) -> None:
+def test_a_run_may_pause_between_its_jobs_for_a_limited_time(scheduler: Scheduler, source: MockApiServer) -> None:
     scheduler.start("extract", source.url)
     events = read_events(scheduler.lake)
     close_interrupted_runs(scheduler.lake, events, "OTHER")

@@ -102,11 +102,11 @@ def reading_all_the_while(lake: Lake) -> Iterator[list[str]]:
 
 @pytest.fixture(scope="module")
 def source() -> Iterator[MockApiServer]:
-    with MockApiServer(generate(ROWS, unusable=5)) as stand_in:
-        yield stand_in
+    with MockApiServer(generate(ROWS, unusable=5)) as server:
+        yield server
 
 
-def test_a_run_killed_at_any_moment_leaves_nothing_half_done(
+def test_a_run_killed_at_any_moment_leaves_nothing_half_published(
     source: MockApiServer, tmp_path: Path, content: Content
 ) -> None:
     undisturbed = Lake(tmp_path / "undisturbed")
@@ -146,9 +146,7 @@ def kill_after_line(process: subprocess.Popen[bytes], line: str, delay_s: float)
     process.communicate()
 
 
-def test_a_run_killed_while_it_publishes_shows_the_old_or_the_new_and_no_mixture(
-    tmp_path: Path, content: Content
-) -> None:
+def test_a_run_killed_while_it_publishes_shows_the_old_or_the_new_state(tmp_path: Path, content: Content) -> None:
     records = list(generate(ROWS + MORE))
     more = records[:MORE]
     lake = Lake(tmp_path / "lake")
@@ -173,7 +171,7 @@ def test_a_run_killed_while_it_publishes_shows_the_old_or_the_new_and_no_mixture
     assert replayed(lake) == shown(lake)
 
 
-def test_a_killed_extract_goes_on_with_the_pages_it_lacks(tmp_path: Path) -> None:
+def test_a_killed_extract_is_resumed_with_its_missing_pages(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     with MockApiServer(generate(ROWS), faults=["slow_s=0.05"]) as source:
         process = start(lake, source.url, "--concurrency", "1")

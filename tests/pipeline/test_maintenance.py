@@ -101,7 +101,7 @@ def files(lake: Lake) -> set[Path]:
     return {file for file in lake.warehouse.rglob("*") if file.is_file()}
 
 
-def test_small_files_of_a_partition_become_one_and_every_snapshot_stays_readable(lake: Lake) -> None:
+def test_small_files_are_compacted_and_every_snapshot_stays_readable(lake: Lake) -> None:
     for number in range(4):
         append(lake, number)
     before = Tables(lake).current(GROWING.name)
@@ -130,7 +130,7 @@ def test_a_second_maintenance_finds_nothing_to_do(lake: Lake) -> None:
     assert Tables(lake).history(GROWING.name) == before
 
 
-def test_files_of_an_earlier_partition_spec_are_separated_as_the_table_says_now(lake: Lake) -> None:
+def test_files_of_an_earlier_partition_spec_get_the_current_one(lake: Lake) -> None:
     for number in range(2):
         append(lake, number, replace(GROWING, partition=("n",), sort=()))
     append(lake, 2)
@@ -141,7 +141,7 @@ def test_files_of_an_earlier_partition_spec_are_separated_as_the_table_says_now(
     assert rows_of(lake) == iceberg_rows(lake) == expected(3)
 
 
-def test_a_column_that_some_files_lack_is_null_in_the_one_they_become(lake: Lake) -> None:
+def test_a_column_missing_in_some_files_is_null_in_the_compacted_one(lake: Lake) -> None:
     append(lake, 0)
     wider = replace(GROWING, columns=(COUNTRY, N, Column("more", "string", "More")))
     tables = Tables(lake)
@@ -177,7 +177,7 @@ def test_compaction_that_changes_a_row_is_not_committed(lake: Lake, monkeypatch:
     assert run_reports(read_events(lake))[-1].state == "FAILED"
 
 
-def test_old_snapshots_go_and_their_files_a_day_later(lake: Lake) -> None:
+def test_old_snapshots_expire_and_their_files_are_deleted_a_day_later(lake: Lake) -> None:
     for number in range(4):
         append(lake, number)
     age(lake)
@@ -203,7 +203,7 @@ def test_old_snapshots_go_and_their_files_a_day_later(lake: Lake) -> None:
         rows_of(lake, "RAW1")
 
 
-def test_a_time_whose_snapshot_is_gone_is_not_answered_with_another(lake: Lake) -> None:
+def test_a_time_whose_snapshot_expired_is_an_error(lake: Lake) -> None:
     for number in range(3):
         append(lake, number)
     tables = Tables(lake)
@@ -217,7 +217,7 @@ def test_a_time_whose_snapshot_is_gone_is_not_answered_with_another(lake: Lake) 
     assert iceberg_rows(lake) == expected(1)
 
 
-def test_a_tagged_snapshot_stays(lake: Lake) -> None:
+def test_a_tagged_snapshot_does_not_expire(lake: Lake) -> None:
     for number in range(3):
         append(lake, number)
     catalog = SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}")
@@ -230,7 +230,7 @@ def test_a_tagged_snapshot_stays(lake: Lake) -> None:
     assert rows_of(lake, str(first)) == expected(1)
 
 
-def test_leftovers_of_killed_runs_go_when_they_are_a_day_old(lake: Lake) -> None:
+def test_orphan_files_of_killed_runs_are_deleted_after_a_day(lake: Lake) -> None:
     append(lake, 0)
     folder = lake.warehouse / "silver" / "growing"
     stray = [folder / "data" / "stray.parquet", folder / "metadata" / "stray-m0.avro", folder / "more" / "deep" / "x"]
@@ -254,7 +254,7 @@ def test_leftovers_of_killed_runs_go_when_they_are_a_day_old(lake: Lake) -> None
     assert rows_of(lake) == iceberg_rows(lake) == expected(1)
 
 
-def test_a_dry_run_says_the_same_and_changes_nothing(lake: Lake) -> None:
+def test_a_dry_run_lists_the_same_and_changes_nothing(lake: Lake) -> None:
     for number in range(4):
         append(lake, number)
     age(lake)
@@ -270,7 +270,7 @@ def test_a_dry_run_says_the_same_and_changes_nothing(lake: Lake) -> None:
     assert foretold.files_waiting == done.files_waiting
 
 
-def test_tables_stored_elsewhere_are_left_alone(lake: Lake, tmp_path: Path) -> None:
+def test_tables_outside_of_the_lake_are_not_touched(lake: Lake, tmp_path: Path) -> None:
     append(lake, 0)
     elsewhere = tmp_path / "elsewhere"
     catalog = SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}")
@@ -283,7 +283,7 @@ def test_tables_stored_elsewhere_are_left_alone(lake: Lake, tmp_path: Path) -> N
     assert (elsewhere / "stray").exists()
 
 
-def test_a_lake_without_tables_says_so(lake: Lake) -> None:
+def test_a_lake_without_tables_is_an_error(lake: Lake) -> None:
     with pytest.raises(BrewhouseError, match="has no tables"):
         maintain(lake)
     with pytest.raises(BrewhouseError, match="has no tables"):
@@ -291,7 +291,7 @@ def test_a_lake_without_tables_says_so(lake: Lake) -> None:
     assert not lake.root.exists()
 
 
-def test_it_waits_for_no_run_and_is_a_run_itself(lake: Lake) -> None:
+def test_maintenance_is_a_run_and_is_refused_while_another_one_is_running(lake: Lake) -> None:
     append(lake, 0)
     with run_lock(lake, "FIRST"), pytest.raises(BrewhouseError, match="Run FIRST"):
         maintain(lake)
@@ -301,7 +301,7 @@ def test_it_waits_for_no_run_and_is_a_run_itself(lake: Lake) -> None:
     assert "0 snapshots expired" in report.jobs[0].message
 
 
-def test_a_job_knows_its_work_is_done_after_maintenance(lake: Lake) -> None:
+def test_jobs_have_nothing_to_do_after_maintenance(lake: Lake) -> None:
     with MockApiServer(generate(300)) as source:
         settings = load({"source_url": source.url}, environ={})
         for _ in range(3):
@@ -325,7 +325,7 @@ for connection in connections:
 """
 
 
-def test_a_reader_who_began_before_goes_on_reading(lake: Lake) -> None:
+def test_a_reader_that_started_before_continues_to_read(lake: Lake) -> None:
     for number in range(4):
         append(lake, number)
     age(lake)
@@ -361,7 +361,7 @@ maintenance.run_maintenance(Lake(Path(sys.argv[1])), settings)
 MOMENTS = ("_merge", "write_snapshot", "rewrite", "release", "expire", "_sort_out")
 
 
-def test_a_kill_at_any_moment_leaves_a_good_lake_and_the_next_one_finishes(lake: Lake) -> None:
+def test_a_kill_at_any_moment_leaves_a_consistent_lake(lake: Lake) -> None:
     for number, function in enumerate(MOMENTS):
         for batch in (2 * number, 2 * number + 1):
             append(lake, batch)

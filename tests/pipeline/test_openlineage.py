@@ -63,7 +63,9 @@ def test_runs_jobs_and_datasets_arrive_with_schema_rows_and_checks(
     assert "gold.breweries_by_location" in [d["name"] for d in aggregate["outputs"]]
 
 
-def test_a_failed_run_says_why(tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_run_is_sent_with_its_error(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPENLINEAGE_URL", receiver.url)
     with pytest.raises(BrewhouseError):
         run(Lake(tmp_path / "lake"), "http://127.0.0.1:1/v1")
@@ -73,7 +75,7 @@ def test_a_failed_run_says_why(tmp_path: Path, receiver: Receiver, monkeypatch: 
 
 
 @pytest.mark.parametrize("is_installed", [True, False])
-def test_a_server_that_is_down_or_a_client_that_is_missing_is_a_line_in_the_log(
+def test_an_unreachable_server_or_a_missing_client_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_installed: bool
 ) -> None:
     monkeypatch.setenv("OPENLINEAGE_URL", "http://127.0.0.1:1")
@@ -98,7 +100,7 @@ def test_a_server_that_is_down_or_a_client_that_is_missing_is_a_line_in_the_log(
         ({"OPENLINEAGE_URL": "http://x", "OPENLINEAGE_DISABLED": "true"}, False),
     ],
 )
-def test_it_is_off_unless_it_is_configured(
+def test_lineage_is_off_unless_configured(
     environ: dict[str, str], expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -34,8 +34,8 @@ class Loaded:
         self.lake = Lake(folder / "lake")
         self.runs: dict[str, str] = {}
         for version in VERSIONS:
-            with MockApiServer(read_csv(DATA / f"breweries-{version}.csv")) as stand_in:
-                settings = load({"source_url": stand_in.url}, environ={})
+            with MockApiServer(read_csv(DATA / f"breweries-{version}.csv")) as server:
+                settings = load({"source_url": server.url}, environ={})
                 self.runs[version] = run_workflow(self.lake, settings)
 
     def totals(self, column: str, at: str | None = None, table: str = GOLD[0]) -> dict[str | None, int]:
@@ -77,22 +77,22 @@ def test_totals_are_those_counted_from_the_csv(loaded: Loaded, column: str) -> N
 
 
 @pytest.mark.parametrize("table", GOLD)
-def test_totals_by_country_code_are_too(loaded: Loaded, table: str) -> None:
+def test_totals_by_country_code_are_those_counted_from_the_csv(loaded: Loaded, table: str) -> None:
     assert loaded.totals("country_code", table=table) == by_code(counted("2026-08-02", "country"))
 
 
-def test_totals_by_type_are_too(loaded: Loaded) -> None:
+def test_totals_by_type_are_those_counted_from_the_csv(loaded: Loaded) -> None:
     assert loaded.totals("brewery_type") == counted("2026-08-02", "brewery_type")
 
 
-def test_flanders_has_one_right_answer(loaded: Loaded) -> None:
+def test_flanders_is_counted_under_one_name(loaded: Loaded) -> None:
     states = counted("2026-08-02", "state_province")
     names = [name for name in states if name in ("Vlaanderen", "Flanders", "Région flamande", "Vlaams Gewest")]
     assert len(names) > 1
     assert loaded.totals("state_code")["BE-VLG"] == sum(states[name] for name in names)
 
 
-def test_operating_planned_and_closed_are_every_brewery_once(loaded: Loaded) -> None:
+def test_operating_planned_and_closed_add_up_to_all_breweries(loaded: Loaded) -> None:
     types = counted("2026-08-02", "brewery_type")
     sql = f"SELECT sum(operating_count), sum(planned_count), sum(closed_count) FROM {GOLD[1]}"
     with closing(connect(loaded.lake)) as connection:
@@ -101,7 +101,7 @@ def test_operating_planned_and_closed_are_every_brewery_once(loaded: Loaded) -> 
     assert operating == sum(types.values()) - planned - closed
 
 
-def test_every_id_of_the_csv_is_there_once(loaded: Loaded) -> None:
+def test_every_id_of_the_csv_is_published_once(loaded: Loaded) -> None:
     with (DATA / "breweries-2026-08-02.csv").open(encoding="utf-8", newline="") as file:
         ids = sorted(row["id"] for row in csv.DictReader(file))
     with closing(connect(loaded.lake)) as connection:
@@ -176,8 +176,8 @@ def taken(tmp_path_factory: pytest.TempPathFactory) -> ThreeVersions:
     lake = Lake(tmp_path_factory.mktemp("taken") / "lake")
     runs = []
     for version in DATES:
-        with MockApiServer(read_csv(DATA / f"breweries-{version}.csv")) as stand_in:
-            settings = load({"source_url": stand_in.url, "concurrency": 8}, environ={})
+        with MockApiServer(read_csv(DATA / f"breweries-{version}.csv")) as server:
+            settings = load({"source_url": server.url, "concurrency": 8}, environ={})
             runs.append(run_workflow(lake, settings))
     return ThreeVersions(lake, runs)
 
@@ -198,7 +198,7 @@ def three(request: pytest.FixtureRequest) -> ThreeVersions:
     return found
 
 
-def test_as_many_ids_are_added_removed_and_changed_as_a_script_counts(three: ThreeVersions) -> None:
+def test_added_removed_and_changed_ids_equal_an_independent_count(three: ThreeVersions) -> None:
     for earlier, later, snapshot in zip(DATES, DATES[1:], three.runs[1:], strict=False):
         kinds = dict(three.rows(f"SELECT kind, count(*) FROM {CHANGES} WHERE snapshot_run = '{snapshot}' GROUP BY 1"))
         closed, reopened = moves_to_and_from_closed(earlier, later)
@@ -209,7 +209,7 @@ def test_as_many_ids_are_added_removed_and_changed_as_a_script_counts(three: Thr
     assert first == [("added", len(tidied(DATES[0])))]
 
 
-def test_a_comparison_counts_as_the_script_does(backfilled: ThreeVersions) -> None:
+def test_a_comparison_equals_an_independent_count(backfilled: ThreeVersions) -> None:
     found = compare(backfilled.lake, load({}, environ={}), DATES[0], DATES[-1])
     names = {"closed": "changed", "reopened": "changed"}
     kinds = Counter(names.get(str(row["kind"]), str(row["kind"])) for row in found)
@@ -226,11 +226,11 @@ def test_counts_over_time_are_those_of_the_files(backfilled: ThreeVersions) -> N
     assert backfilled.rows("SELECT count(DISTINCT snapshot_date) FROM gold.brewery_counts_over_time") == [(3,)]
 
 
-def test_runs_of_one_day_count_as_the_last_of_them_over_time(taken: ThreeVersions) -> None:
+def test_the_last_run_of_a_day_counts_over_time(taken: ThreeVersions) -> None:
     rows = taken.rows("SELECT DISTINCT snapshot_run FROM gold.brewery_counts_over_time ORDER BY snapshot_date DESC")
     assert rows[0] == (taken.runs[-1],)
 
 
-def test_both_ways_give_the_same_breweries(taken: ThreeVersions, backfilled: ThreeVersions) -> None:
+def test_backfill_and_runs_publish_the_same_breweries(taken: ThreeVersions, backfilled: ThreeVersions) -> None:
     sql = "SELECT COLUMNS(lambda c: NOT starts_with(c, 'snapshot_')) FROM silver.breweries ORDER BY id"
     assert taken.rows(sql) == backfilled.rows(sql)

@@ -60,8 +60,8 @@ def histories(lake: Lake) -> dict[str, list[str]]:
 
 @pytest.fixture
 def source() -> Iterator[MockApiServer]:
-    with MockApiServer(RECORDS) as stand_in:
-        yield stand_in
+    with MockApiServer(RECORDS) as server:
+        yield server
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def reading_all_the_while(lake: Lake) -> Iterator[set[tuple[Any, ...]]]:
         thread.join()
 
 
-def test_a_rebuild_gives_the_rows_of_the_original_runs_and_readers_notice_nothing(lake: Lake) -> None:
+def test_a_rebuild_gives_the_rows_of_the_original_runs_without_disturbing_readers(lake: Lake) -> None:
     before, history = content(lake), histories(lake)
     with reading_all_the_while(lake) as seen:
         rebuild(lake)
@@ -110,14 +110,14 @@ def test_a_rebuild_gives_the_rows_of_the_original_runs_and_readers_notice_nothin
     assert histories(lake) == {name: runs + complete_runs(lake) for name, runs in history.items()}
 
 
-def test_a_second_rebuild_gives_them_too(lake: Lake) -> None:
+def test_a_second_rebuild_gives_the_same_rows(lake: Lake) -> None:
     before = content(lake)
     rebuild(lake)
     rebuild(lake)
     assert content(lake) == before
 
 
-def test_a_lake_that_lost_its_tables_gets_them_back(lake: Lake) -> None:
+def test_a_rebuild_restores_lost_tables(lake: Lake) -> None:
     before = content(lake)
     lake.catalog_file.unlink()
     lake.views_file.unlink()
@@ -126,7 +126,7 @@ def test_a_lake_that_lost_its_tables_gets_them_back(lake: Lake) -> None:
     assert content(lake) == before
 
 
-def test_the_next_run_goes_on_from_a_rebuilt_lake(lake: Lake, source: MockApiServer) -> None:
+def test_the_next_run_continues_a_rebuilt_lake(lake: Lake, source: MockApiServer) -> None:
     rebuild(lake)
     last = complete_runs(lake)[-1]
     source.remove([IDS[2]])
@@ -141,7 +141,7 @@ def start(lake: Lake) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize("line", ["rebuild: 1 of 3", "rebuild: 2 of 3"])
-def test_a_rebuild_killed_in_the_middle_leaves_the_tables_as_they_were(lake: Lake, line: str) -> None:
+def test_a_killed_rebuild_leaves_the_tables_unchanged(lake: Lake, line: str) -> None:
     before, history = content(lake), histories(lake)
     process = start(lake)
     assert process.stderr is not None
@@ -180,9 +180,7 @@ def test_a_snapshot_whose_checks_fail_is_left_out_with_the_reason(lake: Lake, so
     assert warning["example"].startswith(f"{bad}: Nothing was published, because 1 check(s) failed")
 
 
-def test_after_a_rebuild_that_left_a_snapshot_out_the_log_still_leads_to_the_breweries(
-    lake: Lake, source: MockApiServer
-) -> None:
+def test_the_change_log_is_complete_after_a_rebuild_that_left_a_snapshot_out(lake: Lake, source: MockApiServer) -> None:
     source.remove(IDS[40:])
     run(lake, source, max_count_drop_percent=60)
     rebuild(lake)
@@ -196,7 +194,7 @@ def test_after_a_rebuild_that_left_a_snapshot_out_the_log_still_leads_to_the_bre
     assert replayed == rows(lake, "SELECT id FROM silver.breweries ORDER BY 1")
 
 
-def test_a_lake_in_which_no_snapshot_passes_stays_as_it_is(lake: Lake) -> None:
+def test_a_rebuild_without_a_passing_snapshot_changes_nothing(lake: Lake) -> None:
     before, history = content(lake), histories(lake)
     for manifest in lake.bronze.rglob("manifest.json"):
         manifest.write_text(manifest.read_text().replace('"micro":', '"mikro":'))

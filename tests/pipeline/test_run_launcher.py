@@ -47,7 +47,7 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def test_a_run_is_started_retried_from_the_job_that_failed_and_not_twice(tmp_path: Path) -> None:
+def test_a_run_is_started_and_retried_from_its_failed_job_once(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     (tmp_path / "gold").mkdir()
     mine = tmp_path / "gold" / "mine.sql"
@@ -75,7 +75,7 @@ SELECT id FROM silver.breweries WHERE false
 """
 
 
-def test_a_run_that_is_stopped_says_so_and_another_one_is_refused_meanwhile(tmp_path: Path) -> None:
+def test_a_run_can_be_stopped_and_another_one_is_refused_meanwhile(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     with MockApiServer(generate(400), faults=[SLOW]) as source:
         control = RunLauncher(lake, settings_for(source, lake))
@@ -92,7 +92,7 @@ def test_a_run_that_is_stopped_says_so_and_another_one_is_refused_meanwhile(tmp_
     assert (report.state, report.error) == ("STOPPED", "It was stopped (Ctrl-C or SIGTERM).")
 
 
-def test_a_run_goes_on_when_who_started_it_ends(tmp_path: Path) -> None:
+def test_a_run_outlives_the_process_that_started_it(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     start = (
         "import sys; from brewhouse.pipeline.run_launcher import Control; from brewhouse.lake.lake import Lake; "
@@ -108,7 +108,7 @@ def test_a_run_goes_on_when_who_started_it_ends(tmp_path: Path) -> None:
         assert ended(lake, run.strip()).state == "SUCCEEDED"
 
 
-def test_a_run_that_cannot_begin_says_why(tmp_path: Path) -> None:
+def test_a_run_that_cannot_start_is_an_error_with_the_reason(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     control = RunLauncher(lake, Settings(models=tmp_path / "none"))
     with pytest.raises(BrewhouseError, match="none"):
@@ -116,7 +116,7 @@ def test_a_run_that_cannot_begin_says_why(tmp_path: Path) -> None:
     assert holder(lake) is None
 
 
-def test_a_run_of_another_process_is_stopped_only_where_it_is(tmp_path: Path) -> None:
+def test_a_run_on_another_host_is_stopped_only_there(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     with run_lock(lake, "R1"):
         lake.lock_file.write_text('{"run":"R1","started_at":"2026-08-02T00:00:00+00:00","pid":1}')
@@ -140,13 +140,13 @@ def test_a_run_of_another_process_is_stopped_only_where_it_is(tmp_path: Path) ->
         ([], [], ("run",)),
     ],
 )
-def test_a_retry_does_what_is_left(planned: list[str], done: list[str], command: tuple[str, ...]) -> None:
+def test_a_retry_runs_the_remaining_jobs(planned: list[str], done: list[str], command: tuple[str, ...]) -> None:
     jobs = [JobReport(name=name, state="SUCCEEDED", started_at="") for name in done]
     report = RunReport(run="R", state="FAILED", started_at="", workflow="breweries", planned=planned, jobs=jobs)
     assert retry_command(report, "S1") == command
 
 
-def test_only_a_person_knows_how_a_backfill_was_started() -> None:
+def test_a_backfill_cannot_be_retried_here() -> None:
     with pytest.raises(UsageError, match="backfill"):
         retry_command(RunReport(run="R", state="FAILED", started_at="", workflow="backfill"), None)
     assert retry_command(RunReport(run="R", state="FAILED", started_at="", workflow="rebuild"), None) == ("rebuild",)

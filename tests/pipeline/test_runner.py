@@ -44,11 +44,11 @@ def lake(tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def source() -> Iterator[MockApiServer]:
-    with MockApiServer(generate(ROWS)) as stand_in:
-        yield stand_in
+    with MockApiServer(generate(ROWS)) as server:
+        yield server
 
 
-class EventLike:
+class NotifiedRuns:
     """Runs a workflow whose alerts go to a mail server and a web server."""
 
     def __init__(self, lake: Lake, inbox: Inbox, receiver: Receiver) -> None:
@@ -79,42 +79,42 @@ class EventLike:
 
 
 @pytest.fixture
-def told(lake: Lake, inbox: Inbox, receiver: Receiver) -> EventLike:
-    return EventLike(lake, inbox, receiver)
+def runs(lake: Lake, inbox: Inbox, receiver: Receiver) -> NotifiedRuns:
+    return NotifiedRuns(lake, inbox, receiver)
 
 
-def test_a_source_that_is_down_is_told_once_and_so_is_its_recovery(told: EventLike, source: MockApiServer) -> None:
+def test_an_unavailable_source_and_its_recovery_are_reported_once(runs: NotifiedRuns, source: MockApiServer) -> None:
     for _ in range(2):
         with pytest.raises(BrewhouseError, match="ClientConnectorError"):
-            told.run("http://127.0.0.1:1/v1")
-    failed = run_reports(read_events(told.lake))[0]
-    assert told.inbox.subjects == told.hooked == ["Brewhouse: extract failed"]
-    text = told.inbox.text(0)
+            runs.run("http://127.0.0.1:1/v1")
+    failed = run_reports(read_events(runs.lake))[0]
+    assert runs.inbox.subjects == runs.hooked == ["Brewhouse: extract failed"]
+    text = runs.inbox.text(0)
     assert "ClientConnectorError" in text
-    assert f"brewhouse show {failed.run} --lake {told.lake.root}" in text
-    assert f"brewhouse logs {failed.run} --lake {told.lake.root}" in text
-    states = told.archived("SELECT state, error LIKE '%ClientConnectorError%' FROM monitoring.runs ORDER BY run")
+    assert f"brewhouse show {failed.run} --lake {runs.lake.root}" in text
+    assert f"brewhouse logs {failed.run} --lake {runs.lake.root}" in text
+    states = runs.archived("SELECT state, error LIKE '%ClientConnectorError%' FROM monitoring.runs ORDER BY run")
     assert states == [("FAILED", True)] * 2
 
     for _ in range(2):
-        told.run(source.url)
-    assert told.inbox.subjects == told.hooked
-    assert told.inbox.subjects[1:] == ["Brewhouse: the breweries workflow has recovered"]
-    assert "2 runs" in told.inbox.text(1)
-    assert told.pings == ["/ping/start", "/ping/fail"] * 2 + ["/ping/start", "/ping"] * 2
+        runs.run(source.url)
+    assert runs.inbox.subjects == runs.hooked
+    assert runs.inbox.subjects[1:] == ["Brewhouse: the breweries workflow has recovered"]
+    assert "2 runs" in runs.inbox.text(1)
+    assert runs.pings == ["/ping/start", "/ping/fail"] * 2 + ["/ping/start", "/ping"] * 2
 
 
-def test_a_broken_schema_that_stops_a_run_is_told_with_its_drift(told: EventLike) -> None:
+def test_drift_that_fails_a_run_is_recorded(runs: NotifiedRuns) -> None:
     renamed = [{"title" if key == "name" else key: value for key, value in row.items()} for row in generate(ROWS)]
     with (
         MockApiServer(renamed, faults=["meta_group=by_type:micro:+3"]) as broken,
         pytest.raises(BrewhouseError, match="micro"),
     ):
-        told.run(broken.url, ("extract",))
-    assert told.inbox.subjects == ["Brewhouse: extract failed"]
+        runs.run(broken.url, ("extract",))
+    assert runs.inbox.subjects == ["Brewhouse: extract failed"]
     drift = {
         (row[0], row[1])
-        for row in told.archived(
+        for row in runs.archived(
             "SELECT detail ->> 'name', detail ->> 'detail' FROM monitoring.events "
             "WHERE detail_type = 'Brewhouse Schema Drift' AND level = 'WARN'"
         )
@@ -122,20 +122,20 @@ def test_a_broken_schema_that_stops_a_run_is_told_with_its_drift(told: EventLike
     assert {("missing_field", "name"), ("unknown_field", "title")} <= drift
 
 
-def test_a_failed_check_is_told_once_and_so_is_its_recovery(told: EventLike, source: MockApiServer) -> None:
-    told.run(source.url)
+def test_a_failed_check_and_its_recovery_are_reported_once(runs: NotifiedRuns, source: MockApiServer) -> None:
+    runs.run(source.url)
     gone = list(generate(ROWS))[:150]
     source.remove([str(record["id"]) for record in gone])
     for _ in range(2):
         with pytest.raises(ChecksFailed):
-            told.run(source.url)
-    assert told.inbox.subjects == told.hooked == ["Brewhouse: checks of transform failed"]
-    assert "150 violations" in told.inbox.text(0)
-    failed = told.archived("SELECT DISTINCT name, found FROM monitoring.checks WHERE NOT passed AND severity = 'error'")
+            runs.run(source.url)
+    assert runs.inbox.subjects == runs.hooked == ["Brewhouse: checks of transform failed"]
+    assert "150 violations" in runs.inbox.text(0)
+    failed = runs.archived("SELECT DISTINCT name, found FROM monitoring.checks WHERE NOT passed AND severity = 'error'")
     assert failed == [("the number of breweries fell by at most 20 %", 150)]
     source.add(gone)
-    told.run(source.url)
-    assert told.inbox.subjects[1:] == ["Brewhouse: the breweries workflow has recovered"]
+    runs.run(source.url)
+    assert runs.inbox.subjects[1:] == ["Brewhouse: the breweries workflow has recovered"]
 
 
 def killed_run(lake: Lake, url: str, number: int = signal.SIGKILL) -> None:
@@ -161,81 +161,79 @@ def slow_source() -> Iterator[str]:
         yield source.url
 
 
-def test_a_killed_run_is_told_once_by_whatever_runs_next_and_its_log_is_kept(
-    told: EventLike, source: MockApiServer
-) -> None:
+def test_a_killed_run_is_reported_once_and_keeps_its_log(runs: NotifiedRuns, source: MockApiServer) -> None:
     with slow_source() as url:
-        killed_run(told.lake, url)
-    assert told.inbox.mails == []
-    assert run_reports(read_events(told.lake))[0].state == "INTERRUPTED"
+        killed_run(runs.lake, url)
+    assert runs.inbox.mails == []
+    assert run_reports(read_events(runs.lake))[0].state == "INTERRUPTED"
     for _ in range(2):
-        close_killed_runs(told.lake)
-        notify(told.lake, told.settings(source.url).alerts)
-    assert told.inbox.subjects == told.hooked == ["Brewhouse: extract failed"]
-    assert "the process was killed" in told.inbox.text(0)
-    (report,) = run_reports(read_events(told.lake))
+        close_killed_runs(runs.lake)
+        notify(runs.lake, runs.settings(source.url).alerts)
+    assert runs.inbox.subjects == runs.hooked == ["Brewhouse: extract failed"]
+    assert "the process was killed" in runs.inbox.text(0)
+    (report,) = run_reports(read_events(runs.lake))
     assert (report.state, report.jobs[0].state) == ("FAILED", "FAILED")
-    assert told.archived("SELECT state FROM monitoring.runs") == [("FAILED",)]
-    assert "extract starts" in [line.message for line in read_log(told.lake, report.run, "extract")]
-    told.run(source.url)
-    assert told.inbox.subjects[1:] == ["Brewhouse: the breweries workflow has recovered"]
+    assert runs.archived("SELECT state FROM monitoring.runs") == [("FAILED",)]
+    assert "extract starts" in [line.message for line in read_log(runs.lake, report.run, "extract")]
+    runs.run(source.url)
+    assert runs.inbox.subjects[1:] == ["Brewhouse: the breweries workflow has recovered"]
 
 
-def test_the_next_run_tells_of_a_killed_one_that_nobody_looked_at(told: EventLike) -> None:
+def test_the_next_run_reports_a_killed_one(runs: NotifiedRuns) -> None:
     with slow_source() as url:
-        killed_run(told.lake, url)
+        killed_run(runs.lake, url)
     with pytest.raises(BrewhouseError):
-        told.run("http://127.0.0.1:1/v1")
-    assert told.inbox.subjects == ["Brewhouse: extract failed"]
-    assert "the process was killed" in told.inbox.text(0)
+        runs.run("http://127.0.0.1:1/v1")
+    assert runs.inbox.subjects == ["Brewhouse: extract failed"]
+    assert "the process was killed" in runs.inbox.text(0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_stopped_says_so_and_alarms_nobody(told: EventLike, number: int) -> None:
+def test_a_stopped_run_is_recorded_without_a_notification(runs: NotifiedRuns, number: int) -> None:
     with slow_source() as url:
-        killed_run(told.lake, url, number)
-    (report,) = run_reports(read_events(told.lake))
+        killed_run(runs.lake, url, number)
+    (report,) = run_reports(read_events(runs.lake))
     assert (report.state, report.jobs[0].state) == ("STOPPED", "STOPPED")
-    close_killed_runs(told.lake)
-    assert notify(told.lake, told.settings(url).alerts) == []
+    close_killed_runs(runs.lake)
+    assert notify(runs.lake, runs.settings(url).alerts) == []
 
 
-def test_receivers_that_are_down_fail_no_run_and_are_told_when_they_are_back(
-    told: EventLike, inbox: Inbox, capsys: pytest.CaptureFixture[str]
+def test_unreachable_receivers_fail_no_run_and_are_notified_later(
+    runs: NotifiedRuns, inbox: Inbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told.alerts = {"urls": ["json://127.0.0.1:1/s3cret"], "ping_url": "http://127.0.0.1:1/s3cret"}
+    runs.alerts = {"urls": ["json://127.0.0.1:1/s3cret"], "ping_url": "http://127.0.0.1:1/s3cret"}
     with pytest.raises(BrewhouseError, match="ClientConnectorError"):
-        told.run("http://127.0.0.1:1/v1")
-    kinds = [event.detail_type for event in read_events(told.lake)]
+        runs.run("http://127.0.0.1:1/v1")
+    kinds = [event.detail_type for event in read_events(runs.lake)]
     assert (kinds.count(ALERT_FAILED), kinds.count(ALERT_SENT)) == (3, 0)
-    written = b"".join(file.read_bytes() for file in told.lake.root.rglob("*.json*")).decode()
+    written = b"".join(file.read_bytes() for file in runs.lake.root.rglob("*.json*")).decode()
     assert "s3cret" not in written + capsys.readouterr().err
-    alerts = AlertSettings(urls=told.settings("http://x").alerts.urls)
-    assert [bool(outcome.error) for outcome in notify(told.lake, alerts)] == [True]
-    told.alerts = {"urls": [inbox.url]}
-    assert [outcome.error for outcome in notify(told.lake, told.settings("http://x").alerts)] == [""]
+    alerts = AlertSettings(urls=runs.settings("http://x").alerts.urls)
+    assert [bool(outcome.error) for outcome in notify(runs.lake, alerts)] == [True]
+    runs.alerts = {"urls": [inbox.url]}
+    assert [outcome.error for outcome in notify(runs.lake, runs.settings("http://x").alerts)] == [""]
     assert inbox.subjects == ["Brewhouse: extract failed"]
 
 
-def test_in_quiet_hours_nothing_is_sent_and_afterwards_what_is_still_true(told: EventLike, inbox: Inbox) -> None:
-    told.alerts = {"urls": [inbox.url], "quiet_hours": "00:00-23:59"}
+def test_quiet_hours_delay_what_still_holds_afterwards(runs: NotifiedRuns, inbox: Inbox) -> None:
+    runs.alerts = {"urls": [inbox.url], "quiet_hours": "00:00-23:59"}
     with pytest.raises(BrewhouseError):
-        told.run("http://127.0.0.1:1/v1")
+        runs.run("http://127.0.0.1:1/v1")
     assert inbox.mails == []
-    told.alerts = {"urls": [inbox.url]}
-    notify(told.lake, told.settings("http://x").alerts)
+    runs.alerts = {"urls": [inbox.url]}
+    notify(runs.lake, runs.settings("http://x").alerts)
     assert inbox.subjects == ["Brewhouse: extract failed"]
 
 
-def test_retries_and_refusals_of_the_source_are_in_the_log(told: EventLike) -> None:
+def test_retries_and_refusals_of_the_source_are_in_the_log(runs: NotifiedRuns) -> None:
     with pytest.raises(BrewhouseError):
-        told.run("http://127.0.0.1:1/v1")
-    run = run_reports(read_events(told.lake))[0].run
-    warnings = [line.message for line in read_log(told.lake, run, "extract") if line.level == "WARN"]
+        runs.run("http://127.0.0.1:1/v1")
+    run = run_reports(read_events(runs.lake))[0].run
+    warnings = [line.message for line in read_log(runs.lake, run, "extract") if line.level == "WARN"]
     assert [message[:10] for message in warnings] == ["try 1 of 2", "try 2 of 2"]
 
 
-def test_a_failure_that_cannot_be_written_down_is_raised_all_the_same(lake: Lake) -> None:
+def test_a_failure_that_cannot_be_recorded_is_raised(lake: Lake) -> None:
     def fail(*_: object) -> NoReturn:
         shutil.rmtree(lake.root / "events")
         (lake.root / "events").write_bytes(b"")
@@ -245,7 +243,7 @@ def test_a_failure_that_cannot_be_written_down_is_raised_all_the_same(lake: Lake
         run_jobs(lake, Settings(), "extract", {"extract": fail})
 
 
-def test_a_second_request_to_stop_does_not_disturb_the_first(lake: Lake) -> None:
+def test_a_second_sigterm_does_not_interrupt_the_first(lake: Lake) -> None:
     def stopped(*_: object) -> NoReturn:
         try:
             signal.raise_signal(signal.SIGTERM)

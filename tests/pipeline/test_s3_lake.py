@@ -32,8 +32,8 @@ LINES = ("extract: 1 of", "model silver.rejected", "transform: silver")
 
 @pytest.fixture(scope="module")
 def source() -> Iterator[MockApiServer]:
-    with MockApiServer(generate(ROWS, unusable=4)) as stand_in:
-        yield stand_in
+    with MockApiServer(generate(ROWS, unusable=4)) as server:
+        yield server
 
 
 def start(lake: Lake, url: str) -> subprocess.Popen[bytes]:
@@ -88,7 +88,7 @@ def test_the_same_runs_give_the_same_rows_as_locally(
         assert then.execute(count).fetchall() == locally.execute(count).fetchall()
 
 
-def test_a_run_killed_anywhere_leaves_nothing_half_done(
+def test_a_killed_run_on_s3_leaves_nothing_half_published(
     shared_lake: Lake,
     source: MockApiServer,
     tmp_path: Path,

@@ -62,7 +62,7 @@ def test_a_due_time_starts_a_run_of_the_workflow(lake: Lake) -> None:
     assert ended == [run]
 
 
-def test_each_due_time_gets_one_run_and_after_a_pause_only_the_newest_is_caught_up_with(lake: Lake) -> None:
+def test_each_due_time_starts_one_run_and_only_the_newest_missed_one_is_made_up_for(lake: Lake) -> None:
     runs = Runs()
     due = next(upcoming(DAILY, datetime.now(UTC))).astimezone(UTC)
     first = Scheduler(lake, DAILY, runs.start, NOBODY)
@@ -80,7 +80,7 @@ def test_each_due_time_gets_one_run_and_after_a_pause_only_the_newest_is_caught_
     assert "5 minutes late" in told[-1]["message"]
 
 
-def test_a_due_time_waits_for_the_run_that_is_going_on(lake: Lake) -> None:
+def test_a_due_time_waits_for_the_running_run(lake: Lake) -> None:
     runs = Runs()
     due = next(upcoming(DAILY, datetime.now(UTC)))
     one = Scheduler(lake, DAILY, runs.start, NOBODY)
@@ -91,7 +91,7 @@ def test_a_due_time_waits_for_the_run_that_is_going_on(lake: Lake) -> None:
     assert (started, runs.started) == ("R1", 1)
 
 
-def test_nothing_is_started_while_it_is_off_nor_made_up_for_afterwards(lake: Lake) -> None:
+def test_nothing_is_started_while_the_schedule_is_off_nor_made_up_for(lake: Lake) -> None:
     runs = Runs()
     due = next(upcoming(DAILY, datetime.now(UTC)))
     one = Scheduler(lake, DAILY, runs.start, NOBODY)
@@ -105,7 +105,7 @@ def test_nothing_is_started_while_it_is_off_nor_made_up_for_afterwards(lake: Lak
     assert (started, runs.started) == ("R1", 1)
 
 
-def test_another_schedule_begins_when_it_is_first_seen(lake: Lake) -> None:
+def test_a_changed_schedule_starts_now(lake: Lake) -> None:
     runs = Runs()
     now = datetime.now(UTC)
     Scheduler(lake, DAILY, runs.start, NOBODY).step(now)
@@ -117,7 +117,7 @@ def test_another_schedule_begins_when_it_is_first_seen(lake: Lake) -> None:
     assert (known.cron, known.time_zone) == ("0 * * * *", "UTC")
 
 
-def test_a_run_that_cannot_be_started_is_told(lake: Lake, tmp_path: Path) -> None:
+def test_a_run_that_cannot_be_started_is_recorded(lake: Lake, tmp_path: Path) -> None:
     due = next(upcoming(DAILY, datetime.now(UTC)))
     one = Scheduler(lake, DAILY, RunLauncher(lake, Settings(models=tmp_path / "none")).start, NOBODY)
     one.step(due - MINUTE)
@@ -126,7 +126,7 @@ def test_a_run_that_cannot_be_started_is_told(lake: Lake, tmp_path: Path) -> Non
     assert ["could not be started" in detail["message"] for detail in warnings] == [True]
 
 
-def test_people_are_told_when_the_workflow_is_late(lake: Lake, receiver: Receiver) -> None:
+def test_a_late_workflow_is_reported(lake: Lake, receiver: Receiver) -> None:
     for state in ("RUNNING", "SUCCEEDED"):
         EventLog(lake, "R1").write(RUN, {"workflow": "breweries", "state": state})
     alerts = AlertSettings(urls=(Secret(receiver.url.replace("http", "json")),), late_after_hours=26)
@@ -137,7 +137,7 @@ def test_people_are_told_when_the_workflow_is_late(lake: Lake, receiver: Receive
     assert [b"is late" in body for _, body in receiver.requests] == [True]
 
 
-def test_it_goes_on_in_a_thread_until_it_is_told_to_end(lake: Lake) -> None:
+def test_the_scheduler_runs_in_a_thread_until_it_is_stopped(lake: Lake) -> None:
     runs = Runs()
     going = Scheduler(lake, DAILY, runs.start, NOBODY)
     going.start()

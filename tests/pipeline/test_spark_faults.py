@@ -84,8 +84,8 @@ def below(pid: int) -> dict[int, str]:
 
 @pytest.fixture(scope="module")
 def source() -> Iterator[MockApiServer]:
-    with MockApiServer(generate(ROWS, unusable=5)) as stand_in:
-        yield stand_in
+    with MockApiServer(generate(ROWS, unusable=5)) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

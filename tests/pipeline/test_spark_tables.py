@@ -64,7 +64,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return lake
 
 
-def test_what_changed_is_told_across_engines(made: Lake) -> None:
+def test_changes_are_the_same_across_engines(made: Lake) -> None:
     with closing(connect(made)) as connection:
         kinds = connection.execute("SELECT kind, count(*) FROM silver.brewery_changes GROUP BY 1 ORDER BY 1").fetchall()
     assert dict(kinds)["removed"] >= 17
@@ -73,14 +73,14 @@ def test_what_changed_is_told_across_engines(made: Lake) -> None:
     assert told[0] == told[1]
 
 
-def test_rebuilding_it_on_spark_gives_the_same_rows(made: Lake) -> None:
+def test_a_rebuild_on_spark_gives_the_same_rows(made: Lake) -> None:
     before = content(made)
     for engine in ("spark", "duckdb"):
         run_rebuild(made, settings(engine))
         assert content(made) == before
 
 
-def test_maintaining_it_on_spark_keeps_its_rows_in_fewer_files(made: Lake) -> None:
+def test_maintenance_on_spark_keeps_the_rows_in_fewer_files(made: Lake) -> None:
     before = content(made)
     reports = {report.table: report for report in run_maintenance(made, settings("spark"))}
     changes = reports["silver.brewery_changes"]

@@ -62,7 +62,7 @@ def run(lake: Lake, url: str, models: Path, *jobs: str) -> None:
     run_workflow(lake, settings, jobs or ("extract", "transform", "aggregate"))
 
 
-def test_own_tables_are_published_and_made_anew_when_a_model_changes(lake: Lake, models: Path) -> None:
+def test_user_defined_tables_are_published_and_rebuilt_when_a_model_changes(lake: Lake, models: Path) -> None:
     with MockApiServer(generate(300)) as source:
         run(lake, source.url, models)
         spec = Tables(lake).describe("gold.cities")
@@ -89,7 +89,7 @@ def test_own_tables_are_published_and_made_anew_when_a_model_changes(lake: Lake,
     assert len(Tables(lake).history("gold.cities")) == before[0] + 1
 
 
-def test_gold_made_of_older_silver_is_made_anew_once_silver_is(lake: Lake, models: Path) -> None:
+def test_gold_is_rebuilt_after_silver(lake: Lake, models: Path) -> None:
     with MockApiServer(generate(300)) as source:
         run(lake, source.url, models)
         (models / "silver" / "open_breweries.sql").write_text(OPEN + "AND id > '8'\n")
@@ -101,7 +101,7 @@ def test_gold_made_of_older_silver_is_made_anew_once_silver_is(lake: Lake, model
     assert total == count
 
 
-def test_a_failing_check_publishes_nothing_and_a_warning_is_told(lake: Lake, models: Path) -> None:
+def test_a_failing_check_publishes_nothing_and_a_warning_is_recorded(lake: Lake, models: Path) -> None:
     (models / "cities.sql").write_text(CITIES.replace("-- row count: at least 1", "-- warn row count: at most 1"))
     (models / "bad.sql").write_text("-- A row.\n-- no row: there is none: SELECT * FROM gold.bad\nSELECT 1 AS page")
     with (
@@ -117,7 +117,7 @@ def test_a_failing_check_publishes_nothing_and_a_warning_is_told(lake: Lake, mod
     }
 
 
-def test_a_model_that_cannot_run_stops_the_run_before_its_first_request(lake: Lake, models: Path) -> None:
+def test_an_invalid_model_fails_the_run_before_its_first_request(lake: Lake, models: Path) -> None:
     (models / "bad.sql").write_text("SELECT nam FROM silver.breweries")
     with pytest.raises(ModelError, match=r"bad\.sql:1:8: there is no column nam"):
         run(lake, "http://127.0.0.1:1/v1", models)
@@ -133,13 +133,13 @@ def test_a_model_that_cannot_run_stops_the_run_before_its_first_request(lake: La
         ("-- partition: l\nSELECT longitude AS l FROM silver.breweries", r"x\.sql:2:8: column l is a number with"),
     ],
 )
-def test_what_only_the_engine_knows_is_told_with_its_place(models: Path, text: str, problem: str) -> None:
+def test_an_engine_error_is_reported_with_its_place(models: Path, text: str, problem: str) -> None:
     (models / "x.sql").write_text(text)
     with pytest.raises(ModelError, match=problem):
         dry_run(load({"models": models}, environ={}))
 
 
-def test_every_type_a_table_can_hold_is_told_by_the_engine(models: Path) -> None:
+def test_every_type_of_a_table_is_inferred_by_the_engine(models: Path) -> None:
     (models / "x.sql").write_text(
         "SELECT CAST(1 AS TINYINT) AS a, CAST(1 AS INT) AS b, CAST(1 AS BIGINT) AS c, sum(page) AS d, 1.5 AS e, "
         "CAST(1 AS FLOAT) AS f, 'x' AS g, true AS h, DATE '2026-01-01' AS i, max(snapshot_time) AS j "

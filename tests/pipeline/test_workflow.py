@@ -37,19 +37,19 @@ def totals(lake: Lake, column: str, at: str | None = None) -> dict[str, int]:
         return {name: int(number) for name, number in connection.execute(sql).fetchall()}
 
 
-def test_records_that_cannot_be_used_are_kept_apart_and_counted(lake: Lake) -> None:
-    with MockApiServer(generate(500, unusable=7)) as stand_in:
-        run(lake, stand_in.url)
+def test_rejected_records_are_kept_apart_and_counted(lake: Lake) -> None:
+    with MockApiServer(generate(500, unusable=7)) as server:
+        run(lake, server.url)
     tables = Tables(lake)
     rows = {name: now.rows for name in tables.names() if (now := tables.current(name))}
     assert (rows["silver.breweries"], rows["silver.rejected_breweries"]) == (493, 7)
 
 
-def test_a_job_that_did_its_work_changes_nothing_and_says_so(lake: Lake) -> None:
-    with MockApiServer(generate(300)) as stand_in:
-        run(lake, stand_in.url)
+def test_a_repeated_job_has_nothing_to_do(lake: Lake) -> None:
+    with MockApiServer(generate(300)) as server:
+        run(lake, server.url)
         before = {name: Tables(lake).history(name) for name in Tables(lake).names()}
-        run(lake, stand_in.url, ("transform", "aggregate"))
+        run(lake, server.url, ("transform", "aggregate"))
     assert {name: Tables(lake).history(name) for name in Tables(lake).names()} == before
     report = run_reports(read_events(lake))[-1]
     assert all("nothing to do" in job.message for job in report.jobs)
@@ -60,31 +60,31 @@ def test_a_second_run_is_refused_with_the_first_ones_id_and_start(lake: Lake) ->
         run(lake, "http://127.0.0.1:1/v1")
 
 
-def test_a_fall_of_the_count_stops_the_publishing_and_is_told(lake: Lake) -> None:
-    with MockApiServer(generate(500)) as stand_in:
-        run(lake, stand_in.url)
+def test_a_drop_of_the_count_fails_the_checks(lake: Lake) -> None:
+    with MockApiServer(generate(500)) as server:
+        run(lake, server.url)
         before = Tables(lake).current("silver.breweries")
-        stand_in.remove([str(record["id"]) for record in generate(500)][:150])
+        server.remove([str(record["id"]) for record in generate(500)][:150])
         with pytest.raises(ChecksFailed, match="500 published, 350 now"):
-            run(lake, stand_in.url)
+            run(lake, server.url)
         assert Tables(lake).current("silver.breweries") == before
         report = run_reports(read_events(lake))[-1]
         assert report.state == "FAILED"
         assert [check["found"] for check in report.checks if not check["passed"]] == [150]
-        run(lake, stand_in.url, max_count_drop_percent=40)
+        run(lake, server.url, max_count_drop_percent=40)
     assert sum(totals(lake, "country_name").values()) == 350
 
 
-def test_a_source_that_is_down_publishes_nothing_and_the_run_says_why(lake: Lake) -> None:
+def test_an_unavailable_source_fails_the_run_with_the_reason(lake: Lake) -> None:
     with pytest.raises(BrewhouseError, match="ClientConnectorError"):
         run(lake, "http://127.0.0.1:1/v1")
     assert not lake.views_file.exists()
     assert "ClientConnectorError" in run_reports(read_events(lake))[-1].error
 
 
-def test_gold_that_disagrees_with_the_source_is_not_published_and_is_told(lake: Lake) -> None:
-    with MockApiServer(generate(300)) as stand_in:
-        run(lake, stand_in.url, ("extract", "transform"))
+def test_gold_that_disagrees_with_the_source_is_not_published(lake: Lake) -> None:
+    with MockApiServer(generate(300)) as server:
+        run(lake, server.url, ("extract", "transform"))
     (file,) = lake.root.rglob("manifest.json")
     manifest = json.loads(file.read_bytes())
     manifest["meta_after"]["by_type"]["micro"] += 3
@@ -99,25 +99,25 @@ def test_gold_that_disagrees_with_the_source_is_not_published_and_is_told(lake: 
     assert [check["name"] for check in report.checks if not check["passed"]] == ["its counts equal /meta's own by_type"]
 
 
-def test_an_extract_that_cannot_be_proven_publishes_nothing(lake: Lake) -> None:
-    with MockApiServer(generate(300)) as stand_in:
-        run(lake, stand_in.url)
+def test_an_incomplete_extract_publishes_nothing(lake: Lake) -> None:
+    with MockApiServer(generate(300)) as server:
+        run(lake, server.url)
         before = {name: Tables(lake).history(name) for name in Tables(lake).names()}
-        stand_in.misbehave("meta_group=by_type:micro:+3")
+        server.misbehave("meta_group=by_type:micro:+3")
         with pytest.raises(BrewhouseError, match="micro"):
-            run(lake, stand_in.url)
+            run(lake, server.url)
     assert {name: Tables(lake).history(name) for name in Tables(lake).names()} == before
     report = run_reports(read_events(lake))[-1]
     assert [(job.name, job.state) for job in report.jobs] == [("extract", "FAILED")]
 
 
-def test_views_a_killed_run_left_behind_its_commit_are_made_good_by_a_repeated_job(lake: Lake) -> None:
-    with MockApiServer(generate(300)) as stand_in:
-        run(lake, stand_in.url)
+def test_a_repeated_job_refreshes_views_that_a_killed_run_left_stale(lake: Lake) -> None:
+    with MockApiServer(generate(300)) as server:
+        run(lake, server.url)
         before = lake.views_file.read_bytes()
-        stand_in.remove([str(record["id"]) for record in generate(300)][:10])
-        run(lake, stand_in.url)
+        server.remove([str(record["id"]) for record in generate(300)][:10])
+        run(lake, server.url)
         lake.views_file.write_bytes(before)  # as when the run was killed between its commit and its views
         assert sum(totals(lake, "country_name").values()) == 300
-        run(lake, stand_in.url, ("aggregate",))
+        run(lake, server.url, ("aggregate",))
     assert sum(totals(lake, "country_name").values()) == 290
