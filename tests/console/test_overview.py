@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -183,6 +184,17 @@ def test_a_lake_with_one_brewery_is_one_everywhere(tmp_path_factory: pytest.Temp
     }
     assert [len(counts) for counts in (shown.by_type, shown.by_country, shown.by_state, shown.over_time)] == [1] * 4
     assert overview(state, OverviewFilters("US", "US-NC", "brewpub")).totals == shown.totals
+
+
+def test_a_lake_without_counts_over_time_and_changes_shows_the_other_numbers(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    with MockApiServer(generate(20)) as source:
+        run_workflow(lake, load({"source_url": source.url}, environ={}), jobs=("extract", "transform"))
+    state = LakeReader(lake).state()
+    assert "gold.brewery_counts_over_time" not in state.tables
+    shown = overview(state, ALL)
+    assert (shown.totals.breweries, shown.over_time) == (20, [])
+    assert sum(count.breweries for count in shown.by_country) == 20
 
 
 def test_nothing_is_counted_before_breweries_are_published(empty_client: TestClient) -> None:

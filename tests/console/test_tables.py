@@ -117,6 +117,11 @@ def test_an_unknown_table_is_not_found(client: TestClient, name: str) -> None:
     assert set(answer.json()) == {"error", "hint"}
 
 
+def test_a_sample_of_an_unknown_table_is_not_found(client: TestClient) -> None:
+    assert client.get("/api/v1/tables/silver.missing/sample").status_code == 404
+    assert client.get("/api/v1/tables/bronze.breweries/sample").status_code == 200, "a view without snapshots"
+
+
 def test_the_list_links_to_every_table_and_shows_the_lineage(client: TestClient) -> None:
     page = client.get("/tables").text
     assert f"{len(PUBLISHED)} tables" in page
@@ -174,6 +179,7 @@ def test_a_folder_without_a_lake_names_the_next_step(tmp_path: Path) -> None:
             assert answer.status_code == 503
             assert "no published tables" in answer.text
             assert "<code>brewhouse run</code>" in answer.text
+        assert "Nothing is published yet" in client.get("/explore").text
 
 
 def test_an_invalid_model_of_the_user_replaces_the_lineage_by_its_error(console_lake: Lake, tmp_path: Path) -> None:
