@@ -164,3 +164,46 @@ def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
 def is_local(url: str) -> bool:
     parts = urlsplit(url)
     return parts.scheme in {"data", "blob"} or parts.hostname == "127.0.0.1"
+
+
+HOSTILE_NAME = 'O\'Brien "&" <b onclick=x>{{ 7*7 }}</b>'
+
+
+@pytest.fixture(scope="session")
+def varied_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A read-only lake after two runs whose records have every irregularity that the console shows."""
+    lake = Lake(tmp_path_factory.mktemp("varied") / "lake")
+    before = list(generate(120))
+    before[3] |= {"name": HOSTILE_NAME}
+    before[4] |= {"country": "Atlantis", "state": "Deep", "state_province": "Deep"}
+    before[5] |= {"latitude": 85.0, "longitude": 10.0}  # north of the map
+    before[6] |= {"name": None}
+    before[7] |= {"brewery_type": "micro"}
+    before[8] |= {"brewery_type": "closed"}
+    before[9] |= {"latitude": None, "longitude": None}
+    before[11] |= {key: value for key, value in before[12].items() if key != "id"}  # a duplicate
+    after = [{**record} for record in before[:-1]]  # one was removed
+    after[7] |= {"brewery_type": "closed"}
+    after[8] |= {"brewery_type": "micro"}
+    after[13] |= {"phone": "5035550100"}
+    after.append(next(iter(generate(1, seed=2))))
+    for records in (before, after):
+        with MockApiServer(iter(records)) as source:
+            run_workflow(lake, load({"source_url": source.url}, environ={}))
+    return lake
+
+
+@pytest.fixture(scope="session")
+def varied_client(varied_lake: Lake, console_settings: Settings) -> Iterator[TestClient]:
+    """The console of the varied lake."""
+    with TestClient(create_app(varied_lake, console_settings), base_url="http://127.0.0.1") as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def empty_client(tmp_path_factory: pytest.TempPathFactory, console_settings: Settings) -> Iterator[TestClient]:
+    """The console of a lake without any run."""
+    lake = Lake(tmp_path_factory.mktemp("empty") / "lake")
+    (lake.events / "date=2026-08-02").mkdir(parents=True)
+    with TestClient(create_app(lake, console_settings), base_url="http://127.0.0.1") as client:
+        yield client

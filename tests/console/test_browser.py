@@ -37,7 +37,7 @@ def test_the_overview_is_filtered_by_form_and_by_list(page: Page, console_url: s
 
     page.go_back()
     expect(page.locator("#total")).to_have_text(str(micro))
-    page.get_by_role("link", name="Show all").click()
+    page.get_by_role("link", name="Clear filters").click()
     expect(page.locator("#total")).to_have_text("400")
 
 
@@ -48,7 +48,7 @@ def test_the_map_zooms_by_wheel_button_and_key_and_filters_by_click(page: Page, 
     the_map.hover(position={"x": 300, "y": 150})
     page.mouse.wheel(0, -300)
     expect(the_map).to_have_class(re.compile("moved"))
-    page.get_by_role("button", name="Show the whole map").click()
+    page.get_by_role("button", name="Reset zoom").click()
     assert visible_width(page) == 10_000
     page.get_by_role("button", name="Zoom in").click()
     assert visible_width(page) == 6_000

@@ -1,122 +1,243 @@
-"""Explore: a question in SQL becomes a table, a chart and files, and shows when it does not work."""
+"""Explore: an SQL query becomes a table, a chart and files; errors show what to change."""
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from fastapi.testclient import TestClient
 
 from brewhouse.console.language import texts
-from brewhouse.console.pages.explore import QueryState
-from brewhouse.console.query_service import QueryPhase
 from brewhouse.lake.lake import Lake
 from brewhouse.query.connection import connect
 from brewhouse.query.connection import query as run_query
 from brewhouse.query.saved_queries import saved_queries
 
 if TYPE_CHECKING:
+    from httpx2 import Response
     from playwright.sync_api import Page
 
 ENDLESS = "SELECT count(*) FROM range(100000000) a, range(100000) b"
+PORTUGUESE = {"Accept-Language": "pt-BR"}
+STATUS_KEYS = {
+    *("id", "sql", "at", "state", "asked_at", "seconds", "rows", "is_cut", "has_result", "columns", "error", "hint")
+}
 
 
-def ended(client: TestClient, sql: str, **asked: str) -> dict[str, Any]:
-    """Run a query by the API until it has ended."""
-    started = client.post("/api/v1/queries", json={"sql": sql, **asked})
+def finished(client: TestClient, sql: str, at: str | None = None) -> dict[str, Any]:
+    """Run a query through the API until it has finished."""
+    started = client.post("/api/v1/queries", json={"sql": sql, "at": at})
     assert started.status_code == 201, started.text
     deadline = time.monotonic() + 60
     while True:
-        report: dict[str, Any] = client.get(f"/api/v1/queries/{started.json()['id']}").json()
-        if report["state"] not in {"waiting", "running"}:
-            return report
+        status: dict[str, Any] = client.get(f"/api/v1/queries/{started.json()['id']}").json()
+        if status["state"] not in {"waiting", "running"}:
+            return status
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def test_a_query_gives_its_rows_as_json_and_as_files(client: TestClient) -> None:
-    report = ended(client, "SELECT n, 'a' || n AS a, [n] AS l FROM range(250) t(n)")
-    assert (report["state"], report["rows"], report["is_cut"]) == ("done", 250, False)
-    assert [column["type"] for column in report["columns"]] == ["BIGINT", "VARCHAR", "BIGINT[]"]
-    path = f"/api/v1/queries/{report['id']}"
+def submit(client: TestClient, sql: str, headers: dict[str, str] | None = None) -> Response:
+    """Run a query through the form of the page, without scripts, until the result is shown."""
+    answer = client.post("/explore", data={"sql": sql}, headers=headers)
+    while "http-equiv" in answer.text.split("</head>")[0]:
+        answer = client.get(answer.url.path + "?" + answer.url.query.decode(), headers=headers)
+    return answer
+
+
+def test_a_result_is_available_as_rows_and_files(client: TestClient) -> None:
+    status = finished(client, "SELECT n, 'a' || n AS a, [n] AS l FROM range(250) t(n)")
+    assert (status["state"], status["rows"], status["is_cut"]) == ("done", 250, False)
+    assert [column["type"] for column in status["columns"]] == ["BIGINT", "VARCHAR", "BIGINT[]"]
+    path = f"/api/v1/queries/{status['id']}"
     rows = client.get(f"{path}/rows", params={"page": 2, "size": 10, "sort": -1}).json()
-    assert (rows["rows"][0], rows["pages"]) == ([239, "a239", [239]], 25)
+    assert (rows["rows"][0], rows["page"], rows["pages"]) == ([239, "a239", [239]], 2, 25)
     csv = client.get(f"{path}/result.csv")
     assert csv.text.splitlines()[:2] == ["n,a,l", "0,a0,[0]"]
-    assert "attachment" in csv.headers["content-disposition"]
+    assert csv.headers["content-type"].startswith("text/csv")
+    assert re.fullmatch(r'attachment; filename="brewhouse-\w{26}\.csv"', csv.headers["content-disposition"])
     assert client.get(f"{path}/result.json").json()[1] == {"n": 1, "a": "a1", "l": [1]}
     assert client.get(f"{path}/result.parquet").content.startswith(b"PAR1")
-    assert report["id"] in {query["id"] for query in client.get("/api/v1/queries").json()}
+    assert client.get("/api/v1/queries").json()[0] == status, "newest first"
 
 
-def test_a_query_that_cannot_be_run_tells_why(client: TestClient) -> None:
-    report = ended(client, "COPY silver.breweries TO 'x.csv'")
-    assert report["state"] == "failed"
-    assert "Only one SELECT" in report["error"]
-    answer = client.get(f"/api/v1/queries/{report['id']}/rows")
-    assert (answer.status_code, answer.json()["error"]) == (400, "This query has no result, or none any more.")
+def test_json_has_the_documented_keys(client: TestClient) -> None:
+    started = client.post("/api/v1/queries", json={"sql": "SELECT 1 AS n"}).json()
+    assert set(started) == STATUS_KEYS
+    status = finished(client, "SELECT 1 AS n")
+    assert set(status) == STATUS_KEYS
+    assert status["columns"] == [{"name": "n", "type": "INTEGER"}]
+    rows = client.get(f"/api/v1/queries/{status['id']}/rows").json()
+    assert rows == {"columns": status["columns"], "rows": [[1]], "page": 1, "pages": 1}
+    for saved in client.get("/api/v1/saved-queries").json():
+        assert set(saved) == {"name", "title", "question", "sql"}
+
+
+def test_the_states_of_a_query_are_documented(client: TestClient) -> None:
+    schemas = client.get("/api/v1/openapi.json").json()["components"]["schemas"]
+    assert schemas["QueryState"]["enum"] == ["waiting", "running", "done", "failed", "stopped"]
+    assert set(schemas["QueryStatus"]["required"]) == STATUS_KEYS
+
+
+def test_a_failed_query_reports_its_error(client: TestClient) -> None:
+    status = finished(client, "COPY silver.breweries TO 'x.csv'")
+    assert (status["state"], status["has_result"], status["columns"]) == ("failed", False, [])
+    assert "Only one SELECT" in status["error"]
+    for path in ("rows", "result.csv"):
+        answer = client.get(f"/api/v1/queries/{status['id']}/{path}")
+        assert answer.status_code == 400
+        assert answer.json() == {
+            "error": "This query has no result, or its result has expired.",
+            "hint": "Run it again.",
+        }
 
 
 def test_a_query_is_stopped(client: TestClient) -> None:
     started = client.post("/api/v1/queries", json={"sql": ENDLESS}).json()
-    assert client.delete(f"/api/v1/queries/{started['id']}").json()["state"] == "stopped"
+    stopped = client.delete(f"/api/v1/queries/{started['id']}").json()
+    assert (stopped["state"], stopped["error"]) == ("stopped", None)
+    assert "Query stopped" in client.get("/explore", params={"result": started["id"]}).text
 
 
-def test_what_is_not_known_is_said_in_words(client: TestClient) -> None:
-    assert client.get("/api/v1/queries/nothing").status_code == 400
-    html = client.get("/explore", params={"result": "nothing"}).text
-    assert "not known any more" in html
+def test_a_query_reads_as_of_an_earlier_snapshot(client: TestClient) -> None:
+    snapshot = client.get("/api/v1/tables/silver.breweries").json()["snapshots"][1]["snapshot"]
+    status = finished(client, "SELECT count(*) FROM silver.breweries", snapshot)
+    assert status["at"] == snapshot
+    assert client.get(f"/api/v1/queries/{status['id']}/rows").json()["rows"] == [[399]]
+    page = client.get("/explore", params={"result": status["id"]}).text
+    assert f'name="at" value="{snapshot}"' in page, "the editor keeps the time of the query"
+    assert "'x' is neither a time" in finished(client, "SELECT 1", "x")["error"]
 
 
-def test_every_saved_query_runs_as_the_page_shows_it(client: TestClient, console_lake: Lake) -> None:
+@pytest.mark.parametrize("path", ["", "/rows", "/result.csv"], ids=["status", "rows", "file"])
+def test_an_unknown_query_is_an_error(client: TestClient, path: str) -> None:
+    answer = client.get(f"/api/v1/queries/nothing{path}")
+    assert answer.status_code == 400
+    assert "unknown" in answer.json()["error"]
+    assert "Unknown query" in client.get("/explore", params={"result": "nothing"}).text
+
+
+@pytest.mark.parametrize("body", [{}, {"sql": 1}, {"sql": "SELECT 1", "at": 2}, [], "SELECT 1"])
+def test_a_body_of_another_shape_is_rejected(client: TestClient, body: object) -> None:
+    answer = client.post("/api/v1/queries", json=body)
+    assert answer.status_code == 422
+    assert set(answer.json()) == {"error", "hint"}
+
+
+@pytest.mark.parametrize("query", ["page=0", "size=0", "size=10001", "sort=x", "page=x"])
+def test_a_parameter_out_of_range_is_rejected(client: TestClient, query: str) -> None:
+    status = finished(client, "SELECT 1")
+    assert client.get(f"/api/v1/queries/{status['id']}/rows?{query}").status_code == 422
+    assert client.get(f"/api/v1/queries/{status['id']}/result.xlsx").status_code == 422
+
+
+def test_every_saved_query_runs_as_it_is_displayed(client: TestClient, console_lake: Lake) -> None:
     with connect(console_lake) as connection:
         for saved in client.get("/api/v1/saved-queries").json():
             assert run_query(connection, saved["sql"]).description, saved
+            assert not saved["sql"].startswith("--")
 
 
-def test_a_saved_query_and_a_link_fill_the_editor_and_run_nothing(client: TestClient) -> None:
+def test_a_saved_query_or_a_link_fills_the_editor_and_runs_nothing(client: TestClient) -> None:
     before = len(client.get("/api/v1/queries").json())
-    assert "approx_count_distinct" not in client.get("/explore").text.lower()
     assert "FROM gold.breweries_by_location" in client.get("/explore", params={"saved": "top_cities"}).text
     shared = client.get("/explore", params={"sql": "SELECT '</textarea><script>'", "at": "2026-08-02"}).text
     assert "SELECT &#39;&lt;/textarea&gt;&lt;script&gt;&#39;" in shared
     assert 'value="2026-08-02"' in shared
     assert len(client.get("/api/v1/queries").json()) == before
+    assert client.get("/explore", params={"saved": "nothing"}).status_code == 400
 
 
-def test_the_page_lists_what_can_be_asked_and_nothing_of_the_console_s_own(client: TestClient) -> None:
-    assert client.get("/").status_code == 200  # makes the console's own tables
+def test_the_page_lists_the_readable_tables_without_the_cache_of_the_overview(client: TestClient) -> None:
+    assert client.get("/").status_code == 200  # creates the cache tables
     text = client.get("/explore").text
     assert all(name in text for name in ("silver.breweries", "bronze.breweries", "monitoring.runs"))
     assert "console_breweries" not in text
+    (tables,) = re.findall(r'<script type="application/json" id="tables">(.*?)</script>', text)
+    assert ["longitude", "DOUBLE"] in json.loads(tables)["silver.breweries"]
 
 
-def test_the_page_works_without_scripts_and_speaks_portuguese(client: TestClient) -> None:
-    answer = client.post("/explore", data={"sql": "SELECT 1 AS um"}, headers={"Accept-Language": "pt"})
-    while "http-equiv" in answer.text:
-        answer = client.get(answer.url.path + "?" + answer.url.query.decode(), headers={"Accept-Language": "pt"})
-    assert "1 linha" in answer.text
-    assert "Como gráfico" in answer.text
+def test_a_lake_without_tables_has_an_editor(empty_client: TestClient) -> None:
+    text = empty_client.get("/explore").text
+    assert '<textarea id="sql"' in text
+    status = finished(empty_client, "SELECT count(*) FROM silver.breweries")
+    assert "breweries does not exist" in status["error"]
 
 
-def test_a_query_that_is_too_long_is_refused_in_words(client: TestClient) -> None:
+def test_the_page_works_without_scripts(client: TestClient) -> None:
+    page = submit(client, "SELECT 1 AS um", PORTUGUESE).text
+    assert "1 linha" in page
+    assert "Mostrar como gráfico" in page
+    page = submit(client, "SELECT 1 AS one, NULL AS nothing, 12345 AS big, [true] AS l").text
+    assert "1 row," in page
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", page)
+    assert cells == ["1", "—", "12345", "[true]"]
+    assert page.count('<th scope="col" class="right">') == 2
+
+
+def test_a_failed_query_is_shown_with_the_position_of_its_error(client: TestClient) -> None:
+    page = submit(client, "SELECT nowhere\nFROM silver.breweries").text
+    assert "Query failed" in page
+    assert "<pre>LINE 1: SELECT nowhere" in page
+    assert "<textarea" in page
+    assert "SELECT nowhere\nFROM silver.breweries</textarea>" in page, "the editor keeps the text"
+    assert "A consulta falhou" in submit(client, "SELECT nowhere", PORTUGUESE).text
+
+
+def test_a_result_without_rows_or_with_more_than_one_page(client: TestClient) -> None:
+    assert "No rows." in submit(client, "SELECT 1 AS n WHERE false").text
+    answer = submit(client, 'SELECT n AS "<b>" FROM range(250) t(n)')
+    assert "Rows 1 to 100 of 250" in answer.text
+    assert "<b>" not in answer.text
+    result = dict(answer.url.params)["result"]
+    last = client.get("/explore", params={"result": result, "page": "3", "sort": "-1"}).text
+    assert "Rows 201 to 250 of 250" in last
+    assert 'aria-sort="descending"' in last
+    assert re.findall(r'<td class="right">(\d+)</td>', last)[0] == "49"
+    assert "Page 3 of 3" in last
+    assert ">Next</a>" not in last
+    beyond = client.get("/explore", params={"result": result, "page": "99"}).text
+    assert "Rows 201 to 250 of 250" in beyond
+    assert client.get("/explore", params={"result": result, "sort": "9"}).status_code == 400
+
+
+@pytest.mark.parametrize("value", ["<img src=x onerror=y>", "{{ 7*7 }}", "</td><script>", "x" * 1000])
+def test_values_are_escaped_and_truncated(varied_client: TestClient, value: str) -> None:
+    page = submit(varied_client, f"SELECT '{value}' || '' AS v").text
+    cells = page[page.index("<tbody>") :]
+    assert value not in cells or value == "{{ 7*7 }}"
+    assert "49" not in re.findall(r"<td[^>]*>([^<]*)</td>", cells)
+    assert ("x" * 300 + "…" in cells) == (len(value) == 1000)
+
+
+def test_a_query_that_is_too_long_is_an_error_in_the_result(client: TestClient) -> None:
     answer = client.post("/explore", data={"sql": "x" * 100_001}, headers={"HX-Request": "true", "HX-Target": "result"})
     assert answer.status_code == 400
     assert '<section class="notice bad"' in answer.text
     assert "up to 100,000 characters" in answer.text
 
 
-def test_the_states_of_the_api_are_those_of_the_queries() -> None:
-    assert {state.value for state in QueryState} == {state.value for state in QueryPhase}
+def test_the_history_links_to_earlier_results(client: TestClient) -> None:
+    status = finished(client, "SELECT 'in the history' AS \"<i>\"")
+    page = client.get("/explore").text
+    history = page[page.index('<ol class="items">') :]
+    assert f'href="/explore?result={status["id"]}"' in history
+    assert "SELECT &#39;in the history&#39;" in history
+    assert "<i>" not in history
 
 
-def test_saved_queries_have_portuguese_titles() -> None:
+def test_saved_queries_are_translated() -> None:
     portuguese = texts("pt-BR")
     assert {query.title for query in saved_queries()} | {query.question for query in saved_queries()} <= set(portuguese)
 
 
-def test_explore_in_a_browser(console_url: str, page: Page, tmp_path: Path) -> None:
+def test_a_query_is_written_run_sorted_charted_and_downloaded_in_a_browser(
+    console_url: str, page: Page, tmp_path: Path
+) -> None:
     page.goto(f"{console_url}/explore")
     editor = page.locator("#sql")
     editor.fill("SELECT id, name, length(name) AS letters FROM silver.brew")
@@ -135,11 +256,11 @@ def test_explore_in_a_browser(console_url: str, page: Page, tmp_path: Path) -> N
     assert "result=" in page.url
     table.locator("th a >> text=name").click()
     page.wait_for_selector("th[aria-sort=ascending]")
-    assert table.locator("td >> text=<script>alert('x')</script>").count() == 1, "the script is a text"
+    assert table.locator("td >> text=<script>alert('x')</script>").count() == 1, "the script is only text"
     page.locator(".pages >> text=Last").click()
     page.wait_for_selector("text=Rows 301 to 400 of 400")
 
-    page.locator(".charting > summary").click()
+    page.locator(".result-chart > summary").click()
     page.wait_for_selector("figure[data-drawn] svg")
     page.locator("#chart-kind").select_option("point")
     page.wait_for_selector("figure[data-drawn] .mark-symbol")
@@ -149,11 +270,11 @@ def test_explore_in_a_browser(console_url: str, page: Page, tmp_path: Path) -> N
     assert len((tmp_path / "result.csv").read_text("utf-8").splitlines()) == 401
 
     editor.fill("SELECT nowhere FROM silver.breweries")
-    page.locator("#ask button.primary").click()
+    page.locator("#query-form button.primary").click()
     page.wait_for_selector("#result .notice.bad pre >> text=LINE 1")
     editor.fill(ENDLESS)
     editor.press("Control+Enter")
     page.locator("#result button >> text=Stop").click()
-    page.wait_for_selector("text=The query was stopped")
+    page.wait_for_selector("text=Query stopped")
     page.goto(f"{console_url}/explore")
     assert page.locator("ol a").count() >= 3, "the history"

@@ -1,154 +1,290 @@
-"""The overview counts what the lake shows, as the filters say."""
+"""The counts of the overview agree with SQL over the published tables, for every filter and time."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
-import duckdb
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brewhouse.console import map_drawing, overview
-from brewhouse.console.app import create_app
 from brewhouse.console.lake_reader import LakeReader, LakeState
-from brewhouse.console.overview import OverviewFilters
-from brewhouse.console.projection import SQL, project
-from brewhouse.console.world import outlines, view_box
+from brewhouse.console.overview import (
+    UNKNOWN,
+    OverviewFilters,
+    brewery_locations,
+    has_breweries,
+    map_regions,
+    overview,
+    require_breweries,
+)
+from brewhouse.errors import BrewhouseError
 from brewhouse.lake.lake import Lake
-from brewhouse.settings import Settings
+from brewhouse.mock_api.dataset import generate
+from brewhouse.mock_api.server import MockApiServer
+from brewhouse.pipeline.workflow import run_workflow
+from brewhouse.settings import load
+
+ALL = OverviewFilters()
+KEY_SQL = {
+    "country": f"coalesce(country_code, country_name, '{UNKNOWN}')",
+    "state": f"coalesce(state_code, state_name, '{UNKNOWN}')",
+    "type": f"coalesce(brewery_type, '{UNKNOWN}')",
+}
 
 
 @pytest.fixture(scope="module")
-def state(console_lake: Lake) -> LakeState:
-    return LakeReader(console_lake).state()
+def state(varied_lake: Lake) -> LakeState:
+    return LakeReader(varied_lake).state()
 
 
-@pytest.mark.parametrize(
-    "filters",
-    [
-        OverviewFilters(),
-        OverviewFilters(country="US"),
-        OverviewFilters(country="US", state="US-CA"),
-        OverviewFilters(type="micro"),
-        OverviewFilters("DE", "", "micro"),
-    ],
-)
-def test_every_filter_acts_on_every_number(state: LakeState, filters: OverviewFilters) -> None:
-    shown = overview.overview(state, filters)
-    where = " AND ".join(
-        f"{column} = '{value}'"
-        for column, value in zip(("country_code", "state_code", "brewery_type"), asdict(filters).values(), strict=True)
-        if value
+def where(filters: OverviewFilters) -> str:
+    parts = [f"{KEY_SQL[name]} = '{value}'" for name, value in asdict(filters).items() if value]
+    return " AND ".join(["true", *parts])
+
+
+def select(state: LakeState, sql: str) -> list[tuple[Any, ...]]:
+    return state.cursor().execute(sql).fetchall()
+
+
+def filter_values(state: LakeState, name: str) -> list[str]:
+    return [value for (value,) in select(state, f"SELECT DISTINCT {KEY_SQL[name]} FROM silver.breweries ORDER BY 1")]
+
+
+FILTERS = [
+    ALL,
+    OverviewFilters(country="US"),
+    OverviewFilters(country="US", state="US-CA"),
+    OverviewFilters(type="micro"),
+    OverviewFilters("DE", "", "micro"),
+    OverviewFilters("Atlantis", "Deep"),
+    OverviewFilters(state=UNKNOWN),
+    OverviewFilters("XX", "XX-1", "xx"),
+]
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+def test_totals_are_what_sql_counts(state: LakeState, filters: OverviewFilters) -> None:
+    (expected,) = select(
+        state,
+        "SELECT count(*), count(*) FILTER (brewery_type IS DISTINCT FROM 'closed' AND brewery_type IS DISTINCT FROM "
+        "'planning'), count(*) FILTER (brewery_type = 'planning'), count(*) FILTER (brewery_type = 'closed'), "
+        f"count(DISTINCT {KEY_SQL['country']}), count(DISTINCT ({KEY_SQL['country']}, {KEY_SQL['state']}, city_name)), "
+        f"count(longitude) FROM silver.breweries WHERE {where(filters)}",
     )
-    counted = state.cursor().execute(f"SELECT count(*), count(longitude) FROM silver.breweries WHERE {where or 'true'}")
-    assert counted.fetchone() == (shown.totals.breweries, shown.totals.with_coordinates)
-    assert shown.over_time[-1].breweries == shown.totals.breweries
-    assert len(overview.spots(state, filters)) == shown.totals.with_coordinates
-    assert sum(region.breweries for region in overview.regions(state, filters)) <= shown.totals.with_coordinates
+    assert tuple(asdict(overview(state, filters).totals).values()) == expected
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+def test_lists_ignore_their_own_filter_and_keep_the_others(state: LakeState, filters: OverviewFilters) -> None:
+    shown = overview(state, filters)
+    for counts, key, others in (
+        (shown.by_type, "type", replace(filters, type="")),
+        (shown.by_country, "country", replace(filters, country="", state="")),
+        (shown.by_state, "state", replace(filters, state="")),
+    ):
+        group = f"{KEY_SQL['country']}, {KEY_SQL['state']}" if key == "state" else KEY_SQL[key]
+        expected = select(state, f"SELECT count(*) FROM silver.breweries WHERE {where(others)} GROUP BY {group}")
+        assert sorted(count.breweries for count in counts) == sorted(number for (number,) in expected)
+        assert [c.breweries for c in counts] == sorted((c.breweries for c in counts), reverse=True)
+
+
+@given(data=st.data())
+@settings(max_examples=60)
+def test_every_combination_of_filters_is_consistent(state: LakeState, data: st.DataObject) -> None:
+    filters = OverviewFilters(
+        *(data.draw(st.sampled_from(["", *filter_values(state, name)])) for name in ("country", "state", "type"))
+    )
+    shown = overview(state, filters)
+    totals = shown.totals
+    assert totals.operating + totals.planned + totals.closed == totals.breweries
     for counts, key in ((shown.by_type, "type"), (shown.by_country, "country"), (shown.by_state, "state")):
-        chosen = [count for count in counts if getattr(filters, key) in {"", count.key}]
-        assert sum(count.breweries for count in chosen) >= shown.totals.breweries
-    assert all(change.type == filters.type for change in shown.changes if filters.type)
+        if getattr(filters, key) == "" and not (key == "country" and filters.state):
+            assert sum(count.breweries for count in counts) == totals.breweries
+    locations = brewery_locations(state, filters)
+    assert len(locations) == totals.with_coordinates
+    for name in ("country", "state", "type"):
+        assert {getattr(location, name) for location in locations} <= {getattr(filters, name)} or not getattr(
+            filters, name
+        )
+    assert sum(region.breweries for region in map_regions(state, filters)) <= totals.with_coordinates
+    assert sum(day.breweries for day in shown.over_time[-1:]) == totals.breweries
 
 
-def test_what_the_bars_say_is_what_choosing_one_gives(state: LakeState) -> None:
-    for count in overview.overview(state, OverviewFilters(country="US")).by_state:
-        assert overview.overview(state, OverviewFilters("US", count.key)).totals.breweries == count.breweries
+def test_choosing_an_entry_of_a_list_shows_its_count(state: LakeState) -> None:
+    shown = overview(state, ALL)
+    choices = [
+        *((OverviewFilters(type=count.key), count) for count in shown.by_type),
+        *((OverviewFilters(country=count.key), count) for count in shown.by_country),
+        *((OverviewFilters(count.country, count.key), count) for count in shown.by_state),
+    ]
+    for filters, count in choices:
+        assert overview(state, filters).totals.breweries == count.breweries, filters
 
 
-def test_a_place_without_breweries_has_none_of_anything(state: LakeState) -> None:
-    assert set(asdict(overview.overview(state, OverviewFilters(country="XX")).totals).values()) == {0}
+def test_types_partition_the_breweries_of_every_country(state: LakeState) -> None:
+    countries, types = filter_values(state, "country"), filter_values(state, "type")
+    cells = sum(overview(state, OverviewFilters(c, "", t)).totals.breweries for c, t in product(countries, types))
+    assert cells == overview(state, ALL).totals.breweries
 
 
-def test_the_newest_changes_come_first(state: LakeState) -> None:
-    changes = overview.overview(state, OverviewFilters()).changes
-    assert changes[0].seen_at > changes[-1].seen_at
-    assert changes[0].kind == "added"
+def test_a_country_without_a_code_is_filtered_by_its_name(state: LakeState) -> None:
+    shown = overview(state, OverviewFilters(country="Atlantis"))
+    assert shown.totals.breweries == 1
+    assert [(count.key, count.name, count.country) for count in shown.by_state] == [("Deep", "Deep", "Atlantis")]
+    assert {"Atlantis"} == {location.country for location in brewery_locations(state, OverviewFilters("Atlantis"))}
 
 
-def test_it_can_be_read_as_of_an_earlier_snapshot(client: TestClient) -> None:
-    page = client.get("/tables/silver.breweries").text
+def test_a_missing_state_has_a_key_of_its_own(state: LakeState) -> None:
+    unknown = [count for count in overview(state, ALL).by_state if count.key == UNKNOWN]
+    assert unknown
+    (expected,) = select(state, "SELECT count(*) FROM silver.breweries WHERE coalesce(state_code, state_name) IS NULL")
+    assert sum(count.breweries for count in unknown) == expected[0]
+
+
+@pytest.mark.parametrize("filters", [OverviewFilters(country="XX"), OverviewFilters(type="' OR true --")], ids=str)
+def test_filters_that_match_nothing_show_zeros(state: LakeState, filters: OverviewFilters) -> None:
+    shown = overview(state, filters)
+    assert set(asdict(shown.totals).values()) == {0}
+    assert (shown.over_time, shown.changes, brewery_locations(state, filters)) == ([], [], [])
+
+
+def test_changes_are_the_newest_ones_of_the_filtered_breweries(state: LakeState) -> None:
+    changes = overview(state, ALL).changes
+    assert len(changes) == 25
+    assert [change.seen_at for change in changes] == sorted((change.seen_at for change in changes), reverse=True)
+    newest = [change for change in changes if change.seen_at == changes[0].seen_at]
+    assert {change.kind for change in newest} == {"added", "removed", "closed", "reopened", "changed"}
+    (phone,) = [change for change in newest if change.kind == "changed"]
+    assert phone.changed_fields == "phone"
+    for kind in {change.type for change in changes}:
+        assert {change.type for change in overview(state, OverviewFilters(type=kind)).changes} == {kind}
+
+
+def test_counts_over_time_end_with_the_current_count(state: LakeState) -> None:
+    for filters in (ALL, OverviewFilters("US"), OverviewFilters(type="micro")):
+        shown = overview(state, filters)
+        assert shown.over_time[-1].breweries == shown.totals.breweries
+        assert [day.day for day in shown.over_time] == sorted({day.day for day in shown.over_time})
+
+
+def test_a_lake_with_one_brewery_is_one_everywhere(tmp_path_factory: pytest.TempPathFactory) -> None:
+    lake = Lake(tmp_path_factory.mktemp("one") / "lake")
+    with MockApiServer(generate(1)) as source:
+        run_workflow(lake, load({"source_url": source.url}, environ={}))
+    state = LakeReader(lake).state()
+    shown = overview(state, ALL)
+    assert asdict(shown.totals) == {
+        **dict.fromkeys(("breweries", "operating", "countries", "cities", "with_coordinates"), 1),
+        **dict.fromkeys(("planned", "closed"), 0),
+    }
+    assert [len(counts) for counts in (shown.by_type, shown.by_country, shown.by_state, shown.over_time)] == [1] * 4
+    assert overview(state, OverviewFilters("US", "US-NC", "brewpub")).totals == shown.totals
+
+
+def test_a_lake_without_counts_over_time_and_changes_shows_the_other_numbers(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    with MockApiServer(generate(20)) as source:
+        run_workflow(lake, load({"source_url": source.url}, environ={}), jobs=("extract", "transform"))
+    state = LakeReader(lake).state()
+    assert "gold.brewery_counts_over_time" not in state.tables
+    shown = overview(state, ALL)
+    assert (shown.totals.breweries, shown.over_time) == (20, [])
+    assert sum(count.breweries for count in shown.by_country) == 20
+
+
+def test_nothing_is_counted_before_breweries_are_published(empty_client: TestClient) -> None:
+    state = LakeReader(empty_client.app.state.console.lake).state()  # type: ignore[attr-defined]
+    assert not has_breweries(state)
+    with pytest.raises(BrewhouseError, match="No breweries are published yet"):
+        require_breweries(state)
+    assert "Nothing is published yet" in empty_client.get("/").text
+    for path in ("/api/v1/overview", "/api/v1/overview/spots"):
+        answer = empty_client.get(path)
+        assert (answer.status_code, answer.json()["hint"]) == (503, "Run `brewhouse run` first.")
+
+
+def test_json_has_the_documented_keys(client: TestClient) -> None:
+    shown = client.get("/api/v1/overview", params={"country": "US"}).json()
+    assert list(shown) == ["filters", "totals", "by_type", "by_country", "by_state", "over_time", "changes"]
+    assert shown["filters"] == {"country": "US", "state": "", "type": ""}
+    assert set(shown["totals"]) == {
+        *("breweries", "operating", "planned", "closed", "countries", "cities", "with_coordinates")
+    }
+    assert set(shown["by_state"][0]) == {"key", "name", "breweries", "country"}
+    assert set(shown["over_time"][0]) == {"day", "breweries"}
+    assert set(shown["changes"][0]) == {*("seen_at", "kind", "id", "name", "type", "city", "country", "changed_fields")}
+    (spot, *_) = client.get("/api/v1/overview/spots", params={"country": "US"}).json()
+    assert set(spot) == {"id", "name", "type", "country", "state", "city", "longitude", "latitude"}
+
+
+def test_an_earlier_snapshot_is_read_by_run_id_or_time(client: TestClient) -> None:
     snapshots = client.get("/api/v1/tables/silver.breweries").json()["snapshots"]
     assert [snapshot["rows"] for snapshot in snapshots] == [400, 399]
-    assert snapshots[1]["snapshot"] in page
-    for at in (snapshots[1]["raw_snapshot"], snapshots[1]["committed_at"]):
+    for at in (snapshots[1]["raw_snapshot"], snapshots[1]["committed_at"], snapshots[1]["snapshot"]):
         assert client.get("/api/v1/overview", params={"at": at}).json()["totals"]["breweries"] == 399
+        assert '<dd id="total">399</dd>' in client.get("/", params={"at": at}).text
     assert client.get("/api/v1/overview", params={"at": ""}).json()["totals"]["breweries"] == 400
 
 
-def test_a_name_with_a_script_in_it_is_only_text(client: TestClient) -> None:
-    evil = "<script>alert('x')</script>"
-    rows = client.get("/api/v1/overview/spots").json()
-    assert any(row["name"] == evil for row in rows)
-    for path in ("/", "/tables/silver.breweries"):
-        assert evil not in client.get(path).text
-    for text in ("<script>", "</script><script>", "'\"><svg onload=x>"):
-        assert text not in client.get("/", params={"country": text, "type": text}).text
+@pytest.mark.parametrize("at", ["2001-01-01", "01GW8EMG00PRMNFNQMVA3G9AMH", "not a time"])
+def test_a_time_without_tables_is_not_found(client: TestClient, at: str) -> None:
+    for path in ("/", "/api/v1/overview"):
+        answer = client.get(path, params={"at": at})
+        assert answer.status_code == 404
+        assert at in answer.text
 
 
-def test_htmx_is_given_the_part_it_asks_for(client: TestClient) -> None:
-    part = client.get("/?type=micro", headers={"HX-Request": "true", "HX-Target": "results"}).text
-    assert "<html" not in part
-    assert 'id="map"' in part
+def test_the_page_offers_every_snapshot_and_keeps_an_unknown_time(client: TestClient) -> None:
+    page = client.get("/").text
+    assert page.count("<option") > 10
+    assert "Now · " in page
+    run = client.get("/api/v1/tables/silver.breweries").json()["snapshots"][1]["raw_snapshot"]
+    assert f'<option value="{run}" selected>' in client.get("/", params={"at": run}).text
+    assert '<option value="2999-01-01" selected>2999-01-01' in client.get("/", params={"at": "2999-01-01"}).text
 
 
-def test_the_map_is_drawn_as_precisely_as_it_is_looked_at(client: TestClient, state: LakeState) -> None:
-    whole, germany = (
-        map_drawing.draw(state, overview.overview(state, filters))
-        for filters in (OverviewFilters(), OverviewFilters("DE"))
-    )
-    outline = {count.key: path for count, path in germany.countries}
-    assert outline["DE"] == outlines()["DE"] != outlines(whole.view)["DE"]
-    assert outline["AU"] == outlines(whole.view)["AU"] != outlines()["AU"]  # far from there
-    fine = map_drawing.draw(state, overview.overview(state, OverviewFilters()), finely=True)
-    assert {count.key: path for count, path in fine.countries} == {key: outlines()[key] for key in outline}
-    assert [each.breweries for each in fine.regions] == [each.breweries for each in whole.regions]
-    assert sum(each.path.count("M") for each in fine.regions) > sum(each.path.count("M") for each in whole.regions)
-    alone = client.get("/", headers={"HX-Request": "true", "HX-Target": "map"}).text
-    assert alone.strip().startswith("<svg")
-    assert all(each.path in alone for each in fine.regions)
+def test_the_page_shows_the_counts_in_the_notation_of_the_reader(varied_client: TestClient) -> None:
+    english = varied_client.get("/").text
+    portuguese = varied_client.get("/", headers={"Accept-Language": "pt-BR"}).text
+    assert "Breweries of the world" in english
+    assert "Cervejarias do mundo" in portuguese
+    assert "Atlantis" in english
+    assert '<a href="/?country=Atlantis&amp;state=Deep"' in english
 
 
-def test_a_new_state_of_the_lake_is_seen_at_once(console_lake: Lake) -> None:
-    published = LakeReader(console_lake)
-    first = published.state()
-    assert published.state() is first
-    console_lake.views_file.touch()
-    assert published.state() is not first
+def test_a_chosen_entry_links_to_the_page_without_its_filter(client: TestClient) -> None:
+    page = client.get("/", params={"country": "US", "type": "micro"}).text
+    assert '<a href="/?country=US" aria-current="true">' in page
+    assert '<a href="/?type=micro" aria-current="true">' in page
+    assert '<option value="US" selected>' in page
+    assert '<option value="micro" selected>' in page
 
 
-def test_an_empty_lake_says_so(tmp_path: Path, console_settings: Settings) -> None:
-    (tmp_path / "events" / "date=2026-08-02").mkdir(parents=True)
-    client = TestClient(create_app(Lake(tmp_path), console_settings), base_url="http://127.0.0.1")
-    for path in ("/", "/tables"):
-        answer = client.get(path)
+def test_hostile_names_and_filters_are_escaped(client: TestClient, varied_client: TestClient) -> None:
+    script = "<script>alert('x')</script>"
+    assert any(row["name"] == script for row in client.get("/api/v1/overview/spots").json())
+    assert script not in client.get("/").text
+    assert "<b onclick" not in varied_client.get("/").text
+    for text in ("<script>", "</script><script>", "'\"><svg onload=x>", "{{ 7*7 }}"):
+        answer = client.get("/", params={"country": text, "state": text, "type": text})
         assert answer.status_code == 200
-        assert "Nothing is published yet" in answer.text
-    assert client.get("/api/v1/tables").json() == []
-    assert client.get("/api/v1/overview").status_code == 503
+        assert text not in answer.text or text == "{{ 7*7 }}"
+        assert "49" not in answer.text.split("</form>")[0].split("<form")[-1]
 
 
-def test_no_lake_at_all_says_what_to_do(tmp_path: Path, console_settings: Settings) -> None:
-    client = TestClient(create_app(Lake(tmp_path), console_settings), base_url="http://127.0.0.1")
-    answer = client.get("/")
-    assert answer.status_code == 503
-    assert "no published tables" in answer.text
-    assert "<code>brewhouse run</code>" in answer.text
+@pytest.mark.parametrize("name", ["country", "state", "type", "at"])
+def test_a_parameter_that_is_too_long_is_rejected(client: TestClient, name: str) -> None:
+    assert client.get("/api/v1/overview", params={name: "x" * 201}).status_code == 422
 
 
-@given(st.floats(-180, 180), st.floats(-56, 78))
-def test_sql_and_python_agree_where_a_place_is_on_the_map(longitude: float, latitude: float) -> None:
-    row = duckdb.execute(
-        f"SELECT {SQL} FROM (VALUES ({longitude}::DOUBLE, {latitude}::DOUBLE)) AS places(longitude, latitude)"
-    )
-    x, y = row.fetchone() or (None, None)
-    assert (x, y) == pytest.approx(project(longitude, latitude), abs=0.51)
-
-
-def test_the_map_knows_the_countries_and_shows_a_small_one_with_its_surroundings() -> None:
-    assert {"US", "DE", "SG", "IM", "KR", "NZ"} <= set(outlines())
-    assert view_box((500, 500, 500, 500))[2] == 260
-    assert view_box((0, 0, 10_000, 4_537)) == view_box()
+def test_htmx_receives_only_the_block_that_it_requests(client: TestClient) -> None:
+    block = client.get("/?type=micro", headers={"HX-Request": "true", "HX-Target": "results"}).text
+    assert "<html" not in block
+    assert 'id="map"' in block
+    unknown = client.get("/?type=micro", headers={"HX-Request": "true", "HX-Target": "nothing"}).text
+    assert "<html" in unknown

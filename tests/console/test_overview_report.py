@@ -1,4 +1,4 @@
-"""A report is one file: a page that needs nothing else, or its charts."""
+"""A report is one self-contained file: an HTML page, or its charts as PDF, PNG or SVG."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from brewhouse.cli.main import app as commands
-from brewhouse.console.overview import OverviewFilters
+from brewhouse.console.lake_reader import LakeReader
+from brewhouse.console.overview import OverviewFilters, overview
 from brewhouse.console.overview_report import write_report
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.lake import Lake
@@ -18,17 +19,23 @@ from brewhouse.lake.lake import Lake
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-EVERYTHING = OverviewFilters()
+ALL = OverviewFilters()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def lakes(console_lake: Lake, varied_lake: Lake) -> None:
+    """Build the lakes before the browser opens, since `asyncio.run` fails while it is open."""
+    del console_lake, varied_lake
 
 
 @pytest.fixture(scope="module")
 def written(console_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(console_lake, file, EVERYTHING)
+    write_report(console_lake, file, ALL)
     return file
 
 
-def test_the_page_names_no_other_place(written: Path) -> None:
+def test_the_page_refers_to_no_other_resource(written: Path) -> None:
     text = written.read_text("utf-8")
     addresses = set(re.findall(r"(?:src|href|url|action)\s*[=(]\s*['\"]?([^'\"\s)>]+)", text))
     assert not {address for address in addresses if not address.startswith(("#", "url(#"))}
@@ -42,59 +49,156 @@ def test_the_page_names_no_other_place(written: Path) -> None:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_browser_without_a_network_shows_it_from_disk(written: Path, browser: Browser, dark: bool) -> None:
-    said: list[str] = []
+    problems: list[str] = []
     context = browser.new_context(offline=True, color_scheme="dark" if dark else "light")
     page = context.new_page()
-    page.on("console", lambda message: said.append(message.text))
-    page.on("request", lambda request: said.append(request.url) if not request.url.startswith("file:") else None)
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("request", lambda request: problems.append(request.url) if not request.url.startswith("file:") else None)
     page.goto(written.as_uri())
     assert page.locator("h1").inner_text() == "Breweries: the world"
     assert page.locator(".tiles dd").first.inner_text() == "400"
     assert page.locator("#map .points path").count() > 5
     assert page.locator(".chart svg path").count() > 0
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert ground == ("rgb(20, 18, 14)" if dark else "rgb(246, 244, 239)"), "the style sheet is let in by its checksum"
+    assert ground == ("rgb(20, 18, 14)" if dark else "rgb(246, 244, 239)"), (
+        "the policy admits the style sheet by its hash"
+    )
     context.close()
-    assert not said
+    assert not problems
 
 
 @pytest.mark.parametrize(
     ("name", "begin"),
     [("r.pdf", b"%PDF-"), ("r.png", b"\x89PNG"), ("r.svg", b"<svg ")],
 )
-def test_the_charts_are_drawn_without_a_browser(console_lake: Lake, tmp_path: Path, name: str, begin: bytes) -> None:
-    write_report(console_lake, tmp_path / name, EVERYTHING, language="pt")
+def test_charts_are_rendered_without_a_browser(console_lake: Lake, tmp_path: Path, name: str, begin: bytes) -> None:
+    write_report(console_lake, tmp_path / name, ALL, language="pt")
     content = (tmp_path / name).read_bytes()
     assert content.startswith(begin)
     if name.endswith("svg"):
-        assert "Cervejarias: o mundo" in content.decode()
+        assert "Cervejarias: mundo inteiro" in content.decode()
 
 
-def test_filters_and_time_are_kept_to(console_lake: Lake, tmp_path: Path) -> None:
-    file = tmp_path / "r.html"
-    write_report(console_lake, file, OverviewFilters(country="US", type="micro"), at="2999-01-01", language="pt")
-    text = html.unescape(file.read_text("utf-8"))
+def rendered_page(lake: Lake, file: Path, filters: OverviewFilters = ALL, **options: str) -> str:
+    write_report(lake, file, filters, **options)
+    return html.unescape(file.read_text("utf-8"))
+
+
+def test_filters_time_and_language_apply_to_the_page(console_lake: Lake, tmp_path: Path) -> None:
+    filters = OverviewFilters(country="US", type="micro")
+    text = rendered_page(console_lake, tmp_path / "r.html", filters, at="2999-01-01", language="pt-BR")
     assert "<h1>Cervejarias: United States · micro</h1>" in text
     assert "em 2999-01-01" in text
-    write_report(console_lake, file, OverviewFilters(country="<b>", type="</title>"))
-    assert "<b>" not in file.read_text("utf-8")
+    assert '<html lang="pt-BR">' in text
+    expected = overview(LakeReader(console_lake).state(), filters).totals.breweries
+    assert re.findall(r"<dd>([\d.]+)</dd>", text)[0] == str(expected)
 
 
-def test_names_of_breweries_stay_text(console_lake: Lake, tmp_path: Path) -> None:
-    write_report(console_lake, tmp_path / "r.html", EVERYTHING)
-    assert "<script>alert" not in (tmp_path / "r.html").read_text("utf-8")
+def test_a_report_of_an_earlier_run_has_its_counts(console_lake: Lake, tmp_path: Path) -> None:
+    ((run,),) = (
+        LakeReader(console_lake)
+        .state()
+        .cursor()
+        .execute("SELECT run FROM monitoring.runs ORDER BY started_at LIMIT 1")
+        .fetchall()
+    )
+    assert "<dd>399</dd>" in rendered_page(console_lake, tmp_path / "r.html", at=run)
+    assert "<dd>400</dd>" in rendered_page(console_lake, tmp_path / "r.html")
+    with pytest.raises(BrewhouseError, match="2001-01-01"):
+        write_report(console_lake, tmp_path / "r.html", ALL, at="2001-01-01")
 
 
-def test_what_cannot_be_written_is_said_in_words(console_lake: Lake, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot be written as r\.docx"):
-        write_report(console_lake, tmp_path / "r.docx", EVERYTHING)
-    with pytest.raises(UsageError, match="No such file or directory"):
-        write_report(console_lake, tmp_path / "nowhere" / "r.html", EVERYTHING)
+@pytest.mark.parametrize(
+    ("filters", "title"),
+    [
+        (ALL, "Breweries: the world"),
+        (OverviewFilters("US"), "Breweries: United States"),
+        (OverviewFilters("US", "US-CA"), "Breweries: California, United States"),
+        (OverviewFilters(type="nano"), "Breweries: the world · nano"),
+        (OverviewFilters("XX"), "Breweries: XX"),
+    ],
+)
+def test_the_title_names_the_filters(console_lake: Lake, tmp_path: Path, filters: OverviewFilters, title: str) -> None:
+    assert f"<h1>{title}</h1>" in rendered_page(console_lake, tmp_path / "r.html", filters)
+
+
+def test_the_page_lists_what_the_overview_counts(varied_lake: Lake, tmp_path: Path) -> None:
+    text = rendered_page(varied_lake, tmp_path / "r.html")
+    shown = overview(LakeReader(varied_lake).state(), ALL)
+    entries = re.findall(r'<span class="value">([\d,]+)</span>', text)
+    lists = (shown.by_type, shown.by_country, shown.by_state)
+    assert [int(value) for value in entries] == [count.breweries for counts in lists for count in counts[:25]]
+    assert f"and {len(shown.by_state) - 25} more" in text
+    assert text.count('<td><span class="badge">') == len(shown.changes)
+
+
+def test_a_report_that_matches_nothing_is_still_complete(console_lake: Lake, tmp_path: Path) -> None:
+    text = rendered_page(console_lake, tmp_path / "r.html", OverviewFilters("XX"))
+    for empty in ("No matching breweries in any snapshot.", "No changes.", "No breweries."):
+        assert empty in text
+    for suffix in (".svg", ".png", ".pdf"):
+        write_report(console_lake, tmp_path / f"r{suffix}", OverviewFilters("XX"))
+
+
+def test_hostile_names_and_filters_are_escaped(console_lake: Lake, varied_lake: Lake, tmp_path: Path) -> None:
+    file = tmp_path / "r.html"
+    for lake, filters in (
+        (console_lake, ALL),
+        (varied_lake, ALL),
+        (console_lake, OverviewFilters("<b>", "<b>", type="</title>")),
+    ):
+        write_report(lake, file, filters)
+        text = file.read_text("utf-8")
+        assert "<script" not in text
+        assert "<b" not in text.replace("<body", "")
+        assert text.count("</title>") == 1 + text.count("<g><title>")
+
+
+@pytest.mark.parametrize("name", ["R.HTML", "r.Svg"])
+def test_the_suffix_may_be_in_upper_case(console_lake: Lake, tmp_path: Path, name: str) -> None:
+    write_report(console_lake, tmp_path / name, ALL)
+    assert (tmp_path / name).stat().st_size > 1000
+
+
+@pytest.mark.parametrize("name", ["r.docx", "r", ".html", "r.html.gz"])
+def test_another_suffix_is_an_error(console_lake: Lake, tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=rf"Cannot write a report as {re.escape(name)}") as failed:
+        write_report(console_lake, tmp_path / name, ALL)
+    assert ".html, .pdf, .png, .svg" in failed.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_written_is_an_error(console_lake: Lake, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"Failed to write .*: No such file or directory\."):
+        write_report(console_lake, tmp_path / "missing" / "r.html", ALL)
+    (tmp_path / "r.html").mkdir()
+    with pytest.raises(UsageError, match="Is a directory"):
+        write_report(console_lake, tmp_path / "r.html", ALL)
+
+
+def test_a_lake_without_breweries_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BrewhouseError, match="no published tables"):
-        write_report(Lake(tmp_path), tmp_path / "r.html", EVERYTHING)
+        write_report(Lake(tmp_path), tmp_path / "r.html", ALL)
+    Lake(tmp_path).events.mkdir()
+    with pytest.raises(BrewhouseError, match="No breweries are published yet"):
+        write_report(Lake(tmp_path), tmp_path / "r.html", ALL)
+    assert not (tmp_path / "r.html").exists()
 
 
-def test_the_command_writes_it(console_lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("language", "days"), [("en", "Mon|Tue|Wed|Thu|Fri|Sat|Sun"), ("pt-BR", "Seg|Ter|Qua|Qui|Sex|Sáb|Dom")]
+)
+def test_the_dates_and_numbers_of_charts_are_in_the_language(
+    console_lake: Lake, tmp_path: Path, language: str, days: str
+) -> None:
+    for name in ("r.svg", "r.html"):
+        text = rendered_page(console_lake, tmp_path / name, language=language)
+        assert re.search(rf"<text[^>]*>({days}) \d\d</text>", text), name
+
+
+def test_the_command_prints_the_path_of_the_report(
+    console_lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "r.html"
     commands(["report", "--lake", str(console_lake.root), "--output", str(file)], standalone_mode=False)
     assert capsys.readouterr().out.strip() == str(file)

@@ -1,20 +1,30 @@
-"""Queries wait, run, end or are stopped; their results are paged, sorted and exported until they are forgotten."""
+"""Queries wait, run, finish or are stopped; their results are paged, sorted and exported until they expire."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
 
+import duckdb
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from brewhouse.console.query_service import Query, QueryPhase, QueryService, distinct, plain
-from brewhouse.console.sandbox import Limits
+from brewhouse.console.query_service import QueryService, QueryState, QueryStatus, to_json_value, unique_names
+from brewhouse.console.sandbox import QueryLimits
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.lake import Lake
 
@@ -24,50 +34,100 @@ ENDLESS = "SELECT count(*) FROM range(100000000) a, range(100000) b"
 
 @pytest.fixture(scope="module")
 def queries(console_lake: Lake) -> Iterator[QueryService]:
-    kept = QueryService(console_lake, at_once=2)
-    yield kept
-    kept.close()
+    service = QueryService(console_lake, max_running=2)
+    yield service
+    service.close()
 
 
-def ended(queries: QueryService, query: Query) -> Query:
-    query.wait(60)
-    assert queries.get(query.id).state.is_final
-    return query
+@contextmanager
+def service_for(lake: Lake, *limits: QueryLimits, **options: float) -> Iterator[QueryService]:
+    service = QueryService(lake, *limits, **options)  # type: ignore[arg-type]
+    try:
+        yield service
+    finally:
+        service.close()
 
 
-def asked(queries: QueryService, sql: str, at: str | None = None) -> Query:
-    return ended(queries, queries.start(sql, at))
+def finished(queries: QueryService, sql: str, at: str | None = None) -> QueryStatus:
+    status = queries.wait(queries.start(sql, at).id, 60)
+    assert status.state.is_final
+    return status
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Poll a condition that another thread makes true."""
+    for _ in range(6000):
+        if condition():
+            return
+        threading.Event().wait(0.01)
+    pytest.fail("the condition did not become true within a minute")
 
 
 @pytest.fixture(scope="module")
-def hundred(queries: QueryService) -> Query:
-    """A result of 100 rows: a number, a text that is null for every tenth, and a name twice."""
-    return asked(
+def hundred(queries: QueryService) -> QueryStatus:
+    """A result of 100 rows: a number, a text that is null in every tenth row, and a duplicate column name."""
+    return finished(
         queries,
         'SELECT n, CASE WHEN n % 10 = 0 THEN NULL ELSE \'é"\' || (100 - n) END AS "sum(t.n)", n / 2 AS N '
         "FROM range(100) t(n)",
     )
 
 
-def test_a_query_runs_and_is_paged_in_its_own_order(queries: QueryService, hundred: Query) -> None:
-    assert hundred.state is QueryPhase.DONE
+def test_a_finished_query_reports_its_result(queries: QueryService, hundred: QueryStatus) -> None:
+    assert hundred.state is QueryState.DONE
+    assert (hundred.rows, hundred.is_cut, hundred.has_result, hundred.error) == (100, False, True, None)
+    assert [(column.name, column.type) for column in hundred.columns] == [
+        *(("n", "BIGINT"), ("sum(t.n)", "VARCHAR"), ("N", "DOUBLE"))
+    ]
+    assert hundred.seconds > 0
+    assert queries.get(hundred.id) == hundred, "the status of a finished query does not change"
+
+
+def test_a_page_keeps_the_order_of_the_query(queries: QueryService, hundred: QueryStatus) -> None:
     first, last = queries.page(hundred.id, 1, 40), queries.page(hundred.id, 3, 40)
     assert [row[0] for row in first.rows] == list(range(40))
     assert [row[0] for row in last.rows] == list(range(80, 100))
-    assert (last.number, last.pages) == (3, 3)
+    assert (last.page, last.pages) == (3, 3)
     assert queries.page(hundred.id, 99, 40) == last
+    assert queries.page(hundred.id, -1, 40) == first
 
 
-def test_a_result_is_sorted_by_a_column_with_nothing_last(queries: QueryService, hundred: Query) -> None:
-    downwards, upwards = queries.page(hundred.id, sort=-1), queries.page(hundred.id, sort=2)
-    assert [row[0] for row in downwards.rows] == list(range(99, -1, -1))
-    assert [row[1] for row in upwards.rows[:2]] == ['é"1', 'é"11']
-    assert [row[0] for row in upwards.rows[-10:]] == list(range(0, 100, 10))
-    with pytest.raises(UsageError, match="no column 4"):
-        queries.page(hundred.id, sort=-4)
+@settings(max_examples=25)
+@given(size=st.integers(1, 150), sort=st.sampled_from([None, 1, -1, 2, -2, 3, -3]))
+def test_pages_contain_every_row_once(queries: QueryService, hundred: QueryStatus, size: int, sort: int | None) -> None:
+    first = queries.page(hundred.id, 1, size, sort)
+    assert first.pages == -(-100 // size)
+    numbers = [1, first.pages] if first.pages > 4 else range(1, first.pages + 1)
+    rows = [row for number in numbers for row in queries.page(hundred.id, number, size, sort).rows]
+    assert len({row[0] for row in rows}) == len(rows)
+    if first.pages <= 4:
+        assert sorted(row[0] for row in rows) == list(range(100))
 
 
-def test_a_result_is_exported_whole(queries: QueryService, hundred: Query) -> None:
+def test_a_result_is_sorted_by_a_column_with_nulls_last(queries: QueryService, hundred: QueryStatus) -> None:
+    descending, ascending = queries.page(hundred.id, sort=-1), queries.page(hundred.id, sort=2)
+    assert [row[0] for row in descending.rows] == list(range(99, -1, -1))
+    assert [row[1] for row in ascending.rows[:2]] == ['é"1', 'é"11']
+    for sort in (2, -2):
+        rows = queries.page(hundred.id, sort=sort).rows
+        assert [row[0] for row in rows[-10:]] == list(range(0, 100, 10)), "ties keep the order of the query"
+
+
+@pytest.mark.parametrize("sort", [0, 4, -4, 10**6])
+def test_a_sort_column_out_of_range_is_an_error(queries: QueryService, hundred: QueryStatus, sort: int) -> None:
+    with pytest.raises(UsageError, match=f"no column {abs(sort)}"):
+        queries.page(hundred.id, sort=sort)
+
+
+def test_a_result_without_rows_has_one_empty_page(queries: QueryService) -> None:
+    status = finished(queries, "SELECT 1 AS n WHERE false")
+    page = queries.page(status.id, 5)
+    assert (page.rows, page.page, page.pages) == ([], 1, 1)
+    assert queries.export(status.id, "csv").read_text() == "n\n"
+    assert json.loads(queries.export(status.id, "json").read_text()) == []
+
+
+def test_every_format_exports_the_whole_result(queries: QueryService, hundred: QueryStatus) -> None:
     names = ["n", "sum(t.n)", "N_2"]
     with queries.export(hundred.id, "csv").open(encoding="utf-8", newline="") as file:
         table = list(csv.reader(file))
@@ -76,87 +136,273 @@ def test_a_result_is_exported_whole(queries: QueryService, hundred: Query) -> No
     assert rows[11] == {"n": 11, "sum(t.n)": 'é"89', "N_2": 5.5}
     assert parquet.read_table(queries.export(hundred.id, "parquet")).to_pylist() == rows
     assert len(table) - 1 == len(rows) == 100
-    with pytest.raises(UsageError, match=r"cannot be had as \.\./x"):
-        queries.export(hundred.id, "../x")
+    assert parquet.read_schema(queries.export(hundred.id, "parquet")).names == names
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_hostile_column_names_and_values_are_exported_as_they_are(queries: QueryService, kind: str) -> None:
+    names = ['a"b', "a.b", "x; DROP TABLE t", "", "ä\n2"]
+    columns = ", ".join("'=1+1' AS \"" + name.replace('"', '""') + '"' for name in names if name)
+    status = finished(queries, f"SELECT {columns}")
+    exported = duckdb.execute(f"FROM '{queries.export(status.id, kind)}'")
+    assert {column[0] for column in exported.description or ()} == {name for name in names if name}
+    assert set(exported.fetchall()[0]) == {"=1+1"}
+
+
+def test_concurrent_exports_write_one_complete_file(queries: QueryService) -> None:
+    status = finished(queries, "SELECT n, repeat('x', 100) AS t FROM range(50000) t(n)")
+    with ThreadPoolExecutor(4) as threads:
+        files = set(threads.map(lambda _: queries.export(status.id, "parquet"), range(4)))
+    (file,) = files
+    assert parquet.read_metadata(file).num_rows == 50_000
+    assert not list(file.parent.glob("*.tmp"))
+    modified = file.stat().st_mtime_ns
+    assert queries.export(status.id, "parquet").stat().st_mtime_ns == modified, "an export is written once"
+
+
+@pytest.mark.parametrize("kind", ["../x", "xlsx", ""])
+def test_another_format_is_an_error(queries: QueryService, hundred: QueryStatus, kind: str) -> None:
+    with pytest.raises(UsageError, match="Cannot export a result as") as failed:
+        queries.export(hundred.id, kind)
+    assert "csv, json, parquet" in failed.value.hint
 
 
 def test_a_query_reads_as_of_an_earlier_run(queries: QueryService) -> None:
     count = "SELECT count(*) FROM silver.breweries"
-    first = asked(queries, "SELECT run FROM monitoring.runs ORDER BY started_at LIMIT 1")
+    first = finished(queries, "SELECT run FROM monitoring.runs ORDER BY started_at LIMIT 1")
     run = queries.page(first.id).rows[0][0]
-    assert queries.page(asked(queries, count).id).rows == [(400,)]
-    assert queries.page(asked(queries, count, run).id).rows == [(399,)]
+    assert queries.page(finished(queries, count).id).rows == [[400]]
+    earlier = finished(queries, count, run)
+    assert (earlier.at, queries.page(earlier.id).rows) == (run, [[399]])
+    assert finished(queries, count, "").at is None
 
 
-def test_a_query_that_fails_says_why_and_has_no_result(queries: QueryService) -> None:
-    query = asked(queries, "SELECT nowhere")
-    assert query.state is QueryPhase.FAILED
-    assert "nowhere" in str(query.answer.error)
-    for use in (lambda: queries.page(query.id), lambda: queries.export(query.id, "csv")):
+@pytest.mark.parametrize(
+    ("sql", "error"),
+    [
+        ("SELECT nowhere", "LINE 1: SELECT nowhere"),
+        ("COPY silver.breweries TO 'x.csv'", "Only one SELECT"),
+        ("FROM read_text('/etc/passwd')", "only tables are read"),
+    ],
+)
+def test_a_failed_query_has_an_error_and_no_result(queries: QueryService, sql: str, error: str) -> None:
+    status = finished(queries, sql)
+    assert status.state is QueryState.FAILED
+    assert error in str(status.error)
+    assert status.hint
+    assert not status.has_result
+    for use in (lambda: queries.page(status.id), lambda: queries.export(status.id, "csv")):
         with pytest.raises(UsageError, match="has no result"):
             use()
-    assert not query.folder.exists()
 
 
-def test_a_running_query_is_stopped_and_a_waiting_one_never_runs(queries: QueryService) -> None:
-    first, second, third = (queries.start(f"{ENDLESS} -- {n}") for n in range(3))
-    for query in (third, first, second):
-        assert queries.stop(query.id).state is QueryPhase.STOPPED
-    assert third.seconds == 0.0
-    assert asked(queries, "SELECT 1").state is QueryPhase.DONE, "the threads are free again"
-    assert queries.stop(third.id).state is QueryPhase.STOPPED
+def test_a_running_query_is_stopped_and_a_waiting_one_never_starts(queries: QueryService) -> None:
+    first, second, third = (queries.start(f"{ENDLESS} -- {n}").id for n in range(3))
+    for name in (third, first, second):
+        assert queries.stop(name).state is QueryState.STOPPED
+    assert queries.get(third).seconds == 0.0
+    assert finished(queries, "SELECT 1").state is QueryState.DONE, "the threads are free again"
+    assert queries.stop(third).state is QueryState.STOPPED
+    assert queries.get(first).error is None
 
 
-def test_a_query_ends_when_its_time_is_over(console_lake: Lake) -> None:
-    few = QueryService(console_lake, Limits(seconds=0.3))
-    query = asked(few, ENDLESS)
-    few.close()
-    assert query.state is QueryPhase.FAILED
-    assert "longer than 0.3 seconds" in str(query.answer.error)
+def test_stopping_a_finished_query_keeps_its_result(queries: QueryService, hundred: QueryStatus) -> None:
+    assert queries.stop(hundred.id) == hundred
+    assert queries.page(hundred.id).pages == 1
 
 
-def test_too_many_queries_are_refused(console_lake: Lake) -> None:
-    few = QueryService(console_lake, at_once=1, waiting=1)
-    first, second = few.start(ENDLESS), few.start(ENDLESS)
-    with pytest.raises(BrewhouseError, match="Too many"):
-        few.start("SELECT 1")
-    few.close()
-    assert {first.state, second.state} == {QueryPhase.STOPPED}
-    assert not first.folder.parent.exists()
+def test_a_stopped_query_frees_its_process(console_lake: Lake) -> None:
+    with service_for(console_lake, max_running=1) as service:
+        name = service.start(ENDLESS).id
+        wait_for(lambda: service._executions[name].sandbox is not None)
+        sandbox = service._executions[name].sandbox
+        assert sandbox is not None
+        assert service.get(name).state is QueryState.RUNNING
+        assert service.get(name).seconds > 0
+        service.stop(name)
+        wait_for(lambda: sandbox._process.poll() is not None)
+        wait_for(lambda: not service._executions[name].folder.exists())
 
 
-def test_results_and_then_queries_are_forgotten(console_lake: Lake) -> None:
-    few = QueryService(console_lake, kept=2, keep_s=0)
-    first = asked(few, "SELECT 1")
-    second, third = asked(few, "SELECT 2"), asked(few, "SELECT 3")
-    assert [query.sql for query in few.newest()] == ["SELECT 3", "SELECT 2"]
-    assert not any(query.has_result for query in (first, second, third))
-    with pytest.raises(UsageError, match="not known any more"):
-        few.get(first.id)
-    few.close()
+def test_at_most_the_allowed_number_of_queries_runs_at_once(console_lake: Lake) -> None:
+    with service_for(console_lake, max_running=2, max_waiting=3) as service:
+        names = [service.start(f"{ENDLESS} -- {n}").id for n in range(5)]
+        wait_for(lambda: [service.get(name).state for name in names].count(QueryState.RUNNING) == 2)
+        states = Counter(service.get(name).state for name in names)
+        assert states == {QueryState.RUNNING: 2, QueryState.WAITING: 3}
+        assert [service.get(name).state for name in names[:2]] == [QueryState.RUNNING] * 2, "first come, first served"
+        with pytest.raises(BrewhouseError, match="Too many queries"):
+            service.start("SELECT 1")
+        service.stop(names[4])
+        assert service.start("SELECT 1").state is QueryState.WAITING
+
+
+def test_many_clients_get_their_own_results(console_lake: Lake) -> None:
+    with service_for(console_lake, max_running=3) as service:
+
+        def ask(number: int) -> tuple[int, Any]:
+            return number, service.page(finished(service, f"SELECT {number} AS n").id).rows
+
+        with ThreadPoolExecutor(6) as threads:
+            assert all(rows == [[number]] for number, rows in threads.map(ask, range(6)))
+        assert len({query.id for query in service.newest()}) == 6
+
+
+def test_a_query_fails_at_its_time_limit(console_lake: Lake) -> None:
+    with service_for(console_lake, QueryLimits(seconds=0.3)) as service:
+        status = finished(service, ENDLESS)
+    assert status.state is QueryState.FAILED
+    assert "time limit of 0.3 seconds" in str(status.error)
+
+
+def test_a_query_fails_when_its_temporary_folder_was_deleted(console_lake: Lake) -> None:
+    with service_for(console_lake, max_running=1) as service:
+        service._temp_dir.path.rename(service._temp_dir.path.with_suffix(".gone"))
+        status = finished(service, "SELECT 1")
+        assert status.state is QueryState.FAILED
+        assert "FileNotFoundError" in str(status.error)
+        service._temp_dir.path.with_suffix(".gone").rename(service._temp_dir.path)
+        assert finished(service, "SELECT 1").state is QueryState.DONE, "the thread is free again"
+
+
+def test_a_truncated_result_says_so(console_lake: Lake) -> None:
+    with service_for(console_lake, QueryLimits(rows=10)) as service:
+        status = finished(service, "FROM range(11)")
+        assert (status.rows, status.is_cut) == (10, True)
+        assert service.page(status.id, size=100).rows == [[n] for n in range(10)]
+
+
+def test_results_expire_before_their_queries(console_lake: Lake) -> None:
+    with service_for(console_lake, max_remembered=2, result_ttl_s=0) as service:
+        names = [finished(service, f"SELECT {n}").id for n in range(3)]
+        assert [query.sql for query in service.newest()] == ["SELECT 2", "SELECT 1"]
+        assert not any(query.has_result for query in service.newest())
+        with pytest.raises(UsageError, match="has expired"):
+            service.page(names[2])
+        for use in (service.get, service.stop, service.page):
+            with pytest.raises(UsageError, match="unknown or was dropped"):
+                use(names[0])
+
+
+def test_a_running_query_is_not_dropped_from_the_history(console_lake: Lake) -> None:
+    with service_for(console_lake, max_running=2, max_remembered=1) as service:
+        running = service.start(ENDLESS).id
+        for number in range(3):
+            finished(service, f"SELECT {number}")
+        assert running in {query.id for query in service.newest()}
+
+
+def test_closing_stops_all_queries_and_deletes_their_results(console_lake: Lake) -> None:
+    service = QueryService(console_lake, max_running=2)
+    done = finished(service, "SELECT 1")
+    folder = service._executions[done.id].folder
+    assert folder.stat().st_mode & 0o777 == 0o700, "other users cannot read results"
+    running = [service.start(ENDLESS).id for _ in range(3)]
+    service.close()
+    assert {service.get(name).state for name in running} == {QueryState.STOPPED}
+    assert not folder.parent.exists()
+    assert service._spare is None or service._spare._process.poll() is not None
+
+
+def test_closing_an_unused_service_leaves_no_process(console_lake: Lake) -> None:
+    service = QueryService(console_lake)
+    service.prepare()
+    spare = service._spare
+    assert spare is not None
+    service.prepare()
+    assert service._spare is spare, "one spare is enough"
+    service.close()
+    assert spare._process.poll() is not None
+    service.prepare()
+    assert service._spare is None
 
 
 @pytest.mark.parametrize("sql", ["x" * 100_001, "SELECT '\0'", "SELECT '\ud800'"])
-def test_what_is_no_text_of_a_query_is_refused(queries: QueryService, sql: str) -> None:
+def test_a_text_that_cannot_be_a_query_is_rejected(queries: QueryService, sql: str) -> None:
     with pytest.raises(UsageError, match="up to 100,000 characters"):
         queries.start(sql)
 
 
+def test_the_longest_query_runs(queries: QueryService) -> None:
+    sql = "SELECT 1 AS n --"
+    assert finished(queries, sql + "x" * (100_000 - len(sql))).state is QueryState.DONE
+
+
+def test_waiting_returns_early_when_time_is_over(queries: QueryService) -> None:
+    name = queries.start(ENDLESS).id
+    assert not queries.wait(name, 0).state.is_final
+    queries.stop(name)
+    assert queries.wait(name, 60).state is QueryState.STOPPED
+
+
+def test_ids_cannot_be_guessed(queries: QueryService) -> None:
+    names = [queries.start("SELECT 1").id for _ in range(3)]
+    assert len({name[-16:] for name in names}) == 3
+    for name in names:
+        queries.wait(name, 60)
+
+
+def test_query_text_is_not_visible_in_the_process_list(console_lake: Lake) -> None:
+    with service_for(console_lake) as service:
+        name = service.start(f"{ENDLESS} -- secret").id
+        wait_for(lambda: service._executions[name].sandbox is not None)
+        sandbox = service._executions[name].sandbox
+        assert sandbox is not None
+        command = Path(f"/proc/{sandbox._process.pid}/cmdline")
+        if command.exists():
+            assert b"secret" not in command.read_bytes()
+        assert os.getpid() != sandbox._process.pid
+
+
 @given(st.lists(st.text('aAb_2."', max_size=4), max_size=8))
-def test_names_are_made_to_differ(names: list[str]) -> None:
-    made = distinct(names)
-    assert len(made) == len(names) == len({name.lower() for name in made})
-    assert all(new.startswith(old) for old, new in zip(names, made, strict=True))
+def test_names_become_unique_and_keep_their_start(names: list[str]) -> None:
+    unique = unique_names(names)
+    assert len(unique) == len(names) == len({name.lower() for name in unique})
+    assert all(new.startswith(old) for old, new in zip(names, unique, strict=True))
+    assert unique_names(unique) == unique
 
 
-def test_values_become_what_json_has() -> None:
-    values = [
-        True,
-        2**70,
-        Decimal("1.5"),
-        Decimal(10**30),
-        float("inf"),
-        NOON,
-        {"a": b"\1"},
-    ]
-    assert plain(values) == [True, 2**70, 1.5, 10**30, None, NOON.isoformat(), {"a": "01"}]
+@pytest.mark.parametrize(
+    ("value", "json_value"),
+    [
+        (None, None),
+        (True, True),
+        (2**70, 2**70),
+        (1.5, 1.5),
+        (Decimal("1.5"), 1.5),
+        (Decimal(10**30), 10**30),
+        (Decimal("-7.00"), -7),
+        (float("inf"), None),
+        (float("nan"), None),
+        (NOON, "2026-08-02T12:00:00+00:00"),
+        (date(2026, 8, 2), "2026-08-02"),
+        (time(12, 30), "12:30:00"),
+        (b"\1\xff", "01ff"),
+        ({"a": b"\1", 2: [date(2026, 8, 2)]}, {"a": "01", "2": ["2026-08-02"]}),
+        ((1, (2, None)), [1, [2, None]]),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+    ],
+)
+def test_a_value_is_converted_to_json(value: object, json_value: object) -> None:
+    converted = to_json_value(value)
+    assert converted == json_value
+    assert type(converted) is type(json_value)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "1.5::DECIMAL(10,3)",
+        "MAP {'a': 1}",
+        "'x'::ENUM('x', 'y')",
+        "TIMESTAMP '2026-08-02'",
+        "'00000000-0000-0000-0000-000000000001'::UUID",
+        "1::BIGINT",
+    ],
+)
+def test_values_of_every_type_are_json(queries: QueryService, sql: str) -> None:
+    status = finished(queries, f"SELECT {sql} AS v, [{sql}] AS l")
+    assert status.error is None
+    (row,) = queries.page(status.id).rows
+    assert row[1] == [row[0]]
+    assert msgspec.json.decode(msgspec.json.encode(row)) == row

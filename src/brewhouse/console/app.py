@@ -27,7 +27,7 @@ from brewhouse.console.language import COOKIE, match_language
 from brewhouse.console.pages import events, explore, login, overview, quality, runs, tables
 from brewhouse.console.query_service import QueryService
 from brewhouse.console.security import AllowedHosts, SecurityMiddleware
-from brewhouse.console.table_views import summaries
+from brewhouse.console.table_views import table_details
 from brewhouse.console.web import API, ConsoleContext, ErrorBody, error_response, link, translator_of
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.error_translation import translate_error
@@ -83,8 +83,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         console.event_feed.reports(None)
         with suppress(BrewhouseError):
             state = console.lake_reader.state()
-            summaries(console.lake, state)
-            if overview_numbers.is_there(state):
+            table_details(console.lake, state)
+            if overview_numbers.has_breweries(state):
                 overview_numbers.overview(state, overview_numbers.OverviewFilters())
 
     warming = threading.Thread(target=warm_caches)

@@ -1,31 +1,23 @@
-"""Charts as Vega-Lite: what is drawn stands in the specification, how it looks in `static/chart.js`."""
+"""Vega-Lite specifications of the charts; the console's theme is in `static/chart.js`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from brewhouse.console.formatting import number
 from brewhouse.console.language import Translator
-from brewhouse.console.overview import UNKNOWN, Count, DayCount, Overview, Spot
+from brewhouse.console.overview import UNKNOWN, BreweryCount, BreweryLocation, DayCount, Overview
 from brewhouse.console.projection import HEIGHT, WIDTH, project
 from brewhouse.console.world import outlines, rings
 
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _SHEET_WIDTH = 900
-_MOST_BARS = 20
+_MAX_BARS = 20
 
 
-def over_time(days: Sequence[DayCount], day: str, breweries: str) -> dict[str, Any]:
-    """Draw counts by day as a line.
-
-    Args:
-        days: Oldest first.
-        day: What the days are called.
-        breweries: What the counts are called.
-
-    Returns:
-        A Vega-Lite specification.
-    """
+def line_chart(days: Sequence[DayCount], translate: Translator) -> dict[str, Any]:
+    """Specify a line chart of counts by day."""
     return {
         "$schema": _SCHEMA,
         "width": "container",
@@ -39,48 +31,31 @@ def over_time(days: Sequence[DayCount], day: str, breweries: str) -> dict[str, A
             "x": {"field": "day", "type": "temporal", "scale": {"type": "utc"}, "title": None},
             "y": {"field": "breweries", "type": "quantitative", "title": None},
             "tooltip": [
-                {"field": "day", "type": "temporal", "timeUnit": "utcyearmonthdate", "title": day},
-                {"field": "breweries", "type": "quantitative", "format": ",", "title": breweries},
+                {"field": "day", "type": "temporal", "timeUnit": "utcyearmonthdate", "title": translate("Day")},
+                {"field": "breweries", "type": "quantitative", "format": ",", "title": translate("Breweries")},
             ],
         },
     }
 
 
-def report(shown: Overview, spots: Sequence[Spot], title: str, words: Translator) -> dict[str, Any]:
-    """Draw the overview on one sheet: where the breweries are, since when, of which type and in which country.
-
-    Args:
-        shown: The overview.
-        spots: The breweries with coordinates.
-        title: What it is about.
-        words: The reader's.
-
-    Returns:
-        A Vega-Lite specification, which holds its data.
-    """
-    number = (
-        f"{shown.totals.breweries:,}" if words.language == "en" else f"{shown.totals.breweries:,}".replace(",", ".")
-    )
+def overview_sheet(
+    shown: Overview, locations: Sequence[BreweryLocation], title: str, translate: Translator
+) -> dict[str, Any]:
+    """Specify one sheet with all charts of an overview: map, counts over time, bars by type and by country."""
     rows: list[dict[str, Any]] = []
-    if spots:
-        places = sorted({(round(spot.longitude, 1), round(spot.latitude, 1)) for spot in spots})
-        rows.append(_map(places, words("Where they are")))
+    if locations:
+        places = sorted({(round(each.longitude, 1), round(each.latitude, 1)) for each in locations})
+        rows.append(_map(places, translate("Map")))
     if shown.over_time:
-        line = over_time(shown.over_time, words("Day"), words("Breweries"))
-        rows.append({**line, "width": _SHEET_WIDTH, "title": words("Counts over time")})
-    rows.append(
-        {
-            "hconcat": [
-                _bars(shown.by_type, words("By type"), words),
-                _bars(shown.by_country, words("By country"), words),
-            ]
-        }
-    )
-    for row in rows:
-        row.pop("$schema", None)
+        line = line_chart(shown.over_time, translate)
+        del line["$schema"]
+        rows.append({**line, "width": _SHEET_WIDTH, "title": translate("Counts over time")})
+    by_type, by_country = translate("By type"), translate("By country")
+    rows.append({"hconcat": [_bars(shown.by_type, by_type, translate), _bars(shown.by_country, by_country, translate)]})
+    subtitle = f"{number(shown.totals.breweries, translate.language)} {translate('Breweries').lower()}"
     return {
         "$schema": _SCHEMA,
-        "title": {"text": title, "subtitle": f"{number} {words('Breweries')}", "fontSize": 20, "subtitleFontSize": 14},
+        "title": {"text": title, "subtitle": subtitle, "fontSize": 20, "subtitleFontSize": 14},
         "padding": 24,
         "vconcat": rows,
     }
@@ -107,15 +82,15 @@ def _map(places: Sequence[tuple[float, float]], title: str) -> dict[str, Any]:
         "title": title,
         "width": _SHEET_WIDTH,
         "height": _SHEET_WIDTH * HEIGHT // WIDTH,
-        "projection": {"type": "identity", "scale": _SHEET_WIDTH / WIDTH, "translate": [0, 0]},  # the console's map
+        "projection": {"type": "identity", "scale": _SHEET_WIDTH / WIDTH, "translate": [0, 0]},  # already projected
         "layer": [countries, points],
     }
 
 
-def _bars(counts: Sequence[Count], title: str, words: Translator) -> dict[str, Any]:
+def _bars(counts: Sequence[BreweryCount], title: str, translate: Translator) -> dict[str, Any]:
     values = [
-        {"name": words("unknown") if count.key == UNKNOWN else count.name, "breweries": count.breweries}
-        for count in counts[:_MOST_BARS]
+        {"name": translate("unknown") if count.key == UNKNOWN else count.name, "breweries": count.breweries}
+        for count in counts[:_MAX_BARS]
     ]
     return {
         "title": title,

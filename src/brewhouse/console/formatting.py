@@ -1,51 +1,39 @@
-"""Numbers, sizes and times as readers of a language write them."""
+"""Numbers, sizes and times in the notation of a language."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
-NOTHING = "—"
-"""Stands where there is no value."""
-
+MISSING = "—"
 _MONTHS = {
     "en": ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
-    "pt": ["jan", "fev", "mar", "abr", "mai", "jun", "jul", "ago", "set", "out", "nov", "dez"],
+    "pt": ["jan.", "fev.", "mar.", "abr.", "mai.", "jun.", "jul.", "ago.", "set.", "out.", "nov.", "dez."],
 }
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def number(value: float | None, language: str, decimals: int = 0) -> str:
-    """Write a number with its thousands set apart; a dash for none.
+    """Format a number with thousands separators; a dash for None.
 
     Example:
         >>> number(9083, "en"), number(9083.25, "pt", 1), number(None, "en")
         ('9,083', '9.083,2', '—')
     """
     if value is None:
-        return NOTHING
+        return MISSING
     text = f"{value:,.{decimals}f}"
     return text.translate(str.maketrans(",.", ".,")) if language.startswith("pt") else text
 
 
-def percent(share: float | None, language: str) -> str:
-    """Write a share of 1 as a percentage.
-
-    Example:
-        >>> percent(0.123, "en"), percent(0.123, "pt")
-        ('12.3 %', '12,3 %')
-    """
-    return NOTHING if share is None else f"{number(share * 100, language, 1)} %"
-
-
 def size(count_bytes: float | None, language: str) -> str:
-    """Write a size in bytes in the largest unit that fits.
+    """Format a size in the largest decimal unit that fits.
 
     Example:
         >>> size(999, "en"), size(1_234_567, "en")
         ('999 B', '1.2 MB')
     """
     if count_bytes is None:
-        return NOTHING
+        return MISSING
     unit = 0
     while count_bytes >= 999.5 and unit < len(_UNITS) - 1:
         count_bytes, unit = count_bytes / 1000, unit + 1
@@ -53,15 +41,15 @@ def size(count_bytes: float | None, language: str) -> str:
 
 
 def duration(seconds: float | None, language: str) -> str:
-    """Write how long something took.
+    """Format a duration.
 
     Example:
         >>> duration(0.514, "en"), duration(75, "en"), duration(3700, "pt")
         ('0.5 s', '1 min 15 s', '1 h 1 min')
     """
     if seconds is None:
-        return NOTHING
-    if seconds < 60:
+        return MISSING
+    if seconds < 59.95:  # 59.95 is written as 60.0
         return f"{number(seconds, language, 1)} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -69,26 +57,26 @@ def duration(seconds: float | None, language: str) -> str:
 
 
 def day(value: date | None, language: str) -> str:
-    """Write a day.
+    """Format a date.
 
     Example:
         >>> day(date(2026, 8, 2), "en"), day(date(2026, 8, 2), "pt")
-        ('2 Aug 2026', '2 ago. 2026')
+        ('2 Aug 2026', '2 de ago. de 2026')
     """
     if value is None:
-        return NOTHING
-    month = _MONTHS[language[:2]][value.month - 1]
-    return f"{value.day} {month}{'.' if language.startswith('pt') else ''} {value.year}"
+        return MISSING
+    joint = " de " if language.startswith("pt") else " "
+    return joint.join([str(value.day), _MONTHS[language[:2]][value.month - 1], str(value.year)])
 
 
 def moment(value: datetime | None, language: str) -> str:
-    """Write a time, in UTC.
+    """Format a time in UTC.
 
     Example:
         >>> moment(datetime(2026, 8, 2, 12, 5, tzinfo=UTC), "en")
         '2 Aug 2026, 12:05 UTC'
     """
     if value is None:
-        return NOTHING
+        return MISSING
     value = value.astimezone(UTC) if value.tzinfo else value
     return f"{day(value, language)}, {value:%H:%M} UTC"

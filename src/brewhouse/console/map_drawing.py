@@ -1,4 +1,4 @@
-"""What the map of an overview shows, in the page and in a report: the land, its countries, and dots for breweries."""
+"""SVG paths of the map, for the overview page and its report."""
 
 from __future__ import annotations
 
@@ -7,41 +7,35 @@ from dataclasses import dataclass
 from brewhouse.console import overview, world
 from brewhouse.console.lake_reader import LakeState
 
-_DOTS_ACROSS = 1250  # more cannot be told apart on a map as wide as a page
+_DOTS_ACROSS = 1250  # closer dots are indistinguishable on a map as wide as a page
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A map, in SVG paths.
+class MapDrawing:
+    """SVG paths of a map.
 
     Attributes:
-        view: The part of it that is shown.
+        view: The part of the map to show.
         land: Outline of all countries without breweries.
-        countries: The others, with their outlines.
-        regions: The breweries.
+        countries: Each country with breweries, with its outline.
+        regions: The breweries as dots.
     """
 
-    view: world.View
+    view: world.ViewBox
     land: str
-    countries: list[tuple[overview.Count, str]]
-    regions: list[overview.Region]
+    countries: list[tuple[overview.BreweryCount, str]]
+    regions: list[overview.MapRegion]
 
 
-def draw(state: LakeState, shown: overview.Overview, *, finely: bool = False) -> Drawing:
-    """Draw the breweries of an overview on a map.
-
-    Args:
-        state: What the lake shows.
-        shown: The overview.
-        finely: As precisely as can be, for a reader who looks closer, rather than as the part shown first needs it.
-    """
+def draw_map(state: LakeState, shown: overview.Overview, *, full_detail: bool = False) -> MapDrawing:
+    """Draw the breweries of an overview, by default only as detailed as the initial view needs."""
     filters = shown.filters
-    view = world.view_box(overview.extent(state, filters) if filters.country or filters.state else None)
-    held = {count.key: count for count in shown.by_country}
-    paths = world.outlines(None if finely else view)
-    return Drawing(
+    view = world.view_box(overview.map_bounds(state, filters) if filters.country or filters.state else None)
+    counts = {count.key: count for count in shown.by_country}
+    paths = world.outlines(None if full_detail else view)
+    return MapDrawing(
         view,
-        "".join(path for code, path in paths.items() if code not in held),
-        [(held[code], path) for code, path in paths.items() if code in held],
-        overview.regions(state, filters, 1 if finely else max(1, view[2] // _DOTS_ACROSS)),
+        "".join(path for code, path in paths.items() if code not in counts),
+        [(counts[code], path) for code, path in paths.items() if code in counts],
+        overview.map_regions(state, filters, 1 if full_detail else max(1, view[2] // _DOTS_ACROSS)),
     )

@@ -1,4 +1,4 @@
-"""The overview as a file to send: a page that asks nobody for anything, or its charts as PDF, PNG or SVG."""
+"""The overview as a file: a self-contained HTML page, or its charts as PDF, PNG or SVG."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 from brewhouse.console import charts, overview
 from brewhouse.console.lake_reader import LakeReader
 from brewhouse.console.language import Translator
-from brewhouse.console.map_drawing import Drawing, draw
+from brewhouse.console.map_drawing import MapDrawing, draw_map
 from brewhouse.console.web import format_helpers, templates
 from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake
 
-KINDS = (".html", ".pdf", ".png", ".svg")
+FORMATS = (".html", ".pdf", ".png", ".svg")
 _STYLE = Path(__file__).parent / "static" / "style.css"
 _PNG_SCALE = 2.0
-_LISTED = 25
-_INK, _SOFT, _LINE, _ACCENT = "#211e18", "#635c50", "#e2ddd1", "#9a5808"  # of style.css, for what has no style sheet
-_LOOK = {
+_MAX_BARS = 25
+_INK, _SOFT, _LINE, _ACCENT = "#211e18", "#635c50", "#e2ddd1", "#9a5808"  # as in style.css
+_THEME = {
     "background": "#ffffff",
     "view": {"stroke": None},
     "axis": {"labelColor": _SOFT, "titleColor": _SOFT, "gridColor": _LINE, "domainColor": _LINE, "tickColor": _LINE},
@@ -29,101 +29,85 @@ _LOOK = {
     "title": {"color": _INK, "anchor": "start", "subtitleColor": _SOFT},
     "mark": {"color": _ACCENT},
 }
-_FORMATS = {
-    "en": {"decimal": ".", "thousands": ",", "grouping": [3], "currency": ["", ""]},
-    "pt": {"decimal": ",", "thousands": ".", "grouping": [3], "currency": ["", ""]},
-}
 
 
 def write_report(
     lake: Lake, output: Path, filters: overview.OverviewFilters, *, at: str | None = None, language: str = "en"
 ) -> None:
-    """Write the overview of a lake into a file.
+    """Write the overview of a lake to a file.
 
     Args:
-        lake: Whose.
-        output: The file; its ending says what it becomes, see `KINDS`.
-        filters: Which breweries.
-        at: As of when, see `lake.reading.connect`.
-        language: en or pt.
+        output: Its suffix, one of `FORMATS`, selects the format.
+        at: Time, snapshot or run to read as of, see `brewhouse.query.connection.connect`.
 
     Raises:
-        UsageError: The ending is another one.
-        BrewhouseError: Nothing is published, or not at that time.
+        UsageError: The suffix is not supported, or the file cannot be written.
+        BrewhouseError: No breweries are published, or none were at that time.
     """
-    kind = output.suffix.lower()
-    if kind not in KINDS:
-        raise UsageError(f"A report cannot be written as {output.name}.", hint=f"Let it end in {', '.join(KINDS)}.")
+    suffix = output.suffix.lower()
+    if suffix not in FORMATS:
+        raise UsageError(
+            f"Cannot write a report as {output.name}: unknown format.", hint=f"Use {', '.join(FORMATS)} as its suffix."
+        )
     state = LakeReader(lake).state(at)
-    overview.require(state)
+    overview.require_breweries(state)
     shown = overview.overview(state, filters)
-    words = Translator(language)
-    title = _title(shown, words)
-    if kind == ".html":
-        content = _page(shown, draw(state, shown), title, words, at, lake).encode()
+    translate = Translator(language)
+    title = _title(shown, translate)
+    if suffix == ".html":
+        content = _html(shown, draw_map(state, shown), title, translate, at).encode()
     else:
-        content = _drawn(charts.report(shown, overview.spots(state, filters), title, words), kind, language)
+        sheet = charts.overview_sheet(shown, overview.brewery_locations(state, filters), title, translate)
+        content = _render(sheet, suffix, translate.language)
     try:
         output.write_bytes(content)
     except OSError as error:
         raise UsageError(
-            f"{output} cannot be written: {error.strerror}.", hint="Name another file with --output."
+            f"Failed to write {output}: {error.strerror}.", hint="Choose another file with --output."
         ) from error
 
 
-def _title(shown: overview.Overview, words: Translator) -> str:
-    """Say which breweries a report is about."""
+def _title(shown: overview.Overview, translate: Translator) -> str:
+    """Name the filters of a report."""
     filters = shown.filters
-    named = [
+    names = [
         next((count.name for count in counts if count.key == key), key)
         for key, counts in ((filters.state, shown.by_state), (filters.country, shown.by_country))
         if key
     ]
-    place = ", ".join(named) or words("the world")
-    return " · ".join([words("Breweries: {place}", place=place), *([filters.type] if filters.type else [])])
+    place = ", ".join(names) or translate("the world")
+    return " · ".join([translate("Breweries: {place}", place=place), *([filters.type] if filters.type else [])])
 
 
-def _page(shown: overview.Overview, drawing: Drawing, title: str, words: Translator, at: str | None, lake: Lake) -> str:
+def _html(shown: overview.Overview, drawing: MapDrawing, title: str, translate: Translator, at: str | None) -> str:
     style = _STYLE.read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    line = {
-        **charts.over_time(shown.over_time, words("Day"), words("Breweries")),
-        "width": 1000,
-        "background": "transparent",
+    line = {**charts.line_chart(shown.over_time, translate), "width": 1000, "background": "transparent"}
+    values = {
+        **format_helpers(translate.language),
+        "_": translate,
+        "language": translate.language,
+        "style": style,
+        "policy": f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+        "title": title,
+        "shown": shown,
+        "max_bars": _MAX_BARS,
+        "drawing": drawing,
+        "chart": _render(line, ".svg", translate.language).decode() if shown.over_time else "",
+        "at": at,
+        "created_at": datetime.now(UTC),
     }
-    return (
-        templates()
-        .get_template("report.html")
-        .render(
-            **format_helpers(words.language),
-            _=words,
-            many=words.many,
-            language=words.language,
-            style=style,
-            policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
-            title=title,
-            shown=shown,
-            listed=_LISTED,
-            drawing=drawing,
-            chart=_drawn(line, ".svg", words.language).decode() if shown.over_time else "",
-            at=at,
-            made_at=datetime.now(UTC),
-            lake_name=str(lake.root),
-        )
-    )
+    return templates().get_template("report.html").render(values)
 
 
-def _drawn(spec: dict[str, Any], kind: str, language: str) -> bytes:
-    """Draw a Vega-Lite specification without a browser, and without asking anybody for data."""
+def _render(spec: dict[str, Any], suffix: str, language: str) -> bytes:
+    """Render a Vega-Lite specification without a browser and without network access."""
     import vl_convert
 
-    told_how: dict[str, Any] = {"allowed_base_urls": [], "format_locale": _FORMATS[language[:2]]}
-    spec = {**spec, "config": {**_LOOK, **spec.get("config", {})}}
-    if kind == ".pdf":
-        pdf: bytes = vl_convert.vegalite_to_pdf(spec, **told_how)
-        return pdf
-    if kind == ".png":
-        png: bytes = vl_convert.vegalite_to_png(spec, scale=_PNG_SCALE, **told_how)
-        return png
-    svg: str = vl_convert.vegalite_to_svg(spec, **told_how)
-    return svg.encode()
+    locale = "en-US" if language == "en" else language
+    options: dict[str, Any] = {"allowed_base_urls": [], "format_locale": locale, "time_format_locale": locale}
+    if suffix == ".png":
+        options["scale"] = _PNG_SCALE
+    convert = getattr(vl_convert, f"vegalite_to_{suffix[1:]}")
+    rendered: str | bytes = convert({**spec, "config": _THEME}, **options)
+    return rendered.encode() if isinstance(rendered, str) else rendered

@@ -1,4 +1,4 @@
-"""The quality of the data: what the checks found over time, and the records, places and breweries that are doubtful."""
+"""Data quality: check results over time, rejected records, unmatched places and suspect breweries."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from brewhouse.console.lake_reader import LakeState
+from brewhouse.errors import BrewhouseError
 from brewhouse.events.run_reports import RunReport
 
-RUNS = 20
+MAX_RUNS = 20
 PAGE_ROWS = 50
 
 
 @dataclass(frozen=True)
 class CheckedRun:
-    """A run whose checks were made.
-
-    Attributes:
-        run: Its id.
-        started_at: When it began.
-    """
+    """A run that made checks."""
 
     run: str
     started_at: datetime
@@ -30,14 +26,12 @@ class CheckedRun:
 
 @dataclass(frozen=True)
 class CheckHistory:
-    """A check over time.
+    """Results of a check over several runs.
 
     Attributes:
-        table: About which table.
-        name: What must hold.
-        severity: What it is when it does not: error or warning.
-        found: In how many rows it did not hold, by run; null where it was not made.
-        example: One of them, of the newest run that has one.
+        severity: error or warning.
+        found: Number of violations in each run; null where the check was not made.
+        example: A violation of the newest run that reports one, else empty.
     """
 
     table: str
@@ -49,11 +43,11 @@ class CheckHistory:
 
 @dataclass(frozen=True)
 class ChecksOverTime:
-    """The checks of the newest runs.
+    """Check results of the newest runs.
 
     Attributes:
         runs: Oldest first.
-        checks: Those that found something in one of them first.
+        checks: Checks with violations first.
     """
 
     runs: list[CheckedRun]
@@ -61,13 +55,8 @@ class ChecksOverTime:
 
 
 @dataclass(frozen=True)
-class Group:
-    """How often something is there.
-
-    Attributes:
-        name: What.
-        count: How often.
-    """
+class CategoryCount:
+    """Number of suspect rows of a category."""
 
     name: str
     count: int
@@ -75,90 +64,102 @@ class Group:
 
 @dataclass(frozen=True)
 class SuspectRows:
-    """A page of doubtful rows of the published tables.
+    """A page of suspect rows.
 
     Attributes:
-        groups: How many there are of each sort.
-        rows: Those of this page, by column.
-        total: How many there are.
-        page: Which page, from 1.
-        pages: How many pages.
+        groups: Counts by category over all pages.
+        rows: Rows of this page, by column name.
+        page: Number of this page, from 1.
     """
 
-    groups: list[Group]
+    groups: list[CategoryCount]
     rows: list[dict[str, Any]]
     total: int
     page: int
     pages: int
 
 
-_UNMATCHED = (
-    "SELECT coalesce(country, '') AS country, coalesce(state_province, '') AS state_province, count(*) AS breweries "
-    "FROM silver.breweries WHERE place_match = 'none' GROUP BY ALL"
-)
-DOUBTS = {
-    "rejected": (
+class _SuspectQuery(NamedTuple):
+    table: str
+    category: str  # column
+    size: str  # aggregate
+    order: str
+    sql: str
+
+
+SUSPECT_QUERIES = {
+    "rejected": _SuspectQuery(
+        "silver.rejected_breweries",
         "reasons",
-        "SELECT reasons, id, name, country, page, record FROM silver.rejected_breweries",
+        "count(*)",
         "page, id",
+        "SELECT reasons, id, name, country, page, record FROM silver.rejected_breweries",
     ),
-    "places": ("country", _UNMATCHED, "breweries DESC, country, state_province"),
-    "suspects": (
+    "places": _SuspectQuery(
+        "silver.breweries",
+        "country",
+        "sum(breweries)",
+        "breweries DESC, country, state_province",
+        "SELECT coalesce(country, '') AS country, coalesce(state_province, '') AS state_province, "
+        "count(*) AS breweries FROM silver.breweries WHERE place_match = 'none' GROUP BY ALL",
+    ),
+    "suspects": _SuspectQuery(
+        "silver.suspect_breweries",
         "doubt",
-        "SELECT doubt, id, name, city_name, country_name, detail FROM silver.suspect_breweries",
+        "count(*)",
         "doubt, country_name, id",
+        "SELECT doubt, id, name, city_name, country_name, detail FROM silver.suspect_breweries",
     ),
 }
-"""What can be looked at: by which column it is grouped, its rows, and their order."""
+"""Kinds of suspect rows."""
 
 
 def checks_over_time(reports: Iterable[RunReport]) -> ChecksOverTime:
-    """Put the checks of the newest runs side by side.
+    """Collect the check results of the newest runs.
 
     Args:
-        reports: Of all runs, newest first.
+        reports: Newest first.
     """
-    chosen = list(islice((report for report in reports if report.checks), RUNS))[::-1]
+    runs = list(islice((report for report in reports if report.checks), MAX_RUNS))[::-1]
     histories: dict[tuple[str, str], CheckHistory] = {}
-    for index, report in enumerate(chosen):
+    for index, report in enumerate(runs):
         for check in report.checks:
             key = str(check.get("table", "")), str(check.get("name", ""))
-            before = histories.get(key)
-            found: list[int | None] = before.found if before else [None for _ in chosen]
+            earlier = histories.get(key)
+            found: list[int | None] = earlier.found if earlier else [None for _ in runs]
             found[index] = int(check.get("found") or 0)
-            example = str(check.get("example") or "") or (before.example if before else "")
+            example = str(check.get("example") or "") or (earlier.example if earlier else "")
             histories[key] = CheckHistory(*key, str(check.get("severity", "")), found, example)
     checks = sorted(
         histories.values(), key=lambda check: (not any(check.found), check.severity != "error", check.table)
     )
-    return ChecksOverTime([CheckedRun(r.run, datetime.fromisoformat(r.started_at)) for r in chosen], checks)
+    return ChecksOverTime([CheckedRun(r.run, datetime.fromisoformat(r.started_at)) for r in runs], checks)
 
 
-def doubtful(state: LakeState, kind: str, page: int) -> SuspectRows:
-    """Read a page of doubtful rows.
+def suspect_rows(state: LakeState, kind: str, page: int) -> SuspectRows:
+    """Read a page of suspect rows.
 
     Args:
-        state: What the lake shows.
-        kind: A key of `DOUBTS`.
-        page: From 1; one too far becomes the last.
+        kind: A key of `SUSPECT_QUERIES`.
+        page: From 1; a number beyond the last page selects the last.
+
+    Raises:
+        BrewhouseError: The table is not published in this state.
     """
-    column, sql, order = DOUBTS[kind]
-    groups = state.once(("doubtful", kind), lambda: _groups(state, column, sql))
-    total = state.once(("doubtful rows", kind), lambda: _count(state, sql))
+    query = SUSPECT_QUERIES[kind]
+    if query.table not in state.tables:
+        raise BrewhouseError(f"The table {query.table} is not published.", hint="Run `brewhouse run` first.")
+
+    def count() -> tuple[list[CategoryCount], int]:
+        sql = f"SELECT {query.category}, {query.size}, count(*) FROM ({query.sql}) GROUP BY 1 ORDER BY 2 DESC, 1"
+        rows = state.cursor().execute(sql).fetchall()
+        return [CategoryCount(str(name), int(number)) for name, number, _ in rows], sum(row[2] for row in rows)
+
+    groups, total = state.cached(("suspect rows", kind), count)
     pages = max(1, -(-total // PAGE_ROWS))
     page = min(max(page, 1), pages)
-    result = state.cursor().execute(f"{sql} ORDER BY {order} LIMIT {PAGE_ROWS} OFFSET {(page - 1) * PAGE_ROWS}")
+    offset = (page - 1) * PAGE_ROWS
+    result = state.cursor().execute(f"{query.sql} ORDER BY {query.order} LIMIT {PAGE_ROWS} OFFSET {offset}")
     names = [description[0] for description in result.description or ()]
     rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     return SuspectRows(groups, rows, total, page, pages)
-
-
-def _groups(state: LakeState, column: str, sql: str) -> list[Group]:
-    weight = "sum(breweries)" if "breweries" in sql.partition(" FROM ")[0] else "count(*)"
-    rows = state.cursor().execute(f"SELECT {column}, {weight} FROM ({sql}) GROUP BY 1 ORDER BY 2 DESC, 1").fetchall()
-    return [Group(str(name), int(count)) for name, count in rows]
-
-
-def _count(state: LakeState, sql: str) -> int:
-    row = state.cursor().execute(f"SELECT count(*) FROM ({sql})").fetchone()
-    return int(row[0]) if row else 0

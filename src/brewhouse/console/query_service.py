@@ -1,7 +1,8 @@
-"""Queries that are going on or have ended, each in a sandbox of its own, and their results until they are forgotten."""
+"""Queue, run, cancel and expire the queries of a console, each in a sandbox, and read their results."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 import time
@@ -15,9 +16,9 @@ from enum import StrEnum
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from brewhouse.console.sandbox import RESULT, Limits, QueryRequest, QueryResult, Sandbox
+from brewhouse.console.sandbox import RESULT_FILE, QueryLimits, QueryRequest, QueryResult, ResultColumn, Sandbox
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.ids import new_id
 from brewhouse.lake.duckdb_access import literal
@@ -28,12 +29,13 @@ if TYPE_CHECKING:
     import duckdb
 
 _MAX_CHARACTERS = 100_000
-_LIMITS = Limits()
+_NOT_UTF8 = re.compile("[\0\ud800-\udfff]")
+_LIMITS = QueryLimits()
 _EXPORTS = {"csv": "FORMAT csv, HEADER", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}
 
 
-class QueryPhase(StrEnum):
-    """How a query gets on."""
+class QueryState(StrEnum):
+    """State of a query."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -43,343 +45,348 @@ class QueryPhase(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will come."""
-        return self not in {QueryPhase.WAITING, QueryPhase.RUNNING}
+        """Whether the state no longer changes."""
+        return self not in {QueryState.WAITING, QueryState.RUNNING}
 
 
-@dataclass
-class Query:
-    """A query and what came of it.
+@dataclass(frozen=True, kw_only=True)
+class QueryStatus(QueryResult):
+    """A query at one moment, with its result once it has finished.
 
     Attributes:
-        id: What it is called by; nobody can guess it.
-        sql: What was asked.
-        at: As of when, see `reading.connect`.
-        asked_at: When.
-        state: How it gets on.
-        answer: What came of it, once it has ended.
-        seconds: How long it took, or has taken.
-        has_result: Whether there are rows to look at: it is done, and not forgotten yet.
+        id: Unguessable.
+        at: Time, snapshot or run to read as of; null for the current state.
+        seconds: Elapsed time, without waiting.
+        has_result: Whether rows are available: the query is done and its result has not expired.
     """
+
+    __pydantic_config__: ClassVar[dict[str, bool]] = {"json_schema_serialization_defaults_required": True}
 
     id: str
     sql: str
     at: str | None
+    state: QueryState
     asked_at: datetime
-    folder: Path = field(repr=False)
-    state: QueryPhase = QueryPhase.WAITING
-    answer: QueryResult = field(default_factory=QueryResult)
-    _over: threading.Event = field(default_factory=threading.Event, repr=False)
-    _sandbox: Sandbox | None = field(default=None, repr=False)
-    _began: float | None = field(default=None, repr=False)
-    _ended: float | None = field(default=None, repr=False)
-
-    def wait(self, seconds: float) -> None:
-        """Wait until it has ended, but no longer than that."""
-        self._over.wait(seconds)
-
-    @property
-    def seconds(self) -> float:
-        """How long it took, or has taken."""
-        return (self._ended or time.monotonic()) - self._began if self._began else 0.0
-
-    @property
-    def has_result(self) -> bool:
-        """Whether there are rows to look at."""
-        return self.state is QueryPhase.DONE and (self.folder / RESULT).exists()
+    seconds: float
+    has_result: bool
 
 
 @dataclass(frozen=True)
-class Page:
-    """Some rows of a result.
+class ResultPage:
+    """A page of rows.
 
     Attributes:
-        rows: Values as DuckDB hands them to Python.
-        number: Which page it is, from 1.
-        pages: How many there are, at least 1.
+        rows: Values as JSON has them: times in ISO 8601, bytes in hexadecimal.
+        page: Number of this page, from 1.
     """
 
-    rows: Sequence[tuple[Any, ...]]
-    number: int
+    columns: list[ResultColumn]
+    rows: list[list[Any]]
+    page: int
     pages: int
+
+
+@dataclass(eq=False)
+class _Execution:
+    """A query that is queued, running or finished; guarded by the lock of the service."""
+
+    id: str
+    sql: str
+    at: str | None
+    folder: Path
+    asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    state: QueryState = QueryState.WAITING
+    result: QueryResult = field(default_factory=QueryResult)
+    finished: threading.Event = field(default_factory=threading.Event)
+    sandbox: Sandbox | None = None
+    started: float | None = None
+    ended: float | None = None
+
+    @property
+    def has_result(self) -> bool:
+        return self.state is QueryState.DONE and (self.folder / RESULT_FILE).exists()
+
+    def status(self) -> QueryStatus:
+        return QueryStatus(
+            id=self.id,
+            sql=self.sql,
+            at=self.at,
+            state=self.state,
+            asked_at=self.asked_at,
+            seconds=(self.ended or time.monotonic()) - self.started if self.started else 0.0,
+            has_result=self.has_result,
+            **vars(self.result),
+        )
 
 
 class QueryService:
     """The queries of a console.
 
     Args:
-        lake: Which lake they read.
-        limits: What each may take.
-        at_once: How many run at the same time; others wait.
-        waiting: How many wait at the most.
-        kept: How many of the newest queries are remembered.
-        keep_s: Seconds after which a result is forgotten; what was asked is remembered longer.
+        max_running: Maximum concurrent queries; more wait.
+        max_waiting: Maximum waiting queries; more are rejected.
+        max_remembered: Number of queries to remember; the oldest finished ones are dropped.
+        result_ttl_s: Seconds until a result expires; its query is remembered longer.
     """
 
     def __init__(
         self,
         lake: Lake,
-        limits: Limits = _LIMITS,
+        limits: QueryLimits = _LIMITS,
         *,
-        at_once: int = 4,
-        waiting: int = 20,
-        kept: int = 100,
-        keep_s: float = 3600.0,
+        max_running: int = 4,
+        max_waiting: int = 20,
+        max_remembered: int = 100,
+        result_ttl_s: float = 3600.0,
     ) -> None:
-        self._lake, self.limits = lake, limits
-        self._most_under_way, self._kept, self._keep_s = at_once + waiting, kept, keep_s
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="query")
-        self._lock = threading.Lock()
-        self._queries: dict[str, Query] = {}
+        self._lake, self._limits = lake, limits
+        self._max_unfinished, self._max_remembered = max_running + max_waiting, max_remembered
+        self._result_ttl_s = result_ttl_s
+        self._threads = ThreadPoolExecutor(max_running, thread_name_prefix="query")
+        self._lock = threading.RLock()
+        self._executions: dict[str, _Execution] = {}
         self._spare: Sandbox | None = None
         self._is_closed = False
 
     @cached_property
-    def _scratch(self) -> TempDir:
+    def _temp_dir(self) -> TempDir:
         return TempDir()
 
     def prepare(self) -> None:
-        """Start a sandbox for the next query, if there is none."""
+        """Start a spare sandbox for the next query."""
         with self._lock:
             if self._spare is None and not self._is_closed:
                 self._spare = Sandbox()
 
-    def start(self, sql: str, at: str | None = None) -> Query:
-        """Begin with a query; it runs as soon as its turn comes.
+    def start(self, sql: str, at: str | None = None) -> QueryStatus:
+        """Queue a query.
 
         Args:
-            sql: What a reader asks.
-            at: As of when, see `reading.connect`.
+            at: Time, snapshot or run to read as of, see `brewhouse.query.connection.connect`.
 
         Raises:
-            UsageError: The text is too long, or cannot be written as UTF-8.
-            BrewhouseError: Too many others are under way.
+            UsageError: The text is too long or not valid UTF-8.
+            BrewhouseError: Too many queries are waiting.
         """
-        if len(sql) > _MAX_CHARACTERS or "\0" in sql or not _is_text(sql):
-            raise UsageError(f"A query is a text of up to {_MAX_CHARACTERS:,} characters.", hint="Make it shorter.")
-        self._forget()
+        if len(sql) > _MAX_CHARACTERS or _NOT_UTF8.search(sql):
+            raise UsageError(
+                f"Invalid query: it must be UTF-8 text of up to {_MAX_CHARACTERS:,} characters.", hint="Shorten it."
+            )
         with self._lock:
-            if sum(not query.state.is_final for query in self._queries.values()) >= self._most_under_way:
-                raise BrewhouseError("Too many queries are going on.", hint="Wait a moment, or stop one.")
+            self._expire()
+            if sum(not execution.state.is_final for execution in self._executions.values()) >= self._max_unfinished:
+                raise BrewhouseError("Too many queries are running.", hint="Stop one, or try again in a moment.")
             name = new_id()
-            query = Query(name, sql, at or None, datetime.now(UTC), self._scratch.path / name)
-            self._queries[name] = query
-        self._threads.submit(self._run, query)
-        return query
+            execution = self._executions[name] = _Execution(name, sql, at or None, self._temp_dir.path / name)
+            self._threads.submit(self._run, execution)
+            return execution.status()
 
-    def get(self, name: str) -> Query:
-        """Find a query.
+    def get(self, name: str) -> QueryStatus:
+        """Return the status of a query.
 
         Raises:
-            UsageError: There is none of that id, or none any more.
+            UsageError: The id is unknown or no longer remembered.
         """
         with self._lock:
-            if (query := self._queries.get(name)) is not None:
-                return query
-        raise UsageError("This query is not known any more.", hint="Run it again.")
+            return self._find(name).status()
 
-    def newest(self) -> list[Query]:
-        """List the queries, the newest first."""
-        self._forget()
+    def wait(self, name: str, seconds: float) -> QueryStatus:
+        """Wait until a query has finished, up to a timeout."""
         with self._lock:
-            return list(reversed(self._queries.values()))
-
-    def stop(self, name: str) -> Query:
-        """Stop a query, waiting or running; one that has ended stays as it is."""
-        query = self.get(name)
+            execution = self._find(name)
+        execution.finished.wait(seconds)
         with self._lock:
-            if not query.state.is_final:
-                query.state = QueryPhase.STOPPED
-                query._over.set()
-                if query._sandbox is not None:
-                    query._sandbox.stop()
-        return query
+            return execution.status()
 
-    def page(self, name: str, number: int = 1, size: int = 100, sort: int | None = None) -> Page:
-        """Read some rows of a result.
+    def newest(self) -> list[QueryStatus]:
+        """List the remembered queries, newest first."""
+        with self._lock:
+            self._expire()
+            return [execution.status() for execution in reversed(self._executions.values())]
+
+    def stop(self, name: str) -> QueryStatus:
+        """Stop a waiting or running query; a finished one is unchanged."""
+        with self._lock:
+            execution = self._find(name)
+            if not execution.state.is_final:
+                execution.state = QueryState.STOPPED
+                execution.finished.set()
+                if execution.sandbox is not None:
+                    execution.sandbox.kill()
+            return execution.status()
+
+    def page(self, name: str, number: int = 1, size: int = 100, sort: int | None = None) -> ResultPage:
+        """Read a page of rows.
 
         Args:
-            name: The query's id.
-            number: Which page, from 1; one behind the last gives the last.
-            size: Rows on a page.
+            number: Page from 1; a number beyond the last page selects the last.
+            size: Rows of a page.
             sort: Column to sort by, from 1, descending if negative; None keeps the order of the query.
 
         Raises:
-            UsageError: It has no result, or no such column.
+            UsageError: There is no result, or no such column.
         """
-        query = self._with_result(name)
-        pages = max(1, -(-query.answer.rows // size))
+        execution = self._find_result(name)
+        result = execution.result
+        pages = max(1, -(-result.rows // size))
         number = min(max(1, number), pages)
         order = ""
         if sort is not None:
-            if not 1 <= abs(sort) <= len(query.answer.names):
-                raise UsageError(f"The result has no column {abs(sort)}.", hint="Sort by another one.")
+            if not 1 <= abs(sort) <= len(result.columns):
+                raise UsageError(f"The result has no column {abs(sort)}.", hint="Sort by another column.")
             order = f"ORDER BY c{abs(sort)} {'DESC' if sort < 0 else 'ASC'} NULLS LAST, file_row_number"
-        columns = ", ".join(f"c{n}" for n in range(1, len(query.answer.names) + 1))
-        with _reading(query) as connection:
+        columns = ", ".join(f"c{n}" for n in range(1, len(result.columns) + 1))
+        with _open(execution) as connection:
             rows = connection.execute(
                 f"SELECT {columns} FROM read_parquet(?, file_row_number = true) {order} LIMIT ? OFFSET ?",
-                [str(query.folder / RESULT), size, (number - 1) * size],
+                [str(execution.folder / RESULT_FILE), size, (number - 1) * size],
             ).fetchall()
-        return Page(rows, number, pages)
+        return ResultPage(result.columns, to_json_value(rows), number, pages)
 
     def export(self, name: str, kind: str) -> Path:
-        """Write a whole result into a file, which stays until the result is forgotten.
+        """Export a result to a file, kept until the result expires.
 
         Args:
-            name: The query's id.
             kind: csv, json or parquet.
 
         Raises:
-            UsageError: It has no result, or there is no such kind.
+            UsageError: There is no result, or the format is not supported.
         """
         if kind not in _EXPORTS:
-            raise UsageError(f"A result cannot be had as {kind}.", hint=f"There are: {', '.join(_EXPORTS)}.")
-        query = self._with_result(name)
-        file = query.folder / f"export.{kind}"
+            raise UsageError(f"Cannot export a result as {kind}.", hint=f"Formats: {', '.join(_EXPORTS)}.")
+        execution = self._find_result(name)
+        file = execution.folder / f"export.{kind}"
         if not file.exists():
-            names = (name.replace('"', '""') for name in distinct(query.answer.names))
-            columns = ", ".join(f'c{n} AS "{name}"' for n, name in enumerate(names, start=1))
-            new = file.with_name(f"{new_id()}.tmp")
-            with _reading(query) as connection:
-                source = f"SELECT {columns} FROM read_parquet({literal(str(query.folder / RESULT))})"
-                connection.execute(f"COPY ({source}) TO {literal(str(new))} ({_EXPORTS[kind]})")
-            new.replace(file)
+            names = unique_names([column.name.replace('"', '""') for column in execution.result.columns])
+            columns = ", ".join(f'c{n} AS "{column}"' for n, column in enumerate(names, start=1))
+            temporary = file.with_name(f"{new_id()}.tmp")
+            with _open(execution) as connection:
+                source = f"SELECT {columns} FROM read_parquet({literal(str(execution.folder / RESULT_FILE))})"
+                connection.execute(f"COPY ({source}) TO {literal(str(temporary))} ({_EXPORTS[kind]})")
+            temporary.replace(file)
         return file
 
     def close(self) -> None:
-        """Stop all queries and forget their results."""
+        """Stop all queries and delete their results."""
         with self._lock:
             self._is_closed = True
-            names = list(self._queries)
+            names = list(self._executions)
             spare, self._spare = self._spare, None
-        for name in names:
-            self.stop(name)
+            for name in names:
+                self.stop(name)
         if spare is not None:
             spare.close()
         self._threads.shutdown(cancel_futures=True)
         if names:
-            self._scratch.delete()
+            self._temp_dir.delete()
 
-    def _run(self, query: Query) -> None:
-        with self._lock:
-            if query.state is QueryPhase.STOPPED:
-                return
-            query.state, query._began = QueryPhase.RUNNING, time.monotonic()
-            sandbox, self._spare = self._spare or Sandbox(), None
-            query._sandbox = sandbox
-        query.folder.mkdir(mode=0o700)
+    def _run(self, execution: _Execution) -> None:
         try:
-            answer = sandbox.ask(
-                QueryRequest(
-                    lake=str(self._lake.root),
-                    shared=self._lake.shared,
-                    at=query.at,
-                    sql=query.sql,
-                    folder=str(query.folder),
-                    limits=self.limits,
-                )
+            with self._lock:
+                if execution.state is QueryState.STOPPED:
+                    return
+                execution.folder.mkdir(mode=0o700)
+                execution.state, execution.started = QueryState.RUNNING, time.monotonic()
+                sandbox, self._spare = self._spare or Sandbox(), None
+                execution.sandbox = sandbox
+            request = QueryRequest(
+                lake=str(self._lake.root),
+                shared=self._lake.shared,
+                at=execution.at,
+                sql=execution.sql,
+                folder=str(execution.folder),
+                limits=self._limits,
             )
+            result = sandbox.run(request)
         except BrewhouseError as error:
-            answer = QueryResult(error=error.what, hint=error.hint)
-        except Exception as error:  # noqa: BLE001 - a thread has nobody else to tell
-            answer = QueryResult(error=f"Unexpected {type(error).__name__}: {error}.", hint="Run it again.")
+            result = QueryResult(error=error.what, hint=error.hint)
+        except Exception as error:  # noqa: BLE001 - the thread has no caller
+            result = QueryResult(error=f"Unexpected {type(error).__name__}: {error}.", hint="Run the query again.")
         with self._lock:
-            query._ended, query._sandbox = time.monotonic(), None
-            if query.state is not QueryPhase.STOPPED:
-                query.answer = answer
-                query.state = QueryPhase.FAILED if answer.error is not None else QueryPhase.DONE
-        if query.state is not QueryPhase.DONE:
-            shutil.rmtree(query.folder, ignore_errors=True)
-        query._over.set()
+            execution.ended, execution.sandbox = time.monotonic(), None
+            if execution.state is not QueryState.STOPPED:
+                execution.result = result
+                execution.state = QueryState.FAILED if result.error is not None else QueryState.DONE
+        if execution.state is not QueryState.DONE:
+            shutil.rmtree(execution.folder, ignore_errors=True)
+        execution.finished.set()
         self.prepare()
 
-    def _with_result(self, name: str) -> Query:
-        query = self.get(name)
-        if not query.has_result:
-            raise UsageError("This query has no result, or none any more.", hint="Run it again.")
-        return query
+    def _find(self, name: str) -> _Execution:
+        if (execution := self._executions.get(name)) is None:
+            raise UsageError("This query is unknown or was dropped from the history.", hint="Run it again.")
+        return execution
 
-    def _forget(self) -> None:
-        """Let go of results that are old, and of queries that are too many."""
-        now = time.monotonic()
+    def _find_result(self, name: str) -> _Execution:
         with self._lock:
-            ended = [query for query in self._queries.values() if query.state.is_final]
-            many = ended[: max(0, len(self._queries) - self._kept)]
-            for query in many:
-                del self._queries[query.id]
-            old = [query for query in ended if query._ended is not None and now - query._ended > self._keep_s]
-        for query in {id(query): query for query in (*many, *old)}.values():
-            shutil.rmtree(query.folder, ignore_errors=True)
+            execution = self._find(name)
+            if not execution.has_result:
+                raise UsageError("This query has no result, or its result has expired.", hint="Run it again.")
+            return execution
+
+    def _expire(self) -> None:
+        """Delete expired results and drop the oldest finished queries above the limit."""
+        now = time.monotonic()
+        finished = [execution for execution in self._executions.values() if execution.state.is_final]
+        dropped = finished[: max(0, len(self._executions) - self._max_remembered)]
+        for execution in dropped:
+            del self._executions[execution.id]
+        for execution in finished:
+            is_old = execution.ended is not None and now - execution.ended > self._result_ttl_s
+            if is_old or execution in dropped:
+                shutil.rmtree(execution.folder, ignore_errors=True)
 
 
-def distinct(names: Sequence[str]) -> list[str]:
-    """Make the names of columns differ, whatever their case.
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Make column names unique, ignoring case.
 
     Example:
-        >>> distinct(["n", "N", "m", "n_2"])
+        >>> unique_names(["n", "N", "m", "n_2"])
         ['n', 'N_2', 'm', 'n_2_2']
     """
-    given: list[str] = []
-    taken: set[str] = set()
+    unique: dict[str, str] = {}
     for name in names:
-        number, free = 1, name or "column"
-        while free.lower() in taken:
+        number, candidate = 1, name or "column"
+        while candidate.lower() in unique:
             number += 1
-            free = f"{name or 'column'}_{number}"
-        taken.add(free.lower())
-        given.append(free)
-    return given
+            candidate = f"{name or 'column'}_{number}"
+        unique[candidate.lower()] = candidate
+    return list(unique.values())
 
 
-def plain(value: object) -> Any:  # noqa: ANN401, PLR0911 - what JSON has
-    """Turn a value into what JSON has.
-
-    Args:
-        value: As DuckDB hands it to Python.
-
-    Returns:
-        A whole number of any size stays one; what is no number of JSON's is null.
+def to_json_value(value: object) -> Any:  # noqa: ANN401, PLR0911 - any JSON value
+    """Convert a DuckDB value to JSON: integers of any size are kept, NaN and infinity become null.
 
     Example:
-        >>> plain([Decimal("12"), float("nan"), date(2026, 8, 2), b"a"])
+        >>> to_json_value([Decimal("12"), float("nan"), date(2026, 8, 2), b"a"])
         [12, None, '2026-08-02', '61']
     """
     if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
+        return [to_json_value(part) for part in value]
     if isinstance(value, dict):
-        return {str(key): plain(part) for key, part in value.items()}
+        return {str(key): to_json_value(part) for key, part in value.items()}
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, date | time_of_day):  # a datetime is a date
         return value.isoformat()
     if isinstance(value, bytes):
         return value.hex()
-    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and isfinite(value)):
-        return value
-    return None if isinstance(value, float) else str(value)
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _reading(query: Query) -> duckdb.DuckDBPyConnection:
-    """Open what can read a result, with little memory."""
+def _open(execution: _Execution) -> duckdb.DuckDBPyConnection:
+    """Open a connection with little memory, to read a result."""
     import duckdb
 
     connection = duckdb.connect(
         config={
             "memory_limit": "256MB",
             "threads": 2,
-            "temp_directory": str(query.folder / "sorting"),
+            "temp_directory": str(execution.folder / "sorting"),
             "max_temp_directory_size": "2GB",
         }
     )
     connection.execute("SET TimeZone = 'UTC'")
     return connection
-
-
-def _is_text(sql: str) -> bool:
-    """Say whether it can be written as UTF-8."""
-    try:
-        sql.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

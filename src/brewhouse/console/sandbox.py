@@ -1,12 +1,11 @@
-"""A process of its own for one query of a reader, which it cannot get out of.
+"""Run one untrusted query in a subprocess that can only read the published tables.
 
-Four walls stand around the query, each for itself: its parsed tree may only read tables (`query/statements.py`); DuckDB
-reaches the current data files of the lake and nothing else, and its configuration is locked; the operating system
-limits the memory and the files of the process, since DuckDB's own limit does not count every list it makes; and the
-process can be killed, which stops whatever it does.
+Four independent barriers: the parsed statement may only read tables (`query/statements.py`); DuckDB may only open the
+current data files of the lake, and its configuration is locked; the operating system limits memory and file sizes of
+the process, since DuckDB's own limit does not cover every allocation; and the parent process can kill it at any time.
 
-The process is given a `Question` on standard input, writes the rows into a Parquet file with the columns c0, c1, …, and
-tells on standard output what came of it, an `Answer`.
+The process reads a `QueryRequest` from standard input, writes the rows to a Parquet file with columns c1, c2, …, and
+prints a `QueryResult`.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,23 +29,24 @@ if TYPE_CHECKING:
     import duckdb
     from pyarrow import RecordBatchReader
 
-RESULT = "result.parquet"
+RESULT_FILE = "result.parquet"
 _MB = 1024 * 1024
-_PROCESS_MB = 768  # what Python, its libraries and their threads take besides what DuckDB counts
+_PROCESS_MB = 768  # memory of Python, its libraries and their threads, outside DuckDB's limit
 _BATCH_ROWS = 10_000
-_AS_TEXT = re.compile(r"INTERVAL|UNION|\bBIT\b|VARIANT|BIGNUM|TIME WITH|TIME_NS|GEOMETRY|NULL|UHUGEINT|HUGEINT\b.")
+_NOT_IN_PARQUET = re.compile(
+    r"INTERVAL|UNION|\bBIT\b|VARIANT|BIGNUM|TIME WITH|TIME_NS|GEOMETRY|NULL|UHUGEINT|HUGEINT\b."
+)
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a query may take.
+class QueryLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Resource limits of a query.
 
     Attributes:
-        seconds: From its start until it is stopped.
-        memory_mb: Megabytes DuckDB uses before it spills to disk.
-        spill_mb: Megabytes it spills at the most.
-        rows: A result is cut after so many rows.
-        result_mb: A result is cut when its file has so many megabytes.
-        threads: How many threads work on it.
+        seconds: Maximum wall-clock time.
+        memory_mb: DuckDB's memory limit, above which it spills to disk.
+        spill_mb: Maximum disk space for spilling.
+        rows: Maximum rows of a result; more are truncated.
+        result_mb: Size of a result file above which it is truncated.
     """
 
     seconds: float = 60.0
@@ -57,15 +58,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueryRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process is asked.
+    """Input of the process.
 
     Attributes:
         lake: Root of the lake.
-        shared: For a lake on S3.
-        at: As of when, see `reading.connect`.
-        sql: What the reader asks.
-        folder: Where the process may write; the result will be there.
-        limits: What it may take.
+        shared: AWS settings of a lake on S3.
+        at: Time, snapshot or run to read as of, see `brewhouse.query.connection.connect`.
+        folder: Existing folder for the result and for spilling.
     """
 
     lake: str
@@ -73,23 +72,32 @@ class QueryRequest(msgspec.Struct, frozen=True, kw_only=True):
     at: str | None = None
     sql: str
     folder: str
-    limits: Limits = Limits()
+    limits: QueryLimits = QueryLimits()
 
 
-class QueryResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it.
+@dataclass(frozen=True)
+class ResultColumn:
+    """A column of a result; names need not be unique.
 
     Attributes:
-        names: Of the columns, as the query has them.
-        types: Of the columns, as DuckDB names them.
-        rows: How many rows the result has.
-        is_cut: Whether there would be more.
-        error: What happened, if it did not work, as a paragraph; it may have DuckDB's lines that show the position.
-        hint: What to do then.
+        type: DuckDB type.
     """
 
-    names: list[str] = []
-    types: list[str] = []
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryResult:
+    """Output of the process.
+
+    Attributes:
+        is_cut: Whether the result was truncated.
+        error: Why the query failed, with DuckDB's lines that mark the position, if any; None if it succeeded.
+        hint: The next step after an error.
+    """
+
+    columns: list[ResultColumn] = field(default_factory=list)
     rows: int = 0
     is_cut: bool = False
     error: str | None = None
@@ -97,10 +105,10 @@ class QueryResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sandbox:
-    """The process, started ahead so that it is ready when it is asked; it answers one question."""
+    """A process for one query, started ahead of time to hide its startup latency."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - this program itself
+        self._process = subprocess.Popen(  # noqa: S603 - this module
             [sys.executable, "-P", "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -109,73 +117,63 @@ class Sandbox:
             encoding="utf-8",
         )
 
-    def ask(self, question: QueryRequest) -> QueryResult:
-        """Have the question answered; an answer that is an error comes as one too.
+    def run(self, request: QueryRequest) -> QueryResult:
+        """Run a query and end the process; errors in the query are part of the result.
 
         Raises:
-            BrewhouseError: It took too long, or the process broke down.
+            BrewhouseError: The query exceeded its time or memory limit.
         """
         try:
-            out, _ = self._process.communicate(msgspec.json.encode(question).decode(), question.limits.seconds)
+            out, _ = self._process.communicate(msgspec.json.encode(request).decode(), request.limits.seconds)
         except subprocess.TimeoutExpired as error:
             raise BrewhouseError(
-                f"The query was stopped: it took longer than {question.limits.seconds:g} seconds.",
-                hint="Ask for less, or run it with `brewhouse query`.",
+                f"The query was stopped after its time limit of {request.limits.seconds:g} seconds.",
+                hint="Read fewer rows, or run it with `brewhouse query`.",
             ) from error
         finally:
             self.close()
         try:
             return msgspec.json.decode(out, type=QueryResult)
-        except msgspec.DecodeError as error:
-            raise _too_much(question.limits) from error
+        except msgspec.DecodeError as error:  # the process was killed
+            raise _out_of_memory(request.limits) from error
 
-    def stop(self) -> None:
-        """Stop the process, whatever it does; whoever asked hears that it broke down."""
+    def kill(self) -> None:
+        """Kill the process; a concurrent `run` raises."""
         self._process.kill()
 
     def close(self) -> None:
-        """Stop the process and forget it."""
-        self.stop()
+        """Kill the process and wait for its exit."""
+        self.kill()
         self._process.communicate()
 
 
-def answer(question: QueryRequest) -> QueryResult:
-    """Run a query behind DuckDB's walls, and write its result.
-
-    Args:
-        question: What is asked; its folder exists.
-
-    Returns:
-        What came of it, an error of the reader's too.
-    """
+def execute(request: QueryRequest) -> QueryResult:
+    """Run a query on a confined connection and write its rows; errors in the query are part of the result."""
     import duckdb
 
     try:
-        with confined(question) as connection:
-            return _run(connection, question)
+        with confined_connection(request) as connection:
+            return _execute(connection, request)
     except BrewhouseError as error:
         return QueryResult(error=error.what, hint=error.hint)
-    except MemoryError:
-        return _as_answer(_too_much(question.limits))
-    except (duckdb.Error, OSError, ValueError) as error:  # Arrow wraps what DuckDB meets amid the rows
-        if "Out of Memory Error" in str(error):
-            return _as_answer(_too_much(question.limits))
-        if known := translate_error(error):
-            return _as_answer(known)
-        return QueryResult(error=f"The query cannot be run: {error}", hint="`SHOW ALL TABLES` lists what there is.")
+    except (duckdb.Error, MemoryError, OSError, ValueError) as error:  # Arrow wraps DuckDB's errors in the last two
+        known = translate_error(error)
+        if isinstance(error, MemoryError) or "Out of Memory Error" in str(error):
+            known = _out_of_memory(request.limits)
+        if known:
+            return QueryResult(error=known.what, hint=known.hint)
+        return QueryResult(error=f"The query failed: {error}", hint="`SHOW ALL TABLES` lists the tables.")
 
 
-def confined(question: QueryRequest) -> duckdb.DuckDBPyConnection:
-    """Open the tables so that nothing else can be reached."""
-    lake = Lake.at(question.lake, question.shared)
-    limits = question.limits
-    connection = open_views(lake, question.at)
+def confined_connection(request: QueryRequest) -> duckdb.DuckDBPyConnection:
+    """Open the published tables on a connection that cannot read or write anything else."""
+    lake = Lake.at(request.lake, request.shared)
+    limits = request.limits
+    connection = open_views(lake, request.at)
     files = files_read_by_views(connection)
     connection.execute("SET allowed_paths = ?", [[file for file in files if "*" not in file]])
-    folders = (
-        [f"{lake.events}/"] if lake.is_local else []
-    )  # the views of schema monitoring list them when they are read
-    connection.execute("SET allowed_directories = ?", [folders])
+    # The views of schema monitoring list the event files when they are read.
+    connection.execute("SET allowed_directories = ?", [[f"{lake.events}/"] if lake.is_local else []])
     for name, value in {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
@@ -183,7 +181,7 @@ def confined(question: QueryRequest) -> duckdb.DuckDBPyConnection:
         "allow_persistent_secrets": "false",
         "threads": str(limits.threads),
         "memory_limit": f"{limits.memory_mb}MB",
-        "temp_directory": str(Path(question.folder) / "spilled"),
+        "temp_directory": str(Path(request.folder) / "spilled"),
         "max_temp_directory_size": f"{limits.spill_mb}MB",
         "enable_external_access": "false",
         "lock_configuration": "true",
@@ -192,84 +190,78 @@ def confined(question: QueryRequest) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _run(connection: duckdb.DuckDBPyConnection, question: QueryRequest) -> QueryResult:
+def _execute(connection: duckdb.DuckDBPyConnection, request: QueryRequest) -> QueryResult:
     import duckdb
 
-    statement = reading_statement(connection, question.sql)
+    statement = reading_statement(connection, request.sql)
     try:
         relation = connection.sql(statement)
-    except duckdb.Error:  # said again, this time with the place in the text
-        connection.execute(statement)
+    except duckdb.Error:
+        connection.execute(statement)  # its error includes the position in the text
         raise
     if not relation.columns:
         raise UsageError("The query has no columns.", hint="Begin with SELECT.")
-    names, types = list(relation.columns), [str(kind) for kind in relation.types]
-    if any(_AS_TEXT.search(kind) for kind in types):  # Parquet does not have them
-        cast = (f"CAST(#{n} AS VARCHAR)" if _AS_TEXT.search(kind) else f"#{n}" for n, kind in enumerate(types, start=1))
-        relation = relation.project(", ".join(cast))
+    columns = [ResultColumn(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
+    is_text = [bool(_NOT_IN_PARQUET.search(column.type)) for column in columns]
+    if any(is_text):
+        casts = (f"CAST(#{n} AS VARCHAR)" if text else f"#{n}" for n, text in enumerate(is_text, start=1))
+        relation = relation.project(", ".join(casts))
     reader = relation.to_arrow_reader(_BATCH_ROWS)
-    rows, is_cut = _write(reader, Path(question.folder) / RESULT, question.limits)
-    return QueryResult(names=names, types=types, rows=rows, is_cut=is_cut)
+    rows, is_cut = _write(reader, Path(request.folder) / RESULT_FILE, request.limits)
+    return QueryResult(columns=columns, rows=rows, is_cut=is_cut)
 
 
-def _write(reader: RecordBatchReader, file: Path, limits: Limits) -> tuple[int, bool]:
-    """Write a result until it ends or is cut; gives the number of rows, and whether it was."""
+def _write(reader: RecordBatchReader, file: Path, limits: QueryLimits) -> tuple[int, bool]:
+    """Write a result up to its limits; returns the number of rows and whether more were left."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = pa.schema([field.with_name(f"c{n}") for n, field in enumerate(reader.schema, start=1)])
     rows = 0
-    with file.open("wb") as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+    with file.open("wb", buffering=0) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for batch in reader:
             kept = batch.slice(0, limits.rows - rows)
             writer.write_batch(pa.RecordBatch.from_arrays(kept.columns, schema=schema))
             rows += kept.num_rows
-            if kept.num_rows < batch.num_rows or sink.tell() > limits.result_mb * _MB:
+            if kept.num_rows < batch.num_rows or file.stat().st_size > limits.result_mb * _MB:
                 return rows, True
     return rows, False
 
 
-def _too_much(limits: Limits) -> BrewhouseError:
+def _out_of_memory(limits: QueryLimits) -> BrewhouseError:
     return BrewhouseError(
-        f"The query was stopped: it needs more than the {limits.memory_mb} MB of memory "
-        f"and {limits.spill_mb} MB of disk that it may take.",
-        hint="Ask for less, or run it with `brewhouse query`.",
+        f"The query was stopped at its limit of {limits.memory_mb} MB of memory and {limits.spill_mb} MB of disk.",
+        hint="Read fewer rows or columns, or run it with `brewhouse query`.",
     )
 
 
-def _as_answer(error: BrewhouseError) -> QueryResult:
-    return QueryResult(error=error.what, hint=error.hint)
-
-
-def _limit_process(limits: Limits) -> None:
-    """Have the operating system limit this process, where it can."""
+def _limit_process(limits: QueryLimits) -> None:
+    """Set the operating system's limits of this process, where it has any."""
     try:
         import resource
-    except ImportError:  # Windows has no such thing
+    except ImportError:  # Windows
         return
-    bytes_of_memory = (limits.memory_mb + _PROCESS_MB) * _MB
-    bytes_of_file = max(limits.spill_mb, limits.result_mb * 2) * _MB
-    for kind, most in (
-        (resource.RLIMIT_DATA, bytes_of_memory),
-        (resource.RLIMIT_FSIZE, bytes_of_file),
-        (resource.RLIMIT_CPU, int(limits.seconds * limits.threads) + 10),  # should nobody be left to stop it
+    for kind, value in (
+        (resource.RLIMIT_DATA, (limits.memory_mb + _PROCESS_MB) * _MB),
+        (resource.RLIMIT_FSIZE, max(limits.spill_mb, limits.result_mb * 2) * _MB),
+        (resource.RLIMIT_CPU, int(limits.seconds * limits.threads) + 10),  # in case the parent process has died
         (resource.RLIMIT_CORE, 0),
     ):
         _, hard = resource.getrlimit(kind)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)  # noqa: PLW2901
-        resource.setrlimit(kind, (most, most))
+        limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (limit, limit))
 
 
 def main() -> None:
-    """Answer the question on standard input."""
+    """Run the query on standard input."""
     import duckdb
-    import pyarrow.parquet  # both ahead, while nobody waits
+    import pyarrow.parquet  # imported before the request arrives
 
     del duckdb, pyarrow
     if text := sys.stdin.read():
-        question = msgspec.json.decode(text, type=QueryRequest)
-        _limit_process(question.limits)
-        print(msgspec.json.encode(answer(question)).decode())
+        request = msgspec.json.decode(text, type=QueryRequest)
+        _limit_process(request.limits)
+        print(msgspec.json.encode(execute(request)).decode())
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ def prose(text: str) -> Markup:
 
 def format_helpers(language: str) -> dict[str, Any]:
     """Return the functions that templates format numbers and times with."""
-    names = ("number", "percent", "size", "duration", "day", "moment")
+    names = ("number", "size", "duration", "day", "moment")
     return {name: partial(getattr(formatting, name), language=language) for name in names}
 
 

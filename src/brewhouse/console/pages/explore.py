@@ -1,321 +1,187 @@
-"""Explore: questions in SQL, their answers as tables, charts and files."""
+"""Explore: an SQL editor with saved queries, results as tables, charts and files."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
+from dataclasses import replace
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Form, Request
-from fastapi import Query as Parameter
+import msgspec
+from fastapi import APIRouter, Body, Depends, Form, Query, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
-from brewhouse.console.query_service import Page, Query, QueryPhase, QueryService, plain
+from brewhouse.console.query_service import QueryService, QueryStatus, ResultPage
 from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, link, page
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.query.saved_queries import for_duckdb, saved_queries, saved_query
+from brewhouse.query.saved_queries import SavedQuery, for_duckdb, saved_queries, saved_query
 
 router = APIRouter(tags=["queries"])
 
-_FIRST_WAIT_S = 0.5  # most queries have ended by then, and their rows come with the first answer
+_INITIAL_WAIT_S = 0.5  # most queries finish in this time, so the first response has their rows
 _ROWS = 100
-_SHOWN_CHARACTERS = 300
+_HISTORY = 20
+_MAX_CELL_CHARACTERS = 300
 _NUMERIC = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|DOUBLE|FLOAT|DECIMAL")
-_MEDIA = {"csv": "text/csv", "json": "application/json", "parquet": "application/vnd.apache.parquet"}
+_MEDIA_TYPES = {"csv": "text/csv", "json": "application/json", "parquet": "application/vnd.apache.parquet"}
+_PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**9, description="Page number")]
+_Sort = Annotated[int | None, Query(ge=-(10**6), le=10**6, description="Sort column from 1; negative: descending")]
 
 
 def queries_of(request: Request) -> QueryService:
-    """Find the queries of a console."""
+    """Return the query service of the application that serves a request."""
     queries: QueryService = request.app.state.queries
     return queries
 
 
-QueriesHere = Annotated[QueryService, Depends(queries_of)]
-
-
-class QueryState(StrEnum):
-    """How a query gets on."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is asked.
-
-    Attributes:
-        sql: A single SELECT.
-        at: Read as of a time (ISO 8601), a table snapshot id or a run id.
-    """
-
-    sql: str
-    at: str | None = None
-
-
-@dataclass(frozen=True)
-class ResultColumn:
-    """A column of a result.
-
-    Attributes:
-        name: As the query has it; two may have the same.
-        type: As DuckDB names it.
-    """
-
-    name: str
-    type: str
-
-
-@dataclass(frozen=True)
-class QueryReport:
-    """A query and how it gets on.
-
-    Attributes:
-        id: What it is called by.
-        sql: What was asked.
-        at: As of when; null for what is current.
-        state: How it gets on.
-        asked_at: When.
-        seconds: How long it took, or has taken.
-        rows: How many the result has.
-        is_cut: Whether there would be more.
-        has_result: Whether the rows are still there.
-        columns: Of the result.
-        error: Why it failed, else null.
-        hint: What to do then.
-    """
-
-    id: str
-    sql: str
-    at: str | None
-    state: QueryState
-    asked_at: datetime
-    seconds: float
-    rows: int
-    is_cut: bool
-    has_result: bool
-    columns: list[ResultColumn]
-    error: str | None
-    hint: str
-
-
-@dataclass(frozen=True)
-class ResultPage:
-    """Some rows of a result.
-
-    Attributes:
-        columns: Of the result.
-        rows: Their values; times as ISO 8601, bytes in hexadecimal.
-        page: Which page it is.
-        pages: How many there are.
-    """
-
-    columns: list[ResultColumn]
-    rows: list[list[Any]]
-    page: int
-    pages: int
-
-
-@dataclass(frozen=True)
-class Saved:
-    """A query that ships with Brewhouse.
-
-    Attributes:
-        name: What it is called by.
-        title: A few words.
-        question: What it answers.
-        sql: In DuckDB's dialect.
-    """
-
-    name: str
-    title: str
-    question: str
-    sql: str
+QueriesDep = Annotated[QueryService, Depends(queries_of)]
 
 
 @router.get("/explore", **HTML)
-def show(  # noqa: PLR0913, PLR0917 - each is a value of the address
+def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
     request: Request,
     console: ConsoleDep,
-    queries: QueriesHere,
+    queries: QueriesDep,
     sql: str = "",
     at: str = "",
     saved: str = "",
     result: str = "",
-    number: Annotated[int, Parameter(alias="page", ge=1, le=10**9)] = 1,
+    number: _PageNumber = 1,
     sort: int | None = None,
 ) -> Response:
-    """Show the editor, and the result that `?result=` names."""
+    """Show the editor, and the result of the query `?result=`."""
     queries.prepare()
-    asked = _known(queries, result)
-    if asked is not None:
-        asked.wait(_FIRST_WAIT_S)
-        sql, at = asked.sql, asked.at or ""
+    status = _wait(queries, result)
+    if status is not None:
+        sql, at = status.sql, status.at or ""
     elif saved:
-        sql = _for_reading(saved)
-    state = asked.state if asked is not None else QueryPhase.STOPPED  # once: it may change while the page is made
-    is_there = asked is not None and state is QueryPhase.DONE and asked.has_result
-    rows = queries.page(asked.id, number, _ROWS, sort) if asked is not None and is_there else None
+        sql = _displayed_sql(saved)
+    rows = queries.page(status.id, number, _ROWS, sort) if status is not None and status.has_result else None
     return page(
         request,
         "explore.html",
         sql=sql,
         at=at,
-        asked=asked,
-        state=state,
-        is_unknown=bool(result) and asked is None,
+        query=status,
+        is_unknown=bool(result) and status is None,
         rows=rows,
-        cells=_shown(rows),
-        numeric=[bool(_NUMERIC.match(kind)) for kind in asked.answer.types] if asked else [],
-        first=(rows.number - 1) * _ROWS if rows else 0,
+        cells=[[_cell(value) for value in row] for row in rows.rows] if rows else [],
+        numeric=[bool(_NUMERIC.match(column.type)) for column in rows.columns] if rows else [],
+        offset=(rows.page - 1) * _ROWS if rows else 0,
         sort=sort,
-        downloads=list(_MEDIA),
-        history=queries.newest()[:20],
+        downloads=list(_MEDIA_TYPES),
+        history=queries.newest()[:_HISTORY],
         saved=saved_queries(),
-        tables=_tables(console),
+        tables=_table_columns(console),
         share=link("/explore", {"sql": sql, "at": at}),
-        limits=queries.limits,
     )
 
 
 @router.post("/explore", **HTML)
-def ask(queries: QueriesHere, sql: Annotated[str, Form()] = "", at: Annotated[str, Form()] = "") -> Response:
-    """Run what the editor holds."""
+def run(queries: QueriesDep, sql: Annotated[str, Form()] = "", at: Annotated[str, Form()] = "") -> Response:
+    """Run the query of the editor."""
     return RedirectResponse(link("/explore", {"result": queries.start(sql, at.strip() or None).id}), 303)
 
 
 @router.post("/explore/stop", **HTML)
-def stop(queries: QueriesHere, result: Annotated[str, Form()]) -> Response:
+def stop(queries: QueriesDep, result: Annotated[str, Form()]) -> Response:
     """Stop a query."""
     return RedirectResponse(link("/explore", {"result": queries.stop(result).id}), 303)
 
 
 @router.post(f"{API}/queries", status_code=201)
-def start_query(queries: QueriesHere, asked: Asked) -> QueryReport:
-    """Run a query; ask for its state until it is `done`, `failed` or `stopped`."""
-    return _report(queries.start(asked.sql, asked.at))
+def start_query(
+    queries: QueriesDep,
+    sql: Annotated[str, Body(description="A single SELECT")],
+    at: Annotated[str | None, Body(description="Time (ISO 8601), table snapshot id or run id to read as of")] = None,
+) -> QueryStatus:
+    """Start a query; poll its state until it is `done`, `failed` or `stopped`."""
+    return queries.start(sql, at)
 
 
 @router.get(f"{API}/queries")
-def list_queries(queries: QueriesHere) -> list[QueryReport]:
-    """List the newest queries of this console, the newest first."""
-    return [_report(query) for query in queries.newest()]
+def list_queries(queries: QueriesDep) -> list[QueryStatus]:
+    """List the queries of this console, newest first."""
+    return queries.newest()
 
 
 @router.get(f"{API}/saved-queries")
-def list_saved_queries() -> list[Saved]:
-    """List the queries that ship with Brewhouse."""
-    return [Saved(query.name, query.title, query.question, _for_reading(query.name)) for query in saved_queries()]
+def list_saved_queries() -> list[SavedQuery]:
+    """List the queries that ship with Brewhouse, in DuckDB's dialect."""
+    return [replace(query, sql=_displayed_sql(query.name)) for query in saved_queries()]
 
 
 @router.get(f"{API}/queries/{{name}}")
-def get_query(queries: QueriesHere, name: str) -> QueryReport:
-    """Tell how a query gets on."""
-    return _report(queries.get(name))
+def get_query(queries: QueriesDep, name: str) -> QueryStatus:
+    """Return the status of a query."""
+    return queries.get(name)
 
 
 @router.delete(f"{API}/queries/{{name}}")
-def stop_query(queries: QueriesHere, name: str) -> QueryReport:
-    """Stop a query; one that has ended stays as it is."""
-    return _report(queries.stop(name))
+def stop_query(queries: QueriesDep, name: str) -> QueryStatus:
+    """Stop a query; a finished one is unchanged."""
+    return queries.stop(name)
 
 
 @router.get(f"{API}/queries/{{name}}/rows")
 def get_rows(
-    queries: QueriesHere,
+    queries: QueriesDep,
     name: str,
-    number: Annotated[int, Parameter(alias="page", ge=1, le=10**9, description="Which page")] = 1,
-    size: Annotated[int, Parameter(ge=1, le=10_000, description="Rows on a page")] = _ROWS,
-    sort: Annotated[
-        int | None, Parameter(description="Column to sort by, from 1; descending if negative", ge=-(10**6), le=10**6)
-    ] = None,
+    number: _PageNumber = 1,
+    size: Annotated[int, Query(ge=1, le=10_000, description="Rows of a page")] = _ROWS,
+    sort: _Sort = None,
 ) -> ResultPage:
-    """Give some rows of a result."""
-    rows = queries.page(name, number, size, sort)
-    return ResultPage(_columns(queries.get(name)), [plain(row) for row in rows.rows], rows.number, rows.pages)
+    """Return a page of rows."""
+    return queries.page(name, number, size, sort)
 
 
 @router.get(f"{API}/queries/{{name}}/result.{{kind}}", response_class=FileResponse)
-def download(queries: QueriesHere, name: str, kind: Literal["csv", "json", "parquet"]) -> Response:
-    """Give a whole result as a file."""
+def download(queries: QueriesDep, name: str, kind: Literal["csv", "json", "parquet"]) -> Response:
+    """Download a whole result as a file."""
     file = queries.export(name, kind)
-    return FileResponse(file, media_type=_MEDIA[kind], filename=f"brewhouse-{name.lower()}.{kind}")
+    return FileResponse(file, media_type=_MEDIA_TYPES[kind], filename=f"brewhouse-{name.lower()}.{kind}")
 
 
-def _known(queries: QueryService, name: str) -> Query | None:
+def _wait(queries: QueryService, name: str) -> QueryStatus | None:
+    """Wait briefly for a query to finish; None if it is unknown."""
     try:
-        return queries.get(name) if name else None
+        return queries.wait(name, _INITIAL_WAIT_S) if name else None
     except UsageError:
         return None
 
 
 @cache
-def _for_reading(name: str) -> str:
-    """Set a saved query out in DuckDB's dialect, without the comments that are its title and question."""
-    query = saved_query(name)
-    return for_duckdb(query.sql.split("\n", 2)[2], pretty=True)
-
-
-def _columns(query: Query) -> list[ResultColumn]:
-    return [ResultColumn(name, kind) for name, kind in zip(query.answer.names, query.answer.types, strict=True)]
-
-
-def _report(query: Query) -> QueryReport:
-    return QueryReport(
-        id=query.id,
-        sql=query.sql,
-        at=query.at,
-        state=QueryState(query.state.value),
-        asked_at=query.asked_at,
-        seconds=query.seconds,
-        rows=query.answer.rows,
-        is_cut=query.answer.is_cut,
-        has_result=query.has_result,
-        columns=_columns(query),
-        error=query.answer.error,
-        hint=query.answer.hint,
-    )
-
-
-def _shown(rows: Page | None) -> list[list[str | None]]:
-    """Write the values of a page for people; None stays, and long texts are cut."""
-    return [[_cell(value) for value in row] for row in rows.rows] if rows else []
+def _displayed_sql(name: str) -> str:
+    """Format a saved query in DuckDB's dialect, without its header comment."""
+    return for_duckdb(saved_query(name).sql.split("\n", 2)[2], pretty=True)
 
 
 def _cell(value: object) -> str | None:
-    import msgspec
-
-    value = plain(value)
+    """Format a JSON value for a table cell, truncated."""
     if value is None:
         return None
     text = msgspec.json.encode(value).decode() if isinstance(value, list | dict | bool) else str(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    return text if len(text) <= _MAX_CELL_CHARACTERS else f"{text[:_MAX_CELL_CHARACTERS]}…"
 
 
-def _tables(console: ConsoleContext) -> dict[str, list[tuple[str, str]]]:
-    """List the columns of every table that can be read, each with its type; none while nothing is published."""
+def _table_columns(console: ConsoleContext) -> dict[str, list[tuple[str, str]]]:
+    """List name and type of the columns of every readable table; empty while no tables are published."""
     try:
         state = console.lake_reader.state()
     except BrewhouseError:
         return {}
 
     def read() -> dict[str, list[tuple[str, str]]]:
-        found: dict[str, list[tuple[str, str]]] = {}
+        tables: dict[str, list[tuple[str, str]]] = {}
         with state.cursor() as cursor:
             rows = cursor.execute(
                 "SELECT CASE database_name WHEN 'monitoring' THEN 'monitoring' ELSE schema_name END || '.' || "
                 "table_name, column_name, data_type FROM duckdb_columns() "
-                "WHERE NOT internal AND (database_name, schema_name) <> ('memory', 'main') "  # the console's own
+                "WHERE NOT internal AND (database_name, schema_name) <> ('memory', 'main') "  # cache tables of overview
                 "ORDER BY 1, column_index"
             ).fetchall()
         for table, column, kind in rows:
-            found.setdefault(table, []).append((column, kind))
-        return found
+            tables.setdefault(table, []).append((column, kind))
+        return tables
 
-    return state.once("columns of all tables", read)
+    return state.cached("table columns", read)

@@ -1,4 +1,4 @@
-"""Overview: how many breweries there are, where, of which type, since when, and what changed."""
+"""Overview: counts of breweries by type and place, the map, counts over time and the newest changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from brewhouse.console import charts, map_drawing, overview, table_views
+from brewhouse.console import charts, overview
+from brewhouse.console.map_drawing import draw_map
+from brewhouse.console.table_views import snapshot_options
 from brewhouse.console.web import API, HTML, ConsoleDep, LakeStateDep, page, translator_of
 
 router = APIRouter(tags=["overview"])
@@ -15,8 +17,8 @@ router = APIRouter(tags=["overview"])
 _Key = Annotated[str, Query(max_length=200)]
 
 
-def filters_of(country: _Key = "", state: _Key = "", type: _Key = "") -> overview.OverviewFilters:  # noqa: A002 - its name in addresses
-    """Read the filters from an address: codes as in `country_code` and `state_code`, or names where there is none."""
+def filters_of(country: _Key = "", state: _Key = "", type: _Key = "") -> overview.OverviewFilters:  # noqa: A002 - name of the URL parameter
+    """Read the filters from the query string."""
     return overview.OverviewFilters(country, state, type)
 
 
@@ -24,31 +26,30 @@ _Filters = Annotated[overview.OverviewFilters, Depends(filters_of)]
 
 
 @router.get("/", **HTML)
-def show(request: Request, console: ConsoleDep, reading: LakeStateDep, filters: _Filters) -> Response:
-    """Show the overview; its map alone, which is asked for when a reader looks closer, in every detail."""
-    if not overview.is_there(reading):
+def show(request: Request, console: ConsoleDep, lake_state: LakeStateDep, filters: _Filters) -> Response:
+    """Show the overview, or the map alone in full detail, which `static/map.js` requests when a reader zooms in."""
+    if not overview.has_breweries(lake_state):
         return page(request, "empty.html", here="overview")
-    words = translator_of(request)
-    shown = overview.overview(reading, filters)
+    shown = overview.overview(lake_state, filters)
     return page(
         request,
         "overview.html",
         shown=shown,
-        drawing=map_drawing.draw(reading, shown, finely=request.headers.get("hx-target") == "map"),
-        moments=table_views.moments(console.lake, console.lake_reader.state()),
-        chart=charts.over_time(shown.over_time, words("Day"), words("Breweries")),
+        drawing=draw_map(lake_state, shown, full_detail=request.headers.get("hx-target") == "map"),
+        snapshots=snapshot_options(console.lake, console.lake_reader.state()),
+        chart=charts.line_chart(shown.over_time, translator_of(request)),
     )
 
 
 @router.get(f"{API}/overview")
-def get_overview(reading: LakeStateDep, filters: _Filters) -> overview.Overview:
-    """Count the breweries that the filters leave: in all, by type, country and state, over time, and what changed."""
-    overview.require(reading)
-    return overview.overview(reading, filters)
+def get_overview(lake_state: LakeStateDep, filters: _Filters) -> overview.Overview:
+    """Count the filtered breweries: in total, by type, country and state, and over time, with their newest changes."""
+    overview.require_breweries(lake_state)
+    return overview.overview(lake_state, filters)
 
 
 @router.get(f"{API}/overview/spots")
-def get_spots(reading: LakeStateDep, filters: _Filters) -> list[overview.Spot]:
-    """List the breweries with coordinates that the filters leave."""
-    overview.require(reading)
-    return overview.spots(reading, filters)
+def list_locations(lake_state: LakeStateDep, filters: _Filters) -> list[overview.BreweryLocation]:
+    """List the filtered breweries that have coordinates."""
+    overview.require_breweries(lake_state)
+    return overview.brewery_locations(lake_state, filters)

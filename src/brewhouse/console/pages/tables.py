@@ -1,4 +1,4 @@
-"""Tables: every table with what a row is, its columns, its snapshots, some rows, and what it is made of."""
+"""Tables: the published tables with their columns, snapshots, sample rows and lineage."""
 
 from __future__ import annotations
 
@@ -19,64 +19,61 @@ router = APIRouter(tags=["tables"])
 
 @router.get("/tables", **HTML)
 def show(request: Request, console: ConsoleDep) -> Response:
-    """List the tables, and draw what they are made of."""
-    found = table_views.summaries(console.lake, console.lake_reader.state())
-    names = {table.name for table in found}
-    words = translator_of(request)
+    """Show the list of tables and their lineage."""
+    tables = list_tables(console)
+    names = {table.name for table in tables}
+    title = translator_of(request)("Table lineage")
+    picture, problem = None, None
     try:
-        picture = draw_svg(
-            _lineage(console),
-            words("Lineage of the tables"),
-            lambda node: f"/tables/{node.name}" if node.name in names else None,
-        )
-    except BrewhouseError as error:  # a model of the user's own that cannot be read
-        return page(request, "tables.html", tables=found, picture=None, problem=error)
-    return page(request, "tables.html", tables=found, picture=Markup(picture), problem=None)  # noqa: S704 - it escapes
+        svg = draw_svg(_lineage(console), title, lambda node: f"/tables/{node.name}" if node.name in names else None)
+        picture = Markup(svg)  # noqa: S704 - draw_svg escapes
+    except BrewhouseError as error:  # an invalid user-defined model
+        problem = error
+    return page(request, "tables.html", tables=tables, picture=picture, problem=problem)
 
 
 @router.get("/tables/{name}", **HTML)
-def show_table(request: Request, console: ConsoleDep, reading: LakeStateDep, name: str) -> Response:
-    """Show all about a table."""
-    found = table_views.detail(console.lake, console.lake_reader.state(), name)
-    if found is None:
-        raise HTTPException(404)
+def show_table(request: Request, console: ConsoleDep, lake_state: LakeStateDep, name: str) -> Response:
+    """Show a table."""
+    table = get_table(console, name)
     try:
-        made_of, used_by = table_views.neighbours(_lineage(console), name)
-    except BrewhouseError:  # the list of tables says what is wrong
-        made_of, used_by = [], []
+        reads, read_by = table_views.neighbors(_lineage(console), name)
+    except BrewhouseError:  # an invalid user-defined model, reported by the list of tables
+        reads, read_by = [], []
     return page(
         request,
         "table.html",
-        table=found,
-        sample=table_views.sample(reading, name),
-        names={table.name for table in table_views.summaries(console.lake, console.lake_reader.state())},
-        made_of=made_of,
-        used_by=used_by,
+        table=table,
+        sample=table_views.table_sample(lake_state, name),
+        names={each.name for each in list_tables(console)},
+        reads=reads,
+        read_by=read_by,
     )
 
 
 @router.get(f"{API}/tables")
 def list_tables(console: ConsoleDep) -> list[table_views.TableSummary]:
-    """List the published tables, by zone and name."""
-    return table_views.summaries(console.lake, console.lake_reader.state())
+    """List the published tables by zone and name."""
+    details = table_views.table_details(console.lake, console.lake_reader.state())
+    return [detail.summary for detail in details.values()]
 
 
-@router.get(f"{API}/tables/{{name}}")
+@router.get(f"{API}/tables/{{name}}", response_model_exclude={"columns": {"__all__": {"field_id"}}})
 def get_table(console: ConsoleDep, name: str) -> table_views.TableDetail:
-    """Describe a table: its columns, its order, its snapshots."""
-    found = table_views.detail(console.lake, console.lake_reader.state(), name)
-    if found is None:
+    """Describe a table: columns, partitioning, sort order and snapshots."""
+    table = table_views.table_details(console.lake, console.lake_reader.state()).get(name)
+    if table is None:
         raise HTTPException(404)
-    return found
+    return table
 
 
 @router.get(f"{API}/tables/{{name}}/sample")
-def get_sample(reading: LakeStateDep, name: str) -> table_views.Sample:
+def get_sample(lake_state: LakeStateDep, name: str) -> table_views.TableSample:
     """Read the first rows of a table."""
-    found = table_views.sample(reading, name)
-    if found is None:
+    sample = table_views.table_sample(lake_state, name)
+    if sample is None:
         raise HTTPException(404)
-    return found
+    return sample
 
 
 def _lineage(console: ConsoleContext) -> list[Node]:

@@ -1,21 +1,21 @@
-// Draws Vega-Lite specifications: <figure data-chart="ID"> shows what <script type="application/json" id="ID"> holds.
-// Vega is fetched when the first chart is there, after the page has been painted; expressions are interpreted, since the
-// page's Content-Security-Policy allows no eval. Colours are those of the style sheet, and follow its light and dark.
+// Draws Vega-Lite specifications: <figure data-chart="ID"> shows the one in <script type="application/json" id="ID">.
+// Vega is loaded with the first chart, after the first paint; expressions are interpreted, since the
+// Content-Security-Policy forbids eval. Colours come from the style sheet and follow the light or dark scheme.
 const drawn = new Map();
-let fetching;
+let loading;
 
-function vega() {
-  fetching ??= ["vega", "vega-lite", "vega-embed"].reduce(
+function loadVega() {
+  loading ??= ["vega", "vega-lite", "vega-embed"].reduce(
     (before, name) => before.then(() => new Promise((resolve, reject) => {
       const script = Object.assign(document.createElement("script"), { src: `/static/${name}.min.js`, onload: resolve, onerror: reject });
       document.head.append(script);
     })),
     Promise.resolve(),
   );
-  return fetching;
+  return loading;
 }
 
-function look() {
+function theme() {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(`--${name}`).trim();
   const font = getComputedStyle(document.body).fontFamily;
@@ -51,11 +51,11 @@ async function draw(figure) {
   const source = document.getElementById(figure.dataset.chart);
   if (!source?.textContent) return;
   try {
-    await vega();
+    await loadVega();
     const language = document.documentElement.lang.slice(0, 2);
     const view = await window.vegaEmbed(figure, JSON.parse(source.textContent), {
-      mode: "vega-lite", ast: true, actions: false, defaultStyle: false, renderer: "svg", config: look(),
-      tooltip: (_handler, _event, item, value) => { figure.title = value ? told(value) : ""; },
+      mode: "vega-lite", ast: true, actions: false, defaultStyle: false, renderer: "svg", config: theme(),
+      tooltip: (_handler, _event, item, value) => { figure.title = value ? tooltipText(value) : ""; },
       formatLocale: { ...numbers[language], grouping: [3], currency: ["", ""] },
       ...(language === "pt" ? { timeFormatLocale: times } : {}),
     });
@@ -67,7 +67,7 @@ async function draw(figure) {
   }
 }
 
-function told(value) {
+function tooltipText(value) {
   return typeof value === "object" ? Object.entries(value).map(([name, each]) => `${name}: ${each}`).join("\n") : String(value);
 }
 

@@ -1,4 +1,4 @@
-// The editor of Explore: colours, completion and keys around a textarea, and a result as a chart.
+// Explore: syntax highlighting, completion and shortcuts for the SQL editor, and charts of results.
 import { drawAll } from "./chart.js";
 
 const KEYWORDS = (
@@ -11,34 +11,34 @@ const TOKENS = /(--[^\n]*|\/\*[\s\S]*?(?:\*\/|$))|('(?:[^']|'')*'?)|("(?:[^"]|""
 const CHART_ROWS = 5000;
 
 const text = document.querySelector("#sql");
-const form = document.querySelector("#ask");
+const form = document.querySelector("#query-form");
 const code = document.querySelector("#editor code");
 const list = document.querySelector("#completions");
 const tables = JSON.parse(document.querySelector("#tables").textContent);
 
-function paint() {
+function highlight() {
   const parts = [];
   let end = 0;
-  for (const found of text.value.matchAll(TOKENS)) {
-    const [whole, comment, string, quoted, number, word] = found;
+  for (const match of text.value.matchAll(TOKENS)) {
+    const [whole, comment, string, quoted, number, word] = match;
     const kind = comment ? "comment" : string ? "string" : number ? "number" : !quoted && KEYWORDS.includes(word.toUpperCase()) ? "keyword" : "";
-    parts.push(text.value.slice(end, found.index));
+    parts.push(text.value.slice(end, match.index));
     const part = document.createElement("span");
     part.className = kind;
     part.textContent = whole;
     parts.push(part);
-    end = found.index + whole.length;
+    end = match.index + whole.length;
   }
   code.replaceChildren(...parts, text.value.slice(end), "\n");
   code.parentElement.scrollTo(text.scrollLeft, text.scrollTop);
 }
 
-function choices(word) {
+function candidates(word) {
   const start = word.toLowerCase();
   const names = Object.keys(tables);
   const schemas = [...new Set(names.map((name) => name.split(".")[0]))];
-  const said = names.filter((name) => text.value.includes(name));
-  const columns = [...new Set((said.length ? said : names).flatMap((name) => tables[name].map(([column]) => column)))];
+  const mentioned = names.filter((name) => text.value.includes(name));
+  const columns = [...new Set((mentioned.length ? mentioned : names).flatMap((name) => tables[name].map(([column]) => column)))];
   const after = start.split(".").at(-1);
   const all = [
     ...(start.includes(".") ? [] : schemas.map((schema) => `${schema}.`)),
@@ -47,9 +47,9 @@ function choices(word) {
     ...KEYWORDS,
     ...FUNCTIONS.map((name) => `${name}(`),
   ];
-  const found = all.filter((name) => name.toLowerCase().startsWith(start) && name.toLowerCase() !== start);
+  const matches = all.filter((name) => name.toLowerCase().startsWith(start) && name.toLowerCase() !== start);
   const qualified = start.includes(".") ? columns.filter((name) => name.startsWith(after)).map((name) => start.slice(0, -after.length || undefined) + name) : [];
-  return (found.length ? found : qualified).slice(0, 12);
+  return (matches.length ? matches : qualified).slice(0, 12);
 }
 
 function wordBefore() {
@@ -65,7 +65,7 @@ function select(index) {
   [...list.children].forEach((item, at) => item.setAttribute("aria-selected", String(at === index)));
   list.dataset.index = index;
   list.children[index]?.scrollIntoView({ block: "nearest" });
-  text.setAttribute("aria-activedescendant", `choice-${index}`);
+  text.setAttribute("aria-activedescendant", `candidate-${index}`);
 }
 
 function accept(name) {
@@ -73,17 +73,17 @@ function accept(name) {
   text.setRangeText(name, text.selectionStart - word.length, text.selectionEnd, "end");
   close();
   text.focus();
-  paint();
+  highlight();
   if (name.endsWith(".")) complete(true);
 }
 
-function complete(asked) {
+function complete(isExplicit) {
   const word = wordBefore();
-  const found = word.length > 1 || asked ? choices(word) : [];
+  const matches = word.length > 1 || isExplicit ? candidates(word) : [];
   list.replaceChildren(
-    ...found.map((name, index) => {
+    ...matches.map((name, index) => {
       const item = document.createElement("li");
-      item.id = `choice-${index}`;
+      item.id = `candidate-${index}`;
       item.setAttribute("role", "option");
       item.textContent = name;
       item.addEventListener("mousedown", (event) => {
@@ -93,19 +93,19 @@ function complete(asked) {
       return item;
     }),
   );
-  if (!found.length) return close();
+  if (!matches.length) return close();
   const before = text.value.slice(0, text.selectionStart).split("\n");
   const style = getComputedStyle(text);
   list.style.top = `${before.length * parseFloat(style.lineHeight) + parseFloat(style.paddingTop) - text.scrollTop + 4}px`;
   list.style.left = `min(${before.at(-1).length - word.length + 1}ch, 60%)`;
   list.hidden = false;
-  select(asked ? 0 : -1);
+  select(isExplicit ? 0 : -1);
 }
 
 text.setAttribute("aria-controls", "completions");
 text.setAttribute("aria-autocomplete", "list");
 text.addEventListener("input", () => {
-  paint();
+  highlight();
   complete(false);
 });
 text.addEventListener("scroll", () => code.parentElement.scrollTo(text.scrollLeft, text.scrollTop));
@@ -131,22 +131,22 @@ text.addEventListener("keydown", (event) => {
     accept(list.children[index].textContent);
   }
 });
-paint();
+highlight();
 
-// A result as a chart
+// Charts of results
 function kindOf(values) {
-  const known = values.filter((value) => value !== null);
-  if (known.every((value) => typeof value === "number")) return "quantitative";
-  return known.every((value) => /^\d{4}-\d\d-\d\d(T[\d:.+]+)?$/.test(value)) ? "temporal" : "nominal";
+  const present = values.filter((value) => value !== null);
+  if (present.every((value) => typeof value === "number")) return "quantitative";
+  return present.every((value) => /^\d{4}-\d\d-\d\d(T[\d:.+]+)?$/.test(value)) ? "temporal" : "nominal";
 }
 
 async function draw(chart) {
   const at = (name) => chart.querySelector(`#chart-${name}`);
-  const place = chart.querySelector("figure");
+  const figure = chart.querySelector("figure");
   try {
-    const answer = await fetch(`/api/v1/queries/${chart.dataset.query}/rows?size=${CHART_ROWS}`);
-    if (!answer.ok) throw new Error(answer.statusText);
-    const { columns, rows } = await answer.json();
+    const response = await fetch(`/api/v1/queries/${chart.dataset.query}/rows?size=${CHART_ROWS}`);
+    if (!response.ok) throw new Error(response.statusText);
+    const { columns, rows } = await response.json();
     if (!chart.dataset.chosen) {
       const kinds = columns.map((_, index) => kindOf(rows.map((row) => row[index])));
       const x = Math.max(0, kinds.findIndex((kind) => kind !== "quantitative"));
@@ -166,16 +166,16 @@ async function draw(chart) {
       encoding: { x: { field: "x", sort: null, ...axis(x) }, y: { field: "y", ...axis(y) } },
     };
     chart.querySelector("script").textContent = JSON.stringify(spec);
-    delete place.dataset.drawn;
+    delete figure.dataset.drawn;
     drawAll(chart);
   } catch (error) {
-    place.textContent = `${document.querySelector("#result").dataset.lost} ${error.message ?? ""}`;
+    figure.textContent = `${document.querySelector("#result").dataset.chartError} ${error.message ?? ""}`;
   }
 }
 
-document.addEventListener("toggle", (event) => event.target.matches?.(".charting") && event.target.open && draw(event.target), true);
+document.addEventListener("toggle", (event) => event.target.matches?.(".result-chart") && event.target.open && draw(event.target), true);
 document.addEventListener("change", (event) => {
-  const chart = event.target.closest?.(".charting");
+  const chart = event.target.closest?.(".result-chart");
   if (chart) draw(chart);
 });
 document.addEventListener("click", (event) => {

@@ -1,5 +1,5 @@
-// Zooms and moves the map by its viewBox: wheel, pinch, drag, buttons, keys. Without it the map stands still, its links work.
-const NEAR = 3500; // units; what is narrower shows larger points, and every detail
+// Zooms and pans the map through its viewBox by wheel, pinch, drag, buttons and keys. Links work without it.
+const NEAR = 3500; // map units; a narrower view shows larger points in full detail
 
 function prepare(map) {
   if (map.dataset.prepared) return;
@@ -8,7 +8,7 @@ function prepare(map) {
   let box = map.getAttribute("viewBox").split(" ").map(Number);
   const pointers = new Map();
   let dragged = false;
-  let fine = true; // what is shown first is drawn as it needs
+  let isDetailed = true; // the initial view has the detail it needs
 
   function show(x, y, w) {
     w = Math.min(width, Math.max(60, w));
@@ -17,34 +17,34 @@ function prepare(map) {
     map.setAttribute("viewBox", box.map((each) => each.toFixed(1)).join(" "));
     map.classList.toggle("near", w < NEAR);
     map.classList.toggle("moved", w < width);
-    if (w < NEAR && !fine) refine();
+    if (w < NEAR && !isDetailed) loadDetail();
   }
 
-  // Draws everything in every detail, once the reader looks closer or elsewhere.
-  async function refine() {
-    fine = true;
-    const answer = await fetch(location.href, { headers: { "HX-Request": "true", "HX-Target": "map" } }).catch(() => null);
-    fine = Boolean(answer?.ok);
-    if (!fine) return; // it stays as it is until the next move
-    const drawn = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("map");
+  // Loads the full detail, once the reader zooms in or pans.
+  async function loadDetail() {
+    isDetailed = true;
+    const response = await fetch(location.href, { headers: { "HX-Request": "true", "HX-Target": "map" } }).catch(() => null);
+    isDetailed = Boolean(response?.ok);
+    if (!isDetailed) return; // the next move retries
+    const drawn = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("map");
     map.replaceChildren(...drawn.childNodes);
   }
 
-  // Keeps the place below (fx, fy), in parts of the map's size, where it is.
+  // Zooms around the point (fx, fy), given as fractions of the map's size.
   function zoom(factor, fx = 0.5, fy = 0.5) {
     const w = Math.min(width, Math.max(60, box[2] * factor));
     show(box[0] + (box[2] - w) * fx, box[1] + (box[3] - w * height / width) * fy, w);
   }
 
-  function part(event) {
+  function position(event) {
     const area = map.getBoundingClientRect();
     return [(event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height];
   }
 
   map.addEventListener("wheel", (event) => {
-    if (event.deltaY > 0 && box[2] >= width && !event.ctrlKey) return; // nothing to zoom out of: the page scrolls
+    if (event.deltaY > 0 && box[2] >= width && !event.ctrlKey) return; // fully zoomed out: scroll the page
     event.preventDefault();
-    zoom(Math.exp(Math.max(-80, Math.min(80, event.deltaY)) * (event.ctrlKey ? 0.012 : 0.004)), ...part(event));
+    zoom(Math.exp(Math.max(-80, Math.min(80, event.deltaY)) * (event.ctrlKey ? 0.012 : 0.004)), ...position(event));
   }, { passive: false });
 
   map.addEventListener("pointerdown", (event) => {
@@ -65,9 +65,9 @@ function prepare(map) {
       show(box[0] - dx / area.width * box[2], box[1] - dy / area.height * box[3], box[2]);
     } else {
       const other = [...pointers.values()].find((each) => each.pointerId !== event.pointerId);
-      const apart = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY) || 1;
+      const distance = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY) || 1;
       dragged = true;
-      zoom(apart(before) / apart(event), ...part({ clientX: (event.clientX + other.clientX) / 2, clientY: (event.clientY + other.clientY) / 2 }));
+      zoom(distance(before) / distance(event), ...position({ clientX: (event.clientX + other.clientX) / 2, clientY: (event.clientY + other.clientY) / 2 }));
     }
     pointers.set(event.pointerId, event);
   });
@@ -107,10 +107,10 @@ function prepare(map) {
     });
   }
   show(box[0], box[1], box[2]);
-  fine = false;
+  isDetailed = false;
 }
 
-// Goes where a link inside the SVG leads, as htmx does for links outside of it.
+// Follows a link inside the SVG through htmx, which only handles links outside of it.
 function follow(address) {
   const link = Object.assign(document.createElement("a"), { href: address, hidden: true });
   const results = document.getElementById("results");
@@ -119,6 +119,6 @@ function follow(address) {
   link.click();
 }
 
-const begin = () => document.querySelectorAll("#map").forEach(prepare);
-begin();
-document.addEventListener("htmx:afterSwap", begin);
+const prepareAll = () => document.querySelectorAll("#map").forEach(prepare);
+prepareAll();
+document.addEventListener("htmx:afterSwap", prepareAll);
