@@ -9,12 +9,12 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.console.lake_reader import LakeReader
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import load
 

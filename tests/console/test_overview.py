@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.console.lake_reader import LakeReader, LakeState
 from brewhouse.console.overview import (
@@ -25,7 +26,6 @@ from brewhouse.console.overview import (
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import load
 

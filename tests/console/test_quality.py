@@ -10,13 +10,13 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.console.lake_reader import LakeReader, LakeState
 from brewhouse.console.quality import MAX_RUNS, PAGE_ROWS, SUSPECT_QUERIES, checks_over_time, suspect_rows
 from brewhouse.events.run_reports import RunReport
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
-from brewhouse.mock_api.server import MockApiServer
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import load
 
