@@ -185,7 +185,7 @@ def test_a_failed_task_and_an_empty_table_put_nothing_on_s3(spark: SparkEngine, 
 )
 def test_a_missing_requirement_is_an_error_with_the_way_to_install_it(tmp_path: Path, hidden: str, words: str) -> None:
     code = (
-        "from brewhouse.engines.choose import open_engine; from brewhouse.settings import load; "
+        "from brewhouse.pipeline.run_context import open_engine; from brewhouse.settings import load; "
         "open_engine(load({'engine': 'spark'}, environ={})).__enter__()"
     )
     if hidden == "pyspark":

@@ -12,8 +12,8 @@ import pytest
 from tests.s3_caches import forget
 
 from brewhouse.engines import spark_s3a
-from brewhouse.engines.choose import open_engine
 from brewhouse.errors import UsageError
+from brewhouse.pipeline.run_context import open_engine
 from brewhouse.settings import load
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_unreachable_maven_central_is_an_error_with_the_next_step(tmp_path: Path
     settings.write_text(NOWHERE)
     arguments = f"--conf spark.jars.ivySettings={settings} --conf spark.jars.ivy={tmp_path / 'ivy'} pyspark-shell"
     code = (
-        "from brewhouse.engines.choose import open_engine; from brewhouse.settings import load; "
+        "from brewhouse.pipeline.run_context import open_engine; from brewhouse.settings import load; "
         "open_engine(load({'engine': 'spark', 'spark_s3a': True}, environ={})).__enter__()"
     )
     environment = {**os.environ, "PYSPARK_SUBMIT_ARGS": arguments, "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}

@@ -95,9 +95,9 @@ def test_a_run_can_be_stopped_and_another_one_is_refused_meanwhile(tmp_path: Pat
 def test_a_run_outlives_the_process_that_started_it(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     start = (
-        "import sys; from brewhouse.pipeline.run_launcher import Control; from brewhouse.lake.lake import Lake; "
+        "import sys; from brewhouse.pipeline.run_launcher import RunLauncher; from brewhouse.lake.lake import Lake; "
         "from brewhouse.settings import load; from pathlib import Path; "
-        "print(Control(Lake(Path(sys.argv[1])), load({})).start())"
+        "print(RunLauncher(Lake(Path(sys.argv[1])), load({})).start())"
     )
     with MockApiServer(generate(60), faults=[SLOW]) as source:
         told = {"BREWHOUSE_SOURCE_URL": source.url, "BREWHOUSE_PER_PAGE_ROWS": "20", "BREWHOUSE_CONCURRENCY": "1"}

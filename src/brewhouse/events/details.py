@@ -45,11 +45,7 @@ class RunStarted(Detail, frozen=True, kw_only=True):
 
 
 class RunEnded(Detail, frozen=True, kw_only=True):
-    """A run succeeded, failed or was stopped.
-
-    Attributes:
-        interrupted: True when a later run recorded the end of a killed one.
-    """
+    """A run succeeded, failed or was stopped; `interrupted` if it was killed and a later run recorded its end."""
 
     detail_type: ClassVar[str] = RUN
 
@@ -75,11 +71,7 @@ class JobStarted(Detail, frozen=True, kw_only=True):
 
 
 class JobEnded(Detail, frozen=True, kw_only=True):
-    """A job succeeded, failed or was stopped.
-
-    Attributes:
-        counts: Records in and out, by name.
-    """
+    """A job succeeded, failed or was stopped; `counts` are its records in and out, by name."""
 
     detail_type: ClassVar[str] = JOB
 

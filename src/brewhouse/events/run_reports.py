@@ -24,10 +24,8 @@ class JobReport:
     """What one job of a run did.
 
     Attributes:
-        state: WAITING, RUNNING, SUCCEEDED, FAILED, STOPPED, TIMEOUT or INTERRUPTED.
         started_at: ISO 8601, UTC.
         seconds: Duration; None while it runs.
-        message: The result, or why it failed.
         counts: Records in and out, by name.
     """
 
@@ -45,16 +43,13 @@ class RunReport:
 
     Attributes:
         run: Its id.
-        state: RUNNING, SUCCEEDED, FAILED, STOPPED, TIMEOUT or INTERRUPTED.
+        state: RUNNING, INTERRUPTED or one of `ENDED`; likewise those of its jobs.
         started_at: ISO 8601, UTC.
         workflow_run: Its id at an external scheduler, such as AWS Glue's `wr_…`; empty otherwise.
         planned: Names of its jobs, in order.
         ended_at: ISO 8601, UTC; empty while it runs.
         seconds: Duration; None while it runs.
-        error: Why it failed.
         checks: Results of checks, each with the name of its job.
-        drift: Deviations of the source from its contract.
-        published: Published tables with their snapshots and rows.
     """
 
     run: str

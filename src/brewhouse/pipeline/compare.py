@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from brewhouse.engines.choose import open_engine
 from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs, find
 from brewhouse.models.project import models_of
 from brewhouse.pipeline.input_tables import BREWERIES, attach_previous, attach_snapshot
 from brewhouse.pipeline.publishing import version_of
+from brewhouse.pipeline.run_context import open_engine
 from brewhouse.settings import Settings
 
 if TYPE_CHECKING:

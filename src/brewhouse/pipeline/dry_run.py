@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from brewhouse.checks.data_contract import rule_checks
-from brewhouse.engines.choose import open_engine
 from brewhouse.engines.engine import Engine, EngineError
 from brewhouse.iceberg.table_spec import TableSpec
 from brewhouse.models.inputs import INPUTS
 from brewhouse.models.model import ZONES, Model
 from brewhouse.models.problems import ModelError, Problem
 from brewhouse.models.project import models_of
+from brewhouse.pipeline.run_context import open_engine
 from brewhouse.settings import Settings
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.events.details import JobEnded, RunEnded
@@ -42,31 +43,17 @@ def close_killed_runs(lake: Lake) -> None:
 def _close(lake: Lake, report: RunReport) -> None:
     log = EventLog(lake, report.run)
     message = f"Run interrupted: the process was killed or the host went down.{_last_message(lake, report)}"
-    seconds = (datetime.now(UTC) - datetime.fromisoformat(report.started_at)).total_seconds()
+    end: dict[str, Any] = {
+        "state": "FAILED",
+        "severity": "ERROR",
+        "message": message,
+        "seconds": (datetime.now(UTC) - datetime.fromisoformat(report.started_at)).total_seconds(),
+        "interrupted": True,
+    }
     for job in report.jobs:
         if job.state == INTERRUPTED:
-            log.emit(
-                JobEnded(
-                    job_name=job.name,
-                    state="FAILED",
-                    severity="ERROR",
-                    message=message,
-                    seconds=seconds,
-                    interrupted=True,
-                )
-            )
-    log.emit(
-        RunEnded(
-            job_name=report.workflow,
-            job_run_id=report.run,
-            workflow=report.workflow,
-            state="FAILED",
-            severity="ERROR",
-            message=message,
-            seconds=seconds,
-            interrupted=True,
-        )
-    )
+            log.emit(JobEnded(job_name=job.name, **end))
+    log.emit(RunEnded(job_name=report.workflow, job_run_id=report.run, workflow=report.workflow, **end))
 
 
 def _last_message(lake: Lake, report: RunReport) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
@@ -110,8 +110,6 @@ class RunContext:
     @cached_property
     def engine(self) -> Engine:
         """The engine that runs the models."""
-        from brewhouse.engines.choose import open_engine
-
         return self._opened.enter_context(open_engine(self.settings))
 
     @cached_property
@@ -162,3 +160,25 @@ def _severity(failed: Sequence[Check]) -> Level:
     if not failed:
         return "INFO"
     return "ERROR" if any(check.severity == "error" for check in failed) else "WARN"
+
+
+@contextmanager
+def open_engine(settings: Settings) -> Iterator[Engine]:
+    """Open the engine that the settings select, without importing the other one, and close it on exit.
+
+    Raises:
+        BrewhouseError: PySpark, Java or S3A is missing, or Spark cannot be started.
+    """
+    engine: Engine
+    if settings.engine == "spark":
+        from brewhouse.engines.spark import SparkEngine
+        from brewhouse.engines.spark_session import open_session
+
+        session = open_session(settings.spark_master, settings.memory_limit_mb, s3a=settings.spark_s3a)
+        engine = SparkEngine(session, settings.target_file_mb, s3a=settings.spark_s3a)
+    else:
+        from brewhouse.engines.duckdb import DuckDBEngine
+
+        engine = DuckDBEngine(settings.memory_limit_mb)
+    with closing(engine):
+        yield engine

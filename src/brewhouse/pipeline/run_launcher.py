@@ -86,12 +86,28 @@ class RunLauncher:
         return self.start(retry_command(report, snapshot.run if snapshot else None))
 
     def stop(self, run: str) -> None:
-        """Ask a run to stop, which it does within seconds, leaving the tables unchanged.
+        """Send SIGTERM to a run, which then stops within seconds and leaves the tables unchanged.
 
         Raises:
-            UsageError: It is not running, or not on this machine.
+            UsageError: It is not running, not on this machine, or belongs to another user.
         """
-        stop(self._lake, run)
+        held = holder(self._lake)
+        if held is None or held.run != run:
+            raise UsageError(f"Run {run} is not running.", hint="`brewhouse runs` lists the runs.")
+        if not _is_here(held) or not _is_holder(held, self._lake):
+            where = held.host or "another machine or container"
+            raise UsageError(
+                f"Run {run} is running on {where} (process {held.pid}) and can only be stopped there.",
+                hint=f"Run there: kill {held.pid}",
+            )
+        try:
+            os.kill(held.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            return  # it has just ended
+        except PermissionError as error:
+            raise UsageError(
+                f"Run {run} belongs to another user (process {held.pid}).", hint="Stop it as that user, or as root."
+            ) from error
 
 
 def retry_command(report: RunReport, snapshot: str | None) -> tuple[str, ...]:
@@ -129,31 +145,6 @@ def retry_command(report: RunReport, snapshot: str | None) -> tuple[str, ...]:
     if left == ["transform", "aggregate"] and snapshot is not None:
         return ("run", "--snapshot", snapshot)
     return (left[0],) if len(left) == 1 else RUN
-
-
-def stop(lake: Lake, run: str) -> None:
-    """Send SIGTERM to a run, the process that holds the lake's lock.
-
-    Raises:
-        UsageError: It is not running, not on this machine, or belongs to another user.
-    """
-    held = holder(lake)
-    if held is None or held.run != run:
-        raise UsageError(f"Run {run} is not running.", hint="`brewhouse runs` lists the runs.")
-    if not _is_here(held) or not _is_holder(held, lake):
-        where = held.host or "another machine or container"
-        raise UsageError(
-            f"Run {run} is running on {where} (process {held.pid}) and can only be stopped there.",
-            hint=f"Run there: kill {held.pid}",
-        )
-    try:
-        os.kill(held.pid, signal.SIGTERM)
-    except ProcessLookupError:
-        return  # it has just ended
-    except PermissionError as error:
-        raise UsageError(
-            f"Run {run} belongs to another user (process {held.pid}).", hint="Stop it as that user, or as root."
-        ) from error
 
 
 def _is_here(held: LockInfo) -> bool:

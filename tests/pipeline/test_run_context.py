@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from brewhouse.engines.choose import open_engine
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.engines.spark import SparkEngine
 from brewhouse.errors import UsageError
+from brewhouse.pipeline.run_context import open_engine
 from brewhouse.settings import load
 
 
@@ -33,7 +33,7 @@ def test_an_unknown_engine_is_rejected() -> None:
 
 def test_the_embedded_engine_imports_nothing_of_spark() -> None:
     code = (
-        "import sys; import brewhouse.pipeline.workflow; from brewhouse.engines.choose import open_engine; "
+        "import sys; import brewhouse.pipeline.workflow; from brewhouse.pipeline.run_context import open_engine; "
         "from brewhouse.settings import load; open_engine(load({}, environ={})).__enter__(); "
         "assert not {'pyspark', 'py4j', 'pandas'} & set(sys.modules)"
     )
