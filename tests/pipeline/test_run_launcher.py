@@ -63,8 +63,8 @@ def test_a_run_is_started_and_retried_from_its_failed_job_once(tmp_path: Path) -
         assert "at least 1" in failed.error
         mine.write_text(BROKEN.replace("WHERE false", ""))
         again = ended(lake, control.retry(failed))
-    assert (again.state, [job.name for job in again.jobs]) == ("SUCCEEDED", ["aggregate"])
-    with pytest.raises(UsageError, match="nothing to do again"):
+    assert (again.state, [job.name for job in again.jobs]) == ("SUCCEEDED", ["transform", "aggregate"])
+    with pytest.raises(UsageError, match="nothing to retry"):
         control.retry(again)
 
 
@@ -84,12 +84,12 @@ def test_a_run_can_be_stopped_and_another_one_is_refused_meanwhile(tmp_path: Pat
             control.start()
         with pytest.raises(BrewhouseError, match=run):
             RunLauncher(lake, settings_for(source, lake)).start()
-        with pytest.raises(UsageError, match="not going on"):
+        with pytest.raises(UsageError, match="is not running"):
             control.stop("another")
         wait_for(lambda: report_of(lake, run).jobs)
         control.stop(run)
         report = ended(lake, run)
-    assert (report.state, report.error) == ("STOPPED", "It was stopped (Ctrl-C or SIGTERM).")
+    assert (report.state, report.error) == ("STOPPED", "Stopped by Ctrl-C or SIGTERM.")
 
 
 def test_a_run_outlives_the_process_that_started_it(tmp_path: Path) -> None:
@@ -134,8 +134,9 @@ def test_a_run_on_another_host_is_stopped_only_there(tmp_path: Path) -> None:
     [
         (["extract", "transform", "aggregate"], [], ("run",)),
         (["extract", "transform", "aggregate"], ["extract"], ("run", "--snapshot", "S1")),
-        (["extract", "transform", "aggregate"], ["extract", "transform"], ("aggregate",)),
-        (["transform", "aggregate"], ["transform"], ("aggregate",)),
+        (["extract", "transform", "aggregate"], ["extract", "transform"], ("run", "--snapshot", "S1")),
+        (["transform", "aggregate"], ["transform"], ("run", "--snapshot", "S1")),
+        (["aggregate"], [], ("aggregate",)),
         (["extract"], [], ("extract",)),
         ([], [], ("run",)),
     ],
