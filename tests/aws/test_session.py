@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import pytest
 from botocore.exceptions import ClientError
 
-from brewhouse.aws.session import (
-    Account,
-    denial_or,
-    get_or_none,
-    is_not_found,
-    open_account,
-    translated_aws_errors,
-)
+from brewhouse.aws.session import Account, denial_or, get_or_none, open_account, translated_aws_errors
 from brewhouse.errors import BrewhouseError, UsageError
 
 
 def refusal(code: str, message: str, operation: str = "PutObject") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+
+def raising(error: ClientError) -> Callable[[], None]:
+    def operation() -> None:
+        raise error
+
+    return operation
 
 
 def test_the_account_is_the_one_of_the_credentials(account: Account) -> None:
@@ -90,19 +91,30 @@ def test_the_reason_of_a_stack_event_is_shortened_to_the_missing_permission() ->
 
 
 @pytest.mark.parametrize(
-    ("error", "expected"),
+    "error",
     [
-        (refusal("404", "Not Found", "HeadObject"), True),
-        (refusal("NoSuchBucket", ""), True),
-        (refusal("EntityNotFoundException", "", "GetDatabase"), True),
-        (refusal("ResourceNotFoundException", "", "FilterLogEvents"), True),
-        (refusal("ValidationError", "Stack with id brew does not exist", "DescribeStacks"), True),
-        (refusal("ValidationError", "Stack name is too long", "DescribeStacks"), False),
-        (refusal("403", "Forbidden", "HeadObject"), False),
+        refusal("404", "Not Found", "HeadObject"),
+        refusal("NoSuchBucket", ""),
+        refusal("EntityNotFoundException", "", "GetDatabase"),
+        refusal("ResourceNotFoundException", "", "FilterLogEvents"),
+        refusal("ValidationError", "Stack with id brew does not exist", "DescribeStacks"),
     ],
 )
-def test_a_missing_resource_is_told_from_other_refusals(error: ClientError, expected: bool) -> None:
-    assert is_not_found(error) is expected
+def test_a_missing_resource_is_none(error: ClientError) -> None:
+    assert get_or_none(raising(error)) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refusal("ValidationError", "Stack name is too long", "DescribeStacks"),
+        refusal("403", "Forbidden", "HeadObject"),
+    ],
+)
+def test_another_refusal_is_not_a_missing_resource(error: ClientError) -> None:
+    with pytest.raises(ClientError) as raised:
+        get_or_none(raising(error))
+    assert raised.value is error
 
 
 def test_get_or_none_returns_the_answer_or_none_and_raises_other_refusals(account: Account) -> None:

@@ -30,11 +30,7 @@ _TYPES: Mapping[str, Callable[[str], Any]] = {
 
 @dataclass(frozen=True)
 class AthenaResult:
-    """The result of a query, in the shape that the commands print.
-
-    Attributes:
-        description: Name and type of each column, as in Python's database API.
-    """
+    """The result of a query, in the shape that the commands print; columns are described as in the Python DB API."""
 
     description: list[tuple[str, str]]
     rows: list[tuple[Any, ...]]
@@ -60,12 +56,10 @@ class AthenaResult:
 
 
 def run_query(account: Account, workgroup: str, database: str, sql: str) -> AthenaResult:
-    """Run a query and wait for its result.
+    """Run a query in Athena's dialect, with tables named by zone, and wait for its result.
 
     Args:
-        workgroup: Limits the bytes that the query may scan.
         database: Prefix of the names of the Glue databases.
-        sql: In Athena's dialect, tables named by zone.
 
     Raises:
         UsageError: Athena rejects the query, or the query fails.

@@ -23,11 +23,7 @@ _ACTIVE = {"ACTIVATED", "ACTIVATING"}
 
 @dataclass(frozen=True)
 class DeploymentCheck:
-    """The result of a check of a deployed stack.
-
-    Attributes:
-        passed: None if it cannot be known yet.
-    """
+    """The result of a check of a deployed stack; `passed` is None if it cannot be known yet."""
 
     name: str
     passed: bool | None
@@ -61,19 +57,9 @@ def bucket_exists(account: Account, bucket: str) -> bool:
 
 
 def resolve_parameters(
-    account: Account,
-    name: str,
-    before: Stack | None,
-    manifest: PackageManifest,
-    template: str,
-    given: Mapping[str, str],
+    account: Account, name: str, before: Stack | None, package: PackageManifest, template: str, given: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the parameters of a deployment; those left out keep their value or default.
-
-    Args:
-        name: Name of the stack.
-        before: The stack before the deployment, if it exists.
-        given: Parameters set by the user.
+    """Return the parameters of a deployment, with those that the user gave; others keep their value or default.
 
     Raises:
         UsageError: A parameter does not exist, cannot be set by the user, or is a schedule that Glue does not accept.
@@ -85,11 +71,11 @@ def resolve_parameters(
         if problem := schedule_problem(given[schedule]):
             raise UsageError(f"Invalid {schedule} {given[schedule]}: {problem}.", hint="Change the parameter.")
     ours = {
-        "GlueVersion": manifest.glue_version,
-        "ScriptKey": manifest.script.key,
-        "WheelKey": manifest.wheel.key,
-        "DependenciesKey": manifest.dependencies.key,
-        "FunctionsKey": manifest.functions.key,
+        "GlueVersion": package.glue_version,
+        "ScriptKey": package.script.key,
+        "WheelKey": package.wheel.key,
+        "DependenciesKey": package.dependencies.key,
+        "FunctionsKey": package.functions.key,
     }
     if before is None or before.status == "REVIEW_IN_PROGRESS":
         bucket = bucket_name(account, name)
@@ -98,23 +84,17 @@ def resolve_parameters(
 
 
 def upload(account: Account, bucket: str, folder: Path, manifest: PackageManifest) -> list[PackageFile]:
-    """Upload the files of a package that the bucket does not have, and return them."""
-    from boto3.s3.transfer import TransferConfig
-
+    """Upload the files of a package that the bucket does not have whole, by size and checksum, and return them."""
     client = account.client("s3")
     sent = []
     for file in manifest.uploads:
         with translated_aws_errors(f"arn:aws:s3:::{bucket}/{file.key}"):
-            if _is_uploaded(account, bucket, file):
+            head = get_or_none(client.head_object, Bucket=bucket, Key=file.key)
+            if head and head["ContentLength"] == file.size_bytes and head["Metadata"].get("sha256") == file.sha256:
                 continue
             with (folder / file.name).open("rb") as content:
-                client.upload_fileobj(
-                    content,
-                    bucket,
-                    file.key,
-                    ExtraArgs={"ChecksumAlgorithm": "SHA256", "Metadata": {"sha256": file.sha256}},
-                    Config=TransferConfig(use_threads=True),
-                )
+                extra = {"ChecksumAlgorithm": "SHA256", "Metadata": {"sha256": file.sha256}}
+                client.upload_fileobj(content, bucket, file.key, ExtraArgs=extra)
         sent.append(file)
     return sent
 
@@ -126,14 +106,12 @@ def url_of(account: Account, bucket: str, file: PackageFile) -> str:
 
 def start_triggers(account: Account, stack: str) -> list[str]:
     """Start the triggers of a stack that would never fire, and return their names."""
-    inactive = [
-        trigger["Name"]
-        for trigger in triggers(account, stack)
-        if trigger["Type"] != "ON_DEMAND" and trigger["State"] not in _ACTIVE
-    ]
-    for name in inactive:
-        account.client("glue").start_trigger(Name=name)
-    return inactive
+    started = []
+    for trigger in triggers(account, stack):
+        if trigger["Type"] != "ON_DEMAND" and trigger["State"] not in _ACTIVE:
+            account.client("glue").start_trigger(Name=trigger["Name"])
+            started.append(trigger["Name"])
+    return started
 
 
 def triggers(account: Account, stack: str) -> list[dict[str, Any]]:
@@ -172,9 +150,3 @@ def stack_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
     limit = group.get("BytesScannedCutoffPerQuery")
     enforced = bool(group.get("EnforceWorkGroupConfiguration")) and str(limit) == stack.parameters["QueryLimitBytes"]
     yield DeploymentCheck(f"workgroup {stack.name} limits the bytes scanned by a query", enforced, f"{limit} bytes")
-
-
-def _is_uploaded(account: Account, bucket: str, file: PackageFile) -> bool:
-    """Return whether the bucket has the whole file, by its size and the checksum stored with it."""
-    head = get_or_none(account.client("s3").head_object, Bucket=bucket, Key=file.key)
-    return bool(head and head["ContentLength"] == file.size_bytes and head["Metadata"].get("sha256") == file.sha256)

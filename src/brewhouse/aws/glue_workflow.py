@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from brewhouse.aws.functions.job_runs import ENDED
 from brewhouse.aws.functions.normalize import WORKFLOWS
-from brewhouse.aws.session import Account, is_not_found
+from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import POLL_S
 from brewhouse.errors import BrewhouseError, ChecksFailed, UsageError
 
@@ -19,20 +20,13 @@ _WAIT_HINT = "One run at a time: `brewhouse aws status` shows the state of its j
 
 @dataclass(frozen=True)
 class WorkflowStep:
-    """The state of a job or crawler in a workflow run.
-
-    Attributes:
-        state: As Glue names it; `WAITING` before it starts.
-        seconds: Duration; None until it ends.
-        message: Why it failed.
-        run: Id of the job run.
-    """
+    """The state of a job or crawler in a workflow run, as Glue names it; `WAITING` before it starts."""
 
     name: str
     state: str
-    seconds: float | None = None
-    message: str = ""
-    run: str = ""
+    seconds: float | None = None  # None until it ends
+    message: str = ""  # why it failed
+    run: str = ""  # id of the job run
     is_crawler: bool = False
 
     @property
@@ -80,9 +74,8 @@ def raise_on_failure(steps: list[WorkflowStep], status: str, message: str = "") 
     A failed crawler is not a failure of the run, since no job depends on the crawler.
 
     Args:
-        steps: Last attempt of each step.
-        status: Status of the run.
-        message: Error of the run; Glue sets one only if too many runs were in progress.
+        steps: Last attempt of each.
+        message: Glue sets one only if too many runs were in progress.
 
     Raises:
         ChecksFailed: A job failed because a check of its tables failed.
@@ -131,31 +124,23 @@ def last_job_runs(account: Account, stack: str) -> list[WorkflowStep]:
 
 
 def logs(account: Account, stack: str, job: str, run: str | None = None) -> Iterator[str]:
-    """Yield the log lines of a job run, output before errors.
-
-    Args:
-        job: Name without the stack's prefix.
-        run: Id of the job run; None is the last one.
+    """Yield the log lines of a run of a job, by default its last one, output before errors.
 
     Raises:
         UsageError: The job does not exist, or never ran.
     """
-    from botocore.exceptions import ClientError
-
     if job not in WORKFLOWS:
         raise UsageError(f"Unknown job {job}.", hint=f"Jobs: {', '.join(WORKFLOWS)}.")
     if run is None:
         run = next(step.run for step in last_job_runs(account, stack) if step.name == f"{stack}-{job}")
         if not run:
             raise UsageError(f"The job {job} never ran.", hint="Start the workflow: `brewhouse aws run`.")
-    pages = account.client("logs").get_paginator("filter_log_events").paginate
+    client = account.client("logs")
+    pages = client.get_paginator("filter_log_events").paginate
     for group in ("output", "error"):
-        try:
+        with suppress(client.exceptions.ResourceNotFoundException):
             for page in pages(logGroupName=f"/aws-glue/{stack}/{group}", logStreamNamePrefix=run):
                 yield from (event["message"].rstrip("\n") for event in page["events"])
-        except ClientError as error:
-            if not is_not_found(error):
-                raise
 
 
 def _step(name: str, run: dict[str, Any] | None) -> WorkflowStep:

@@ -24,11 +24,7 @@ _PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in range(_GLIBC, 4, -1)] +
 
 
 class PackageFile(msgspec.Struct, frozen=True):
-    """A file of the package.
-
-    Attributes:
-        sha256: Hexadecimal.
-    """
+    """A file of the package, with its hexadecimal checksum."""
 
     name: str
     sha256: str
@@ -41,15 +37,7 @@ class PackageFile(msgspec.Struct, frozen=True):
 
 
 class PackageManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The files of a package.
-
-    Attributes:
-        glue_version: That the dependencies are for.
-        lock_sha256: Checksum of the lock file of the dependencies.
-        script: Of every Glue job.
-        dependencies: Zip of wheels.
-        functions: Zip with the code of the Lambda functions.
-    """
+    """The files of a package, the Glue version and the checksum of the lock file that its dependencies are for."""
 
     glue_version: str
     lock_sha256: str

@@ -47,13 +47,7 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class MonthlyUsage:
-    """Usage of a month.
-
-    Attributes:
-        minutes_per_job: Start-up included.
-        query_mb: Megabytes that a query scans.
-        stored_gb: Gigabytes in the bucket, old versions included.
-    """
+    """Usage of a month; the minutes include the start-up of a job, the stored gigabytes old versions."""
 
     runs: int = 30
     minutes_per_job: float = 2.0
@@ -70,11 +64,7 @@ def prices() -> Prices:
 
 
 def estimate(usage: MonthlyUsage, parameters: Mapping[str, str]) -> list[dict[str, str | float]]:
-    """Return the US dollars a month of each part, and their sum as the last row.
-
-    Args:
-        usage: Usage of a month.
-        parameters: Of the stack: WorkerType, NumberOfWorkers, RunCrawler, KmsKeyArn.
+    """Return the US dollars a month of each part of a stack with these parameters, and their sum as the last row.
 
     Example:
         >>> parameters = {"WorkerType": "G.1X", "NumberOfWorkers": "2", "RunCrawler": "false", "KmsKeyArn": ""}

@@ -28,13 +28,11 @@ def count_rows(account: Account, stack: Stack, tables: Iterable[str]) -> dict[st
 
 
 def row_count_checks(account: Account, stack: Stack, workflow_run: str | None = None) -> Iterator[DeploymentCheck]:
-    """Compare Athena's row counts with those that the runs of the last two weeks reported.
-
-    Args:
-        workflow_run: Glue's id of a run that must have succeeded; None requires none.
-    """
+    """Compare Athena's row counts with the last two weeks' reports; a given run of the workflow must have succeeded."""
+    root, prefix = f"s3://{stack.parameters['BucketName']}/lake", stack.parameters["CatalogDatabase"]
     try:
-        reports = run_reports(read_events(_lake_of(stack), datetime.now(UTC).date() - timedelta(days=_DAYS)))
+        lake = Lake.at(root, Shared(catalog_database_prefix=prefix))
+        reports = run_reports(read_events(lake, datetime.now(UTC).date() - timedelta(days=_DAYS)))
         if workflow_run is not None:
             states = [report.state for report in reports if report.workflow_run == workflow_run]
             state = states[0] if states else "no events"
@@ -64,8 +62,3 @@ def compare_rows(published: Mapping[str, int], counted: Mapping[str, int]) -> It
         count = counted.get(name)
         detail = f"{rows} rows" if count == rows else f"the run reported {rows} rows, Athena counts {count}"
         yield DeploymentCheck(f"row count of {name} matches the run", count == rows, detail)
-
-
-def _lake_of(stack: Stack) -> Lake:
-    root = f"s3://{stack.parameters['BucketName']}/lake"
-    return Lake.at(root, Shared(catalog_database_prefix=stack.parameters["CatalogDatabase"]))

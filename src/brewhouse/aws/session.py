@@ -19,13 +19,7 @@ _NOT_FOUND = {"404", "NoSuchBucket", "NoSuchKey", "EntityNotFoundException", "Re
 
 @dataclass(frozen=True)
 class Account:
-    """An AWS account and region.
-
-    Attributes:
-        number: Twelve digits.
-        region: As `eu-central-1`.
-        caller: ARN of the user or role that makes the requests.
-    """
+    """An AWS account and region, and the ARN of the user or role that makes the requests."""
 
     number: str
     region: str
@@ -65,10 +59,7 @@ def open_account() -> Account:
 
 @contextmanager
 def translated_aws_errors(resource: str = "") -> Iterator[None]:
-    """Translate errors of boto3 into user-facing ones.
-
-    Args:
-        resource: ARN of what is accessed, for services that do not name it in their errors.
+    """Translate errors of boto3 into user-facing ones, which name the given resource if AWS does not name it.
 
     Raises:
         UsageError: Region or credentials are missing.
@@ -95,15 +86,10 @@ def get_or_none(operation: Callable[..., Any], **arguments: object) -> Any:  # n
     try:
         return operation(**arguments)
     except ClientError as error:
-        if is_not_found(error):
+        code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+        if code in _NOT_FOUND or (code == "ValidationError" and "does not exist" in message):
             return None
         raise
-
-
-def is_not_found(error: Any) -> bool:  # noqa: ANN401 - botocore's ClientError
-    """Return whether AWS answered that the requested resource does not exist."""
-    code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-    return code in _NOT_FOUND or (code == "ValidationError" and "does not exist" in message)
 
 
 def _refused(error: Any) -> BrewhouseError:  # noqa: ANN401 - botocore's ClientError

@@ -19,12 +19,7 @@ _CANCELLED = "cancelled"  # reason of a resource that was given up because anoth
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack and its current state.
-
-    Attributes:
-        arn: Its id; stays valid after deletion.
-        status: As `UPDATE_COMPLETE`.
-    """
+    """A stack and its current state; its ARN stays valid after deletion."""
 
     arn: str
     name: str
@@ -40,29 +35,18 @@ class Stack:
 
 @dataclass(frozen=True)
 class ResourceChange:
-    """What a change set does to one resource.
+    """What a change set does to one resource of the template."""
 
-    Attributes:
-        action: Add, Modify or Remove.
-        name: Logical id, in the template.
-        replacement: `True`, `False`, `Conditional`, or empty.
-        why: Names of the properties that change.
-    """
-
-    action: str
+    action: str  # Add, Modify or Remove
     name: str
     kind: str
-    replacement: str
-    why: str
+    replacement: str  # True, False, Conditional, or empty
+    why: str  # names of the properties that change
 
 
 @dataclass(frozen=True)
 class ChangeSet:
-    """A change set that waits for its execution.
-
-    Attributes:
-        creates: Whether it creates the stack.
-    """
+    """A change set that waits for its execution, and whether it creates the stack."""
 
     arn: str
     stack_arn: str
@@ -112,12 +96,9 @@ def get_stack(account: Account, name: str) -> Stack:
 def create_change_set(
     account: Account, name: str, template: str, parameters: Mapping[str, str], before: Stack | None
 ) -> ChangeSet | None:
-    """Create a change set; None if nothing would change.
+    """Create a change set from a template or its URL; None if nothing would change.
 
-    Args:
-        template: Its text, or the URL of an object that holds it.
-        parameters: Those to set; the others keep their value or default.
-        before: The stack before the change, if it exists.
+    Parameters that are not given keep their value or default.
 
     Raises:
         BrewhouseError: CloudFormation rejects the change.
@@ -136,10 +117,7 @@ def create_change_set(
         Tags=[{"Key": "application", "Value": "brewhouse"}],
     )
     ids = {"ChangeSetName": made["Id"], "StackName": made["StackId"]}
-    while True:
-        found = client.describe_change_set(**ids)
-        if found["Status"] not in {"CREATE_PENDING", "CREATE_IN_PROGRESS"}:
-            break
+    while (found := client.describe_change_set(**ids))["Status"] in {"CREATE_PENDING", "CREATE_IN_PROGRESS"}:
         time.sleep(POLL_S)
     if found["Status"] == "CREATE_COMPLETE":
         pages = client.get_paginator("describe_change_set").paginate(**ids)

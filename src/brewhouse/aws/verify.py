@@ -21,24 +21,19 @@ def verify(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
     for step in last_job_runs(account, stack.name):
         passed = None if step.state in {"WAITING", "RUNNING", "STARTING"} else step.state == "SUCCEEDED"
         yield DeploymentCheck(f"job {step.name} ran and succeeded", passed, step.message or step.state.lower())
-    yield _workflow_check(account, stack)
+    runs = account.client("glue").get_workflow_runs(Name=stack.name, MaxResults=20).get("Runs", [])
+    last = f"the last run began {runs[0]['StartedOn']:%Y-%m-%d %H:%M}" if runs else "no run yet"
+    yield DeploymentCheck("the workflow has run", True if runs else None, last)
     yield from _table_checks(account, stack)
     yield from _query_checks(account, stack)
     yield from row_count_checks(account, stack)
     for crawler in resources(account, stack.name, "AWS::Glue::Crawler"):
-        last = account.client("glue").get_crawler(Name=crawler)["Crawler"].get("LastCrawl", {})
-        state = last.get("Status")
-        detail = last.get("ErrorMessage", state or "no crawl yet")
+        crawl = account.client("glue").get_crawler(Name=crawler)["Crawler"].get("LastCrawl", {})
+        state = crawl.get("Status")
+        detail = crawl.get("ErrorMessage", state or "no crawl yet")
         yield DeploymentCheck(f"crawler {crawler} succeeded", state == "SUCCEEDED" if state else None, detail)
     yield from monitoring_checks(account, stack)
     yield from runtime_checks(account, stack)
-
-
-def _workflow_check(account: Account, stack: Stack) -> DeploymentCheck:
-    """Check that the workflow has run, by its schedule or on demand."""
-    runs = account.client("glue").get_workflow_runs(Name=stack.name, MaxResults=20).get("Runs", [])
-    last = f"the last run began {runs[0]['StartedOn']:%Y-%m-%d %H:%M}" if runs else "no run yet"
-    return DeploymentCheck("the workflow has run", True if runs else None, last)
 
 
 def _table_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:

@@ -57,11 +57,7 @@ def write_functions(file: Path) -> None:
 
 
 def write_zip(file: Path, content: Mapping[str, bytes | Path]) -> None:
-    """Write a reproducible zip: sorted, without times, not compressed.
-
-    Args:
-        content: Bytes, or a file to read them from, by path in the zip.
-    """
+    """Write a reproducible zip of bytes or files, by path in the zip: sorted, without times, not compressed."""
     with ZipFile(file, "w", ZIP_STORED) as archive:
         for path, data in sorted(content.items()):
             entry = ZipInfo(path, _EPOCH)

@@ -25,13 +25,7 @@ _NOT_AUTHORIZED = re.compile(
 
 
 def access_denied(action: str, resource: str = "", principal: str = "") -> BrewhouseError:
-    """Return the error of a missing permission.
-
-    Args:
-        action: As policies name it.
-        resource: ARN or description; empty if unknown.
-        principal: ARN of the user or role; empty if unknown.
-    """
+    """Return the error of a missing permission; the resource and the user or role are empty if unknown."""
     target = f" on {resource}" if resource else ""
     return BrewhouseError(
         f"AWS denies {action}{target}.", hint=f"Allow it for {principal or 'the user or role that runs this'}."
@@ -44,10 +38,9 @@ def rejected_credentials(reason: object) -> BrewhouseError:
 
 
 def denial_in(message: str, resource: str = "") -> BrewhouseError | None:
-    """Return the missing permission that a message of AWS names; None if it names none.
+    """Return the missing permission that an error or event of AWS names; None if it names none.
 
     Args:
-        message: Text of an error, or the reason of a stack event.
         resource: Used if the message names no resource.
 
     Example:
@@ -68,7 +61,6 @@ def translate_boto3_error(error: BaseException, resource: str = "") -> Brewhouse
     """Translate an error of boto3; None for other errors, and for refusals that need no explanation.
 
     Args:
-        error: What was raised.
         resource: ARN or description of what was accessed, for services that do not name it.
     """
     names = {kind.__name__ for kind in type(error).__mro__}

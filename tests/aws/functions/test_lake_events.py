@@ -84,14 +84,14 @@ def test_an_event_that_is_compacted_while_it_is_read_is_skipped(
     lake_events.put(envelope(1))
     lake_events.put(envelope(2))
     s3 = account.client("s3")
-    list_keys = lake_events._keys
+    list_keys = LakeEvents._keys
 
-    def compact(since: Any, after: str) -> list[str]:  # noqa: ANN401
-        keys = list(list_keys(since, after))
+    def compact(self: LakeEvents, since: Any, after: str) -> list[str]:  # noqa: ANN401
+        keys = list(list_keys(self, since, after))
         s3.delete_object(Bucket=bucket, Key=keys[0])
         return keys
 
-    monkeypatch.setattr(lake_events, "_keys", compact)
+    monkeypatch.setattr(LakeEvents, "_keys", compact)
     assert lake_events.read(DAY.date()) == [envelope(2)]
 
 

@@ -24,15 +24,12 @@ from brewhouse.ids import id_at
 
 _WRITERS = 10
 _ENRICH_ATTEMPTS = 3
-_AWS_ERRORS = (BotoCoreError, ClientError)
 
 
 def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
-    """Archive a batch of SQS messages; the entry point of the Lambda function.
+    """Archive a batch of SQS messages, and return those to retry; the entry point of the Lambda function.
 
-    Returns:
-        The messages to retry:
-        https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html.
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
     with ThreadPoolExecutor(_WRITERS) as pool:
         failed = [message for message in pool.map(_process, event["Records"]) if message]
@@ -58,7 +55,7 @@ def _archive(record: Mapping[str, Any]) -> None:
     if event["detail-type"] == JOB:
         try:
             facts = _job_facts(event["detail"])
-        except _AWS_ERRORS as error:
+        except (BotoCoreError, ClientError) as error:
             if int(record["attributes"]["ApproximateReceiveCount"]) < _ENRICH_ATTEMPTS:
                 raise
             facts = {"unknown": f"Glue could not be asked: {error}"}  # an incomplete event is better than none

@@ -10,14 +10,9 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-CONNECTIONS = 16
-"""How many requests of a client may run at once."""
-_CONFIG = Config(
-    connect_timeout=3,
-    read_timeout=10,
-    retries={"mode": "standard", "max_attempts": 3},
-    max_pool_connections=CONNECTIONS,
-)
+CONNECTIONS = 16  # how many requests of a client may run at once
+_RETRIES = {"mode": "standard", "max_attempts": 3}
+_CONFIG = Config(connect_timeout=3, read_timeout=10, retries=_RETRIES, max_pool_connections=CONNECTIONS)
 _lock = Lock()  # boto3's default session is not thread-safe
 
 

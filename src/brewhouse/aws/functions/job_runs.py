@@ -23,10 +23,7 @@ _TOLERANCE = timedelta(minutes=2)
 
 
 def run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of a job run that Glue's event of its end lacks.
-
-    Args:
-        run: As Glue's `GetJobRun` returns it.
+    """Return the facts of a job run, from Glue's `GetJobRun`, that Glue's event of its end lacks.
 
     Example:
         >>> run_facts({"ExecutionTime": 90, "MaxCapacity": 2.0})["costUsd"]
@@ -61,13 +58,7 @@ def error_lines(logs: Any, stack: str, run_id: str) -> list[str]:  # noqa: ANN40
 
 
 def job_events(events: Iterable[EventEnvelope], job: str, run: Mapping[str, Any]) -> list[EventEnvelope]:
-    """Return the events that a job wrote about one of its runs, by time: a lake has one run at a time.
-
-    Args:
-        events: Of the days it ran on.
-        job: Name of the job, without the stack's prefix.
-        run: As Glue's `GetJobRun` returns it.
-    """
+    """Return the events that a job wrote about one of its runs, by time: a lake has one run at a time."""
     start, end = run_period(run)
     return [
         event

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -13,50 +14,45 @@ from brewhouse.events.envelope import EventEnvelope, decode_events
 _PRECONDITION_FAILED = 412
 
 
+@dataclass(frozen=True)
 class LakeEvents:
     """The events below `lake/` of a bucket."""
 
-    def __init__(self, client: Any, bucket: str) -> None:  # noqa: ANN401 - boto3
-        self._client = client
-        self._bucket = bucket
+    client: Any
+    bucket: str
 
     def put(self, event: EventEnvelope) -> bool:
         """Write an event unless it exists; return whether it was written."""
         try:
-            self._client.put_object(
-                Bucket=self._bucket,
+            self.client.put_object(
+                Bucket=self.bucket,
                 Key=f"lake/{event.key}",
                 Body=event.encode(),
                 ContentType="application/json",
                 IfNoneMatch="*",
             )
-        except self._client.exceptions.ClientError as error:
+        except self.client.exceptions.ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == _PRECONDITION_FAILED:
                 return False
             raise
         return True
 
     def read(self, since: date, after: str = "") -> list[EventEnvelope]:
-        """Read each event once, oldest first; skip lines that are not events.
-
-        Args:
-            since: The first day.
-            after: Skip ids up to this one on the first day.
-        """
+        """Read each event since a day (on it, after an id) once, oldest first; skip lines that are not events."""
         keys = list(self._keys(since, after))
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             events = {event.id: event for content in pool.map(self._content, keys) for event in decode_events(content)}
         return sorted(events.values(), key=lambda event: event.id)
 
     def _keys(self, since: date, after: str) -> Iterator[str]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix="lake/events/date=", StartAfter=f"lake/events/date={since}/{after}"
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix="lake/events/date=", StartAfter=f"lake/events/date={since}/{after}"
         )
         for page in pages:
             yield from (each["Key"] for each in page.get("Contents", []) if each["Key"].endswith(".json"))
 
     def _content(self, key: str) -> bytes:
         try:
-            return bytes(self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read())
-        except self._client.exceptions.NoSuchKey:  # compacted into the day's archive since it was listed
+            return bytes(self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+        except self.client.exceptions.NoSuchKey:  # compacted into the day's archive since it was listed
             return b""

@@ -21,7 +21,6 @@ def lease(client: Any, bucket: str, key: str, ttl_s: float, timeout_s: float) ->
     """Hold a lease while the block runs.
 
     Args:
-        client: boto3's client of S3.
         ttl_s: Age at which a lease expires; longer than its holder can live.
         timeout_s: How long to wait for another holder.
 

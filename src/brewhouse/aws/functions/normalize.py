@@ -70,13 +70,7 @@ def parse_time(text: str) -> datetime:
 
 
 def normalize(event: Mapping[str, Any], stack: str, facts: Mapping[str, Any]) -> EventEnvelope:
-    """Return an event of AWS as an event of the lake.
-
-    Args:
-        event: From `decode_event`.
-        stack: Name of the stack, the prefix of its jobs' names.
-        facts: More fields of the detail.
-    """
+    """Return a decoded event of AWS as an event of the lake, with more facts in its detail."""
     moment = parse_time(event["time"])
     origin = {name: event[name] for name in ("id", "account", "region", "resources") if name in event}
     derive = _BY_TYPE.get(event["detail-type"])

@@ -14,16 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from brewhouse.aws.functions import job_runs
 from brewhouse.aws.functions.clients import client
-from brewhouse.aws.functions.job_runs import (
-    ENDED,
-    FAILED,
-    error_lines,
-    has_end_event,
-    job_events,
-    run_facts,
-    run_period,
-)
 from brewhouse.aws.functions.lake_events import LakeEvents
 from brewhouse.aws.functions.lease import lease
 from brewhouse.aws.functions.normalize import WORKFLOWS
@@ -47,11 +39,7 @@ _SUBJECT_CHARACTERS = 99  # https://docs.aws.amazon.com/sns/latest/api/API_Publi
 
 
 def handler(_event: Mapping[str, Any], _context: object) -> dict[str, Any]:
-    """Publish the pending alerts; the entry point of the Lambda function.
-
-    Returns:
-        The subjects of the published alerts, for the log.
-    """
+    """Publish the pending alerts, and return their subjects for the log; the entry point of the Lambda function."""
     s3, bucket = client("s3"), os.environ["BUCKET"]
     lake_events = LakeEvents(s3, bucket)
     now = datetime.now(UTC)
@@ -79,23 +67,23 @@ def _missing_ends(events: Sequence[EventEnvelope], now: datetime) -> Iterator[Ev
             continue
         for run in reversed(runs):
             is_retried = run["JobRunState"] == "FAILED" and int(run.get("Attempt") or 0) < retries
-            start, end = run_period(run)
-            if run["JobRunState"] not in ENDED[1:] or is_retried or end < now - _MAX_RUN_AGE:
+            start, end = job_runs.run_period(run)
+            if run["JobRunState"] not in job_runs.ENDED[1:] or is_retried or end < now - _MAX_RUN_AGE:
                 continue
-            own = job_events(events, job, run)
+            own = job_runs.job_events(events, job, run)
             run_id = own[-1].run if own else str(run["Id"])
-            if not has_end_event(events, run_id, start):
+            if not job_runs.has_end_event(events, run_id, start):
                 yield _run_end(job, run, run_id)
 
 
 def _run_end(job: str, run: Mapping[str, Any], run_id: str) -> EventEnvelope:
-    state = "FAILED" if run["JobRunState"] in FAILED else str(run["JobRunState"])
+    state = "FAILED" if run["JobRunState"] in job_runs.FAILED else str(run["JobRunState"])
     lines = [f"AWS Glue ended the job {job} as {run['JobRunState']}: {run.get('ErrorMessage') or 'no message'}"]
     if state == "FAILED":
-        lines += error_lines(client("logs"), os.environ["STACK"], str(run["Id"]))[-_LOG_LINES:]
-    moment = run_period(run)[1]
+        lines += job_runs.error_lines(client("logs"), os.environ["STACK"], str(run["Id"]))[-_LOG_LINES:]
+    moment = job_runs.run_period(run)[1]
     detail = {
-        **run_facts(run),
+        **job_runs.run_facts(run),
         "runId": run_id,
         "jobName": WORKFLOWS[job],
         "jobRunId": run_id,
