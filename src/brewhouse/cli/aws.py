@@ -98,7 +98,7 @@ def run(
     stack: StackOption = "brewhouse",
     wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end; exit codes as of `run`.")] = False,
 ) -> None:
-    """Start the workflow now instead of queue_depths for its schedule.
+    """Start the workflow now instead of waiting for its schedule.
 
     Example: brewhouse aws run --wait
     """
@@ -219,7 +219,7 @@ def estimate(
 
 @aws.command()
 def verify(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> None:
-    """DeploymentCheck what only a real account can show; costs at most a cent for Athena queries.
+    """Check what only a real account can show; costs at most a cent for Athena queries.
 
     Example: brewhouse aws verify
     """
