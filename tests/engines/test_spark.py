@@ -18,7 +18,7 @@ from brewhouse.engines.engine import EngineError
 from brewhouse.engines.spark import SparkEngine
 from brewhouse.engines.spark_session import _settings, open_session
 from brewhouse.iceberg.table_spec import Column, TableSpec
-from brewhouse.lake.s3_path import path_at
+from brewhouse.lake.lake import path_at
 from brewhouse.models.model import parse
 
 if TYPE_CHECKING:

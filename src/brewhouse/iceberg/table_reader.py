@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from pyiceberg.exceptions import NoSuchTableError
 
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.iceberg.data_files import may_contain, partition_of, path_of, uri_of
+from brewhouse.iceberg.data_files import may_contain, partition_of
+from brewhouse.iceberg.file_io import path_of, uri_of
 from brewhouse.iceberg.schemas import field_ids, first_field_ids, spec_of
 from brewhouse.iceberg.snapshots import data_files, referenced
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog

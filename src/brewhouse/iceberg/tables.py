@@ -18,8 +18,8 @@ from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.table import update
 
 from brewhouse.errors import BrewhouseError
-from brewhouse.iceberg.data_files import to_data_files, uri_of
-from brewhouse.iceberg.parquet_footers import ParquetFooter, read_footers
+from brewhouse.iceberg.data_files import ParquetFooter, read_footers, to_data_files
+from brewhouse.iceberg.file_io import uri_of
 from brewhouse.iceberg.schemas import evolution, first_field_ids, partition_fields, schema_of, sort_order_of
 from brewhouse.iceberg.snapshots import SnapshotChange, data_files, require_current, set_current, write_snapshot
 from brewhouse.iceberg.table_reader import TableReader, snapshot_properties

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brewhouse.errors import UsageError
-from brewhouse.lake.s3 import bucket_store
-from brewhouse.lake.s3_path import S3Path, path_at
+from brewhouse.lake.s3 import SCHEME, bucket_store
+from brewhouse.lake.s3_path import S3Path
 from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
     from obstore.store import LocalStore, S3Store
+
+_PARALLEL_READS = 32
 
 
 @dataclass(frozen=True)
@@ -121,3 +125,28 @@ def lake_of(settings: Settings) -> Lake:
     if lake.is_local and lake.root.is_file():
         raise UsageError(f"The lake {lake.root} is a file.", hint="Name a folder with --lake.")
     return lake
+
+
+def path_at(place: str) -> Path:
+    """Parse a local path or a URL `s3://bucket/key`.
+
+    Raises:
+        UsageError: The URL has no bucket.
+
+    Example:
+        >>> path_at("s3://bucket/a/b").name, path_at("/data").name
+        ('b', 'data')
+    """
+    if not place.startswith(SCHEME):
+        return Path(place)
+    if not (rest := place.removeprefix(SCHEME).strip("/")):
+        raise UsageError(f"{place} has no bucket.", hint="Write it as s3://bucket/prefix.")
+    return S3Path("/", rest)
+
+
+def read_many(files: Sequence[Path]) -> list[bytes]:
+    """Read small files, in parallel if any is on S3."""
+    if not any(isinstance(file, S3Path) for file in files):
+        return [file.read_bytes() for file in files]
+    with ThreadPoolExecutor(_PARALLEL_READS) as threads:
+        return list(threads.map(lambda file: file.read_bytes(), files))

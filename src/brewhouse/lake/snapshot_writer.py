@@ -115,18 +115,20 @@ class SnapshotWriter:
         Raises:
             BrewhouseError: Another process completed the snapshot meanwhile, or the lake cannot be written.
         """
-        conflict = BrewhouseError(
-            f"The snapshot of run {self.run} was completed by another process.", hint="Run one extract at a time."
-        )
         if (self.folder / "manifest.json").exists():
-            raise conflict
+            raise self._completed_meanwhile()
         listed = {page.file for page in manifest.pages}
         for file in self.folder.glob("page-*"):
             if file.name not in listed:
                 file.unlink()
         if not self._create("manifest.json", msgspec.json.encode(manifest)):
-            raise conflict
+            raise self._completed_meanwhile()
         return RawSnapshot(self.folder, manifest)
+
+    def _completed_meanwhile(self) -> BrewhouseError:
+        return BrewhouseError(
+            f"The snapshot of run {self.run} was completed by another process.", hint="Run one extract at a time."
+        )
 
     def _page(self, number: int, file: Path, content: bytes, records: int) -> Page:
         query = f"per_page={self.started.page_size_rows}&page={number}&sort=id:asc"
