@@ -44,7 +44,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def column(file: str, name: str = "c") -> ColumnStatistics:
-    (footer,) = read_footers([file])
+    footer = read_footers([file])[file]
     return next(column for column in footer.columns if column.name == name)
 
 
@@ -72,7 +72,7 @@ def test_a_column_of_nulls_has_no_bounds(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", DUCKDB_TYPES)
 def test_a_file_without_rows_has_columns_but_no_values(tmp_path: Path, kind: str) -> None:
     file = write(tmp_path, kind, [])
-    (footer,) = read_footers([file])
+    footer = read_footers([file])[file]
     assert (footer.rows, footer.offsets_bytes, footer.size_bytes) == (0, [], Path(file).stat().st_size)
     found = column(file)
     assert (found.type, found.values, found.nulls, found.lower, found.upper) == (kind, 0, 0, None, None)
@@ -80,7 +80,7 @@ def test_a_file_without_rows_has_columns_but_no_values(tmp_path: Path, kind: str
 
 def test_bounds_and_sizes_combine_all_row_groups(tmp_path: Path) -> None:
     file = write(tmp_path, "int", [*range(3000, 0, -1), None], ", ROW_GROUP_SIZE 1000")
-    (footer,) = read_footers([file])
+    footer = read_footers([file])[file]
     parquet = pq.ParquetFile(file).metadata
     groups = [parquet.row_group(number).column(0) for number in range(parquet.num_row_groups)]
     assert len(groups) > 1
@@ -119,16 +119,18 @@ def test_nan_is_never_a_bound_that_excludes_numbers(tmp_path: Path) -> None:
     assert found.upper is None or not found.upper < 2.0
 
 
-def test_files_are_described_in_the_order_they_were_named(tmp_path: Path) -> None:
+def test_the_footers_of_several_files_are_read_at_once(tmp_path: Path) -> None:
     names = ["b b.parquet", "a'.parquet", "ü.parquet"]
     files = [
         write_file(str(tmp_path / name), {"c": "INTEGER", "d": "VARCHAR"}, [(number, "x")] * number, {"c": 1, "d": 2})
         for number, name in enumerate(names)
     ]
     footers = read_footers(files)
-    assert [(footer.file, footer.rows) for footer in footers] == list(zip(files, range(3), strict=True))
-    assert [[c.name for c in footer.columns] for footer in footers] == [["c", "d"]] * 3
-    assert read_footers([]) == []
+    assert {file: (footer.file, footer.rows) for file, footer in footers.items()} == {
+        file: (file, number) for number, file in enumerate(files)
+    }
+    assert [[c.name for c in footer.columns] for footer in footers.values()] == [["c", "d"]] * 3
+    assert read_footers([]) == {}
 
 
 def test_foreign_types_and_missing_field_ids_are_reported(tmp_path: Path) -> None:

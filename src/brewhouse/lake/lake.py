@@ -22,13 +22,7 @@ _PARALLEL_READS = 32
 
 @dataclass(frozen=True)
 class Shared:
-    """Options of a lake on S3; a local lake has its catalog and lock in its folder.
-
-    Attributes:
-        catalog: Kind of Iceberg catalog, `glue` or `rest`.
-        catalog_database_prefix: Prefix of the catalog's databases, such as `brewhouse` in `brewhouse_silver`.
-        lock_ttl_s: Seconds without renewal after which the run lock expires.
-    """
+    """Options of a lake on S3, described in `Settings`; a local lake has its catalog and lock in its folder."""
 
     catalog: str = "glue"
     catalog_uri: str | None = None
@@ -38,10 +32,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class Lake:
-    """A lake's root and the paths below it.
-
-    Attributes:
-        root: Absolute path of the root folder, or an `S3Path`; it need not exist yet.
+    """A lake's root, an absolute path or an `S3Path` that need not exist yet, and the paths below it.
 
     Example:
         >>> Lake(Path("/data/lake")).catalog_file.name
@@ -115,12 +106,7 @@ def lake_of(settings: Settings) -> Lake:
     Raises:
         UsageError: The settings name a file.
     """
-    shared = Shared(
-        catalog=settings.catalog,
-        catalog_uri=settings.catalog_uri,
-        catalog_database_prefix=settings.catalog_database_prefix,
-        lock_ttl_s=settings.lock_ttl_s,
-    )
+    shared = Shared(settings.catalog, settings.catalog_uri, settings.catalog_database_prefix, settings.lock_ttl_s)
     lake = Lake.at(settings.lake, shared)
     if lake.is_local and lake.root.is_file():
         raise UsageError(f"The lake {lake.root} is a file.", hint="Name a folder with --lake.")
@@ -132,10 +118,6 @@ def path_at(place: str) -> Path:
 
     Raises:
         UsageError: The URL has no bucket.
-
-    Example:
-        >>> path_at("s3://bucket/a/b").name, path_at("/data").name
-        ('b', 'data')
     """
     if not place.startswith(SCHEME):
         return Path(place)

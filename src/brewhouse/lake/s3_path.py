@@ -53,11 +53,7 @@ class S3Path(PosixPath):
         return next(self._objects_below(), None) is not None
 
     def read_bytes(self) -> bytes:
-        """Read the object.
-
-        Raises:
-            FileNotFoundError: The object does not exist.
-        """
+        """Read the object; raises FileNotFoundError, as of a file."""
         return bytes(bucket_store(self.bucket).get(self.key).bytes())
 
     def glob(self, pattern: str, **_: object) -> Iterator[S3Path]:  # type: ignore[override]
@@ -87,11 +83,7 @@ class S3Path(PosixPath):
         """Do nothing: S3 has no folders."""
 
     def stat(self, **_: object) -> os.stat_result:
-        """Return the size and modification time of the object.
-
-        Raises:
-            FileNotFoundError: The object does not exist.
-        """
+        """Return the size and modification time of the object; raises FileNotFoundError, as of a file."""
         head = bucket_store(self.bucket).head(self.key)
         modified = int(head["last_modified"].timestamp())
         return os.stat_result((stat.S_IFREG, 0, 0, 1, 0, 0, head["size"], modified, modified, modified))
