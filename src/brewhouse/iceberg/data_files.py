@@ -92,7 +92,7 @@ class ParquetFooter:
 
 
 def read_footers(files: Sequence[str]) -> dict[str, ParquetFooter]:
-    """Read the footers of Parquet files, given by absolute paths or S3 URLs, all at once: connecting takes longer."""
+    """Read the footers of Parquet files, by absolute path or S3 URL, all at once, since connecting takes longest."""
     if not files:
         return {}
     with _connect(files) as connection:

@@ -97,7 +97,7 @@ class MultiTableCatalog(LakeCatalog):
     def commit_table(
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
     ) -> CommitTableResponse:
-        """Commit changes of a table; inside `atomically`, when its block ends, with requirements checked now."""
+        """Check requirements and commit changes of a table; inside `atomically`, commit when its block ends."""
         with self.atomically():
             name = ".".join(table.name())
             assert self._changes is not None

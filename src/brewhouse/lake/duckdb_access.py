@@ -27,7 +27,7 @@ def literal(text: str) -> str:
 
 
 def enable_s3(connection: duckdb.DuckDBPyConnection, files: Iterable[str], *, prefetch: bool = False) -> None:
-    """Register the object cache with a connection if any of the files is on S3; `prefetch` downloads these at once."""
+    """Register the object cache with a connection if any of the files is on S3; `prefetch` downloads them, too."""
     if remote := [file for file in files if file.startswith(SCHEME)]:
         from brewhouse.lake.object_cache import filesystem
 
