@@ -107,7 +107,7 @@ def test_a_version_becomes_a_snapshot_of_its_time_with_the_counts_of_its_file(la
     manifest = snapshot.manifest
     assert result.versions[0].snapshot == snapshot.run
     assert (result.versions[0].outcome, result.versions[0].records) == ("new", 455)
-    assert (snapshot.date, snapshot.folder.parent.name) == ("2023-05-06", "date=2023-05-06")
+    assert (snapshot.manifest.date, snapshot.folder.parent.name) == ("2023-05-06", "date=2023-05-06")
     assert manifest.started_at == manifest.finished_at == "2023-05-06T07:08:09.000+00:00"
     assert manifest.source_url == "version-2023-05-06T07:08:09.csv"
     assert manifest.meta_before == manifest.meta_after
@@ -245,7 +245,7 @@ def test_the_real_versions_become_snapshots_and_tables(lake: Lake) -> None:
     for path, snapshot in zip(paths, snapshots, strict=True):
         with path.open(encoding="utf-8", newline="") as file:
             theirs = sorted(csv.DictReader(file), key=lambda row: row["id"])
-        assert snapshot.date in path.name
+        assert snapshot.manifest.date in path.name
         assert snapshot.manifest.meta_after.by_country == Counter(row["country"] for row in theirs)
         for line, row in zip(lines(snapshot), theirs, strict=True):
             ours = json.loads(line, parse_float=str, parse_int=str)

@@ -16,7 +16,7 @@ from brewhouse.api.contract import FIELDS
 from brewhouse.engines.spark_workers import PARTITION, parse_records, read_pages, read_rows, write_rows
 from brewhouse.iceberg.table_spec import Column
 from brewhouse.lake.duckdb_access import literal
-from brewhouse.lake.s3_path import path_at
+from brewhouse.lake.lake import path_at
 
 COLUMNS = (Column("city", "string", "", 3), Column("n", "long", "", 9))
 IDS = {"city": 3, "n": 9}

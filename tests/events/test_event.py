@@ -26,8 +26,7 @@ from brewhouse.events.event import Event, EventLog, EventReader, events_of, pars
 from brewhouse.events.event_archive import archive_events
 from brewhouse.events.event_types import DRIFT, JOB, RUN
 from brewhouse.ids import id_at
-from brewhouse.lake import s3_path
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, read_many
 
 FAILED = JobEnded(job_name="extract", state="FAILED", severity="ERROR", message="no source", seconds=1.0)
 
@@ -254,7 +253,6 @@ def test_a_reader_retries_when_a_file_moves_into_the_archive_while_it_reads(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_day(lake, date(2026, 8, 2), "a", "b")
-    read_many = s3_path.read_many
 
     def archive_first(files: list[Path]) -> list[bytes]:
         archive_events(lake)

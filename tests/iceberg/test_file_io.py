@@ -6,10 +6,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from brewhouse.iceberg.data_files import uri_of
-from brewhouse.iceberg.file_io import ObjectIO
+from brewhouse.iceberg.file_io import ObjectIO, path_of, uri_of
 from brewhouse.lake.lake import Lake
+
+PATHS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1), min_size=1)
+
+
+@given(parts=PATHS)
+def test_a_path_survives_as_a_uri(parts: list[str]) -> None:
+    for path in (f"/{'/'.join(parts)}", f"s3://bucket/{'/'.join(parts)}"):
+        assert path_of(uri_of(path)) == path
+        assert "://" in uri_of(path)
 
 
 @pytest.fixture(params=["local", "s3"])

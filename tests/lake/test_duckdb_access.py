@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brewhouse.lake import object_cache
-from brewhouse.lake.duckdb_access import enable_s3, identifier, literal, prefetch
+from brewhouse.lake.duckdb_access import enable_s3, identifier, literal
 from brewhouse.lake.s3 import bucket_store
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
@@ -47,12 +47,12 @@ def test_s3_is_registered_only_for_files_there(files: list[str], *, is_registere
         assert connection.filesystem_is_registered("s3") == is_registered
 
 
-def test_files_on_s3_are_prefetched_and_local_ones_ignored(bucket: str) -> None:
+def test_files_on_s3_are_prefetched_and_local_ones_ignored(connection: duckdb.DuckDBPyConnection, bucket: str) -> None:
     bucket_store(bucket.removeprefix("s3://")).put("pre/fetched", b"content")
-    prefetch(["/nowhere"])
-    prefetch(["/nowhere", f"{bucket}/pre/fetched"])
+    enable_s3(connection, ["/nowhere"], prefetch=True)
+    enable_s3(connection, ["/nowhere", f"{bucket}/pre/fetched"], prefetch=True)
     bucket_store(bucket.removeprefix("s3://")).delete("pre/fetched")
     with object_cache.filesystem().open(f"{bucket}/pre/fetched") as opened:
         assert opened.read() == b"content"
     with pytest.raises(FileNotFoundError):
-        prefetch([f"{bucket}/pre/missing"])
+        enable_s3(connection, [f"{bucket}/pre/missing"], prefetch=True)

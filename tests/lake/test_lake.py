@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from brewhouse.errors import UsageError
-from brewhouse.lake.lake import Lake, Shared, lake_of
+from brewhouse.lake.lake import Lake, Shared, lake_of, read_many
 from brewhouse.lake.s3_path import S3Path
 from brewhouse.settings import Settings
 
@@ -65,3 +65,15 @@ def test_settings_name_the_lake_and_its_catalog(tmp_path: Path) -> None:
     file.touch()
     with pytest.raises(UsageError, match=f"{file} is a file.*--lake"):
         lake_of(Settings(lake=str(file)))
+
+
+def test_files_are_read_in_their_order_wherever_they_are(shared_lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "0").write_bytes(b"local")
+    for number in range(1, 50):
+        shared_lake.store.put(f"files/{number}", b"%d" % number)
+    files = [tmp_path / "0", *(shared_lake.root / "files" / str(number) for number in range(1, 50))]
+    assert read_many(files) == [b"local", *(b"%d" % number for number in range(1, 50))]
+    assert read_many(files[:1]) == [b"local"]
+    assert read_many([]) == []
+    with pytest.raises(FileNotFoundError):
+        read_many([*files, shared_lake.root / "files" / "50"])

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brewhouse.lake.lake import path_at
 from brewhouse.lake.object_cache import ObjectCache, _CachedFile
 from brewhouse.lake.s3 import bucket_store
-from brewhouse.lake.s3_path import path_at
 
 CONTENT = random.Random(7).randbytes(50_000)
 

@@ -34,7 +34,7 @@ def test_a_snapshot_exists_once_its_manifest_does(lake: Lake) -> None:
     finish(writer, page)
     snapshot = newest(lake)
     assert snapshot is not None
-    assert (snapshot.run, snapshot.date, snapshot.records) == ("01A", writer.date, 2)
+    assert (snapshot.run, snapshot.manifest.date, snapshot.records) == ("01A", writer.date, 2)
     assert snapshot.files == [str(lake.root / f"bronze/breweries/date={writer.date}/run=01A" / page.file)]
     assert gzip.decompress(Path(snapshot.files[0]).read_bytes()) == b"".join(line + b"\n" for line in LINES)
 

@@ -17,8 +17,8 @@ from tests.s3_caches import forget
 
 from brewhouse.errors import UsageError
 from brewhouse.lake import object_cache, s3
-from brewhouse.lake.lake import Lake
-from brewhouse.lake.s3_path import S3Path, path_at, read_many
+from brewhouse.lake.lake import Lake, path_at
+from brewhouse.lake.s3_path import S3Path
 
 FILES = (
     "bronze/breweries/date=2026-08-02/run=B/manifest.json",
@@ -177,18 +177,6 @@ def test_many_objects_are_listed_over_several_pages(shared_lake: Lake) -> None:
         list(threads.map(lambda name: shared_lake.store.put(name, b""), names))
     assert relative(shared_lake.root, list(shared_lake.root.glob("many/*"))) == names
     assert len(list((shared_lake.root / "many").glob("*"))) == 1_100
-
-
-def test_files_are_read_in_their_order_wherever_they_are(shared_lake: Lake, tmp_path: Path) -> None:
-    (tmp_path / "0").write_bytes(b"local")
-    for number in range(1, 50):
-        shared_lake.store.put(f"files/{number}", b"%d" % number)
-    files = [tmp_path / "0", *(shared_lake.root / "files" / str(number) for number in range(1, 50))]
-    assert read_many(files) == [b"local", *(b"%d" % number for number in range(1, 50))]
-    assert read_many(files[:1]) == [b"local"]
-    assert read_many([]) == []
-    with pytest.raises(FileNotFoundError):
-        read_many([*files, shared_lake.root / "files" / "50"])
 
 
 def test_an_object_has_the_time_it_was_written(shared_lake: Lake) -> None:

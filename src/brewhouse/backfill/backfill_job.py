@@ -29,10 +29,9 @@ from brewhouse.checks.data_contract import check_result
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import Listener
 from brewhouse.ids import CHECKSUM_CHARACTERS, id_at
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, path_at
 from brewhouse.lake.manifest import Manifest, Page
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
-from brewhouse.lake.s3_path import path_at
 from brewhouse.lake.snapshot_writer import ResumeInfo, SnapshotWriter
 from brewhouse.pipeline.rebuild import is_rebuilt, rebuild
 from brewhouse.pipeline.run_context import JobResult, RunContext

@@ -16,7 +16,7 @@ import numpy as np  # noqa: F401 - otherwise DuckDB imports it when the first fu
 from brewhouse.engines.dialect import DUCKDB_MACROS, java_double, to_duckdb
 from brewhouse.engines.engine import EngineError, Row
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
-from brewhouse.lake.duckdb_access import enable_s3, identifier, literal, prefetch
+from brewhouse.lake.duckdb_access import enable_s3, identifier, literal
 from brewhouse.lake.temp_dir import TempDir
 from brewhouse.models.model import Model
 from brewhouse.query.views import raw_records_sql, table_sql
@@ -60,14 +60,14 @@ class DuckDBEngine:
 
     def attach_raw_snapshot(self, files: Sequence[str], run: str, fetched_at: str) -> None:
         """See `Engine.attach_raw_snapshot`."""
-        self._fetch(files)
+        enable_s3(self._connection, files, prefetch=True)
         self._run(f"CREATE OR REPLACE VIEW bronze.breweries AS {raw_records_sql(files)}")
         metadata = {"run": "string", "taken_at": "timestamptz"}
         self.attach_rows("bronze.snapshot", metadata, [(run, datetime.fromisoformat(fetched_at))])
 
     def attach_table(self, spec: TableSpec, files: Sequence[str]) -> None:
         """See `Engine.attach_table`."""
-        self._fetch(files)
+        enable_s3(self._connection, files, prefetch=True)
         self._run(f"DROP TABLE IF EXISTS {_computed(spec.name)}")
         self._run(f"CREATE OR REPLACE VIEW {identifier(spec.name)} AS {table_sql(spec, files)}")
 
@@ -132,10 +132,6 @@ class DuckDBEngine:
         """Compute a SELECT once and expose its rows by a name."""
         self._connection.execute(f"CREATE OR REPLACE TABLE {_computed(name)} AS {select}", values)
         self._run(f"CREATE OR REPLACE VIEW {identifier(name)} AS SELECT * FROM {_computed(name)}")
-
-    def _fetch(self, files: Sequence[str]) -> None:
-        enable_s3(self._connection, files)
-        prefetch(files)
 
     def _partitions(self, spec: TableSpec) -> list[str]:
         """List the condition of each partition, largest first so that the longest COPY does not start last."""

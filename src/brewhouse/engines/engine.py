@@ -23,10 +23,7 @@ class Engine(Protocol):
     def attach_raw_snapshot(self, files: Sequence[str], run: str, fetched_at: str) -> None:
         """Expose the records of a raw snapshot as `bronze.breweries` and its metadata as `bronze.snapshot`.
 
-        Args:
-            files: Absolute paths of its pages.
-            run: Its run id.
-            fetched_at: Time at which it was complete, ISO 8601 with offset.
+        The files are the absolute paths of its pages, and `fetched_at` is ISO 8601 with offset.
         """
 
     def attach_table(self, spec: TableSpec, files: Sequence[str]) -> None:
@@ -36,11 +33,9 @@ class Engine(Protocol):
         """Expose a few rows as a table, as `reference.places`; the columns map names to Iceberg types."""
 
     def compute(self, model: Model) -> tuple[Column, ...]:
-        """Run a model's SQL and expose the rows under the model's name.
+        """Run a model's SQL, expose the rows under the model's name, and return its columns, in lower case.
 
-        Returns:
-            Its columns: lower-case names, Iceberg types (or the engine's type, if tables cannot store it), no
-            descriptions.
+        A column has an Iceberg type, or the engine's if tables cannot store it, and no description.
 
         Raises:
             EngineError: The engine cannot run the SQL.
@@ -49,12 +44,7 @@ class Engine(Protocol):
     def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
         """Write a computed model to Parquet files in an existing folder, and read it from them afterwards.
 
-        Args:
-            spec: Column types, sort order and the partition columns, by whose values the files are separated.
-            field_ids: Iceberg field id of each column.
-
-        Returns:
-            Absolute paths of the files.
+        The files have Iceberg's field ids and rows of one partition each; returns their absolute paths.
         """
 
     def rows(self, sql: str) -> list[Row]:

@@ -21,7 +21,7 @@ from brewhouse.engines import spark_s3a
 from brewhouse.engines.dialect import to_spark, view_name
 from brewhouse.engines.engine import EngineError, Row
 from brewhouse.engines.spark_workers import PARTITION, parse_records, read_pages, read_rows, write_rows
-from brewhouse.iceberg.table_spec import Column, TableSpec
+from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.lake.s3 import SCHEME
 from brewhouse.lake.s3_path import S3Path
 from brewhouse.models.inputs import INPUTS
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column as SortOrder
     from pyspark.sql import DataFrame, SparkSession
 
-SPARK_TYPES = {name: name for name in ("string", "double", "int", "boolean", "date")}
-SPARK_TYPES |= {"long": "bigint", "timestamptz": "timestamp"}
+SPARK_TYPES = {name: name for name in DUCKDB_TYPES} | {"long": "bigint", "timestamptz": "timestamp"}
 _ICEBERG_TYPES = {
     **{spark: iceberg for iceberg, spark in SPARK_TYPES.items()},
     **dict.fromkeys(("float", "decimal"), "double"),
@@ -58,11 +57,9 @@ _SETTINGS = {
 
 
 class SparkEngine:
-    """The engine on many machines.
+    """The engine on many machines; its settings and views are in a new session of the same application.
 
     Args:
-        session: The session; the engine's settings and views are in a new session of the same application.
-        target_file_mb: Target size of a file.
         s3a: Whether the session has S3A, so that Spark itself reads S3.
     """
 
@@ -149,7 +146,10 @@ class SparkEngine:
         # PySpark converts timestamps to the time zone of the machine.
         cells = [f.unix_micros(f"`{name}`").alias(name) if name in instants else f"`{name}`" for name in result.columns]
         return [
-            {name: _instant(value) if name in instants else value for name, value in row.asDict(recursive=True).items()}
+            {
+                name: _EPOCH + timedelta(microseconds=value) if name in instants and value is not None else value
+                for name, value in row.asDict(recursive=True).items()
+            }
             for row in result.select(*cells).collect()
         ]
 
@@ -220,8 +220,7 @@ class SparkEngine:
 def _write_files(rows: DataFrame, folder: Path) -> tuple[str, ...]:
     """Write with Spark into a temporary subfolder, and move the files of committed tasks to the folder."""
     temporary = folder / f"writing-{uuid.uuid4()}"
-    options = {"compression": "zstd", "mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"}
-    writer = rows.write.options(**options)
+    writer = rows.write.options(**{"compression": "zstd", "mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"})
     (writer.partitionBy(PARTITION) if PARTITION in rows.columns else writer).parquet(str(temporary))
     files = tuple(str(file.rename(folder / f"{uuid.uuid4()}.parquet")) for file in sorted(temporary.rglob("*.parquet")))
     shutil.rmtree(temporary)
@@ -241,7 +240,3 @@ def _spark_paths(files: Sequence[str]) -> list[str]:
     """
     paths = (spark_s3a.SCHEME + file.removeprefix(SCHEME) if file.startswith(SCHEME) else file for file in files)
     return [re.sub(r"([][{}*?\\])", r"\\\1", path) for path in paths]
-
-
-def _instant(micros: int | None) -> datetime | None:
-    return None if micros is None else _EPOCH + timedelta(microseconds=micros)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SCHEME = "s3a://"
 _CLASS = "org.apache.hadoop.fs.s3a.S3AFileSystem"
-_HINT = "or turn spark_s3a off: then the Python workers read."
+HINT = "or turn spark_s3a off: then the Python workers read."
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def settings(jars: Path) -> dict[str, str]:
     if sdk is None:
         raise UsageError(
             f"Spark has {f'Hadoop {hadoop}' if hadoop else 'no Hadoop client'}; spark_s3a supports {', '.join(_SDKS)}.",
-            hint=f"Start a session with S3A yourself, {_HINT}",
+            hint=f"Start a session with S3A yourself, {HINT}",
         )
     config = {"spark.hadoop.fs.s3a.aws.credentials.provider": sdk.credentials}
     if url := s3.endpoint("s3"):
@@ -86,5 +86,5 @@ def require(session: SparkSession) -> None:
     if session.sparkContext._jsc.hadoopConfiguration().getClassByNameOrNull(_CLASS) is None:
         raise UsageError(
             "The Spark session lacks S3A, which spark_s3a requires.",
-            hint=f"Add hadoop-aws in the version of its Hadoop to `spark.jars.packages`, see docs/spark.md, {_HINT}",
+            hint=f"Add hadoop-aws in the version of its Hadoop to `spark.jars.packages`, see docs/spark.md, {HINT}",
         )

@@ -66,9 +66,7 @@ def _start(master: str, settings: Mapping[str, str]) -> SparkSession:
         hint = "PySpark 4 needs Java 17 or later; see `java -version`."
         if packages := settings.get("spark.jars.packages"):
             fetched = f"With spark_s3a, Spark fetches {packages} from Maven Central; if it is unreachable, put them and"
-            hint = (
-                f"{fetched} what they need into {_jars()}, or turn spark_s3a off: then the Python workers read. {hint}"
-            )
+            hint = f"{fetched} what they need into {_jars()}, {spark_s3a.HINT} {hint}"
         raise BrewhouseError(f"Spark cannot be started: {error}.", hint=hint) from error
     except Py4JError as error:
         what = f"Spark cannot be started at {master}: {error}."

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.iceberg.table_spec import Column
+from brewhouse.lake.lake import path_at
 from brewhouse.lake.s3 import bucket_store
-from brewhouse.lake.s3_path import S3Path, path_at
+from brewhouse.lake.s3_path import S3Path
 from brewhouse.query.views import records_sql
 
 if TYPE_CHECKING:

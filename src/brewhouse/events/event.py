@@ -16,8 +16,7 @@ import msgspec
 from brewhouse.events.details import Detail
 from brewhouse.events.envelope import event_key, run_of_detail
 from brewhouse.ids import new_id
-from brewhouse.lake.lake import Lake
-from brewhouse.lake.s3_path import read_many
+from brewhouse.lake.lake import Lake, read_many
 
 LEVELS = ("INFO", "WARN", "ERROR")
 _READ_ATTEMPTS = 5

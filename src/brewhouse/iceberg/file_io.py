@@ -11,9 +11,24 @@ from typing import Any
 
 from pyiceberg.io import FileIO, InputFile, OutputFile
 
-from brewhouse.iceberg.data_files import path_of
-from brewhouse.lake.s3 import bucket_store
-from brewhouse.lake.s3_path import S3Path, path_at
+from brewhouse.lake.lake import path_at
+from brewhouse.lake.s3 import SCHEME, bucket_store
+from brewhouse.lake.s3_path import S3Path
+
+
+def uri_of(path: str | Path) -> str:
+    """Return the URI of a path as Iceberg's writers do: not percent-encoded, since PyIceberg does not decode.
+
+    Example:
+        >>> uri_of("/data/a lake"), uri_of("s3://bucket/lake")
+        ('file:///data/a lake', 's3://bucket/lake')
+    """
+    return str(path) if str(path).startswith(SCHEME) else f"file://{path}"
+
+
+def path_of(uri: str) -> str:
+    """Return the path of a URI of `uri_of`."""
+    return uri.removeprefix("file://")
 
 
 class ObjectIO(FileIO):
@@ -35,7 +50,7 @@ class ObjectIO(FileIO):
 class _Object(InputFile, OutputFile):
     @property
     def path(self) -> Path:
-        return path_at(path_of(self.location))
+        return path_at(self.location) if self.location.startswith(SCHEME) else Path(path_of(self.location))
 
     def __len__(self) -> int:
         return self.path.stat().st_size

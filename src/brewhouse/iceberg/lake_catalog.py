@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from pyiceberg.catalog import MetastoreCatalog
-from pyiceberg.exceptions import NamespaceAlreadyExistsError
 from pyiceberg.table.update import RemoveSnapshotsUpdate
-from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
 if TYPE_CHECKING:
     from pyiceberg.table import StagedTable, Table
@@ -31,11 +29,6 @@ class LakeCatalog(MetastoreCatalog):
     @abstractmethod
     def reading(self) -> AbstractContextManager[None]:
         """Load all tables as of one moment for the duration of the block."""
-
-    def create_namespace_if_not_exists(self, namespace: str | Identifier, properties: Properties = EMPTY_DICT) -> None:
-        """Create a namespace unless it exists, without loading its properties."""
-        with suppress(NamespaceAlreadyExistsError):
-            self.create_namespace(namespace, properties)
 
     def _stage(
         self, current: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]

@@ -28,13 +28,9 @@ class StoredFile:
 def expired(
     history: Sequence[TableSnapshot], protected: Collection[int], now: datetime, *, keep_days: float, keep_last: int
 ) -> list[int]:
-    """Choose the snapshots of a table to expire.
+    """Choose the snapshots of a table to expire from its history, oldest first; the protected ones stay.
 
-    Args:
-        history: All snapshots, oldest first.
-        protected: Ids of the snapshots that a branch or tag refers to, the current one among them; they stay.
-        keep_last: Number of newest snapshots that stay, with all that follow the oldest of them; compactions are not
-            counted.
+    The newest `keep_last` stay, too, with all that follow the oldest of them; compactions are not counted.
     """
     contents = [number for number, snapshot in enumerate(history) if snapshot.operation != "replace"]
     oldest_kept = contents[-keep_last] if len(contents) > keep_last else 0
@@ -69,14 +65,10 @@ def compactions(files: Iterable[CurrentFile], target_bytes: int) -> list[tuple[s
 def orphan_files(
     stored: Iterable[StoredFile], referenced: Collection[str], pending: Collection[str], now: datetime
 ) -> tuple[list[StoredFile], list[StoredFile]]:
-    """Find the files that no snapshot refers to.
+    """Separate the files that no snapshot refers to into those that can be deleted and those that must wait.
 
     Args:
-        referenced: Paths that the remaining snapshots refer to.
         pending: Paths that snapshots referred to which expired less than a day ago; readers may still need them.
-
-    Returns:
-        The files that can be deleted, and those that must wait.
 
     Example:
         >>> from datetime import UTC

@@ -41,8 +41,7 @@ _PAUSE_S = 0.25
 class MultiTableCatalog(LakeCatalog):
     """The tables of a lake in a cloud catalog, all as of the moment they were first loaded.
 
-    Args:
-        lake: A lake on S3; its zones are databases of the catalog, such as `brewhouse_silver`.
+    The zones of the lake are databases of the catalog, such as `brewhouse_silver`.
 
     Raises:
         UsageError: AWS credentials or the address of the REST catalog are missing.
@@ -98,11 +97,21 @@ class MultiTableCatalog(LakeCatalog):
     def commit_table(
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
     ) -> CommitTableResponse:
-        """Commit changes of a table; inside `atomically`, when its block ends."""
+        """Check requirements and commit changes of a table; inside `atomically`, commit when its block ends."""
         with self.atomically():
             name = ".".join(table.name())
             assert self._changes is not None
-            change = self._changed(name, self._changes.get(name), requirements, updates)
+            current, earlier = self.load_table(name), self._changes.get(name)
+            if earlier is None:
+                staged = self._stage(current, requirements, updates)
+                base, location = self._tables()[name], staged.metadata_location
+                change = TableChange(base, staged.metadata, location, requirements, updates)
+            else:
+                for requirement in requirements:
+                    requirement.validate(current.metadata)
+                metadata = update_table_metadata(current.metadata, updates)
+                metadata = without_log_gaps(current.metadata, metadata, updates)
+                change = replace(earlier, metadata=metadata, updates=(*earlier.updates, *updates))
             self._changes[name] = change
         return CommitTableResponse(metadata=change.metadata, metadata_location=change.location)  # type: ignore[call-arg]
 
@@ -122,24 +131,6 @@ class MultiTableCatalog(LakeCatalog):
         zone = self.namespace_to_string(namespace)
         location = {"location": f"{self._lake.warehouse}/{zone}"}
         self._cloud.catalog.create_namespace(f"{self._prefix}{zone}", {**location, **properties})
-
-    def _changed(
-        self,
-        name: str,
-        earlier: TableChange | None,
-        requirements: tuple[TableRequirement, ...],
-        updates: tuple[TableUpdate, ...],
-    ) -> TableChange:
-        """Add updates to the uncommitted change of a table; requirements are checked against its state so far."""
-        current = self.load_table(name)
-        if earlier is None:
-            staged = self._stage(current, requirements, updates)
-            base = self._tables()[name]
-            return TableChange(base, staged.metadata, staged.metadata_location, requirements, updates)
-        for requirement in requirements:
-            requirement.validate(current.metadata)
-        metadata = without_log_gaps(current.metadata, update_table_metadata(current.metadata, updates), updates)
-        return replace(earlier, metadata=metadata, updates=(*earlier.updates, *updates))
 
     def _commit(self, changes: list[TableChange], version: str | None) -> None:
         """Write everything that can be written, then swap the pointers, with a write intent if there are several."""

@@ -6,28 +6,18 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pyiceberg import types
 from pyiceberg.partitioning import PARTITION_FIELD_ID_START, PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import update
 from pyiceberg.table.sorting import NullOrder, SortField, SortOrder
 from pyiceberg.transforms import IdentityTransform
+from pyiceberg.types import NestedField
 
 from brewhouse.iceberg.table_spec import Column, TableSpec
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
-
-_TYPES: dict[str, types.IcebergType] = {
-    "string": types.StringType(),
-    "double": types.DoubleType(),
-    "long": types.LongType(),
-    "int": types.IntegerType(),
-    "boolean": types.BooleanType(),
-    "timestamptz": types.TimestamptzType(),
-    "date": types.DateType(),
-}
 
 
 def spec_of(name: str, table: Table, snapshot_id: int | None = None) -> TableSpec:
@@ -39,12 +29,11 @@ def spec_of(name: str, table: Table, snapshot_id: int | None = None) -> TableSpe
     snapshot = None if snapshot_id is None else table.metadata.snapshot_by_id(snapshot_id)
     schemas = {schema.schema_id: schema for schema in table.metadata.schemas}
     schema = table.schema() if snapshot is None or snapshot.schema_id is None else schemas[snapshot.schema_id]
-    kinds = {type(kind): name for name, kind in _TYPES.items()}
     names = {field.field_id: field.name for field in schema.fields}
     return TableSpec(
         name=name,
         description=table.properties.get("comment", ""),
-        columns=tuple(Column(f.name, kinds[type(f.field_type)], f.doc or "", f.field_id) for f in schema.fields),
+        columns=tuple(Column(f.name, str(f.field_type), f.doc or "", f.field_id) for f in schema.fields),
         partition=tuple(names[f.source_id] for f in table.spec().fields if f.source_id in names),
         sort=tuple(names[f.source_id] for f in table.sort_order().fields if f.source_id in names),
     )
@@ -71,9 +60,7 @@ def sort_order_of(spec: TableSpec, ids: Mapping[str, int], order_id: int = 1) ->
 
 def schema_of(spec: TableSpec, ids: Mapping[str, int], schema_id: int = 0) -> Schema:
     """Return the schema of a table."""
-    fields = (
-        types.NestedField(ids[c.name], c.name, _TYPES[c.type], required=False, doc=c.description) for c in spec.columns
-    )
+    fields = (NestedField(ids[c.name], c.name, c.type, required=False, doc=c.description) for c in spec.columns)
     return Schema(*fields, schema_id=schema_id)
 
 

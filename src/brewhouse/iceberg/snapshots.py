@@ -26,7 +26,6 @@ class SnapshotChange:
     """How a new snapshot differs from the current one.
 
     Attributes:
-        added: New files.
         kept: URIs of the current files that stay; all others are removed.
         rewrites: Whether the rows stay the same and only the files change; then manifests are merged, too.
     """
@@ -53,9 +52,8 @@ def require_current(table: Table, snapshot_id: int | None) -> tuple[TableRequire
 
 def data_files(table: Table, snapshot: Snapshot | None) -> list[DataFile]:
     """List the data files of a snapshot; None has none."""
-    if snapshot is None:
-        return []
-    return [entry.data_file for manifest in snapshot.manifests(table.io) for entry in live_entries(table, manifest)]
+    manifests = snapshot.manifests(table.io) if snapshot else []
+    return [entry.data_file for manifest in manifests for entry in live_entries(table, manifest)]
 
 
 def live_entries(table: Table, manifest: ManifestFile) -> list[ManifestEntry]:

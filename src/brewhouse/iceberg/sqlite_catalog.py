@@ -40,12 +40,7 @@ _KEY = "catalog_name = ? AND table_namespace = ? AND table_name = ?"
 
 
 class SQLiteCatalog(LakeCatalog):
-    """An Iceberg catalog in one SQLite file, for one thread; other threads and processes open their own.
-
-    Args:
-        file: The database; created if absent.
-        warehouse: URI of the folder of the tables.
-    """
+    """An Iceberg catalog in one SQLite file, for one thread; other threads and processes open their own."""
 
     def __init__(self, file: Path, warehouse: str) -> None:
         super().__init__(NAME, warehouse=warehouse, **FILE_IO)
@@ -90,7 +85,11 @@ class SQLiteCatalog(LakeCatalog):
         # that ids are assigned and the location is resolved as in any other catalog.
         staged = self._create_staged_table(identifier, schema, *args, **options)
         self._write_metadata(staged.metadata, staged.io, staged.metadata_location)
-        self._insert(self._key(identifier), staged.metadata_location)
+        row = (*self._key(identifier), staged.metadata_location)
+        try:
+            self._connection.execute("INSERT INTO iceberg_tables VALUES (?, ?, ?, ?, NULL, 'TABLE')", row)
+        except sqlite3.IntegrityError as error:
+            raise exceptions.TableAlreadyExistsError(f"Table {row[1]}.{row[2]} already exists") from error
         return self.load_table(identifier)
 
     def load_table(self, identifier: str | Identifier) -> Table:
@@ -116,7 +115,13 @@ class SQLiteCatalog(LakeCatalog):
         if metadata != current.metadata:
             location = staged.metadata_location
             self._write_metadata(metadata, staged.io, location)  # private: as in `create_table`
-            self._swap(key, current.metadata_location, location)
+            cursor = self._connection.execute(
+                "UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = ? "
+                f"WHERE {_KEY} AND metadata_location = ?",
+                (location, current.metadata_location, *key, current.metadata_location),
+            )
+            if cursor.rowcount == 0:
+                raise exceptions.CommitFailedException(f"Table has been updated by another process: {key[1]}.{key[2]}")
             self._cached[key] = (location, metadata)
         return CommitTableResponse(metadata=metadata, metadata_location=location)  # type: ignore[call-arg]
 
@@ -149,18 +154,3 @@ class SQLiteCatalog(LakeCatalog):
 
     def _key(self, identifier: str | Identifier) -> tuple[str, str, str]:
         return NAME, self.namespace_to_string(self.namespace_from(identifier)), self.table_name_from(identifier)
-
-    def _insert(self, key: tuple[str, str, str], location: str) -> None:
-        try:
-            self._connection.execute("INSERT INTO iceberg_tables VALUES (?, ?, ?, ?, NULL, 'TABLE')", (*key, location))
-        except sqlite3.IntegrityError as error:
-            raise exceptions.TableAlreadyExistsError(f"Table {key[1]}.{key[2]} already exists") from error
-
-    def _swap(self, key: tuple[str, str, str], before: str, after: str) -> None:
-        cursor = self._connection.execute(
-            "UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = ? "
-            f"WHERE {_KEY} AND metadata_location = ?",
-            (after, before, *key, before),
-        )
-        if cursor.rowcount == 0:
-            raise exceptions.CommitFailedException(f"Table has been updated by another process: {key[1]}.{key[2]}")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from pyiceberg.exceptions import NoSuchTableError
 
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.iceberg.data_files import may_contain, partition_of, path_of, uri_of
+from brewhouse.iceberg.data_files import may_contain
+from brewhouse.iceberg.file_io import path_of, uri_of
 from brewhouse.iceberg.schemas import field_ids, first_field_ids, spec_of
 from brewhouse.iceberg.snapshots import data_files, referenced
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
@@ -142,7 +143,7 @@ class TableReader:
         """List the data files of the current snapshot of a table with their sizes and partitions."""
         table = self._load(name)
         return [
-            CurrentFile(path_of(file.file_path), file.file_size_in_bytes, partition_of(file))
+            CurrentFile(path_of(file.file_path), file.file_size_in_bytes, (file.spec_id, file.partition))
             for file in data_files(table, table.current_snapshot())
         ]
 

@@ -33,13 +33,7 @@ class Column:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """A table as its model describes it.
-
-    Attributes:
-        name: Zone and table, such as `silver.breweries`.
-        partition: Columns by whose values the files are separated.
-        sort: Columns by which the rows of a file are sorted.
-    """
+    """A table as its model describes it: files have rows of one `partition`, in the order of the columns `sort`."""
 
     name: str
     description: str

@@ -6,10 +6,9 @@ An engine writes Parquet files below `data_folder`; readers do not see them unti
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,8 @@ from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.table import update
 
 from brewhouse.errors import BrewhouseError
-from brewhouse.iceberg.data_files import to_data_files, uri_of
-from brewhouse.iceberg.parquet_footers import ParquetFooter, read_footers
+from brewhouse.iceberg.data_files import read_footers, to_data_files
+from brewhouse.iceberg.file_io import uri_of
 from brewhouse.iceberg.schemas import evolution, first_field_ids, partition_fields, schema_of, sort_order_of
 from brewhouse.iceberg.snapshots import SnapshotChange, data_files, require_current, set_current, write_snapshot
 from brewhouse.iceberg.table_reader import TableReader, snapshot_properties
@@ -73,7 +72,7 @@ class Tables(TableReader):
             ValueError: A file has other columns than the table, or rows of several partitions; or a kept file is not
                 the table's, or is partitioned by a column that the table no longer has.
         """
-        footers = _read_footers(publication.files for publication in publications)
+        footers = read_footers([file for publication in publications for file in publication.files])
         with self.atomically():
             tables = [self._load_or_create(publication.spec) for publication in publications]
             timestamp_ms = _timestamp_ms(tables)
@@ -93,7 +92,7 @@ class Tables(TableReader):
             BrewhouseError: As for `publish`.
             ValueError: A file to be replaced is not a current file of the table.
         """
-        footers = _read_footers(rewrite.after for rewrite in rewrites)
+        footers = read_footers([file for rewrite in rewrites for file in rewrite.after])
         with self.atomically():
             tables = [self._load(rewrite.table) for rewrite in rewrites]
             timestamp_ms = _timestamp_ms(tables)
@@ -162,11 +161,6 @@ class Tables(TableReader):
                 sort_order=sort_order_of(spec, ids),
                 properties={**_PROPERTIES, "comment": spec.description},
             )
-
-
-def _read_footers(files: Iterable[Sequence[str]]) -> dict[str, ParquetFooter]:
-    """Read the footers of all tables' files at once: opening a connection takes longer than reading."""
-    return {footer.file: footer for footer in read_footers(list(chain.from_iterable(files)))}
 
 
 def _timestamp_ms(tables: Sequence[Table]) -> int:

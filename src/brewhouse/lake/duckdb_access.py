@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from brewhouse.lake.s3 import SCHEME
@@ -26,17 +26,12 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def enable_s3(connection: duckdb.DuckDBPyConnection, files: Iterable[str]) -> None:
-    """Register the object cache with a connection if any of the files is on S3."""
-    if any(file.startswith(SCHEME) for file in files) and not connection.filesystem_is_registered("s3"):
-        from brewhouse.lake.object_cache import filesystem
-
-        connection.register_filesystem(filesystem())
-
-
-def prefetch(files: Sequence[str]) -> None:
-    """Download the files that are on S3 into the object cache, in parallel."""
+def enable_s3(connection: duckdb.DuckDBPyConnection, files: Iterable[str], *, prefetch: bool = False) -> None:
+    """Register the object cache with a connection if any of the files is on S3; `prefetch` downloads them, too."""
     if remote := [file for file in files if file.startswith(SCHEME)]:
         from brewhouse.lake.object_cache import filesystem
 
-        filesystem().prefetch(remote)
+        if not connection.filesystem_is_registered("s3"):
+            connection.register_filesystem(filesystem())
+        if prefetch:
+            filesystem().prefetch(remote)

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brewhouse.errors import UsageError
-from brewhouse.lake.s3 import bucket_store
-from brewhouse.lake.s3_path import S3Path, path_at
+from brewhouse.lake.s3 import SCHEME, bucket_store
+from brewhouse.lake.s3_path import S3Path
 from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
     from obstore.store import LocalStore, S3Store
 
+_PARALLEL_READS = 32
+
 
 @dataclass(frozen=True)
 class Shared:
-    """Options of a lake on S3; a local lake has its catalog and lock in its folder.
-
-    Attributes:
-        catalog: Kind of Iceberg catalog, `glue` or `rest`.
-        catalog_database_prefix: Prefix of the catalog's databases, such as `brewhouse` in `brewhouse_silver`.
-        lock_ttl_s: Seconds without renewal after which the run lock expires.
-    """
+    """Options of a lake on S3, described in `Settings`; a local lake has its catalog and lock in its folder."""
 
     catalog: str = "glue"
     catalog_uri: str | None = None
@@ -34,10 +32,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class Lake:
-    """A lake's root and the paths below it.
-
-    Attributes:
-        root: Absolute path of the root folder, or an `S3Path`; it need not exist yet.
+    """A lake's root, an absolute path or an `S3Path` that need not exist yet, and the paths below it.
 
     Example:
         >>> Lake(Path("/data/lake")).catalog_file.name
@@ -111,13 +106,29 @@ def lake_of(settings: Settings) -> Lake:
     Raises:
         UsageError: The settings name a file.
     """
-    shared = Shared(
-        catalog=settings.catalog,
-        catalog_uri=settings.catalog_uri,
-        catalog_database_prefix=settings.catalog_database_prefix,
-        lock_ttl_s=settings.lock_ttl_s,
-    )
+    shared = Shared(settings.catalog, settings.catalog_uri, settings.catalog_database_prefix, settings.lock_ttl_s)
     lake = Lake.at(settings.lake, shared)
     if lake.is_local and lake.root.is_file():
         raise UsageError(f"The lake {lake.root} is a file.", hint="Name a folder with --lake.")
     return lake
+
+
+def path_at(place: str) -> Path:
+    """Parse a local path or a URL `s3://bucket/key`.
+
+    Raises:
+        UsageError: The URL has no bucket.
+    """
+    if not place.startswith(SCHEME):
+        return Path(place)
+    if not (rest := place.removeprefix(SCHEME).strip("/")):
+        raise UsageError(f"{place} has no bucket.", hint="Write it as s3://bucket/prefix.")
+    return S3Path("/", rest)
+
+
+def read_many(files: Sequence[Path]) -> list[bytes]:
+    """Read small files, in parallel if any is on S3."""
+    if not any(isinstance(file, S3Path) for file in files):
+        return [file.read_bytes() for file in files]
+    with ThreadPoolExecutor(_PARALLEL_READS) as threads:
+        return list(threads.map(lambda file: file.read_bytes(), files))

@@ -40,8 +40,7 @@ class MissingRow(msgspec.Struct, frozen=True, kw_only=True, rename={"missing_cou
 
     Attributes:
         position: In the order of ids, from 1.
-        before_id: Id of the preceding record; None at the start.
-        after_id: Id of the following record; None at the end.
+        before_id: Id of the preceding record; None at the start, as `after_id` at the end.
         missing_counts: By group, how many records were not received; of all missing rows together if there are several.
     """
 
@@ -56,7 +55,6 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, rename={"attempts": "take
 
     Attributes:
         records_without_id: Distinct records, byte for byte, without an id.
-        groups_compared: The source's groups that matched.
         attempts: Extractions until the counts matched the source, the first one included.
     """
 
@@ -71,12 +69,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename={"missing_rows"
     """Description of a complete raw snapshot.
 
     Attributes:
-        run: Id of the run that started it.
         date: Day of its start, UTC.
         per_page_rows: Requested records per page.
         started_at: ISO 8601, UTC, like `finished_at`.
-        meta_before: The source's counts before the extraction.
-        meta_after: The source's counts after it.
         missing: By group, how many records the missing rows leave out.
         fields_seen: By field, how often it had each JSON type.
     """

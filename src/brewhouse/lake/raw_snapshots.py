@@ -29,11 +29,6 @@ class RawSnapshot:
         return self.manifest.run
 
     @property
-    def date(self) -> str:
-        """Day of its start, UTC, as YYYY-MM-DD."""
-        return self.manifest.date
-
-    @property
     def records(self) -> int:
         """Number of records."""
         return self.manifest.proof.records

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PosixPath, PurePosixPath
+from collections.abc import Iterator
+from pathlib import PosixPath, PurePosixPath
 
-from brewhouse.errors import UsageError
-from brewhouse.lake.s3 import SCHEME, bucket_store
-
-_PARALLEL_READS = 32
+from brewhouse.lake.s3 import bucket_store
 
 
 class S3Path(PosixPath):
@@ -57,11 +53,7 @@ class S3Path(PosixPath):
         return next(self._objects_below(), None) is not None
 
     def read_bytes(self) -> bytes:
-        """Read the object.
-
-        Raises:
-            FileNotFoundError: The object does not exist.
-        """
+        """Read the object; raises FileNotFoundError, as of a file."""
         return bytes(bucket_store(self.bucket).get(self.key).bytes())
 
     def glob(self, pattern: str, **_: object) -> Iterator[S3Path]:  # type: ignore[override]
@@ -91,11 +83,7 @@ class S3Path(PosixPath):
         """Do nothing: S3 has no folders."""
 
     def stat(self, **_: object) -> os.stat_result:
-        """Return the size and modification time of the object.
-
-        Raises:
-            FileNotFoundError: The object does not exist.
-        """
+        """Return the size and modification time of the object; raises FileNotFoundError, as of a file."""
         head = bucket_store(self.bucket).head(self.key)
         modified = int(head["last_modified"].timestamp())
         return os.stat_result((stat.S_IFREG, 0, 0, 1, 0, 0, head["size"], modified, modified, modified))
@@ -103,28 +91,3 @@ class S3Path(PosixPath):
     def _objects_below(self) -> Iterator[S3Path]:
         for page in bucket_store(self.bucket).list(self.key):
             yield from (S3Path("/", self.bucket, entry["path"]) for entry in page)
-
-
-def path_at(place: str) -> Path:
-    """Parse a local path or a URL `s3://bucket/key`.
-
-    Raises:
-        UsageError: The URL has no bucket.
-
-    Example:
-        >>> path_at("s3://bucket/a/b").name, path_at("/data").name
-        ('b', 'data')
-    """
-    if not place.startswith(SCHEME):
-        return Path(place)
-    if not (rest := place.removeprefix(SCHEME).strip("/")):
-        raise UsageError(f"{place} has no bucket.", hint="Write it as s3://bucket/prefix.")
-    return S3Path("/", rest)
-
-
-def read_many(files: Sequence[Path]) -> list[bytes]:
-    """Read small files, in parallel if any is on S3."""
-    if not any(isinstance(file, S3Path) for file in files):
-        return [file.read_bytes() for file in files]
-    with ThreadPoolExecutor(_PARALLEL_READS) as threads:
-        return list(threads.map(lambda file: file.read_bytes(), files))

@@ -34,9 +34,7 @@ _PAGE_FILE = re.compile(rf"page-(\d{{5,}})\.([0-9a-f]{{{_CHECKSUM_DIGITS}}})\.js
 class ResumeInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What a later run needs to resume an interrupted snapshot, `started.json`.
 
-    Attributes:
-        page_size_rows: Records in a full page of the source.
-        started_at: ISO 8601, UTC.
+    A full page of the source has `page_size_rows`; it may be less than `per_page_rows`, which was requested.
     """
 
     source_url: str
@@ -107,7 +105,17 @@ class SnapshotWriter:
         for number, files in sorted(by_number.items()):
             if len(files) == 1 and (content := _read_page(files[0])) is not None:
                 lines = content.split(b"\n")[:-1]
-                yield self._page(number, files[0], content, len(lines)), lines
+                query = f"per_page={self.started.page_size_rows}&page={number}&sort=id:asc"
+                page = Page(
+                    number=number,
+                    file=files[0].name,
+                    url=f"{self.started.source_url}/breweries?{query}",
+                    status=200,
+                    fetched_at=datetime.fromtimestamp(files[0].stat().st_mtime, UTC).isoformat(timespec="milliseconds"),
+                    records=len(lines),
+                    sha256=hashlib.sha256(content).hexdigest(),
+                )
+                yield page, lines
 
     def complete(self, manifest: Manifest) -> RawSnapshot:
         """Delete the files that the manifest does not list, then publish the snapshot by writing the manifest.
@@ -115,29 +123,15 @@ class SnapshotWriter:
         Raises:
             BrewhouseError: Another process completed the snapshot meanwhile, or the lake cannot be written.
         """
-        conflict = BrewhouseError(
+        if not (self.folder / "manifest.json").exists():
+            listed = {page.file for page in manifest.pages}
+            for file in self.folder.glob("page-*"):
+                if file.name not in listed:
+                    file.unlink()
+            if self._create("manifest.json", msgspec.json.encode(manifest)):
+                return RawSnapshot(self.folder, manifest)
+        raise BrewhouseError(
             f"The snapshot of run {self.run} was completed by another process.", hint="Run one extract at a time."
-        )
-        if (self.folder / "manifest.json").exists():
-            raise conflict
-        listed = {page.file for page in manifest.pages}
-        for file in self.folder.glob("page-*"):
-            if file.name not in listed:
-                file.unlink()
-        if not self._create("manifest.json", msgspec.json.encode(manifest)):
-            raise conflict
-        return RawSnapshot(self.folder, manifest)
-
-    def _page(self, number: int, file: Path, content: bytes, records: int) -> Page:
-        query = f"per_page={self.started.page_size_rows}&page={number}&sort=id:asc"
-        return Page(
-            number=number,
-            file=file.name,
-            url=f"{self.started.source_url}/breweries?{query}",
-            status=200,
-            fetched_at=datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat(timespec="milliseconds"),
-            records=records,
-            sha256=hashlib.sha256(content).hexdigest(),
         )
 
     def _create(self, name: str, content: bytes) -> bool:

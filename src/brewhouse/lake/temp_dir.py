@@ -19,11 +19,7 @@ _LOCK = "in-use"
 
 
 class TempDir:
-    """A temporary folder that is deleted with this object, at the latest when the process exits.
-
-    Attributes:
-        path: The folder; it contains only a lock file at first.
-    """
+    """A temporary folder with a lock file; deleted with this object, at the latest when the process exits."""
 
     def __init__(self) -> None:
         _delete_abandoned()

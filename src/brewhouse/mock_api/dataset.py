@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from brewhouse.api.contract import COORDINATES, FIELDS, Record
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.mock_api.words import ACCENTED, EMOJI, ENDINGS, KINDS, PLACES, STEMS, STREETS, TYPES
+from brewhouse.mock_api.words import ACCENTED, EMOJI, ENDINGS, KINDS, REGIONS, STEMS, STREETS, TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,7 +123,7 @@ def _generate_record(chance: random.Random) -> Record:
     dice = chance.random
     number = f"{chance.getrandbits(128):032x}"
     stem = STEMS[int(dice() * len(STEMS))] + ENDINGS[int(dice() * len(ENDINGS))]
-    place = PLACES[int(dice() ** 2 * len(PLACES))]
+    region = REGIONS[int(dice() ** 2 * len(REGIONS))]
     digits = int(dice() * 1_000_000_000)
     street = f"{digits % 997 + 1} {STREETS[digits % len(STREETS)]}" if digits % 16 else None
     has_coordinates = digits % 5 > 0
@@ -134,15 +134,15 @@ def _generate_record(chance: random.Random) -> Record:
         "address_1": street,
         "address_2": f"Unit {digits % 40}" if digits % 23 == 0 else None,
         "address_3": None,
-        "city": place.cities[digits % len(place.cities)],
-        "state_province": place.state,
-        "postal_code": f"{digits:09d}"[-place.postal_digits :],
-        "country": place.country,
-        "longitude": round(place.longitude + (dice() - 0.5) * _SPREAD_DEGREES, 8) if has_coordinates else None,
-        "latitude": round(place.latitude + (dice() - 0.5) * _SPREAD_DEGREES, 8) if has_coordinates else None,
-        "phone": f"{place.phone}{digits % 10_000:04d}" if digits % 11 else None,
+        "city": region.cities[digits % len(region.cities)],
+        "state_province": region.state,
+        "postal_code": f"{digits:09d}"[-region.postal_digits :],
+        "country": region.country,
+        "longitude": round(region.longitude + (dice() - 0.5) * _SPREAD_DEGREES, 8) if has_coordinates else None,
+        "latitude": round(region.latitude + (dice() - 0.5) * _SPREAD_DEGREES, 8) if has_coordinates else None,
+        "phone": f"{region.phone}{digits % 10_000:04d}" if digits % 11 else None,
         "website_url": f"https://{stem.lower()}.example/beer" if digits % 9 else None,
-        "state": place.state,
+        "state": region.state,
         "street": street,
     }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Place(NamedTuple):
-    """A region of a country with some of its cities and its centre in degrees."""
+class Region(NamedTuple):
+    """A region of a country with some of its cities, and its centre in degrees."""
 
     country: str
     state: str
@@ -23,8 +23,8 @@ def _split(text: str) -> tuple[str, ...]:
 
 _US = (5, "503555")
 _DE = (5, "+49 30 555")
-PLACES = [
-    Place(country, state, _split(cities), *centre, *postal)
+REGIONS = [
+    Region(country, state, _split(cities), *centre, *postal)
     for country, state, cities, centre, postal in (
         ("United States", "Oregon", "Portland, Bend, Eugene, Salem, Astoria", (-122.6, 44.6), _US),
         ("United States", "California", "San Diego, Oakland, Fresno, Chico, Petaluma", (-119.4, 36.8), _US),

@@ -100,11 +100,7 @@ class _FieldError(ValueError):
 
 
 def parse_header(text: str, file: str) -> tuple[Header, list[Problem]]:
-    r"""Parse the header of a model file.
-
-    Args:
-        text: Content of the file.
-        file: Its name in problems.
+    r"""Parse the header of a model file; `file` is its name in problems.
 
     Example:
         >>> header, _ = parse_header("-- A city.\n-- key: city\n-- warn row count: at least 1\nSELECT 1", "t.sql")

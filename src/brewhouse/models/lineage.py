@@ -13,12 +13,7 @@ SOURCE = "Open Brewery DB API"
 
 @dataclass(frozen=True)
 class Node:
-    """A table or the source.
-
-    Attributes:
-        name: Zone and table; the source's name has no zone.
-        reads: Names of its upstream nodes.
-    """
+    """A table or the source; `reads` names its upstream nodes."""
 
     name: str
     user_defined: bool
@@ -32,11 +27,7 @@ class Node:
 
 
 def lineage(models: Iterable[Model]) -> list[Node]:
-    """List the source, the input tables that some model reads, then the models, each after its upstream nodes.
-
-    Args:
-        models: In order of their dependencies.
-    """
+    """List the source, the input tables that some model reads, then the models, which follow their upstream nodes."""
     tables = [Node(model.name, model.user_defined, model.description, model.reads) for model in models]
     read = {name for node in tables for name in node.reads}
     inputs = [

@@ -84,7 +84,6 @@ def draw_svg(
     """Draw a lineage as a standalone SVG, or with links as a part of a page.
 
     Args:
-        nodes: As `lineage` returns them.
         title: For screen readers.
         address: Link target of a box, None for no link. With it, the page's style sheet applies and no style is
             included.

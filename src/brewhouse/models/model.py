@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from brewhouse.iceberg.table_spec import Column, TableSpec
+from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.models.header import Header, NoRow, header_lines, parse_header
 from brewhouse.models.problems import ModelError, Problem
 from brewhouse.models.select import Select, parse_select
 
 FOLDER = Path(__file__).parent
 ZONES = ("staging", "silver", "gold")
-_TYPES = ("string", "double", "long", "int", "boolean", "timestamptz", "date")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +27,8 @@ class Model(Header):
         sql: The SELECT, in Spark SQL.
         reads: Names of the tables that the SELECT reads.
         depends_on: Names of the tables that must exist before it: those that the SELECT and its checks read.
-        user_defined: Whether it is the user's, not built in.
         version: Hash of its file and, once ordered by `models_of`, of the files that it depends on.
         file: Its file, as errors name it.
-        select: The SELECT, parsed.
         check_selects: The queries of its `no row` rules, parsed.
     """
 
@@ -51,13 +48,10 @@ class Model(Header):
         return self.name.partition(".")[0]
 
     def spec(self, columns: Sequence[Column]) -> TableSpec:
-        """Describe the table.
+        """Describe the table with the result columns of the SELECT, which have the engine's types.
 
         A built-in model's columns have the type and description of `columns.toml`; a user's have the engine's type and
         the description of the header or, without one, of `columns.toml`.
-
-        Args:
-            columns: Result columns of the SELECT, with the engine's types.
 
         Raises:
             ModelError: `columns.toml` lacks a column of a built-in model, a table cannot store a column's type, or a
@@ -82,7 +76,7 @@ class Model(Header):
 
     def _type_problems(self, columns: Sequence[Column]) -> Iterator[Problem]:
         for column in columns:
-            if column.type not in _TYPES:
+            if column.type not in DUCKDB_TYPES:
                 what = f"column {column.name} has type {column.type}, which tables cannot store; cast it"
                 yield self.problem(f"{what}, for example with CAST(… AS STRING)", column.name)
             elif column.type == "double" and column.name in self.partition:
@@ -101,9 +95,7 @@ def parse(name: str, text: str, *, file: str | None = None, user_defined: bool =
 
     Args:
         name: Zone and table.
-        text: Content of the file.
         file: The file as errors name it; None uses the model's name.
-        user_defined: Whether it is the user's.
 
     Raises:
         ModelError: A header field is invalid, or the SQL or a check's query is not one SELECT.

@@ -19,12 +19,7 @@ Known = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Select:
-    """A parsed SELECT and its source.
-
-    Attributes:
-        text: The parsed text, without what follows a semicolon; offsets in it are those in the file.
-        file: The file as errors name it.
-    """
+    """A parsed SELECT with its text, in which offsets are those in the file, and the file as errors name it."""
 
     tree: exp.Query
     text: str
@@ -36,11 +31,7 @@ class Select:
         return tuple(sorted({name for name, _ in self._tables() if "." in name}))
 
     def table_problems(self, readable: Mapping[str, str]) -> list[Problem]:
-        """Find tables that do not exist or cannot be read.
-
-        Args:
-            readable: By table, the reason why it cannot be read; empty if it can.
-        """
+        """Find tables that do not exist or cannot be read, with the reason given for each table, empty if it can."""
         can = [name for name, reason in readable.items() if not reason]
         tables = list(self._real_tables())
         unknown = [(offset, f"unknown table {n}{suggestion(n, can)}") for n, offset in tables if n not in readable]
@@ -48,11 +39,7 @@ class Select:
         return [self._problem(offset, what) for offset, what in unknown + closed]
 
     def columns(self, known: Known) -> tuple[tuple[str, ...], list[Problem]]:
-        """Derive the result columns, in lower case, and find columns that do not exist.
-
-        Args:
-            known: The columns of each table that it reads.
-        """
+        """Derive the result columns, in lower case, from those of the tables that it reads; find unknown columns."""
         from sqlglot.errors import OptimizeError
         from sqlglot.optimizer.qualify import qualify
         from sqlglot.optimizer.scope import traverse_scope
@@ -156,11 +143,7 @@ class Select:
 
 
 def parse_select(text: str, file: str) -> Select:
-    r"""Parse one SELECT; comments may precede it.
-
-    Args:
-        text: The text, with blanks in place of what is not part of the statement, so that positions stay right.
-        file: The file as errors name it.
+    r"""Parse one SELECT; comments may precede it, and blanks in place of other parts of the file keep positions right.
 
     Raises:
         ModelError: The text is not valid SQL, or not one SELECT.
