@@ -42,7 +42,7 @@ def test_a_second_run_fails_with_exit_code_1_and_names_the_first(call: Call, tmp
     with run_lock(Lake(tmp_path / "lake"), "FIRST"):
         done = call("transform", "--lake", tmp_path / "lake")
     assert done.code == 1
-    assert "Run FIRST" in done.err
+    assert "locked by run FIRST" in done.err
 
 
 def test_progress_is_plain_lines_on_standard_error_when_piped(tmp_path: Path) -> None:
@@ -51,7 +51,13 @@ def test_progress_is_plain_lines_on_standard_error_when_piped(tmp_path: Path) ->
     assert json.loads(done.stdout)["state"] == "SUCCEEDED"
     assert "\x1b" not in done.stderr + done.stdout
     lines = done.stderr.splitlines()
-    for start in ("extract: started", "extract: 3 of 3 pages", "transform: started", "model gold.", "aggregate: gold"):
+    for start in (
+        "extract: started",
+        "extract: 3 of 3 pages",
+        "transform: started",
+        "model gold.",
+        "aggregate: silver and gold",
+    ):
         assert any(line.startswith(start) for line in lines), start
     assert not [line for line in lines if not line.startswith(("extract: ", "transform: ", "aggregate: ", "model "))]
 
