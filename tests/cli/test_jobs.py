@@ -1,4 +1,4 @@
-"""Commands that run jobs: run, extract, transform, aggregate, rebuild, rollback."""
+"""Commands that run jobs: run, extract, transform, aggregate, rebuild, rollback, backfill, maintain."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.mock_api.dataset import generate
 
+HEADER = (
+    "id,name,brewery_type,address_1,address_2,address_3,city,state_province,postal_code,country,phone,website_url,"
+    "longitude,latitude\n"
+)
+KEY = "00000001-0000-4000-8000-000000000000"
+
 
 def test_failed_checks_are_exit_code_3_and_publish_nothing(call: Call, tmp_path: Path) -> None:
     records = list(generate(200))
@@ -36,7 +42,7 @@ def test_a_second_run_fails_with_exit_code_1_and_names_the_first(call: Call, tmp
     with run_lock(Lake(tmp_path / "lake"), "FIRST"):
         done = call("transform", "--lake", tmp_path / "lake")
     assert done.code == 1
-    assert "Run FIRST" in done.err
+    assert "locked by run FIRST" in done.err
 
 
 def test_progress_is_plain_lines_on_standard_error_when_piped(tmp_path: Path) -> None:
@@ -45,7 +51,13 @@ def test_progress_is_plain_lines_on_standard_error_when_piped(tmp_path: Path) ->
     assert json.loads(done.stdout)["state"] == "SUCCEEDED"
     assert "\x1b" not in done.stderr + done.stdout
     lines = done.stderr.splitlines()
-    for start in ("extract: started", "extract: 3 of 3 pages", "transform: started", "model gold.", "aggregate: gold"):
+    for start in (
+        "extract: started",
+        "extract: 3 of 3 pages",
+        "transform: started",
+        "model gold.",
+        "aggregate: silver and gold",
+    ):
         assert any(line.startswith(start) for line in lines), start
     assert not [line for line in lines if not line.startswith(("extract: ", "transform: ", "aggregate: ", "model "))]
 
@@ -161,3 +173,137 @@ def test_progress_is_drawn_in_a_terminal_and_leaves_a_line_per_job(tmp_path: Pat
     assert json.loads(out)["state"] == "SUCCEEDED"
     assert shown.count("✓") == 3
     assert all(job in shown for job in ("extract", "transform", "aggregate"))
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> list[Path]:
+    """Versions with a slug, a missing id and a UUID."""
+    content = {"2022-01-01": "ales-york", "2023-01-01": "", "2024-01-01": KEY}
+    for date, key in content.items():
+        (tmp_path / f"breweries-{date}.csv").write_text(f"{HEADER}{key},Ales,micro,1 Main St,,,York,,,,,,,\n")
+    return sorted(tmp_path.glob("*.csv"))
+
+
+def test_a_backfill_prints_the_outcome_of_each_version(call: Call, versions: list[Path], tmp_path: Path) -> None:
+    done = call("backfill", *versions, "--lake", tmp_path / "lake")
+    assert done.code == 0
+    lines = [line.split() for line in done.out.splitlines() if "breweries-" in line]
+    assert lines == [
+        ["2022-01-01T00:00:00Z", "breweries-2022-01-01.csv", "1", "1", "of", "1", "new"],
+        "2023-01-01T00:00:00Z breweries-2023-01-01.csv held back: 1 of its 1 records have no id".split(),  # noqa: SIM905
+        ["2024-01-01T00:00:00Z", "breweries-2024-01-01.csv", "1", "new"],
+    ]
+    assert "3 versions: 2 new, 0 already present, 1 held back" in done.out
+    assert "3 of 3 snapshots" in done.err
+
+
+def test_a_backfill_abbreviates_the_commit_of_a_git_version(call: Call, versions: list[Path], tmp_path: Path) -> None:
+    repository = tmp_path / "clone"
+    repository.mkdir()
+    shutil.copy(versions[-1], repository / "breweries.csv")
+    identity = ("-c", "user.name=n", "-c", "user.email=e@example.com")
+    for arguments in (("init", "--quiet"), ("add", "."), (*identity, "commit", "--quiet", "-m", "Add data")):
+        subprocess.run(["git", "-C", repository, *arguments], check=True)
+    commit = subprocess.check_output(["git", "-C", repository, "rev-parse", "HEAD"], text=True)
+    done = call("backfill", repository, "--lake", tmp_path / "lake")
+    assert f" git:{commit[:8]}:breweries.csv " in done.out
+
+
+def test_a_backfill_adds_its_versions_to_the_tables(call: Call, versions: list[Path], tmp_path: Path) -> None:
+    lake = ("--lake", tmp_path / "lake", "--json")
+    call("backfill", *versions, *lake)
+    sql = "SELECT snapshot_date, sum(brewery_count) AS n FROM gold.brewery_counts_over_time GROUP BY 1 ORDER BY 1"
+    assert json.loads(call("query", sql, *lake).out) == [
+        {"snapshot_date": "2022-01-01", "n": 1},
+        {"snapshot_date": "2024-01-01", "n": 1},
+    ]
+
+
+def test_a_backfill_is_a_run(call: Call, versions: list[Path], tmp_path: Path) -> None:
+    result = json.loads(call("backfill", *versions, "--lake", tmp_path / "lake", "--json").out)
+    report = json.loads(call("show", result["run"], "--lake", tmp_path / "lake", "--json").out)
+    assert [version["outcome"] for version in result["versions"]] == ["new", "held back", "new"]
+    assert result["versions"][1]["reason"] == "1 of its 1 records have no id"
+    assert [(job["name"], job["state"]) for job in report["jobs"]] == [
+        ("backfill", "SUCCEEDED"),
+        ("rebuild", "SUCCEEDED"),
+    ]
+    assert report["jobs"][0]["counts"] == {"versions": 3, "new": 2, "there_already": 0, "held_back": 1}
+    assert report["checks"][0]["found"] == 1
+    assert "breweries-2023-01-01.csv: 1 of its 1 records have no id" in report["checks"][0]["example"]
+    assert "missing_field" in {drift["name"] for drift in report["drift"]}
+
+
+def test_a_second_backfill_changes_nothing(call: Call, versions: list[Path], tmp_path: Path) -> None:
+    call("backfill", *versions, "--lake", tmp_path / "lake")
+    history = call("history", "silver.breweries", "--lake", tmp_path / "lake").out
+    done = call("backfill", *versions, "--lake", tmp_path / "lake")
+    assert "0 new, 2 already present, 1 held back" in done.out
+    assert "nothing to do" in done.err
+    assert call("history", "silver.breweries", "--lake", tmp_path / "lake").out == history
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("breweries.csv",), 2, "--date"),
+        (("nothing-2024-01-01.csv",), 2, "does not exist"),
+        ((".",), 2, "not a git repository"),
+        (("breweries.csv", "--date", "2024-02-30"), 2, "2024-02-30"),
+        (("breweries.csv", "--date", "2024-02-03"), 1, "its header is not one of the dataset's"),
+        ((), 2, "paths"),
+    ],
+)
+def test_an_invalid_version_is_an_error_with_its_cause(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("breweries.csv").write_text("what,else\n1,2\n")
+    done = call("backfill", *arguments, "--lake", tmp_path / "lake")
+    assert done.code == code
+    assert message in done.err
+
+
+def test_a_backfill_fails_while_another_run_holds_the_lock(call: Call, versions: list[Path], tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    with run_lock(lake, "OTHER"):
+        done = call("backfill", *versions, "--lake", lake.root)
+    assert done.code == 1
+    assert "locked by run OTHER" in done.err
+
+
+def test_a_dry_run_reports_the_changes_that_a_run_makes(call: Call, tmp_path: Path) -> None:
+    lake = ("--lake", tmp_path / "lake")
+    with MockApiServer(generate(60)) as source:
+        for _ in range(2):
+            assert call("run", *lake, "--source-url", source.url).code == 0
+    before = call("history", "silver.breweries", *lake, "--json").out
+    options = ("--keep-days", "0", "--keep-last", "1", *lake)
+    done = call("maintain", "--dry-run", *options)
+    assert (done.code, done.err) == (0, "")
+    assert "Nothing was changed" in done.out
+    preview = json.loads(call("maintain", "--dry-run", "--json", *options).out)
+    assert preview["dry_run"] is True
+    tables = json.loads(call("tables", *lake, "--json").out)
+    expired = {table["table"]: table["snapshots_expired"] for table in preview["tables"]}
+    assert expired == {table["table"]: 1 for table in tables}
+    assert call("history", "silver.breweries", *lake, "--json").out == before
+
+    done = call("maintain", *options)
+    assert done.code == 0
+    assert f"maintain: {len(tables)} snapshots expired" in done.err
+    assert "total" in done.out
+    assert "deleted once unused for a day" in done.out
+    assert len(json.loads(call("history", "silver.breweries", *lake, "--json").out)) == 1
+    assert json.loads(call("show", "last", *lake, "--json").out)["jobs"][0]["name"] == "maintain"
+
+
+@pytest.mark.parametrize("options", [("--keep-last", "0"), ("--keep-days", "-1"), ("--keep-days", "1e9")])
+def test_an_invalid_retention_is_wrong_usage(call: Call, tmp_path: Path, options: tuple[str, ...]) -> None:
+    assert call("maintain", "--lake", tmp_path, *options).code == 2
+
+
+def test_maintaining_a_lake_without_tables_is_an_error(call: Call, tmp_path: Path) -> None:
+    done = call("maintain", "--lake", tmp_path / "lake")
+    assert (done.code, done.out) == (1, "")
+    assert "has no tables" in done.err

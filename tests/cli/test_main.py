@@ -167,7 +167,7 @@ def test_a_full_disk_of_the_output_is_named() -> None:
     with Path("/dev/full").open("w") as full_disk:
         done = shell("queries", "--json", stdout=full_disk)
     assert done.returncode == 1
-    assert done.stderr.startswith("brewhouse: A disk is full")
+    assert done.stderr.startswith("brewhouse: The disk is full")
 
 
 def test_an_invalid_settings_file_is_named_by_every_command(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+import typer
 from tests.cli.conftest import Call
 
-from brewhouse.cli.options import settings_and_lake
+from brewhouse.cli.options import JsonOption, setting_flags, settings_and_lake
 from brewhouse.errors import UsageError
 
 
@@ -81,3 +83,29 @@ def test_commands_that_compute_share_the_engine_options(call: Call, command: str
 )
 def test_commands_with_results_print_json_on_request(call: Call, command: str) -> None:
     assert "--json" in call(*command.split(), "--help").out
+
+
+def test_a_command_receives_setting_flags_next_to_its_own_options() -> None:
+    received: dict[str, object] = {}
+
+    @setting_flags("lake", "dry_run", "engine")
+    def command(
+        *,
+        as_json: JsonOption = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
+        **flags: object,
+    ) -> None:
+        received.update(flags, as_json=as_json, dry_run=dry_run)
+
+    app = typer.Typer()
+    app.command()(command)
+    app(args=["--engine", "spark", "--dry-run"], standalone_mode=False)
+    assert received == {"lake": None, "engine": "spark", "as_json": False, "dry_run": True}
+    assert list(inspect.signature(command).parameters) == ["lake", "dry_run", "engine", "as_json"]
+
+
+def test_a_flag_of_an_unknown_setting_fails_at_import() -> None:
+    with pytest.raises(KeyError, match="no_such_setting"):
+
+        @setting_flags("no_such_setting")
+        def command(**flags: object) -> None: ...

@@ -1,4 +1,4 @@
-"""Tables for people and JSON for programs."""
+"""Tables for people and JSON for programs; the report of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.cli.conftest import read_terminal
 
-from brewhouse.cli.output import PIPED_WIDTH, os_reason, print_json, print_result, print_rows, print_table, shorten
+from brewhouse.cli.output import (
+    PIPED_WIDTH,
+    os_reason,
+    print_json,
+    print_report,
+    print_result,
+    print_rows,
+    print_table,
+    shorten,
+)
+from brewhouse.events.run_reports import RunReport
 
 Capture = pytest.CaptureFixture[str]
 
@@ -128,3 +138,78 @@ def test_a_shortened_text_is_the_start_and_shows_that_it_is_cut(text: str, chara
 )
 def test_the_reason_of_an_error_is_the_operating_systems(error: OSError, reason: str) -> None:
     assert os_reason(error) == reason
+
+
+def check(name: str = "id is unique", **changes: object) -> dict[str, object]:
+    return {
+        "name": name,
+        "table": "silver.breweries",
+        "severity": "error",
+        "passed": True,
+        "found": 0,
+        "example": None,
+        **changes,
+    }
+
+
+def report(**changes: object) -> RunReport:
+    made = RunReport(run="R1", state="SUCCEEDED", started_at="2026-08-02T10:11:12.345+00:00")
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def printed(capsys: Capture, run: RunReport) -> list[str]:
+    print_report(run, as_json=False)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_the_first_line_has_state_duration_and_start(capsys: Capture) -> None:
+    assert printed(capsys, report(seconds=1.239))[0] == "run R1 succeeded in 1.24 s, started 2026-08-02T10:11:12Z"
+    assert printed(capsys, report(state="RUNNING"))[0] == "run R1 running, started 2026-08-02T10:11:12Z"
+
+
+@pytest.mark.parametrize(
+    ("checks", "summary"),
+    [
+        ([check()], "1 checks passed"),
+        ([check(), check(passed=False, severity="warning", found=3)], "1 checks passed, 1 warning"),
+        ([check(passed=False, found=1)] * 2, "0 checks passed, 2 errors"),
+        (
+            [check()] * 3 + [check(passed=False, found=1), *[check(passed=False, severity="warning", found=1)] * 2],
+            "3 checks passed, 1 error, 2 warnings",
+        ),
+    ],
+)
+def test_checks_are_counted_by_severity(capsys: Capture, checks: list[dict[str, object]], summary: str) -> None:
+    assert summary in printed(capsys, report(checks=checks))
+
+
+def test_no_checks_print_no_summary(capsys: Capture) -> None:
+    assert not [line for line in printed(capsys, report()) if "check" in line]
+
+
+@pytest.mark.parametrize(("found", "violations"), [(1, "1 violation"), (3, "3 violations")])
+def test_a_failed_check_has_severity_table_name_and_example(capsys: Capture, found: int, violations: str) -> None:
+    failed = check("id is unique", passed=False, found=found, example="id a")
+    assert printed(capsys, report(checks=[failed]))[-1] == (
+        f"error: silver.breweries: id is unique: {violations}; id a"
+    )
+
+
+def test_a_long_example_is_shortened_in_text_and_complete_in_json(capsys: Capture) -> None:
+    run = report(checks=[check(passed=False, found=1, example="x" * 500)])
+    assert printed(capsys, run)[-1].endswith("; " + "x" * 160 + "…")
+    print_report(run, as_json=True)
+    assert json.loads(capsys.readouterr().out)["checks"][0]["example"] == "x" * 500
+
+
+def test_schema_drift_is_printed_with_count_and_example(capsys: Capture) -> None:
+    drift = {"name": "unknown_field", "detail": "rating", "count": 4, "example": "5 in id a"}
+    line = printed(capsys, report(drift=[drift]))[-1]
+    assert line == "schema drift: unknown_field rating, 4 times; example: 5 in id a"
+
+
+def test_published_tables_are_listed(capsys: Capture) -> None:
+    lines = printed(capsys, report(published=[{"table": "silver.breweries", "snapshot": 12, "rows": 7}]))
+    assert [line.split() for line in lines if "silver" in line] == [["silver.breweries", "12", "7"]]

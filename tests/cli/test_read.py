@@ -97,7 +97,7 @@ def test_a_query_error_is_one_paragraph_that_ends_with_its_place(call: Call, ful
     done = call("query", "SELECT nope FROM silver.breweries", "--lake", full)
     assert done.code == 2
     message, line, mark = done.err.rstrip().rsplit("\n", 2)
-    assert message.endswith("`brewhouse tables` lists what there is.")
+    assert message.endswith("`brewhouse tables` lists the tables.")
     assert (line, mark.strip()) == ("LINE 1: SELECT nope FROM silver.breweries", "^^^^")
     assert "\n\n" not in done.err
 

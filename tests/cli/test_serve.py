@@ -87,7 +87,7 @@ def test_demo_publishes_and_suggests_three_next_steps(tmp_path: Path) -> None:
     assert "Germany" in answered.stdout
     assert not answered.stderr
     assert shell(*serve, "--help").returncode == 0
-    assert "it has no name" in shell("rejected", "--lake", tmp_path / "lake").stdout
+    assert "name is missing" in shell("rejected", "--lake", tmp_path / "lake").stdout
     assert "297" in done.stdout
 
 

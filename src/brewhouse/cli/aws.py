@@ -72,14 +72,12 @@ def deploy(
     from brewhouse.aws.deploy import stack_checks, start_triggers, validate_stack_name
     from brewhouse.aws.monitoring import monitoring_checks
     from brewhouse.aws.row_counts import row_count_checks
-    from brewhouse.aws.stacks import find_stack, get_stack
+    from brewhouse.aws.stacks import get_stack
 
     validate_stack_name(stack)
     given = _parameters(parameter)
     with _account() as account:
-        before = _updatable(account, find_stack(account, stack))
-        manifest = _manifest(folder, given, before, packaged=packaged)
-        changed = _change(account, stack, folder, manifest, given, before, yes=yes)
+        changed = _change(account, stack, folder, given, packaged=packaged, yes=yes)
         for name in start_triggers(account, stack):
             print(f"started trigger {name}, which was inactive")
             changed = True
@@ -330,21 +328,14 @@ def _manifest(folder: Path, given: dict[str, str], before: Stack | None, *, pack
     return manifest
 
 
-def _change(
-    account: Account,
-    stack: str,
-    folder: Path,
-    manifest: PackageManifest,
-    given: dict[str, str],
-    before: Stack | None,
-    *,
-    yes: bool,
-) -> bool:
+def _change(account: Account, stack: str, folder: Path, given: dict[str, str], *, packaged: bool, yes: bool) -> bool:
     """Upload the package, then plan, confirm and apply the changes; return whether there were any."""
     from brewhouse.aws.deploy import bucket_exists, resolve_parameters, upload, url_of
     from brewhouse.aws.stacks import create_change_set, find_stack
     from brewhouse.aws.template import first_template
 
+    before = _updatable(account, find_stack(account, stack))
+    manifest = _manifest(folder, given, before, packaged=packaged)
     template = (folder / manifest.template.name).read_text("utf-8")
     parameters = resolve_parameters(account, stack, before, manifest, template, given)
     bucket = parameters.get("BucketName") or (before.parameters["BucketName"] if before else "")

@@ -40,19 +40,15 @@ def changes(
     Example: brewhouse changes --since 2026-04-01 --country BE --kind added --kind reopened
     """
     _, place = settings_and_lake(lake)
-    conditions = ["true"]
-    values: list[object] = []
-    if since is not None:
-        conditions.append("snapshot_time >= CAST(? AS DATE)")
-        values.append(_parse_date(since))
-    if country is not None:
-        conditions.append("country_code = upper(?)")
-        values.append(country)
-    if kind:
-        conditions.append("list_contains(?, kind)")
-        values.append([one.value for one in kind])
-    sql = f"SELECT * FROM silver.brewery_changes WHERE {' AND '.join(conditions)} ORDER BY snapshot_run DESC, kind, id"
-    _print_changes(_query(place, sql, values), limit, as_json=as_json)
+    conditions = {
+        "snapshot_time >= CAST(? AS DATE)": _parse_date(since) if since is not None else None,
+        "country_code = upper(?)": country,
+        "list_contains(?, kind)": kind or None,
+    }
+    given = {condition: value for condition, value in conditions.items() if value is not None}
+    where = " AND ".join(["true", *given])
+    sql = f"SELECT * FROM silver.brewery_changes WHERE {where} ORDER BY snapshot_run DESC, kind, id"
+    _print_changes(_query(place, sql, list(given.values())), limit, as_json=as_json)
 
 
 def diff(

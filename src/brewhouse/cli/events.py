@@ -7,11 +7,11 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import msgspec
 import typer
 
 from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
-from brewhouse.cli.output import print_json, print_rows, shorten
-from brewhouse.cli.runs import report_of
+from brewhouse.cli.output import print_json, print_rows, report_of, shorten
 from brewhouse.errors import BrewhouseError, UsageError
 
 if TYPE_CHECKING:
@@ -40,21 +40,20 @@ def events(
     levels = LEVELS[LEVELS.index(level.upper()) :]
     run_id = report_of(place, run).run if run else None
 
-    def matching(events: list[Event]) -> list[Event]:
-        return [event for event in events if event.level in levels and run_id in (None, event.run)]
-
-    seen = read_events(place)
-    known = {event.id for event in seen}
+    known: set[str] = set()
+    found, first = read_events(place), -limit
     with suppress(KeyboardInterrupt):
-        for event in matching(seen)[-limit:]:
-            _print_event(event, as_json=as_json)
-        while follow:
+        while True:
+            new = [event for event in found if event.id not in known]
+            known.update(event.id for event in new)
+            matching = [event for event in new if event.level in levels and run_id in (None, event.run)]
+            for event in matching[first:]:
+                _print_event(event, as_json=as_json)
+            if not follow:
+                break
             time.sleep(_POLL_S)
             yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
-            new = [event for event in read_events(place, yesterday) if event.id not in known]
-            known.update(event.id for event in new)
-            for event in matching(new):
-                _print_event(event, as_json=as_json)
+            found, first = read_events(place, yesterday), 0
 
 
 def logs(
@@ -67,8 +66,6 @@ def logs(
 
     Example: brewhouse logs last extract
     """
-    import msgspec
-
     from brewhouse.events.run_log import read_log
 
     _, place = settings_and_lake(lake)
@@ -124,8 +121,6 @@ def send_due_messages(lake: LakeOption = None, as_json: JsonOption = False) -> N
 
 
 def _print_event(event: Event, *, as_json: bool) -> None:
-    import msgspec
-
     if as_json:
         print(msgspec.json.encode(event).decode(), flush=True)
         return

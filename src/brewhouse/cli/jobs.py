@@ -1,123 +1,63 @@
-"""Commands that run the jobs: run, extract, transform, aggregate, rebuild, rollback."""
+"""Commands that run the jobs: run, extract, transform, aggregate, rebuild, rollback, backfill, maintain."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brewhouse.cli.options import (
-    EngineOption,
-    JsonOption,
-    LakeOption,
-    LogFormatOption,
-    MasterOption,
-    ModelsOption,
-    settings_and_lake,
-)
+from brewhouse.cli.options import ENGINE_FLAGS, SOURCE_FLAGS, JsonOption, LakeOption, setting_flags, settings_and_lake
+from brewhouse.cli.output import print_json, print_report, print_rows, progress_listeners, report_of
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 
-SourceOption = Annotated[str | None, typer.Option("--source-url", help="Base URL of the API.")]
-ConcurrencyOption = Annotated[int | None, typer.Option("--concurrency", help="Concurrent requests. Default: 4")]
-MissingRowsOption = Annotated[int | None, typer.Option("--max-missing-rows", help="Publish with up to N missing rows.")]
+if TYPE_CHECKING:
+    from brewhouse.backfill.backfill_job import VersionResult
+    from brewhouse.pipeline.maintenance import TableMaintenance
+
 SnapshotOption = Annotated[str | None, typer.Option("--snapshot", help="Run id of a raw snapshot. Default: the newest")]
-DropOption = Annotated[
-    float | None, typer.Option("--max-count-drop-percent", help="Allowed drop of the brewery count. Default: 20")
-]
 
 
-def run(
-    lake: LakeOption = None,
-    source_url: SourceOption = None,
-    concurrency: ConcurrencyOption = None,
-    max_missing_rows: MissingRowsOption = None,
-    models: ModelsOption = None,
-    max_count_drop_percent: DropOption = None,
-    snapshot: SnapshotOption = None,
-    *,
-    engine: EngineOption = None,
-    spark_master: MasterOption = None,
-    log_format: LogFormatOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@setting_flags("lake", *SOURCE_FLAGS, "models", "max_count_drop_percent", "snapshot", *ENGINE_FLAGS, "log_format")
+def run(*, snapshot: SnapshotOption = None, as_json: JsonOption = False, **flags: object) -> None:
     """Run the whole workflow: extract, transform, aggregate; with --snapshot publish a raw snapshot again.
 
     Example: brewhouse run --lake ~/breweries
     """
-    settings, place = settings_and_lake(
-        lake,
-        source_url=source_url,
-        concurrency=concurrency,
-        max_missing_rows=max_missing_rows,
-        models=models,
-        max_count_drop_percent=max_count_drop_percent,
-        engine=engine,
-        spark_master=spark_master,
-        log_format=log_format,
-    )
+    settings, place = settings_and_lake(**flags)
     jobs = ("extract", "transform", "aggregate") if snapshot is None else ("transform", "aggregate")
     run_jobs(place, settings, jobs, as_json=as_json, snapshot=snapshot)
 
 
-def extract(
-    lake: LakeOption = None,
-    source_url: SourceOption = None,
-    concurrency: ConcurrencyOption = None,
-    max_missing_rows: MissingRowsOption = None,
-    log_format: LogFormatOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@setting_flags("lake", *SOURCE_FLAGS, "log_format")
+def extract(*, as_json: JsonOption = False, **flags: object) -> None:
     """Fetch every brewery from the API into a raw snapshot and check that it is complete.
 
     Example: brewhouse extract --concurrency 2
     """
-    settings, place = settings_and_lake(
-        lake, source_url=source_url, concurrency=concurrency, max_missing_rows=max_missing_rows, log_format=log_format
-    )
+    settings, place = settings_and_lake(**flags)
     run_jobs(place, settings, ("extract",), as_json=as_json)
 
 
-def transform(
-    lake: LakeOption = None,
-    models: ModelsOption = None,
-    max_count_drop_percent: DropOption = None,
-    snapshot: SnapshotOption = None,
-    engine: EngineOption = None,
-    spark_master: MasterOption = None,
-    log_format: LogFormatOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@setting_flags("lake", "models", "max_count_drop_percent", "snapshot", *ENGINE_FLAGS, "log_format")
+def transform(*, snapshot: SnapshotOption = None, as_json: JsonOption = False, **flags: object) -> None:
     """Build the silver tables from the newest complete raw snapshot.
 
     Example: brewhouse transform --max-count-drop-percent 50
     """
-    settings, place = settings_and_lake(
-        lake,
-        models=models,
-        max_count_drop_percent=max_count_drop_percent,
-        engine=engine,
-        spark_master=spark_master,
-        log_format=log_format,
-    )
+    settings, place = settings_and_lake(**flags)
     run_jobs(place, settings, ("transform",), as_json=as_json, snapshot=snapshot)
 
 
-def aggregate(
-    lake: LakeOption = None,
-    models: ModelsOption = None,
-    engine: EngineOption = None,
-    spark_master: MasterOption = None,
-    log_format: LogFormatOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@setting_flags("lake", "models", *ENGINE_FLAGS, "log_format")
+def aggregate(*, as_json: JsonOption = False, **flags: object) -> None:
     """Build the gold tables from the published silver tables.
 
     Example: brewhouse aggregate --json
     """
-    settings, place = settings_and_lake(
-        lake, models=models, engine=engine, spark_master=spark_master, log_format=log_format
-    )
+    settings, place = settings_and_lake(**flags)
     run_jobs(place, settings, ("aggregate",), as_json=as_json)
 
 
@@ -131,7 +71,6 @@ def rollback(
 
     Example: brewhouse rollback silver.breweries 5781947118336215154
     """
-    from brewhouse.cli.output import print_json
     from brewhouse.ids import new_id
     from brewhouse.lake.run_lock import run_lock
     from brewhouse.pipeline.publishing import refresh_views
@@ -149,44 +88,109 @@ def rollback(
     print(f"{table} shows snapshot {snapshot} again.")
 
 
-def rebuild(
-    lake: LakeOption = None,
-    models: ModelsOption = None,
-    max_count_drop_percent: DropOption = None,
-    engine: EngineOption = None,
-    spark_master: MasterOption = None,
-    log_format: LogFormatOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@setting_flags("lake", "models", "max_count_drop_percent", *ENGINE_FLAGS, "log_format")
+def rebuild(*, as_json: JsonOption = False, **flags: object) -> None:
     """Rebuild all silver and gold tables from every raw snapshot of the bronze zone.
 
     Example: brewhouse rebuild
     """
-    from brewhouse.cli.progress import progress_listeners
-    from brewhouse.cli.runs import print_report, report_of
     from brewhouse.pipeline.rebuild import run_rebuild
 
-    settings, place = settings_and_lake(
-        lake,
-        models=models,
-        max_count_drop_percent=max_count_drop_percent,
-        engine=engine,
-        spark_master=spark_master,
-        log_format=log_format,
-    )
+    settings, place = settings_and_lake(**flags)
     with progress_listeners(settings.log_format) as listeners:
         run_id = run_rebuild(place, settings, listeners=listeners)
     print_report(report_of(place, run_id), as_json=as_json)
+
+
+@setting_flags("paths", "date", "path", "lake", "log_format")
+def backfill(
+    paths: Annotated[list[Path], typer.Argument(help="CSV files of the dataset, or clones of its git repository.")],
+    date: Annotated[str | None, typer.Option("--date", help="Date of a file that has none in its name.")] = None,
+    path: Annotated[str, typer.Option("--path", help="Path of the file in a repository.")] = "breweries.csv",
+    *,
+    as_json: JsonOption = False,
+    **flags: object,
+) -> None:
+    """Create raw snapshots from earlier versions of the dataset: CSV files, or the history of a git repository.
+
+    Slug ids are mapped to the UUIDs of later versions; a version with missing ids is held back.
+
+    Example: brewhouse backfill ~/openbrewerydb breweries-2025-10-03.csv
+    """
+    from brewhouse.backfill.backfill_job import run_backfill
+    from brewhouse.backfill.version_sources import list_versions
+
+    settings, place = settings_and_lake(**flags)
+    versions = list_versions(paths, date, path)
+    with progress_listeners(settings.log_format) as listeners:
+        run, result = run_backfill(place, settings, versions, listeners=listeners)
+    if as_json:
+        print_json({"run": run, "versions": result.versions, "drift": result.drift})
+        return
+    print_rows([_version_row(version) for version in result.versions])
+    new, present, held_back = (result.count(outcome) for outcome in ("new", "there already", "held back"))
+    print(f"{len(result.versions)} versions: {new} new, {present} already present, {held_back} held back")
+
+
+@setting_flags("lake", "snapshot_retention_days", "min_snapshots_to_keep", *ENGINE_FLAGS, "dry_run", "log_format")
+def maintain(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report the changes without making them.")] = False,
+    as_json: JsonOption = False,
+    **flags: object,
+) -> None:
+    """Expire old table snapshots, compact small files and delete unreferenced ones.
+
+    Files are deleted a day after their last use, so running queries can finish.
+
+    Example: brewhouse maintain --keep-days 90 --dry-run
+    """
+    from brewhouse.pipeline.maintenance import preview_maintenance, run_maintenance, total_of
+
+    settings, place = settings_and_lake(**flags)
+    if dry_run:
+        reports = preview_maintenance(place, settings)
+    else:
+        with progress_listeners(settings.log_format) as listeners:
+            reports = run_maintenance(place, settings, listeners=listeners)
+    total = total_of(reports)
+    if as_json:
+        print_json({"dry_run": dry_run, "tables": reports, "total": total})
+        return
+    print_rows([_maintenance_row(report) for report in (*reports, total)])
+    if dry_run:
+        print("Nothing was changed (--dry-run).")
+    if total.files_waiting:
+        print(f"{total.files_waiting} more files ({total.bytes_waiting} bytes) are deleted once unused for a day.")
 
 
 def run_jobs(
     lake: Lake, settings: Settings, jobs: tuple[str, ...], *, as_json: bool, snapshot: str | None = None
 ) -> None:
     """Run jobs as one run and print its report."""
-    from brewhouse.cli.progress import progress_listeners
-    from brewhouse.cli.runs import print_report, report_of
     from brewhouse.pipeline.workflow import run_workflow
 
     with progress_listeners(settings.log_format) as listeners:
         run_id = run_workflow(lake, settings, jobs, snapshot, listeners=listeners)
     print_report(report_of(lake, run_id), as_json=as_json)
+
+
+def _version_row(version: VersionResult) -> dict[str, object]:
+    results = {"held back": f"held back: {version.reason}", "there already": "already present"}
+    return {
+        "version": f"{version.time[:19]}Z",
+        "source": re.sub(r"^(git:[^:]{8})[^:]*(?=:.)", r"\1", version.name),
+        "records": version.records,
+        "mapped ids": f"{version.mapped} of {version.slugs}" if version.slugs else None,
+        "result": results.get(version.outcome, version.outcome),
+    }
+
+
+def _maintenance_row(report: TableMaintenance) -> dict[str, str | int]:
+    return {
+        "table": report.table,
+        "snapshots expired": report.snapshots_expired,
+        "files compacted": f"{report.files_compacted} to {report.files_written}" if report.files_compacted else "",
+        "files removed": report.files_removed,
+        "bytes freed": report.bytes_freed,
+    }

@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from brewhouse.cli import aws, backfill, changes, events, jobs, maintain, models, read, runs, schedule, serve
+from brewhouse.cli import aws, changes, events, jobs, models, read, runs, schedule, serve
 from brewhouse.errors import BrewhouseError
 
 app = typer.Typer(
@@ -29,7 +29,7 @@ COMMANDS = (
     *(read.query, read.queries, read.tables, read.describe, read.history, read.rejected),
     *(changes.changes, changes.diff, changes.places, models.models),
     *(runs.runs, runs.show, events.events, events.logs),
-    *(backfill.backfill, maintain.maintain, serve.serve, serve.mock_api, serve.demo, serve.report),
+    *(jobs.backfill, jobs.maintain, serve.serve, serve.mock_api, serve.demo, serve.report),
 )
 for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)

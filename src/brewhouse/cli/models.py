@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from brewhouse.cli.options import EngineOption, JsonOption, LakeOption, MasterOption, ModelsOption, settings_and_lake
-from brewhouse.cli.output import print_json, print_rows
+from brewhouse.cli.output import print_result
 from brewhouse.cli.results import OutputOption, writing
 from brewhouse.lake.lake import Lake
 
@@ -48,10 +48,8 @@ def models(
         _write_graph(known, graph_format, output)
         return
     rows = [_row(model) for model in known] + [_row_without_model(name) for name in _orphaned(place, known)]
-    if as_json:
-        print_json(rows)
-        return
-    print_rows([{**row, "reads": ", ".join(row["reads"]), "key": ", ".join(row["key"])} for row in rows])
+    shown = [{**row, "reads": ", ".join(row["reads"]), "key": ", ".join(row["key"])} for row in rows]
+    print_result(shown, as_json=as_json, value=rows)
 
 
 def _row(model: Model) -> dict[str, str | list[str]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -19,20 +22,58 @@ EngineOption = Annotated[
 ]
 MasterOption = Annotated[str | None, typer.Option("--spark-master", help="Spark master URL. Default: local[*]")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-LogFormatOption = Annotated[
-    Literal["text", "json"] | None, typer.Option("--log-format", help="Log format on standard error. Default: text")
-]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="Maximum number of rows.")]
 AtOption = Annotated[str | None, typer.Option("--at", help="Read as of a time, a table snapshot id or a run id.")]
 CountryOption = Annotated[str | None, typer.Option("--country", help="Only this country, an ISO 3166 code such as BE.")]
 
+_SETTING_OPTIONS: dict[str, Any] = {
+    "lake": LakeOption,
+    "source_url": Annotated[str | None, typer.Option("--source-url", help="Base URL of the API.")],
+    "concurrency": Annotated[int | None, typer.Option("--concurrency", help="Concurrent requests. Default: 4")],
+    "max_missing_rows": Annotated[
+        int | None, typer.Option("--max-missing-rows", help="Publish with up to N missing rows.")
+    ],
+    "models": ModelsOption,
+    "max_count_drop_percent": Annotated[
+        float | None, typer.Option("--max-count-drop-percent", help="Allowed drop of the brewery count. Default: 20")
+    ],
+    "snapshot_retention_days": Annotated[
+        float | None, typer.Option("--keep-days", help="Days to keep snapshots. Default: 30")
+    ],
+    "min_snapshots_to_keep": Annotated[int | None, typer.Option("--keep-last", help="Snapshots to keep. Default: 10")],
+    "engine": EngineOption,
+    "spark_master": MasterOption,
+    "log_format": Annotated[
+        Literal["text", "json"] | None, typer.Option("--log-format", help="Log format on standard error. Default: text")
+    ],
+}
+SOURCE_FLAGS = ("source_url", "concurrency", "max_missing_rows")
+ENGINE_FLAGS = ("engine", "spark_master")
 
-def settings_and_lake(lake: str | None, **flags: Any) -> tuple[Settings, Lake]:  # noqa: ANN401 - as they are typed
-    """Load the settings and open the lake that they name.
+Command = TypeVar("Command", bound=Callable[..., None])
 
-    Args:
-        lake: The option `--lake`.
-        flags: Other options by setting name; None if not given.
+
+def setting_flags(*names: str) -> Callable[[Command], Command]:
+    """Give a command an option for each of these settings, in this order; it receives them as `**flags`.
+
+    The command's own parameters follow, unless they are named too.
     """
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        known = {
+            name: Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=option)
+            for name, option in _SETTING_OPTIONS.items()
+        } | dict(signature.parameters)
+        chosen = [known[name] for name in dict.fromkeys([*names, *signature.parameters])]
+        options = [parameter for parameter in chosen if parameter.kind is not Parameter.VAR_KEYWORD]
+        command.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def settings_and_lake(lake: object = None, **flags: object) -> tuple[Settings, Lake]:
+    """Load the settings and open the lake that they name; options that are None are not given."""
     settings = load({"lake": lake, **flags})
     return settings, lake_of(settings)

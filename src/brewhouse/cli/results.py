@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -75,8 +76,6 @@ def _write(result: Any, output_format: Format, output: Path | None = None) -> No
 
 
 def _print(names: list[str], rows: list[tuple[Any, ...]], output_format: Format) -> None:
-    import csv
-
     if output_format == "json":
         keys = _unique(names)
         print_json([dict(zip(keys, row, strict=True)) for row in rows])

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
 from brewhouse.cli.output import print_json, print_rows
-
-if TYPE_CHECKING:
-    from brewhouse.lake.lake import Lake
-    from brewhouse.settings import Settings
+from brewhouse.lake.lake import Lake
+from brewhouse.settings import Settings
 
 schedule = typer.Typer(
     name="schedule",
