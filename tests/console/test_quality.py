@@ -116,7 +116,7 @@ def test_suspect_rows_are_those_of_the_table(state: LakeState, kind: str) -> Non
 
 def test_groups_count_the_rows_of_each_category(state: LakeState) -> None:
     rejected, suspects = suspect_rows(state, "rejected", 1), suspect_rows(state, "suspects", 1)
-    assert [(group.name, group.count) for group in rejected.groups] == [("it has no name", 1)]
+    assert [(group.name, group.count) for group in rejected.groups] == [("name is missing", 1)]
     assert {group.name: group.count for group in suspects.groups} == {
         "coordinates outside the country": 1,
         "probable duplicate": 2,
@@ -198,7 +198,7 @@ def test_each_kind_has_a_page_with_its_groups_and_rows(varied_client: TestClient
 def test_a_rejected_record_is_shown_as_received_and_escaped(varied_client: TestClient) -> None:
     page = varied_client.get("/quality/rejected").text
     assert '<pre class="text">{&#34;id&#34;:' in page
-    assert "it has no name" in page
+    assert "name is missing" in page
 
 
 @pytest.mark.parametrize(

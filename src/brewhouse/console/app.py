@@ -56,10 +56,11 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
     )
     launcher = RunLauncher(lake, settings)
     authenticator = Authenticator(password) if password else None
-    app.state.console = ConsoleContext(lake, settings, LakeReader(lake), EventFeed(lake), launcher, authenticator)
+    app.state.console = ConsoleContext(
+        lake, settings, LakeReader(lake), EventFeed(lake), launcher, QueryService(lake), authenticator
+    )
     schedule = parse_schedule(settings.schedule.cron, settings.schedule.time_zone)
     app.state.scheduler = Scheduler(lake, schedule, launcher.start, settings.alerts)
-    app.state.queries = QueryService(lake)
     responses: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}}
     for page in _PAGES:
         app.include_router(page.router, responses=responses)
@@ -77,9 +78,9 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Warm the caches that the first page needs, in a thread, and run the scheduler."""
+    console: ConsoleContext = app.state.console
 
     def warm_caches() -> None:
-        console: ConsoleContext = app.state.console
         console.event_feed.reports(None)
         with suppress(BrewhouseError):
             state = console.lake_reader.state()
@@ -91,7 +92,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     warming.start()
     app.state.scheduler.start()
     yield
-    app.state.queries.close()
+    console.queries.close()
     await asyncio.to_thread(app.state.scheduler.stop)
     await asyncio.to_thread(warming.join)  # DuckDB fails if the process ends during a query
 

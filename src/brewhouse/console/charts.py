@@ -23,10 +23,7 @@ def line_chart(days: Sequence[DayCount], translate: Translator) -> dict[str, Any
         "width": "container",
         "height": 190,
         "data": {"values": [{"day": each.day.isoformat(), "breweries": each.breweries} for each in days]},
-        "layer": [
-            {"mark": {"type": "area", "opacity": 0.12}},
-            {"mark": {"type": "line", "point": len(days) < 60}},
-        ],
+        "layer": [{"mark": {"type": "area", "opacity": 0.12}}, {"mark": {"type": "line", "point": len(days) < 60}}],
         "encoding": {
             "x": {"field": "day", "type": "temporal", "scale": {"type": "utc"}, "title": None},
             "y": {"field": "breweries", "type": "quantitative", "title": None},
@@ -62,10 +59,7 @@ def overview_sheet(
 
 
 def _map(places: Sequence[tuple[float, float]], title: str) -> dict[str, Any]:
-    land = {
-        "type": "MultiPolygon",
-        "coordinates": [[ring] for path in outlines().values() for ring in rings(path)],
-    }
+    land = {"type": "MultiPolygon", "coordinates": [[ring] for path in outlines().values() for ring in rings(path)]}
     countries = {
         "data": {"values": {"type": "Feature", "geometry": land}},
         "mark": {"type": "geoshape", "fill": "#e8e4d8", "stroke": "#fbfaf6", "strokeWidth": 0.5, "clip": True},

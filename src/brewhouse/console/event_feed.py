@@ -45,11 +45,7 @@ class EventFeed:
             return self._events
 
     def reports(self, held: LockInfo | None) -> list[RunReport]:
-        """Report all runs, newest first.
-
-        Args:
-            held: Current holder of the lake's lock, which is the run that is running.
-        """
+        """Report all runs, newest first; the holder of the lake's lock is the one that is running."""
         with self._lock:
             self._refresh()
             runs = [run for run, events in self._by_run.items() if any(e.detail_type in {RUN, JOB} for e in events[:5])]

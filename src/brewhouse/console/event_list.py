@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -68,29 +68,25 @@ class EventQuery(BaseModel):
 
 
 def list_events(events: Sequence[Event], query: EventQuery) -> EventList:
-    """Select a page of the matching events.
-
-    Args:
-        events: Oldest first.
-    """
-    matching = list(_matching(events, query))
+    """Select a page of the matching events, which are sorted oldest first."""
+    matching = _matching(events, query)
     shown, page, pages = paginate(matching, query.page, PAGE_ROWS)
     return EventList([_view(event) for event in shown], len(matching), page, pages)
 
 
-def _matching(events: Sequence[Event], query: EventQuery) -> Iterator[Event]:
+def _matching(events: Sequence[Event], query: EventQuery) -> list[Event]:
     """Filter the events, newest first."""
     levels = LEVELS[LEVELS.index(query.level) :]
     event_types = KINDS.get(query.kind, ())
     since, until = str(query.since or ""), str(query.until or "9")
-    for event in reversed(events):
-        if (
-            (not event_types or event.detail_type in event_types)
-            and (len(levels) == len(LEVELS) or event.level in levels)
-            and query.run in {"", event.run}
-            and since <= event.time[:10] <= until
-        ):
-            yield event
+    return [
+        event
+        for event in reversed(events)
+        if (not event_types or event.detail_type in event_types)
+        and (len(levels) == len(LEVELS) or event.level in levels)
+        and query.run in {"", event.run}
+        and since <= event.time[:10] <= until
+    ]
 
 
 def _view(event: Event) -> EventView:

@@ -26,11 +26,7 @@ _SHARED_TTL_S = 15.0  # refresh interval of a lake on S3
 
 
 class LakeState:
-    """One published state of the lake.
-
-    Attributes:
-        tables: Descriptions of the readable tables and views, by schema and name.
-    """
+    """One published state of the lake; `tables` has the descriptions of its readable tables and views by name."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
@@ -69,19 +65,15 @@ class LakeReader:
         self._states: OrderedDict[Hashable, LakeState] = OrderedDict()
 
     def state(self, at: str | None = None) -> LakeState:
-        """Open the lake as it is published now, or as it was.
-
-        Args:
-            at: A time (ISO 8601), an Iceberg snapshot id or the id of a run; None or empty for the current state.
+        """Open the lake as it is published now, or as of a time (ISO 8601), an Iceberg snapshot id or a run id.
 
         Raises:
             BrewhouseError: No tables are published, or none were at that time.
         """
-        at = at or None
-        key = (at, self._version())
+        key = (at or None, self._version())
         with self._lock:
             if key not in self._states:
-                self._states[key] = LakeState(connect(self._lake, at))
+                self._states[key] = LakeState(connect(self._lake, at or None))
                 while len(self._states) > _MAX_STATES:
                     self._states.popitem(last=False)
             self._states.move_to_end(key)

@@ -23,11 +23,7 @@ def match_language(tag: str | None) -> str | None:
 
 
 def negotiate_language(cookie: str | None, accept_language: str | None) -> str:
-    """Choose the language of a response: the reader's choice, else the browser's first supported one, else English.
-
-    Args:
-        cookie: Value of `COOKIE`, set when the reader chose a language.
-        accept_language: Header of the request; its order is the preference, as browsers send it.
+    """Choose the language of a response: that of the cookie, else the first supported one of the header, else English.
 
     Example:
         >>> negotiate_language(None, "fr-CA, pt-PT;q=0.8, en;q=0.5"), negotiate_language("en", "pt")
@@ -38,10 +34,7 @@ def negotiate_language(cookie: str | None, accept_language: str | None) -> str:
 
 
 class Translator:
-    """Texts in one language, looked up by the English ones.
-
-    Args:
-        language: A tag for `match_language`; an unsupported one becomes English.
+    """Texts in one language, looked up by the English ones; an unsupported language becomes English.
 
     Example:
         >>> Translator("pt")("Tables"), Translator("en")("{count} rows", count="1,997")
@@ -65,7 +58,5 @@ class Translator:
 @cache
 def texts(language: str) -> dict[str, str]:
     """Read the translations of a language, by English text; English itself has none."""
-    translations: dict[str, str] = {}
-    for file in sorted((FOLDER / language).glob("*.toml")):
-        translations.update(tomllib.loads(file.read_text("utf-8")))
-    return translations
+    files = sorted((FOLDER / language).glob("*.toml"))
+    return {english: text for file in files for english, text in tomllib.loads(file.read_text("utf-8")).items()}

@@ -12,14 +12,7 @@ _DOTS_ACROSS = 1250  # closer dots are indistinguishable on a map as wide as a p
 
 @dataclass(frozen=True)
 class MapDrawing:
-    """SVG paths of a map.
-
-    Attributes:
-        view: The part of the map to show.
-        land: Outline of all countries without breweries.
-        countries: Each country with breweries, with its outline.
-        regions: The breweries as dots.
-    """
+    """A map view and its SVG paths: land without breweries, each country with some, and the breweries as dots."""
 
     view: world.ViewBox
     land: str

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from brewhouse.console.lake_reader import LakeState
 from brewhouse.console.projection import NORTH_DEGREES, SOUTH_DEGREES, XY_SQL
 from brewhouse.errors import BrewhouseError
-
-if TYPE_CHECKING:
-    import duckdb
 
 UNKNOWN = "none"
 """Key of a country, state or type that is missing."""
@@ -41,13 +39,7 @@ _CACHE_TABLES = {  # in-memory copies of the columns that every request reads
 
 @dataclass(frozen=True)
 class OverviewFilters:
-    """Filters on breweries; an empty value matches all.
-
-    Attributes:
-        country: ISO 3166-1 code, or the name of a country without one.
-        state: ISO 3166-2 code, or the name of a state without one.
-        type: Brewery type.
-    """
+    """Filters on breweries, empty for all: ISO 3166-1 country and ISO 3166-2 state, by name if without code; type."""
 
     country: str = ""
     state: str = ""
@@ -69,13 +61,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class BreweryCount:
-    """Number of breweries of a type, country or state.
-
-    Attributes:
-        key: Value of the filter that selects them.
-        name: Display name.
-        country: Key of a state's country, else empty.
-    """
+    """Number of breweries by type, country or state; keys are filter values, and `country` is that of a state."""
 
     key: str
     name: str
@@ -93,12 +79,9 @@ class DayCount:
 
 @dataclass(frozen=True)
 class BreweryChange:
-    """A change of a brewery between two snapshots.
+    """A change of a brewery between two snapshots, seen when the later one was complete.
 
-    Attributes:
-        seen_at: When the later snapshot was complete.
-        kind: added, removed, closed, reopened or changed.
-        changed_fields: Names of the changed columns, separated by commas.
+    The kind is added, removed, closed, reopened or changed; changed fields are column names, separated by commas.
     """
 
     seen_at: datetime
@@ -115,10 +98,7 @@ class BreweryChange:
 class Overview:
     """Counts of the filtered breweries; those by type, country and state each ignore their own filter.
 
-    Attributes:
-        by_type: Largest count first, as by_country and by_state.
-        over_time: Oldest day first.
-        changes: The newest changes, newest first.
+    The largest counts, the oldest days and the newest changes come first.
     """
 
     filters: OverviewFilters
@@ -146,13 +126,7 @@ class BreweryLocation:
 
 @dataclass(frozen=True)
 class MapRegion:
-    """The breweries of a state as one SVG path; country and state are keys of filters.
-
-    Attributes:
-        name: Name of the state, or of the country where the state is missing.
-        breweries: Number of breweries with coordinates.
-        path: A dot for each place.
-    """
+    """Breweries with coordinates of a state, as an SVG path of dots; named by country where the state is missing."""
 
     country: str
     state: str
@@ -178,28 +152,24 @@ def require_breweries(state: LakeState) -> None:
 
 def overview(state: LakeState, filters: OverviewFilters) -> Overview:
     """Count the filtered breweries and list their newest changes."""
-    cursor = _cursor(state)
-
-    def rows(sql: str, by: OverviewFilters = filters) -> list[tuple[Any, ...]]:
-        where, values = _where(by)
-        return cursor.execute(sql.format(where=where), values).fetchall()
-
+    rows = _reader(state, filters)
     breweries = "FROM memory.main.console_breweries WHERE {where}"
     totals = rows(
         "SELECT count(*), count(*) FILTER (type NOT IN ('closed', 'planning')), count(*) FILTER (type = 'planning'), "
         "count(*) FILTER (type = 'closed'), count(DISTINCT country), count(DISTINCT (country, state, city_name)), "
         f"count(longitude) {breweries}"
     )
-    types = rows(f"SELECT type, type, count(*) {breweries} GROUP BY ALL ORDER BY 3 DESC, 1", replace(filters, type=""))
+    types = rows(f"SELECT type, type, count(*) {breweries} GROUP BY ALL ORDER BY 3 DESC, 1", type="")
     countries = rows(
         f"SELECT country, coalesce(any_value(country_name), country), count(*) {breweries} "
         "GROUP BY country ORDER BY 3 DESC, 2",
-        replace(filters, country="", state=""),
+        country="",
+        state="",
     )
     states = rows(
         f"SELECT state, coalesce(any_value(state_name), state), count(*), country {breweries} "
         "GROUP BY country, state ORDER BY 3 DESC, 2",
-        replace(filters, state=""),
+        state="",
     )
     days = changes = []
     if "gold.brewery_counts_over_time" in state.tables:
@@ -225,40 +195,35 @@ def overview(state: LakeState, filters: OverviewFilters) -> Overview:
 
 def map_bounds(state: LakeState, filters: OverviewFilters) -> tuple[int, int, int, int] | None:
     """Compute minimum x and y and maximum x and y of the filtered breweries on the map; None without any."""
-    where, values = _where(filters)
-    sql = f"SELECT min(x), min(y), max(x), max(y) FROM memory.main.console_breweries WHERE {where} AND on_map"
-    row = _cursor(state).execute(sql, values).fetchone()
-    return None if row is None or row[0] is None else (row[0], row[1], row[2], row[3])
+    [(left, top, right, bottom)] = _reader(state, filters)(
+        "SELECT min(x), min(y), max(x), max(y) FROM memory.main.console_breweries WHERE {where} AND on_map"
+    )
+    return None if left is None else (left, top, right, bottom)
 
 
 def map_regions(state: LakeState, filters: OverviewFilters, grid: int = 1) -> list[MapRegion]:
-    """Draw the filtered breweries by country and state.
-
-    Args:
-        grid: Map units; breweries in the same cell of this size share a dot.
-    """
-    where, values = _where(filters)
+    """Draw the filtered breweries by country and state; those in the same cell of a grid, in map units, share a dot."""
     x, y = (f"{axis} - {axis} % {grid} + {grid // 2}" for axis in "xy")
     dot = f"concat('M', {x}, ' ', {y}, 'h0')"
-    sql = (
+    rows = _reader(state, filters)(
         "SELECT country, state, coalesce(any_value(state_name), any_value(country_name), country), count(*), "
         f"string_agg(DISTINCT {dot}, '' ORDER BY {dot}) "
-        f"FROM memory.main.console_breweries WHERE {where} AND on_map GROUP BY country, state ORDER BY 1, 2"
+        "FROM memory.main.console_breweries WHERE {where} AND on_map GROUP BY country, state ORDER BY 1, 2"
     )
-    return [MapRegion(*row) for row in _cursor(state).execute(sql, values).fetchall()]
+    return [MapRegion(*row) for row in rows]
 
 
 def brewery_locations(state: LakeState, filters: OverviewFilters) -> list[BreweryLocation]:
     """List the filtered breweries that have coordinates."""
-    where, values = _where(filters)
-    sql = (
+    rows = _reader(state, filters)(
         "SELECT id, name, type, country, state, city_name, longitude, latitude "
-        f"FROM memory.main.console_breweries WHERE {where} AND longitude IS NOT NULL ORDER BY id"
+        "FROM memory.main.console_breweries WHERE {where} AND longitude IS NOT NULL ORDER BY id"
     )
-    return [BreweryLocation(*row) for row in _cursor(state).execute(sql, values).fetchall()]
+    return [BreweryLocation(*row) for row in rows]
 
 
-def _cursor(state: LakeState) -> duckdb.DuckDBPyConnection:
+def _reader(state: LakeState, filters: OverviewFilters) -> Callable[..., list[tuple[Any, ...]]]:
+    """Return a function that runs a query with the filters, or some of them changed, in place of `{where}`."""
     cursor = state.cursor()
 
     def create_tables() -> bool:
@@ -267,10 +232,10 @@ def _cursor(state: LakeState) -> duckdb.DuckDBPyConnection:
                 cursor.execute(statement)
         return True
 
+    def rows(sql: str, **changes: str) -> list[tuple[Any, ...]]:
+        active = {name: value for name, value in {**vars(filters), **changes}.items() if value}
+        where = " AND ".join(["true", *(f"{name} = ?" for name in active)])
+        return cursor.execute(sql.format(where=where), list(active.values())).fetchall()
+
     state.cached("overview tables", create_tables)
-    return cursor
-
-
-def _where(filters: OverviewFilters) -> tuple[str, list[str]]:
-    active = {name: value for name in ("country", "state", "type") if (value := getattr(filters, name))}
-    return " AND ".join(["true", *(f"{name} = ?" for name in active)]), list(active.values())
+    return rows

@@ -34,11 +34,7 @@ _THEME = {
 def write_report(
     lake: Lake, output: Path, filters: overview.OverviewFilters, *, at: str | None = None, language: str = "en"
 ) -> None:
-    """Write the overview of a lake to a file.
-
-    Args:
-        output: Its suffix, one of `FORMATS`, selects the format.
-        at: Time, snapshot or run to read as of, see `brewhouse.query.connection.connect`.
+    """Write the overview of a lake, as of a time, snapshot or run, to a file; its suffix selects one of `FORMATS`.
 
     Raises:
         UsageError: The suffix is not supported, or the file cannot be written.

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from brewhouse.console.lake_reader import LakeState
+from brewhouse.console.web import paginate
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.run_reports import RunReport
 
@@ -43,12 +44,7 @@ class CheckHistory:
 
 @dataclass(frozen=True)
 class ChecksOverTime:
-    """Check results of the newest runs.
-
-    Attributes:
-        runs: Oldest first.
-        checks: Checks with violations first.
-    """
+    """Check results of the newest runs, oldest run first; checks with violations come first."""
 
     runs: list[CheckedRun]
     checks: list[CheckHistory]
@@ -64,13 +60,7 @@ class CategoryCount:
 
 @dataclass(frozen=True)
 class SuspectRows:
-    """A page of suspect rows.
-
-    Attributes:
-        groups: Counts by category over all pages.
-        rows: Rows of this page, by column name.
-        page: Number of this page, from 1.
-    """
+    """A page of suspect rows, by column name; the counts by category and the total cover all pages."""
 
     groups: list[CategoryCount]
     rows: list[dict[str, Any]]
@@ -115,11 +105,7 @@ SUSPECT_QUERIES = {
 
 
 def checks_over_time(reports: Iterable[RunReport]) -> ChecksOverTime:
-    """Collect the check results of the newest runs.
-
-    Args:
-        reports: Newest first.
-    """
+    """Collect the check results of the newest runs from reports that are sorted newest first."""
     runs = list(islice((report for report in reports if report.checks), MAX_RUNS))[::-1]
     histories: dict[tuple[str, str], CheckHistory] = {}
     for index, report in enumerate(runs):
@@ -137,11 +123,7 @@ def checks_over_time(reports: Iterable[RunReport]) -> ChecksOverTime:
 
 
 def suspect_rows(state: LakeState, kind: str, page: int) -> SuspectRows:
-    """Read a page of suspect rows.
-
-    Args:
-        kind: A key of `SUSPECT_QUERIES`.
-        page: From 1; a number beyond the last page selects the last.
+    """Read a page of suspect rows of a kind in `SUSPECT_QUERIES`; one past the end becomes the last.
 
     Raises:
         BrewhouseError: The table is not published in this state.
@@ -156,8 +138,7 @@ def suspect_rows(state: LakeState, kind: str, page: int) -> SuspectRows:
         return [CategoryCount(str(name), int(number)) for name, number, _ in rows], sum(row[2] for row in rows)
 
     groups, total = state.cached(("suspect rows", kind), count)
-    pages = max(1, -(-total // PAGE_ROWS))
-    page = min(max(page, 1), pages)
+    _, page, pages = paginate(range(total), page, PAGE_ROWS)
     offset = (page - 1) * PAGE_ROWS
     result = state.cursor().execute(f"{query.sql} ORDER BY {query.order} LIMIT {PAGE_ROWS} OFFSET {offset}")
     names = [description[0] for description in result.description or ()]

@@ -73,12 +73,7 @@ class QueryStatus(QueryResult):
 
 @dataclass(frozen=True)
 class ResultPage:
-    """A page of rows.
-
-    Attributes:
-        rows: Values as JSON has them: times in ISO 8601, bytes in hexadecimal.
-        page: Number of this page, from 1.
-    """
+    """A page of rows, with values as JSON has them: times in ISO 8601, bytes in hexadecimal."""
 
     columns: list[ResultColumn]
     rows: list[list[Any]]
@@ -120,14 +115,7 @@ class _Execution:
 
 
 class QueryService:
-    """The queries of a console.
-
-    Args:
-        max_running: Maximum concurrent queries; more wait.
-        max_waiting: Maximum waiting queries; more are rejected.
-        max_remembered: Number of queries to remember; the oldest finished ones are dropped.
-        result_ttl_s: Seconds until a result expires; its query is remembered longer.
-    """
+    """The queries of a console: `max_running` run and `max_waiting` wait; `max_remembered` stay known when finished."""
 
     def __init__(
         self,
@@ -159,10 +147,7 @@ class QueryService:
                 self._spare = Sandbox()
 
     def start(self, sql: str, at: str | None = None) -> QueryStatus:
-        """Queue a query.
-
-        Args:
-            at: Time, snapshot or run to read as of, see `brewhouse.query.connection.connect`.
+        """Queue a query that reads as of a time, snapshot or run, see `brewhouse.query.connection.connect`.
 
         Raises:
             UsageError: The text is too long or not valid UTF-8.
@@ -216,11 +201,9 @@ class QueryService:
             return execution.status()
 
     def page(self, name: str, number: int = 1, size: int = 100, sort: int | None = None) -> ResultPage:
-        """Read a page of rows.
+        """Read a page, the last one if its number is past the end.
 
         Args:
-            number: Page from 1; a number beyond the last page selects the last.
-            size: Rows of a page.
             sort: Column to sort by, from 1, descending if negative; None keeps the order of the query.
 
         Raises:
@@ -244,10 +227,7 @@ class QueryService:
         return ResultPage(result.columns, to_json_value(rows), number, pages)
 
     def export(self, name: str, kind: str) -> Path:
-        """Export a result to a file, kept until the result expires.
-
-        Args:
-            kind: csv, json or parquet.
+        """Export a result to a csv, json or parquet file, kept until the result expires.
 
         Raises:
             UsageError: There is no result, or the format is not supported.

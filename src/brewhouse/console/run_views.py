@@ -107,24 +107,14 @@ class ScheduleView:
 
 
 def list_runs(reports: Sequence[RunReport], state: str, page: int) -> RunList:
-    """Select a page of the runs.
-
-    Args:
-        reports: Newest first.
-        state: Empty for all states.
-        page: Starts at 1; one past the end becomes the last.
-    """
+    """Select a page of the reports, which are newest first; an empty state selects all."""
     matching = [report for report in reports if state in {"", report.state}]
     shown, page, pages = paginate(matching, page, PAGE_ROWS)
     return RunList([_row(report) for report in shown], len(matching), page, pages)
 
 
 def view_run(report: RunReport, log: Sequence[LogLine], now: datetime) -> RunView:
-    """Combine a run's report and log.
-
-    Args:
-        now: End of the timeline while the run is running.
-    """
+    """Combine a run's report and log; the timeline of a running one ends now."""
     started = {job.name: job for job in report.jobs}
     start = datetime.fromisoformat(report.started_at)
     run_s = max(report.seconds or (now - start).total_seconds(), 0.001)
@@ -146,12 +136,7 @@ def log_of(lake: Lake, run: str) -> list[LogLine]:
 
 
 def view_schedule(events: Sequence[Event], settings: ScheduleSettings, count: int, now: datetime) -> ScheduleView:
-    """Combine the settings of this process, which take precedence, with the last ones that events recorded.
-
-    Args:
-        events: Oldest first.
-        count: How many due times after `now` to list.
-    """
+    """Combine the settings of this process, which take precedence, with the newest that the sorted events recorded."""
     state = schedule_state(events)
     schedule = parse_schedule(settings.cron, settings.time_zone) or parse_schedule(state.cron, state.time_zone)
     if schedule is None:

@@ -39,15 +39,7 @@ _NOT_IN_PARQUET = re.compile(
 
 
 class QueryLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Resource limits of a query.
-
-    Attributes:
-        seconds: Maximum wall-clock time.
-        memory_mb: DuckDB's memory limit, above which it spills to disk.
-        spill_mb: Maximum disk space for spilling.
-        rows: Maximum rows of a result; more are truncated.
-        result_mb: Size of a result file above which it is truncated.
-    """
+    """Resource limits of a query; DuckDB spills to disk above its memory limit, and larger results are truncated."""
 
     seconds: float = 60.0
     memory_mb: int = 1024
@@ -58,14 +50,7 @@ class QueryLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueryRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Input of the process.
-
-    Attributes:
-        lake: Root of the lake.
-        shared: AWS settings of a lake on S3.
-        at: Time, snapshot or run to read as of, see `brewhouse.query.connection.connect`.
-        folder: Existing folder for the result and for spilling.
-    """
+    """Input of the process; its folder exists, and is used for the result and for spilling."""
 
     lake: str
     shared: Shared = Shared()
@@ -77,11 +62,7 @@ class QueryRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class ResultColumn:
-    """A column of a result; names need not be unique.
-
-    Attributes:
-        type: DuckDB type.
-    """
+    """A column of a result with its DuckDB type; names need not be unique."""
 
     name: str
     type: str
@@ -89,13 +70,7 @@ class ResultColumn:
 
 @dataclass(frozen=True, kw_only=True)
 class QueryResult:
-    """Output of the process.
-
-    Attributes:
-        is_cut: Whether the result was truncated.
-        error: Why the query failed, with DuckDB's lines that mark the position, if any; None if it succeeded.
-        hint: The next step after an error.
-    """
+    """Output of the process; `is_cut` is true if rows were truncated, and `error` None if the query succeeded."""
 
     columns: list[ResultColumn] = field(default_factory=list)
     rows: int = 0
@@ -113,7 +88,6 @@ class Sandbox:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            text=True,
             encoding="utf-8",
         )
 

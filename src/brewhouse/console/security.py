@@ -53,10 +53,7 @@ def is_loopback(host: str) -> bool:
 
 
 def password_for(host: str, configured: Secret | None) -> tuple[Secret | None, bool]:
-    """Choose the console password: the configured one, or a generated one where other machines can connect.
-
-    Returns:
-        The password, None when the console needs none, and whether it was generated and has to be shown.
+    """Return the console password, None if it needs none, and whether it was generated and has to be shown.
 
     Raises:
         UsageError: The configured password is empty.

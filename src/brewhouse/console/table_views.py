@@ -22,14 +22,7 @@ SAMPLE_ROWS = 20
 
 @dataclass(frozen=True)
 class TableSummary:
-    """A published table.
-
-    Attributes:
-        name: Zone and table.
-        description: What a row is.
-        files: Number of data files.
-        published_at: When its current snapshot was committed; null without any.
-    """
+    """A published table; `published_at` is when its current snapshot was committed, null without any."""
 
     name: str
     description: str
@@ -41,11 +34,9 @@ class TableSummary:
 
 @dataclass(frozen=True)
 class SnapshotDetail:
-    """A table snapshot for JSON.
+    """A table snapshot for JSON; its id is a string, since it exceeds the integers of JavaScript.
 
     Attributes:
-        snapshot: Iceberg snapshot id, a string since it exceeds the integers of JavaScript.
-        operation: Operation of Iceberg's snapshot summary.
         run: The run that committed it.
         raw_snapshot: The run that extracted the raw snapshot it was made from.
     """
@@ -62,13 +53,7 @@ class SnapshotDetail:
 
 @dataclass(frozen=True)
 class TableDetail:
-    """A published table with its columns and snapshots.
-
-    Attributes:
-        partition: Partition columns.
-        sort: Sort columns.
-        snapshots: Newest first.
-    """
+    """A published table with its columns, partition columns, sort columns, and snapshots, newest first."""
 
     summary: TableSummary
     columns: list[Column]
@@ -87,12 +72,7 @@ class TableSample:
 
 @dataclass(frozen=True)
 class SnapshotOption:
-    """A snapshot of the breweries that a page can be read as of.
-
-    Attributes:
-        at: Value of `?at=`.
-        extracted_on: Day of its raw snapshot; after a backfill much earlier than committed_at.
-    """
+    """A snapshot of the breweries for `?at=`, and the day of its raw snapshot, long before a backfill commits it."""
 
     at: str
     extracted_on: date

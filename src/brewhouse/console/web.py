@@ -25,6 +25,7 @@ from brewhouse.console.authentication import Authenticator
 from brewhouse.console.event_feed import EventFeed
 from brewhouse.console.lake_reader import LakeReader, LakeState
 from brewhouse.console.language import COOKIE, LANGUAGES, Translator, negotiate_language
+from brewhouse.console.query_service import QueryService
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.lake import Lake
 from brewhouse.pipeline.run_launcher import RunLauncher
@@ -47,6 +48,7 @@ class ConsoleContext:
     lake_reader: LakeReader
     event_feed: EventFeed
     launcher: RunLauncher
+    queries: QueryService
     authenticator: Authenticator | None = None
 
 
@@ -90,8 +92,7 @@ def console_of(request: Request) -> ConsoleContext:
 def lake_state_of(
     request: Request,
     at: Annotated[
-        str | None,
-        Query(description="Read as of a time (ISO 8601), a table snapshot id or a run id", max_length=100),
+        str | None, Query(description="Read as of a time (ISO 8601), a table snapshot id or a run id", max_length=100)
     ] = None,
 ) -> LakeState:
     """Open the published state of the lake, as of `?at=`; one that does not exist is 404."""
@@ -105,9 +106,10 @@ def lake_state_of(
 
 ConsoleDep = Annotated[ConsoleContext, Depends(console_of)]
 """Route parameter: the console's context."""
-
 LakeStateDep = Annotated[LakeState, Depends(lake_state_of)]
 """Route parameter: the published state of the lake, as of `?at=`."""
+PageNumber = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
+"""Route parameter: the number of a page."""
 
 
 def translator_of(request: Request) -> Translator:
@@ -136,12 +138,9 @@ def error_response(request: Request, status: int, what: str, hint: str = "", **v
 @cache
 def templates() -> jinja2.Environment:
     """Load the templates; they escape every value."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["prose"] = prose
     return environment
@@ -195,10 +194,7 @@ def link(path: str, query: Mapping[str, str], **changes: str | None) -> str:
 
 
 def paginate(items: Sequence[T], page: int, page_rows: int) -> tuple[Sequence[T], int, int]:
-    """Select a page; one past the end becomes the last, and an empty list has one page.
-
-    Returns:
-        The items of the page, its number (from 1), and the number of pages.
+    """Select the items of a page, with its number and the number of pages; one past the end becomes the last.
 
     Example:
         >>> paginate("abcde", 2, 2), paginate("abcde", 9, 2), paginate("", 1, 2)

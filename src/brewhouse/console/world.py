@@ -41,11 +41,7 @@ def _ring_bounds() -> dict[str, list[Bounds]]:
 
 
 def outlines(view: ViewBox | None = None) -> dict[str, str]:
-    """Return the SVG path of each country by ISO 3166-1 code; territories without a code share the key "".
-
-    Args:
-        view: The visible part of the map: countries outside it are simplified. None returns full detail.
-    """
+    """Return the SVG path of each country by ISO 3166-1 code, simplified outside a view; others share the key ""."""
     near, far = _details()["near"], _details()["far"]
     if view is None:
         return near

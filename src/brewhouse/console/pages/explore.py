@@ -8,7 +8,7 @@ from functools import cache
 from typing import Annotated, Literal
 
 import msgspec
-from fastapi import APIRouter, Body, Depends, Form, Query, Request
+from fastapi import APIRouter, Body, Form, Query, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from brewhouse.console.query_service import QueryService, QueryStatus, ResultPage
@@ -28,20 +28,10 @@ _PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**9, description="Pa
 _Sort = Annotated[int | None, Query(ge=-(10**6), le=10**6, description="Sort column from 1; negative: descending")]
 
 
-def queries_of(request: Request) -> QueryService:
-    """Return the query service of the application that serves a request."""
-    queries: QueryService = request.app.state.queries
-    return queries
-
-
-QueriesDep = Annotated[QueryService, Depends(queries_of)]
-
-
 @router.get("/explore", **HTML)
 def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
     request: Request,
     console: ConsoleDep,
-    queries: QueriesDep,
     sql: str = "",
     at: str = "",
     saved: str = "",
@@ -50,13 +40,13 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
     sort: int | None = None,
 ) -> Response:
     """Show the editor, and the result of the query `?result=`."""
-    queries.prepare()
-    status = _wait(queries, result)
+    console.queries.prepare()
+    status = _wait(console.queries, result)
     if status is not None:
         sql, at = status.sql, status.at or ""
     elif saved:
         sql = _displayed_sql(saved)
-    rows = queries.page(status.id, number, _ROWS, sort) if status is not None and status.has_result else None
+    rows = console.queries.page(status.id, number, _ROWS, sort) if status is not None and status.has_result else None
     return page(
         request,
         "explore.html",
@@ -70,7 +60,7 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
         offset=(rows.page - 1) * _ROWS if rows else 0,
         sort=sort,
         downloads=list(_MEDIA_TYPES),
-        history=queries.newest()[:_HISTORY],
+        history=console.queries.newest()[:_HISTORY],
         saved=saved_queries(),
         tables=_table_columns(console),
         share=link("/explore", {"sql": sql, "at": at}),
@@ -78,31 +68,31 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
 
 
 @router.post("/explore", **HTML)
-def run(queries: QueriesDep, sql: Annotated[str, Form()] = "", at: Annotated[str, Form()] = "") -> Response:
+def run(console: ConsoleDep, sql: Annotated[str, Form()] = "", at: Annotated[str, Form()] = "") -> Response:
     """Run the query of the editor."""
-    return RedirectResponse(link("/explore", {"result": queries.start(sql, at.strip() or None).id}), 303)
+    return RedirectResponse(link("/explore", {"result": console.queries.start(sql, at.strip() or None).id}), 303)
 
 
 @router.post("/explore/stop", **HTML)
-def stop(queries: QueriesDep, result: Annotated[str, Form()]) -> Response:
+def stop(console: ConsoleDep, result: Annotated[str, Form()]) -> Response:
     """Stop a query."""
-    return RedirectResponse(link("/explore", {"result": queries.stop(result).id}), 303)
+    return RedirectResponse(link("/explore", {"result": console.queries.stop(result).id}), 303)
 
 
 @router.post(f"{API}/queries", status_code=201)
 def start_query(
-    queries: QueriesDep,
+    console: ConsoleDep,
     sql: Annotated[str, Body(description="A single SELECT")],
     at: Annotated[str | None, Body(description="Time (ISO 8601), table snapshot id or run id to read as of")] = None,
 ) -> QueryStatus:
     """Start a query; poll its state until it is `done`, `failed` or `stopped`."""
-    return queries.start(sql, at)
+    return console.queries.start(sql, at)
 
 
 @router.get(f"{API}/queries")
-def list_queries(queries: QueriesDep) -> list[QueryStatus]:
+def list_queries(console: ConsoleDep) -> list[QueryStatus]:
     """List the queries of this console, newest first."""
-    return queries.newest()
+    return console.queries.newest()
 
 
 @router.get(f"{API}/saved-queries")
@@ -112,33 +102,33 @@ def list_saved_queries() -> list[SavedQuery]:
 
 
 @router.get(f"{API}/queries/{{name}}")
-def get_query(queries: QueriesDep, name: str) -> QueryStatus:
+def get_query(console: ConsoleDep, name: str) -> QueryStatus:
     """Return the status of a query."""
-    return queries.get(name)
+    return console.queries.get(name)
 
 
 @router.delete(f"{API}/queries/{{name}}")
-def stop_query(queries: QueriesDep, name: str) -> QueryStatus:
+def stop_query(console: ConsoleDep, name: str) -> QueryStatus:
     """Stop a query; a finished one is unchanged."""
-    return queries.stop(name)
+    return console.queries.stop(name)
 
 
 @router.get(f"{API}/queries/{{name}}/rows")
 def get_rows(
-    queries: QueriesDep,
+    console: ConsoleDep,
     name: str,
     number: _PageNumber = 1,
     size: Annotated[int, Query(ge=1, le=10_000, description="Rows of a page")] = _ROWS,
     sort: _Sort = None,
 ) -> ResultPage:
     """Return a page of rows."""
-    return queries.page(name, number, size, sort)
+    return console.queries.page(name, number, size, sort)
 
 
 @router.get(f"{API}/queries/{{name}}/result.{{kind}}", response_class=FileResponse)
-def download(queries: QueriesDep, name: str, kind: Literal["csv", "json", "parquet"]) -> Response:
+def download(console: ConsoleDep, name: str, kind: Literal["csv", "json", "parquet"]) -> Response:
     """Download a whole result as a file."""
-    file = queries.export(name, kind)
+    file = console.queries.export(name, kind)
     return FileResponse(file, media_type=_MEDIA_TYPES[kind], filename=f"brewhouse-{name.lower()}.{kind}")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from brewhouse.console.authentication import COOKIE, SESSION_S
+from brewhouse.console.authentication import COOKIE, SESSION_S, Authenticator
 from brewhouse.console.security import client_of
 from brewhouse.console.web import HTML, ConsoleDep, error_response, page, translator_of
 
@@ -20,7 +20,7 @@ def show(request: Request, console: ConsoleDep, token: str = "", next: str = "/"
     if console.authenticator is None:
         return RedirectResponse("/", 303)
     if token:
-        return _sign_in(request, console, token, next)
+        return _sign_in(request, console.authenticator, token, next)
     return page(request, "login.html", next=next, is_wrong=False)
 
 
@@ -32,7 +32,8 @@ def sign_in(
     next: Annotated[str, Form(max_length=4000)] = "/",  # noqa: A002 - public parameter
 ) -> Response:
     """Check the password and start a session."""
-    return RedirectResponse("/", 303) if console.authenticator is None else _sign_in(request, console, password, next)
+    authenticator = console.authenticator
+    return _sign_in(request, authenticator, password, next) if authenticator else RedirectResponse("/", 303)
 
 
 @router.post("/logout", **HTML)
@@ -43,26 +44,18 @@ def sign_out() -> Response:
     return response
 
 
-def _sign_in(request: Request, console: ConsoleDep, password: str, target: str) -> Response:
-    assert console.authenticator is not None
-    wait_s = console.authenticator.throttle.wait_s(client_of(request))
-    if wait_s > 0:
+def _sign_in(request: Request, authenticator: Authenticator, password: str, target: str) -> Response:
+    if (wait_s := authenticator.throttle.wait_s(client_of(request))) > 0:
         seconds = int(wait_s) + 1
         hint = translator_of(request)("Try again in {seconds} seconds.", seconds=seconds)
         response = error_response(request, 429, "Too many wrong passwords from your address.", hint)
         response.headers["Retry-After"] = str(seconds)
         return response
-    if not console.authenticator.check_password(password, client_of(request)):
+    if not authenticator.check_password(password, client_of(request)):
         return page(request, "login.html", status=403, next=target, is_wrong=True)
     response = RedirectResponse(_local_path(target), 303)
-    response.set_cookie(
-        COOKIE,
-        console.authenticator.new_session(),
-        max_age=SESSION_S,
-        httponly=True,
-        samesite="lax",
-        secure=request.url.scheme == "https",
-    )
+    session, is_https = authenticator.new_session(), request.url.scheme == "https"
+    response.set_cookie(COOKIE, session, max_age=SESSION_S, httponly=True, samesite="lax", secure=is_https)
     return response
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from brewhouse.console.quality import ChecksOverTime, SuspectRows, checks_over_time, suspect_rows
-from brewhouse.console.web import API, HTML, ConsoleDep, LakeStateDep, page
+from brewhouse.console.web import API, HTML, ConsoleDep, LakeStateDep, PageNumber, page
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.run_lock import holder
 
 router = APIRouter(tags=["quality"])
 
 Kind = Literal["rejected", "places", "suspects"]
-PageNumber = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
 
 
 @router.get("/quality", **HTML)

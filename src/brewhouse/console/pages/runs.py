@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel
 
 from brewhouse.console import run_views
-from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, ErrorBody, page, translator_of
+from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, ErrorBody, PageNumber, page, translator_of
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.events.run_log import LogLine
 from brewhouse.events.run_reports import RunReport
@@ -23,7 +23,6 @@ router = APIRouter(tags=["runs"])
 
 RunState = Literal["RUNNING", "SUCCEEDED", "FAILED", "STOPPED", "INTERRUPTED"]
 State = Annotated[Literal["", RunState], Query()]
-PageNumber = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
 Seen = Annotated[str, Query(max_length=200, include_in_schema=False)]
 """Version of the list or run that the page shows; when it is still current, htmx gets an empty response."""
 _DUE_TIMES = 5
@@ -105,19 +104,19 @@ def show(request: Request, console: ConsoleDep, report: ReportDep, seen: Seen = 
 @router.post("/runs", **HTML)
 def start(console: ConsoleDep) -> Response:
     """Start a run of the workflow and show it."""
-    return _redirect(start_run(console))
+    return RedirectResponse(f"/runs/{start_run(console).run}", 303)
 
 
 @router.post("/runs/{run}/retry", **HTML)
 def retry(console: ConsoleDep, report: ReportDep) -> Response:
     """Start a run of the jobs that this one did not complete, and show it."""
-    return _redirect(retry_run(console, report))
+    return RedirectResponse(f"/runs/{retry_run(console, report).run}", 303)
 
 
 @router.post("/runs/{run}/stop", **HTML)
 def stop(console: ConsoleDep, run: str) -> Response:
     """Ask a run to stop, and show it."""
-    return _redirect(stop_run(console, run))
+    return RedirectResponse(f"/runs/{stop_run(console, run).run}", 303)
 
 
 @router.post("/schedule", **HTML)
@@ -182,10 +181,6 @@ def write_schedule(console: ConsoleDep, update: ScheduleUpdate) -> run_views.Sch
 
 def _schedule(console: ConsoleContext, count: int) -> run_views.ScheduleView:
     return run_views.view_schedule(console.event_feed.events(), console.settings.schedule, count, datetime.now(UTC))
-
-
-def _redirect(accepted: RunAccepted) -> Response:
-    return RedirectResponse(f"/runs/{accepted.run}", 303)
 
 
 def _accept(start: Callable[[], str]) -> RunAccepted:
