@@ -274,7 +274,7 @@ def test_without_the_raw_snapshot_and_its_table_nothing_is_published(lake: Lake,
     forget_older_table_snapshots(lake)
     shutil.rmtree(raw_folder(lake, history[1]))
     before = content(lake)
-    with pytest.raises(BrewhouseError, match=f"the raw snapshot {history[1]} and the table made of it are gone"):
+    with pytest.raises(BrewhouseError, match=f"the raw snapshot {history[1]} and the table made of it no longer exist"):
         republish(lake, history[2])
     assert content(lake) == before
 

@@ -106,7 +106,7 @@ def test_a_failing_check_publishes_nothing_and_a_warning_is_recorded(lake: Lake,
     (models / "bad.sql").write_text("-- A row.\n-- no row: there is none: SELECT * FROM gold.bad\nSELECT 1 AS page")
     with (
         MockApiServer(generate(200)) as source,
-        pytest.raises(ChecksFailed, match=r"gold\.bad: there is none \(1 found"),
+        pytest.raises(ChecksFailed, match=r"gold\.bad: there is none \(1 violations"),
     ):
         run(lake, source.url, models)
     assert [name for name in Tables(lake).names() if name.startswith("gold.")] == []

@@ -10,8 +10,7 @@ import pycountry
 import pytest
 
 from brewhouse.places import gazetteer, reference
-from brewhouse.places.gazetteer import Gazetteer
-from brewhouse.places.names import fold, tidy
+from brewhouse.places.gazetteer import Gazetteer, fold, tidy
 from brewhouse.places.reference import country_boxes
 
 ALIASES = list(chain.from_iterable(reference.aliases().values()))

@@ -86,10 +86,16 @@ def publish(context: RunContext, *stages: StagedTables) -> JobResult:
     zones = " and ".join(stage.zone for stage in stages)
     return JobResult(
         message=f"{zones} show{'s' if len(stages) == 1 else ''} snapshot {last.raw_snapshot}",
-        counts=last.counts or {str(entry["table"]): int(entry["rows"]) for entry in published},
+        counts=last.counts or _rows(published, last),
         checks=last.checks,
         published=published,
     )
+
+
+def _rows(published: list[dict[str, str | int]], staged: StagedTables) -> dict[str, int]:
+    """Return the rows of each published table of one stage."""
+    names = {publication.spec.name for publication in staged.publications}
+    return {str(entry["table"]): int(entry["rows"]) for entry in published if entry["table"] in names}
 
 
 def raise_on_failure(checks: Iterable[Check]) -> None:

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from brewhouse.places import gazetteer
-from brewhouse.places.gazetteer import GazetteerMatch, MatchKind
-from brewhouse.places.names import plain, tidy
+from brewhouse.places.gazetteer import GazetteerMatch, MatchKind, plain, tidy
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brewhouse.places.names import fold, plain, readable_part, tidy, without_kind
+from brewhouse.places.gazetteer import fold, plain, readable_part, tidy, without_kind
 
 NAMES = st.text(max_size=30)
 LATIN = st.text(st.characters(max_codepoint=0x17F), max_size=30)
