@@ -53,6 +53,8 @@ def test_silver_and_gold_are_published_by_one_event_with_one_commit_time(lake: L
     names = {table["table"] for table in event.detail["tables"]}
     assert {name.partition(".")[0] for name in names} == {"silver", "gold"}
     assert names == snapshots(lake).keys()
+    tables = Tables(lake)
+    assert len({now.committed_at for name in names if (now := tables.current(name))}) == 1
 
 
 def test_a_failing_check_of_a_gold_model_leaves_silver_unchanged(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,11 +39,13 @@ class Publication:
         spec: The table, which is created or evolved accordingly.
         files: Absolute paths of new Parquet files below the table's data folder, each with rows of one partition.
         kept: Paths of the current files that stay, as `files` lists them; columns they lack are null in them.
+        properties: Kept in the table's new snapshot, in addition to those of the whole publication.
     """
 
     spec: TableSpec
     files: tuple[str, ...]
     kept: tuple[str, ...] = ()
+    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,10 @@ class Tables(TableReader):
         return folder
 
     def publish(self, publications: Sequence[Publication], properties: Mapping[str, str]) -> None:
-        """Publish new content of tables in one transaction, with properties kept in each table's new snapshot.
+        """Publish new content of tables in one transaction and with one commit time, so that no reader sees a mixture.
+
+        Args:
+            properties: Kept in each table's new snapshot.
 
         Raises:
             BrewhouseError: Another process has locked the catalog, or changed a table meanwhile.
@@ -81,7 +86,8 @@ class Tables(TableReader):
                 metadata = update.update_table_metadata(table.metadata, updates)
                 added = to_data_files(metadata, [footers[file] for file in publication.files])
                 change = SnapshotChange(added, frozenset(map(uri_of, publication.kept)))
-                self._commit(table, updates, write_snapshot(table, metadata, change, properties, timestamp_ms))
+                merged = {**properties, **publication.properties}
+                self._commit(table, updates, write_snapshot(table, metadata, change, merged, timestamp_ms))
 
     def rewrite(self, rewrites: Sequence[Rewrite]) -> None:
         """Replace files by others with the same rows, and merge manifests, in one transaction.

@@ -118,18 +118,20 @@ def raise_on_failure(checks: Iterable[Check]) -> None:
 
 def commit(context: RunContext, *stages: StagedTables) -> list[dict[str, str | int]]:
     """Commit staged tables in one transaction; return each table with its snapshot and rows."""
-    tables = context.tables
-    with tables.atomically():
-        for staged in stages:
-            properties = {
+    publications = [
+        replace(
+            publication,
+            properties={
                 RAW_SNAPSHOT: staged.raw_snapshot,
                 COMPARED_WITH: staged.compared_with or "",
                 MODELS: staged.version,
-                RUN: context.run,
-            }
-            tables.publish(staged.publications, properties)
-        names = [publication.spec.name for staged in stages for publication in staged.publications]
-        snapshots = [tables.current(name) for name in names]
+            },
+        )
+        for staged in stages
+        for publication in staged.publications
+    ]
+    context.tables.publish(publications, {RUN: context.run})
+    snapshots = [context.tables.current(publication.spec.name) for publication in publications]
     return [{"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows} for now in snapshots if now]
 
 
