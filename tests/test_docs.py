@@ -110,7 +110,7 @@ def test_every_column_of_a_published_table_is_documented() -> None:
 @pytest.mark.parametrize(("kind", "job", "failures"), [("failed", "extract", 1), ("recovered", "", 2)])
 def test_the_messages_in_the_page_on_alerts_are_what_the_code_writes(kind: Kind, job: str, failures: int) -> None:
     (shown,) = (block for block in blocks("alerts.md") if re.match(rf"Brewhouse: .*{kind}\n", block))
-    why = re.findall(r"^(?:Failed to .*|\w+ shows snapshot .*|snapshot .*)$", shown, re.MULTILINE)
+    why = re.findall(r"^(?:Failed to .*|silver .*|snapshot .*)$", shown, re.MULTILINE)
     run, lake = re.findall(r"show (\w+) --lake (\S+)", shown)[0]
     at = "2026-11-28T15:22:00+00:00"
     message = Message(kind=kind, incidents=(), run=run, job=job, time=at, since=at, why=tuple(why), failures=failures)

@@ -34,7 +34,11 @@ NOT_BUT = {
 _SUSPECTS = ("src/brewhouse/models/silver/suspect_breweries.sql", "src/brewhouse/models/columns.toml")
 EXCEPTIONS = {
     "doubt": {*_SUSPECTS, "docs/tables.md", "docs/places.md", "src/brewhouse/console/quality.py"},  # a column
-    "holes": {"src/brewhouse/lake/manifest.py", "src/brewhouse/pipeline/extract.py"},
+    "holes": {
+        "src/brewhouse/lake/manifest.py",
+        "src/brewhouse/pipeline/extract.py",
+        "src/brewhouse/console/templates/run.html",
+    },
     "hole": {"src/brewhouse/pipeline/extract.py"},  # keys on disk
     "tell": {"src/brewhouse/lake/object_cache.py"},  # a method of Python's files
 }
