@@ -1,4 +1,4 @@
-"""A lake that has seen everything, made once by real commands, and what they told."""
+"""A lake that has seen everything, made once by real commands, and their output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from tests.compatibility.outside import NOBODY, breweries, brewhouse, interrupt, mock_api, output, taker, told
+from tests.compatibility.outside import NOBODY, breweries, brewhouse, interrupt, mock_api, output, run_json, taker
 
 ONE_LAKE = pytest.mark.xdist_group("the lake that has seen everything")
 CRON = {"BREWHOUSE_SCHEDULE_CRON": "0 6 * * *", "BREWHOUSE_SCHEDULE_TIME_ZONE": "Europe/Berlin"}
@@ -25,12 +25,12 @@ class Seen:
 
     Attributes:
         lake: Its root.
-        told: By the name of a step, what its `--json` said.
+        outputs: The `--json` output of each step, by its name.
         events: By the name of a step, the events it wrote, oldest first.
     """
 
     lake: Path
-    told: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
     events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _known: set[Path] = field(default_factory=set)
 
@@ -40,9 +40,9 @@ class Seen:
         self._known.update(new)
         self.events[step] = [json.loads(file.read_bytes()) for file in new]
 
-    def tell(self, step: str, *arguments: object, variables: Mapping[str, str] = NOTHING) -> None:
+    def record(self, step: str, *arguments: object, variables: Mapping[str, str] = NOTHING) -> None:
         """Run a command of which JSON and events are kept."""
-        self.told[step] = told(*arguments, "--lake", self.lake, variables=variables)
+        self.outputs[step] = run_json(*arguments, "--lake", self.lake, variables=variables)
         self.take_events(step)
 
     def run_of(self, step: str) -> str:
@@ -58,11 +58,11 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     """
     made = Seen(tmp_path_factory.mktemp("seen") / "lake")
     with mock_api(breweries(1)) as url:
-        made.tell("run", "run", "--source-url", url)
+        made.record("run", "run", "--source-url", url)
     with mock_api(breweries(2)) as url:
-        made.tell("extract", "extract", "--source-url", url)
-    made.tell("transform", "transform")
-    made.tell("aggregate", "aggregate")
+        made.record("extract", "extract", "--source-url", url)
+    made.record("transform", "transform")
+    made.record("aggregate", "aggregate")
     with mock_api(breweries(2)[:20]) as url:
         assert brewhouse("run", "--lake", made.lake, "--source-url", url).returncode
     made.take_events("checks failed")
@@ -72,13 +72,13 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     made.take_events("stopped")
     interrupt(made.lake, signal.SIGKILL)
     made.take_events("killed")
-    made.tell("killed and told of", "alerts", "check")
+    made.record("killed and closed", "alerts", "check")
     with taker() as url:
-        made.tell("alert sent", "alerts", "check", variables={ALERTED: url})
-    made.told["alert failed"] = told("alerts", "check", "--lake", made.lake, code=1, variables={ALERTED: NOBODY})
+        made.record("alert sent", "alerts", "check", variables={ALERTED: url})
+    made.outputs["alert failed"] = run_json("alerts", "check", "--lake", made.lake, code=1, variables={ALERTED: NOBODY})
     made.take_events("alert failed")
-    made.tell("rebuild", "rebuild")
-    made.tell("maintain", "maintain")
+    made.record("rebuild", "rebuild")
+    made.record("maintain", "maintain")
     output("schedule", "off", "--lake", made.lake)
     made.take_events("schedule off")
     output("schedule", "on", "--lake", made.lake, variables=CRON)

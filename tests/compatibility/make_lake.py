@@ -4,14 +4,14 @@
 
     python -m tests.compatibility.make_lake 0.1.0
 
-from the root of a clone of that commit with this folder put into it. It is never to be made anew by a later version,
-since what it is there for is to be of that one; a later version gets a lake, and a file, of its own.
+from the root of a clone of that commit with this folder copied into it. Never recreate it with a later version: its
+purpose is to come from that one. A later version gets a lake, and a file, of its own.
 
-Iceberg's metadata holds absolute paths, so the lake is made at `/tmp/brewhouse-lake-<version>/lake` and has to be put
-back there. What it holds, oldest first:
+Iceberg's metadata holds absolute paths, so the lake is made at `/tmp/brewhouse-lake-<version>/lake` and must be
+extracted there. Its content, oldest first:
 
 1. a run of version 1 of the breweries, one of version 2, one of version 3; see `outside.breweries`;
-2. a run whose checks failed, as the source had lost most breweries: its raw snapshot is there, published is nothing;
+2. a run whose checks failed, since the source lost most breweries: it left a raw snapshot and published nothing;
 3. a run that failed, as it was to publish a raw snapshot that is not there;
 4. a run that was killed with one page taken: a raw snapshot without a manifest, and a run without an end.
 """

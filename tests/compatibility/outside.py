@@ -134,14 +134,14 @@ def output(*arguments: object, code: int = 0, variables: Mapping[str, str] = _NO
     return done.stdout
 
 
-def told(*arguments: object, code: int = 0, variables: Mapping[str, str] = _NONE) -> Any:  # noqa: ANN401 - whatever JSON it is
-    """Run a command with `--json`; gives what it told."""
+def run_json(*arguments: object, code: int = 0, variables: Mapping[str, str] = _NONE) -> Any:  # noqa: ANN401 - whatever JSON it is
+    """Run a command with `--json` and return its output."""
     return json.loads(output(*arguments, "--json", code=code, variables=variables))
 
 
 def rows(lake: Path, sql: str, *options: object) -> list[tuple[Any, ...]]:
     """Query a lake; gives the rows."""
-    return [tuple(row.values()) for row in told("query", sql, "--lake", lake, *options)]
+    return [tuple(row.values()) for row in run_json("query", sql, "--lake", lake, *options)]
 
 
 @contextmanager

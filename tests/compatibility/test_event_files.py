@@ -79,13 +79,13 @@ OF_KILLED: dict[tuple[str, str], Shape] = {
     (JOB, "FAILED"): {**COMMON, **KILLED},
 }
 
-Told = tuple[str, str, str, str]
+EventFacts = tuple[str, str, str, str]
 
 WAITING = [(JOB, name, "WAITING", "INFO") for name in ("extract", "transform", "aggregate")]
-BEGUN: list[Told] = [(RUN, "breweries", "RUNNING", "INFO"), *WAITING, (JOB, "extract", "RUNNING", "INFO")]
-STEPS: dict[str, list[Told]] = {
+STARTED: list[EventFacts] = [(RUN, "breweries", "RUNNING", "INFO"), *WAITING, (JOB, "extract", "RUNNING", "INFO")]
+STEPS: dict[str, list[EventFacts]] = {
     "run": [
-        *BEGUN,
+        *STARTED,
         (DRIFT, "extract", "RUNNING", "WARN"),
         (DRIFT, "extract", "RUNNING", "WARN"),
         (JOB, "extract", "SUCCEEDED", "INFO"),
@@ -108,7 +108,7 @@ STEPS: dict[str, list[Told]] = {
         (RUN, "breweries", "SUCCEEDED", "INFO"),
     ],
     "checks failed": [
-        *BEGUN,
+        *STARTED,
         (JOB, "extract", "SUCCEEDED", "INFO"),
         (JOB, "transform", "RUNNING", "INFO"),
         (CHECK, "transform", "RUNNING", "ERROR"),
@@ -122,9 +122,9 @@ STEPS: dict[str, list[Told]] = {
         (JOB, "transform", "FAILED", "ERROR"),
         (RUN, "breweries", "FAILED", "ERROR"),
     ],
-    "stopped": [*BEGUN, (JOB, "extract", "STOPPED", "WARN"), (RUN, "breweries", "STOPPED", "WARN")],
-    "killed": BEGUN,
-    "killed and told of": [(JOB, "extract", "FAILED", "ERROR"), (RUN, "breweries", "FAILED", "ERROR")],
+    "stopped": [*STARTED, (JOB, "extract", "STOPPED", "WARN"), (RUN, "breweries", "STOPPED", "WARN")],
+    "killed": STARTED,
+    "killed and closed": [(JOB, "extract", "FAILED", "ERROR"), (RUN, "breweries", "FAILED", "ERROR")],
     "alert sent": [(SENT, "transform", "RUNNING", "INFO")],
     "alert failed": [(NOT_SENT, "", "RUNNING", "WARN")],
     "rebuild": [
@@ -182,7 +182,7 @@ def test_a_file_is_named_by_its_day_and_the_id_of_its_event(seen: Seen) -> None:
 def test_the_detail_has_these_keys_by_kind_and_state(seen: Seen) -> None:
     found = set()
     for step, events in seen.events.items():
-        shapes = {**DETAILS, **OF_KILLED} if step == "killed and told of" else DETAILS
+        shapes = {**DETAILS, **OF_KILLED} if step == "killed and closed" else DETAILS
         for event in events:
             kind = event["detail-type"], event["detail"]["state"]
             assert mismatches(event["detail"], shapes[kind]) == [], (step, kind)

@@ -21,7 +21,7 @@ from tests.compatibility.outside import (
     mock_api,
     output,
     rows,
-    told,
+    run_json,
 )
 
 Arguments = tuple[str, ...]
@@ -103,10 +103,10 @@ def test_wrong_usage_is_2_and_said_on_standard_error(
 
 
 def test_failed_checks_are_3_and_publish_nothing(lake: Path) -> None:
-    before = told("tables", "--lake", lake)
+    before = run_json("tables", "--lake", lake)
     with mock_api(breweries(1)[:20]) as url:
         refused(3, "run", "--lake", lake, "--source-url", url)
-    assert told("tables", "--lake", lake) == before
+    assert run_json("tables", "--lake", lake) == before
     refused(3, "transform", "--lake", lake, "--max-count-drop-percent", "60")
 
 
@@ -115,7 +115,7 @@ def test_a_run_that_is_stopped_says_so_by_its_code_and_in_the_lake(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     assert interrupt(tmp_path / "lake", number) == code
-    last = told("show", "last", "--lake", tmp_path / "lake")
+    last = run_json("show", "last", "--lake", tmp_path / "lake")
     assert (last["state"], [(job["name"], job["state"]) for job in last["jobs"]]) == (
         "STOPPED",
         [("extract", "STOPPED")],
@@ -149,14 +149,16 @@ def test_a_run_goes_on_with_what_a_killed_one_left(tmp_path: Path) -> None:
             first.kill()
             first.stderr.read()
         assert first.returncode == -signal.SIGKILL
-        made = told("run", "--lake", lake, "--source-url", url, variables={**small_pages, "BREWHOUSE_TIMEOUT_S": "2"})
+        made = run_json(
+            "run", "--lake", lake, "--source-url", url, variables={**small_pages, "BREWHOUSE_TIMEOUT_S": "2"}
+        )
     assert made["state"] == "SUCCEEDED"
     assert {name: made["jobs"][0]["counts"][name] for name in ("records", "resumed_pages")} == {
         "records": 60,
         "resumed_pages": 1,
     }
     assert rows(lake, "SELECT count(*) FROM silver.breweries") == [(59,)]
-    assert [run["state"] for run in told("runs", "--lake", lake)] == ["SUCCEEDED", "FAILED"]
+    assert [run["state"] for run in run_json("runs", "--lake", lake)] == ["SUCCEEDED", "FAILED"]
 
 
 @pytest.mark.parametrize(("what", "codes"), [("serve", {0}), ("mock-api", {0, 130})])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.compatibility.conftest import ALERTED, CRON, ONE_LAKE, Seen
-from tests.compatibility.outside import COLUMNS, NOBODY, breweries, output, taker, told
+from tests.compatibility.outside import COLUMNS, NOBODY, breweries, output, run_json, taker
 from tests.compatibility.shapes import Shape, mismatches
 
 pytestmark = ONE_LAKE
@@ -123,15 +123,15 @@ def report(*, ended: bool = True, checks: bool = False, drift: bool = False, pub
     }
 
 
-def ends(told_of: Report) -> list[tuple[str, str]]:
+def ends(report: Report) -> list[tuple[str, str]]:
     """Give each job with its state."""
-    return [(job["name"], job["state"]) for job in told_of["jobs"]]
+    return [(job["name"], job["state"]) for job in report["jobs"]]
 
 
 @pytest.fixture(scope="module")
 def runs(seen: Seen) -> list[Report]:
-    """Every run of the lake, as `runs` tells them."""
-    made: list[Report] = told("runs", "--lake", seen.lake)
+    """Every run of the lake, as `runs` lists them."""
+    made: list[Report] = run_json("runs", "--lake", seen.lake)
     return made
 
 
@@ -145,8 +145,8 @@ def runs(seen: Seen) -> list[Report]:
         ("rebuild", ["rebuild"], report(checks=True, published=True)),
     ],
 )
-def test_what_runs_tells_of_its_run(seen: Seen, step: str, jobs: list[str], shape: Shape) -> None:
-    made = seen.told[step]
+def test_the_report_of_a_run(seen: Seen, step: str, jobs: list[str], shape: Shape) -> None:
+    made = seen.outputs[step]
     assert mismatches(made, shape) == []
     assert made["state"] == "SUCCEEDED"
     assert made["workflow"] == ("rebuild" if step == "rebuild" else "breweries")
@@ -158,7 +158,7 @@ def test_what_runs_tells_of_its_run(seen: Seen, step: str, jobs: list[str], shap
 
 @pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
 def test_maintain(seen: Seen, arguments: tuple[str, ...]) -> None:
-    made = told("maintain", *arguments, "--lake", seen.lake) if arguments else seen.told["maintain"]
+    made = run_json("maintain", *arguments, "--lake", seen.lake) if arguments else seen.outputs["maintain"]
     one: Shape = {"table": "string", **MAINTAINED}
     assert mismatches(made, {"dry_run": "boolean", "tables": [one], "total": one}) == []
     assert made["dry_run"] == bool(arguments)
@@ -195,7 +195,7 @@ def test_a_run_among_all_runs(
     assert bool(made["error"]) == (state != "SUCCEEDED")
 
 
-def test_runs_are_told_newest_first(runs: list[Report]) -> None:
+def test_runs_are_listed_newest_first(runs: list[Report]) -> None:
     assert [run["state"] for run in runs] == [
         "SUCCEEDED",  # maintain
         "SUCCEEDED",  # rebuild
@@ -210,9 +210,9 @@ def test_runs_are_told_newest_first(runs: list[Report]) -> None:
     ]
 
 
-def test_show_tells_one_of_them(runs: list[Report], seen: Seen) -> None:
-    assert told("show", "last", "--lake", seen.lake) == runs[0]
-    made = told("show", seen.run_of("checks failed"), "--lake", seen.lake)
+def test_show_prints_one_of_them(runs: list[Report], seen: Seen) -> None:
+    assert run_json("show", "last", "--lake", seen.lake) == runs[0]
+    made = run_json("show", seen.run_of("checks failed"), "--lake", seen.lake)
     assert made == runs[5]
     failed = [check for check in made["checks"] if not check["passed"] and check["severity"] == "error"]
     assert [(check["job"], check["table"], check["found"]) for check in failed] == [
@@ -241,7 +241,7 @@ def test_query_gives_an_object_a_row_with_values_as_json_has_them(seen: Seen) ->
         "{'a': 1} AS object, TIMESTAMPTZ '2026-08-02 12:00:00+00' AS time, DATE '2026-08-02' AS day, "
         "1.50::DECIMAL(9, 2) AS decimal FROM silver.breweries LIMIT 1"
     )
-    assert told("query", sql, "--lake", seen.lake) == [
+    assert run_json("query", sql, "--lake", seen.lake) == [
         {
             "whole": 1,
             "number": 1.5,
@@ -258,7 +258,7 @@ def test_query_gives_an_object_a_row_with_values_as_json_has_them(seen: Seen) ->
 
 
 def test_queries() -> None:
-    made = told("queries")
+    made = run_json("queries")
     assert mismatches(made, [{"name": "string", "question": "string"}]) == []
     assert {query["name"] for query in made} == {
         "breweries_by_country",
@@ -276,7 +276,7 @@ def test_queries() -> None:
 
 
 def test_tables(seen: Seen) -> None:
-    made = told("tables", "--lake", seen.lake)
+    made = run_json("tables", "--lake", seen.lake)
     shape: Shape = [{"table": "string", "rows": "integer", "published": "string", "description": "string"}]
     assert mismatches(made, shape) == []
     assert {row["table"]: row["rows"] for row in made} == {
@@ -291,7 +291,7 @@ def test_tables(seen: Seen) -> None:
 
 
 def test_describe(seen: Seen) -> None:
-    made = told("describe", "silver.breweries", "--lake", seen.lake)
+    made = run_json("describe", "silver.breweries", "--lake", seen.lake)
     shape: Shape = {
         "name": "string",
         "description": "string",
@@ -303,7 +303,7 @@ def test_describe(seen: Seen) -> None:
 
 
 def test_history(seen: Seen) -> None:
-    made = told("history", "silver.breweries", "--lake", seen.lake)
+    made = run_json("history", "silver.breweries", "--lake", seen.lake)
     shape: Shape = {
         "snapshot": "integer",
         "committed": "string",
@@ -317,20 +317,20 @@ def test_history(seen: Seen) -> None:
 
 
 def test_rejected(seen: Seen) -> None:
-    made = told("rejected", "--lake", seen.lake)
+    made = run_json("rejected", "--lake", seen.lake)
     assert mismatches(made, [{"reasons": "string", "page": "integer", "record": "string"}]) == []
     (row,) = made
     assert json.loads(row["record"])["id"] == "00000000-0000-4000-8000-000000000059"
 
 
 def test_changes(seen: Seen) -> None:
-    made = told("changes", "--lake", seen.lake)
+    made = run_json("changes", "--lake", seen.lake)
     assert mismatches(made, [CHANGE]) == []
     assert {row["kind"] for row in made} == {"added", "removed", "changed", "closed"}
 
 
 def test_diff(seen: Seen) -> None:
-    made = told("diff", seen.run_of("run"), seen.run_of("extract"), "--lake", seen.lake)
+    made = run_json("diff", seen.run_of("run"), seen.run_of("extract"), "--lake", seen.lake)
     assert mismatches(made, [CHANGE]) == []
     assert sorted((row["kind"], int(row["id"][-3:])) for row in made) == [
         ("added", 61),
@@ -345,7 +345,7 @@ def test_diff(seen: Seen) -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("--unmatched",)])
 def test_places(seen: Seen, arguments: tuple[str, ...]) -> None:
-    made = told("places", *arguments, "--lake", seen.lake)
+    made = run_json("places", *arguments, "--lake", seen.lake)
     shape: Shape = {
         "country": "string|null",
         "state_province": "string|null",
@@ -365,7 +365,7 @@ def test_models(seen: Seen, tmp_path: Path) -> None:
     own = tmp_path / "gold" / "own.sql"
     own.parent.mkdir()
     own.write_text("SELECT country, count(*) AS n FROM silver.breweries GROUP BY country\n", "utf-8")
-    made = told("models", "--models", tmp_path, "--lake", seen.lake)
+    made = run_json("models", "--models", tmp_path, "--lake", seen.lake)
     shape: Shape = {
         "table": "string",
         "kind": "string",
@@ -383,7 +383,7 @@ def test_models(seen: Seen, tmp_path: Path) -> None:
 
 
 def test_schedule(seen: Seen) -> None:
-    made = told("schedule", "--count", "3", "--lake", seen.lake, variables=CRON)
+    made = run_json("schedule", "--count", "3", "--lake", seen.lake, variables=CRON)
     shape: Shape = {"cron": "string", "time_zone": "string", "is_on": "boolean", "next": ["string"]}
     assert mismatches(made, shape) == []
     assert (made["cron"], made["time_zone"], made["is_on"]) == ("0 6 * * *", "Europe/Berlin", True)
@@ -391,7 +391,7 @@ def test_schedule(seen: Seen) -> None:
 
 
 def test_schedule_without_one(tmp_path: Path) -> None:
-    made = told("schedule", "--lake", tmp_path / "lake")
+    made = run_json("schedule", "--lake", tmp_path / "lake")
     assert made == {"cron": None, "time_zone": None, "is_on": True, "next": []}
 
 
@@ -400,7 +400,7 @@ def test_backfill(tmp_path: Path) -> None:
     file = tmp_path / "breweries-2025-10-03.csv"
     lines = [",".join(COLUMNS), *(",".join(row.get(name, "") for name in COLUMNS) for row in source)]
     file.write_text("\n".join(lines) + "\n", "utf-8")
-    made = told("backfill", file, "--lake", tmp_path / "lake")
+    made = run_json("backfill", file, "--lake", tmp_path / "lake")
     version: Shape = {
         "time": "string",
         "name": "string",
@@ -414,20 +414,20 @@ def test_backfill(tmp_path: Path) -> None:
     deviation: Shape = {"name": "string", "detail": "string", "count": "integer", "example": "string"}
     assert mismatches(made, {"run": "string", "versions": [version], "drift": [deviation]}) == []
     assert [(each["outcome"], each["records"]) for each in made["versions"]] == [("new", 60)]
-    again = told("backfill", file, "--lake", tmp_path / "lake")
+    again = run_json("backfill", file, "--lake", tmp_path / "lake")
     assert [each["outcome"] for each in again["versions"]] == ["there already"]
 
 
 def test_alerts(seen: Seen, tmp_path: Path) -> None:
     with taker() as url:
-        sent = told("alerts", "test", "--lake", tmp_path / "lake", variables={ALERTED: url})
-    failed = told("alerts", "test", "--lake", tmp_path / "lake", code=1, variables={ALERTED: NOBODY})
-    for made in (sent, failed, seen.told["alert sent"], seen.told["alert failed"]):
+        sent = run_json("alerts", "test", "--lake", tmp_path / "lake", variables={ALERTED: url})
+    failed = run_json("alerts", "test", "--lake", tmp_path / "lake", code=1, variables={ALERTED: NOBODY})
+    for made in (sent, failed, seen.outputs["alert sent"], seen.outputs["alert failed"]):
         assert mismatches(made, OUTCOMES) == []
     assert [(made["kind"], bool(made["error"])) for made in (*sent, *failed)] == [("test", False), ("test", True)]
-    assert seen.told["killed and told of"] == []
+    assert seen.outputs["killed and closed"] == []
 
 
 def test_estimate_of_what_aws_costs() -> None:
-    made = told("aws", "estimate")
+    made = run_json("aws", "estimate")
     assert mismatches(made, {"as_of": "string", "parts": [{"part": "string", "usd_month": "number"}]}) == []

@@ -1,6 +1,6 @@
 """A lake that Brewhouse 0.1.0 made is read, continued, rolled back, rebuilt and maintained by the code as it is.
 
-How it was made, and what it holds, is told in `make_lake.py`.
+`make_lake.py` describes how it was made and what it holds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from tests.compatibility.make_lake import HERE, home_of
-from tests.compatibility.outside import breweries, brewhouse, mock_api, output, rows, told
+from tests.compatibility.outside import breweries, brewhouse, mock_api, output, rows, run_json
 from tests.compatibility.shapes import Shape, mismatches
 
 pytestmark = pytest.mark.xdist_group("the lake of version 0.1.0")
@@ -99,7 +99,7 @@ def usable(version: int) -> list[dict[str, Any]]:
 def published(lake: Path, *options: object) -> list[dict[str, Any]]:
     """Read the breweries that a lake shows."""
     names = "id, name, brewery_type, address_1, city, country, phone"
-    found: list[dict[str, Any]] = told(
+    found: list[dict[str, Any]] = run_json(
         "query", f"SELECT {names} FROM silver.breweries ORDER BY id", "--lake", lake, *options
     )
     return found
@@ -108,7 +108,7 @@ def published(lake: Path, *options: object) -> list[dict[str, Any]]:
 def changed(lake: Path) -> dict[str, set[Change]]:
     """Read the change log, by the run of the snapshot."""
     log: dict[str, set[Change]] = {}
-    every = told("changes", "--lake", lake)
+    every = run_json("changes", "--lake", lake)
     for row in every:
         log.setdefault(row["snapshot_run"], set()).add((row["kind"], int(row["id"][-12:]), row["changed_fields"]))
     assert sum(map(len, log.values())) == len(every)
@@ -117,7 +117,7 @@ def changed(lake: Path) -> dict[str, set[Change]]:
 
 def row_counts(lake: Path) -> dict[str, int]:
     """Count the rows of each table, as it says and as they are."""
-    said = {row["table"]: row["rows"] for row in told("tables", "--lake", lake)}
+    said = {row["table"]: row["rows"] for row in run_json("tables", "--lake", lake)}
     counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in said)
     assert dict(rows(lake, counts)) == said
     return {str(name): int(count) for name, count in said.items()}
@@ -150,7 +150,7 @@ def test_the_change_log_is_read(lake: Path) -> None:
 
 
 def test_the_history_is_read_and_what_was_shown_then(lake: Path) -> None:
-    history = told("history", "silver.breweries", "--lake", lake)
+    history = run_json("history", "silver.breweries", "--lake", lake)
     assert [(row["snapshot"], row["run"], row["raw_snapshot"], row["rows"], row["current"]) for row in history] == [
         (SNAPSHOTS[FIRST], FIRST, FIRST, 59, False),
         (SNAPSHOTS[SECOND], SECOND, SECOND, 60, False),
@@ -163,7 +163,7 @@ def test_the_history_is_read_and_what_was_shown_then(lake: Path) -> None:
 
 
 def test_what_happened_is_read(lake: Path) -> None:
-    runs = told("runs", "--lake", lake)
+    runs = run_json("runs", "--lake", lake)
     assert [(run["run"], run["state"]) for run in runs] == [
         (KILLED, "INTERRUPTED"),
         (FAILED, "FAILED"),
@@ -172,7 +172,7 @@ def test_what_happened_is_read(lake: Path) -> None:
         (SECOND, "SUCCEEDED"),
         (FIRST, "SUCCEEDED"),
     ]
-    shown = told("show", SECOND, "--lake", lake)
+    shown = run_json("show", SECOND, "--lake", lake)
     assert shown == runs[4]
     assert [(job["name"], job["state"]) for job in shown["jobs"]] == [
         ("extract", "SUCCEEDED"),
@@ -195,7 +195,7 @@ def test_what_happened_is_read(lake: Path) -> None:
     assert output("logs", SECOND, "aggregate", "--lake", lake)
 
 
-def test_it_is_told_by_sql_what_happened(lake: Path) -> None:
+def test_its_events_are_read_by_sql(lake: Path) -> None:
     assert rows(lake, "SELECT run, state FROM monitoring.runs ORDER BY run") == [
         (FIRST, "SUCCEEDED"),
         (SECOND, "SUCCEEDED"),
@@ -210,28 +210,28 @@ def test_it_is_told_by_sql_what_happened(lake: Path) -> None:
 
 
 def test_raw_snapshots_are_compared(lake: Path) -> None:
-    made = told("diff", SECOND, THIRD, "--lake", lake)
+    made = run_json("diff", SECOND, THIRD, "--lake", lake)
     assert {(row["kind"], int(row["id"][-12:]), row["changed_fields"]) for row in made} == WHAT_CHANGED[THIRD]
 
 
 def test_a_run_continues_it(lake: Path) -> None:
     before = changed(lake)
     with mock_api(breweries(4)) as url:
-        made = told("run", "--lake", lake, "--source-url", url)
+        made = run_json("run", "--lake", lake, "--source-url", url)
     assert made["state"] == "SUCCEEDED"
     assert made["drift"]
     assert published(lake) == usable(4)
     assert changed(lake) == {**before, made["run"]: WHAT_CHANGES_NEXT}
     assert row_counts(lake)["silver.brewery_changes"] == PUBLISHED["silver.brewery_changes"] + len(WHAT_CHANGES_NEXT)
     assert totals(lake) == [(61, 60, 1, 61)]
-    history = told("history", "silver.breweries", "--lake", lake)
+    history = run_json("history", "silver.breweries", "--lake", lake)
     assert [row["run"] for row in history] == [FIRST, SECOND, THIRD, made["run"]]
     assert published(lake, "--at", SECOND) == usable(2)
     assert rows(
         lake,
         f"SELECT DISTINCT previous_run FROM silver.brewery_changes WHERE snapshot_run = '{made['run']}'",
     ) == [(THIRD,)]
-    assert [(run["run"], run["state"]) for run in told("runs", "--lake", lake)][:3] == [
+    assert [(run["run"], run["state"]) for run in run_json("runs", "--lake", lake)][:3] == [
         (made["run"], "SUCCEEDED"),
         (KILLED, "FAILED"),  # its end is written by the next run
         (FAILED, "FAILED"),
@@ -246,7 +246,7 @@ def test_a_fall_is_found_against_what_it_shows(lake: Path) -> None:
 
 def test_a_raw_snapshot_of_it_is_published_again(lake: Path) -> None:
     before = changed(lake)
-    made = told("run", "--snapshot", SECOND, "--lake", lake)
+    made = run_json("run", "--snapshot", SECOND, "--lake", lake)
     assert made["state"] == "SUCCEEDED"
     assert published(lake) == usable(2)
     after = changed(lake)
@@ -270,25 +270,25 @@ def test_it_is_rolled_back_and_forth(lake: Path) -> None:
         "current": "boolean",
     }
     for version, run in ((1, FIRST), (3, THIRD)):
-        shown = told("rollback", "silver.breweries", SNAPSHOTS[run], "--lake", lake)
+        shown = run_json("rollback", "silver.breweries", SNAPSHOTS[run], "--lake", lake)
         assert mismatches(shown, shape) == []
         assert (shown["table"], shown["snapshot_id"]) == ("silver.breweries", SNAPSHOTS[run])
         assert (shown["rows"], shown["current"]) == (len(usable(version)), True)
         assert published(lake) == usable(version)
-        current = [row["snapshot"] for row in told("history", "silver.breweries", "--lake", lake) if row["current"]]
+        current = [row["snapshot"] for row in run_json("history", "silver.breweries", "--lake", lake) if row["current"]]
         assert current == [SNAPSHOTS[run]]
         assert sum(map(len, changed(lake).values())) == PUBLISHED["silver.brewery_changes"]
 
 
 def test_it_is_rebuilt(lake: Path) -> None:
     before = changed(lake)
-    made = told("rebuild", "--lake", lake)
+    made = run_json("rebuild", "--lake", lake)
     assert (made["state"], made["jobs"][0]["counts"]) == ("SUCCEEDED", {"raw_snapshots": 4, "left_out": 1})
     assert row_counts(lake) == PUBLISHED
     assert published(lake) == usable(3)
     assert changed(lake) == before
     assert totals(lake) == [(60, 60, 0, 60)]
-    history = told("history", "silver.breweries", "--lake", lake)
+    history = run_json("history", "silver.breweries", "--lake", lake)
     assert [(row["run"], row["raw_snapshot"]) for row in history] == [
         *((run, run) for run in (FIRST, SECOND, THIRD)),
         *((made["run"], run) for run in (FIRST, SECOND, THIRD)),
@@ -297,7 +297,7 @@ def test_it_is_rebuilt(lake: Path) -> None:
 
 def test_it_is_maintained(lake: Path) -> None:
     before = changed(lake)
-    made = told("maintain", "--lake", lake)
+    made = run_json("maintain", "--lake", lake)
     assert {table["table"] for table in made["tables"]} == set(PUBLISHED)
     assert made["total"]["snapshots_expired"] == 0
     assert made["total"]["files_compacted"] == 3  # of the change log, one a run
