@@ -192,10 +192,10 @@ def small_spark() -> dict[str, str]:
         "spark.locality.wait": "0",
         "spark.shuffle.io.retryWait": "1s",
     }
-    told = " ".join(f"--conf {name}={value}" for name, value in few.items())
+    variables = " ".join(f"--conf {name}={value}" for name, value in few.items())
     return {
         "JDK_JAVA_OPTIONS": _SOON,
-        "PYSPARK_SUBMIT_ARGS": f"{told} pyspark-shell",
+        "PYSPARK_SUBMIT_ARGS": f"{variables} pyspark-shell",
         "BREWHOUSE_ENGINE": "spark",
         "BREWHOUSE_MEMORY_LIMIT_MB": "1024",
     }
@@ -306,10 +306,10 @@ def bucket(aws_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 def spark_on_s3(spark_session: SparkSession, bucket: str) -> Iterator[str]:
     """A bucket, as `s3://name`, that Spark's Python workers reach too, as those of a cluster do by their own means."""
     environment = spark_session.sparkContext.environment
-    told = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-    environment.update(told)
+    variables = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    environment.update(variables)
     yield bucket
-    for name in told:
+    for name in variables:
         del environment[name]
 
 
@@ -369,7 +369,7 @@ def enter_account(patch: pytest.MonkeyPatch, url: str, home: Path) -> str:
     account = str(next(_NUMBERS))
     for name in [name for name in os.environ if name.startswith(("AWS_", "BREWHOUSE_", "PYICEBERG_"))]:
         patch.delenv(name)
-    told = {
+    variables = {
         "AWS_ACCESS_KEY_ID": account,
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_REGION": REGION,
@@ -378,7 +378,7 @@ def enter_account(patch: pytest.MonkeyPatch, url: str, home: Path) -> str:
         "AWS_CONFIG_FILE": str(home / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(home / "credentials"),
     }
-    for name, value in told.items():
+    for name, value in variables.items():
         patch.setenv(name, value)
     forget()
     assert s3.endpoint("s3") == s3.endpoint("glue") == url, "a request would leave this machine"

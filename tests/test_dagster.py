@@ -52,8 +52,8 @@ def test_every_table_is_an_asset_that_depends_on_what_it_reads() -> None:
 def test_the_schedule_is_that_of_the_settings() -> None:
     from brewhouse.dagster import definitions
 
-    told = Settings(schedule=ScheduleSettings(cron="30 5 * * 1", time_zone="Europe/Berlin"))
-    schedule = definitions(told).resolve_schedule_def("breweries_schedule")
+    settings = Settings(schedule=ScheduleSettings(cron="30 5 * * 1", time_zone="Europe/Berlin"))
+    schedule = definitions(settings).resolve_schedule_def("breweries_schedule")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("30 5 * * 1", "Europe/Berlin")
 
 

@@ -119,8 +119,8 @@ def test_an_unreliable_receiver_gets_each_message_at_most_once_and_no_recovery_a
         story.run(outcome, "extract")
         story.look(arrives=first)
         story.look(arrives=second)
-    told = [(key, message.kind) for message in story.sent for key in message.incidents]
-    assert len(told) == len(set(told))
+    sent = [(key, message.kind) for message in story.sent for key in message.incidents]
+    assert len(sent) == len(set(sent))
     for place, message in enumerate(story.sent):
         before = {key for earlier in story.sent[:place] for key in earlier.incidents}
         assert message.kind != "recovered" or set(message.incidents) <= before

@@ -1,4 +1,4 @@
-"""What is remembered of the schedule: by events, whoever writes them and wherever they are."""
+"""The state of the schedule: kept in events, of any process, on a local lake and on S3."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def content(lake: Lake) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def log(lake: Lake, snapshot: str) -> dict[str, str]:
-    """What happened to which brewery in a snapshot."""
+    """The changes of each brewery in a snapshot."""
     return dict(rows(lake, f"SELECT id, kind FROM silver.brewery_changes WHERE snapshot_run = '{snapshot}'"))
 
 
@@ -139,8 +139,8 @@ def test_each_run_logs_the_changes_of_its_snapshot(lake: Lake, source: MockApiSe
 
 def test_a_brewery_that_returns_keeps_its_history(full: tuple[Lake, list[str]]) -> None:
     lake, history = full
-    told = rows(lake, f"SELECT kind FROM silver.brewery_changes WHERE id = '{IDS[1]}' ORDER BY snapshot_run")
-    assert told == [("added",), ("removed",), ("added",)]
+    kinds = rows(lake, f"SELECT kind FROM silver.brewery_changes WHERE id = '{IDS[1]}' ORDER BY snapshot_run")
+    assert kinds == [("added",), ("removed",), ("added",)]
     assert rows(lake, f"SELECT count(*) FROM silver.breweries WHERE id = '{IDS[1]}'") == [(1,)]
     assert len(history) == 3
 

@@ -40,16 +40,16 @@ class Scheduler:
 
     def start(self, job: str, url: str, workflow_run: str = WHOLE) -> str:
         self.started += 1
-        told = {"urls": [self.receiver.url.replace("http", "json")], "ping_url": f"{self.receiver.url}/ping"}
-        settings = load({"source_url": url, "max_attempts": 1, "extract_retry_wait_s": 0, "alerts": told}, environ={})
+        alerts = {"urls": [self.receiver.url.replace("http", "json")], "ping_url": f"{self.receiver.url}/ping"}
+        settings = load({"source_url": url, "max_attempts": 1, "extract_retry_wait_s": 0, "alerts": alerts}, environ={})
         part = ExternalRun(workflow_run, f"jr_{self.started}", JOBS, retries=1)
         return run_workflow(self.lake, settings, (job,), external=part)
 
     def reports(self) -> list[RunReport]:
         return run_reports(read_events(self.lake))
 
-    def told(self) -> list[str]:
-        """What people and the dead man's switch were told."""
+    def sent(self) -> list[str]:
+        """Heartbeats and notifications that were sent."""
         return [json.loads(body)["title"] if path == "/" else path for path, body in self.receiver.requests]
 
 
@@ -66,7 +66,7 @@ def scheduler(tmp_path: Path, receiver: Receiver) -> Scheduler:
 
 def test_three_external_jobs_are_one_run(scheduler: Scheduler, source: MockApiServer) -> None:
     ids = {scheduler.start(job, source.url) for job in JOBS[:2]}
-    assert scheduler.told() == ["/ping/start"]
+    assert scheduler.sent() == ["/ping/start"]
     (between,) = scheduler.reports()
     assert between.state == "RUNNING"
     ids.add(scheduler.start(JOBS[2], source.url))
@@ -77,7 +77,7 @@ def test_three_external_jobs_are_one_run(scheduler: Scheduler, source: MockApiSe
     assert report.seconds is not None
     assert report.seconds >= sum(job.seconds or 0 for job in report.jobs)
     assert [e.detail["state"] for e in read_events(scheduler.lake) if e.detail_type == RUN] == ["RUNNING", "SUCCEEDED"]
-    assert scheduler.told() == ["/ping/start", "/ping"]
+    assert scheduler.sent() == ["/ping/start", "/ping"]
     assert scheduler.start("extract", source.url, "wr_next") > report.run
 
 
@@ -94,7 +94,7 @@ def test_a_retried_job_is_another_attempt_of_the_same_run_without_a_notification
         ("extract", "FAILED"),
         *((job, "SUCCEEDED") for job in JOBS),
     ]
-    assert scheduler.told() == ["/ping/start", "/ping"]
+    assert scheduler.sent() == ["/ping/start", "/ping"]
 
 
 def test_the_last_failing_attempt_ends_the_run_with_a_notification(scheduler: Scheduler) -> None:
@@ -104,7 +104,7 @@ def test_the_last_failing_attempt_ends_the_run_with_a_notification(scheduler: Sc
     (report,) = scheduler.reports()
     assert report.state == "FAILED"
     assert "ClientConnectorError" in report.error
-    assert scheduler.told() == ["/ping/start", "/ping/fail", "Brewhouse: extract failed"]
+    assert scheduler.sent() == ["/ping/start", "/ping/fail", "Brewhouse: extract failed"]
 
 
 def test_a_killed_attempt_is_interrupted_when_the_next_one_starts(scheduler: Scheduler, source: MockApiServer) -> None:

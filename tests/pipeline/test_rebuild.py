@@ -1,4 +1,4 @@
-"""All tables anew from the bronze zone: the same rows, one history, and readers who notice nothing."""
+"""A rebuild from the bronze zone: the same rows, one history, and undisturbed readers."""
 
 from __future__ import annotations
 
@@ -131,8 +131,8 @@ def test_the_next_run_continues_a_rebuilt_lake(lake: Lake, source: MockApiServer
     last = complete_runs(lake)[-1]
     source.remove([IDS[2]])
     now = run(lake, source)
-    told = rows(lake, f"SELECT id, kind, previous_run FROM silver.brewery_changes WHERE snapshot_run = '{now}'")
-    assert told == [(IDS[2], "removed", last)]
+    changes = rows(lake, f"SELECT id, kind, previous_run FROM silver.brewery_changes WHERE snapshot_run = '{now}'")
+    assert changes == [(IDS[2], "removed", last)]
 
 
 def start(lake: Lake) -> subprocess.Popen[bytes]:

@@ -100,9 +100,12 @@ def test_a_run_outlives_the_process_that_started_it(tmp_path: Path) -> None:
         "print(RunLauncher(Lake(Path(sys.argv[1])), load({})).start())"
     )
     with MockApiServer(generate(60), faults=[SLOW]) as source:
-        told = {"BREWHOUSE_SOURCE_URL": source.url, "BREWHOUSE_PER_PAGE_ROWS": "20", "BREWHOUSE_CONCURRENCY": "1"}
+        variables = {"BREWHOUSE_SOURCE_URL": source.url, "BREWHOUSE_PER_PAGE_ROWS": "20", "BREWHOUSE_CONCURRENCY": "1"}
         run = subprocess.run(
-            [sys.executable, "-c", start, str(lake.root)], env={**os.environ, **told}, check=True, capture_output=True
+            [sys.executable, "-c", start, str(lake.root)],
+            env={**os.environ, **variables},
+            check=True,
+            capture_output=True,
         ).stdout.decode()
         assert holder(lake) is not None
         assert ended(lake, run.strip()).state == "SUCCEEDED"

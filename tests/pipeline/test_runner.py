@@ -1,4 +1,4 @@
-"""What goes wrong is told: as events, in the archive, and once to people, at a real mail and a real web server."""
+"""Failures are recorded as events and reported once, to a real mail server and a real web server."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def source() -> Iterator[MockApiServer]:
 
 
 def start(lake: Lake, url: str) -> subprocess.Popen[bytes]:
-    told = {
+    variables = {
         "BREWHOUSE_LAKE": str(lake.root),
         "BREWHOUSE_CATALOG_DATABASE_PREFIX": lake.shared.catalog_database_prefix,
         "BREWHOUSE_LOCK_TTL_S": str(lake.shared.lock_ttl_s),
@@ -45,7 +45,7 @@ def start(lake: Lake, url: str) -> subprocess.Popen[bytes]:
         "BREWHOUSE_EXTRACT_RETRY_WAIT_S": "0",
     }
     command = [sys.executable, "-m", "brewhouse", "run"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **told})
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **variables})
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:

@@ -75,9 +75,9 @@ def test_each_due_time_starts_one_run_and_only_the_newest_missed_one_is_made_up_
     caught_up = Scheduler(lake, DAILY, runs.start, NOBODY).step(due + 3 * DAY + 5 * MINUTE)
     assert (caught_up, runs.started) == ("R2", 2)
     assert first.step(due + 3 * DAY + 5 * MINUTE) is None, "another console acted on it"
-    told = [event.detail for event in read_events(lake) if event.detail.get("state") == "STARTED"]
-    assert [detail["due"] for detail in told] == [due.isoformat(), (due + 3 * DAY).isoformat()]
-    assert "5 minutes late" in told[-1]["message"]
+    claims = [event.detail for event in read_events(lake) if event.detail.get("state") == "STARTED"]
+    assert [detail["due"] for detail in claims] == [due.isoformat(), (due + 3 * DAY).isoformat()]
+    assert "5 minutes late" in claims[-1]["message"]
 
 
 def test_a_due_time_waits_for_the_running_run(lake: Lake) -> None:

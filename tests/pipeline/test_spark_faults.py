@@ -42,7 +42,7 @@ def settings(engine: str, url: str) -> Settings:
 def start(lake: Lake, url: str, master: str, small_spark: Mapping[str, str]) -> subprocess.Popen[str]:
     """Begin a run on Spark."""
     pytest.importorskip("pyspark", reason="needs PySpark, as `pip install 'brewhouse[spark]'` brings it")
-    told = {
+    variables = {
         **small_spark,
         "BREWHOUSE_SPARK_MASTER": master,
         "BREWHOUSE_LAKE": str(lake.root),
@@ -55,7 +55,7 @@ def start(lake: Lake, url: str, master: str, small_spark: Mapping[str, str]) -> 
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **told},
+        env={**os.environ, **variables},
     )
 
 

@@ -46,7 +46,7 @@ def test_the_three_jobs_by_s3a_give_the_rows_of_the_embedded_engine(
     local = Lake(tmp_path / "lake")
     with MockApiServer(generate(ROWS, unusable=3)) as source:
         run_workflow(local, load({"source_url": source.url}, environ={}))
-        told = {
+        variables = {
             **small_spark,
             "BREWHOUSE_SPARK_MASTER": "local[2]",
             "BREWHOUSE_SPARK_S3A": "true",
@@ -55,7 +55,7 @@ def test_the_three_jobs_by_s3a_give_the_rows_of_the_embedded_engine(
             "BREWHOUSE_SOURCE_URL": source.url,
         }
         ended = subprocess.run(
-            [sys.executable, "-c", RUN], env={**os.environ, **told}, capture_output=True, text=True, check=False
+            [sys.executable, "-c", RUN], env={**os.environ, **variables}, capture_output=True, text=True, check=False
         )
     if "unresolved dependency" in ended.stderr or "download failed" in ended.stderr:
         assert "is that reached from here? If not, put them" in ended.stderr

@@ -69,8 +69,8 @@ def test_changes_are_the_same_across_engines(made: Lake) -> None:
         kinds = connection.execute("SELECT kind, count(*) FROM silver.brewery_changes GROUP BY 1 ORDER BY 1").fetchall()
     assert dict(kinds)["removed"] >= 17
     runs = sorted(folder.name.removeprefix("run=") for folder in made.bronze.glob("date=*/run=*"))
-    told = [compare(made, settings(engine), runs[0], runs[1]) for engine in ("duckdb", "spark")]
-    assert told[0] == told[1]
+    results = [compare(made, settings(engine), runs[0], runs[1]) for engine in ("duckdb", "spark")]
+    assert results[0] == results[1]
 
 
 def test_a_rebuild_on_spark_gives_the_same_rows(made: Lake) -> None:
