@@ -6,13 +6,16 @@ UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 DEMO_LAKE ?= demo-lake
 
-.PHONY: demo test lint types check lock bench docs clean
+.PHONY: demo test test-slow lint types check lock bench docs clean
 
 demo: $(VENV)/.runtime  ## run the whole workflow against a mock of the API
 	@$(BIN)/brewhouse demo --lake $(DEMO_LAKE)
 
 test: $(VENV)/.dev  ## run the tests
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
+
+test-slow: $(VENV)/.dev  ## run the loops of kills, faults and corrupt files as well, which take long
+	@$(BIN)/python -m pytest -n auto --dist loadgroup -m slow
 
 lint: $(VENV)/.dev  ## check style, formatting and the direction of imports
 	@$(BIN)/ruff check .
