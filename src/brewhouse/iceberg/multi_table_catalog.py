@@ -24,7 +24,7 @@ from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.cloud_catalog import TableChange, open_cloud_catalog
-from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog, without_log_gaps
+from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog, delete_metadata, dropped_metadata, without_log_gaps
 from brewhouse.iceberg.write_intent import CommitIntent, PendingTable, read_intent, write_intent
 
 if TYPE_CHECKING:
@@ -152,6 +152,8 @@ class MultiTableCatalog(LakeCatalog):
             swap()
         if len(pending) > 1:
             write_intent(self._lake, {}, version)
+        for change in changes:
+            delete_metadata(dropped_metadata(change.base.metadata, change.metadata))
         self._loaded = None
 
     def _undo_incomplete(self) -> str | None:

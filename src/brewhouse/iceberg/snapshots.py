@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ from pyiceberg.manifest import ManifestEntryStatus as Status
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
 from pyiceberg.table.snapshots import Operation, Snapshot, SnapshotSummaryCollector, Summary, update_snapshot_summaries
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, SetSnapshotRefUpdate
+
+from brewhouse.iceberg.maintenance_rules import MANY_MANIFESTS
 
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
@@ -27,7 +29,7 @@ class SnapshotChange:
 
     Attributes:
         kept: URIs of the current files that stay; all others are removed.
-        rewrites: Whether the rows stay the same and only the files change; then manifests are merged, too.
+        rewrites: Whether the rows stay the same and only the files change; manifests are merged then, or if many.
     """
 
     added: Sequence[DataFile]
@@ -69,10 +71,13 @@ def referenced(table: Table, without: Collection[int] = ()) -> Iterator[str]:
     yield table.metadata_location
     yield from (entry.metadata_file for entry in metadata.metadata_log)
     yield from (file.statistics_path for file in (*metadata.statistics, *metadata.partition_statistics))
+    yield from files_of(table, [each for each in metadata.snapshots if each.snapshot_id not in without])
+
+
+def files_of(table: Table, snapshots: Iterable[Snapshot]) -> Iterator[str]:
+    """List the URIs of the files that some snapshots of a table refer to."""
     read: set[str] = set()
-    for snapshot in metadata.snapshots:
-        if snapshot.snapshot_id in without:
-            continue
+    for snapshot in snapshots:
         yield snapshot.manifest_list
         for manifest in snapshot.manifests(table.io):
             yield manifest.manifest_path
@@ -134,7 +139,9 @@ def _reusable_manifests(
     rewritten: dict[int, list[ManifestEntry]] = defaultdict(list)
     missing = set(change.kept)
     specs = metadata.specs()
-    for manifest in parent.manifests(table.io) if parent else []:
+    manifests = parent.manifests(table.io) if parent else []
+    merges = change.rewrites or len(manifests) >= MANY_MANIFESTS  # each publication reads all of them
+    for manifest in manifests:
         entries = live_entries(table, manifest)
         files = {entry.data_file.file_path for entry in entries}
         missing -= files
@@ -142,7 +149,7 @@ def _reusable_manifests(
             raise ValueError(
                 f"Files of {table.name()} are partitioned by a column it no longer has: keep none of them."
             )
-        if entries and files <= change.kept and not change.rewrites:
+        if entries and files <= change.kept and not merges:
             reused.append(manifest)
             continue
         for entry in entries:

@@ -17,7 +17,7 @@ from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import CommitTableResponse, Table
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
-from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog
+from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog, delete_metadata, dropped_metadata
 
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
@@ -48,6 +48,7 @@ class SQLiteCatalog(LakeCatalog):
         self._connection = sqlite3.connect(file, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         self._connection.executescript(_SCHEMA)
         self._cached: dict[tuple[str, str, str], tuple[str, TableMetadata]] = {}
+        self._dropped: set[str] = set()
 
     def atomically(self) -> AbstractContextManager[None]:
         """See `LakeCatalog.atomically`."""
@@ -71,9 +72,15 @@ class SQLiteCatalog(LakeCatalog):
             yield
             self._connection.execute("COMMIT")
         except BaseException:
+            self._dropped.clear()
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+        self._delete_dropped()
+
+    def _delete_dropped(self) -> None:
+        delete_metadata(self._dropped)
+        self._dropped.clear()
 
     def close(self) -> None:
         """Close the file."""
@@ -123,6 +130,9 @@ class SQLiteCatalog(LakeCatalog):
             if cursor.rowcount == 0:
                 raise exceptions.CommitFailedException(f"Table has been updated by another process: {key[1]}.{key[2]}")
             self._cached[key] = (location, metadata)
+            self._dropped |= dropped_metadata(current.metadata, metadata)
+            if not self._connection.in_transaction:
+                self._delete_dropped()
         return CommitTableResponse(metadata=metadata, metadata_location=location)  # type: ignore[call-arg]
 
     def list_tables(self, namespace: str | Identifier) -> list[Identifier]:

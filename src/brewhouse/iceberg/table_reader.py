@@ -15,7 +15,7 @@ from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.data_files import may_contain
 from brewhouse.iceberg.file_io import path_of, uri_of
 from brewhouse.iceberg.schemas import field_ids, first_field_ids, spec_of
-from brewhouse.iceberg.snapshots import data_files, referenced
+from brewhouse.iceberg.snapshots import data_files, files_of, referenced
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_spec import TableSpec
 from brewhouse.lake.lake import Lake
@@ -165,6 +165,15 @@ class TableReader:
             self._relative(path_of(uri))
             for name in self.names()
             for uri in referenced(self._load(name), without.get(name, ()))
+        }
+
+    def files_of(self, snapshots: Mapping[str, Collection[int]]) -> set[str]:
+        """List all files, relative to the root, that these snapshots refer to, given by table."""
+        tables = {name: self._load(name) for name, ids in snapshots.items() if ids}
+        return {
+            self._relative(path_of(uri))
+            for name, table in tables.items()
+            for uri in files_of(table, [s for s in table.metadata.snapshots if s.snapshot_id in snapshots[name]])
         }
 
     def _relative(self, path: str) -> str:
