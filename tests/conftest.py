@@ -325,8 +325,9 @@ def shared_lake(bucket: str) -> Lake:
 
 @pytest.fixture
 def faulty_aws(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
-    """A proxy between this process and the emulator; a request to S3 that fails is sent twice more."""
+    """A proxy between this process and the emulator; a failed request is repeated twice or more, without waits."""
     del bucket  # made without the proxy
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     proxy = FaultProxy(os.environ["AWS_ENDPOINT_URL"])
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
     monkeypatch.setattr(s3, "_RETRIES", {"max_retries": 2, "backoff": {"init_backoff": timedelta(milliseconds=1)}})
