@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 GRACE = timedelta(days=1)  # by then a writer, or a reader of a snapshot that just expired, has finished
 MANY_MANIFESTS = 10
+BYTES_PER_MB = 1024 * 1024
 _SMALL = 4  # a file is small below this fraction of the target
 
 
@@ -30,14 +31,20 @@ def expired(
 ) -> list[int]:
     """Choose the snapshots of a table to expire from its history, oldest first; the protected ones stay.
 
-    The newest `keep_last` stay, too, with all that follow the oldest of them; compactions are not counted.
+    The newest `keep_last` stay, too, with all that follow the oldest of them; compactions are not counted. Of the
+    others, the last one of each day stays until it is older than `keep_days`.
     """
     contents = [number for number, snapshot in enumerate(history) if snapshot.operation != "replace"]
     oldest_kept = contents[-keep_last] if len(contents) > keep_last else 0
+    last_of_day = {snapshot.day: snapshot.snapshot_id for snapshot in history}
     return [
         snapshot.snapshot_id
         for snapshot in history[:oldest_kept]
-        if snapshot.committed_at < now - timedelta(days=keep_days) and snapshot.snapshot_id not in protected
+        if snapshot.snapshot_id not in protected
+        and (
+            snapshot.committed_at < now - timedelta(days=keep_days)
+            or last_of_day[snapshot.day] != snapshot.snapshot_id
+        )
     ]
 
 

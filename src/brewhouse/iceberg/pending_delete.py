@@ -1,6 +1,6 @@
 """Files dereferenced by snapshot expiry, pending deletion: readers of the snapshots have a day to finish.
 
-Each expiry creates one file in the lake, `maintenance/<run id>.json`, before the snapshots expire.
+Each expiry creates one file in the lake, `maintenance/<run id>.<id>.json`, before the snapshots expire.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from brewhouse.iceberg.maintenance_rules import GRACE, StoredFile
+from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
 
 _FOLDER = "maintenance"
@@ -27,7 +28,7 @@ def add_pending(lake: Lake, run: str, files: Collection[str], now: datetime) -> 
     """Record the files that a run is about to dereference; call it before their snapshots expire."""
     if files:
         content = msgspec.json.encode(PendingDelete(now, sorted(files)))
-        lake.store.put(f"{_FOLDER}/{run}.json", content, mode="create")
+        lake.store.put(f"{_FOLDER}/{run}.{new_id()}.json", content, mode="create")
 
 
 def pending_files(lake: Lake, now: datetime) -> set[str]:

@@ -18,6 +18,7 @@ from brewhouse.iceberg.schemas import field_ids, first_field_ids, spec_of
 from brewhouse.iceberg.snapshots import data_files, files_of, referenced
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_spec import TableSpec
+from brewhouse.ids import day_of
 from brewhouse.lake.lake import Lake
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ class TableSnapshot:
     files: int
     properties: dict[str, str]
     current: bool
+
+    @property
+    def day(self) -> str:
+        """The UTC day of its data: of the raw snapshot that it was made of, else of the commit."""
+        return day_of(self.properties.get("brewhouse.raw-snapshot", "")) or str(self.committed_at.date())
 
 
 class TableReader:

@@ -17,7 +17,7 @@ import msgspec
 from brewhouse.checks.compaction import same_rows
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import Listener
-from brewhouse.iceberg.maintenance_rules import MANY_MANIFESTS, compactions, expired, orphan_files
+from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, MANY_MANIFESTS, compactions, expired, orphan_files
 from brewhouse.iceberg.pending_delete import add_pending, drop_expired_records, pending_files, stored_files
 from brewhouse.lake.lake import Lake
 from brewhouse.models.model import parse
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from brewhouse.iceberg.tables import Rewrite, Tables
 
 _BEFORE = "staging.before_compaction"
-_BYTES_PER_MB = 1024 * 1024
 
 
 class TableMaintenance(msgspec.Struct, kw_only=True):
@@ -165,7 +164,7 @@ def _plans(tables: Tables, settings: Settings, now: datetime) -> dict[str, _Plan
                 keep_days=settings.snapshot_retention_days,
                 keep_last=settings.min_snapshots_to_keep,
             ),
-            compactions(tables.current_files(name), settings.target_file_mb * _BYTES_PER_MB),
+            compactions(tables.current_files(name), settings.target_file_mb * BYTES_PER_MB),
             tables.manifests(name) > MANY_MANIFESTS,
         )
         for name in tables.folders()
