@@ -52,7 +52,9 @@ class LakeCatalog(MetastoreCatalog):
 
 def dropped_metadata(before: TableMetadata, after: TableMetadata) -> set[str]:
     """List the URIs of the earlier metadata files that a commit drops from a table's log."""
-    return {entry.metadata_file for entry in before.metadata_log} - {entry.metadata_file for entry in after.metadata_log}
+    return {entry.metadata_file for entry in before.metadata_log} - {
+        entry.metadata_file for entry in after.metadata_log
+    }
 
 
 def delete_metadata(files: Iterable[str]) -> None:

@@ -42,8 +42,7 @@ def expired(
         for snapshot in history[:oldest_kept]
         if snapshot.snapshot_id not in protected
         and (
-            snapshot.committed_at < now - timedelta(days=keep_days)
-            or last_of_day[snapshot.day] != snapshot.snapshot_id
+            snapshot.committed_at < now - timedelta(days=keep_days) or last_of_day[snapshot.day] != snapshot.snapshot_id
         )
     ]
 

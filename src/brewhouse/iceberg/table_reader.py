@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -114,9 +115,22 @@ class TableReader:
         return next((snapshot for snapshot in self.history(name) if snapshot.current), None)
 
     def snapshot_at(self, name: str, at: datetime) -> TableSnapshot | None:
-        """Return the snapshot that readers saw at a time, None before the first."""
-        seen = [entry.snapshot_id for entry in self._load(name).history() if _time(entry.timestamp_ms) <= at]
-        return next((snapshot for snapshot in self.history(name) if snapshot.snapshot_id in seen[-1:]), None)
+        """Return the snapshot that readers saw at a time, None before the first or if it has expired.
+
+        The table's log begins after the last snapshot that expired. Before, a snapshot was current until the next one
+        that is left, unless others in between have expired: these were of the next one's day, whose last one stays.
+        """
+        metadata, history = self._load(name).metadata, self.history(name)
+        seen = [entry.snapshot_id for entry in metadata.snapshot_log if _time(entry.timestamp_ms) <= at]
+        if seen:
+            return next(snapshot for snapshot in history if snapshot.snapshot_id == seen[-1])
+        numbers = [snapshot.sequence_number or 0 for snapshot in metadata.snapshots]
+        day, tagged = str(at.astimezone(UTC).date()), self.protected(name)
+        for (one, number), (following, next_number) in pairwise(zip(history, numbers, strict=True)):
+            if one.committed_at <= at < following.committed_at:
+                is_last_of_day = day < following.day and one.snapshot_id not in tagged
+                return one if next_number == number + 1 or is_last_of_day else None
+        return None
 
     def protected(self, name: str) -> set[int]:
         """List the snapshots of a table that a branch or tag refers to, the current one among them."""

@@ -1,4 +1,4 @@
-"""Maintenance: expire old table snapshots, compact small files, delete orphan files.
+"""Maintenance: expire old table snapshots, compact small files, delete orphan files and old logs.
 
 Readers are not disturbed: files of an expired snapshot stay for a day, and what a run is writing is younger than that.
 Each step is one commit or can be repeated, so that a kill at any moment leaves a consistent lake.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,8 +17,14 @@ import msgspec
 from brewhouse.checks.compaction import same_rows
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import Listener
-from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, MANY_MANIFESTS, compactions, expired, orphan_files
-from brewhouse.iceberg.pending_delete import add_pending, drop_expired_records, pending_files, stored_files
+from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, MANY_MANIFESTS, compactions, expired
+from brewhouse.iceberg.pending_delete import (
+    add_pending,
+    drop_expired_records,
+    orphans_by_table,
+    pending_files,
+    stored_files,
+)
 from brewhouse.lake.lake import Lake
 from brewhouse.models.model import parse
 from brewhouse.pipeline.publishing import raise_on_failure, refresh_views
@@ -36,7 +42,8 @@ class TableMaintenance(msgspec.Struct, kw_only=True):
     """What maintenance did, or would do, with one table.
 
     Attributes:
-        table: Zone and table; `brewhouse.duckdb` for views that a killed run did not finish.
+        table: Zone and table; `brewhouse.duckdb` for views that a killed run did not finish,
+            `logs` for logs of runs.
         files_compacted: Number of small files that were combined.
         files_written: Number of files they became; a lower bound in a preview.
         files_removed: Number of deleted files, metadata included.
@@ -100,6 +107,7 @@ def preview_maintenance(lake: Lake, settings: Settings) -> list[TableMaintenance
         reports = _reports(plans, {name: len(plan.groups) for name, plan in plans.items()})
         _choose_orphans(lake, tables, after, pending_files(lake, now) | (before - after), now, reports)
     _sweep_views(lake, reports, delete=False)
+    _sweep_logs(lake, settings, now, reports, delete=False)
     return list(reports.values())
 
 
@@ -110,8 +118,7 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
     tables.rewrite(rewrites)
 
     expiring = {name: plan.expired for name, plan in plans.items()}
-    before, after = tables.referenced(), tables.referenced(expiring)
-    add_pending(lake, context.run, before - after, now)
+    add_pending(lake, context.run, tables.files_of(expiring), now)
     tables.expire(expiring)
 
     reports = _reports(plans, {rewrite.table: len(rewrite.after) for rewrite in rewrites})
@@ -122,6 +129,7 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
     for path in removed:
         lake.store.delete(path)
     drop_expired_records(lake, now)
+    _sweep_logs(lake, context.settings, now, reports, delete=True)
 
     states = [tables.current(rewrite.table) for rewrite in rewrites]
     done = list(reports.values())
@@ -216,13 +224,24 @@ def _choose_orphans(
 ) -> list[str]:
     """Choose the files to delete, and add them to the reports."""
     paths = []
-    for name, folder in tables.folders().items():
-        old, waiting = orphan_files(stored_files(lake, folder), referenced, pending, now)
+    for name, (old, waiting) in orphans_by_table(lake, tables, referenced, pending, now).items():
         report = reports[name]
         report.files_removed, report.bytes_freed = len(old), sum(file.size_bytes for file in old)
         report.files_waiting, report.bytes_waiting = len(waiting), sum(file.size_bytes for file in waiting)
         paths += [file.path for file in old]
     return paths
+
+
+def _sweep_logs(
+    lake: Lake, settings: Settings, now: datetime, reports: dict[str, TableMaintenance], *, delete: bool
+) -> None:
+    """Delete the logs of runs of the days before the retention."""
+    first = f"logs/date={(now - timedelta(days=settings.log_retention_days)).date()}"
+    if old := [file for file in stored_files(lake, "logs") if file.path < first]:
+        size = sum(file.size_bytes for file in old)
+        reports["logs"] = TableMaintenance(table="logs", files_removed=len(old), bytes_freed=size)
+    for file in old if delete else ():
+        lake.store.delete(file.path)
 
 
 def _sweep_views(lake: Lake, reports: dict[str, TableMaintenance], *, delete: bool) -> None:

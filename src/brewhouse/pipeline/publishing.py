@@ -16,7 +16,7 @@ from brewhouse.checks.data_contract import contract_checks
 from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, compactions, expired
-from brewhouse.iceberg.pending_delete import add_pending
+from brewhouse.iceberg.pending_delete import PENDING, add_pending, sweep_if_due
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import RawSnapshot, newest
 from brewhouse.models.model import Model
@@ -100,6 +100,7 @@ def publish(context: RunContext, *stages: StagedTables) -> JobResult:
     """Publish staged tables that passed their checks in one transaction, and refresh the views."""
     published = commit(context, *stages)
     refresh_views(context.lake, context.tables, context.warn)
+    _sweep(context)
     last = stages[-1]
     zones = " and ".join(stage.zone for stage in stages)
     return JobResult(
@@ -158,18 +159,28 @@ def _expiring(context: RunContext, publications: Sequence[Publication]) -> dict[
 
     A rebuild publishes many snapshots at once; the next run expires those that need not stay.
     """
-    tables, settings, now = context.tables, context.settings, datetime.now(UTC)
+    tables, now = context.tables, datetime.now(UTC)
+    days, number = context.settings.snapshot_retention_days, context.settings.min_snapshots_to_keep
     names = {publication.spec.name for publication in publications} & set(tables.names())
-    histories = {name: history for name in names if len(history := tables.history(name)) > settings.min_snapshots_to_keep}
-    if context.job == REBUILD or not histories:
+    histories = {name: tables.history(name) for name in names}
+    if context.job == REBUILD or all(len(history) <= number for history in histories.values()):
         return {}
-    days, number = settings.snapshot_retention_days, settings.min_snapshots_to_keep
     expiring = {
         name: expired(history, tables.protected(name), now, keep_days=days, keep_last=number)
         for name, history in histories.items()
     }
     add_pending(context.lake, context.run, tables.files_of(expiring), now)
     return expiring
+
+
+def _sweep(context: RunContext) -> None:
+    """Delete the files of snapshots that expired more than a day ago; on S3, `brewhouse maintain` does."""
+    lake = context.lake
+    if lake.is_local and (lake.root / PENDING).is_dir():
+        try:
+            sweep_if_due(lake, datetime.now(UTC))
+        except Exception as error:  # noqa: BLE001 - the tables are published
+            context.warn(f"Files of expired table snapshots could not be deleted: {error}")
 
 
 def attach_staged(context: RunContext, staged: StagedTables) -> None:
