@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pyiceberg.io import FileIO, InputFile, OutputFile
+from pyiceberg.typedef import EMPTY_DICT, Properties
 
-from brewhouse.lake.lake import path_at
+from brewhouse.lake.error_translation import WRONG_CHECKSUM, damaged
+from brewhouse.lake.lake import is_damaged, path_at, with_checksum
 from brewhouse.lake.s3 import SCHEME, bucket_store
 from brewhouse.lake.s3_path import S3Path
 
@@ -32,22 +34,35 @@ def path_of(uri: str) -> str:
 
 
 class ObjectIO(FileIO):
-    """Reads, writes and deletes local files and objects on S3 by their URIs."""
+    """Reads, writes and deletes local files and objects on S3 by their URIs.
+
+    Args:
+        written: Gets the path of each written file.
+    """
+
+    def __init__(self, properties: Properties = EMPTY_DICT, written: set[Path] | None = None) -> None:
+        super().__init__(properties)
+        self.written = set() if written is None else written
 
     def new_input(self, location: str) -> InputFile:
         """Return an object for reading."""
-        return _Object(location)
+        return _Object(location, self.written)
 
     def new_output(self, location: str) -> OutputFile:
-        """Return an object for writing."""
-        return _Object(location)
+        """Return an object for writing; a manifest gets the checksum of its content into its name."""
+        return _Object(location, self.written)
 
     def delete(self, location: str | InputFile | OutputFile) -> None:
         """Delete an object."""
-        _Object(location if isinstance(location, str) else location.location).path.unlink(missing_ok=True)
+        location = location if isinstance(location, str) else location.location
+        _Object(location, self.written).path.unlink(missing_ok=True)
 
 
 class _Object(InputFile, OutputFile):
+    def __init__(self, location: str, written: set[Path]) -> None:
+        super().__init__(location)
+        self._written = written
+
     @property
     def path(self) -> Path:
         return path_at(self.location) if self.location.startswith(SCHEME) else Path(path_of(self.location))
@@ -60,28 +75,40 @@ class _Object(InputFile, OutputFile):
 
     def open(self, seekable: bool = True) -> Any:  # noqa: ANN401 - the protocol is narrower than BytesIO
         del seekable
-        return io.BytesIO(self.path.read_bytes())
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError as error:
+            raise damaged(self.path, "it does not exist") from error
+        if is_damaged(self.path.name, content):
+            raise damaged(self.path, WRONG_CHECKSUM)
+        return io.BytesIO(content)
 
     def to_input_file(self) -> InputFile:
         return self
 
     def create(self, overwrite: bool = False) -> Any:  # noqa: ANN401 - as above
-        return _Writer(self.path, overwrite=overwrite)
+        return _Writer(self, overwrite=overwrite)
+
+    def put(self, content: bytes, *, overwrite: bool) -> None:
+        if self.location.endswith(".avro"):
+            self._location = with_checksum(self.location, content)
+        _put(self.path, content, overwrite=overwrite)
+        self._written.add(self.path)
 
 
 class _Writer(io.BytesIO):
     """Buffers an object and writes it on close; leaving the block with an error discards it."""
 
-    def __init__(self, path: Path, *, overwrite: bool) -> None:
+    def __init__(self, target: _Object, *, overwrite: bool) -> None:
         super().__init__()
-        self._path = path
+        self._target = target
         self._overwrite = overwrite
 
     def close(self) -> None:
         if self.closed:
             return
         try:
-            _put(self._path, self.getvalue(), overwrite=self._overwrite)
+            self._target.put(self.getvalue(), overwrite=self._overwrite)
         finally:
             super().close()
 

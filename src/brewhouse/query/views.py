@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from brewhouse.api.contract import FIELDS
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, TableSpec
 from brewhouse.lake.duckdb_access import identifier, literal
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, sync_files
 
 
 def raw_records_sql(files: Sequence[str]) -> str:
@@ -95,4 +95,5 @@ def write_views(lake: Lake, tables: Mapping[str, tuple[TableSpec, Sequence[str]]
         connection.commit()
     # DuckDB cannot open the new file with the write-ahead log that a client left for the old one.
     lake.views_file.with_name(f"{lake.views_file.name}.wal").unlink(missing_ok=True)
+    sync_files(lake.root, [new])
     new.replace(lake.views_file)
