@@ -99,11 +99,12 @@ def test_a_missing_object_is_named(root: str) -> None:
 
 
 def test_a_manifest_has_a_checksum_in_its_name_by_which_damage_is_detected(tmp_path: Path) -> None:
-    io = ObjectIO()
+    written: set[Path] = set()
+    io = ObjectIO({"written": written})
     output = io.new_output(f"{tmp_path}/x-m0.avro")
     with output.create() as stream:
         stream.write(b"content")
-    (file,) = io.written
+    (file,) = written
     assert output.location == str(file)
     assert file.name == "x-m0.ed7002b439e9.avro"
     file.write_bytes(b"Content")

@@ -5,15 +5,16 @@ PyIceberg's own implementations need PyArrow or fsspec, which a local run does n
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
 
 from pyiceberg.io import FileIO, InputFile, OutputFile
-from pyiceberg.typedef import EMPTY_DICT, Properties
+from pyiceberg.typedef import Properties
 
 from brewhouse.lake.error_translation import WRONG_CHECKSUM, damaged
-from brewhouse.lake.lake import is_damaged, path_at, with_checksum
+from brewhouse.lake.lake import CHECKSUM_DIGITS, CHECKSUM_IN_NAME, path_at
 from brewhouse.lake.s3 import SCHEME, bucket_store
 from brewhouse.lake.s3_path import S3Path
 
@@ -33,35 +34,36 @@ def path_of(uri: str) -> str:
     return uri.removeprefix("file://")
 
 
+def is_damaged(name: str, content: bytes) -> bool:
+    """Return whether a file's content differs from the checksum in its name; names without one match any."""
+    match = CHECKSUM_IN_NAME.search(name)
+    return match is not None and not hashlib.sha256(content).hexdigest().startswith(match[1])
+
+
 class ObjectIO(FileIO):
     """Reads, writes and deletes local files and objects on S3 by their URIs.
 
-    Args:
-        written: Gets the path of each written file.
+    The property `written`, a set, gets the path of each written file.
     """
-
-    def __init__(self, properties: Properties = EMPTY_DICT, written: set[Path] | None = None) -> None:
-        super().__init__(properties)
-        self.written = set() if written is None else written
 
     def new_input(self, location: str) -> InputFile:
         """Return an object for reading."""
-        return _Object(location, self.written)
+        return _Object(location, self.properties)
 
     def new_output(self, location: str) -> OutputFile:
         """Return an object for writing; a manifest gets the checksum of its content into its name."""
-        return _Object(location, self.written)
+        return _Object(location, self.properties)
 
     def delete(self, location: str | InputFile | OutputFile) -> None:
         """Delete an object."""
         location = location if isinstance(location, str) else location.location
-        _Object(location, self.written).path.unlink(missing_ok=True)
+        _Object(location, self.properties).path.unlink(missing_ok=True)
 
 
 class _Object(InputFile, OutputFile):
-    def __init__(self, location: str, written: set[Path]) -> None:
+    def __init__(self, location: str, properties: Properties) -> None:
         super().__init__(location)
-        self._written = written
+        self._properties = properties
 
     @property
     def path(self) -> Path:
@@ -91,9 +93,10 @@ class _Object(InputFile, OutputFile):
 
     def put(self, content: bytes, *, overwrite: bool) -> None:
         if self.location.endswith(".avro"):
-            self._location = with_checksum(self.location, content)
+            digest = hashlib.sha256(content).hexdigest()[:CHECKSUM_DIGITS]
+            self._location = f"{self.location.removesuffix('.avro')}.{digest}.avro"
         _put(self.path, content, overwrite=overwrite)
-        self._written.add(self.path)
+        self._properties.get("written", set()).add(self.path)
 
 
 class _Writer(io.BytesIO):

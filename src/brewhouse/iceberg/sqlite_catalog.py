@@ -67,9 +67,9 @@ class SQLiteCatalog(LakeCatalog):
     """
 
     def __init__(self, file: Path, warehouse: str, *, replaces: bool = False) -> None:
-        super().__init__(NAME, warehouse=warehouse, **FILE_IO)
-        self._file = file
         self._written: set[Path] = set()
+        super().__init__(NAME, warehouse=warehouse, written=self._written, **FILE_IO)  # type: ignore[arg-type]
+        self._file = file
         self._changes: dict[tuple[str, str, str], _Change] = {}
         self._cached: dict[tuple[str, str, str], tuple[str, TableMetadata]] = {}
         is_new = not file.exists() or not file.stat().st_size
@@ -136,7 +136,7 @@ class SQLiteCatalog(LakeCatalog):
         for key, change in self._changes.items():
             content = change.metadata.model_dump_json().encode()
             change.location = with_checksum(change.location, content)
-            with ObjectIO(written=self._written).new_output(change.location).create() as file:
+            with ObjectIO(self.properties).new_output(change.location).create() as file:
                 file.write(content)
             self._cached[key] = (change.location, change.metadata)
         sync_files(self._file.parent, self._written)
@@ -168,18 +168,14 @@ class SQLiteCatalog(LakeCatalog):
             self._changes[key] = _Change(None, staged.metadata_location, staged.metadata)
         return self.load_table(identifier)
 
-    # Private in PyIceberg, whose catalogs create each table's FileIO with it: here they record what they write.
-    def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> ObjectIO:
-        del location
-        return ObjectIO({**self.properties, **properties}, self._written)
-
     def load_table(self, identifier: str | Identifier) -> Table:
         """Load a table in its current state, with its uncommitted changes inside `atomically`."""
         state = self._state_of(self._key(identifier))
         if state is None:
             raise exceptions.NoSuchTableError(f"Table does not exist: {identifier}")
         location, metadata = state
-        return Table(self.identifier_to_tuple(identifier), metadata, location, self._load_file_io(), self)
+        io = self._load_file_io(location=location)  # private: PyIceberg's catalogs create each table's FileIO with it
+        return Table(self.identifier_to_tuple(identifier), metadata, location, io, self)
 
     def _state_of(self, key: tuple[str, str, str]) -> tuple[str, TableMetadata] | None:
         """Return the location and content of a table's current metadata; None if there is no such table."""

@@ -20,9 +20,9 @@ from brewhouse.settings import Settings
 if TYPE_CHECKING:
     from obstore.store import LocalStore, S3Store
 
+CHECKSUM_DIGITS = 12
 _PARALLEL_READS = 32
-_CHECKSUM_DIGITS = 12
-_CHECKSUM = re.compile(rf"\.([0-9a-f]{{{_CHECKSUM_DIGITS}}})\.")
+CHECKSUM_IN_NAME = re.compile(rf"\.([0-9a-f]{{{CHECKSUM_DIGITS}}})\.")
 
 
 @dataclass(frozen=True)
@@ -158,13 +158,7 @@ def add_checksum(file: Path) -> Path:
 def _named(name: str, digest: str) -> str:
     folder, slash, file = name.rpartition("/")
     stem, dot, extension = file.partition(".")
-    return f"{folder}{slash}{stem}.{digest[:_CHECKSUM_DIGITS]}{dot}{extension}"
-
-
-def is_damaged(name: str, content: bytes) -> bool:
-    """Return whether a file's content differs from the checksum in its name; names without one match any."""
-    match = _CHECKSUM.search(name)
-    return match is not None and not hashlib.sha256(content).hexdigest().startswith(match[1])
+    return f"{folder}{slash}{stem}.{digest[:CHECKSUM_DIGITS]}{dot}{extension}"
 
 
 def sync_files(root: Path, files: Iterable[Path]) -> None:
