@@ -15,7 +15,7 @@ from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import load
 
 Content = Callable[..., dict[str, list[tuple[object, ...]]]]
-_OF_DATABASES = ("catalog.db", "brewhouse.duckdb")  # SQLite and DuckDB flush them on their own
+_OF_DATABASES = (".db", ".duckdb")  # flushed by SQLite, and by their names before they are renamed
 _NEEDLESS = (".jsonl", "run.lock", "started.json", "version-hint.text")
 
 

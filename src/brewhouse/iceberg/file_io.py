@@ -13,7 +13,7 @@ from typing import Any
 from pyiceberg.io import FileIO, InputFile, OutputFile
 from pyiceberg.typedef import Properties
 
-from brewhouse.lake.error_translation import WRONG_CHECKSUM, damaged
+from brewhouse.lake.damage import WRONG_CHECKSUM, damaged
 from brewhouse.lake.lake import CHECKSUM_DIGITS, CHECKSUM_IN_NAME, path_at
 from brewhouse.lake.s3 import SCHEME, bucket_store
 from brewhouse.lake.s3_path import S3Path

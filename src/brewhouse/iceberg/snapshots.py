@@ -17,7 +17,7 @@ from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, SetSnap
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.file_io import path_of
-from brewhouse.lake.error_translation import damaged
+from brewhouse.lake.damage import damaged
 from brewhouse.lake.lake import path_at
 
 if TYPE_CHECKING:

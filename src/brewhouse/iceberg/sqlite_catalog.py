@@ -21,7 +21,7 @@ from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 from brewhouse.iceberg.file_io import ObjectIO, path_of
 from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog
 from brewhouse.iceberg.snapshots import VERSION_HINT
-from brewhouse.lake.error_translation import damaged
+from brewhouse.lake.damage import damaged
 from brewhouse.lake.lake import sync_files, with_checksum
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import msgspec
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.ids import day_of
-from brewhouse.lake.error_translation import WRONG_CHECKSUM, damaged
+from brewhouse.lake.damage import WRONG_CHECKSUM, damaged
 from brewhouse.lake.lake import Lake, path_at
 from brewhouse.lake.manifest import Manifest, Page
 from brewhouse.lake.s3_path import S3Path
