@@ -9,6 +9,9 @@ from typing import Annotated
 
 import msgspec
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""A number of breweries, however many a source claims."""
+
 
 class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """The source's own counts, from `GET /breweries/meta`; a group is None when the source does not count it.
@@ -17,10 +20,10 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
         by_state: By `state_province`, across countries.
     """
 
-    total: Annotated[int, msgspec.Meta(ge=0)]
-    by_type: dict[str, int] | None = None
-    by_country: dict[str, int] | None = None
-    by_state: dict[str, int] | None = None
+    total: Count
+    by_type: dict[str, Count] | None = None
+    by_country: dict[str, Count] | None = None
+    by_state: dict[str, Count] | None = None
 
 
 class SchemaDrift(msgspec.Struct, frozen=True):
