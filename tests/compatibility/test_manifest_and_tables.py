@@ -87,6 +87,7 @@ FILES = (
     rf"logs/{DAY}/{ULID}\.jsonl",
     r"catalog\.db",
     r"brewhouse\.duckdb",
+    r"views/[0-9a-f]{16}\.duckdb",
     r"run\.lock",
     r"alerts\.lock",
 )
