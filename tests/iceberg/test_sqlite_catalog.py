@@ -205,7 +205,7 @@ def test_metadata_without_a_checksum_in_its_name_is_read_and_checked_for_its_for
     assert table.properties["said"] == "theirs"
     Path(table.metadata_location.removeprefix("file://")).write_text("{}")
     reader = opened(tmp_path)
-    with pytest.raises(BrewhouseError, match="it is no valid table metadata"):
+    with pytest.raises(BrewhouseError, match="it is not the metadata of a table"):
         reader.load_table("silver.a")
     reader.close()
 

@@ -96,7 +96,7 @@ def _names_file(uri: str) -> Iterator[None]:
     except (BrewhouseError, OSError):
         raise
     except Exception as error:
-        raise damaged(path_at(path_of(uri)), f"it is no valid Avro file ({type(error).__name__})") from error
+        raise damaged(path_at(path_of(uri)), f"it is not an Avro file ({type(error).__name__})") from error
 
 
 def referenced(table: Table, without: Collection[int] = ()) -> Iterator[str]:

@@ -192,7 +192,7 @@ class SQLiteCatalog(LakeCatalog):
         try:
             return FromInputFile.table_metadata(ObjectIO().new_input(location))
         except (ValueError, exceptions.ValidationError) as error:  # not UTF-8, not JSON or not metadata
-            raise damaged(Path(path_of(location)), "it is no valid table metadata") from error
+            raise damaged(Path(path_of(location)), "it is not the metadata of a table") from error
 
     def commit_table(
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
