@@ -23,7 +23,7 @@ from brewhouse.api.source_errors import (
     TransientSourceError,
     UnusableResponseError,
 )
-from brewhouse.settings import Settings
+from brewhouse.settings import SecretUrl, Settings
 from brewhouse.source import Meta
 
 _HEADERS = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": "brewhouse"}
@@ -155,7 +155,9 @@ class Client:
         await self._rate_limit.acquire()
         headers: Mapping[str, str] | None = None
         try:
-            async with self._http.get(url, allow_redirects=False) as response:
+            resource, _, query = url.removeprefix(str(self._settings.source_url)).partition("?")
+            full_url = yarl.URL(self._settings.source_url.resource(resource, query))
+            async with self._http.get(full_url, allow_redirects=False) as response:
                 headers = response.headers
                 return _Response(response.status, headers, await self._body(response))
         except aiohttp.ClientError as error:
@@ -170,16 +172,17 @@ class Client:
         async for part in response.content.iter_any():
             body += part
             if len(body) > self._settings.max_body_bytes:
+                url = SecretUrl(str(response.url))
                 raise PermanentSourceError(
-                    f"The response of {response.url} is larger than {self._settings.max_body_bytes} bytes.",
+                    f"The response of {url} is larger than {self._settings.max_body_bytes} bytes.",
                     hint="A page of breweries is smaller: check --source-url, or raise max_body_bytes.",
                 )
         return bytes(body)
 
 
-def _parse_url(url: str) -> yarl.URL:
+def _parse_url(url: SecretUrl) -> yarl.URL:
     try:
-        parsed = yarl.URL(url)
+        parsed = yarl.URL(url.reveal())
     except ValueError as error:
         raise PermanentSourceError(f"{url} is not a valid URL: {error}.", hint="Fix --source-url.") from error
     if parsed.scheme not in {"http", "https"} or not parsed.host:
@@ -187,10 +190,11 @@ def _parse_url(url: str) -> yarl.URL:
     return parsed
 
 
-def _proxy(url: str) -> str | None:
+def _proxy(url: SecretUrl) -> str | None:
     """Find the proxy for a URL in the environment, once: aiohttp's `trust_env` looks it up in a thread per request."""
     parsed = _parse_url(url)
-    return None if proxy_bypass(f"{parsed.host}:{parsed.port}") else getproxies().get(parsed.scheme)
+    proxy = None if proxy_bypass(f"{parsed.host}:{parsed.port}") else getproxies().get(parsed.scheme)
+    return SecretUrl(proxy).reveal() if proxy else None
 
 
 async def _send_only_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
