@@ -19,6 +19,7 @@ PLACES: dict[str, Callable[[Lake], Path]] = {
     "logs": lambda lake: lake.logs,
     "catalog.db": lambda lake: lake.catalog_file,
     "brewhouse.duckdb": lambda lake: lake.views_file,
+    "views": lambda lake: lake.own_views,
     "run.lock": lambda lake: lake.lock_file,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,7 +81,7 @@ def rollback(
     tables = published_tables(place)
     with run_lock(place, new_id()):
         tables.rollback(table, snapshot)
-        refresh_views(place, tables)
+        refresh_views(place, tables, lambda message: print(f"brewhouse: {message}", file=sys.stderr))
         now = tables.current(table)
     if as_json:
         print_json(now)

@@ -86,6 +86,11 @@ class Lake:
         return self.root / "brewhouse.duckdb"
 
     @property
+    def own_views(self) -> Path:
+        """Folder of the copy of these views that Brewhouse reads, so that no other client can lock it."""
+        return self.root / "views"
+
+    @property
     def lock_file(self) -> Path:
         """The lock file; it names the run that holds the lock or held it last."""
         return self.root / "run.lock"

@@ -19,6 +19,7 @@ from brewhouse.events.details import (
     PagesFetched,
     SchemaDriftFound,
     SnapshotsProcessed,
+    Warned,
 )
 from brewhouse.events.event import EventLog
 from brewhouse.lake.lake import Lake
@@ -148,6 +149,10 @@ class RunContext:
                 checks=[{**msgspec.to_builtins(check), "passed": not check.violations} for check in checks],
             )
         )
+
+    def warn(self, message: str) -> None:
+        """Emit a warning that fails neither the job nor the run."""
+        self.emit(Warned(message=message))
 
     def emit_drift(self, drift: Sequence[SchemaDrift]) -> None:
         """Emit an event for each deviation of the source from its contract."""
