@@ -207,7 +207,9 @@ def test_groups_count_the_records_of_each_value_without_nulls() -> None:
     assert count_groups(records)["by_type"] == {"micro": 3}
 
 
-_CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5) | st.sampled_from(["", " ", "1.50", 'a"b', "\r\n", "\r"])
+_CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5) | st.sampled_from(
+    ["", " ", "1.50", 'a"b', "\r\n", "\r"]
+)
 
 
 @settings(max_examples=60, deadline=None)
