@@ -159,6 +159,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         retry_initial_wait_s: Seconds before the second attempt; doubles with each further one.
         retry_wait_max_s: Maximum wait between two attempts, in seconds.
         max_extract_attempts: Maximum number of attempts at a snapshot that agrees with the source's counts.
+        compared_pages: Number of pages that are fetched again at the end and compared, since the counts alone do not
+            show every change of the source meanwhile; all pages of up to twice as many. 0 disables it.
         extract_retry_wait_s: Seconds before the whole snapshot is fetched again.
         max_missing_rows: Maximum number of breweries that the source counts but cannot return, in a published snapshot.
         missing_row_probe_limit: Maximum number of such rows before the source is considered broken; at least
@@ -193,6 +195,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     retry_initial_wait_s: NonNegativeFloat = 0.5
     retry_wait_max_s: NonNegativeFloat = 30.0
     max_extract_attempts: PositiveInt = 3
+    compared_pages: NonNegativeInt = 10
     extract_retry_wait_s: NonNegativeFloat = 2.0
     max_missing_rows: NonNegativeInt = 0
     missing_row_probe_limit: NonNegativeInt = 20

@@ -10,6 +10,9 @@ from typing import Annotated
 
 import msgspec
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""A number of breweries, however many a source claims."""
+
 _UUID = re.compile(
     r"(?:urn:uuid:|\{)?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})\}?", re.IGNORECASE
 )
@@ -33,10 +36,10 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
         by_state: By `state_province`, across countries.
     """
 
-    total: Annotated[int, msgspec.Meta(ge=0)]
-    by_type: dict[str, int] | None = None
-    by_country: dict[str, int] | None = None
-    by_state: dict[str, int] | None = None
+    total: Count
+    by_type: dict[str, Count] | None = None
+    by_country: dict[str, Count] | None = None
+    by_state: dict[str, Count] | None = None
 
 
 class SchemaDrift(msgspec.Struct, frozen=True):

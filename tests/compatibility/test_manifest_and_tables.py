@@ -47,6 +47,7 @@ MANIFEST: Shape = {
         "records_without_id": "integer",
         "groups_compared": ["string"],
         "takes": "integer",
+        "compared_pages?": ["integer"],
     },
     "pages": [
         {
@@ -203,6 +204,7 @@ def test_the_manifest_of_a_raw_snapshot(seen: Seen, step: str, records: int) -> 
         "records_without_id": 0,
         "groups_compared": ["by_type", "by_country", "by_state"],
         "takes": 1,
+        "compared_pages": [1],
     }
     assert manifest["fields_seen"]["id"] == {"string": records}
     assert {(each["name"], each["detail"], each["count"]) for each in manifest["drift"]} == {

@@ -38,11 +38,19 @@ def raw_records_sql(files: Sequence[str]) -> str:
 
 
 def records_sql(lines: str) -> str:
-    """Select what `raw_records_sql` does from a relation of `json`, a line, and `filename`, of its page."""
+    """Select what `raw_records_sql` does from a relation of `json`, a line, and `filename`, of its page.
+
+    Of a repeated field, the last one counts, as in nearly all JSON parsers; `json_transform` returns the first.
+    """
     columns = ", ".join(f"fields.{identifier(name)} AS {identifier(name)}" for name in FIELDS)
     structure = "{" + ", ".join(f'"{name}":"VARCHAR"' for name in FIELDS) + "}"
+    values, names = "list_reverse(json_extract(json, '$.*'))", "list_reverse(json_keys(json))"
+    last = (f"{values}[list_position({names}, '{name}')]" for name in FIELDS)
+    reread = ", ".join(f"'{n}': json_transform({value}, '\"VARCHAR\"')" for n, value in zip(FIELDS, last, strict=True))
+    is_repeated = f"json_keys(json) <> {_list(FIELDS)} AND len(json_keys(json)) > list_unique(json_keys(json))"
     return (
-        f"SELECT {columns}, page, record FROM (SELECT json_transform(json, {literal(structure)}) AS fields, "
+        f"SELECT {columns}, page, record FROM (SELECT CASE WHEN {is_repeated} "
+        f"THEN {{{reread}}} ELSE json_transform(json, {literal(structure)}) END AS fields, "
         r"CAST(regexp_extract(filename, 'page-(\d+)\.[^/]*$', 1) AS BIGINT) AS page, CAST(json AS VARCHAR) AS record "
         f"FROM {lines})"
     )
@@ -77,8 +85,8 @@ def table_sql(spec: TableSpec, files: Sequence[str]) -> str:
     )
 
 
-def _list(files: Sequence[str]) -> str:
-    return f"[{', '.join(literal(file) for file in files)}]"
+def _list(texts: Sequence[str]) -> str:
+    return f"[{', '.join(map(literal, texts))}]"
 
 
 def view_statements(tables: TableFiles, raw_files: Sequence[str]) -> Iterator[str]:
