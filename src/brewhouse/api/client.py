@@ -24,7 +24,7 @@ from brewhouse.api.source_errors import (
     TransientSourceError,
     UnusableResponseError,
 )
-from brewhouse.settings import Settings
+from brewhouse.settings import SecretUrl, Settings
 from brewhouse.source import Meta
 
 _HEADERS = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": "brewhouse"}
@@ -163,7 +163,9 @@ class Client:
         await self._rate_limit.acquire()
         headers: Mapping[str, str] | None = None
         try:
-            async with self._http.get(url, allow_redirects=False) as response:
+            resource, _, query = url.removeprefix(str(self._settings.source_url)).partition("?")
+            full_url = yarl.URL(self._settings.source_url.resource(resource, query))
+            async with self._http.get(full_url, allow_redirects=False) as response:
                 headers = response.headers
                 return _Response(response.status, headers, await self._body(response))
         except aiohttp.ClientError as error:
@@ -178,16 +180,17 @@ class Client:
         async for part in response.content.iter_any():
             body += part
             if len(body) > self._settings.max_body_bytes:
+                url = SecretUrl(str(response.url))
                 raise PermanentSourceError(
-                    f"The response of {response.url} is larger than {self._settings.max_body_bytes} bytes.",
+                    f"The response of {url} is larger than {self._settings.max_body_bytes} bytes.",
                     hint="A page of breweries is smaller: check --source-url, or raise max_body_bytes.",
                 )
         return bytes(body)
 
 
-def _parse_url(url: str) -> yarl.URL:
+def _parse_url(url: SecretUrl) -> yarl.URL:
     try:
-        parsed = yarl.URL(url)
+        parsed = yarl.URL(url.reveal())
         (parsed.host or "").encode("idna")
     except ValueError as error:
         raise PermanentSourceError(f"{url} is not a valid URL: {error}.", hint="Fix --source-url.") from error
@@ -196,7 +199,7 @@ def _parse_url(url: str) -> yarl.URL:
     return parsed
 
 
-def _proxy(url: str) -> yarl.URL | None:
+def _proxy(url: SecretUrl) -> yarl.URL | None:
     """Find the proxy for a URL in the environment, once: aiohttp's `trust_env` looks it up in a thread per request.
 
     Raises:
@@ -206,8 +209,9 @@ def _proxy(url: str) -> yarl.URL | None:
     proxy = None if proxy_bypass(f"{parsed.host}:{parsed.port}") else getproxies().get(parsed.scheme)
     if not proxy:
         return None
+    proxy = SecretUrl(proxy if "://" in proxy else f"http://{proxy}").reveal()  # as curl reads it
     try:
-        address = yarl.URL(proxy if "://" in proxy else f"http://{proxy}")  # as curl reads it
+        address = yarl.URL(proxy)
     except ValueError:
         address = yarl.URL()
     if address.scheme not in {"http", "https"} or not address.host:

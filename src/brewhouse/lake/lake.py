@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from brewhouse.errors import UsageError
 from brewhouse.lake.s3 import SCHEME, bucket_store
 from brewhouse.lake.s3_path import S3Path
-from brewhouse.settings import Settings
+from brewhouse.settings import SecretUrl, Settings
 
 if TYPE_CHECKING:
     from obstore.store import LocalStore, S3Store
@@ -30,7 +30,7 @@ class Shared:
     """Options of a lake on S3, described in `Settings`; a local lake has its catalog and lock in its folder."""
 
     catalog: str = "glue"
-    catalog_uri: str | None = None
+    catalog_uri: SecretUrl | None = None
     catalog_database_prefix: str = "brewhouse"
     lock_ttl_s: float = 120.0
 
