@@ -126,7 +126,7 @@ def test_many_manifests_are_merged_by_the_publication_that_adds_one_more(lake: L
         counts.append(tables.manifests(GROWING.name))
     assert counts == [*range(1, MANY_MANIFESTS + 1), 2, 3, 4]
     assert rows_of(lake) == [(f"R{n:02}", n) for n in range(MANY_MANIFESTS + 3)]
-    assert sorted(sequences(lake).values(), key=int) == list(range(1, MANY_MANIFESTS + 4))
+    assert set(sequences(lake).values()) == set(range(1, MANY_MANIFESTS + 4))
     now = tables.current(GROWING.name)
     assert now is not None
     assert (now.operation, now.rows, now.files) == ("append", MANY_MANIFESTS + 3, MANY_MANIFESTS + 3)

@@ -151,15 +151,17 @@ def test_a_table_keeps_its_current_metadata_file_and_twenty_earlier_ones(lake: L
             publish_two()
             raise ZeroDivisionError
 
+    for _ in range(22):
+        publish_two()
+    assert len(metadata_files(lake)) == 21
     with tables.atomically():
         for _ in range(23):
             publish_two()
-        assert len(metadata_files(lake)) == 24, "what a transaction drops is deleted after its commit"
-    assert len(metadata_files(lake)) == 21
+    assert len(metadata_files(lake)) == 21, "a transaction of many commits leaves one"
     before = metadata_files(lake)
     with pytest.raises(ZeroDivisionError):
         publish_and_fail()
-    assert before <= metadata_files(lake), "a commit that fails deletes nothing"
+    assert before == metadata_files(lake), "a commit that fails deletes nothing"
     tables = Tables(lake)
     publish_two()
     assert len(before - metadata_files(lake)) == 1
@@ -182,7 +184,7 @@ def test_a_table_of_an_earlier_version_keeps_as_few_metadata_files(lake: Lake) -
         with catalog.load_table("gold.two").transaction() as transaction:
             transaction.set_properties({"number": str(number)})
     catalog.close()
-    assert len(metadata_files(lake)) == 28
+    assert len(metadata_files(lake)) == 27
     for _ in range(2):  # the first one sets the properties
         tables.publish([Publication(TWO, ())], {})
     assert len(metadata_files(lake)) == 21
