@@ -27,6 +27,7 @@ class JobReport:
         started_at: ISO 8601, UTC.
         seconds: Duration; None while it runs.
         counts: Records in and out, by name.
+        raw_snapshot: Run id of the raw snapshot that an extract completed.
     """
 
     name: str
@@ -35,6 +36,7 @@ class JobReport:
     seconds: float | None = None
     message: str = ""
     counts: dict[str, Any] = field(default_factory=dict)
+    raw_snapshot: str = ""
 
 
 @dataclass(kw_only=True)
@@ -121,7 +123,7 @@ def _fold_job(report: RunReport, event: EventLike) -> None:
         elif job.state in ENDED and event.source != "brewhouse":  # the job's own event has more detail
             return
         job.state, job.seconds, job.message = state, detail.get("seconds"), detail.get("message", "")
-        job.counts = detail.get("counts", {})
+        job.counts, job.raw_snapshot = detail.get("counts", {}), detail.get("rawSnapshot", "")
 
 
 def _fold_checks(report: RunReport, event: EventLike) -> None:

@@ -148,6 +148,8 @@ def refresh_views(lake: Lake, tables: Tables) -> None:
     """Point the views of `brewhouse.duckdb` at the tables' current files and the newest raw snapshot."""
     from brewhouse.query.views import write_views
 
+    if not lake.is_local:  # which has no views
+        return
     raw = newest(lake)
     current = {name: (tables.describe(name), tables.files(name)) for name in tables.names()}
     write_views(lake, current, raw.files if raw else [])

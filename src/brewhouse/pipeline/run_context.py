@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -21,6 +22,7 @@ from brewhouse.events.details import (
     SnapshotsProcessed,
 )
 from brewhouse.events.event import EventLog
+from brewhouse.ids import CLOCK_TOLERANCE, time_of
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 from brewhouse.source import SchemaDrift
@@ -40,12 +42,14 @@ class JobResult:
     Attributes:
         counts: Records in and out, by name.
         published: Each published table with its `table`, `snapshot` and `rows`.
+        raw_snapshot: Run id of the raw snapshot that it completed; empty when it completed none.
     """
 
     message: str
     counts: dict[str, int] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
     published: list[dict[str, str | int]] = field(default_factory=list)
+    raw_snapshot: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class RunContext:
         jobs: Names of the jobs that run in this process, in order.
         job: The running one.
         staged: Tables of earlier jobs that are published together with those of a later one.
+        raw_snapshot: Run id of the raw snapshot that this run completed, here or in another process; empty without one.
     """
 
     def __init__(self, lake: Lake, settings: Settings, events: EventLog, jobs: Sequence[str]) -> None:
@@ -86,6 +91,7 @@ class RunContext:
         self.jobs = tuple(jobs)
         self.job = self.jobs[0]
         self.staged: list[StagedTables] = []
+        self.raw_snapshot = ""
         self._opened = ExitStack()
 
     @contextmanager
@@ -148,6 +154,24 @@ class RunContext:
                 checks=[{**msgspec.to_builtins(check), "passed": not check.violations} for check in checks],
             )
         )
+
+    def check_clock(self, last: str, what: str) -> None:
+        """Warn if the time in an id of this lake is ahead of the clock: that clock was wrong, or this one is."""
+        moment, now = time_of(last), datetime.now(UTC)
+        if moment and moment - now > CLOCK_TOLERANCE:
+            self.emit_checks(
+                [
+                    Check(
+                        name="the clock was not set back",
+                        table="bronze.breweries",
+                        severity="warning",
+                        violations=1,
+                        example=f"the {what} {last} is dated {moment:%Y-%m-%dT%H:%M:%SZ}, but the clock shows "
+                        f"{now:%Y-%m-%dT%H:%M:%SZ}; this run counts as later. Set the clock if it is wrong. Else the "
+                        "date is: runs stay in order, and the warning ends at that date",
+                    )
+                ]
+            )
 
     def emit_drift(self, drift: Sequence[SchemaDrift]) -> None:
         """Emit an event for each deviation of the source from its contract."""
