@@ -76,6 +76,7 @@ class JobEnded(Detail, frozen=True, kw_only=True):
     Attributes:
         counts: Records in and out, by name.
         raw_snapshot: Run id of the raw snapshot that an extract completed.
+        expired_runs: Runs and raw snapshots whose states of the tables maintenance expired.
     """
 
     detail_type: ClassVar[str] = JOB
@@ -83,6 +84,7 @@ class JobEnded(Detail, frozen=True, kw_only=True):
     seconds: float
     counts: Mapping[str, int] | UnsetType = UNSET
     raw_snapshot: str | UnsetType = UNSET
+    expired_runs: Sequence[str] | UnsetType = UNSET
     error_type: str | UnsetType = UNSET
     interrupted: bool | UnsetType = UNSET
 

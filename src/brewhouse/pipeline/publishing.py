@@ -17,7 +17,7 @@ from brewhouse.errors import ChecksFailed
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import RawSnapshot, newest
 from brewhouse.models.model import Model
-from brewhouse.pipeline.input_tables import COMPARED_WITH, MODELS, RAW_SNAPSHOT
+from brewhouse.pipeline.input_tables import COMPARED_WITH, MODELS, RAW_SNAPSHOT, SNAPSHOT_TIME
 from brewhouse.pipeline.run_context import JobResult, RunContext, StagedTables
 from brewhouse.places.reference import FOLDER as REFERENCE
 
@@ -123,6 +123,7 @@ def commit(context: RunContext, *stages: StagedTables) -> list[dict[str, str | i
             publication,
             properties={
                 RAW_SNAPSHOT: staged.raw_snapshot,
+                SNAPSHOT_TIME: staged.snapshot_time,
                 COMPARED_WITH: staged.compared_with or "",
                 MODELS: staged.version,
             },
@@ -161,8 +162,7 @@ def is_published(tables: Tables, models: Sequence[Model], version: str, raw_snap
         return False
     current = [tables.current(model.name) for model in models]
     return all(
-        now is not None and (now.properties.get(RAW_SNAPSHOT), now.properties.get(MODELS)) == (raw_snapshot, version)
-        for now in current
+        now is not None and (now.raw_snapshot, now.properties.get(MODELS)) == (raw_snapshot, version) for now in current
     )
 
 

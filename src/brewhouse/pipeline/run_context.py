@@ -43,6 +43,7 @@ class JobResult:
         counts: Records in and out, by name.
         published: Each published table with its `table`, `snapshot` and `rows`.
         raw_snapshot: Run id of the raw snapshot that it completed; empty when it completed none.
+        expired_runs: Runs and raw snapshots of which it expired the last state of a table.
     """
 
     message: str
@@ -50,6 +51,7 @@ class JobResult:
     checks: list[Check] = field(default_factory=list)
     published: list[dict[str, str | int]] = field(default_factory=list)
     raw_snapshot: str = ""
+    expired_runs: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class StagedTables:
         zone: silver or gold.
         version: Version of the models that made them.
         raw_snapshot: Run id of the raw snapshot they were made of.
+        snapshot_time: When that was finished, ISO 8601, UTC.
         counts: Records in and out, by name.
         compared_with: Run id of the raw snapshot it was compared with; None when there is none.
     """
@@ -67,6 +70,7 @@ class StagedTables:
     zone: str
     version: str
     raw_snapshot: str
+    snapshot_time: str
     publications: list[Publication]
     checks: list[Check]
     counts: dict[str, int] = field(default_factory=dict)

@@ -171,6 +171,7 @@ class _Run:
                 seconds=_since(started),
                 counts=result.counts,
                 raw_snapshot=result.raw_snapshot or UNSET,
+                expired_runs=result.expired_runs or UNSET,
             )
         )
 

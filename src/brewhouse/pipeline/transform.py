@@ -90,6 +90,7 @@ def stage_silver(
         zone="silver",
         version=version,
         raw_snapshot=snapshot.run,
+        snapshot_time=snapshot.manifest.finished_at,
         publications=publications,
         checks=checks,
         counts={"records": snapshot.records, **counts},
