@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE
+from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE, WARNING
 
 Level = Literal["INFO", "WARN", "ERROR"]
 
@@ -106,6 +106,14 @@ class SchemaDriftFound(Detail, frozen=True, kw_only=True):
     detail: str
     count: int
     example: str
+
+
+class Warned(Detail, frozen=True, kw_only=True):
+    """A part of a job failed that fails neither the job nor the run; `message` says which and why."""
+
+    detail_type: ClassVar[str] = WARNING
+
+    severity: Level = "WARN"
 
 
 class TablesPublished(Detail, frozen=True, kw_only=True):

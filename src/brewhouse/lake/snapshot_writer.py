@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import re
 import zlib
 from collections import defaultdict
@@ -22,9 +23,9 @@ from isal import igzip
 from brewhouse.errors import BrewhouseError
 from brewhouse.ids import CLOCK_TOLERANCE
 from brewhouse.lake.error_translation import translate_error
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, sync_files
 from brewhouse.lake.manifest import Manifest, Page
-from brewhouse.lake.raw_snapshots import RawSnapshot
+from brewhouse.lake.raw_snapshots import RawSnapshot, encode_manifest
 from brewhouse.source import Meta
 
 _GZIP_LEVEL = 2  # of ISA-L's levels 0 to 3: the size of zlib's level 2 in a quarter of the time
@@ -86,15 +87,15 @@ class SnapshotWriter:
         Raises:
             BrewhouseError: The lake cannot be written.
         """
-        content = b"\n".join([*lines, b""])
-        sha256 = hashlib.sha256(content).hexdigest()
-        name = f"page-{number:05d}.{sha256[:_CHECKSUM_DIGITS]}.jsonl.gz"
+        content = page_content(lines)
+        checksum = sha256(content)
+        name = f"page-{number:05d}.{checksum[:_CHECKSUM_DIGITS]}.jsonl.gz"
         packed = igzip.compress(content, _GZIP_LEVEL, mtime=0)
         if not await self._create_page(name, packed) and _read_page(self.folder / name) != content:
             (self.folder / name).unlink()  # damaged by an interrupted write
             await self._create_page(name, packed)
         return Page(
-            number=number, file=name, url=url, status=status, fetched_at=fetched_at, records=len(lines), sha256=sha256
+            number=number, file=name, url=url, status=status, fetched_at=fetched_at, records=len(lines), sha256=checksum
         )
 
     def intact_pages(self) -> Iterator[tuple[Page, list[bytes]]]:
@@ -114,7 +115,7 @@ class SnapshotWriter:
                     status=200,
                     fetched_at=datetime.fromtimestamp(files[0].stat().st_mtime, UTC).isoformat(timespec="milliseconds"),
                     records=len(lines),
-                    sha256=hashlib.sha256(content).hexdigest(),
+                    sha256=sha256(content),
                 )
                 yield page, lines
 
@@ -129,7 +130,8 @@ class SnapshotWriter:
             for file in self.folder.glob("page-*"):
                 if file.name not in listed:
                     file.unlink()
-            if self._create("manifest.json", msgspec.json.encode(manifest)):
+            sync_files(self.lake.root, [self.folder / file for file in listed])
+            if self._create_durably("manifest.json", encode_manifest(manifest)):
                 return RawSnapshot(self.folder, manifest)
         raise BrewhouseError(
             f"The snapshot of run {self.run} was completed by another process.", hint="Run one extract at a time."
@@ -143,6 +145,22 @@ class SnapshotWriter:
             self.lake.store.put(self._key(name), content, mode="create")
         except (OSError, BaseError) as error:
             return self._is_new(name, error)
+        return True
+
+    def _create_durably(self, name: str, content: bytes) -> bool:
+        """Create a file that is complete on the disk before it has its name; returns False if it exists."""
+        if not self.lake.is_local:
+            return self._create(name, content)
+        new = self.folder / f"{name}.new"
+        try:
+            new.write_bytes(content)
+            sync_files(self.lake.root, [new])
+            os.link(new, self.folder / name)
+            sync_files(self.lake.root, [self.folder / name])
+        except OSError as error:
+            return self._is_new(name, error)
+        finally:
+            new.unlink(missing_ok=True)
         return True
 
     async def _create_page(self, name: str, content: bytes) -> bool:
@@ -173,6 +191,16 @@ class SnapshotWriter:
             f"{self.folder / name} cannot be written: {str(error).partition(chr(10))[0]}.",
             hint="Check the disk's free space and permissions.",
         ) from error
+
+
+def page_content(lines: Sequence[bytes]) -> bytes:
+    """Return the content of a page file before its compression."""
+    return b"\n".join([*lines, b""])
+
+
+def sha256(content: bytes) -> str:
+    """Return the checksum of a page's content."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def find_resumable(lake: Lake, source_url: str, per_page_rows: int, max_age_hours: float) -> SnapshotWriter | None:
@@ -207,4 +235,4 @@ def _read_page(file: Path) -> bytes | None:
         content = gzip.decompress(file.read_bytes())
     except (OSError, EOFError, zlib.error):
         return None
-    return content if match and hashlib.sha256(content).hexdigest().startswith(match[2]) else None
+    return content if match and sha256(content).startswith(match[2]) else None

@@ -45,7 +45,7 @@ def aggregate(context: RunContext) -> JobResult:
         raise BrewhouseError(f"The lake {context.lake.root} has no {names}.", hint="Run `brewhouse transform` first.")
     snapshot, version = find(context.lake, current.raw_snapshot), current.properties[MODELS]
     if is_published(tables, models, version_of(models, version), snapshot.run):
-        refresh_views(context.lake, tables)  # missing if a run was killed right after its commit
+        refresh_views(context.lake, tables, context.warn)  # missing if a run was killed right after its commit
         return JobResult(f"gold already shows snapshot {snapshot.run}; nothing to do")
     for name in sorted(inputs):
         context.engine.attach_table(tables.describe(name), tables.files(name))

@@ -1,12 +1,14 @@
 """Extract: fetch every brewery from the API into a raw snapshot, verbatim and proven complete.
 
 The received records are compared with the source's own counts, before and after. When they disagree, the suspect pages
-are fetched again, then all pages. Only a snapshot that agrees gets a manifest, which makes it exist for readers.
+are fetched again, then all pages. When they agree, some pages are fetched again and compared, since a brewery that
+replaces another one of its type, country and state changes no count. Only then a manifest makes the snapshot exist.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,10 +31,13 @@ from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.source import Meta, SchemaDrift
 
 _DIFFERENCES_SHOWN = 6
+_ID_CHARACTERS = 80
+
+_log = logging.getLogger(__name__)
 
 
 class SnapshotIncomplete(BrewhouseError):  # noqa: N818 - the state of the snapshot
-    """The received records disagree with the source's counts in every attempt."""
+    """The received records disagree with the source's counts, or mix versions of it, in every attempt."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def fetch_snapshot(context: RunContext, *, rate_limit_window_s: float = WINDOW_S
 
     Raises:
         PermanentSourceError: The source is unavailable, or does not keep its contract.
-        SnapshotIncomplete: The received records disagree with the source's counts; nothing is published.
+        SnapshotIncomplete: The received records disagree with the source's counts or pages; nothing is published.
         BrewhouseError: The lake cannot be written.
     """
     runs = complete_runs(context.lake)
@@ -112,7 +117,7 @@ class _Extract:
                 before, after, result = await self._fetch_until_complete(client, writer, fetcher)
             finally:
                 self._context.emit_drift(self._drift(writer, fetcher, writer.started.meta_before))
-        self._check_missing_rows(result)
+        self._check_missing_rows(result, fetcher.pager.last_failure)
         snapshot = writer.complete(self._manifest(writer, fetcher, before, after, result))
         return Extraction(snapshot, fetcher.resumed, fetcher.requested, already_done=False)
 
@@ -120,7 +125,8 @@ class _Extract:
         """Resume an interrupted snapshot, or start a new one with its first page."""
         settings = self._settings
         pager = Pager(client, settings)
-        writer = find_resumable(self._lake, settings.source_url, settings.per_page_rows, settings.resume_max_age_hours)
+        source = str(settings.source_url)
+        writer = find_resumable(self._lake, source, settings.per_page_rows, settings.resume_max_age_hours)
         if writer is not None:
             fetcher = PageFetcher(pager, writer, settings.concurrency, self._context.emit_pages)
             fetcher.resume(writer.started.meta_before.total)
@@ -129,7 +135,7 @@ class _Extract:
         meta = await self._meta(client)
         first, size = await pager.fetch_first(meta.total)
         started = ResumeInfo(
-            source_url=settings.source_url,
+            source_url=source,
             per_page_rows=settings.per_page_rows,
             page_size_rows=size,
             started_at=started_at,
@@ -153,13 +159,16 @@ class _Extract:
         while True:
             after = await self._meta(client)
             result = fetcher.completeness(before, after)
-            if not result.differences:
+            differences = result.differences or await self._changes(fetcher)
+            if not differences:
                 return before, after, result
             if self._attempts >= settings.max_extract_attempts:
-                raise self._incomplete(result)
+                raise self._incomplete(differences, is_count=bool(result.differences))
+            _log.warning("attempt %d of %d: %s", self._attempts, settings.max_extract_attempts, differences[0])
             self._attempts += 1
             is_last = self._attempts == settings.max_extract_attempts
-            was_partial = bool(result.suspect_pages) and before == after and not was_partial and not is_last
+            is_partial = bool(result.differences and result.suspect_pages) and before == after
+            was_partial = is_partial and not was_partial and not is_last
             before = after
             if was_partial:
                 await fetcher.refetch(result.suspect_pages, after.total)
@@ -172,30 +181,36 @@ class _Extract:
         self._meta_deviations.update(deviations)
         return meta
 
-    def _incomplete(self, result: CompletenessResult) -> SnapshotIncomplete:
-        shown = "; ".join(result.differences[:_DIFFERENCES_SHOWN])
-        more = len(result.differences) - _DIFFERENCES_SHOWN
+    async def _changes(self, fetcher: PageFetcher) -> list[str]:
+        """Compare a sample of the pages with the source, one sentence per page that has changed."""
+        changed = await fetcher.changed_pages(self._settings.compared_pages)
+        return [f"page {number} has changed since it was fetched" for number in changed]
+
+    def _incomplete(self, differences: list[str], *, is_count: bool) -> SnapshotIncomplete:
+        shown = "; ".join(differences[:_DIFFERENCES_SHOWN])
+        more = len(differences) - _DIFFERENCES_SHOWN
+        failure = "disagrees with the source's own counts" if is_count else "mixes versions of the source's records"
         return SnapshotIncomplete(
-            f"The snapshot of {self._settings.source_url} disagrees with the source's own counts after "
+            f"The snapshot of {self._settings.source_url} {failure} after "
             f"{self._attempts} attempt(s): {shown}{f'; and {more} more differences' if more > 0 else ''}. "
             "Fetched pages are kept; nothing was published.",
             hint="The source may be changing at the moment: run again in a few minutes.",
         )
 
-    def _check_missing_rows(self, result: CompletenessResult) -> None:
+    def _check_missing_rows(self, result: CompletenessResult, last_failure: str) -> None:
         """Reject a snapshot that lacks more breweries than the settings allow."""
         if len(result.missing_rows) <= self._settings.max_missing_rows:
             return
         positions = "; ".join(
-            f"row {row.position}, between ids {row.before_id} and {row.after_id}"
+            f"row {row.position}, between ids {_short(row.before_id)} and {_short(row.after_id)}"
             for row in result.missing_rows[:_DIFFERENCES_SHOWN]
         )
         others = "; and others" if len(result.missing_rows) > _DIFFERENCES_SHOWN else ""
-        groups = [f"{name} {value!r}" for name, counts in result.missing.items() for value in counts]
+        groups = [f"{name} {_short(value)!r}" for name, counts in result.missing.items() for value in counts]
         raise SnapshotIncomplete(
             f"{self._settings.source_url} cannot return {len(result.missing_rows)} of the breweries it counts: "
             f"{positions}{others}. They are missing in {', '.join(groups) or 'no group of /meta'}. "
-            "Fetched pages are kept; nothing was published.",
+            f"Fetched pages are kept; nothing was published. The last failure: {last_failure}",
             hint=f"Publish without them with --max-missing-rows {len(result.missing_rows)}.",
         )
 
@@ -217,7 +232,9 @@ class _Extract:
             fields_seen=fetcher.fields_seen(),
             drift=self._drift(writer, fetcher, after),
             missing_rows=result.missing_rows,
-            proof=result.proof([name for name in GROUPS if getattr(after, name) is not None], self._attempts),
+            proof=result.proof(
+                [name for name in GROUPS if getattr(after, name) is not None], self._attempts, fetcher.compared
+            ),
             pages=[page for _, page in sorted(fetcher.pages.items())],
         )
 
@@ -240,3 +257,7 @@ class _Extract:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _short(text: str | None) -> str | None:
+    return text and text[:_ID_CHARACTERS]

@@ -118,7 +118,8 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
 
     reports = _reports(plans, {rewrite.table: len(rewrite.after) for rewrite in rewrites})
     _sweep_views(lake, reports, delete=True)
-    refresh_views(lake, tables)  # first, since the views of a killed run may point at files that are deleted now
+    # First, since the views of a killed run may point at files that are deleted now.
+    refresh_views(lake, tables, context.warn)
     removed = _choose_orphans(lake, tables, tables.referenced(), pending_files(lake, now), now, reports)
     for path in removed:
         lake.store.delete(path)

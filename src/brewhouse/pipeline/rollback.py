@@ -52,7 +52,7 @@ def run_rollback(
             chosen = states(tables)
             for name, snapshot_id in chosen.items():
                 tables.rollback(name, snapshot_id)
-        refresh_views(lake, tables)
+        refresh_views(lake, tables, context.warn)
         shown = [state for name in chosen if (state := tables.current(name))]
         return JobResult(
             message=f"{len(chosen)} of {len(tables.names())} tables show {snapshot or f'run {target}'} again",

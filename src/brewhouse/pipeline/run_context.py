@@ -20,6 +20,7 @@ from brewhouse.events.details import (
     PagesFetched,
     SchemaDriftFound,
     SnapshotsProcessed,
+    Warned,
 )
 from brewhouse.events.event import EventLog
 from brewhouse.ids import CLOCK_TOLERANCE, time_of
@@ -158,6 +159,10 @@ class RunContext:
                 checks=[{**msgspec.to_builtins(check), "passed": not check.violations} for check in checks],
             )
         )
+
+    def warn(self, message: str) -> None:
+        """Emit a warning that fails neither the job nor the run."""
+        self.emit(Warned(message=message))
 
     def check_clock(self, last: str, what: str) -> None:
         """Warn if the time in an id of this lake is ahead of the clock: that clock was wrong, or this one is."""

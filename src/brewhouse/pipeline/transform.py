@@ -47,7 +47,7 @@ def transform(context: RunContext, snapshot_run: str | None = None) -> JobResult
         )
     models = models_of("silver", folder=context.settings.models)
     if is_published(tables, models, version_of(models), snapshot.run):
-        refresh_views(lake, tables)  # missing if a run was killed right after its commit
+        refresh_views(lake, tables, context.warn)  # missing if a run was killed right after its commit
         return JobResult(message=f"silver already shows snapshot {snapshot.run}; nothing to do")
     previous = previous_snapshot(context.engine, tables, snapshot.run)
     staged = stage_silver(context, snapshot, previous)

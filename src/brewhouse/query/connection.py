@@ -15,7 +15,7 @@ from brewhouse.lake.lake import Lake
 from brewhouse.query.missing_states import missing_state
 from brewhouse.query.monitoring_views import monitoring_statements
 from brewhouse.query.statements import reading_statement
-from brewhouse.query.views import view_statements
+from brewhouse.query.views import view_statements, views_copy
 
 if TYPE_CHECKING:
     import duckdb
@@ -59,18 +59,7 @@ def published_tables(lake: Lake) -> Tables:
 
 def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     """Open the connection of `connect` without its restrictions."""
-    import duckdb
-
-    if at is not None or not lake.is_local:
-        connection = _connect_by_catalog(lake, at)
-    elif lake.views_file.exists():
-        connection = duckdb.connect()  # an instance of its own: connections to one file share their settings
-        connection.execute(f"ATTACH {literal(str(lake.views_file))} AS published (READ_ONLY)")
-        connection.execute("USE published")
-    elif lake.events.is_dir():
-        connection = _connect_to(view_statements({}, []))  # the events show why nothing is published
-    else:
-        raise _nothing_published(lake)
+    connection = (_connect_by_copy(lake) if at is None and lake.is_local else None) or _connect_by_catalog(lake, at)
     connection.execute("SET GLOBAL TimeZone = 'UTC'")  # also for cursors
     connection.execute("SET GLOBAL python_enable_replacements = false")  # FROM x must not read a Python variable
     for statement in monitoring_statements(lake):
@@ -101,11 +90,30 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN4
         raise UsageError(f"The query cannot be run: {message}{end}", hint=hint) from error
 
 
+def _connect_by_copy(lake: Lake) -> duckdb.DuckDBPyConnection | None:
+    """Attach our own copy of the views; None if there is none of the published state, or it is damaged."""
+    import duckdb
+
+    if (copy := views_copy(lake)) is None or not copy.exists():
+        return None
+    connection = duckdb.connect()  # an instance of its own: connections to one file share their settings
+    try:
+        connection.execute(f"ATTACH {literal(str(copy))} AS published (READ_ONLY)")
+        connection.execute("USE published")
+    except duckdb.Error:  # or a run has just published the next state
+        connection.close()
+        return None
+    return connection
+
+
 def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection:
     """Create views in memory from the catalog, current or at an earlier time."""
     from brewhouse.iceberg.tables import Tables
     from brewhouse.lake.raw_snapshots import newest
 
+    has_tables = not lake.is_local or lake.catalog_file.exists() or lake.warehouse.exists()
+    if at is None and lake.events.is_dir() and not has_tables:
+        return _connect_to(view_statements({}, []))  # the events show why nothing is published
     tables = published_tables(lake) if lake.is_local and not lake.events.is_dir() else Tables(lake)
     with tables.reading():
         if at is None:
