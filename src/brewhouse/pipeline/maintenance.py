@@ -119,6 +119,7 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
 
     expiring = {name: plan.expired for name, plan in plans.items()}
     add_pending(lake, context.run, tables.files_of(expiring), now)
+    known = tables.runs()
     tables.expire(expiring)
 
     reports = _reports(plans, {rewrite.table: len(rewrite.after) for rewrite in rewrites})
@@ -139,6 +140,7 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
         f"{total.files_written}, {total.files_removed} files removed, {total.bytes_freed} bytes freed",
         counts={name: value for name, value in msgspec.structs.asdict(total).items() if name != "table"},
         published=[{"table": s.table, "snapshot": s.snapshot_id, "rows": s.rows} for s in states if s],
+        expired_runs=sorted(known - tables.runs()),
     ), done
 
 

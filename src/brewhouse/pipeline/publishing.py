@@ -20,7 +20,7 @@ from brewhouse.iceberg.pending_delete import PENDING, add_pending, sweep_if_due
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import RawSnapshot, newest
 from brewhouse.models.model import Model
-from brewhouse.pipeline.input_tables import COMPARED_WITH, MODELS, RAW_SNAPSHOT
+from brewhouse.pipeline.input_tables import COMPARED_WITH, MODELS, RAW_SNAPSHOT, SNAPSHOT_TIME
 from brewhouse.pipeline.run_context import REBUILD, JobResult, RunContext, StagedTables
 from brewhouse.places.reference import FOLDER as REFERENCE
 
@@ -98,6 +98,7 @@ def check(context: RunContext, staged: StagedTables) -> None:
 
 def publish(context: RunContext, *stages: StagedTables) -> JobResult:
     """Publish staged tables that passed their checks in one transaction, and refresh the views."""
+    known = context.tables.runs()
     published = commit(context, *stages)
     refresh_views(context.lake, context.tables, context.warn)
     _sweep(context)
@@ -108,6 +109,7 @@ def publish(context: RunContext, *stages: StagedTables) -> JobResult:
         counts=last.counts or _rows(published, last),
         checks=last.checks,
         published=published,
+        expired_runs=sorted(known - context.tables.runs()),
     )
 
 
@@ -142,6 +144,7 @@ def commit(context: RunContext, *stages: StagedTables) -> list[dict[str, str | i
             publication,
             properties={
                 RAW_SNAPSHOT: staged.raw_snapshot,
+                SNAPSHOT_TIME: staged.snapshot_time,
                 COMPARED_WITH: staged.compared_with or "",
                 MODELS: staged.version,
             },
@@ -198,9 +201,11 @@ def refresh_views(lake: Lake, tables: Tables, warn: Callable[[str], None]) -> No
     Args:
         warn: Called if the file cannot be written, which does not undo the publication.
     """
+    if not lake.is_local:  # which has no views
+        return
     from brewhouse.query.views import views_copy, write_views
 
-    copy = views_copy(lake) if lake.is_local else None  # before the tables: it must never be newer than they are
+    copy = views_copy(lake)  # before the tables: it must never be newer than they are
     raw = newest(lake)
     current = {name: (tables.describe(name), tables.files(name)) for name in tables.names()}
     try:
@@ -215,8 +220,7 @@ def is_published(tables: Tables, models: Sequence[Model], version: str, raw_snap
         return False
     current = [tables.current(model.name) for model in models]
     return all(
-        now is not None and (now.properties.get(RAW_SNAPSHOT), now.properties.get(MODELS)) == (raw_snapshot, version)
-        for now in current
+        now is not None and (now.raw_snapshot, now.properties.get(MODELS)) == (raw_snapshot, version) for now in current
     )
 
 
