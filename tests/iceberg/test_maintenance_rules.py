@@ -109,7 +109,7 @@ def test_the_day_of_a_snapshot_is_that_of_its_data() -> None:
         replace(committed, snapshot_id=number, properties={"brewhouse.raw-snapshot": run})
         for number, run in enumerate(["RUN1", id_at(datetime(2018, 1, 1, tzinfo=UTC), b""), raw, raw], start=1)
     ]
-    assert [snapshot.day for snapshot in backfilled] == ["2026-08-31", "2018-01-01", "2019-05-06", "2019-05-06"]
+    assert [str(snapshot.day) for snapshot in backfilled] == ["2026-08-31", "2018-01-01", "2019-05-06", "2019-05-06"]
     assert expired([*backfilled, *history(0)], {1}, NOW, keep_days=30, keep_last=1) == [3]
 
 

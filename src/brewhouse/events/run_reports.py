@@ -99,7 +99,7 @@ def run_reports(
 
 
 def expired_by(reports: Iterable[RunReport], run: str) -> RunReport | None:
-    """Return the maintenance that expired what a run published."""
+    """Return the run that expired what a run published."""
     return next((report for report in reports if any(run in job.expired_runs for job in report.jobs)), None)
 
 
