@@ -31,7 +31,6 @@ _HEADERS = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Age
 _MAX_PAUSES = 19
 _MAX_PAUSE_S = 900.0
 _TRANSIENT_STATUSES = {408, 421, 423, 425}  # timeout, wrong connection, locked, too early: RFC 9110, 4918 and 8470
-_DECODED = {"", "identity", "gzip", "deflate"}  # content encodings
 
 _CHECK_PROXY = "Check the proxy in the variables http_proxy and https_proxy, or exclude the source with no_proxy."
 
@@ -234,9 +233,8 @@ def _translated(error: aiohttp.ClientError, proxy: yarl.URL | None = None) -> So
     )
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            reason = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
             return PermanentSourceError(
-                f"The certificate of {error.host}:{error.port} is not trusted: {reason}.",
+                f"The certificate of {error.host}:{error.port} is not trusted: {error.certificate_error}.",
                 hint="Check --source-url, or name the file of its certificate authority in SSL_CERT_FILE.",
             )
         case aiohttp.ClientHttpProxyError(status=status) if status < 500:
@@ -260,12 +258,8 @@ def _parsed(parse: Callable[[bytes], Parsed], body: bytes, headers: Mapping[str,
     try:
         return parse(body)
     except BadResponseError as error:
-        encoding, kind = headers.get("Content-Encoding", ""), headers.get("Content-Type", "")
-        causes = [f"Content-Encoding {encoding[:80]!r}"] if encoding.lower() not in _DECODED else []
-        causes += [f"Content-Type {kind[:80]!r}"] if kind and "json" not in kind.lower() else []
-        if not causes:
-            raise
-        raise BadResponseError(f"{error.what}, with {' and '.join(causes)}") from error
+        named = (f", {name} {headers[name][:80]!r}" for name in ("Content-Type", "Content-Encoding") if name in headers)
+        raise BadResponseError(error.what + "".join(named)) from error
 
 
 def _successful_body(response: _Response, url: str, what: str) -> bytes:

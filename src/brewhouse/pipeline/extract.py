@@ -30,7 +30,6 @@ from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.source import Meta, SchemaDrift
 
 _DIFFERENCES_SHOWN = 6
-_ID_CHARACTERS = 80
 
 _log = logging.getLogger(__name__)
 
@@ -194,11 +193,11 @@ class _Extract:
         if len(result.missing_rows) <= self._settings.max_missing_rows:
             return
         positions = "; ".join(
-            f"row {row.position}, between ids {_short(row.before_id)} and {_short(row.after_id)}"
+            f"row {row.position}, between ids {row.before_id!s:.80} and {row.after_id!s:.80}"
             for row in result.missing_rows[:_DIFFERENCES_SHOWN]
         )
         others = "; and others" if len(result.missing_rows) > _DIFFERENCES_SHOWN else ""
-        groups = [f"{name} {_short(value)!r}" for name, counts in result.missing.items() for value in counts]
+        groups = [f"{name} {value!r:.80}" for name, counts in result.missing.items() for value in counts]
         raise SnapshotIncomplete(
             f"{self._settings.source_url} cannot return {len(result.missing_rows)} of the breweries it counts: "
             f"{positions}{others}. They are missing in {', '.join(groups) or 'no group of /meta'}. "
@@ -249,7 +248,3 @@ class _Extract:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _short(text: str | None) -> str | None:
-    return text and text[:_ID_CHARACTERS]

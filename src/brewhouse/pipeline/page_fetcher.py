@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import takewhile
@@ -14,7 +15,7 @@ from brewhouse.api.schema_drift import Profile, Profiler
 from brewhouse.api.source_errors import BadResponseError
 from brewhouse.checks.completeness import CompletenessCheck, CompletenessResult
 from brewhouse.lake.manifest import Page
-from brewhouse.lake.snapshot_writer import SnapshotWriter, page_content, sha256
+from brewhouse.lake.snapshot_writer import SnapshotWriter, page_content
 from brewhouse.source import Meta, SchemaDrift
 
 _EXTRA_PAGES = 10
@@ -139,7 +140,8 @@ class PageFetcher:
 
         async def compare(number: int) -> None:
             result = await self.pager.fetch(number, self.size, pages=len(self.pages))
-            if sha256(page_content(one_line(result.lines))) != self.pages[number].sha256:
+            content = page_content(one_line(result.lines))
+            if hashlib.sha256(content).hexdigest() != self.pages[number].sha256:
                 changed.append(number)
 
         # A page with missing rows takes too many requests.
@@ -189,13 +191,11 @@ class PageFetcher:
 
 
 def sample(numbers: Sequence[int], limit: int) -> list[int]:
-    """Choose about `limit` pages: the first two, the last, and others at equal distances; or all of twice as many.
+    """Choose about `limit` pages at equal distances, the first two and the last among them; all of up to twice as many.
 
     Example:
-        >>> sample(range(1, 61), 6), sample(range(1, 4), 6), sample(range(1, 4), 0)
-        ([1, 2, 15, 30, 45, 60], [1, 2, 3], [])
+        >>> sample(range(1, 61), 5), sample(range(1, 4), 5), sample(range(1, 4), 0)
+        ([1, 2, 13, 25, 37, 49, 60], [1, 2, 3], [])
     """
-    if not limit or len(numbers) <= 2 * limit:
-        return list(numbers) if limit else []
-    steps = max(limit - 2, 1)
-    return [numbers[index] for index in sorted({1, *(step * (len(numbers) - 1) // steps for step in range(steps + 1))})]
+    step = -(-len(numbers) // limit) if limit and len(numbers) > 2 * limit else 1
+    return sorted({*numbers[::step], *numbers[1:2], *numbers[-1:]}) if limit else []
