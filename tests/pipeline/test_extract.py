@@ -487,7 +487,9 @@ def test_without_the_comparison_such_a_change_is_not_detected(lake: Lake) -> Non
 def test_pages_that_change_in_every_attempt_are_an_incomplete_snapshot(lake: Lake) -> None:
     with (
         MockApiServer(alike(SMALL), faults=["rename=10+220,after=1,times=99"]) as api,
-        pytest.raises(SnapshotIncomplete, match=r"mixes versions .* after 3 attempt\(s\): page 1 has changed since"),
+        pytest.raises(
+            SnapshotIncomplete, match=r"disagrees with the source after 3 attempt\(s\): page 1 has changed since"
+        ),
     ):
         extract(lake, settings_for(api), "01A")
     assert newest(lake) is None

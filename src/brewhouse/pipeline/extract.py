@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class SnapshotIncomplete(BrewhouseError):  # noqa: N818 - the state of the snapshot
-    """The received records disagree with the source's counts, or mix versions of it, in every attempt."""
+    """The received records disagree with the source's counts or pages in every attempt."""
 
 
 @dataclass(frozen=True)
@@ -150,11 +150,11 @@ class _Extract:
         while True:
             after = await self._meta(client)
             result = fetcher.completeness(before, after)
-            differences = result.differences or await self._changes(fetcher)
+            differences = result.differences or await fetcher.changes(settings.compared_pages)
             if not differences:
                 return before, after, result
             if self._attempts >= settings.max_extract_attempts:
-                raise self._incomplete(differences, is_count=bool(result.differences))
+                raise self._incomplete(differences)
             _log.warning("attempt %d of %d: %s", self._attempts, settings.max_extract_attempts, differences[0])
             self._attempts += 1
             is_last = self._attempts == settings.max_extract_attempts
@@ -172,17 +172,11 @@ class _Extract:
         self._meta_deviations.update(deviations)
         return meta
 
-    async def _changes(self, fetcher: PageFetcher) -> list[str]:
-        """Compare a sample of the pages with the source, one sentence per page that has changed."""
-        changed = await fetcher.changed_pages(self._settings.compared_pages)
-        return [f"page {number} has changed since it was fetched" for number in changed]
-
-    def _incomplete(self, differences: list[str], *, is_count: bool) -> SnapshotIncomplete:
+    def _incomplete(self, differences: list[str]) -> SnapshotIncomplete:
         shown = "; ".join(differences[:_DIFFERENCES_SHOWN])
         more = len(differences) - _DIFFERENCES_SHOWN
-        failure = "disagrees with the source's own counts" if is_count else "mixes versions of the source's records"
         return SnapshotIncomplete(
-            f"The snapshot of {self._settings.source_url} {failure} after "
+            f"The snapshot of {self._settings.source_url} disagrees with the source after "
             f"{self._attempts} attempt(s): {shown}{f'; and {more} more differences' if more > 0 else ''}. "
             "Fetched pages are kept; nothing was published.",
             hint="The source may be changing at the moment: run again in a few minutes.",
