@@ -31,7 +31,7 @@ from brewhouse.api.source_errors import (
 )
 from brewhouse.errors import BrewhouseError
 from brewhouse.mock_api.dataset import generate
-from brewhouse.settings import Settings
+from brewhouse.settings import SecretUrl, Settings
 from brewhouse.source import Meta
 
 ROWS = 30
@@ -45,7 +45,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 def settings_for(url: str, **changes: object) -> Settings:
     chosen = {"retry_initial_wait_s": 0.001, "retry_wait_max_s": 0.002, "max_attempts": 4, **changes}
-    return msgspec.convert({"source_url": url, **chosen}, Settings)
+    return msgspec.convert({"source_url": SecretUrl(url), **chosen}, Settings)
 
 
 def fetch_page(settings: Settings, page: int = 1, size: int = 10) -> PageResult:

@@ -16,7 +16,7 @@ from brewhouse.api.client import Client
 from brewhouse.api.rate_limit import RateLimit, retry_after_s
 from brewhouse.api.source_errors import PermanentSourceError, SourceUnavailable
 from brewhouse.mock_api.dataset import generate
-from brewhouse.settings import Settings
+from brewhouse.settings import SecretUrl, Settings
 
 WINDOW_S = 0.15
 
@@ -33,7 +33,9 @@ async def fetch_many(client: Client, count: int, workers: int) -> None:
 
 
 def client_of(api: MockApiServer, max_attempts: int = 6) -> Client:
-    quick = Settings(source_url=api.url, retry_initial_wait_s=0.001, retry_wait_max_s=0.002, max_attempts=max_attempts)
+    quick = Settings(
+        source_url=SecretUrl(api.url), retry_initial_wait_s=0.001, retry_wait_max_s=0.002, max_attempts=max_attempts
+    )
     return Client(quick, WINDOW_S)
 
 

@@ -30,7 +30,7 @@ from brewhouse.mock_api.dataset import generate
 from brewhouse.pipeline.extract import Extraction, SnapshotIncomplete, fetch_snapshot
 from brewhouse.pipeline.page_fetcher import sample
 from brewhouse.pipeline.run_context import RunContext
-from brewhouse.settings import Settings
+from brewhouse.settings import SecretUrl, Settings
 
 ROWS = 1_050
 PAGES = 6
@@ -39,7 +39,7 @@ SMALL = 430
 
 def settings_for(api: MockApiServer, **changes: object) -> Settings:
     quick = {"retry_initial_wait_s": 0.001, "retry_wait_max_s": 0.002, "extract_retry_wait_s": 0.0, "max_attempts": 3}
-    return msgspec.convert({"source_url": api.url, **quick, **changes}, Settings)
+    return msgspec.convert({"source_url": SecretUrl(api.url), **quick, **changes}, Settings)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from brewhouse.api.source_errors import (
     TransientSourceError,
     UnusableResponseError,
 )
-from brewhouse.settings import Settings
+from brewhouse.settings import SecretUrl, Settings
 from brewhouse.source import Meta
 
 _HEADERS = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": "brewhouse"}
@@ -162,7 +162,9 @@ class Client:
         await self._rate_limit.acquire()
         headers: Mapping[str, str] | None = None
         try:
-            async with self._http.get(url, allow_redirects=False) as response:
+            resource, _, query = url.removeprefix(str(self._settings.source_url)).partition("?")
+            full_url = yarl.URL(self._settings.source_url.resource(resource, query))
+            async with self._http.get(full_url, allow_redirects=False) as response:
                 headers = response.headers
                 return _Response(response.status, headers, await self._body(response))
         except aiohttp.ClientError as error:
@@ -177,32 +179,31 @@ class Client:
         async for part in response.content.iter_any():
             body += part
             if len(body) > self._settings.max_body_bytes:
+                url = SecretUrl(str(response.url))
                 raise PermanentSourceError(
-                    f"The response of {response.url} is larger than {self._settings.max_body_bytes} bytes.",
+                    f"The response of {url} is larger than {self._settings.max_body_bytes} bytes.",
                     hint="A page of breweries is smaller: check --source-url, or raise max_body_bytes.",
                 )
         return bytes(body)
 
 
-def _parse_url(url: str, name: str, hint: str) -> yarl.URL:
+def _parse_url(url: SecretUrl, name: str, hint: str) -> yarl.URL:
     with suppress(ValueError):
-        parsed = yarl.URL(url)
+        parsed = yarl.URL(url.reveal())
         (parsed.host or "").encode("idna")
         if parsed.scheme in {"http", "https"} and parsed.host:
             return parsed
     raise PermanentSourceError(f"{name} is not a valid URL.", hint)
 
 
-def _proxy(url: str) -> yarl.URL | None:
+def _proxy(url: SecretUrl) -> yarl.URL | None:
     """Find the proxy for a URL in the environment, once: aiohttp's `trust_env` looks it up in a thread per request."""
-    parsed = _parse_url(url, url, hint="Start --source-url with http:// or https:// and the name of a host.")
+    parsed = _parse_url(url, str(url), hint="Start --source-url with http:// or https:// and the name of a host.")
     proxy = None if proxy_bypass(f"{parsed.host}:{parsed.port}") else getproxies().get(parsed.scheme)
     if not proxy:
         return None
-    address = proxy if "://" in proxy else f"http://{proxy}"  # as curl reads it
-    return _parse_url(
-        address, f"The variable {parsed.scheme}_proxy", hint="Set it to http://host:port of an HTTP proxy."
-    )
+    address = SecretUrl(proxy if "://" in proxy else f"http://{proxy}")  # as curl reads it
+    return _parse_url(address, f"The variable {parsed.scheme}_proxy", "Set it to http://host:port of an HTTP proxy.")
 
 
 async def _send_only_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

@@ -15,7 +15,7 @@ from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.data_files import may_contain
 from brewhouse.iceberg.file_io import path_of, uri_of
 from brewhouse.iceberg.schemas import field_ids, first_field_ids, spec_of
-from brewhouse.iceberg.snapshots import data_files, referenced
+from brewhouse.iceberg.snapshots import data_files, manifests_of, referenced
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_spec import TableSpec
 from brewhouse.lake.lake import Lake
@@ -150,8 +150,7 @@ class TableReader:
     def manifests(self, name: str) -> int:
         """Count the manifests of a table's current snapshot."""
         table = self._load(name)
-        snapshot = table.current_snapshot()
-        return len(snapshot.manifests(table.io)) if snapshot else 0
+        return len(manifests_of(table, table.current_snapshot()))
 
     def folders(self) -> dict[str, str]:
         """Return each table's folder, relative to the lake's root, without tables stored elsewhere."""

@@ -118,7 +118,8 @@ class _Extract:
         """Resume an interrupted snapshot, or start a new one with its first page."""
         settings = self._settings
         pager = Pager(client, settings)
-        writer = find_resumable(self._lake, settings.source_url, settings.per_page_rows, settings.resume_max_age_hours)
+        source = str(settings.source_url)
+        writer = find_resumable(self._lake, source, settings.per_page_rows, settings.resume_max_age_hours)
         if writer is not None:
             fetcher = PageFetcher(pager, writer, settings.concurrency, self._context.emit_pages)
             fetcher.resume(writer.started.meta_before.total)
@@ -127,7 +128,7 @@ class _Extract:
         meta = await self._meta(client)
         first, size = await pager.fetch_first(meta.total)
         started = ResumeInfo(
-            source_url=settings.source_url,
+            source_url=source,
             per_page_rows=settings.per_page_rows,
             page_size_rows=size,
             started_at=started_at,

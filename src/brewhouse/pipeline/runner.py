@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeAlias
 
-from brewhouse.errors import BrewhouseError
+from brewhouse.errors import BrewhouseError, redacted
 from brewhouse.events.alerts import WORKFLOW
 from brewhouse.events.details import Detail, JobEnded, JobQueued, JobStarted, RunEnded, RunStarted, TablesPublished
 from brewhouse.events.event import Event, EventLog, EventReader, Listener, event_days
@@ -86,6 +86,7 @@ def run_jobs(
             [log.listen, *listeners, *_outputs(lake, settings, workflow, run, reader, on_exit)],
             {"workflowRunId": external.workflow_run} if external else {},
         )
+        on_exit.callback(events.sync)
         planned = external.jobs if external else tuple(jobs)
         context = RunContext(lake, settings, events, tuple(jobs))
         _Run(context, workflow, planned, external, earlier).execute(jobs)
@@ -194,7 +195,7 @@ def _outputs(
     if is_lineage_configured():
         from brewhouse.pipeline.openlineage import LineageSender
 
-        lineage = LineageSender(lake, settings.source_url, workflow)
+        lineage = LineageSender(lake, str(settings.source_url), workflow)
         on_exit.callback(lineage.close)
         yield lineage.listen
     if alerts.ping_url is not None and workflow == WORKFLOW:
@@ -293,7 +294,7 @@ def _sigterm_raises() -> Iterator[None]:
 
 
 def _description(error: BaseException) -> str:
-    return str(error) if isinstance(error, BrewhouseError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, BrewhouseError) else redacted(f"{type(error).__name__}: {error}")
 
 
 def _since(started: float) -> float:
