@@ -21,6 +21,7 @@ import msgspec
 from isal import igzip
 
 from brewhouse.errors import BrewhouseError
+from brewhouse.ids import CLOCK_TOLERANCE
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake, sync_files
 from brewhouse.lake.manifest import Manifest, Page
@@ -198,15 +199,19 @@ def page_content(lines: Sequence[bytes]) -> bytes:
 
 
 def find_resumable(lake: Lake, source_url: str, per_page_rows: int, max_age_hours: float) -> SnapshotWriter | None:
-    """Find the newest interrupted snapshot of this source and page size that is young enough to resume."""
-    earliest = datetime.now(UTC) - timedelta(hours=max_age_hours)
+    """Find the newest interrupted snapshot of this source and page size that is young enough to resume.
+
+    One before the newest complete snapshot is not resumed: its id would place newer data before older.
+    """
+    now = datetime.now(UTC)
     files = lake.bronze.glob("date=*/run=*/started.json")
     for file in sorted(files, key=lambda file: file.parent.name, reverse=True):
+        if (file.parent / "manifest.json").exists():
+            return None
         started = _read_started(file)
-        if started is None or (file.parent / "manifest.json").exists():
+        if started is None or (started.source_url, started.per_page_rows) != (source_url, per_page_rows):
             continue
-        same = (started.source_url, started.per_page_rows) == (source_url, per_page_rows)
-        if same and datetime.fromisoformat(started.started_at) > earliest:
+        if -CLOCK_TOLERANCE < now - datetime.fromisoformat(started.started_at) < timedelta(hours=max_age_hours):
             return SnapshotWriter(lake, file.parent.name.removeprefix("run="), started)
     return None
 

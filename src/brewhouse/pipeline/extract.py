@@ -22,6 +22,7 @@ from brewhouse.api.pages import Pager
 from brewhouse.api.rate_limit import WINDOW_S
 from brewhouse.checks.completeness import CompletenessResult
 from brewhouse.errors import BrewhouseError
+from brewhouse.ids import later
 from brewhouse.lake.manifest import Manifest
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.lake.snapshot_writer import ResumeInfo, SnapshotWriter, find_resumable
@@ -61,6 +62,7 @@ def extract(context: RunContext) -> JobResult:
     context.emit_drift(
         [SchemaDrift("hole", "the source cannot return a row", 1, msgspec.json.encode(row).decode()) for row in missing]
     )
+    context.raw_snapshot = done.snapshot.run
     message = f"snapshot {done.snapshot.run} is complete: {done.snapshot.records} records"
     if done.resumed_pages:
         message += f"; {done.resumed_pages} pages resumed"
@@ -74,30 +76,34 @@ def extract(context: RunContext) -> JobResult:
             "resumed_pages": done.resumed_pages,
             "holes": len(missing),
         },
+        raw_snapshot=done.snapshot.run,
     )
 
 
 def fetch_snapshot(context: RunContext, *, rate_limit_window_s: float = WINDOW_S) -> Extraction:
     """Fetch a complete raw snapshot, or return the run's own one if it is complete already.
 
-    An interrupted snapshot of the same source is resumed, and keeps its own run id.
+    An interrupted snapshot of the same source is resumed, and keeps its own run id. A new one has the id of the run, or
+    the next after the newest snapshot's if a wrong clock dated that one later.
 
     Raises:
         PermanentSourceError: The source is unavailable, or does not keep its contract.
         SnapshotIncomplete: The received records disagree with the source's counts or pages; nothing is published.
         BrewhouseError: The lake cannot be written.
     """
-    if context.run in complete_runs(context.lake):
+    runs = complete_runs(context.lake)
+    if context.run in runs:
         snapshot = find(context.lake, context.run)
         return Extraction(snapshot, resumed_pages=0, requested_pages=0, already_done=True)
-    return asyncio.run(_Extract(context).run(rate_limit_window_s))
+    return asyncio.run(_Extract(context, runs[-1] if runs else "").run(rate_limit_window_s))
 
 
 class _Extract:
     """One extract, with the state that its attempts share."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, newest: str) -> None:
         self._context = context
+        self._newest = newest
         self._lake = context.lake
         self._settings = context.settings
         self._meta_deviations: Counter[str] = Counter()
@@ -134,7 +140,8 @@ class _Extract:
             started_at=started_at,
             meta_before=meta,
         )
-        writer = SnapshotWriter(self._lake, self._context.run, started)
+        self._context.check_clock(self._newest, "newest raw snapshot")
+        writer = SnapshotWriter(self._lake, later(self._context.run, self._newest), started)
         writer.start()
         fetcher = PageFetcher(pager, writer, settings.concurrency, self._context.emit_pages)
         await fetcher.write_page(1, first)
