@@ -17,7 +17,7 @@ from pyiceberg.manifest import ManifestEntryStatus
 from pyiceberg.table import Table
 
 from brewhouse.iceberg.lake_catalog import NAME
-from brewhouse.iceberg.maintenance_rules import MANY_MANIFESTS
+from brewhouse.iceberg.snapshots import MANY_MANIFESTS
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.ids import new_id

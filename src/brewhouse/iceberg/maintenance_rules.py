@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from brewhouse.iceberg.table_reader import CurrentFile, TableSnapshot
 
 GRACE = timedelta(days=1)  # by then a writer, or a reader of a snapshot that just expired, has finished
-MANY_MANIFESTS = 10
 BYTES_PER_MB = 1024 * 1024
 _SMALL = 4  # a file is small below this fraction of the target
 

@@ -17,7 +17,6 @@ from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, SetSnap
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.file_io import path_of
-from brewhouse.iceberg.maintenance_rules import MANY_MANIFESTS
 from brewhouse.lake.damage import MISSING, damaged
 from brewhouse.lake.lake import path_at
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
 VERSION_HINT = "version-hint.text"
 """Names a table's current metadata for readers of its folder; only tables of a local lake have one."""
+MANY_MANIFESTS = 10
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import msgspec
 from brewhouse.checks.compaction import same_rows
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import Listener
-from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, MANY_MANIFESTS, compactions, expired
+from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, compactions, expired
 from brewhouse.iceberg.pending_delete import (
     add_pending,
     drop_expired_records,
@@ -165,6 +165,8 @@ def _require_tables(lake: Lake) -> None:
 
 
 def _plans(tables: Tables, settings: Settings, now: datetime) -> dict[str, _Plan]:
+    from brewhouse.iceberg.snapshots import MANY_MANIFESTS
+
     return {
         name: _Plan(
             expired(
