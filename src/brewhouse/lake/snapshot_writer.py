@@ -88,14 +88,14 @@ class SnapshotWriter:
             BrewhouseError: The lake cannot be written.
         """
         content = page_content(lines)
-        checksum = sha256(content)
-        name = f"page-{number:05d}.{checksum[:_CHECKSUM_DIGITS]}.jsonl.gz"
+        sha256 = hashlib.sha256(content).hexdigest()
+        name = f"page-{number:05d}.{sha256[:_CHECKSUM_DIGITS]}.jsonl.gz"
         packed = igzip.compress(content, _GZIP_LEVEL, mtime=0)
         if not await self._create_page(name, packed) and _read_page(self.folder / name) != content:
             (self.folder / name).unlink()  # damaged by an interrupted write
             await self._create_page(name, packed)
         return Page(
-            number=number, file=name, url=url, status=status, fetched_at=fetched_at, records=len(lines), sha256=checksum
+            number=number, file=name, url=url, status=status, fetched_at=fetched_at, records=len(lines), sha256=sha256
         )
 
     def intact_pages(self) -> Iterator[tuple[Page, list[bytes]]]:
@@ -115,7 +115,7 @@ class SnapshotWriter:
                     status=200,
                     fetched_at=datetime.fromtimestamp(files[0].stat().st_mtime, UTC).isoformat(timespec="milliseconds"),
                     records=len(lines),
-                    sha256=sha256(content),
+                    sha256=hashlib.sha256(content).hexdigest(),
                 )
                 yield page, lines
 
@@ -198,11 +198,6 @@ def page_content(lines: Sequence[bytes]) -> bytes:
     return b"\n".join([*lines, b""])
 
 
-def sha256(content: bytes) -> str:
-    """Return the checksum of a page's content."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def find_resumable(lake: Lake, source_url: str, per_page_rows: int, max_age_hours: float) -> SnapshotWriter | None:
     """Find the newest interrupted snapshot of this source and page size that is young enough to resume.
 
@@ -235,4 +230,4 @@ def _read_page(file: Path) -> bytes | None:
         content = gzip.decompress(file.read_bytes())
     except (OSError, EOFError, zlib.error):
         return None
-    return content if match and sha256(content).startswith(match[2]) else None
+    return content if match and hashlib.sha256(content).hexdigest().startswith(match[2]) else None

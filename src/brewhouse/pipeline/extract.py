@@ -31,13 +31,12 @@ from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.source import Meta, SchemaDrift
 
 _DIFFERENCES_SHOWN = 6
-_ID_CHARACTERS = 80
 
 _log = logging.getLogger(__name__)
 
 
 class SnapshotIncomplete(BrewhouseError):  # noqa: N818 - the state of the snapshot
-    """The received records disagree with the source's counts, or mix versions of it, in every attempt."""
+    """The received records disagree with the source's counts or pages in every attempt."""
 
 
 @dataclass(frozen=True)
@@ -159,11 +158,11 @@ class _Extract:
         while True:
             after = await self._meta(client)
             result = fetcher.completeness(before, after)
-            differences = result.differences or await self._changes(fetcher)
+            differences = result.differences or await fetcher.changes(settings.compared_pages)
             if not differences:
                 return before, after, result
             if self._attempts >= settings.max_extract_attempts:
-                raise self._incomplete(differences, is_count=bool(result.differences))
+                raise self._incomplete(differences)
             _log.warning("attempt %d of %d: %s", self._attempts, settings.max_extract_attempts, differences[0])
             self._attempts += 1
             is_last = self._attempts == settings.max_extract_attempts
@@ -181,17 +180,11 @@ class _Extract:
         self._meta_deviations.update(deviations)
         return meta
 
-    async def _changes(self, fetcher: PageFetcher) -> list[str]:
-        """Compare a sample of the pages with the source, one sentence per page that has changed."""
-        changed = await fetcher.changed_pages(self._settings.compared_pages)
-        return [f"page {number} has changed since it was fetched" for number in changed]
-
-    def _incomplete(self, differences: list[str], *, is_count: bool) -> SnapshotIncomplete:
+    def _incomplete(self, differences: list[str]) -> SnapshotIncomplete:
         shown = "; ".join(differences[:_DIFFERENCES_SHOWN])
         more = len(differences) - _DIFFERENCES_SHOWN
-        failure = "disagrees with the source's own counts" if is_count else "mixes versions of the source's records"
         return SnapshotIncomplete(
-            f"The snapshot of {self._settings.source_url} {failure} after "
+            f"The snapshot of {self._settings.source_url} disagrees with the source after "
             f"{self._attempts} attempt(s): {shown}{f'; and {more} more differences' if more > 0 else ''}. "
             "Fetched pages are kept; nothing was published.",
             hint="The source may be changing at the moment: run again in a few minutes.",
@@ -202,11 +195,11 @@ class _Extract:
         if len(result.missing_rows) <= self._settings.max_missing_rows:
             return
         positions = "; ".join(
-            f"row {row.position}, between ids {_short(row.before_id)} and {_short(row.after_id)}"
+            f"row {row.position}, between ids {row.before_id!s:.80} and {row.after_id!s:.80}"
             for row in result.missing_rows[:_DIFFERENCES_SHOWN]
         )
         others = "; and others" if len(result.missing_rows) > _DIFFERENCES_SHOWN else ""
-        groups = [f"{name} {_short(value)!r}" for name, counts in result.missing.items() for value in counts]
+        groups = [f"{name} {value!r:.80}" for name, counts in result.missing.items() for value in counts]
         raise SnapshotIncomplete(
             f"{self._settings.source_url} cannot return {len(result.missing_rows)} of the breweries it counts: "
             f"{positions}{others}. They are missing in {', '.join(groups) or 'no group of /meta'}. "
@@ -257,7 +250,3 @@ class _Extract:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _short(text: str | None) -> str | None:
-    return text and text[:_ID_CHARACTERS]
