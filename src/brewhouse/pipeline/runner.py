@@ -87,7 +87,7 @@ def run_jobs(
             {"workflowRunId": external.workflow_run} if external else {},
         )
         planned = external.jobs if external else tuple(jobs)
-        context = RunContext(lake, settings, events, tuple(jobs))
+        context = RunContext(lake, settings, events, tuple(jobs), planned)
         _Run(context, workflow, planned, external, earlier).execute(jobs)
     return run
 
