@@ -33,6 +33,7 @@ from tests.s3_caches import forget
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.engines.spark import SparkEngine
 from brewhouse.engines.spark_session import open_session
+from brewhouse.errors import SECRETS
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake import s3
 from brewhouse.lake.lake import Lake, Shared
@@ -55,12 +56,22 @@ class Receiver:
     Attributes:
         url: Its address.
         requests: Path and body of each request.
+        logins: Their `Authorization` headers.
         status: What it answers with.
     """
 
     url: str
     requests: list[tuple[str, bytes]] = field(default_factory=list)
+    logins: list[str | None] = field(default_factory=list)
     status: int = 200
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_other_tests_are_forgotten() -> Iterator[None]:
+    """The secrets of a test's settings are removed from its own errors only."""
+    before = set(SECRETS)
+    yield
+    SECRETS.intersection_update(before)
 
 
 @pytest.fixture
@@ -73,6 +84,7 @@ def receiver() -> Iterator[Receiver]:
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             received.requests.append((self.path, body))
+            received.logins.append(self.headers.get("Authorization"))
             self.send_response(received.status)
             self.send_header("Content-Length", "0")
             self.end_headers()

@@ -28,6 +28,7 @@ from brewhouse.lake.duckdb_access import enable_s3
 from brewhouse.lake.lake import Lake, Shared
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.query.connection import connect
+from brewhouse.settings import SecretUrl
 
 SPECS = tuple(
     TableSpec(name, "One row a number.", (Column("id", "long", "Number"),))
@@ -217,7 +218,8 @@ def rest_lake(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Lake:
     for name, value in {**values, "WAREHOUSE": os.environ["AWS_ACCESS_KEY_ID"]}.items():
         monkeypatch.setenv(f"PYICEBERG_CATALOG__BREWHOUSE__{name}", value)
     return Lake(
-        lake.root, replace(lake.shared, catalog="rest", catalog_uri=f"{os.environ['AWS_ENDPOINT_URL']}/iceberg")
+        lake.root,
+        replace(lake.shared, catalog="rest", catalog_uri=SecretUrl(f"{os.environ['AWS_ENDPOINT_URL']}/iceberg")),
     )
 
 

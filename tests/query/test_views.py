@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brewhouse.api.contract import FIELDS
+from brewhouse.api.contract import FIELDS, parse_page
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.iceberg.tables import Tables
@@ -280,6 +280,48 @@ def test_raw_records_have_the_fields_as_text_and_the_verbatim_record(record: dic
         ((*fields, number, raw),) = duckdb.execute(raw_records_sql([str(page)])).fetchall()
     assert (number, raw) == (3, line)
     assert dict(zip(FIELDS, fields, strict=True)) == {name: record.get(name) for name in FIELDS}
+
+
+def records_of(*lines: str) -> list[dict[str, str | None]]:
+    """Read lines of a raw page as `bronze.breweries` does."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "page-00001.ab.jsonl.gz"
+        page.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
+        result = duckdb.execute(f"SELECT {', '.join(map(identifier, FIELDS))} FROM ({raw_records_sql([str(page)])})")
+        return [dict(zip(FIELDS, row, strict=True)) for row in result.fetchall()]
+
+
+KEYS = st.sampled_from(["id", "name", "city", "Id", "ID", "NAME", "tags", "", "$", "a.b", "id\0"])
+PAIRS = st.lists(st.tuples(KEYS, st.none() | st.text(st.characters(codec="utf-8"), max_size=3)), max_size=6)
+
+
+@given(st.lists(PAIRS, min_size=1, max_size=4), st.booleans())
+def test_repeated_escaped_and_differently_cased_fields_are_read_as_by_the_extract(
+    written: list[list[tuple[str, str | None]]], is_escaped: bool
+) -> None:
+    def key(name: str) -> str:
+        escaped = "".join(rf"\u{ord(character):04x}" for character in name)
+        return f'"{escaped}"' if is_escaped else json.dumps(name)
+
+    lines = [f"{{{', '.join(f'{key(name)}: {json.dumps(value)}' for name, value in pairs)}}}" for pairs in written]
+    _, records = parse_page(f"[{','.join(lines)}]".encode())
+    expected = [{**dict.fromkeys(FIELDS), **records[index]} for index in range(len(lines))]
+    assert records_of(*lines) == [{name: record[name] for name in FIELDS} for record in expected]
+
+
+@pytest.mark.parametrize(("value", "text"), [("1e22", "1e+22"), ("true", "true"), ('[1.50, {"a": null}]', None)])
+def test_a_value_that_is_not_text_is_read_alike_whether_or_not_its_field_is_repeated(
+    value: str, text: str | None
+) -> None:
+    once, twice = records_of(f'{{"city": {value}}}', f'{{"city": "x", "city": {value}}}')
+    assert once == twice
+    assert once["city"] == (text or '[1.5,{"a":null}]')
+
+
+def test_records_at_the_limits_of_the_extract_are_read() -> None:
+    deep, large = "[" * 99 + "]" * 99, "x" * 900_000
+    found = records_of(f'{{"id": "a", "tags": {deep}}}', f'{{"id": "b", "name": "{large}"}}')
+    assert [(row["id"], len(row["name"] or "")) for row in found] == [("a", 0), ("b", 900_000)]
 
 
 def test_schemas_exist_without_tables_and_those_of_other_zones_are_created() -> None:

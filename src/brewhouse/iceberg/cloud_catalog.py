@@ -173,4 +173,4 @@ def open_cloud_catalog(shared: Shared) -> CloudCatalog:
         return _Glue()
     if not shared.catalog_uri:
         raise UsageError("The REST catalog has no address.", hint="Set BREWHOUSE_CATALOG_URI.")
-    return _Rest(shared.catalog_uri)
+    return _Rest(shared.catalog_uri.reveal())

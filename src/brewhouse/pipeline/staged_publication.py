@@ -18,7 +18,7 @@ from brewhouse.iceberg.pending_delete import stored_files
 from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import newest
-from brewhouse.pipeline.input_tables import BREWERIES, RAW_SNAPSHOT
+from brewhouse.pipeline.input_tables import BREWERIES
 from brewhouse.pipeline.publishing import RUN
 from brewhouse.pipeline.run_context import RunContext, StagedTables
 
@@ -39,6 +39,7 @@ class StagedPublication(msgspec.Struct, frozen=True, kw_only=True):
     zone: str
     version: str
     raw_snapshot: str
+    snapshot_time: str
     compared_with: str | None
     counts: dict[str, int]
     publications: list[Publication]
@@ -59,6 +60,7 @@ def leave_staged(context: RunContext, staged: StagedTables) -> None:
         zone=staged.zone,
         version=staged.version,
         raw_snapshot=staged.raw_snapshot,
+        snapshot_time=staged.snapshot_time,
         compared_with=staged.compared_with,
         counts=staged.counts,
         publications=[_with_paths(each, lambda file: file.removeprefix(f"{lake.root}/")) for each in publications],
@@ -82,8 +84,8 @@ def find_staged(context: RunContext) -> StagedTables | None:
     try:
         left = _read(lake, _path(context.run))
     except FileNotFoundError:
-        raw = newest(lake)
-        if now and raw and now.properties.get(RAW_SNAPSHOT) == raw.run:
+        raw = context.raw_snapshot or ((last := newest(lake)) and last.run)
+        if now and now.raw_snapshot == raw:
             return None
         raise BrewhouseError(f"Run {context.run} left no staged tables in {lake.root}.", hint=_AGAIN) from None
     bases, ids = _bases(tables, left.publications), _field_ids(tables, left.publications)
@@ -94,7 +96,16 @@ def find_staged(context: RunContext) -> StagedTables | None:
         reason = f"{', '.join(changed)} changed since" if changed else f"{min(missing)} is missing:"
         raise BrewhouseError(f"Nothing was published: {reason} run {left.run} staged its tables.", hint=_AGAIN)
     publications = [_with_paths(each, lambda file: f"{lake.root}/{file}") for each in left.publications]
-    return StagedTables(left.zone, left.version, left.raw_snapshot, publications, [], left.counts, left.compared_with)
+    return StagedTables(
+        zone=left.zone,
+        version=left.version,
+        raw_snapshot=left.raw_snapshot,
+        snapshot_time=left.snapshot_time,
+        publications=publications,
+        checks=[],
+        counts=left.counts,
+        compared_with=left.compared_with,
+    )
 
 
 def drop_staged(context: RunContext) -> None:

@@ -17,7 +17,7 @@ from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, TableSpec
 from brewhouse.lake.duckdb_access import identifier, literal
 from brewhouse.lake.error_translation import translate_error
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, sync_files
 
 TableFiles: TypeAlias = Mapping[str, tuple[TableSpec, Sequence[str]]]
 """Tables by name, each with the absolute paths of its Parquet files."""
@@ -38,11 +38,19 @@ def raw_records_sql(files: Sequence[str]) -> str:
 
 
 def records_sql(lines: str) -> str:
-    """Select what `raw_records_sql` does from a relation of `json`, a line, and `filename`, of its page."""
+    """Select what `raw_records_sql` does from a relation of `json`, a line, and `filename`, of its page.
+
+    Of a repeated field, the last one counts, as in nearly all JSON parsers; `json_transform` returns the first.
+    """
     columns = ", ".join(f"fields.{identifier(name)} AS {identifier(name)}" for name in FIELDS)
     structure = "{" + ", ".join(f'"{name}":"VARCHAR"' for name in FIELDS) + "}"
+    values, names = "list_reverse(json_extract(json, '$.*'))", "list_reverse(json_keys(json))"
+    last = (f"{values}[list_position({names}, '{name}')]" for name in FIELDS)
+    reread = ", ".join(f"'{n}': json_transform({value}, '\"VARCHAR\"')" for n, value in zip(FIELDS, last, strict=True))
+    is_repeated = f"json_keys(json) <> {_list(FIELDS)} AND len(json_keys(json)) > list_unique(json_keys(json))"
     return (
-        f"SELECT {columns}, page, record FROM (SELECT json_transform(json, {literal(structure)}) AS fields, "
+        f"SELECT {columns}, page, record FROM (SELECT CASE WHEN {is_repeated} "
+        f"THEN {{{reread}}} ELSE json_transform(json, {literal(structure)}) END AS fields, "
         r"CAST(regexp_extract(filename, 'page-(\d+)\.[^/]*$', 1) AS BIGINT) AS page, CAST(json AS VARCHAR) AS record "
         f"FROM {lines})"
     )
@@ -77,8 +85,8 @@ def table_sql(spec: TableSpec, files: Sequence[str]) -> str:
     )
 
 
-def _list(files: Sequence[str]) -> str:
-    return f"[{', '.join(literal(file) for file in files)}]"
+def _list(texts: Sequence[str]) -> str:
+    return f"[{', '.join(map(literal, texts))}]"
 
 
 def view_statements(tables: TableFiles, raw_files: Sequence[str]) -> Iterator[str]:
@@ -118,6 +126,7 @@ def write_views(lake: Lake, tables: TableFiles, raw_files: Sequence[str], copy: 
             _replace_copy(new, copy)
         # DuckDB cannot open the new file with the write-ahead log that a client left for the old one.
         lake.views_file.with_name(f"{lake.views_file.name}.wal").unlink(missing_ok=True)
+        sync_files(lake.root, [new])
         new.replace(lake.views_file)
     except (OSError, duckdb.Error) as error:
         cause = translate_error(error)
@@ -169,6 +178,7 @@ def _replace_copy(file: Path, copy: Path) -> None:
     copy.parent.mkdir(exist_ok=True)
     new = copy.with_suffix(".tmp")
     shutil.copyfile(file, new)
+    sync_files(copy.parent, [new])
     new.replace(copy)
     for old in copy.parent.iterdir():
         if old != copy:
