@@ -89,6 +89,8 @@ def consistent(lake: Lake) -> bool | None:
     except BrewhouseError:
         return None
     with closing(connection):
+        if not connection.execute("FROM duckdb_views() WHERE schema_name IN ('silver', 'gold')").fetchall():
+            return None
         found = connection.execute(
             "SELECT (SELECT count(*) FROM silver.breweries), sum(brewery_count) FROM gold.breweries_by_location"
         ).fetchall()[0]
