@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from brewhouse.console.sandbox import RESULT_FILE, QueryLimits, QueryRequest, QueryResult, ResultColumn, Sandbox
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.ids import new_id
-from brewhouse.lake.duckdb_access import literal
+from brewhouse.lake.duckdb_access import file_pattern, literal
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.temp_dir import TempDir
 
@@ -221,8 +221,7 @@ class QueryService:
         columns = ", ".join(f"c{n}" for n in range(1, len(result.columns) + 1))
         with _open(execution) as connection:
             rows = connection.execute(
-                f"SELECT {columns} FROM read_parquet(?, file_row_number = true) {order} LIMIT ? OFFSET ?",
-                [str(execution.folder / RESULT_FILE), size, (number - 1) * size],
+                f"SELECT {columns} FROM {_rows(execution)} {order} LIMIT ? OFFSET ?", [size, (number - 1) * size]
             ).fetchall()
         return ResultPage(result.columns, to_json_value(rows), number, pages)
 
@@ -241,7 +240,7 @@ class QueryService:
             columns = ", ".join(f'c{n} AS "{column}"' for n, column in enumerate(names, start=1))
             temporary = file.with_name(f"{new_id()}.tmp")
             with _open(execution) as connection:
-                source = f"SELECT {columns} FROM read_parquet({literal(str(execution.folder / RESULT_FILE))})"
+                source = f"SELECT {columns} FROM {_rows(execution)}"
                 connection.execute(f"COPY ({source}) TO {literal(str(temporary))} ({_EXPORTS[kind]})")
             temporary.replace(file)
         return file
@@ -354,6 +353,12 @@ def to_json_value(value: object) -> Any:  # noqa: ANN401, PLR0911 - any JSON val
     if isinstance(value, float) and not isfinite(value):
         return None
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _rows(execution: _Execution) -> str:
+    """Return the rows of a result as a table function of DuckDB."""
+    file = literal(file_pattern(str(execution.folder / RESULT_FILE)))
+    return f"read_parquet({file}, file_row_number = true, hive_partitioning = false)"
 
 
 def _open(execution: _Execution) -> duckdb.DuckDBPyConnection:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyiceberg.io import FileIO, InputFile, OutputFile
 
 from brewhouse.lake.lake import path_at
 from brewhouse.lake.s3 import SCHEME, bucket_store
 from brewhouse.lake.s3_path import S3Path
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
 
 
 def uri_of(path: str | Path) -> str:
@@ -32,25 +35,42 @@ def path_of(uri: str) -> str:
 
 
 class ObjectIO(FileIO):
-    """Reads, writes and deletes local files and objects on S3 by their URIs."""
+    """Reads, writes and deletes local files and objects on S3 by their URIs.
+
+    Locations below the URI of the property `moved_from` are read and written below that of `moved_to`, so that a table
+    of a lake that was moved or copied refers to nothing but its own files.
+    """
 
     def new_input(self, location: str) -> InputFile:
         """Return an object for reading."""
-        return _Object(location)
+        return _Object(location, self.path(location))
 
     def new_output(self, location: str) -> OutputFile:
         """Return an object for writing."""
-        return _Object(location)
+        return _Object(location, self.path(location))
 
     def delete(self, location: str | InputFile | OutputFile) -> None:
         """Delete an object."""
-        _Object(location if isinstance(location, str) else location.location).path.unlink(missing_ok=True)
+        self.path(location if isinstance(location, str) else location.location).unlink(missing_ok=True)
+
+    def path(self, location: str) -> Path:
+        """Return the path of a location."""
+        before = self.properties.get("moved_from")
+        if before and location.startswith(f"{before}/"):
+            location = self.properties["moved_to"] + location.removeprefix(before)
+        return path_at(location) if location.startswith(SCHEME) else Path(path_of(location))
+
+
+def path_in(table: Table, uri: str) -> str:
+    """Return the path of a table's file."""
+    assert isinstance(table.io, ObjectIO)
+    return str(table.io.path(uri))
 
 
 class _Object(InputFile, OutputFile):
-    @property
-    def path(self) -> Path:
-        return path_at(self.location) if self.location.startswith(SCHEME) else Path(path_of(self.location))
+    def __init__(self, location: str, path: Path) -> None:
+        super().__init__(location)
+        self.path = path
 
     def __len__(self) -> int:
         return self.path.stat().st_size

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pyiceberg import exceptions
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import CommitTableResponse, Table
+from pyiceberg.table.locations import load_location_provider
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
 from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog
@@ -98,18 +99,37 @@ class SQLiteCatalog(LakeCatalog):
         row = self._connection.execute(f"SELECT metadata_location FROM iceberg_tables WHERE {_KEY}", key).fetchone()
         if row is None:
             raise exceptions.NoSuchTableError(f"Table does not exist: {identifier}")
-        io = self._load_file_io(location=row[0])  # private: PyIceberg's catalogs create each table's FileIO with it
+        # Private: PyIceberg's catalogs create each table's FileIO with it.
+        io = self._load_file_io(self._moved(row[0], f"/{key[1]}/{key[2]}/metadata/"), row[0])
         location, metadata = self._cached.get(key, ("", None))
         if metadata is None or location != row[0]:  # metadata files are immutable: a new state is a new file
             metadata = FromInputFile.table_metadata(io.new_input(row[0]))
             self._cached[key] = (row[0], metadata)
         return Table(self.identifier_to_tuple(identifier), metadata, row[0], io, self)
 
+    def relocate(self, table: Table, metadata: TableMetadata) -> None:
+        """Replace the metadata of a table by the same with other locations."""
+        # Private: as in `create_table`.
+        version = self._parse_metadata_version(table.metadata_location) + 1
+        folder = load_location_provider(metadata.location, metadata.properties)
+        location = folder.new_table_metadata_file_location(version)
+        self._write_metadata(metadata, table.io, location)
+        self._connection.execute(
+            f"UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = NULL WHERE {_KEY}",
+            (location, *self._key(table.name())),
+        )
+
+    def forget(self, name: str) -> None:
+        """Remove a table without its files."""
+        self._connection.execute(f"DELETE FROM iceberg_tables WHERE {_KEY}", self._key(name))
+
     def commit_table(
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
     ) -> CommitTableResponse:
         """Commit changes of a table."""
         key, current = self._key(table.name()), self.load_table(table.name())
+        if moved_from := current.io.properties.get("moved_from"):
+            raise exceptions.CommitFailedException(f"Table is recorded at {moved_from}, and must be relocated first")
         staged = self._stage(current, requirements, updates)
         metadata, location = staged.metadata, current.metadata_location
         if metadata != current.metadata:
@@ -151,6 +171,12 @@ class SQLiteCatalog(LakeCatalog):
             self._connection.executemany("INSERT INTO iceberg_namespace_properties VALUES (?, ?, ?, ?)", rows)
         except sqlite3.IntegrityError as error:
             raise exceptions.NamespaceAlreadyExistsError(f"Namespace already exists: {name}") from error
+
+    def _moved(self, location: str, folder: str) -> Properties:
+        """Return the properties of `ObjectIO` for a table with this metadata, written by this lake or elsewhere."""
+        recorded, own = location.rpartition(folder)[0], self.properties["warehouse"]
+        is_moved = recorded.endswith("/warehouse") and recorded != own
+        return {"moved_from": recorded, "moved_to": own} if is_moved else {}
 
     def _key(self, identifier: str | Identifier) -> tuple[str, str, str]:
         return NAME, self.namespace_to_string(self.namespace_from(identifier)), self.table_name_from(identifier)

@@ -16,11 +16,12 @@ from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.table import update
 
-from brewhouse.errors import BrewhouseError
+from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.data_files import read_footers, to_data_files
 from brewhouse.iceberg.file_io import uri_of
 from brewhouse.iceberg.schemas import evolution, first_field_ids, partition_fields, schema_of, sort_order_of
 from brewhouse.iceberg.snapshots import SnapshotChange, data_files, require_current, set_current, write_snapshot
+from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_reader import TableReader, snapshot_properties
 from brewhouse.iceberg.table_spec import TableSpec
 
@@ -134,6 +135,18 @@ class Tables(TableReader):
             UsageError: The table has no such snapshot.
         """
         self._load(name, snapshot_id).manage_snapshots().set_current_snapshot(snapshot_id=snapshot_id).commit()
+
+    def relocate(self, *, forget_incomplete: bool = False) -> list[str]:
+        """Let the tables of a lake that was moved or copied refer to its present place; see `relocate_tables`."""
+        if not isinstance(self._catalog, SQLiteCatalog):
+            raise UsageError(
+                f"The lake {self._lake.root} cannot be relocated: its catalog is shared with other lakes.",
+                hint="Choose another BREWHOUSE_CATALOG_DATABASE_PREFIX, then run `brewhouse rebuild`.",
+            )
+        from brewhouse.iceberg.relocation import relocate_tables
+
+        with self.atomically():
+            return relocate_tables(self._catalog, forget_incomplete=forget_incomplete)
 
     @contextmanager
     def atomically(self) -> Iterator[None]:

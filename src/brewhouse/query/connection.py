@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.lake.duckdb_access import enable_s3, literal
+from brewhouse.lake.duckdb_access import enable_s3, file_pattern, literal
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake
 from brewhouse.query.monitoring_views import monitoring_statements
@@ -35,7 +35,8 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
         UsageError: `at` is not a time, a snapshot or a run.
     """
     connection = open_views(lake, at)
-    connection.execute("SET allowed_directories = [?]", [f"{lake.root}/"])
+    folders = [f"{lake.root}/", f"{file_pattern(str(lake.root))}/"]
+    connection.execute("SET allowed_directories = ?", [folders])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
@@ -109,7 +110,7 @@ def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection
     from brewhouse.lake.raw_snapshots import newest
 
     has_tables = not lake.is_local or lake.catalog_file.exists() or lake.warehouse.exists()
-    if at is None and lake.events.is_dir() and not has_tables:
+    if at is None and not has_tables and lake.events.is_dir():
         return _connect_to(view_statements({}, []))  # the events show why nothing is published
     tables = published_tables(lake) if lake.is_local and not lake.events.is_dir() else Tables(lake)
     with tables.reading():
