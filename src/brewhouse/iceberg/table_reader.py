@@ -15,7 +15,7 @@ from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.data_files import may_contain
 from brewhouse.iceberg.file_io import path_in, uri_of
 from brewhouse.iceberg.schemas import field_ids, first_field_ids, spec_of
-from brewhouse.iceberg.snapshots import data_files, referenced
+from brewhouse.iceberg.snapshots import data_files, manifests_of, referenced
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_spec import TableSpec
 from brewhouse.lake.lake import Lake
@@ -113,7 +113,7 @@ class TableReader:
         """
         table = self._load(name, snapshot_id)
         snapshot = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
-        return sorted(path_in(table, file.file_path) for file in data_files(table, snapshot))
+        return sorted(str(path_in(table, file.file_path)) for file in data_files(table, snapshot))
 
     def files_by_value(self, name: str, column: str, value: str | int) -> tuple[list[str], list[str]]:
         """Separate the current files that may contain a value in a column from those that certainly do not.
@@ -125,34 +125,33 @@ class TableReader:
         is_possible = may_contain(table, column, value)
         found: dict[bool, list[str]] = {True: [], False: []}
         for file in data_files(table, table.current_snapshot()):
-            found[is_possible(file)].append(path_in(table, file.file_path))
+            found[is_possible(file)].append(str(path_in(table, file.file_path)))
         return sorted(found[True]), sorted(found[False])
 
     def current_files(self, name: str) -> list[CurrentFile]:
         """List the data files of the current snapshot of a table with their sizes and partitions."""
         table = self._load(name)
         return [
-            CurrentFile(path_in(table, file.file_path), file.file_size_in_bytes, (file.spec_id, file.partition))
+            CurrentFile(str(path_in(table, file.file_path)), file.file_size_in_bytes, (file.spec_id, file.partition))
             for file in data_files(table, table.current_snapshot())
         ]
 
     def manifests(self, name: str) -> int:
         """Count the manifests of a table's current snapshot."""
         table = self._load(name)
-        snapshot = table.current_snapshot()
-        return len(snapshot.manifests(table.io)) if snapshot else 0
+        return len(manifests_of(table, table.current_snapshot()))
 
     def folders(self) -> dict[str, str]:
         """Return each table's folder, relative to the lake's root, without tables stored elsewhere."""
         tables = {name: self._load(name) for name in self.names()}
-        locations = {name: path_in(table, table.location()) for name, table in tables.items()}
+        locations = {name: str(path_in(table, table.location())) for name, table in tables.items()}
         inside = {name: path for name, path in locations.items() if path.startswith(f"{self._lake.warehouse}/")}
         return {name: self._relative(path) for name, path in inside.items()}
 
     def referenced(self, without: Mapping[str, Collection[int]] = MappingProxyType({})) -> set[str]:
         """List all files, relative to the root, that the tables refer to without these snapshots, given by table."""
         return {
-            self._relative(path_in(table, uri))
+            self._relative(str(path_in(table, uri)))
             for name in self.names()
             for table in [self._load(name)]
             for uri in referenced(table, without.get(name, ()))

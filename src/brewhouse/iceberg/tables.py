@@ -24,6 +24,7 @@ from brewhouse.iceberg.snapshots import SnapshotChange, data_files, require_curr
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_reader import TableReader, snapshot_properties
 from brewhouse.iceberg.table_spec import TableSpec
+from brewhouse.lake.lake import path_at, sync_files
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -78,7 +79,9 @@ class Tables(TableReader):
             ValueError: A file has other columns than the table, or rows of several partitions; or a kept file is not
                 the table's, or is partitioned by a column that the table no longer has.
         """
-        footers = read_footers([file for publication in publications for file in publication.files])
+        written = [file for publication in publications for file in publication.files]
+        footers = read_footers(written)
+        sync_files(self._lake.root, map(path_at, written))
         with self.atomically():
             tables = [self._load_or_create(publication.spec) for publication in publications]
             timestamp_ms = _timestamp_ms(tables)
@@ -99,7 +102,9 @@ class Tables(TableReader):
             BrewhouseError: As for `publish`.
             ValueError: A file to be replaced is not a current file of the table.
         """
-        footers = read_footers([file for rewrite in rewrites for file in rewrite.after])
+        written = [file for rewrite in rewrites for file in rewrite.after]
+        footers = read_footers(written)
+        sync_files(self._lake.root, map(path_at, written))
         with self.atomically():
             tables = [self._load(rewrite.table) for rewrite in rewrites]
             timestamp_ms = _timestamp_ms(tables)

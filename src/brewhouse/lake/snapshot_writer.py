@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import re
 import zlib
 from collections import defaultdict
@@ -21,9 +22,9 @@ from isal import igzip
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.error_translation import translate_error
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, sync_files
 from brewhouse.lake.manifest import Manifest, Page
-from brewhouse.lake.raw_snapshots import RawSnapshot
+from brewhouse.lake.raw_snapshots import RawSnapshot, encode_manifest
 from brewhouse.source import Meta
 
 _GZIP_LEVEL = 2  # of ISA-L's levels 0 to 3: the size of zlib's level 2 in a quarter of the time
@@ -128,7 +129,8 @@ class SnapshotWriter:
             for file in self.folder.glob("page-*"):
                 if file.name not in listed:
                     file.unlink()
-            if self._create("manifest.json", msgspec.json.encode(manifest)):
+            sync_files(self.lake.root, [self.folder / file for file in listed])
+            if self._create_durably("manifest.json", encode_manifest(manifest)):
                 return RawSnapshot(self.folder, manifest)
         raise BrewhouseError(
             f"The snapshot of run {self.run} was completed by another process.", hint="Run one extract at a time."
@@ -142,6 +144,22 @@ class SnapshotWriter:
             self.lake.store.put(self._key(name), content, mode="create")
         except (OSError, BaseError) as error:
             return self._is_new(name, error)
+        return True
+
+    def _create_durably(self, name: str, content: bytes) -> bool:
+        """Create a file that is complete on the disk before it has its name; returns False if it exists."""
+        if not self.lake.is_local:
+            return self._create(name, content)
+        new = self.folder / f"{name}.new"
+        try:
+            new.write_bytes(content)
+            sync_files(self.lake.root, [new])
+            os.link(new, self.folder / name)
+            sync_files(self.lake.root, [self.folder / name])
+        except OSError as error:
+            return self._is_new(name, error)
+        finally:
+            new.unlink(missing_ok=True)
         return True
 
     async def _create_page(self, name: str, content: bytes) -> bool:

@@ -33,8 +33,11 @@ def attach_snapshot(engine: Engine, snapshot: RawSnapshot, on_model: Callable[[s
 
     Args:
         on_model: Called with the name of each staging model before it runs.
+
+    Raises:
+        BrewhouseError: A page is missing or damaged.
     """
-    engine.attach_raw_snapshot(snapshot.files, snapshot.run, snapshot.manifest.finished_at)
+    engine.attach_raw_snapshot(snapshot.verified_files(), snapshot.run, snapshot.manifest.finished_at)
     for model in models_of("staging"):
         on_model(model.name)
         engine.compute(model)

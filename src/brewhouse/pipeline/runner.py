@@ -86,6 +86,7 @@ def run_jobs(
             [log.listen, *listeners, *_outputs(lake, settings, workflow, run, reader, on_exit)],
             {"workflowRunId": external.workflow_run} if external else {},
         )
+        on_exit.callback(events.sync)
         planned = external.jobs if external else tuple(jobs)
         context = RunContext(lake, settings, events, tuple(jobs))
         _Run(context, workflow, planned, external, earlier).execute(jobs)
