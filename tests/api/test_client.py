@@ -156,7 +156,9 @@ def test_an_invalid_proxy_is_permanent_and_its_password_is_not_shown(
     monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     monkeypatch.setenv("https_proxy", proxy)
-    with pytest.raises(PermanentSourceError, match=r"variable https_proxy is not a valid URL.*no_proxy") as caught:
+    with pytest.raises(
+        PermanentSourceError, match=r"variable https_proxy is not a valid URL.*http://host:port"
+    ) as caught:
         fetch_page(settings_for("https://brewery.test/v1"))
     assert "secret" not in str(caught.value)
 
@@ -262,10 +264,10 @@ def test_an_encoding_that_was_not_requested_is_permanent(encoding: str) -> None:
         (
             TWICE,
             "Content-Encoding: gzip, gzip",
-            "with Content-Encoding 'gzip, gzip'",
+            "Content-Encoding 'gzip, gzip'",
         ),
         (gzip.compress(ONE_BREWERY), "X: y", "gzip data, .* without its Content-Encoding"),
-        (b"<html>", "Content-Type: text/html", "with Content-Type 'text/html'"),
+        (b"<html>", "Content-Type: text/html", "Content-Type 'text/html'"),
     ],
 )
 def test_the_header_that_explains_an_unreadable_body_is_named(body: bytes, header: str, cause: str) -> None:
@@ -428,7 +430,7 @@ def test_a_certificate_that_is_not_trusted_is_permanent(tmp_path: Path) -> None:
             await client.page(1, 10)
 
     with pytest.raises(
-        PermanentSourceError, match=r"certificate of 127\.0\.0\.1:\d+ is not trusted: self.signed"
+        PermanentSourceError, match=r"certificate of 127\.0\.0\.1:\d+ is not trusted: .*self.signed"
     ) as caught:
         asyncio.run(fetch())
     assert "SSL_CERT_FILE" in caught.value.hint

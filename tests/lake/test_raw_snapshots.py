@@ -159,11 +159,11 @@ def test_a_run_starts_one_snapshot(lake: Lake) -> None:
 
 
 def test_the_newest_interrupted_snapshot_of_the_same_source_is_resumable(lake: Lake) -> None:
-    start(lake, "01A")
-    wanted = start(lake, "01B")
-    start(lake, "01C", url="http://other.test/v1")
-    start(lake, "01D", size=50)
-    finish(writer := start(lake, "01E"), write(writer))
+    finish(writer := start(lake, "01A"), write(writer))
+    start(lake, "01B")
+    wanted = start(lake, "01C")
+    start(lake, "01D", url="http://other.test/v1")
+    start(lake, "01E", size=50)
     (start(lake, "01F").folder / "started.json").write_bytes(b"{")
     assert find_resumable(lake, URL, 200, max_age_hours=1) == wanted
 
@@ -172,6 +172,17 @@ def test_a_snapshot_older_than_the_maximum_age_is_not_resumable(lake: Lake) -> N
     writer = start(lake, age_hours=2)
     assert find_resumable(lake, URL, 200, max_age_hours=1) is None
     assert find_resumable(lake, URL, 200, max_age_hours=3) == writer
+
+
+def test_an_interrupted_snapshot_before_a_complete_one_is_not_resumed(lake: Lake) -> None:
+    start(lake, "01A")
+    finish(writer := start(lake, "01B", size=50), write(writer))
+    assert find_resumable(lake, URL, 200, max_age_hours=1) is None
+
+
+def test_an_interrupted_snapshot_of_the_future_is_not_resumed(lake: Lake) -> None:
+    start(lake, "01A", age_hours=-1)
+    assert find_resumable(lake, URL, 200, max_age_hours=1) is None
 
 
 def test_a_snapshot_that_another_process_completed_is_not_changed(lake: Lake) -> None:

@@ -17,7 +17,7 @@ from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import RawSnapshot, newest
 from brewhouse.models.model import Model
-from brewhouse.pipeline.input_tables import COMPARED_WITH, MODELS, RAW_SNAPSHOT
+from brewhouse.pipeline.input_tables import COMPARED_WITH, MODELS, RAW_SNAPSHOT, SNAPSHOT_TIME
 from brewhouse.pipeline.run_context import JobResult, RunContext, StagedTables
 from brewhouse.places.reference import FOLDER as REFERENCE
 
@@ -123,6 +123,7 @@ def commit(context: RunContext, *stages: StagedTables) -> list[dict[str, str | i
             publication,
             properties={
                 RAW_SNAPSHOT: staged.raw_snapshot,
+                SNAPSHOT_TIME: staged.snapshot_time,
                 COMPARED_WITH: staged.compared_with or "",
                 MODELS: staged.version,
             },
@@ -150,9 +151,11 @@ def refresh_views(lake: Lake, tables: Tables, warn: Callable[[str], None]) -> No
     Args:
         warn: Called if the file cannot be written, which does not undo the publication.
     """
+    if not lake.is_local:  # which has no views
+        return
     from brewhouse.query.views import views_copy, write_views
 
-    copy = views_copy(lake) if lake.is_local else None  # before the tables: it must never be newer than they are
+    copy = views_copy(lake)  # before the tables: it must never be newer than they are
     raw = newest(lake)
     current = {name: (tables.describe(name), tables.files(name)) for name in tables.names()}
     try:
@@ -167,8 +170,7 @@ def is_published(tables: Tables, models: Sequence[Model], version: str, raw_snap
         return False
     current = [tables.current(model.name) for model in models]
     return all(
-        now is not None and (now.properties.get(RAW_SNAPSHOT), now.properties.get(MODELS)) == (raw_snapshot, version)
-        for now in current
+        now is not None and (now.raw_snapshot, now.properties.get(MODELS)) == (raw_snapshot, version) for now in current
     )
 
 
