@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brewhouse.cli.options import ENGINE_FLAGS, SOURCE_FLAGS, JsonOption, setting_flags, settings_and_lake
+from brewhouse.cli.options import ENGINE_FLAGS, SOURCE_FLAGS, JsonOption, LakeOption, setting_flags, settings_and_lake
 from brewhouse.cli.output import print_json, print_report, print_rows, progress_listeners, report_of
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
