@@ -153,6 +153,15 @@ class Tables(TableReader):
         with self.atomically():
             return relocate_tables(self._catalog, forget_incomplete=forget_incomplete)
 
+    def forget_damaged(self) -> list[BrewhouseError]:
+        """Remove the tables from the catalog of a local lake whose metadata is damaged; return the reasons."""
+        if not isinstance(self._catalog, SQLiteCatalog):
+            return []
+        found = {name: error for name in self.names() if (error := self.damage(name, with_data=False))}
+        for name in found:
+            self._catalog.forget(name)
+        return list(found.values())
+
     @contextmanager
     def atomically(self) -> Iterator[None]:
         """Commit everything published in the block in one transaction, or nothing if an error leaves it.
@@ -188,6 +197,9 @@ class Tables(TableReader):
 
 
 def _timestamp_ms(tables: Sequence[Table]) -> int:
-    """Choose one time for a commit of several tables, not before any earlier one even if the clock was set back."""
+    """Choose one time for a commit of several tables, after any earlier one even if the clock was set back.
+
+    PyIceberg would choose another one for a table that was changed in the same millisecond.
+    """
     logged = (entry.timestamp_ms for table in tables for entry in table.metadata.snapshot_log)
-    return max([int(time.time() * 1000), *(table.metadata.last_updated_ms for table in tables), *logged])
+    return max([int(time.time() * 1000), *(table.metadata.last_updated_ms + 1 for table in tables), *logged])

@@ -46,16 +46,18 @@ def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
 
 
 def published_tables(lake: Lake) -> Tables:
-    """Open the tables of a lake, without creating a catalog if there is none.
+    """Open the tables of a lake in their last whole state, without creating a catalog if there is none.
 
     Raises:
-        BrewhouseError: Nothing is published.
+        BrewhouseError: Nothing is published, or the catalog was lost.
     """
     from brewhouse.iceberg.tables import Tables
 
-    if lake.is_local and not lake.catalog_file.exists():
+    if lake.is_local and not lake.catalog_file.exists() and not lake.warehouse.exists():
         raise _nothing_published(lake)
-    return Tables(lake)
+    tables = Tables(lake)
+    tables.recover(by_metadata=True)
+    return tables
 
 
 def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -109,13 +111,12 @@ def _connect_by_copy(lake: Lake) -> duckdb.DuckDBPyConnection | None:
 
 def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection:
     """Create views in memory from the catalog, current or at an earlier time."""
-    from brewhouse.iceberg.tables import Tables
     from brewhouse.lake.raw_snapshots import newest
 
     has_tables = not lake.is_local or lake.catalog_file.exists() or lake.warehouse.exists()
     if at is None and not has_tables and lake.events.is_dir():
         return _connect_to(view_statements({}, []))  # the events show why nothing is published
-    tables = published_tables(lake) if lake.is_local and not lake.events.is_dir() else Tables(lake)
+    tables = published_tables(lake)
     with tables.reading():
         if at is None:
             snapshots: dict[str, int | None] = dict.fromkeys(tables.names())
