@@ -42,7 +42,7 @@ def open_regular(file: Path, flags: int, mode: int = 0o666) -> int:
     """Open a regular file by its name: never a link, and without waiting for a pipe.
 
     Raises:
-        OSError: It cannot be opened, or is no regular file.
+        OSError: It cannot be opened, or is not a regular file.
     """
     descriptor = os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
