@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,11 +26,14 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+import stamina
+from tests.fault_proxy import FaultProxy
 from tests.s3_caches import forget
 
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.engines.spark import SparkEngine
 from brewhouse.engines.spark_session import open_session
+from brewhouse.errors import SECRETS
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake import s3
 from brewhouse.lake.lake import Lake, Shared
@@ -52,12 +56,22 @@ class Receiver:
     Attributes:
         url: Its address.
         requests: Path and body of each request.
+        logins: Their `Authorization` headers.
         status: What it answers with.
     """
 
     url: str
     requests: list[tuple[str, bytes]] = field(default_factory=list)
+    logins: list[str | None] = field(default_factory=list)
     status: int = 200
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_other_tests_are_forgotten() -> Iterator[None]:
+    """The secrets of a test's settings are removed from its own errors only."""
+    before = set(SECRETS)
+    yield
+    SECRETS.intersection_update(before)
 
 
 @pytest.fixture
@@ -70,6 +84,7 @@ def receiver() -> Iterator[Receiver]:
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             received.requests.append((self.path, body))
+            received.logins.append(self.headers.get("Authorization"))
             self.send_response(received.status)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -318,6 +333,21 @@ def shared_lake(bucket: str) -> Lake:
     """A lake on S3, empty, with databases of its own; its lock expires soon."""
     name = f"lake{next(_NUMBERS)}"
     return Lake.at(f"{bucket}/deep/{name}", Shared(catalog_database_prefix=name, lock_ttl_s=2))
+
+
+@pytest.fixture
+def faulty_aws(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """A proxy between this process and the emulator; a failed request is repeated twice or more, without waits."""
+    del bucket  # made without the proxy
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    proxy = FaultProxy(os.environ["AWS_ENDPOINT_URL"])
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    monkeypatch.setattr(s3, "_RETRIES", {"max_retries": 2, "backoff": {"init_backoff": timedelta(milliseconds=1)}})
+    forget()
+    with stamina.set_testing(testing=True, attempts=3):
+        yield proxy
+    proxy.close()
+    forget()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.mock_api.dataset import generate
-from brewhouse.settings import ScheduleSettings, Settings
+from brewhouse.settings import ScheduleSettings, SecretUrl, Settings
 
 if TYPE_CHECKING:  # importing it takes seconds, which only these tests are to wait for
     import dagster as dg
@@ -64,7 +64,7 @@ def test_the_assets_are_materialized_and_a_failed_check_stops_them(tmp_path: Pat
 
     lake = str(tmp_path / "lake")
     with MockApiServer(generate(60, unusable=2)) as source:
-        done = materialize(Settings(lake=lake, source_url=source.url))
+        done = materialize(Settings(lake=lake, source_url=SecretUrl(source.url)))
     assert done.success
     rows = {
         event.asset_key: event.materialization.metadata["dagster/row_count"].value
@@ -78,7 +78,7 @@ def test_the_assets_are_materialized_and_a_failed_check_stops_them(tmp_path: Pat
     assert (rejected.passed, rejected.severity) == (False, dg.AssetCheckSeverity.WARN)
 
     with MockApiServer(generate(20)) as source:
-        failed = materialize(Settings(lake=lake, source_url=source.url))
+        failed = materialize(Settings(lake=lake, source_url=SecretUrl(source.url)))
     assert not failed.success
     fell = {check.asset_key: check for check in failed.get_asset_check_evaluations()}[key("silver.breweries")]
     assert (fell.passed, fell.severity) == (False, dg.AssetCheckSeverity.ERROR)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from brewhouse.errors import UsageError
-from brewhouse.settings import AlertSettings, ScheduleSettings, Secret, Settings, as_environment, load
+from brewhouse.errors import BrewhouseError, UsageError, redacted
+from brewhouse.settings import AlertSettings, ScheduleSettings, Secret, SecretUrl, Settings, as_environment, load
 
 
 def test_each_place_overrides_the_ones_below_it(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_the_settings_of_all_places_are_merged(tmp_path: Path) -> None:
     (tmp_path / "brewhouse.toml").write_text('lake = "beer"\ntimeout_s = 3\n')
     settings = load({"max_attempts": 2}, folder=tmp_path, environ={"BREWHOUSE_SOURCE_URL": "http://x/v1/"})
     assert (settings.lake, settings.timeout_s, settings.max_attempts) == ("beer", 3.0, 2)
-    assert settings.source_url == "http://x/v1"
+    assert str(settings.source_url) == "http://x/v1"
     assert load({}, folder=tmp_path, environ={"BREWHOUSE_LAKE": "wine"}).lake == "wine"
 
 
@@ -143,5 +143,71 @@ def test_a_variable_of_a_boolean_setting_is_parsed(text: str, *, value: bool) ->
     assert load({}, environ={"BREWHOUSE_SPARK_S3A": text}).spark_s3a is value
 
 
-def test_variables_of_other_programs_and_unknown_variables_are_ignored() -> None:
-    assert load({}, environ={"BREWHOUSE_COLOUR": "red", "LAKE": "x", "BREWHOUSE_ALERTS": "x"}) == Settings()
+def test_unknown_variables_are_reported_with_the_nearest_name_and_those_of_others_are_ignored(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    environ = {"BREWHOUSE_CONCURENCY": "1", "BREWHOUSE_ALERT_URLS": "x", "BREWHOUSE_X": "1", "LAKE": "x"}
+    assert load({}, environ=environ) == Settings()
+    is_ignored = "is not a setting and is ignored."
+    assert capsys.readouterr().err.splitlines() == [
+        f"brewhouse: The variable BREWHOUSE_ALERT_URLS {is_ignored} Did you mean BREWHOUSE_ALERTS_URLS?",
+        f"brewhouse: The variable BREWHOUSE_CONCURENCY {is_ignored} Did you mean BREWHOUSE_CONCURRENCY?",
+        f"brewhouse: The variable BREWHOUSE_X {is_ignored}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("https://example.com/v1/", "https://example.com/v1"),
+        ("http://[::1]:8000/v1?lang=en", "http://[::1]:8000/v1"),
+        ("https://example.com/@scope/v1", "https://example.com/@scope/v1"),
+        ("https://joe:s3cret@example.com:81/v1", "https://example.com:81/v1"),
+        ("https://s3cret-token@example.com", "https://example.com"),
+        ("https://example.com/v1?api_key=s3cret&x=1#s3cret", "https://example.com/v1"),
+        ("https://joe:s3c/ret@example.com/v1", "https://example.com/v1"),
+        ("https://joe:s3c?r#et@example.com/v1", "https://example.com/v1"),
+        ("https://joe:s3c@ret@example.com/v1?mail=a@b", "https://example.com/v1"),
+        ("joe:s3cret@proxy:3128", "proxy:3128"),
+    ],
+)
+def test_a_url_is_printed_and_stored_as_its_address_alone(url: str, address: str) -> None:
+    secret = SecretUrl(url)
+    assert f"{secret}" == address
+    assert repr(secret) == "SecretUrl('…')"
+    assert secret.reveal() == url
+
+
+def test_the_resource_of_a_url_has_its_credentials_and_its_query() -> None:
+    url = SecretUrl("https://joe:s3cret@example.com/v1/?api_key=abc#top")
+    assert url.resource("/breweries", "page=1") == "https://joe:s3cret@example.com/v1/breweries?page=1&api_key=abc"
+    assert url.resource("/meta") == "https://joe:s3cret@example.com/v1/meta?api_key=abc"
+    assert SecretUrl("http://x/v1").resource("/meta") == "http://x/v1/meta"
+
+
+def test_errors_contain_no_secret_of_the_settings_in_any_spelling() -> None:
+    SecretUrl("https://joe:p%40ss w0rd@example.com/v1?api_key=k3y%2Fk3y&lang=en")
+    Secret("slack://t0ken/ABCDEF")
+    texts = ["p%40ss w0rd", "p@ss w0rd", "p%40ss%20w0rd", "p%40ss+w0rd", "k3y%2Fk3y", "k3y/k3y"]
+    texts += ["am9lOnBAc3MgdzByZA==", "slack://t0ken/ABCDEF"]
+    for text in texts:
+        assert str(BrewhouseError(f"It said {text}.", hint=f"Not {text}")) == "It said …. Not …"
+    assert redacted("lang=en") == "lang=en"
+
+
+def test_a_short_secret_is_removed_as_a_word_and_not_within_others() -> None:
+    SecretUrl("https://joe:brew@example.com")
+    assert redacted("the password brew of a brewery") == "the password … of a brewery"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("read https://joe:x@h/p: failed", "read https://…@h/p: failed"),
+        ("GET /v1?X-Amz-Signature=abc&X-Amz-Date=1", "GET /v1?X-Amz-Signature=…&X-Amz-Date=1"),
+        ("'http://h/?access_token=a'", "'http://h/?access_token=…'"),
+        ("https://h/p?page=1 and me@example.com", "https://h/p?page=1 and me@example.com"),
+    ],
+)
+def test_credentials_of_any_other_url_are_removed_from_errors(text: str, shown: str) -> None:
+    assert redacted(text) == shown

@@ -1,10 +1,46 @@
 """User-facing errors: what failed, where and why, and the next step.
 
 Errors of libraries are translated into these where the library is called; a command prints them as they are, and the
-class determines its exit code.
+class determines its exit code. Secrets are removed from their texts, since libraries quote URLs.
 """
 
 from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+SECRETS: set[str] = set()
+"""Texts that are never printed, percent-encoded or not; `brewhouse.settings.Secret` adds its own."""
+
+MIN_SECRET_CHARACTERS = 4
+_MIN_INFIX_CHARACTERS = 8  # a shorter secret is only removed where it is a whole word
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s\"']*@(?=[^@\s])")
+_PARAMETERS = re.compile(
+    r"([?&;](?:[\w.-]*[_-])?(?:key|apikey|token|secret|password|passwd|pwd|sig|signature|credential|auth)=)[^&;#\s\"']+",
+    re.IGNORECASE,
+)
+
+
+def redacted(text: str) -> str:
+    """Remove the secrets of the settings from a text, and the credentials of any other URL in it.
+
+    Example:
+        >>> redacted("Failed to read https://me:secret@example.com/v1?api_key=abc&page=1")
+        'Failed to read https://…@example.com/v1?api_key=…&page=1'
+    """
+    for secret in sorted(SECRETS, key=len, reverse=True):
+        pattern = "".join(map(_spelled, secret))
+        if len(secret) >= _MIN_INFIX_CHARACTERS:
+            text = re.sub(pattern, "…", text)
+        elif len(secret) >= MIN_SECRET_CHARACTERS:
+            text = re.sub(rf"(?<!\w){pattern}(?!\w)", "…", text)
+    return _PARAMETERS.sub(r"\1…", _CREDENTIALS.sub("…@", text))
+
+
+def _spelled(character: str) -> str:
+    """Match a character, percent-encoded or not."""
+    encoded = re.escape(quote(character, safe=""))
+    return f"(?:{re.escape(character)}|{encoded}|{encoded.lower()}{'|[+]' if character == ' ' else ''})"
 
 
 class BrewhouseError(Exception):
@@ -22,9 +58,9 @@ class BrewhouseError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, hint: str = "") -> None:
-        super().__init__(f"{what} {hint}".strip())
-        self.what = what
-        self.hint = hint
+        self.what = redacted(what)
+        self.hint = redacted(hint)
+        super().__init__(f"{self.what} {self.hint}".strip())
 
 
 class UsageError(BrewhouseError):

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import re
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Meta
 
-from brewhouse.errors import UsageError
+from brewhouse.errors import MIN_SECRET_CHARACTERS, SECRETS, UsageError
 
 PositiveInt = Annotated[int, Meta(ge=1)]
 NonNegativeInt = Annotated[int, Meta(ge=0)]
 NonNegativeFloat = Annotated[float, Meta(ge=0)]
 
 
+_PUBLIC_PARAMETERS = {"format", "lang", "language", "locale", "version"}
+
+
 class Secret:
-    """A text that is masked when printed, such as a URL with a token.
+    """A text that is masked when printed and removed from errors, such as a URL with a token.
 
     Example:
         >>> Secret("slack://token")
@@ -28,13 +35,66 @@ class Secret:
 
     def __init__(self, text: str) -> None:
         self._text = str(text)
+        SECRETS.update(map(unquote, self._secrets()))
 
     def reveal(self) -> str:
         """Return the text."""
         return self._text
 
     def __repr__(self) -> str:
-        return "Secret('…')"
+        return f"{type(self).__name__}('…')"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def _secrets(self) -> Sequence[str]:
+        return [self._text]
+
+
+class SecretUrl(Secret):
+    """A URL that may hold credentials; printed and stored as its address alone: scheme, host, port and path.
+
+    Example:
+        >>> print(SecretUrl("https://me:secret@example.com/v1/?api_key=abc"))
+        https://example.com/v1
+    """
+
+    def __init__(self, text: str) -> None:
+        scheme, separator, rest = str(text).strip().rpartition("://")
+        self._login = _login(rest)
+        rest = rest.removeprefix(self._login)
+        address = re.split("[?#]", rest)[0]
+        self._query = rest.removeprefix(address)
+        self._scheme, self._address = f"{scheme}{separator}", address.rstrip("/")
+        super().__init__(text)
+
+    def __str__(self) -> str:
+        return f"{self._scheme}{self._address}"
+
+    def resource(self, path: str, query: str = "") -> str:
+        """Return the full URL of a resource below this one, with its credentials."""
+        parameters = "&".join(filter(None, (query, self._query.lstrip("?").partition("#")[0])))
+        url = f"{self._scheme}{self._login}{self._address}{path}"
+        return f"{url}?{parameters}" if parameters else url
+
+    def _secrets(self) -> Sequence[str]:
+        login = self._login.removesuffix("@")
+        user, _, password = login.partition(":")
+        basic = base64.b64encode(unquote(login).encode()).decode()
+        names_and_values = (part.rpartition("=") for part in re.split("[?&;#]", self._query))
+        values = [value for name, _, value in names_and_values if name not in _PUBLIC_PARAMETERS]
+        return [login, password, basic, *values, *([] if len(password) >= MIN_SECRET_CHARACTERS else [user])]
+
+
+def _login(rest: str) -> str:
+    """Return what stands before the host, with the `@`, even if the password has characters that it should not."""
+    if re.match(r"(\[[^]/?#@]*\]|[^/?#@:]*)(:\d*)?([/?#]|$)", rest):
+        return ""
+    end = re.split("[?#]", rest)[0].rfind("@")
+    return rest[: (end if end >= 0 else rest.rfind("@")) + 1]
 
 
 class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -91,7 +151,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         catalog_database_prefix: Prefix of the catalog's databases: `brewhouse` yields `brewhouse_silver`.
         lock_ttl_s: Seconds until the lock of an interrupted run on S3 expires.
         models: Folder of user-defined models, `silver/*.sql` and `gold/*.sql`.
-        source_url: Base URL of the API, without a trailing slash.
+        source_url: Base URL of the API; user, password and query are sent, but neither stored nor printed.
         concurrency: Maximum number of concurrent requests.
         per_page_rows: Breweries per page; the API allows at most 200.
         timeout_s: Timeout of a request, in seconds.
@@ -99,6 +159,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         retry_initial_wait_s: Seconds before the second attempt; doubles with each further one.
         retry_wait_max_s: Maximum wait between two attempts, in seconds.
         max_extract_attempts: Maximum number of attempts at a snapshot that agrees with the source's counts.
+        compared_pages: Number of pages that are fetched again at the end and compared, since the counts alone do not
+            show every change of the source meanwhile; all pages of up to twice as many. 0 disables it.
         extract_retry_wait_s: Seconds before the whole snapshot is fetched again.
         max_missing_rows: Maximum number of breweries that the source counts but cannot return, in a published snapshot.
         missing_row_probe_limit: Maximum number of such rows before the source is considered broken; at least
@@ -121,11 +183,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     lake: str = "lake"
     catalog: Literal["glue", "rest"] = "glue"
-    catalog_uri: str | None = None
+    catalog_uri: SecretUrl | None = None
     catalog_database_prefix: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$")] = "brewhouse"
     lock_ttl_s: Annotated[float, Meta(ge=2)] = 120.0
     models: Path | None = None
-    source_url: str = "https://api.openbrewerydb.org/v1"
+    source_url: SecretUrl = SecretUrl("https://api.openbrewerydb.org/v1")
     concurrency: PositiveInt = 4
     per_page_rows: Annotated[int, Meta(ge=1, le=200)] = 200
     timeout_s: Annotated[float, Meta(gt=0)] = 30.0
@@ -133,6 +195,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     retry_initial_wait_s: NonNegativeFloat = 0.5
     retry_wait_max_s: NonNegativeFloat = 30.0
     max_extract_attempts: PositiveInt = 3
+    compared_pages: NonNegativeInt = 10
     extract_retry_wait_s: NonNegativeFloat = 2.0
     max_missing_rows: NonNegativeInt = 0
     missing_row_probe_limit: NonNegativeInt = 20
@@ -183,8 +246,7 @@ def load(flags: Mapping[str, Any], *, folder: Path = Path(), environ: Mapping[st
         _convert(values, where)
         sections = {name: {**merged.get(name, {}), **values[name]} for name in _SECTIONS if name in values}
         merged.update({**values, **sections})
-    settings = _convert(merged, "the settings")
-    return msgspec.structs.replace(settings, source_url=settings.source_url.rstrip("/"))
+    return _convert(merged, "the settings")
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
@@ -218,15 +280,27 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Read `BREWHOUSE_<SETTING>` and `BREWHOUSE_<SECTION>_<SETTING>`; items of lists are separated by spaces."""
     names = [name for name in Settings.__struct_fields__ if name not in _SECTIONS]
     found: dict[str, Any] = {name: environ[key] for name in names if (key := f"BREWHOUSE_{name.upper()}") in environ}
+    known = {f"BREWHOUSE_{name.upper()}" for name in names}
     for section, kind in _SECTIONS.items():
+        fields = {f"BREWHOUSE_{section.upper()}_{field.name.upper()}": field for field in msgspec.structs.fields(kind)}
+        known.update(fields)
         values: dict[str, Any] = {
             field.name: environ[key].split() if isinstance(field.default, tuple) else environ[key]
-            for field in msgspec.structs.fields(kind)
-            if (key := f"BREWHOUSE_{section.upper()}_{field.name.upper()}") in environ
+            for key, field in fields.items()
+            if key in environ
         }
         if values:
             found[section] = values
+    _warn_of_unknown({name for name in environ if name.startswith("BREWHOUSE_")} - known, known)
     return found
+
+
+def _warn_of_unknown(unknown: Collection[str], known: Collection[str]) -> None:
+    for name in sorted(unknown):
+        from difflib import get_close_matches
+
+        nearest = "".join(f" Did you mean {close}?" for close in get_close_matches(name, known, 1, 0.85))
+        print(f"brewhouse: The variable {name} is not a setting and is ignored.{nearest}", file=sys.stderr)
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

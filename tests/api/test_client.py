@@ -7,9 +7,13 @@ import contextlib
 import gzip
 import json
 import logging
+import shutil
 import socket
+import ssl
+import subprocess
 import zlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -27,20 +31,21 @@ from brewhouse.api.source_errors import (
 )
 from brewhouse.errors import BrewhouseError
 from brewhouse.mock_api.dataset import generate
-from brewhouse.settings import Settings
+from brewhouse.settings import SecretUrl, Settings
 from brewhouse.source import Meta
 
 ROWS = 30
 BAD_RESPONSES = ["status=500", "html", "body=not_json", "body=object", "body=non_object", "body=empty"]
 LOST_CONNECTIONS = ["reset", "truncated"]
 ONE_BREWERY = b'[{"id": "a"}]'
+TWICE = gzip.compress(gzip.compress(ONE_BREWERY))
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def settings_for(url: str, **changes: object) -> Settings:
     chosen = {"retry_initial_wait_s": 0.001, "retry_wait_max_s": 0.002, "max_attempts": 4, **changes}
-    return msgspec.convert({"source_url": url, **chosen}, Settings)
+    return msgspec.convert({"source_url": SecretUrl(url), **chosen}, Settings)
 
 
 def fetch_page(settings: Settings, page: int = 1, size: int = 10) -> PageResult:
@@ -133,6 +138,54 @@ def test_the_counts_are_read_in_every_dialect(dialect: str, has_groups: bool) ->
     assert (counts.by_type is not None) is has_groups
 
 
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_proxy_without_a_scheme_is_an_http_proxy(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    proxy = RawServer(response(ONE_BREWERY))
+
+    async def fetch() -> PageResult:
+        server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+        monkeypatch.setenv("http_proxy", f"{scheme}127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        async with server, Client(settings_for("http://brewery.test/v1")) as client:
+            return await client.page(1, 10)
+
+    assert asyncio.run(fetch()).lines == [b'{"id": "a"}']
+
+
+@pytest.mark.parametrize("proxy", ["http://me:secret@host:port", "host:99999", "socks5://host:1080", "http://", "::"])
+def test_an_invalid_proxy_is_permanent_and_its_password_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(
+        PermanentSourceError, match=r"variable https_proxy is not a valid URL.*http://host:port"
+    ) as caught:
+        fetch_page(settings_for("https://brewery.test/v1"))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["127.0.0.1:9", "proxy.invalid:3128"])
+def test_a_proxy_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(SourceUnavailable, match=r"the proxy cannot be reached: .*Check the proxy") as caught:
+        fetch_page(settings_for("http://brewery.test/v1", max_attempts=2))
+    assert isinstance(caught.value.__cause__, ConnectionLostError)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_demands_a_password_is_permanent(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    proxy = RawServer(response(b"", "407 Proxy Authentication Required"))
+
+    async def fetch() -> PageResult:
+        server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+        monkeypatch.setenv(f"{scheme}_proxy", f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        async with server, Client(settings_for(f"{scheme}://brewery.test/v1")) as client:
+            return await client.page(1, 10)
+
+    with pytest.raises(PermanentSourceError, match=r"status 407.*Check the proxy"):
+        asyncio.run(fetch())
+    assert len(proxy.requests) == 1
+
+
 @pytest.mark.parametrize(("no_proxy", "is_used"), [("", True), ("brewery.test", False), ("*", False)])
 def test_the_proxy_of_the_environment_is_used_unless_the_source_is_excluded(
     monkeypatch: pytest.MonkeyPatch, no_proxy: str, *, is_used: bool
@@ -196,6 +249,37 @@ def test_the_size_limit_applies_to_the_decompressed_body() -> None:
         fetch_from(RawServer(response(body, "200 OK", "Content-Encoding: gzip")), max_body_bytes=1_000_000)
 
 
+@pytest.mark.parametrize("encoding", ["br", "zstd"])
+def test_an_encoding_that_was_not_requested_is_permanent(encoding: str) -> None:
+    server = RawServer(response(b"xyz", "200 OK", f"Content-Encoding: {encoding}"))
+    with pytest.raises(PermanentSourceError, match=rf"not requested.*\({encoding}\).*Check --source-url"):
+        fetch_from(server)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "cause"),
+    [
+        (TWICE, "Content-Encoding: gzip", "gzip data, compressed twice"),
+        (
+            TWICE,
+            "Content-Encoding: gzip, gzip",
+            "Content-Encoding 'gzip, gzip'",
+        ),
+        (gzip.compress(ONE_BREWERY), "X: y", "gzip data, .* without its Content-Encoding"),
+        (b"<html>", "Content-Type: text/html", "Content-Type 'text/html'"),
+    ],
+)
+def test_the_header_that_explains_an_unreadable_body_is_named(body: bytes, header: str, cause: str) -> None:
+    with pytest.raises(UnusableResponseError, match=cause):
+        fetch_from(RawServer(response(body, "200 OK", header)), max_attempts=1)
+
+
+def test_a_readable_body_is_read_whatever_its_headers_say() -> None:
+    headers = ("Content-Type: text/html", "Content-Encoding: utf-8")
+    assert fetch_from(RawServer(response(ONE_BREWERY, "200 OK", *headers))).lines
+
+
 # Transient errors
 
 
@@ -227,6 +311,22 @@ def test_every_server_error_is_transient_and_its_status_is_kept(status: int) -> 
         fetch_from(server, max_attempts=2)
     assert caught.value.status == status
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("status", [408, 421, 423, 425])
+def test_a_client_error_that_may_pass_is_retried_and_says_nothing_about_rows(status: int) -> None:
+    passing = RawServer(response(b"wait", f"{status} Wait"), response(ONE_BREWERY))
+    assert fetch_from(passing).lines == [b'{"id": "a"}']
+    lasting = RawServer(response(b"wait", f"{status} Wait"))
+    with pytest.raises(SourceUnavailable, match=rf"after 3 attempt\(s\): status {status}: 'wait'") as caught:
+        fetch_from(lasting, max_attempts=3)
+    assert not isinstance(caught.value, UnusableResponseError)
+
+
+@pytest.mark.parametrize("status", [201, 202, 203, 204, 206])
+def test_a_success_without_a_whole_page_is_a_bad_response(status: int) -> None:
+    with pytest.raises(UnusableResponseError, match=f"status {status}: "):
+        fetch_from(RawServer(response(b"" if status == 204 else ONE_BREWERY, f"{status} Else")), max_attempts=1)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +390,7 @@ def test_each_failed_attempt_is_logged_once(caplog: pytest.LogCaptureFixture) ->
 # Permanent errors
 
 
-@pytest.mark.parametrize("status", [300, 302, 303, 307, 308, 400, 401, 403, 404, 405, 408, 410, 413, 422, 425, 451])
+@pytest.mark.parametrize("status", [300, 302, 303, 307, 308, 400, 401, 403, 404, 405, 409, 410, 413, 422, 451])
 def test_a_redirect_or_client_error_is_permanent(status: int) -> None:
     with MockApiServer(generate(ROWS), faults=[f"status={status}"]) as api:
         with pytest.raises(PermanentSourceError, match=rf"status {status}\b.*not retried.*Check source_url") as caught:
@@ -306,12 +406,60 @@ def test_a_redirect_is_not_followed_and_its_target_is_named() -> None:
     assert len(server.requests) == 1
 
 
+def test_a_certificate_that_is_not_trusted_is_permanent(tmp_path: Path) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl to create a certificate")
+    file = tmp_path / "both.pem"
+    command = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    subprocess.run(
+        [openssl, *command.split(), "-keyout", file, "-out", tmp_path / "certificate.pem"],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certificate.pem", file)
+
+    async def fetch() -> None:
+        async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+        port = server.sockets[0].getsockname()[1]
+        async with server, Client(settings_for(f"https://127.0.0.1:{port}/v1")) as client:
+            await client.page(1, 10)
+
+    with pytest.raises(
+        PermanentSourceError, match=r"certificate of 127\.0\.0\.1:\d+ is not trusted: .*self.signed"
+    ) as caught:
+        asyncio.run(fetch())
+    assert "SSL_CERT_FILE" in caught.value.hint
+
+
+def test_a_server_that_does_not_speak_tls_is_named() -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(response(b"", "400 Bad Request"))
+        writer.close()
+
+    async def fetch() -> None:
+        server = await asyncio.start_server(plain, "127.0.0.1", 0)
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server, Client(settings_for(url, max_attempts=1)) as client:
+            await client.page(1, 10)
+
+    with pytest.raises(SourceUnavailable, match=r"no TLS connection: .*starts with http:// or https://"):
+        asyncio.run(fetch())
+
+
 def test_the_reason_that_the_source_gives_is_quoted() -> None:
     with MockApiServer(generate(ROWS)) as api, pytest.raises(PermanentSourceError, match=r"422.*per.page"):
         fetch_page(settings_for(api.url), size=201)
 
 
-@pytest.mark.parametrize("url", ["ftp://brewery.test/v1", "brewery.test/v1", "http://[::1/v1", "http://", ""])
+@pytest.mark.parametrize(
+    "url", ["ftp://brewery.test/v1", "brewery.test/v1", "http://[::1/v1", "http://", "", "http://a..b"]
+)
 def test_an_invalid_url_is_permanent(url: str) -> None:
     with pytest.raises(PermanentSourceError, match=r"not a valid URL.*--source-url"):
         fetch_page(settings_for(url))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -18,6 +19,7 @@ from brewhouse.api.contract import (
     parse_meta,
     parse_page,
     parse_record,
+    repeated_fields,
 )
 from brewhouse.api.source_errors import BadResponseError
 from brewhouse.source import Meta
@@ -40,6 +42,62 @@ def test_the_last_of_duplicate_fields_counts() -> None:
     current = json.dumps(dict.fromkeys(FIELDS, "x"))[:-1]
     for text in (current + ', "city": "York"}', '{"city": "x", "city": "York"}'):
         assert parse_page(f"[{text}]".encode())[1].columns["city"] == ("York",)
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        (b'{"id":"a","name":"b"}', []),
+        (b'{"id":"a","name":"b","id":"a"}', ["id"]),
+        (b'{"id":"a","\\u0069d":null,"tags":[{"x":1,"x":2}],"ID":1}', ["id"]),
+        (b'{"tags":1,"id":1,"tags":2,"id":2,"id":3}', ["tags", "id"]),
+    ],
+)
+def test_repeated_fields_are_listed_once_and_those_inside_a_value_are_not(line: bytes, names: list[str]) -> None:
+    assert repeated_fields(line) == names
+
+
+def nested(levels: int) -> bytes:
+    return b'[{"id":"a","x":%b%b},{"id":"b"}]' % (b"[" * (levels - 1), b"]" * (levels - 1))
+
+
+def test_a_record_is_nested_up_to_a_hundred_levels() -> None:
+    lines, records = parse_page(nested(100))
+    assert (len(lines), records.columns["id"]) == (2, ("a", "b"))
+    with pytest.raises(BadResponseError, match="nested deeper than 100 levels"):
+        parse_page(nested(101))
+
+
+@pytest.mark.parametrize("levels", [900, 10_000, 1_000_000])
+def test_any_depth_of_json_is_a_bad_response(levels: int) -> None:
+    with pytest.raises(BadResponseError, match=r"nested deeper than 100|recursion"):
+        parse_page(nested(levels))
+    with pytest.raises(BadResponseError, match="no valid brewery counts"):
+        parse_meta(b'{"total":3,"x":%b%b}' % (b"[" * 10_000, b"]" * 10_000))
+
+
+def test_brackets_in_text_are_not_levels() -> None:
+    assert len(parse_page(json.dumps([{"id": "a", "name": "[{" * 5_000}]).encode())[0]) == 1
+
+
+def test_a_record_of_a_megabyte_is_a_bad_response() -> None:
+    body = json.dumps([{"id": "a"}, {"id": "b", "name": "x" * 1_000_000}]).encode()
+    with pytest.raises(BadResponseError, match="larger than 1000000 bytes"):
+        parse_page(body)
+    assert parse_page(body.replace(b"x" * 100, b""))[1].columns["id"] == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"id":"a","latitude":NaN}', b'{"id":"a","latitude":-Infinity}', b'{"id":"a","latitude":1e400}',
+        b'{"id":"a","latitude":' + b"9" * 5_000 + b"}", b'{"id":"\\ud800"}', b'{"id":"a\\udc00"}',
+        b'{"id":"a\t"}', b'{"id":"\xed\xa0\x80"}', b'{"id":"a",}', b"{'id':'a'}", b'{"id":"a"} // id',
+    ],
+)  # fmt: skip
+def test_what_only_some_parsers_read_is_a_bad_response(line: bytes) -> None:
+    with pytest.raises(BadResponseError, match="not a JSON array of objects"):
+        parse_page(b"[%b]" % line)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +150,8 @@ def test_the_counts_of_each_dialect_are_parsed_and_deviations_named(
 @pytest.mark.parametrize(
     "body",
     [
+        b'{"total": 1e30}', b'{"total": 1' + b"0" * 30 + b"}", b'{"total": "' + b"9" * 5000 + b'"}',
+        b'{"total": 1, "by_type": {"micro": -1}}', b'{"total": 1, "by_state": {"x": 99999999999999999999}}',
         b"", b"[]", b"{}", b'{"total": null}', b'{"total": -1}', b'{"total": "many"}', b"\xff", b'{"total": 1.5}',
         b'{"total": 1, "by_type": {"micro": "x"}}', b'{"total": 1, "by_type": 3}', b'{"total": 1',
     ],
@@ -114,7 +174,13 @@ def test_line_breaks_become_spaces_and_nothing_else_changes() -> None:
 
 @pytest.mark.parametrize(
     ("body", "text"),
-    [(b"", "an empty body"), (b"<html>\n", r"'<html>\n'"), (b"\xff", "'\ufffd'"), (b"x" * 1000, f"'{'x' * 200}'")],
+    [
+        (b"", "an empty body"),
+        (b"<html>\n", r"'<html>\n'"),
+        (b"\xff", "'\ufffd'"),
+        (b"x" * 1000, f"'{'x' * 200}'"),
+        (gzip.compress(b"[]"), "gzip data, compressed twice or sent without its Content-Encoding"),
+    ],
 )
 def test_an_excerpt_is_short_and_printable(body: bytes, text: str) -> None:
     assert excerpt(body) == text

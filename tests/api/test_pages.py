@@ -15,7 +15,7 @@ from brewhouse.api.client import Client, PageResult
 from brewhouse.api.pages import Pager, PageRange
 from brewhouse.api.source_errors import PermanentSourceError, SourceUnavailable
 from brewhouse.mock_api.dataset import generate
-from brewhouse.settings import Settings
+from brewhouse.settings import SecretUrl, Settings
 
 ROWS = 450
 IDS = sorted(str(record["id"]) for record in generate(ROWS))
@@ -23,7 +23,7 @@ IDS = sorted(str(record["id"]) for record in generate(ROWS))
 
 def settings_for(api: MockApiServer, **changes: float) -> Settings:
     quick = {"retry_initial_wait_s": 0, "retry_wait_max_s": 0, "max_attempts": 2}
-    return msgspec.convert({"source_url": api.url, **quick, **changes}, Settings)
+    return msgspec.convert({"source_url": SecretUrl(api.url), **quick, **changes}, Settings)
 
 
 def fetch(api: MockApiServer, *numbers: int, size: int = 200, pages: int = 3, **changes: float) -> list[PageResult]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -15,7 +16,7 @@ from brewhouse.api.client import Client
 from brewhouse.api.rate_limit import RateLimit, retry_after_s
 from brewhouse.api.source_errors import PermanentSourceError, SourceUnavailable
 from brewhouse.mock_api.dataset import generate
-from brewhouse.settings import Settings
+from brewhouse.settings import SecretUrl, Settings
 
 WINDOW_S = 0.15
 
@@ -32,7 +33,9 @@ async def fetch_many(client: Client, count: int, workers: int) -> None:
 
 
 def client_of(api: MockApiServer, max_attempts: int = 6) -> Client:
-    quick = Settings(source_url=api.url, retry_initial_wait_s=0.001, retry_wait_max_s=0.002, max_attempts=max_attempts)
+    quick = Settings(
+        source_url=SecretUrl(api.url), retry_initial_wait_s=0.001, retry_wait_max_s=0.002, max_attempts=max_attempts
+    )
     return Client(quick, WINDOW_S)
 
 
@@ -121,11 +124,24 @@ def test_a_wait_that_is_too_long_for_a_run_is_a_permanent_error() -> None:
     [
         ("7", 7), (" 7 ", 7), ("0", 0), ("100000", 100_000), ("", 1), ("soon", 1), ("-5", 1), ("1.5", 1),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("Wednesday, 21-Oct-15 07:28:00 GMT", 0),
+        ("9" * 5_000, 10**18), ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", 1),
+        ("Wed, 21 Oct 2015 07:28:00 +9999999999", 1), ("Wed, 21 Oct 0001 00:00:00 +2359", 0),
+        ("Wed, 21 Oct 99999999999 07:28:00 GMT", 1),
         ("Wed, 21 Oct 2015 07:28:00 -0000", 0), ("Wed, 99 Oct 2015 07:28:00 GMT", 1),
     ],
 )  # fmt: skip
 def test_retry_after_is_a_number_of_seconds_or_a_date(text: str, seconds: float) -> None:
     assert retry_after_s({"Retry-After": text}) == seconds
+
+
+def test_the_waits_for_a_request_are_limited_in_total() -> None:
+    with (
+        MockApiServer(
+            generate(3), faults=["status=429,retry_after_s=0,times=1", "status=429,retry_after_s=901"]
+        ) as api,
+        pytest.raises(PermanentSourceError, match=r"asks to wait 901 s after 1 waits"),
+    ):
+        asyncio.run(fetch_many(client_of(api), 1, 1))
 
 
 def test_without_retry_after_the_wait_is_a_second() -> None:
@@ -151,6 +167,46 @@ def test_without_a_reported_limit_requests_are_not_delayed() -> None:
         return await is_blocked(limit)
 
     assert not asyncio.run(run())
+
+
+@pytest.mark.parametrize("text", ["9" * 5_000, "1" + "0" * 30])
+def test_a_huge_quota_is_a_quota(text: str) -> None:
+    async def run() -> bool:
+        limit = RateLimit()
+        await limit.acquire()
+        limit.release(remaining(text))
+        return await is_blocked(limit)
+
+    assert not asyncio.run(run())
+
+
+def test_each_wait_for_the_next_window_is_logged_and_too_many_without_a_quota_are_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def run() -> None:
+        limit = RateLimit(window_s=0.001)
+        for _ in range(100):
+            await limit.acquire()
+            limit.release(remaining(0))
+
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(PermanentSourceError, match=r"one request in each of the last 15 windows of 0\.001 s.*Run again"),
+    ):
+        asyncio.run(run())
+    assert [record.getMessage() for record in caplog.records] == [
+        "the source's rate limit is used up; waiting 0 s"
+    ] * 14
+
+
+def test_windows_without_a_quota_count_only_in_a_row() -> None:
+    async def run() -> None:
+        limit = RateLimit(window_s=0.001)
+        for number in range(40):
+            await limit.acquire()
+            limit.release(remaining(number % 10 == 9))
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("text", ["", "many", "-1", "1.5", "\u00b2"])

@@ -88,6 +88,31 @@ def test_a_record_on_several_lines_is_drift(line: bytes) -> None:
     assert b"\n" not in found["multiline_record"].example.encode()
 
 
+def test_a_repeated_field_is_drift_whatever_the_other_records_hold() -> None:
+    profiler = Profiler()
+    lines = [
+        json.dumps(record(name='"a": [1]', tags={"x": 1})).encode(),
+        b'{"id":"b","tags":1,"id":"c","\\u0069d":"d"}',
+    ]
+    found = {item.detail: item for item in profiler.drift([profiler.profile(lines, parse_lines(lines))])}
+    assert (found["id"].name, found["id"].count) == ("repeated_field", 1)
+    assert found["id"].example == lines[1].decode()
+    assert not [item for item in found.values() if item.name == "repeated_field" and item.detail != "id"]
+
+
+def test_many_and_long_kinds_of_drift_are_cut_off() -> None:
+    profiler = Profiler()
+    many = profiler.drift([profile(profiler, record(**{f"{number:03}" + "x" * 1000: 1 for number in range(300)}))])
+    assert len(many) == 101
+    assert (many[-1].name, many[-1].count) == ("further_drift", 200)
+    assert max(len(item.detail) for item in many) == 200
+    row = record(id="y" * 1000, **{"x" * 1000: 1})
+    del row["city"]
+    found = profile(profiler, row)
+    assert max(len(item.example) for item in profiler.drift([found])) < 500
+    assert max(map(len, profiler.fields_seen([found]))) == 200
+
+
 @pytest.mark.parametrize(
     ("changes", "example"),
     [

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewhouse.api.contract import parse_record
-from brewhouse.backfill.csv_versions import COLUMNS, VersionRejectedError, count_groups, is_uuid, line_of, parse_version
+from brewhouse.backfill.csv_versions import (
+    COLUMNS,
+    VersionRejectedError,
+    count_groups,
+    is_slug,
+    is_uuid,
+    line_of,
+    parse_version,
+)
 
 _OLD = "name,brewery_type,street"
 _REST = "postal_code,website_url,phone"
@@ -132,7 +140,20 @@ def test_invalid_bytes_are_replaced_and_counted_without_those_replaced_before() 
     ("content", "reason"),
     [
         (b"", "it lacks id"),
-        (b"\x89PNG\r\n\x1a\n\0\0", "its header is not one of the dataset's"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "it contains NUL bytes"),
+        (written(CURRENT, row(CURRENT, name="a\0b")), "it contains NUL bytes"),
+        (written(CURRENT, row(CURRENT)).replace(b",", b";"), "its cells are separated by ';' instead of commas"),
+        (written(CURRENT, row(CURRENT)).replace(b",", b"\t"), "its cells are separated by '\\t' instead of commas"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n", "it is a Git LFS pointer"),
+        (written(CURRENT, row(CURRENT)) + written(CURRENT, row(CURRENT)), "line 3 repeats the header"),
+        (
+            written(CURRENT, row(CURRENT)) + b"\xef\xbb\xbf" + written(CURRENT[::-1], row(CURRENT[::-1])),
+            "line 3 repeats the header",
+        ),
+        (
+            written(CURRENT, row(CURRENT, name="a\n" + ",".join(row(CURRENT)))),
+            "a cell that ends in line 3 contains another row: a quote is missing",
+        ),
         (b"<html></html>", "its header is not one of the dataset's"),
         (written(["name", *CURRENT[2:]], ["Ales"]), "it lacks id"),
         (written([n for n in CURRENT if n not in ("city", "country")]), "it lacks city, country"),
@@ -186,7 +207,9 @@ def test_groups_count_the_records_of_each_value_without_nulls() -> None:
     assert count_groups(records)["by_type"] == {"micro": 3}
 
 
-_CELLS = st.text(st.characters(codec="utf-8"), max_size=5) | st.sampled_from(["", " ", "1.50", 'a"b', "\r\n", "\r"])
+_CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5) | st.sampled_from(
+    ["", " ", "1.50", 'a"b', "\r\n", "\r"]
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -231,7 +254,8 @@ def test_only_coordinates_become_numbers(record: dict[str, str | None], line: by
     [
         ("cd613e30-d8f1-4adf-81b7-584a2265b1f5", True),
         (" CD613E30-D8F1-4ADF-81B7-584A2265B1F5 ", True),
-        ("cd613e30d8f14adf81b7584a2265b1f5", False),
+        ("cd613e30d8f14adf81b7584a2265b1f5", True),
+        ("{CD613E30-D8F1-4ADF-81B7-584A2265B1F5}", True),
         ("cd613e30-d8f1-4adf-81b7-584a2265b1f5-york", False),
         ("ales-york", False),
         ("", False),
@@ -242,8 +266,28 @@ def test_an_id_is_a_uuid_or_a_slug(key: str, expected: bool) -> None:
 
 
 def test_slugs_are_counted() -> None:
-    keys = ["ales-york", "cd613e30-d8f1-4adf-81b7-584a2265b1f5", "ales-hull"]
+    keys = ["ales-york", "cd613e30-d8f1-4adf-81b7-584a2265b1f5", "ales-hull", "not a slug"]
     assert parse_version(written(CURRENT, *(row(CURRENT, id=key) for key in keys))).slugs == 2
+
+
+@pytest.mark.parametrize("spelling", ["{%s}", " %s", "urn:uuid:%s"])
+@pytest.mark.parametrize("change", [str, str.upper, lambda text: text.replace("-", "")])
+def test_a_uuid_has_one_spelling(spelling: str, change: Callable[[str], str]) -> None:
+    key = "cd613e30-d8f1-4adf-81b7-584a2265b1f5"
+    (record,) = parse_version(written(CURRENT, row(CURRENT, id=spelling % change(key)))).records
+    assert record["id"] == key
+
+
+def test_among_uuids_other_ids_are_neither_slugs_nor_changed() -> None:
+    keys = [f"cd613e30-d8f1-4adf-81b7-{number:012}" for number in range(3)] + ["total", "Ales"]
+    version = parse_version(written(CURRENT, *(row(CURRENT, id=key) for key in keys)))
+    assert version.slugs == 0
+    assert [record["id"] for record in version.records] == keys
+
+
+@pytest.mark.parametrize("key", ["Ales Brewing", "b\ufffdr", "{x}", "http://x", "a,b", "x\ty"])
+def test_an_id_with_blanks_or_punctuation_is_not_a_slug(key: str) -> None:
+    assert not is_slug(key)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])

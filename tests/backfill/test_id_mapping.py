@@ -180,3 +180,15 @@ def test_a_moved_brewery_whose_slug_was_reused_keeps_the_uuid_of_its_address() -
     newer = [record("ales-1", address="1 Main St"), record("ales-2", address="2 New St")]
     older = [record("ales-2", address="1 Main St"), record("ales-1", address="2 New St")]
     assert [ids(result) for result in mapped(anchor, newer, older)] == [[ONE, TWO], [ONE, TWO]]
+
+
+def test_an_id_that_is_neither_a_uuid_nor_a_slug_stays_and_is_not_evidence() -> None:
+    newer, older = mapped([], [record("Total: 5"), record("hull", city="Hull")], [record("ales-york")])
+    assert ids(newer) == ["Total: 5", uuid_of("hull")]
+    assert ids(older) == [uuid_of("ales-york")]
+
+
+def test_records_of_a_snapshot_without_a_valid_id_are_not_an_anchor() -> None:
+    anchor = [{"name": 5}, record(ONE.upper()), {**record("x", "Beers"), "id": 7}]
+    (result,) = mapped(anchor, [record("ales-york"), record("beers-york", "Beers")])
+    assert ids(result) == [ONE, uuid_of("beers-york")]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from brewhouse.backfill import version_sources
 from brewhouse.backfill.csv_versions import VersionRejectedError
 from brewhouse.backfill.version_sources import list_versions
 from brewhouse.errors import BrewhouseError, UsageError
@@ -17,10 +18,10 @@ from brewhouse.errors import BrewhouseError, UsageError
 class Repository:
     """A git repository to add commits to."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         folder.mkdir(parents=True)
-        self.git("init", "--quiet", "--initial-branch=main")
+        self.git("init", "--quiet", "--initial-branch=main", *options)
 
     def git(self, *arguments: str, time: str = "2020-01-01T00:00:00Z") -> str:
         who = {f"GIT_{role}_{what}": "a@b.example" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -170,7 +171,7 @@ def test_git_variables_of_the_environment_are_ignored(
 
 
 def test_a_repository_without_the_file_or_without_commits_is_an_error(repository: Repository) -> None:
-    with pytest.raises(BrewhouseError, match="git failed to read the repository"):
+    with pytest.raises(BrewhouseError, match="HEAD names no commit"):
         list_versions([repository.folder])
     repository.commit("2020-01-01T00:00:00Z", "README", b"x")
     with pytest.raises(UsageError, match=r"no versions of 'breweries\.csv'"):
@@ -186,9 +187,13 @@ def test_a_version_whose_content_the_clone_lacks_is_rejected(repository: Reposit
     file.unlink()
     with pytest.raises(VersionRejectedError, match="git failed to read"):
         version.read()
+    (listed_later,) = list_versions([repository.folder])
+    with pytest.raises(VersionRejectedError, match="its content is missing in the clone"):
+        listed_later.read()
 
 
 def test_without_git_the_error_asks_to_install_it(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository.commit("2020-01-01T00:00:00Z", content=b"one")
     monkeypatch.setenv("PATH", str(repository.folder))
     with pytest.raises(BrewhouseError, match="Install git"):
         list_versions([repository.folder])
@@ -236,10 +241,14 @@ def test_a_file_that_disappears_before_it_is_read_is_rejected(tmp_path: Path) ->
         version.read()
 
 
-def test_a_repository_with_a_broken_object_store_is_an_error(repository: Repository) -> None:
+@pytest.mark.parametrize(
+    ("head", "says"),
+    [("nonsense", "HEAD names no commit"), ("ref: refs/../../x", "HEAD names no commit"), ("0" * 39 + "1", "fatal")],
+)
+def test_a_repository_with_a_broken_head_is_an_error(repository: Repository, head: str, says: str) -> None:
     repository.commit("2020-01-01T00:00:00Z", content=b"one")
-    (repository.folder / ".git" / "HEAD").write_text("nonsense")
-    with pytest.raises(BrewhouseError, match=r"git failed to read the repository .*: fatal"):
+    (repository.folder / ".git" / "HEAD").write_text(head)
+    with pytest.raises(BrewhouseError, match=f"git failed to read the repository .*: .*{says}"):
         list_versions([repository.folder])
 
 
@@ -265,3 +274,209 @@ def test_a_commit_of_an_impossible_time_is_an_error(repository: Repository, seco
     repository.git("update-ref", "refs/heads/main", name)
     with pytest.raises(BrewhouseError, match=f"{name}.*invalid time"):
         list_versions([repository.folder])
+
+
+def test_files_of_the_future_are_rejected_with_their_names_and_dates(tmp_path: Path) -> None:
+    files = [tmp_path / f"breweries-{date}.csv" for date in ("2025-10-03", "2062-05-14", "2062-05-15")]
+    for file in files:
+        file.write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"2 version\(s\).*2062-05-14.csv is dated 2062-05-14; .*2062-05-15"):
+        list_versions(files)
+    with pytest.raises(UsageError, match=r"breweries-2025-10-03.csv is dated 2063-01-01\. Nothing was written\."):
+        list_versions(files[:1], date="2063-01-01")
+
+
+def test_the_date_may_be_that_of_the_first_time_zone(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    (tmp_path / "breweries.csv").write_bytes(b"x")
+    for ahead, is_rejected in ((timedelta(hours=14), False), (timedelta(hours=39), True)):
+        date = str((now + ahead).date())
+        if is_rejected:
+            with pytest.raises(UsageError, match="in the future"):
+                list_versions([tmp_path / "breweries.csv"], date)
+        else:
+            assert [
+                version.time.date().isoformat() for version in list_versions([tmp_path / "breweries.csv"], date)
+            ] == [date]
+
+
+def test_a_commit_of_the_future_is_rejected_with_its_id_and_date(repository: Repository) -> None:
+    repository.commit("2025-01-01T00:00:00Z", content=b"x")
+    wrong = repository.commit("2037-01-01T00:00:00Z", content=b"y")
+    with pytest.raises(UsageError, match=f"git:{wrong}:breweries.csv is dated 2037-01-01"):
+        list_versions([repository.folder])
+
+
+_PARTIAL = {"remote.origin.promisor": "true", "remote.origin.partialCloneFilter": "blob:none"}
+
+
+@pytest.mark.parametrize(
+    "remote",
+    [
+        {"remote.origin.url": "ext::CANARY", "protocol.ext.allow": "always"},
+        {"remote.origin.url": "ssh://host/path", "core.sshCommand": "CANARY"},
+        {"remote.origin.url": "file:///tmp", "remote.origin.uploadpack": "CANARY"},
+    ],
+    ids=["ext", "ssh", "uploadpack"],
+)
+def test_a_partial_clone_never_fetches_and_runs_no_command_of_its_remote(
+    repository: Repository, tmp_path: Path, remote: dict[str, str]
+) -> None:
+    canary = tmp_path / "canary"
+    (tmp_path / "command").write_text(f"#!/bin/sh\ntouch {canary}\n")
+    (tmp_path / "command").chmod(0o755)
+    repository.commit("2020-01-01T00:00:00Z", content=b"one")
+    repository.git("config", "uploadpack.allowFilter", "true")
+    url = f"file://{repository.folder}"
+    repository.git("clone", "--quiet", "--bare", "--filter=blob:none", url, str(tmp_path / "partial"))
+    for key, value in {**_PARTIAL, **remote}.items():
+        config = str(tmp_path / "partial" / "config")
+        repository.git("config", "--file", config, key, value.replace("CANARY", str(tmp_path / "command")))
+    git = ["git", f"--git-dir={tmp_path / 'partial'}", "cat-file", "blob", "HEAD:breweries.csv"]
+    subprocess.run(git, check=False, capture_output=True, timeout=60)
+    assert canary.exists(), "git itself runs the command"
+    canary.unlink()
+
+    (version,) = list_versions([tmp_path / "partial"])
+    with pytest.raises(VersionRejectedError, match="make a complete one, without --filter"):
+        version.read()
+    assert not canary.exists()
+
+    repository.git("clone", "--quiet", "--bare", "--filter=tree:0", url, str(tmp_path / "without-trees"))
+    with pytest.raises(BrewhouseError, match="Clone it again without --filter"):
+        list_versions([tmp_path / "without-trees"])
+
+
+def test_no_configuration_hook_or_attribute_of_the_repository_runs_a_command(
+    repository: Repository, tmp_path: Path
+) -> None:
+    canary = tmp_path / "canary"
+    command = tmp_path / "command"
+    command.write_text(f"#!/bin/sh\necho $0 $* >> {canary}\ncat\n")
+    command.chmod(0o755)
+    repository.commit("2020-01-01T00:00:00Z", content=b"one\n")
+    repository.commit("2020-02-01T00:00:00Z", ".gitattributes", b"*.csv diff=x filter=x merge=x\n")
+    repository.commit("2020-03-01T00:00:00Z", content=b"two\n")
+    signed = repository.git("cat-file", "commit", "HEAD").replace(
+        "\n\n", "\ngpgsig -----BEGIN PGP SIGNATURE-----\n\n", 1
+    )
+    (tmp_path / "signed").write_text(signed + "\n")
+    name = repository.git("hash-object", "-t", "commit", "-w", "--literally", str(tmp_path / "signed"))
+    repository.git("update-ref", "refs/heads/main", name)
+    keys = ["core.fsmonitor", "core.pager", "core.sshCommand", "core.askPass", "core.editor", "core.gitProxy"]
+    keys += ["diff.external", "gpg.program", "credential.helper", "alias.log", "alias.cat-file", "pager.log"]
+    included = f'[log]\nshowSignature = true\n[diff "x"]\ncommand = {command}\ntextconv = {command}\n'
+    included += f'[filter "x"]\nclean = {command}\nsmudge = {command}\nprocess = {command}\n'
+    included += "".join("[{}]\n{} = {}\n".format(*key.split("."), command) for key in keys)
+    git = repository.folder / ".git"
+    (tmp_path / "included").write_text(included)
+    (git / "config.worktree").write_text(included)
+    for key, value in {"extensions.worktreeConfig": "true", "include.path": str(tmp_path / "included")}.items():
+        repository.git("config", key, value)
+    (git / "info" / "attributes").write_text("* diff=x filter=x\n")
+    for hook in ("post-checkout", "reference-transaction", "post-index-change", "fsmonitor-watchman"):
+        (git / "hooks" / hook).write_bytes(command.read_bytes())
+        (git / "hooks" / hook).chmod(0o755)
+    subprocess.run(["git", "log", "-p", "-1"], cwd=repository.folder, check=False, capture_output=True, timeout=60)
+    assert canary.exists(), "git itself runs a command"
+    canary.unlink()
+
+    assert contents(repository.folder) == [b"one\n", b"two\n"]
+    assert not canary.exists()
+
+
+def test_replaced_objects_are_not_read(repository: Repository) -> None:
+    repository.commit("2020-01-01T00:00:00Z", content=b"one")
+    (repository.folder / "other").write_bytes(b"other")
+    other = repository.git("hash-object", "-w", "other")
+    repository.git("replace", repository.git("rev-parse", "HEAD:breweries.csv"), other)
+    assert contents(repository.folder) == [b"one"]
+
+
+def test_objects_of_another_repository_are_not_read(repository: Repository, tmp_path: Path) -> None:
+    repository.commit("2020-01-01T00:00:00Z", content=b"one")
+    repository.git("clone", "--quiet", "--shared", ".", str(tmp_path / "shared"))
+    with pytest.raises(BrewhouseError, match=r"borrows objects of another one\. Run `git repack -a -d`"):
+        list_versions([tmp_path / "shared"])
+
+
+def test_a_shallow_clone_loads_only_the_versions_whose_date_it_knows(repository: Repository, tmp_path: Path) -> None:
+    for year in (2020, 2021, 2022):
+        repository.commit(f"{year}-01-01T00:00:00Z", content=str(year).encode())
+    repository.git("clone", "--quiet", "--depth=2", f"file://{repository.folder}", str(tmp_path / "shallow"))
+    oldest, newest = list_versions([tmp_path / "shallow"])
+    assert newest.read() == b"2022"
+    with pytest.raises(VersionRejectedError, match=r"shallow.*git fetch --unshallow"):
+        oldest.read()
+
+
+def test_a_repository_with_sha_256_names_is_supported(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "sha256", "--object-format=sha256")
+    repository.commit("2020-01-01T00:00:00Z", content=b"one")
+    repository.git("pack-refs", "--all")
+    assert contents(repository.folder) == [b"one"]
+
+
+def test_a_symbolic_link_and_a_submodule_are_rejected_as_what_they_are(repository: Repository) -> None:
+    repository.commit("2020-01-01T00:00:00Z", content=b"one")
+    (repository.folder / "breweries.csv").unlink()
+    (repository.folder / "breweries.csv").symlink_to("/etc/passwd")
+    head = repository.commit("2020-02-01T00:00:00Z")
+    repository.git("rm", "--quiet", "breweries.csv")
+    repository.git("update-index", "--add", "--cacheinfo", f"160000,{head},breweries.csv")
+    repository.git("commit", "--quiet", "-m", "x", time="2020-03-01T00:00:00Z")
+    file, link, submodule = list_versions([repository.folder])
+    assert file.read() == b"one"
+    with pytest.raises(VersionRejectedError, match="symbolic link"):
+        link.read()
+    with pytest.raises(VersionRejectedError, match="submodule"):
+        submodule.read()
+
+
+def test_sizes_are_bounded_before_anything_is_read(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        repository.commit(f"2020-0{number}-01T00:00:00Z", content=b"%d" % number * 1000)
+    (tmp_path / "2019-01-01.csv").write_bytes(b"x" * 1000)
+    monkeypatch.setattr(version_sources, "_MAX_VERSION_BYTES", 999)
+    for version in list_versions([repository.folder, tmp_path / "2019-01-01.csv"]):
+        with pytest.raises(VersionRejectedError, match="it is larger than 256 MB"):
+            version.read()
+    monkeypatch.setattr(version_sources, "_MAX_HISTORY_BYTES", 1999)
+    with pytest.raises(BrewhouseError, match="add up to more than"):
+        list_versions([repository.folder])
+    monkeypatch.setattr(version_sources, "_MAX_OUTPUT_BYTES", 50)
+    with pytest.raises(BrewhouseError, match="printed more than 50 bytes"):
+        list_versions([repository.folder])
+
+
+def test_git_is_killed_when_it_takes_too_long(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.commit("2020-01-01T00:00:00Z", content=b"one")
+    (tmp_path / "git").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(version_sources, "_GIT_TIMEOUT_S", 0.1)
+    with pytest.raises(BrewhouseError, match="git took more than"):
+        list_versions([repository.folder])
+
+
+@pytest.mark.parametrize("name", ["HEAD", "shallow", "packed-refs", "objects/info/alternates"])
+def test_a_pipe_in_place_of_a_file_of_git_does_not_block(repository: Repository, name: str) -> None:
+    repository.commit("2020-01-01T00:00:00Z", content=b"one")
+    file = repository.folder / ".git" / name
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+    if name in ("HEAD", "objects/info/alternates"):
+        with pytest.raises(BrewhouseError):
+            list_versions([repository.folder])
+    else:
+        assert contents(repository.folder) == [b"one"]
+
+
+def test_a_pipe_in_place_of_a_csv_file_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "2020-01-01.csv")
+    with pytest.raises(UsageError, match="is not a file"):
+        list_versions([tmp_path / "2020-01-01.csv"])

@@ -295,6 +295,18 @@ def test_every_repeated_id_is_counted_whatever_the_order(pages: list[list[str | 
     assert result.records == len(names)
 
 
+def test_a_source_that_ignores_the_page_number_is_repetitive() -> None:
+    rows = breweries(25)
+    assert check_of([paged(rows)[0]] * 4).is_repetitive()
+    assert not check_of([*paged(rows), paged(rows)[0]]).is_repetitive()
+    assert not check_of([]).is_repetitive()
+
+
+def test_a_long_name_is_cut_off_in_a_difference() -> None:
+    (difference,) = result_of([], Meta(total=0, by_state={"x" * 1_000_000: 1})).differences
+    assert len(difference) < 200
+
+
 def test_pages_that_share_an_id_and_those_between_them_are_suspect() -> None:
     pages = paged(breweries(25))
     pages[3] = [*pages[3][:-1], pages[1][0]]
@@ -325,6 +337,7 @@ def test_a_page_counted_again_replaces_the_earlier_one() -> None:
 
 def test_the_proof_states_what_was_counted_and_compared() -> None:
     page: list[Record] = [{"id": "a"}, {"id": "a"}, {"name": "b"}]
-    proof = result_of([page], Meta(total=2)).proof(["by_type"], attempts=2)
+    proof = result_of([page], Meta(total=2)).proof(["by_type"], attempts=2, compared_pages=[1])
+    assert proof.compared_pages == [1]
     assert (proof.records, proof.distinct_ids, proof.records_without_id) == (3, 2, 1)
     assert (proof.groups_compared, proof.attempts) == (["by_type"], 2)

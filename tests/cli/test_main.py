@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import typer.main
 from tests.cli.conftest import Call, shell
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.cli.main import app
+from brewhouse.mock_api.dataset import generate
 
 
 def every_command() -> Iterator[tuple[str, Any]]:
@@ -204,3 +211,83 @@ def test_help_and_light_commands_import_no_heavy_library(arguments: list[str]) -
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert set(out.splitlines()[-1].split()[1:]) <= allowed
+
+
+class _EchoHandler(BaseHTTPRequestHandler):
+    """Answers with the request: its path, its headers, and what they decode to."""
+
+    def do_GET(self) -> None:
+        login = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic "))
+        body = b"bad request: %s %s %s" % (self.path.encode(), str(self.headers).encode(), login)
+        self.send_response(302 if "moved" in self.path else 400)
+        self.send_header("Location", f"http://{login.decode()}@example.com{self.path}")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815 - the name is the library's
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the library's
+        """Say nothing."""
+
+
+@pytest.fixture
+def echo() -> Iterator[str]:
+    """Host and port of a server that quotes each request in its answer."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _EchoHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_no_secret_of_a_setting_is_printed_or_written_into_the_lake(
+    call: Call, tmp_path: Path, echo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = [
+        f"Zq7{name}/w@rd" for name in ("Source", "Key", "Alert", "Ping", "Console", "Catalog", "Proxy", "Lineage")
+    ]
+    source, key, alert, ping, console, catalog, proxy, lineage = (quote(secret, safe="") for secret in secrets)
+    monkeypatch.chdir(tmp_path)
+    settings = {
+        "ALERTS_URLS": f"json://joe:{alert}@{echo}/{alert} json://joe:{alert}@127.0.0.1:1",
+        "ALERTS_PING_URL": f"http://joe:{ping}@{echo}/{ping}?token={ping}",
+        "CATALOG_URI": f"http://joe:{catalog}@{echo}",
+        "CONSOLE_PASSWORD": console,
+        "MAX_ATTEMPTS": "2",
+        "RETRY_INITIAL_WAIT_S": "0",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"BREWHOUSE_{name}", value)
+    monkeypatch.setenv("OPENLINEAGE_URL", f"http://joe:{lineage}@{echo}/{lineage}")
+
+    def url(host: str, path: str = "/v1") -> str:
+        return f"http://joe:{source}@{host}{path}?api_key={key}"
+
+    with MockApiServer(generate(30)) as api:
+        outcomes = [call("run", "--source-url", url(api.url.removeprefix("http://").removesuffix("/v1")))]
+        assert outcomes[0].code == 0
+    for host, path, options in [
+        (echo, "/v1", ["--debug"]),
+        (echo, "/v1", ["--log-format", "json"]),
+        (echo, "/moved", []),
+        ("127.0.0.1:1", "/v1", ["--debug"]),
+        ("127.0.0.1:port", "/v1", []),
+    ]:
+        outcomes.append(call("run", "--source-url", url(host, path), *options))
+    monkeypatch.setenv("http_proxy", f"joe:{proxy}@{echo}")
+    outcomes.append(call("run", "--source-url", url("api.example"), "--debug"))
+    monkeypatch.setenv("http_proxy", f"http://joe:{proxy}@{echo}")
+    outcomes.append(call("run", "--source-url", url("api.example")))
+    outcomes.append(call("backfill", f"https://joe:{source}@example.com/repository"))
+    assert all(outcome.code for outcome in outcomes[1:])
+    commands = (["runs", "--json"], ["show", "last"], ["events", "--json"], ["logs", "last"], ["alerts", "test"])
+    outcomes += [call(*command) for command in commands]
+    written = [(str(file), file.read_bytes()) for file in Path("lake").rglob("*") if file.is_file()]
+    written += [(file, gzip.decompress(content)) for file, content in written if file.endswith(".gz")]
+    printed = [(f"output {number}", f"{o.out}\n{o.err}".encode()) for number, o in enumerate(outcomes)]
+    login = base64.b64encode(f"joe:{secrets[0]}".encode()).decode()
+    for spelled in [login, *secrets, source, key, alert, ping, console, catalog, proxy, lineage]:
+        found = [where for where, content in written + printed if spelled.encode() in content]
+        assert not found, spelled

@@ -33,7 +33,7 @@ def test_a_state_is_opened_once_until_the_lake_publishes_again(console_lake: Lak
     reader = LakeReader(console_lake)
     first = reader.state()
     assert reader.state() is reader.state("") is first
-    console_lake.views_file.touch()
+    console_lake.catalog_file.touch()
     assert reader.state() is not first
 
 

@@ -20,7 +20,7 @@ from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHE
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.settings import ScheduleSettings, Settings
+from brewhouse.settings import ScheduleSettings, SecretUrl, Settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -44,7 +44,7 @@ def source() -> Iterator[MockApiServer]:
 def settings(source: MockApiServer) -> Settings:
     """Settings of runs that take long enough to be watched, and fail at once when the source does."""
     return Settings(
-        source_url=source.url,
+        source_url=SecretUrl(source.url),
         per_page_rows=10,
         concurrency=1,
         max_attempts=1,
@@ -314,7 +314,7 @@ def test_a_finished_run_links_to_the_one_in_progress(recorded: TestClient, recor
 
 def test_a_run_whose_settings_are_invalid_does_not_start_and_says_why(lake: Lake) -> None:
     settings = Settings(
-        source_url="http://127.0.0.1:1", max_attempts=1, schedule=ScheduleSettings(time_zone="Mars/Base")
+        source_url=SecretUrl("http://127.0.0.1:1"), max_attempts=1, schedule=ScheduleSettings(time_zone="Mars/Base")
     )
     with TestClient(create_app(lake, settings), base_url="http://127.0.0.1") as client:
         run = client.post("/api/v1/runs")

@@ -63,6 +63,13 @@ def test_pages_become_records_with_page_numbers_and_verbatim_lines(tmp_path: Pat
     assert [*found[0]] == [*FIELDS, "page", "record"]
 
 
+def test_the_last_of_a_repeated_field_counts(tmp_path: Path) -> None:
+    page = tmp_path / "page-00001.ab.jsonl.gz"
+    page.write_bytes(gzip.compress(b'{"id":"a","name":"x","\\u0069d":"b","ID":"c"}\n'))
+    (found,) = rows(read_pages(names(page)))
+    assert (found["id"], found["name"]) == ("b", "x")
+
+
 @pytest.mark.parametrize("content", [b"", b"\n\n"])
 def test_a_page_without_lines_has_no_records(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "page-00001.ab.jsonl.gz").write_bytes(gzip.compress(content))

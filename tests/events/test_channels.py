@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,12 @@ def test_a_failed_delivery_is_an_error_without_the_secret(url: str) -> None:
 def test_a_heartbeat_calls_the_url_with_its_suffix(receiver: Receiver, ending: str) -> None:
     send_heartbeat(f"{receiver.url}/abc-123/", ending, "why")
     assert receiver.requests == [(f"/abc-123{ending}", b"why")]
+
+
+def test_the_credentials_of_a_heartbeat_url_are_sent_as_such(receiver: Receiver) -> None:
+    send_heartbeat(receiver.url.replace("://", "://joe:s3%40cret@") + "/abc", "")
+    assert receiver.requests == [("/abc", b"")]
+    assert receiver.logins == [f"Basic {b64encode(b'joe:s3@cret').decode()}"]
 
 
 @pytest.mark.parametrize("url", [f"http://{DOWN}/s3cret-id", "file:///etc/s3cret", "http://s3cret host/", "s3cret"])

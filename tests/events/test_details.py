@@ -26,6 +26,7 @@ from brewhouse.events.details import (
     SchemaDriftFound,
     SnapshotsProcessed,
     TablesPublished,
+    Warned,
 )
 
 COMMON = {"jobName": "", "jobRunId": "", "state": "RUNNING", "severity": "INFO", "message": ""}
@@ -66,6 +67,7 @@ EXAMPLES: list[tuple[Detail, str, dict[str, Any]]] = [
         event_types.DRIFT,
         {"name": "n", "detail": "d", "count": 2, "example": "e"},
     ),
+    (Warned(message="m"), event_types.WARNING, {"severity": "WARN", "message": "m"}),
     (
         TablesPublished(tables=[{"table": "t", "rows": 1}]),
         event_types.PUBLISHED,

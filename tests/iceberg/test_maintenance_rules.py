@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -47,6 +48,20 @@ def test_a_snapshot_that_a_ref_points_to_stays() -> None:
 
 def test_a_compaction_is_not_counted_among_the_newest() -> None:
     assert expired(history(50, 40, 30, 20, replaces=(4,)), {4}, NOW, keep_days=0, keep_last=2) == [1]
+
+
+def test_a_snapshot_that_was_rolled_back_is_not_counted_among_the_newest() -> None:
+    snapshots = history(50, 40, 30, 20, 10)
+    snapshots[3:] = [replace(snapshot, rolled_back=True, current=False) for snapshot in snapshots[3:]]
+    assert expired(snapshots, {3}, NOW, keep_days=0, keep_last=2) == [1]
+
+
+def test_a_snapshot_committed_by_a_clock_that_was_ahead_expires_by_the_age_of_its_data() -> None:
+    snapshots = [
+        replace(snapshot, properties={"brewhouse.snapshot-time": f"2026-0{number}-01T00:00:00+00:00"})
+        for number, snapshot in enumerate(history(-9000, -9001, -9002), start=6)
+    ]
+    assert expired(snapshots, {3}, NOW, keep_days=70, keep_last=1) == [1]
 
 
 @given(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -12,20 +12,23 @@ import duckdb
 import msgspec
 import pyarrow as pa
 import pytest
-from obstore.exceptions import AlreadyExistsError, PreconditionError
 from pyiceberg.catalog.glue import GlueCatalog
 from pyiceberg.catalog.rest import RestCatalog
-from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, NoSuchTableError
 from pyiceberg.table import Table
+from tests.fault_proxy import FaultProxy, lost, refused
 
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.iceberg import cloud_catalog
 from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.iceberg.write_intent import CommitIntent, PendingTable, read_intent, write_intent
 from brewhouse.lake import s3
 from brewhouse.lake.duckdb_access import enable_s3
 from brewhouse.lake.lake import Lake, Shared
+from brewhouse.lake.run_lock import run_lock
 from brewhouse.query.connection import connect
+from brewhouse.settings import SecretUrl
 
 SPECS = tuple(
     TableSpec(name, "One row a number.", (Column("id", "long", "Number"),))
@@ -215,7 +218,8 @@ def rest_lake(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Lake:
     for name, value in {**values, "WAREHOUSE": os.environ["AWS_ACCESS_KEY_ID"]}.items():
         monkeypatch.setenv(f"PYICEBERG_CATALOG__BREWHOUSE__{name}", value)
     return Lake(
-        lake.root, replace(lake.shared, catalog="rest", catalog_uri=f"{os.environ['AWS_ENDPOINT_URL']}/iceberg")
+        lake.root,
+        replace(lake.shared, catalog="rest", catalog_uri=SecretUrl(f"{os.environ['AWS_ENDPOINT_URL']}/iceberg")),
     )
 
 
@@ -281,10 +285,10 @@ def test_an_intent_is_written_under_the_version_it_replaces(lake: Lake) -> None:
     version = write_intent(lake, pending, None)
     intent, stored = read_intent(lake)
     assert (intent.tables, stored) == (pending, version)
-    with pytest.raises(AlreadyExistsError):
+    with pytest.raises(CommitFailedException):
         write_intent(lake, {}, None)
     later = write_intent(lake, {}, version)
-    with pytest.raises(PreconditionError):
+    with pytest.raises(CommitFailedException):
         write_intent(lake, pending, version)
     intent, stored = read_intent(lake)
     assert (intent.tables, stored) == ({}, later)
@@ -314,6 +318,167 @@ def test_of_two_concurrent_first_commits_one_fails_and_nothing_is_mixed(lake: La
     assert sets <= {((1,),) * 3, ((2,),) * 3}
     publish(lake, [3])
     assert shown(lake) == glue_tables(lake) == [[3]] * 3
+
+
+@contextmanager
+def interrupted_at(number: int, action: Callable[[], object]) -> Iterator[list[object]]:
+    """Let another process act right before the n-th swap of a metadata pointer, whose process sleeps meanwhile."""
+    asked, done = iter(range(1, number)), list[object]()
+
+    def act(**_: object) -> None:
+        if not done and next(asked, None) is None:
+            done.append(None)  # the other process swaps pointers, too
+            done[0] = action()
+
+    events = s3.client("glue").meta.events
+    events.register("before-call.glue.UpdateTable", act)
+    try:
+        yield done
+    finally:
+        events.unregister("before-call.glue.UpdateTable", act)
+
+
+def undo(lake: Lake) -> None:
+    """Commit to one table; this undoes what another process left incomplete."""
+    tables = Tables(lake)
+    first = tables.history("silver.three")[0].snapshot_id
+    tables.rollback("silver.three", first)
+
+
+OTHERS: dict[str, tuple[Callable[[Lake], object], int]] = {
+    "publishes": (lambda lake: publish(lake, [2], "OTHER"), 2),
+    "rolls a table back": (undo, 1),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_process_that_wakes_after_its_commit_was_undone_changes_no_table(lake: Lake, at: int, other: str) -> None:
+    publish(lake, [1], "FIRST")
+    act, shows = OTHERS[other]
+    with interrupted_at(at, lambda: act(lake)), pytest.raises(BrewhouseError, match="Nothing was published"):
+        publish(lake, [3], "SLEEPER")
+    assert shown(lake) == glue_tables(lake) == [[shows]] * 3
+    assert read_intent(lake)[0].tables == {}
+    runs = [snapshot.properties["brewhouse.run"] for snapshot in Tables(lake).history("silver.one")]
+    assert runs == ["FIRST", "OTHER"][:shows]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_process_that_wakes_while_its_commit_is_undone_leaves_no_mixture(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """The sleeper swaps its next pointer after the other process read the tables and before it changes them."""
+    publish(lake, [1], "FIRST")
+    late: list[Callable[[], object]] = []
+    prepare = cloud_catalog._Glue.prepare
+
+    def prepare_late(catalog: Any, change: cloud_catalog.TableChange) -> Callable[[], object]:  # noqa: ANN401
+        late.append(swap := prepare(catalog, change))
+        return swap
+
+    with monkeypatch.context() as patch, killed_at(at):
+        patch.setattr(cloud_catalog._Glue, "prepare", prepare_late)
+        with pytest.raises(KeyboardInterrupt):
+            publish(lake, [3], "SLEEPER")
+    with interrupted_at(1, late[at - 1]):
+        undo(lake)
+    assert shown(lake) == glue_tables(lake) == [[1]] * 3
+    for swap in late:
+        with pytest.raises(CommitFailedException):
+            swap()
+    assert shown(lake) == glue_tables(lake) == [[1]] * 3
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_process_whose_lock_was_acquired_by_another_swaps_no_further_pointer(lake: Lake, at: int) -> None:
+    publish(lake, [1], "FIRST")
+
+    def steal() -> None:
+        lake.store.put("run.lock", (lake.root / "run.lock").read_bytes().replace(b"SLEEPER", b"OTHER"))
+
+    def sleep() -> None:
+        with run_lock(lake, "SLEEPER"):
+            publish(lake, [3], "SLEEPER")
+
+    lost_it = pytest.raises(BrewhouseError, match="Run SLEEPER lost the lock")
+    with interrupted_at(at, steal), lost_it:
+        sleep()
+    assert glue_tables(lake).count([3]) == at
+    assert shown(lake) == ([[1]] * 3 if at < 3 else [[3]] * 3)
+    publish(lake, [4], "NEXT")
+    assert shown(lake) == glue_tables(lake) == [[4]] * 3
+
+
+def test_a_commit_that_another_one_overtakes_is_undone_at_once(lake: Lake) -> None:
+    """Another client, which knows no intents, changes the second table after the first was swapped."""
+    publish(lake, [1], "FIRST")
+    name = f"{lake.shared.catalog_database_prefix}_silver.one"
+    catalog = GlueCatalog("any", s3.client("glue"), **{"py-io-impl": "brewhouse.iceberg.file_io.ObjectIO"})
+
+    def change() -> None:
+        with catalog.load_table(name).transaction() as transaction:
+            transaction.set_properties(owner="another")
+
+    with interrupted_at(2, change), pytest.raises(BrewhouseError, match="Nothing was published"):
+        publish(lake, [3], "LATE")
+    assert shown(lake) == glue_tables(lake) == [[1]] * 3
+    assert catalog.load_table(name).properties["owner"] == "another"
+
+
+@pytest.mark.parametrize("status", [None, 500])
+def test_a_commit_whose_responses_are_lost_succeeds(lake: Lake, faulty_aws: FaultProxy, status: int | None) -> None:
+    for number in (1, 2):  # tables are created, then changed
+        puts = ("commit.json", "metadata.json", "avro")
+        faults = [
+            lost("UpdateTable", status=status, times=2),
+            *(lost(f"PUT .*{pattern}", status=status, times=2) for pattern in puts),
+            *(lost(pattern, status=status) for pattern in ("CreateTable", "CreateDatabase") if number == 1),
+        ]
+        faulty_aws.fail(*faults)
+        publish(lake, [number])
+        assert all(fault.hits for fault in faults)
+        faulty_aws.faults = []
+        assert shown(lake) == glue_tables(lake) == [[number]] * 3
+
+
+def test_an_undoing_whose_responses_are_lost_succeeds(lake: Lake, faulty_aws: FaultProxy) -> None:
+    publish(lake, [1], "FIRST")
+    with killed_at(3), pytest.raises(KeyboardInterrupt):
+        publish(lake, [2], "KILLED")
+    fault = faulty_aws.fail(lost("UpdateTable", times=2))
+    undo(lake)
+    assert len(fault.hits) == 2
+    assert shown(lake) == glue_tables(lake) == [[1]] * 3
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"tables": 1}', b"\xff"])
+def test_a_corrupt_intent_is_named_by_every_use_and_nothing_starts_over(lake: Lake, content: bytes) -> None:
+    publish(lake, [1])
+    stored = (lake.root / "commit.json").read_bytes()
+    lake.store.put("commit.json", content)
+    for use in (lambda: Tables(lake).names(), lambda: connect(lake), lambda: publish(lake, [2])):
+        with pytest.raises(BrewhouseError, match=r"lake\d+/commit.json is corrupt: .* Restore an earlier version"):
+            use()
+    assert (lake.root / "commit.json").read_bytes() == content
+    lake.store.put("commit.json", stored)
+    assert shown(lake) == [[1]] * 3
+
+
+@pytest.mark.parametrize("status", [None, 504])
+def test_a_commit_to_a_rest_catalog_whose_response_is_lost_succeeds(
+    lake: Lake, faulty_aws: FaultProxy, monkeypatch: pytest.MonkeyPatch, status: int | None
+) -> None:
+    rest = rest_lake(lake, monkeypatch)
+    publish(rest, [1], "FIRST")
+    fault = faulty_aws.fail(lost("POST /iceberg.*/tables/", status=status, times=2))
+    publish(rest, [2], "SECOND")
+    assert len(fault.hits) == 2
+    assert shown(rest) == [[2]] * 3
+    faulty_aws.fail(refused("POST /iceberg.*/tables/", 500, "InternalError"))
+    with pytest.raises(CommitStateUnknownException):
+        publish(rest, [3], "THIRD")
+    assert shown(rest) == [[2]] * 3
 
 
 def test_expiry_and_rollback_of_several_tables_are_one_commit(lake: Lake) -> None:

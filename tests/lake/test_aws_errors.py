@@ -109,6 +109,23 @@ def test_errors_of_the_configuration_and_the_network_are_explained(
     assert ".." not in str(translated)
 
 
-@pytest.mark.parametrize("error", [refusal("LimitExceeded", "too many"), ValueError("x"), KeyError("Error")])
+@pytest.mark.parametrize(
+    ("code", "reason", "text"),
+    [
+        ("RequestExpired", "", "The clock of this machine differs from that of AWS: RequestExpired. Set the clock"),
+        ("InvalidSignatureException", "Signature expired: 1 is earlier than 2", "The clock of this machine differs"),
+        ("InvalidSignatureException", "The secret is wrong.", "does not accept the credentials: The secret is wrong."),
+        ("ResourceNumberLimitExceededException", "100 tables", "A quota of AWS or of the storage is exceeded: 100 tab"),
+        ("GlueEncryptionException", "No key.", "The KMS key of the bucket cannot be used: No key. Enable the key"),
+        ("KMS.KMSInvalidStateException", "", "The KMS key of the bucket cannot be used: KMS.KMSInvalid"),
+        ("NoSuchBucket", "", "Bucket of the request does not exist. Create it with"),
+    ],
+)
+def test_a_code_has_one_meaning_whatever_service_returns_it(code: str, reason: str, text: str) -> None:
+    error = translate_boto3_error(refusal(code, reason))
+    assert text in str(error)
+
+
+@pytest.mark.parametrize("error", [refusal("EntityAlreadyExists", "there is one"), ValueError("x"), KeyError("Error")])
 def test_other_errors_are_not_translated(error: Exception) -> None:
     assert translate_boto3_error(error) is None

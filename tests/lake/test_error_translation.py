@@ -26,6 +26,10 @@ from brewhouse.lake.error_translation import translate_error, translated_errors
 from brewhouse.lake.lake import Lake, Shared
 from brewhouse.query.connection import connect
 
+KEY = "arn:aws:kms:r:1:key/k"
+KEY_DENIED = (
+    f"User: arn:aws:iam::1:user/ann is not authorized to perform: kms:Decrypt on resource: &quot;{KEY}&quot; as"
+)
 READS = ["s3:GetObject", "s3:ListBucket", "glue:Get*"]
 
 
@@ -66,6 +70,30 @@ def test_an_endpoint_that_does_not_respond_is_named(bucket: str, monkeypatch: py
         ("400 Bad Request: <Code>ExpiredToken</Code>", "does not accept the credentials: ExpiredToken"),
         ("403 Forbidden: <Code>AccessDenied</Code>", "AWS denies s3:GetObject on arn:aws:s3:::b/a/x."),
         ("403 Forbidden: ", "AWS denies s3:GetObject on arn:aws:s3:::b/a/x."),
+        (
+            "403 Forbidden: <Code>RequestTimeTooSkewed</Code>",
+            "clock of this machine differs from that of AWS: RequestTime",
+        ),
+        ("403 Forbidden: <Code>SignatureDoesNotMatch</Code><Message>Signature expired: 1.</Message>", "Set the clock"),
+        ("400 Bad Request: <Code>RequestTimeout</Code>", "AWS closed a connection that was too slow: RequestTimeout."),
+        (
+            "400 Bad Request: <Code>KMS.DisabledException</Code>",
+            "The KMS key of the bucket cannot be used: KMS.Disabled",
+        ),
+        ("403 Forbidden: <Code>AccountProblem</Code>", "AWS does not serve this account: AccountProblem."),
+        ("403 Forbidden: <Code>InvalidObjectState</Code>", "The object is archived: InvalidObjectState."),
+        ("403 Forbidden: <Code>QuotaExceeded</Code>", "A quota of AWS or of the storage is exceeded: QuotaExceeded."),
+        ("503 Slow Down: <Code>SlowDown</Code>", "AWS is busy or limits the rate of requests: SlowDown. Run again"),
+        ("404 Not Found: <Code>NoSuchBucket</Code>", "Bucket b does not exist. Create it with"),
+        ("400 Bad Request: ", "S3 refuses s3:GetObject on arn:aws:s3:::b/a/x: 400. Check the credentials, AWS_REGION"),
+        (
+            "400 Bad Request: <Code>Novel</Code><Message>It&apos;s new.</Message>",
+            "S3 refuses s3:GetObject on arn:aws:s3:::b/a/x: Novel: It's new. Check",
+        ),
+        (
+            f"403 Forbidden: <Code>AccessDenied</Code><Message>{KEY_DENIED}</Message>",
+            f"denies kms:Decrypt on {KEY}. Allow",
+        ),
         ("404 Not Found: <Code>NoSuchKey</Code>", ""),
         ("412 Precondition Failed: <Code>PreconditionFailed</Code>", ""),
     ],
@@ -154,7 +182,9 @@ def test_a_denial_of_a_rest_catalog_names_its_configuration(error: Exception) ->
 def test_an_error_of_boto3_is_translated_with_the_catalog_as_its_resource() -> None:
     error = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetTable")
     assert message_of(error) == f"AWS denies GetTable on the Glue Data Catalog. {DENIED_HINT}"
-    assert translate_error(ClientError({"Error": {"Code": "ThrottlingException"}}, "GetTable")) is None
+    busy = ClientError({"Error": {"Code": "ThrottlingException"}}, "GetTable")
+    assert message_of(busy).startswith("AWS is busy or limits the rate of requests: ThrottlingException.")
+    assert translate_error(ClientError({"Error": {"Code": "EntityNotFoundException"}}, "GetTable")) is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake, Shared, lake_of, read_many
 from brewhouse.lake.s3_path import S3Path
-from brewhouse.settings import Settings
+from brewhouse.settings import SecretUrl, Settings
 
 PLACES: dict[str, Callable[[Lake], Path]] = {
     "bronze/breweries": lambda lake: lake.bronze,
@@ -19,6 +19,7 @@ PLACES: dict[str, Callable[[Lake], Path]] = {
     "logs": lambda lake: lake.logs,
     "catalog.db": lambda lake: lake.catalog_file,
     "brewhouse.duckdb": lambda lake: lake.views_file,
+    "views": lambda lake: lake.own_views,
     "run.lock": lambda lake: lake.lock_file,
 }
 
@@ -58,9 +59,9 @@ def test_the_store_creates_the_folder_and_uses_keys_relative_to_it(tmp_path: Pat
 
 def test_settings_name_the_lake_and_its_catalog(tmp_path: Path) -> None:
     settings = Settings(
-        lake="s3://b/lake", catalog="rest", catalog_uri="http://c", catalog_database_prefix="x", lock_ttl_s=9
+        lake="s3://b/lake", catalog="rest", catalog_uri=SecretUrl("http://c"), catalog_database_prefix="x", lock_ttl_s=9
     )
-    assert lake_of(settings) == Lake.at("s3://b/lake", Shared("rest", "http://c", "x", 9))
+    assert lake_of(settings) == Lake.at("s3://b/lake", Shared("rest", SecretUrl("http://c"), "x", 9))
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(UsageError, match=f"{file} is a file.*--lake"):

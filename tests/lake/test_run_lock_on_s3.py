@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
 import pytest
-from tests.s3_caches import forget
+from tests.fault_proxy import FaultProxy, lost, refused
 
 from brewhouse.errors import BrewhouseError
-from brewhouse.lake import s3
 from brewhouse.lake.lake import Lake, Shared
 from brewhouse.lake.run_lock import LockInfo, _Lease, _read_lease, holder, last_holder, run_lock
 
@@ -84,83 +79,30 @@ def test_a_run_that_lost_it_fails_and_leaves_it_to_the_new_holder(shared_lake: L
     assert now.run == "OTHER"
 
 
-class LossyServer:
-    """A proxy of the emulator that performs some requests and drops their responses."""
-
-    def __init__(self, target: str) -> None:
-        self.dropped: list[str] = []
-        self.drops = iter([False])
-        proxy = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def forward(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                connection = HTTPConnection(target.removeprefix("http://"), timeout=30)
-                connection.request(self.command, self.path, body, dict(self.headers.items()))
-                response = connection.getresponse()
-                content = response.read()
-                connection.close()
-                if self.command == "PUT" and next(proxy.drops, False):
-                    proxy.dropped.append(self.path)
-                    self.close_connection = True
-                    return
-                self.send_response(response.status)
-                for name, value in response.getheaders():
-                    if name.lower() not in ("transfer-encoding", "connection", "content-length"):
-                        self.send_header(name, value)
-                length = response.getheader("Content-Length") if self.command == "HEAD" else len(content)
-                self.send_header("Content-Length", str(length))
-                self.end_headers()
-                self.wfile.write(content)
-
-            do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = forward  # noqa: N815 - the names of http.server
-
-            def log_message(self, *_: object) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
-@pytest.fixture
-def lossy(shared_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[LossyServer]:
-    del shared_lake  # made without the proxy
-    proxy = LossyServer(os.environ["AWS_ENDPOINT_URL"])
-    thread = threading.Thread(target=proxy.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-    monkeypatch.setattr(s3, "_RETRIES", {"max_retries": 2, "backoff": {"init_backoff": timedelta(milliseconds=1)}})
-    forget()
-    yield proxy
-    proxy.server.shutdown()
-    thread.join()
-    proxy.server.server_close()
-    forget()
-
-
-def test_a_renewal_whose_response_is_lost_does_not_lose_the_lock(shared_lake: Lake, lossy: LossyServer) -> None:
+@pytest.mark.parametrize("status", [None, 500])
+def test_a_renewal_whose_response_is_lost_does_not_lose_the_lock(
+    shared_lake: Lake, faulty_aws: FaultProxy, status: int | None
+) -> None:
     lake = Lake(shared_lake.root, Shared(lock_ttl_s=60))
-    with run_lock(lake, "FIRST"):
-        pass
-    lossy.drops = iter([False, True])  # acquire, release
-    with run_lock(lake, "UNLUCKY"):
-        pass
-    assert len(lossy.dropped) == 1
-    lossy.drops = iter([True, False, True])
-    with run_lock(lake, "AGAIN") as before:
-        assert before is not None
-        assert before.run == "UNLUCKY"
-    assert len(lossy.dropped) == 3
-    assert holder(lake) is None
+    before = None
+    for run in ("FIRST", "SECOND"):  # the object is created, then it is taken over
+        fault = faulty_aws.fail(lost("PUT .*run.lock", status=status), lost("PUT .*run.lock", status=status))
+        with run_lock(lake, run) as previous:
+            assert (previous and previous.run) == before
+            held = holder(lake)
+            assert held is not None
+            assert held.run == run
+        assert [len(fault.hits) for fault in faulty_aws.faults] == [1, 1], fault  # acquire, release
+        assert holder(lake) is None
+        before = run
 
 
-def test_a_renewal_that_fails_once_is_repeated_before_the_ttl_ends(shared_lake: Lake, lossy: LossyServer) -> None:
+def test_a_renewal_that_fails_once_is_repeated_before_the_ttl_ends(shared_lake: Lake, faulty_aws: FaultProxy) -> None:
     lake = Lake(shared_lake.root, Shared(lock_ttl_s=2))
     with run_lock(lake, "PATIENT"):
         first = lease_of(lake).expires_at
-        lossy.drops = iter([True] * 3)  # a whole renewal with its retries
-        while lease_of(lake).expires_at == first or len(lossy.dropped) < 3:
+        fault = faulty_aws.fail(refused("PUT .*run.lock", 503, "SlowDown", times=3))  # a renewal with its retries
+        while lease_of(lake).expires_at == first or len(fault.hits) < 3:
             time.sleep(0.05)
     assert last_run(lake) == "PATIENT"
 

@@ -57,7 +57,12 @@ class FaultInjector:
         self._shifts = [
             Counter(fault, after=max(fault.after - 1, 0), times=fault.times or 1)
             for fault in faults
-            if fault.add or fault.remove or fault.change or (fault.partial is not None and fault.after)
+            if fault.add
+            or fault.remove
+            or fault.change
+            or fault.swap
+            or fault.rename
+            or (fault.partial is not None and fault.after)
         ]
 
     def answers(self, endpoint: str, page: int | None) -> Sequence[Fault]:

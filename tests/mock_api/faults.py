@@ -16,7 +16,7 @@ Body = Literal["not_json", "object", "non_object", "empty"]
 Endpoint = Literal["list", "meta", "one", "random", "search", "autocomplete", "any"]
 GROUPS = ("by_state", "by_country", "by_type")
 _ANSWERS = ("status", "html", "reset", "truncated", "body")
-_DATA = ("poison", "add", "remove", "change", "partial")
+_DATA = ("poison", "add", "remove", "change", "swap", "rename", "partial")
 _META = ("stale_meta", "meta_total", "meta_group")
 EFFECTS = (*_ANSWERS, "slow_s", *_DATA, *_META, "clamp")
 
@@ -37,6 +37,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
             were answered.
         remove: Remove the first rows in the order of ids, likewise.
         change: Change the type of the first rows in the order of ids, likewise.
+        swap: Replace the rows at these positions, likewise, by breweries of the same type, country and state with
+            the last ids.
+        rename: Change the names of the rows at these positions, likewise.
         partial: Serve only this many rows, until `fill` is called or until `after` list requests were answered.
         stale_meta: Let /meta answer as it did before a change, for this many requests; 0 is unlimited.
         meta_total: What is wrong with the total of /meta: `+3`, `-3`, or `100` to say just that.
@@ -68,6 +71,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     add: int | None = None
     remove: int | None = None
     change: int | None = None
+    swap: tuple[int, ...] = ()
+    rename: tuple[int, ...] = ()
     partial: int | None = None
     stale_meta: int | None = None
     meta_total: str | None = None
@@ -170,6 +175,10 @@ def _is_unset(value: object) -> bool:
     return value is None or value is False or value == ()
 
 
+def _positions(value: str) -> tuple[int, ...]:
+    return tuple(map(_count, value.split("+")))
+
+
 def _matching(pattern: str) -> Callable[[str], str]:
     def read(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -216,6 +225,8 @@ _READ: dict[str, Callable[[str], object]] = {
     "add": _count,
     "remove": _count,
     "change": _count,
+    "swap": _positions,
+    "rename": _positions,
     "partial": _count,
     "stale_meta": lambda value: 0 if value == "yes" else _count(value),
     "meta_total": _matching("[+-]?[0-9]+"),

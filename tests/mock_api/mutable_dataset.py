@@ -40,6 +40,7 @@ class Dataset:
         self._hidden: list[int] = []
         self._stale: Store | None = None
         self._stale_answers: int | None = None
+        self._large_ids = (f"ffffffff-ffff-4fff-8fff-{number:012d}" for number in count(1))
         self._small_ids = (f"00000000-0000-4000-8000-{number:012d}" for number in count(1))
 
     def inject(self, faults: Faults) -> None:
@@ -74,6 +75,13 @@ class Dataset:
         if fault.add:
             records = generate(fault.add, seed=fault.add)
             self.add([{**record, "id": next(self._small_ids)} for record in records])
+        swapped = [self.store.id_of(self.store.rows[place - 1]) for place in fault.swap]
+        if swapped:
+            last = [{**self._record(brewery_id), "id": next(self._large_ids)} for brewery_id in swapped]
+            self.store.remove(swapped)
+            self.add(last)
+        renamed = [self.store.id_of(self.store.rows[place - 1]) for place in fault.rename]
+        self.change({brewery_id: {"name": f"{self._record(brewery_id)['name']} II"} for brewery_id in renamed})
         first = [self.store.id_of(row) for row in self.store.rows[: (fault.remove or 0) + (fault.change or 0)]]
         if fault.remove:
             self.store.remove(first)

@@ -332,6 +332,19 @@ def test_rows_changed_while_paging_change_the_groups_and_not_the_total(client: C
     assert changed == [True] * 5 + [False] * 5
 
 
+def test_swapped_rows_have_the_last_ids_and_renamed_ones_keep_theirs_and_no_count_changes(
+    client: Callable[..., Client],
+) -> None:
+    one = client("swap=2+15,after=1", "rename=5,after=1")
+    meta, before = one.meta(), one.page(per_page=100)
+    after = one.page(per_page=100)
+    assert one.meta() == meta
+    assert [row["id"] for row in after[:98]] == [row["id"] for row in before if row not in (before[1], before[14])]
+    assert [row["name"] for row in after[98:]] == [before[1]["name"], before[14]["name"]]
+    assert [row["id"][:8] for row in after[98:]] == ["ffffffff"] * 2
+    assert after[3] == {**before[4], "name": f"{before[4]['name']} II"} or after[4]["name"].endswith(" II")
+
+
 def test_rows_shift_the_given_number_of_times(client: Callable[..., Client]) -> None:
     one = client("add=2,after=1,every=2,times=2")
     totals = []

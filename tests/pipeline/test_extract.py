@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.mock_api.http_server import Request, Response
 from tests.mock_api.server import MockApiServer
 
@@ -24,8 +28,9 @@ from brewhouse.lake.raw_snapshots import newest
 from brewhouse.lake.snapshot_writer import find_resumable
 from brewhouse.mock_api.dataset import generate
 from brewhouse.pipeline.extract import Extraction, SnapshotIncomplete, fetch_snapshot
+from brewhouse.pipeline.page_fetcher import sample
 from brewhouse.pipeline.run_context import RunContext
-from brewhouse.settings import Settings
+from brewhouse.settings import SecretUrl, Settings
 
 ROWS = 1_050
 PAGES = 6
@@ -34,7 +39,7 @@ SMALL = 430
 
 def settings_for(api: MockApiServer, **changes: object) -> Settings:
     quick = {"retry_initial_wait_s": 0.001, "retry_wait_max_s": 0.002, "extract_retry_wait_s": 0.0, "max_attempts": 3}
-    return msgspec.convert({"source_url": api.url, **quick, **changes}, Settings)
+    return msgspec.convert({"source_url": SecretUrl(api.url), **quick, **changes}, Settings)
 
 
 @pytest.fixture
@@ -169,7 +174,7 @@ def test_progress_is_reported_up_to_the_last_page(lake: Lake) -> None:
 
 def test_no_unneeded_request_is_sent(lake: Lake) -> None:
     with MockApiServer(generate(ROWS)) as api:
-        extract(lake, settings_for(api), "01A")
+        extract(lake, settings_for(api, compared_pages=0), "01A")
         assert sorted(asked_pages(api)) == [1, 2, 3, 4, 5, 6, 7]
         assert len(api.requests) == 7 + 2
 
@@ -275,7 +280,7 @@ def test_counts_that_cannot_be_fetched_are_an_error(lake: Lake, faults: list[str
 def test_an_interrupted_snapshot_is_resumed_where_it_stopped(lake: Lake) -> None:
     with MockApiServer(generate(ROWS)) as api:
         leave_unfinished(lake, api)
-        done = extract(lake, settings_for(api), "01B")
+        done = extract(lake, settings_for(api, compared_pages=0), "01B")
         assert asked_pages(api) == [6, 7]
         assert ids_of(done) == served_ids(api)
     assert (done.snapshot.run, done.resumed_pages, done.requested_pages) == ("01A", 5, 1)
@@ -319,7 +324,7 @@ def test_a_damaged_page_is_refetched(lake: Lake, damage: Callable[[Path], None])
         folder = leave_unfinished(lake, api)
         (file,) = folder.glob("page-00003.*")
         damage(file)
-        done = extract(lake, settings_for(api), "01B")
+        done = extract(lake, settings_for(api, compared_pages=0), "01B")
         assert sorted(asked_pages(api)) == [3, 6, 7]
         assert ids_of(done) == served_ids(api)
     assert len(list(folder.glob("page-*"))) == PAGES
@@ -385,7 +390,7 @@ def test_a_single_stale_page_is_refetched_alone(lake: Lake) -> None:
         (third,) = folder.glob("page-00003.*")
         (fourth,) = folder.glob("page-00004.*")
         replace(third, gzip.decompress(fourth.read_bytes()))
-        done = extract(lake, settings_for(api), "01B")
+        done = extract(lake, settings_for(api, compared_pages=0), "01B")
         assert sorted(asked_pages(api)) == [3, 4, 6, 7, 7]
         assert ids_of(done) == served_ids(api)
 
@@ -397,7 +402,7 @@ def test_all_pages_are_refetched_when_the_counts_changed_too(lake: Lake) -> None
         (fourth,) = folder.glob("page-00004.*")
         replace(third, gzip.decompress(fourth.read_bytes()))
         api.remove(served_ids(api)[:1])
-        done = extract(lake, settings_for(api), "01B")
+        done = extract(lake, settings_for(api, compared_pages=0), "01B")
         assert sorted(asked_pages(api)) == [1, 2, 3, 4, 5, 6, 6, 7, 7]
         assert ids_of(done) == served_ids(api)
 
@@ -450,6 +455,121 @@ def test_endless_pages_are_an_incomplete_snapshot(lake: Lake, query: str) -> Non
             extract(lake, settings_for(api), "01A")
 
 
+# A change that the counts do not reveal
+
+
+def alike(rows: int) -> list[dict[str, Any]]:
+    """Generate breweries of one type, country and state."""
+    same = {"brewery_type": "micro", "country": "Austria", "state_province": "Wien", "state": "Wien"}
+    return [{**row, **same} for row in generate(rows)]
+
+
+HIDDEN = ["swap=5,after=3", "swap=10+650,after=4", "rename=10+650,after=5", "rename=1050,after=6", "swap=201,after=2"]
+
+
+@pytest.mark.parametrize("fault", HIDDEN)
+def test_a_change_that_keeps_every_count_is_detected_and_all_pages_are_refetched(lake: Lake, fault: str) -> None:
+    with MockApiServer(alike(ROWS), faults=[fault]) as api:
+        done = extract(lake, settings_for(api, concurrency=1), "01A")
+        served = [json.loads(record) for record in api._dataset.store.bytes_of(api._dataset.store.rows)]
+    assert [json.loads(line) for line in lines_of(done)] == served
+    proof = done.snapshot.manifest.proof
+    assert (proof.attempts, proof.compared_pages) == (2, [1, 2, 3, 4, 5, 6])
+
+
+def test_without_the_comparison_such_a_change_is_not_detected(lake: Lake) -> None:
+    with MockApiServer(alike(ROWS), faults=[HIDDEN[0]]) as api:
+        done = extract(lake, settings_for(api, concurrency=1, compared_pages=0), "01A")
+        assert ids_of(done) != served_ids(api)
+    assert done.snapshot.manifest.proof.compared_pages == []
+
+
+def test_pages_that_change_in_every_attempt_are_an_incomplete_snapshot(lake: Lake) -> None:
+    with (
+        MockApiServer(alike(SMALL), faults=["rename=10+220,after=1,times=99"]) as api,
+        pytest.raises(
+            SnapshotIncomplete, match=r"disagrees with the source after 3 attempt\(s\): page 1 has changed since"
+        ),
+    ):
+        extract(lake, settings_for(api), "01A")
+    assert newest(lake) is None
+
+
+def test_of_many_pages_a_sample_is_compared(lake: Lake) -> None:
+    with MockApiServer(generate(SMALL)) as api:
+        done = extract(lake, settings_for(api, per_page_rows=10, compared_pages=5), "01A")
+        asked = asked_pages(api)
+    proof = done.snapshot.manifest.proof
+    assert proof.compared_pages == sample(range(1, 44), 5) == [1, 2, 10, 19, 28, 37, 43]
+    assert sorted(asked) == sorted([*range(1, 45), *proof.compared_pages])
+
+
+@given(st.integers(0, 300), st.integers(0, 40))
+def test_a_sample_has_both_ends_and_no_wide_gap(pages: int, limit: int) -> None:
+    chosen = sample(range(1, pages + 1), limit)
+    assert chosen == sorted(set(chosen))
+    if limit == 0 or pages <= 2 * limit:
+        assert chosen == (list(range(1, pages + 1)) if limit else [])
+    else:
+        assert {1, 2, pages} <= set(chosen)
+        assert len(chosen) <= limit + 2
+        assert max(b - a for a, b in pairwise(chosen)) <= -(-pages // limit)
+
+
+# What the source claims
+
+
+@pytest.mark.parametrize("claimed", [2_000, 30_000_000_000, 10**15])
+def test_work_is_bounded_by_what_the_source_delivers_and_not_by_what_it_claims(lake: Lake, claimed: int) -> None:
+    with MockApiServer(generate(3), faults=[f"meta_total={claimed}"]) as api:
+        tracemalloc.start()
+        with pytest.raises(SnapshotIncomplete, match=f"3 different ids, but /meta says {claimed}"):
+            extract(lake, settings_for(api), "01A")
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(api.requests) <= 25
+    assert peak_bytes < 10_000_000
+
+
+def test_a_total_that_is_wrong_once_is_overcome(lake: Lake) -> None:
+    with MockApiServer(generate(SMALL), faults=["meta_total=1000000000000000,times=1"]) as api:
+        done = extract(lake, settings_for(api), "01A")
+        assert ids_of(done) == served_ids(api)
+
+
+def test_pages_that_repeat_others_end_the_snapshot_however_many_are_claimed(lake: Lake) -> None:
+    with MockApiServer(generate(SMALL), faults=["meta_total=1000000000"]) as api:
+        service = api._service
+        answer = service.answer
+
+        def ignoring(request: Request) -> Response:
+            is_page = "page=" in request.query
+            return answer(msgspec.structs.replace(request, query="per_page=200") if is_page else request)
+
+        service.answer = ignoring  # type: ignore[method-assign]
+        with pytest.raises(SnapshotIncomplete, match="repeat an id"):
+            extract(lake, settings_for(api), "01A")
+        assert len(api.requests) < 100
+
+
+@pytest.mark.parametrize("more", [f'"x":{"[" * 200}{"]" * 200}', f'"x":"{"y" * 1_000_000}"', '"latitude":NaN'])
+def test_a_record_that_cannot_be_read_is_located_and_its_reason_named(lake: Lake, more: str) -> None:
+    raw = [f'{{"id":"{key}","name":"{key}"}}'.encode() for key in "abd"]
+    with MockApiServer(raw_records=raw) as api:
+        answer = api._service._records
+
+        def damaged(request: Request, rows: Any, *, public: bool = False) -> Response:  # noqa: ANN401 - any rows
+            response = answer(request, rows, public=public)
+            response.body = response.body.replace(b'"id":"b"', f'"id":"b",{more}'.encode())
+            return response
+
+        api._service._records = damaged  # type: ignore[method-assign]
+        with pytest.raises(SnapshotIncomplete, match=r"row 2, between ids a and d.*The last failure: .*") as caught:
+            extract(lake, settings_for(api), "01A")
+        assert any(reason in str(caught.value) for reason in ("nested deeper than 100", "larger than", "malformed"))
+        assert ids_of(extract(lake, settings_for(api, max_missing_rows=1), "01B")) == ["a", "d"]
+
+
 # Rows the source cannot return
 
 
@@ -485,7 +605,7 @@ def test_missing_rows_are_published_only_when_allowed_and_then_the_snapshot_is_r
         assert "row 250, between ids" in str(caught.value)
         assert newest(lake) is None
         api.forget()
-        done = extract(lake, settings_for(api, max_missing_rows=2), "01B")
+        done = extract(lake, settings_for(api, max_missing_rows=2, compared_pages=0), "01B")
         asked = [int(served.params["page"]) for served in api.requests if served.params.get("per_page") == "200"]
         assert set(asked) == {1, 2, 7}  # the page with missing rows, and another one to check that the source is up
     assert (done.snapshot.run, done.resumed_pages, done.snapshot.records) == ("01A", 5, ROWS - 2)

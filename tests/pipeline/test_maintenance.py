@@ -19,6 +19,7 @@ from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
+from brewhouse.events.event_types import WARNING
 from brewhouse.events.run_reports import run_reports
 from brewhouse.iceberg.lake_catalog import NAME
 from brewhouse.iceberg.table_spec import Column, TableSpec
@@ -56,7 +57,7 @@ def append(lake: Lake, number: int, spec: TableSpec = GROWING, countries: tuple[
     kept = tuple(tables.files(spec.name)) if tables.names() else ()
     properties = {"brewhouse.run": f"RUN{number}", "brewhouse.raw-snapshot": f"RAW{number}"}
     tables.publish([Publication(spec, tuple(files), kept)], properties)
-    refresh_views(lake, tables)
+    refresh_views(lake, tables, pytest.fail)
 
 
 def maintain(lake: Lake, **changes: object) -> TableMaintenance:
@@ -339,6 +340,19 @@ def test_a_reader_that_started_before_continues_to_read(lake: Lake) -> None:
         answers, _ = reader.communicate("go\n", timeout=60)
     assert reader.returncode == 0
     assert answers.split() == ["8", "2", "4", "8"]
+
+
+def test_views_that_cannot_be_replaced_are_a_warning_and_the_job_succeeds(lake: Lake) -> None:
+    append(lake, 0)
+    lake.views_file.unlink()
+    lake.views_file.mkdir()
+    maintain(lake)
+    (warning,) = [event for event in read_events(lake) if event.detail_type == WARNING]
+    assert warning.detail["jobName"] == "maintain"
+    assert warning.detail["severity"] == "WARN"
+    assert "brewhouse.duckdb shows the tables as they were before" in warning.detail["message"]
+    assert run_reports(read_events(lake))[-1].state == "SUCCEEDED"
+    assert rows_of(lake) == expected(1)
 
 
 KILLED = """

@@ -19,14 +19,14 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import holder, run_lock
 from brewhouse.mock_api.dataset import generate
 from brewhouse.pipeline.run_launcher import RunLauncher, retry_command
-from brewhouse.settings import Settings
+from brewhouse.settings import SecretUrl, Settings
 
 SLOW = "slow_s=0.2"
 
 
 def settings_for(source: MockApiServer, lake: Lake, **others: object) -> Settings:
     quick = {"concurrency": 1, "per_page_rows": 10, "extract_retry_wait_s": 0.0, "max_attempts": 1}
-    return Settings(lake=str(lake.root), source_url=source.url, **(quick | others))  # type: ignore[arg-type]
+    return Settings(lake=str(lake.root), source_url=SecretUrl(source.url), **(quick | others))  # type: ignore[arg-type]
 
 
 def report_of(lake: Lake, run: str) -> RunReport:

@@ -20,7 +20,7 @@ from brewhouse.mock_api.dataset import generate
 from brewhouse.pipeline.cron_schedule import CronSchedule, upcoming
 from brewhouse.pipeline.run_launcher import RunLauncher
 from brewhouse.pipeline.scheduler import Scheduler
-from brewhouse.settings import AlertSettings, Secret, Settings
+from brewhouse.settings import AlertSettings, Secret, SecretUrl, Settings
 
 DAILY = CronSchedule("0 6 * * *", ZoneInfo("Europe/Berlin"))
 NOBODY = AlertSettings()
@@ -51,7 +51,7 @@ class Runs:
 def test_a_due_time_starts_a_run_of_the_workflow(lake: Lake) -> None:
     due = next(upcoming(DAILY, datetime.now(UTC)))
     with MockApiServer(generate(20)) as source:
-        one = Scheduler(lake, DAILY, RunLauncher(lake, Settings(source_url=source.url)).start, NOBODY)
+        one = Scheduler(lake, DAILY, RunLauncher(lake, Settings(source_url=SecretUrl(source.url))).start, NOBODY)
         assert one.step(due - MINUTE) is None
         run = one.step(due)
         while holder(lake) is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -17,8 +19,9 @@ from brewhouse.iceberg.table_reader import TableSnapshot
 from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.lake.lake import Lake
+from brewhouse.pipeline.publishing import refresh_views
 from brewhouse.query.connection import connect, open_views, published_tables, query
-from brewhouse.query.views import write_views
+from brewhouse.query.views import views_copy, write_views
 
 SPEC = TableSpec("gold.t", "A row.", (Column("n", "long", "a number"),))
 Given = Callable[..., DuckDBEngine]
@@ -34,7 +37,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory, given: Given) -> Lake:
         files = engine.write(SPEC, tables.field_ids(SPEC), tables.data_folder(SPEC.name))
         properties = {"brewhouse.run": f"RUN{number}", "brewhouse.raw-snapshot": f"RAW{number}"}
         tables.publish([Publication(SPEC, files)], properties)
-    write_views(lake, {SPEC.name: (tables.describe(SPEC.name), tables.files(SPEC.name))}, [])
+    write_views(lake, {SPEC.name: (tables.describe(SPEC.name), tables.files(SPEC.name))}, [], views_copy(lake))
     return lake
 
 
@@ -301,12 +304,103 @@ def test_a_reader_keeps_its_state_while_a_run_publishes(tmp_path: Path, given: G
             SPEC, tables.field_ids(SPEC), tables.data_folder(SPEC.name)
         )
         tables.publish([Publication(SPEC, files)], {"brewhouse.raw-snapshot": f"RAW{number}"})
-        write_views(lake, {SPEC.name: (tables.describe(SPEC.name), tables.files(SPEC.name))}, [])
+        write_views(lake, {SPEC.name: (tables.describe(SPEC.name), tables.files(SPEC.name))}, [], views_copy(lake))
 
     publish(1)
     with connect(lake) as reader:
         publish(2)
         assert query(reader, "FROM gold.t").fetchall() == [(1,)]
+    assert answer(lake, "FROM gold.t") == [(2,)]
+
+
+HOLDER = """
+import duckdb, sys
+connection = duckdb.connect(sys.argv[1])
+print(connection.execute("FROM gold.t").fetchall(), flush=True)
+sys.stdin.readline()
+print(connection.execute("FROM gold.t").fetchall(), flush=True)
+"""
+
+
+def test_a_client_that_has_the_file_open_for_writing_blocks_neither_readers_nor_a_publication(
+    tmp_path: Path, given: Given
+) -> None:
+    lake = Lake(tmp_path)
+    tables = Tables(lake)
+
+    def publish(number: int) -> None:
+        engine = given(SPEC.name, {"n": "INT"}, [(number,)])
+        tables.publish([Publication(SPEC, engine.write(SPEC, {"n": 1}, tables.data_folder(SPEC.name)))], {})
+        refresh_views(lake, tables, pytest.fail)
+
+    publish(1)
+    command = [sys.executable, "-c", HOLDER, str(lake.views_file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        assert client.stdout.readline() == "[(1,)]\n"
+        with pytest.raises(duckdb.IOException, match="lock"):
+            duckdb.connect(str(lake.views_file), read_only=True)
+        assert answer(lake, "FROM gold.t") == [(1,)]
+        publish(2)
+        assert answer(lake, "FROM gold.t") == [(2,)]
+        with duckdb.connect(str(lake.views_file), read_only=True) as other:
+            assert other.execute("FROM gold.t").fetchall() == [(2,)]
+        assert client.communicate("\n", timeout=60)[0] == "[(1,)]\n", "the client keeps the file it opened"
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "flipped", "of another state"])
+def test_views_are_made_from_the_catalog_if_their_copy_is_missing_or_damaged(lake: Lake, damage: str) -> None:
+    copy = views_copy(lake)
+    assert copy is not None
+    content = copy.read_bytes()
+    match damage:
+        case "missing":
+            copy.unlink()
+        case "empty":
+            copy.write_bytes(b"")
+        case "cut":
+            copy.write_bytes(content[: len(content) // 2])
+        case "flipped":
+            copy.write_bytes(content[:8192] + bytes(byte ^ 1 for byte in content[8192:]))
+        case _:
+            copy.rename(copy.with_name("0123456789abcdef.duckdb"))
+    try:
+        assert answer(lake, "FROM gold.t") == [(2,)]
+    finally:
+        for file in lake.own_views.iterdir():
+            file.unlink()
+        copy.write_bytes(content)
+
+
+def test_the_file_for_other_clients_is_not_needed(lake: Lake) -> None:
+    content = lake.views_file.read_bytes()
+    lake.views_file.write_bytes(b"no database")
+    try:
+        assert answer(lake, "FROM gold.t") == [(2,)]
+        assert not {"pyiceberg", "brewhouse.iceberg.tables"} & modules_of_a_query(lake)
+    finally:
+        lake.views_file.write_bytes(content)
+
+
+def modules_of_a_query(lake: Lake) -> set[str]:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom brewhouse.lake.lake import Lake\n"
+        "from brewhouse.query.connection import connect, query\n"
+        "query(connect(Lake(Path(sys.argv[1]))), 'FROM gold.t')\nprint(*sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(lake.root)]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_a_publication_by_another_program_is_read_although_the_views_are_older(tmp_path: Path, given: Given) -> None:
+    lake = Lake(tmp_path)
+    tables = Tables(lake)
+    for number in (1, 2):
+        engine = given(SPEC.name, {"n": "INT"}, [(number,)])
+        tables.publish([Publication(SPEC, engine.write(SPEC, {"n": 1}, tables.data_folder(SPEC.name)))], {})
+        if number == 1:
+            refresh_views(lake, tables, pytest.fail)
     assert answer(lake, "FROM gold.t") == [(2,)]
 
 

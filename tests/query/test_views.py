@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brewhouse.api.contract import FIELDS
+from brewhouse.api.contract import FIELDS, parse_page
+from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.duckdb_access import identifier, literal
 from brewhouse.lake.lake import Lake
 from brewhouse.query.views import raw_records_sql, table_sql, view_statements, write_views
@@ -106,7 +108,106 @@ def test_the_write_ahead_log_of_a_killed_client_does_not_break_the_new_file(tmp_
         assert connection.execute("SELECT count(*) FROM bronze.breweries").fetchall() == [(0,)]
 
 
-Tables = dict[str, tuple[TableSpec, list[str]]]
+def test_any_duckdb_since_1_0_opens_the_file(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    write_views(lake, {SPEC.name: (SPEC, [])}, [])
+    header = lake.views_file.read_bytes()[:20]
+    assert (header[8:12], int.from_bytes(header[12:20], "little")) == (b"DUCK", 64), "the storage version of DuckDB 1.0"
+
+
+VALUES = {
+    "string": "'ü🍺'",
+    "double": "0.1",
+    "long": "9007199254740993",
+    "int": "-7",
+    "boolean": "true",
+    "timestamptz": "'2026-08-02 10:00:00.123456+02'",
+    "date": "'1969-12-31'",
+}
+OLD_CLIENT = """
+import duckdb, sys
+connection = duckdb.connect(sys.argv[1], read_only=True)
+views = connection.execute(
+    "SELECT schema_name, view_name FROM duckdb_views() WHERE schema_name IN ('bronze', 'silver', 'gold')"
+).fetchall()
+for schema, view in sorted(views):
+    relation = f'"{schema}"."{view}"'
+    columns = [row[0] for row in connection.execute(f"DESCRIBE {relation}").fetchall()]
+    texts = ", ".join(f'CAST("{column}" AS VARCHAR)' for column in columns)
+    print(relation, columns, connection.execute(f"SELECT {texts} FROM {relation} ORDER BY ALL").fetchall())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["1.0.0", "1.2.2", "1.3.2", "1.4.5"])
+def test_an_earlier_duckdb_reads_every_view_with_the_same_rows(tmp_path: Path, demo_lake: Path, version: str) -> None:
+    uv = Path(sys.executable).with_name("uv")
+    if not uv.exists():
+        pytest.skip("uv, which installs the earlier DuckDB, is not in this environment")
+    install = [str(uv), "run", "--no-project", "--python", sys.executable, "--with", f"duckdb=={version}"]
+    if subprocess.run([*install, "python", "-c", ""], capture_output=True, check=False).returncode:
+        pytest.skip(f"DuckDB {version} cannot be installed here")
+    every_type = tmp_path / "every type.parquet"
+    cells = ", ".join(f"CAST({value} AS {DUCKDB_TYPES[kind]}) AS c_{kind}" for kind, value in VALUES.items())
+    ids = ", ".join(f"c_{kind}: {number}" for number, kind in enumerate(VALUES, 1))
+    duckdb.execute(f"COPY (SELECT {cells}) TO {literal(str(every_type))} (FORMAT parquet, FIELD_IDS {{{ids}}})")
+    columns = tuple(Column(f"c_{kind}", kind, "", number) for number, kind in enumerate(VALUES, 1))
+    lake = Lake(tmp_path)
+    published = Tables(Lake(demo_lake))
+    views = {name: (published.describe(name), published.files(name)) for name in published.names()}
+    views["gold.types"] = (TableSpec("gold.types", "", columns), [str(every_type)])
+    views["gold.no_ids"] = (TableSpec("gold.no_ids", "", (Column("c_long", "long", ""),)), [str(every_type)])
+    write_views(lake, views, [str(file) for file in demo_lake.glob("bronze/**/page-*.gz")])
+    texts = []
+    for python in ([sys.executable], [*install, "python"]):
+        done = subprocess.run(
+            [*python, "-c", OLD_CLIENT, str(lake.views_file)], capture_output=True, text=True, check=True
+        )
+        texts.append(done.stdout)
+    assert texts[1] == texts[0]
+    assert texts[0].count("\n") == len(views) + 1
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from brewhouse.errors import BrewhouseError
+from brewhouse.iceberg.table_spec import Column, TableSpec
+from brewhouse.lake.lake import Lake
+from brewhouse.query.views import write_views
+
+lake = Lake(Path(sys.argv[1]))
+views = {f"gold.t{n}": (TableSpec(f"gold.t{n}", "x" * 3000, (Column("n", "long", ""),)), []) for n in range(9)}
+for limit in map(int, sys.argv[2:]):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        write_views(lake, views, [], lake.own_views / "new.duckdb")
+        print("written")
+    except BrewhouseError as error:
+        print(error)
+"""
+
+
+def test_a_file_that_cannot_be_written_completely_replaces_nothing(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    write_views(lake, {SPEC.name: (SPEC, [])}, [], lake.own_views / "old.duckdb")
+    before = lake.views_file.read_bytes()
+    limits = [0, 4096, 12288, 20_000, 100_000, 200_000]
+    command = [sys.executable, "-c", LIMITED, str(tmp_path), *map(str, limits)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert len(done.stdout.splitlines()) == len(limits)
+    for line in done.stdout.splitlines():
+        assert "brewhouse.duckdb shows the tables as they were before, since it could not be replaced: " in line
+        assert "File too large" in line
+    assert lake.views_file.read_bytes() == before
+    assert [file.name for file in lake.own_views.iterdir()] == ["old.duckdb"]
+    done = subprocess.run([*command[:4], "2000000"], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "written\n"
+    assert lake.views_file.read_bytes() != before
+    assert [file.name for file in lake.own_views.iterdir()] == ["new.duckdb"]
+
+
+Views = dict[str, tuple[TableSpec, list[str]]]
 HOSTILE = [
     "it's",
     'a "quoted" name',
@@ -181,9 +282,51 @@ def test_raw_records_have_the_fields_as_text_and_the_verbatim_record(record: dic
     assert dict(zip(FIELDS, fields, strict=True)) == {name: record.get(name) for name in FIELDS}
 
 
+def records_of(*lines: str) -> list[dict[str, str | None]]:
+    """Read lines of a raw page as `bronze.breweries` does."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "page-00001.ab.jsonl.gz"
+        page.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
+        result = duckdb.execute(f"SELECT {', '.join(map(identifier, FIELDS))} FROM ({raw_records_sql([str(page)])})")
+        return [dict(zip(FIELDS, row, strict=True)) for row in result.fetchall()]
+
+
+KEYS = st.sampled_from(["id", "name", "city", "Id", "ID", "NAME", "tags", "", "$", "a.b", "id\0"])
+PAIRS = st.lists(st.tuples(KEYS, st.none() | st.text(st.characters(codec="utf-8"), max_size=3)), max_size=6)
+
+
+@given(st.lists(PAIRS, min_size=1, max_size=4), st.booleans())
+def test_repeated_escaped_and_differently_cased_fields_are_read_as_by_the_extract(
+    written: list[list[tuple[str, str | None]]], is_escaped: bool
+) -> None:
+    def key(name: str) -> str:
+        escaped = "".join(rf"\u{ord(character):04x}" for character in name)
+        return f'"{escaped}"' if is_escaped else json.dumps(name)
+
+    lines = [f"{{{', '.join(f'{key(name)}: {json.dumps(value)}' for name, value in pairs)}}}" for pairs in written]
+    _, records = parse_page(f"[{','.join(lines)}]".encode())
+    expected = [{**dict.fromkeys(FIELDS), **records[index]} for index in range(len(lines))]
+    assert records_of(*lines) == [{name: record[name] for name in FIELDS} for record in expected]
+
+
+@pytest.mark.parametrize(("value", "text"), [("1e22", "1e+22"), ("true", "true"), ('[1.50, {"a": null}]', None)])
+def test_a_value_that_is_not_text_is_read_alike_whether_or_not_its_field_is_repeated(
+    value: str, text: str | None
+) -> None:
+    once, twice = records_of(f'{{"city": {value}}}', f'{{"city": "x", "city": {value}}}')
+    assert once == twice
+    assert once["city"] == (text or '[1.5,{"a":null}]')
+
+
+def test_records_at_the_limits_of_the_extract_are_read() -> None:
+    deep, large = "[" * 99 + "]" * 99, "x" * 900_000
+    found = records_of(f'{{"id": "a", "tags": {deep}}}', f'{{"id": "b", "name": "{large}"}}')
+    assert [(row["id"], len(row["name"] or "")) for row in found] == [("a", 0), ("b", 900_000)]
+
+
 def test_schemas_exist_without_tables_and_those_of_other_zones_are_created() -> None:
     def schemas(*names: str) -> list[str]:
-        specs: Tables = {name: (TableSpec(name, "", (Column("n", "long", ""),)), []) for name in names}
+        specs: Views = {name: (TableSpec(name, "", (Column("n", "long", ""),)), []) for name in names}
         with duckdb.connect() as connection:
             for statement in view_statements(specs, []):
                 connection.execute(statement)
@@ -198,7 +341,7 @@ def test_a_failed_write_leaves_the_old_views(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     write_views(lake, {SPEC.name: (SPEC, [])}, [])
     invalid = TableSpec("gold.t", "", (Column("a", "long", ""), Column("a", "long", "")))
-    with pytest.raises(duckdb.Error):
+    with pytest.raises(BrewhouseError, match=r"No files found.*`brewhouse query` shows the current ones"):
         write_views(lake, {invalid.name: (invalid, [str(tmp_path / "missing.parquet")])}, [])
     with duckdb.connect(str(lake.views_file), read_only=True) as connection:
         assert connection.execute('SELECT count(*) FROM silver."it\'s"').fetchall() == [(0,)]

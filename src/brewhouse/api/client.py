@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
@@ -19,16 +20,20 @@ from brewhouse.api.source_errors import (
     BadResponseError,
     ConnectionLostError,
     PermanentSourceError,
+    SourceError,
     SourceUnavailable,
     TransientSourceError,
     UnusableResponseError,
 )
-from brewhouse.settings import Settings
+from brewhouse.settings import SecretUrl, Settings
 from brewhouse.source import Meta
 
 _HEADERS = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Agent": "brewhouse"}
 _MAX_PAUSES = 19
 _MAX_PAUSE_S = 900.0
+_TRANSIENT_STATUSES = {408, 421, 423, 425}  # timeout, wrong connection, locked, too early: RFC 9110, 4918 and 8470
+
+_CHECK_PROXY = "Check the proxy in the variables http_proxy and https_proxy, or exclude the source with no_proxy."
 
 Parsed = TypeVar("Parsed")
 
@@ -124,13 +129,13 @@ class Client:
             ):
                 with attempt:
                     try:
-                        return parse(_successful_body(await self._send(url), url, what))
+                        return _parse_response(await self._send(url), parse, url, what)
                     except TransientSourceError as error:
-                        _log.warning("attempt %d of %d of %s failed: %s", attempt.num, attempts, url, error)
+                        _log.warning("attempt %d of %d of %s failed: %s", attempt.num, attempts, url, error.what)
                         raise
         except TransientSourceError as error:
             failure = f"Failed to fetch {what} from {url} after {attempts} attempt(s): {error.what}."
-            hint = "The source may be down: run again later, fetched pages are kept."
+            hint = error.hint or "The source may be down: run again later, fetched pages are kept."
             if isinstance(error, BadResponseError):
                 raise UnusableResponseError(failure, hint, error.status) from error
             raise SourceUnavailable(failure, hint) from error
@@ -139,9 +144,11 @@ class Client:
     async def _send(self, url: str) -> _Response:
         """Send a request; while the response is a 429, wait as long as it asks and send again."""
         waits = 0
+        waited_s = 0.0
         while (response := await self._send_once(url)).status == 429:
             pause_s = max(retry_after_s(response.headers), self._settings.retry_initial_wait_s)
-            if waits == _MAX_PAUSES or pause_s > _MAX_PAUSE_S:
+            waited_s += pause_s
+            if waits == _MAX_PAUSES or waited_s > _MAX_PAUSE_S:
                 raise PermanentSourceError(
                     f"{url} is rate-limited (status 429): the source asks to wait {pause_s:.0f} s after {waits} waits.",
                     hint="Run again later, fetched pages are kept; another client may use up this IP address's limit.",
@@ -155,11 +162,13 @@ class Client:
         await self._rate_limit.acquire()
         headers: Mapping[str, str] | None = None
         try:
-            async with self._http.get(url, allow_redirects=False) as response:
+            resource, _, query = url.removeprefix(str(self._settings.source_url)).partition("?")
+            full_url = yarl.URL(self._settings.source_url.resource(resource, query))
+            async with self._http.get(full_url, allow_redirects=False) as response:
                 headers = response.headers
                 return _Response(response.status, headers, await self._body(response))
         except aiohttp.ClientError as error:
-            raise _connection_lost(error) from error
+            raise _translated(error) from error
         except TimeoutError as error:
             raise BadResponseError(f"no complete response within {self._settings.timeout_s:g} s") from error
         finally:
@@ -170,27 +179,31 @@ class Client:
         async for part in response.content.iter_any():
             body += part
             if len(body) > self._settings.max_body_bytes:
+                url = SecretUrl(str(response.url))
                 raise PermanentSourceError(
-                    f"The response of {response.url} is larger than {self._settings.max_body_bytes} bytes.",
+                    f"The response of {url} is larger than {self._settings.max_body_bytes} bytes.",
                     hint="A page of breweries is smaller: check --source-url, or raise max_body_bytes.",
                 )
         return bytes(body)
 
 
-def _parse_url(url: str) -> yarl.URL:
-    try:
-        parsed = yarl.URL(url)
-    except ValueError as error:
-        raise PermanentSourceError(f"{url} is not a valid URL: {error}.", hint="Fix --source-url.") from error
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise PermanentSourceError(f"{url} is not a valid URL.", hint="Start --source-url with http:// or https://.")
-    return parsed
+def _parse_url(url: SecretUrl, name: str, hint: str) -> yarl.URL:
+    with suppress(ValueError):
+        parsed = yarl.URL(url.reveal())
+        (parsed.host or "").encode("idna")
+        if parsed.scheme in {"http", "https"} and parsed.host:
+            return parsed
+    raise PermanentSourceError(f"{name} is not a valid URL.", hint)
 
 
-def _proxy(url: str) -> str | None:
+def _proxy(url: SecretUrl) -> yarl.URL | None:
     """Find the proxy for a URL in the environment, once: aiohttp's `trust_env` looks it up in a thread per request."""
-    parsed = _parse_url(url)
-    return None if proxy_bypass(f"{parsed.host}:{parsed.port}") else getproxies().get(parsed.scheme)
+    parsed = _parse_url(url, str(url), hint="Start --source-url with http:// or https:// and the name of a host.")
+    proxy = None if proxy_bypass(f"{parsed.host}:{parsed.port}") else getproxies().get(parsed.scheme)
+    if not proxy:
+        return None
+    address = SecretUrl(proxy if "://" in proxy else f"http://{proxy}")  # as curl reads it
+    return _parse_url(address, f"The variable {parsed.scheme}_proxy", "Set it to http://host:port of an HTTP proxy.")
 
 
 async def _send_only_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -198,28 +211,58 @@ async def _send_only_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHa
     try:
         return await send(request)
     except aiohttp.ClientError as error:
-        raise _connection_lost(error) from error
+        raise _translated(error, request.proxy) from error
 
 
-def _connection_lost(error: aiohttp.ClientError) -> ConnectionLostError:
-    return ConnectionLostError(f"{type(error).__name__}: {' '.join(str(error).split())}")
+def _translated(error: aiohttp.ClientError, proxy: yarl.URL | None = None) -> SourceError:
+    """Translate an error of the connection: to a permanent one if a retry would repeat it."""
+    text = " ".join(str(error).split())
+    is_proxy = isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError) or (
+        isinstance(error, aiohttp.ClientConnectorDNSError) and proxy is not None and error.host == proxy.host
+    )
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return PermanentSourceError(
+                f"The certificate of {error.host}:{error.port} is not trusted: {error.certificate_error}.",
+                hint="Check --source-url, or name the file of its certificate authority in SSL_CERT_FILE.",
+            )
+        case aiohttp.ClientHttpProxyError(status=status) if status < 500:
+            return PermanentSourceError(f"The proxy refused to connect: status {status}.", hint=_CHECK_PROXY)
+        case _ if is_proxy:
+            return ConnectionLostError(f"the proxy cannot be reached: {text}", hint=_CHECK_PROXY)
+        case aiohttp.ClientConnectorSSLError():
+            hint = "Check whether --source-url starts with http:// or https://, or run again later."
+            return ConnectionLostError(f"no TLS connection: {text}", hint=hint)
+        case aiohttp.ClientResponseError(message=message) if "content-encoding" in message:
+            return PermanentSourceError(
+                f"The source compresses its responses as was not requested: {message.partition('. ')[0]}.",
+                hint="Check --source-url, and the proxies between.",
+            )
+        case _:
+            return ConnectionLostError(f"{type(error).__name__}: {text}")
 
 
-def _successful_body(response: _Response, url: str, what: str) -> bytes:
-    """Return the body of a successful response.
+def _parse_response(response: _Response, parse: Callable[[bytes], Parsed], url: str, what: str) -> Parsed:
+    """Parse the body of a successful response.
 
     Raises:
-        BadResponseError: It is a server error.
+        TransientSourceError: It is an error that may pass, or its body is not what was requested.
         PermanentSourceError: It is a redirect or a client error.
     """
     status, headers, body = response
-    if status >= 500:
-        raise BadResponseError(f"status {status}: {excerpt(body)}", status=status)
+    if status >= 500 or 200 < status < 300:
+        raise BadResponseError(f"status {status}: {excerpt(body)}", status=status if status >= 500 else None)
+    if status in _TRANSIENT_STATUSES:
+        raise TransientSourceError(f"status {status}: {excerpt(body)}")
     if status >= 300:
-        target = f" to {headers['Location']}" if "Location" in headers else ""
+        target = f" to {headers['Location'][:200]}" if "Location" in headers else ""
         raise PermanentSourceError(
             f"Failed to fetch {what}: {url} responded with status {status}{target}: {excerpt(body)}. "
             "It was not retried, as the error is permanent.",
-            hint="Check source_url and per_page_rows.",
+            hint=_CHECK_PROXY if status == 407 else "Check source_url and per_page_rows.",
         )
-    return body
+    try:
+        return parse(body)
+    except BadResponseError as error:  # which a header may explain
+        named = (f", {name} {headers[name][:80]!r}" for name in ("Content-Type", "Content-Encoding") if name in headers)
+        raise BadResponseError(error.what + "".join(named)) from error

@@ -6,6 +6,8 @@ service deviate from it: they are parsed too, and each deviation is named.
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -32,6 +34,9 @@ GROUPS = {"by_type": "brewery_type", "by_country": "country", "by_state": "state
 
 Record: TypeAlias = dict[str, Any]
 """A decoded record, with whatever fields the source sent."""
+_MAX_DEPTH = 100
+_MAX_RECORD_BYTES = 1_000_000
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def parse_meta(body: bytes) -> tuple[Meta, list[str]]:
         known = {name: raw[name] for name in ("total", *GROUPS) if raw.get(name) is not None}
         known = {name: {} if value == [] else value for name, value in known.items()}  # PHP's empty map
         meta = msgspec.convert(known, Meta, strict=False)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise BadResponseError(f"the body has no valid brewery counts ({error}): {excerpt(body)}") from error
     deviations = ["meta_numbers_as_text"] if isinstance(raw["total"], str) else []
     if any(getattr(meta, group) is None for group in GROUPS):
@@ -88,7 +93,7 @@ def parse_page(body: bytes) -> tuple[list[bytes], Records]:
         Each record's bytes as they were sent, and the records decoded.
 
     Raises:
-        BadResponseError: The body is not a JSON array of objects.
+        BadResponseError: The body is not a JSON array of objects, or one of them is nested too deeply or too large.
 
     Example:
         >>> lines, records = parse_page(b'[ {"id" : "a", "rating": 5} ]')
@@ -98,8 +103,11 @@ def parse_page(body: bytes) -> tuple[list[bytes], Records]:
     try:
         records = _decode(body)
         lines = [bytes(raw) for raw in _LINES.decode(body)]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise BadResponseError(f"the body is not a JSON array of objects ({error}): {excerpt(body)}") from error
+    is_usual = len(body) <= _MAX_RECORD_BYTES and body.count(b"[") + body.count(b"{") <= _MAX_DEPTH + len(lines)
+    if not is_usual and (excess := next(filter(None, map(_excess, lines)), "")):
+        raise BadResponseError(f"a record is {excess}: {excerpt(body)}")
     return lines, records
 
 
@@ -113,6 +121,12 @@ def parse_record(line: bytes) -> Record:
     return _RECORD.decode(line)
 
 
+def repeated_fields(line: bytes) -> list[str]:
+    """List the fields that a record has more than once; the last one counts."""
+    pairs: list[tuple[str, Any]] = json.loads(line, object_pairs_hook=list)
+    return [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+
+
 def one_line(records: Sequence[bytes]) -> Sequence[bytes]:
     """Put each record on one line: line breaks, which JSON has only between its tokens, become spaces."""
     joined = b"".join(records)
@@ -123,6 +137,8 @@ def one_line(records: Sequence[bytes]) -> Sequence[bytes]:
 
 def excerpt(body: bytes) -> str:
     """Quote the start of a response body."""
+    if body.startswith(b"\x1f\x8b"):
+        return "gzip data, compressed twice or sent without its Content-Encoding"
     return repr(body[:200].decode("utf-8", "replace")) if body else "an empty body"
 
 
@@ -136,6 +152,17 @@ def _decode(body: bytes) -> Records:
         columns=_columns([record.get(name, UNSET) for name in FIELDS] for record in records),
         unknown={index: extra for index, extra in enumerate(extras) if extra},
     )
+
+
+def _excess(line: bytes) -> str:
+    """Describe what is too much in a record for the parsers of the models; empty if nothing is."""
+    if len(line) > _MAX_RECORD_BYTES:
+        return f"larger than {_MAX_RECORD_BYTES} bytes"
+    level: list[Any] = [parse_record(line)] if line.count(b"[") + line.count(b"{") > _MAX_DEPTH else []
+    for _ in range(_MAX_DEPTH):
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+    return f"nested deeper than {_MAX_DEPTH} levels" if level else ""
 
 
 def _columns(rows: Iterable[Sequence[Any]]) -> dict[str, Sequence[Any]]:

@@ -40,11 +40,12 @@ class PageRange:
 
 
 class Pager:
-    """Fetch the pages of one source, and probe failing ones for missing rows."""
+    """Fetch the pages of one source, and probe failing ones for missing rows; `last_failure` is why the last is one."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
         self._settings = settings
+        self.last_failure = ""
         self._last_success: PageRange | None = None
         self._missing_rows: dict[int, int] = {}
 
@@ -119,11 +120,12 @@ class Pager:
             attempts = None if part.size == 1 else min(_ATTEMPTS_PER_PART, self._settings.max_attempts)
             try:
                 result = await self._client.page(part.page, part.size, attempts)
-            except UnusableResponseError:
+            except UnusableResponseError as error:
                 if part.size > 1:
                     stack.extend(reversed(list(part.split())))
                 else:
                     missing_rows.append(part.start - whole.start)
+                    self.last_failure = error.what
                     self._check_probe_limit(whole, len(missing_rows), cause)
             else:
                 fetched_at = result.fetched_at

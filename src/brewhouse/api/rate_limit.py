@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from brewhouse.api.source_errors import PermanentSourceError
+
 WINDOW_S = 60.0
+_MAX_EMPTY_WINDOWS = 15
+_MAX_DIGITS = 18
+
+_log = logging.getLogger(__name__)
 
 
 class RateLimit:
@@ -29,14 +36,27 @@ class RateLimit:
         self._is_limited: bool | None = None
         self._remaining: int | None = None
         self._window_ends = 0.0
+        self._empty_windows = 0
         self._resume_at = 0.0
         self._in_flight = 0
         self._turn = asyncio.Lock()
         self._response_arrived = asyncio.Event()
 
     async def acquire(self) -> None:
-        """Wait until a request may be sent; `release` must follow."""
+        """Wait until a request may be sent; `release` must follow.
+
+        Raises:
+            PermanentSourceError: The first response of too many windows in a row left no quota.
+        """
         async with self._turn:
+            if self._remaining == 0 and (wait := self._wait_s()):
+                if self._empty_windows >= _MAX_EMPTY_WINDOWS:
+                    raise PermanentSourceError(
+                        f"The source's rate limit allowed one request in each of the last {self._empty_windows} "
+                        f"windows of {self._window_s:g} s (X-RateLimit-Remaining: 0).",
+                        hint="Run again later, fetched pages are kept.",
+                    )
+                _log.warning("the source's rate limit is used up; waiting %.0f s", wait)
             while (wait := self._wait_s()) != 0:
                 self._response_arrived.clear()
                 with contextlib.suppress(TimeoutError):
@@ -56,10 +76,12 @@ class RateLimit:
             self._is_limited = bool(self._is_limited)
             return
         self._is_limited = True
-        remaining = max(int(text) - self._in_flight, 0)
+        reported = int(text[:_MAX_DIGITS])
+        remaining = max(reported - self._in_flight, 0)
         if self._remaining is None:
             self._remaining = remaining
             self._window_ends = time.monotonic() + self._window_s
+            self._empty_windows = 0 if reported else self._empty_windows + 1
         else:
             self._remaining = min(self._remaining, remaining)
 
@@ -86,11 +108,11 @@ def retry_after_s(headers: Mapping[str, str]) -> float:
     """Read `Retry-After`, a number of seconds or a date; 1 s when it is missing or invalid."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal():
-        return float(text)
+        return float(text[:_MAX_DIGITS])
     try:
         until = parsedate_to_datetime(text)
-    except ValueError:
+        if until.tzinfo is None:
+            until = until.replace(tzinfo=UTC)
+        return max((until - datetime.now(UTC)).total_seconds(), 0.0)
+    except (ValueError, OverflowError):  # OverflowError: a time zone or a year out of range
         return 1.0
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max((until - datetime.now(UTC)).total_seconds(), 0.0)

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from brewhouse.api.contract import BREWERY_TYPES, COORDINATES, FIELDS, Record, Records, one_line
+from brewhouse.api.contract import BREWERY_TYPES, COORDINATES, FIELDS, Record, Records, one_line, repeated_fields
 from brewhouse.source import SchemaDrift
 
 _JSON_TYPES = {
@@ -22,6 +22,7 @@ _JSON_TYPES = {
 _FIELDS = frozenset(FIELDS)
 _CONTRACT_TYPES = BREWERY_TYPES | {None}
 _EXAMPLE_CHARACTERS = 200
+_MAX_KINDS = 100
 
 _Shape: TypeAlias = tuple[object, ...]
 _Kind: TypeAlias = tuple[str, str]
@@ -36,6 +37,7 @@ class Profile:
 
     def add(self, kind: _Kind, example: str, count: int = 1) -> None:
         """Count a deviation; the first example is kept."""
+        kind = kind[0], kind[1][:_EXAMPLE_CHARACTERS]
         before, first = self.drift.get(kind, (0, example))
         self.drift[kind] = before + count, first
 
@@ -55,6 +57,11 @@ class Profiler:
                 self._examples[shape] = records[shapes.index(shape)]
         for record in _unusual(records):
             _add_value_drift(profile, record)
+        fields = sum(len(self._examples[shape]) * count for shape, count in profile.shapes.items())
+        if b"".join(lines).count(b'":') != fields:  # or a text, a nested object or a space before a colon
+            for line in lines:
+                for name in repeated_fields(line):
+                    profile.add(("repeated_field", name), _text(line))
         joined = one_line(lines)
         if joined is not lines:
             for before, after in zip(lines, joined, strict=True):
@@ -67,11 +74,11 @@ class Profiler:
         seen: dict[str, Counter[str]] = {}
         for record, count in self._counted(profiles):
             for name, value in record.items():
-                seen.setdefault(name, Counter())[_JSON_TYPES[type(value)]] += count
+                seen.setdefault(name[:_EXAMPLE_CHARACTERS], Counter())[_JSON_TYPES[type(value)]] += count
         return {name: dict(counts) for name, counts in seen.items()}
 
     def drift(self, profiles: Sequence[Profile]) -> list[SchemaDrift]:
-        """List the deviations from the contract, each kind once."""
+        """List the deviations from the contract, each kind once, and how many kinds were left out, if any."""
         total = Profile()
         for record, count in self._counted(profiles):
             for kind, example in _shape_drift(record):
@@ -79,7 +86,10 @@ class Profiler:
         for profile in profiles:
             for kind, (count, example) in profile.drift.items():
                 total.add(kind, example, count)
-        return [SchemaDrift(*kind, count, example) for kind, (count, example) in sorted(total.drift.items())]
+        drift = [SchemaDrift(*kind, count, example) for kind, (count, example) in sorted(total.drift.items())]
+        if more := drift[_MAX_KINDS:]:
+            drift[_MAX_KINDS:] = [SchemaDrift("further_drift", "kinds not listed", len(more), more[0].detail)]
+        return drift
 
     def _counted(self, profiles: Iterable[Profile]) -> Iterator[tuple[Record, int]]:
         counts: Counter[_Shape] = Counter()
@@ -135,7 +145,7 @@ def _shape_drift(record: Record) -> Iterator[tuple[_Kind, str]]:
 
 
 def _where(record: Record) -> str:
-    return f"id {record.get('id')}"
+    return f"id {record.get('id')}"[:_EXAMPLE_CHARACTERS]
 
 
 def _value(record: Record, name: str) -> str:

@@ -12,13 +12,14 @@ from __future__ import annotations
 import unicodedata
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import count
 from typing import TypeAlias, TypeVar
 
 from brewhouse.api.contract import Record
-from brewhouse.backfill.csv_versions import is_uuid
+from brewhouse.backfill.csv_versions import is_slug, is_uuid
+from brewhouse.source import canonical_id
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "slug.openbrewerydb.org")
 """Namespace of the UUIDs (version 5) derived from slugs: 8a24789e-1902-5374-ba9c-5db9ef589631."""
@@ -47,6 +48,7 @@ class IdMapping:
     """
 
     def __init__(self, anchor: Sequence[Record], slugs: Iterable[tuple[str, MatchKey]]) -> None:
+        anchor = [{**record, "id": known} for record in anchor if (known := canonical_id(record.get("id")))]
         self._anchored = frozenset(record["id"] for record in anchor)
         self._by_key = {key: anchor[index]["id"] for key, index in _unique(anchor, match_key).items()}
         matches: defaultdict[str, set[str]] = defaultdict(set)
@@ -56,15 +58,16 @@ class IdMapping:
         self._by_slug = {slug: ids.pop() for slug, ids in matches.items() if len(ids) == 1}
 
     def apply(self, records: Sequence[Record]) -> tuple[tuple[Record, ...], int]:
-        """Assign a UUID of its own to each record of a version that is older than those mapped before.
+        """Assign a UUID of its own to each record with a slug, in a version that is older than those mapped before.
 
         Returns:
             The records in the same order, their slugs in `SLUG_FIELD`, and the number of slugs that were mapped to a
             UUID of the first version with UUIDs.
         """
-        keys, slugs = _unique(records, match_key), _unique(records, _slug_of)
-        ids = {index: record["id"] for index, record in enumerate(records) if is_uuid(record["id"])}
-        with_slug = [index for index in range(len(records)) if index not in ids]
+        with_slug = [index for index, record in enumerate(records) if is_slug(record["id"])]
+        ids = {index: records[index]["id"] for index in set(range(len(records))).difference(with_slug)}
+        invalid = {index for index, key in ids.items() if not is_uuid(key)}
+        keys, slugs = _unique(records, match_key, invalid), _unique(records, _slug_of, invalid)
         _assign(ids, keys, self._by_key)
         _assign(ids, slugs, self._by_slug)
         used = set(ids.values())
@@ -109,11 +112,13 @@ def _slug_of(record: Record) -> str:
     return slug
 
 
-def _unique(records: Sequence[Record], key_of: Callable[[Record], _Key]) -> dict[_Key, int]:
-    """Map each key that only one record has to that record's index."""
+def _unique(
+    records: Sequence[Record], key_of: Callable[[Record], _Key], without: Collection[int] = ()
+) -> dict[_Key, int]:
+    """Map each key that only one record has to that record's index, except for some indexes."""
     keys = list(map(key_of, records))
     counts = Counter(keys)
-    return {key: index for index, key in enumerate(keys) if counts[key] == 1}
+    return {key: index for index, key in enumerate(keys) if counts[key] == 1 and index not in without}
 
 
 def _assign(ids: dict[int, str], unique: dict[_Key, int], known: dict[_Key, str]) -> None:

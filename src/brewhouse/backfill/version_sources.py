@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +19,38 @@ from brewhouse.errors import BrewhouseError, UsageError
 DATASET_PATH = "breweries.csv"
 _DATE = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)")
 _DELETED = re.compile("0+")
-_GIT_OPTIONS = ("--no-pager", "--literal-pathspecs", "-c", "log.showSignature=false", "-c", "core.fsmonitor=false")
+_FIRST_TIME_ZONE = timedelta(hours=14)  # where a date begins first
+_SHOWN = 3
+_OBJECT_NAME = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_NOT_FILES = {"120000": "it is a symbolic link", "160000": "it is a submodule: pass a clone of that repository"}
+_MAX_VERSION_BYTES = 256 * 1024**2
+_TOO_LARGE = f"it is larger than {_MAX_VERSION_BYTES // 1024**2} MB"
+_MAX_HISTORY_BYTES = 16 * 1024**3
+_MAX_OUTPUT_BYTES = 64 * 1024**2
+_MAX_ERROR_BYTES = 2000
+_MAX_REF_BYTES = 8192
+_MAX_SYMBOLIC_REFS = 5
+_GIT_TIMEOUT_S = 600.0
+_GIT_ENVIRONMENT = {
+    "LC_ALL": "C",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ALLOC_LIMIT": "1g",  # of one allocation, thus of an object that git reads to detect a rename
+}
+_GIT_CONFIG = """[core]
+    repositoryFormatVersion = 1
+    bare = true
+    commitGraph = false
+    multiPackIndex = false
+[protocol]
+    allow = never
+[extensions]
+    objectFormat = """
 
 
 @dataclass(frozen=True)
@@ -44,7 +77,8 @@ def list_versions(paths: Sequence[Path], date: str | None = None, path: str = DA
         path: Path of the file in a repository.
 
     Raises:
-        UsageError: A path is neither, a file's date is unknown, or a repository does not have the file.
+        UsageError: A path is neither, a file's date is unknown, a repository does not have the file, or a version is of
+            the future.
         BrewhouseError: Git is not installed, or fails to read a repository.
     """
     if date is not None and (len(paths) != 1 or paths[0].is_dir()):
@@ -52,7 +86,22 @@ def list_versions(paths: Sequence[Path], date: str | None = None, path: str = DA
     versions: list[DatasetVersion] = []
     for place in paths:
         versions += _repository_versions(place, path) if place.is_dir() else [_file_version(place, date)]
+    _reject_future(versions)
     return _with_distinct_times(sorted(versions, key=lambda version: version.time))
+
+
+def _reject_future(versions: Sequence[DatasetVersion]) -> None:
+    """Reject versions of the future, which would be newer than anything that runs fetch until then."""
+    latest = datetime.now(UTC) + _FIRST_TIME_ZONE
+    future = [version for version in versions if version.time > latest]
+    if future:
+        named = "; ".join(f"{version.name} is dated {version.time:%Y-%m-%d}" for version in future[:_SHOWN])
+        more = f"; and {len(future) - _SHOWN} more" if len(future) > _SHOWN else ""
+        raise UsageError(
+            f"{len(future)} version(s) are dated in the future: {named}{more}. Nothing was written.",
+            hint="Correct the date in the file's name, pass --date, or check this machine's clock. Versions with wrong "
+            "commit times can be passed as files.",
+        )
 
 
 def _with_distinct_times(versions: Sequence[DatasetVersion]) -> list[DatasetVersion]:
@@ -65,8 +114,9 @@ def _with_distinct_times(versions: Sequence[DatasetVersion]) -> list[DatasetVers
 
 
 def _file_version(file: Path, date: str | None) -> DatasetVersion:
-    if not file.exists():
-        raise UsageError(f"{file} does not exist.", hint="Pass a CSV file or a git repository.")
+    if not file.is_file():
+        what = "is not a file" if file.exists() else "does not exist"
+        raise UsageError(f"{file} {what}.", hint="Pass a CSV file or a clone of the git repository.")
     hint = "Set it with --date YYYY-MM-DD."
     text = date or next(iter(_DATE.findall(file.name)[::-1]), None)
     if text is None:
@@ -82,9 +132,17 @@ def _file_version(file: Path, date: str | None) -> DatasetVersion:
 
 def _read(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        content = _read_start(file, _MAX_VERSION_BYTES + 1)
     except OSError as error:
         raise VersionRejectedError(f"it cannot be read: {error.strerror}") from error
+    if len(content) > _MAX_VERSION_BYTES:
+        raise VersionRejectedError(_TOO_LARGE)
+    return content
+
+
+def _read_start(file: Path, size: int) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(size)
 
 
 def _repository_versions(folder: Path, path: str) -> list[DatasetVersion]:
@@ -93,18 +151,25 @@ def _repository_versions(folder: Path, path: str) -> list[DatasetVersion]:
     Commits of merged branches are versions at their own times; a merge commit is not.
     """
     git = _Git(folder)
-    log = git.run("log", "--follow", "--raw", "-z", "--no-abbrev", "--format=%H %ct", "--", path)
-    changes = list(_parse_log(log))
+    changes: list[_Change] = []
+    latest = ""
+    for change in reversed(git.changes(path)):
+        if change.blob != latest and not _DELETED.fullmatch(change.blob):
+            changes.append(change)
+        latest = change.blob
     if not changes:
         raise UsageError(f"The repository {folder} has no versions of {path!r}.", hint="Set the file with --path.")
-    versions: list[DatasetVersion] = []
-    latest = ""
-    for commit, seconds, blob, name in reversed(changes):
-        if blob != latest and not _DELETED.fullmatch(blob):
-            time = _commit_time(commit, seconds)
-            versions.append(DatasetVersion(f"git:{commit}:{name}", time, partial(git.blob, blob)))
-        latest = blob
-    return versions
+    sizes = git.sizes([change.blob for change in changes])
+    if sum(sizes.values()) > _MAX_HISTORY_BYTES:
+        raise BrewhouseError(f"The versions in {folder} add up to more than {_MAX_HISTORY_BYTES // 1024**3} GB.")
+    return [
+        DatasetVersion(
+            f"git:{change.commit}:{change.name}",
+            _commit_time(change.commit, change.seconds),
+            partial(git.read, change, sizes.get(change.blob)),
+        )
+        for change in changes
+    ]
 
 
 def _commit_time(commit: str, seconds: int) -> datetime:
@@ -114,50 +179,163 @@ def _commit_time(commit: str, seconds: int) -> datetime:
         raise BrewhouseError(f"Commit {commit} has an invalid time, {seconds} s after 1970.") from error
 
 
-def _parse_log(log: bytes) -> Iterator[tuple[str, int, str, str]]:
-    """Parse `git log --raw -z`: commit, its time in seconds, the file's new blob and name; the newest first."""
+@dataclass(frozen=True)
+class _Change:
+    """A change of a file: the commit and its time in seconds, the file's new mode, blob and name."""
+
+    commit: str
+    seconds: int
+    mode: str
+    blob: str
+    name: str
+
+
+def _parse_log(log: bytes) -> Iterator[_Change]:
+    """Parse `git log --raw -z`; the newest change comes first."""
     parts = iter(log.split(b"\0"))
     commit, seconds = "", 0
     for part in parts:
         words = part.decode("ascii", "replace").split()
         if part.lstrip(b"\n").startswith(b":"):
-            blob, status = words[3], words[4]
             name = next(parts)
-            if status[0] in "RC":
+            if words[4][0] in "RC":
                 name = next(parts)
-            yield commit, seconds, blob, name.decode("utf-8", "replace")
+            yield _Change(commit, seconds, words[1], words[3], name.decode("utf-8", "replace"))
         elif len(words) == 2:
             commit, seconds = words[0], int(words[1])
 
 
 class _Git:
-    """Read-only access to one git repository: bare, or with a `.git` in it."""
+    """Read-only access to the objects of an untrusted git repository: bare, or with a `.git` in it.
+
+    Git runs in an empty repository of our own that borrows the objects. So it never reads the configuration, hooks,
+    attributes or remotes of the repository, each of which can name commands to run.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        inner = folder / ".git"
-        if not inner.exists() and not ((folder / "HEAD").is_file() and (folder / "objects").is_dir()):
-            raise UsageError(f"The folder {folder} is not a git repository.", hint="Pass a clone, or the CSV files.")
-        self._directory = (inner if inner.exists() else folder).resolve()
+        directory = _git_directory(folder.absolute())
+        common = directory / _read_ref(directory / "commondir")  # of a work tree
+        self._objects = common / "objects"
+        if os.path.lexists(self._objects / "info" / "alternates"):
+            raise self._failure("it borrows objects of another one", "Run `git repack -a -d` there, or clone it again.")
+        if (common / "reftable").is_dir():
+            raise self._failure("it stores refs as reftable", "Clone it with `git clone --ref-format=files`.")
+        self._head = _resolve_head(directory, common)
+        if not self._head:
+            raise self._failure("its HEAD names no commit", "Check out a branch with commits.")
+        shallow = common / "shallow"
+        self._shallow = _read_start(shallow, _MAX_OUTPUT_BYTES) if shallow.is_file() else b""
 
-    def run(self, *arguments: str) -> bytes:
-        """Run a git command and return its output."""
-        command = ["git", f"--git-dir={self._directory}", *_GIT_OPTIONS, *arguments]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        try:
-            done = subprocess.run(  # noqa: S603 - no shell; user input comes after `--`
-                command, cwd=self._folder, env={**environment, "LC_ALL": "C"}, capture_output=True, check=False
+    def changes(self, path: str) -> list[_Change]:
+        """List the changes of a file, the newest first."""
+        log = ("log", "--follow", "--raw", "-z", "--no-abbrev", "--no-ext-diff", "--no-textconv", "--format=%H %ct")
+        return list(_parse_log(self._run(*log, self._head, "--", path, max_bytes=_MAX_OUTPUT_BYTES)))
+
+    def sizes(self, blobs: Sequence[str]) -> dict[str, int]:
+        """Return the sizes in bytes of those blobs that the clone has."""
+        given = "\n".join(blobs).encode()
+        output = self._run("cat-file", "--batch-check", max_bytes=_MAX_OUTPUT_BYTES, stdin=given)
+        lines = (line.split() for line in output.decode("ascii", "replace").splitlines())
+        return {words[0]: int(words[2]) for words in lines if words[1:2] == ["blob"]}
+
+    def read(self, change: _Change, size: int | None) -> bytes:
+        """Read a file's content; reject a version that is not a file, incomplete or too large."""
+        if change.mode in _NOT_FILES:
+            raise VersionRejectedError(_NOT_FILES[change.mode])
+        if change.commit.encode() in self._shallow:
+            raise VersionRejectedError(
+                "the clone is shallow: it lacks the earlier versions, and the date of this one; "
+                "run `git fetch --unshallow` in it"
             )
-        except FileNotFoundError as error:
-            raise BrewhouseError(f"Reading {self._folder} requires git.", hint="Install git.") from error
-        if done.returncode:
-            message = " ".join(done.stderr.decode("utf-8", "replace").split())
-            raise BrewhouseError(f"git failed to read the repository {self._folder}: {message}")
-        return done.stdout
-
-    def blob(self, name: str) -> bytes:
-        """Read a file's content by its object name; reject the version when the clone lacks it."""
+        if size is None:
+            raise VersionRejectedError("its content is missing in the clone: make a complete one, without --filter")
+        if size > _MAX_VERSION_BYTES:
+            raise VersionRejectedError(_TOO_LARGE)
         try:
-            return self.run("cat-file", "blob", name)
+            return self._run("cat-file", "blob", change.blob, max_bytes=size)
         except BrewhouseError as error:
             raise VersionRejectedError(str(error)) from error
+
+    def _run(self, *arguments: str, max_bytes: int, stdin: bytes = b"") -> bytes:
+        """Run a git command in an empty repository with these objects, and return its output."""
+        with tempfile.TemporaryDirectory(prefix="brewhouse-git-") as name, tempfile.TemporaryFile() as given:
+            home = Path(name)
+            (home / "refs").mkdir()
+            (home / "HEAD").write_text("ref: refs/heads/none\n")
+            (home / "config").write_text(_GIT_CONFIG + ("sha1" if len(self._head) == 40 else "sha256"))
+            if self._shallow:
+                (home / "shallow").write_bytes(self._shallow)
+            given.write(stdin)
+            given.seek(0)
+            places = {"HOME": name, "GIT_DIR": name, "GIT_OBJECT_DIRECTORY": str(self._objects)}
+            environment = {"PATH": os.environ.get("PATH", os.defpath), **_GIT_ENVIRONMENT, **places}
+            command = ["git", "--no-pager", "--literal-pathspecs", *arguments]
+            with (home / "errors").open("w+b") as errors:
+                try:
+                    process = subprocess.Popen(  # noqa: S603 - no shell; user input comes after `--`
+                        command, cwd=home, env=environment, stdin=given, stdout=subprocess.PIPE, stderr=errors
+                    )
+                except FileNotFoundError as error:
+                    raise BrewhouseError(f"Reading {self._folder} requires git.", hint="Install git.") from error
+                output, is_complete = _read_output(process, max_bytes)
+                errors.seek(0)
+                message = " ".join(errors.read(_MAX_ERROR_BYTES).decode("utf-8", "replace").split())
+        if not is_complete:
+            raise self._failure(f"git took more than {_GIT_TIMEOUT_S:.0f} s or printed more than {max_bytes} bytes")
+        if process.returncode:
+            is_partial = any((self._objects / "pack").glob("*.promisor"))
+            raise self._failure(message, "Clone it again without --filter." if is_partial else "")
+        return output
+
+    def _failure(self, why: str, hint: str = "") -> BrewhouseError:
+        return BrewhouseError(f"git failed to read the repository {self._folder}: {why}.", hint=hint)
+
+
+def _read_output(process: subprocess.Popen[bytes], max_bytes: int) -> tuple[bytes, bool]:
+    """Read the output of a process and whether it is complete; a process that exceeds a limit is killed."""
+    timer = threading.Timer(_GIT_TIMEOUT_S, process.kill)
+    with process:
+        try:
+            timer.start()
+            output = process.stdout.read(max_bytes + 1) if process.stdout else b""
+            if len(output) > max_bytes:
+                process.kill()
+            process.wait()
+        finally:
+            timer.cancel()
+            process.kill()
+    return output, len(output) <= max_bytes and process.returncode >= 0
+
+
+def _git_directory(folder: Path) -> Path:
+    """Find the git directory of a bare repository or a clone; the `.git` of a work tree or submodule names it."""
+    inner = folder / ".git"
+    if inner.is_file():
+        return folder / _read_ref(inner).removeprefix("gitdir:").strip()
+    directory = inner if inner.exists() else folder
+    if not ((directory / "HEAD").is_file() and (directory / "objects").is_dir()):
+        raise UsageError(f"The folder {folder} is not a git repository.", hint="Pass a clone, or the CSV files.")
+    return directory
+
+
+def _resolve_head(directory: Path, common: Path) -> str:
+    """Return the object name of the commit that HEAD names, directly or by a branch; empty without one."""
+    text = _read_ref(directory / "HEAD")
+    for _ in range(_MAX_SYMBOLIC_REFS):
+        if _OBJECT_NAME.fullmatch(text):
+            return text
+        ref = text.removeprefix("ref:").strip()
+        if not ref.startswith("refs/") or ".." in ref:
+            break
+        text = _read_ref(common / ref) or _packed_ref(common / "packed-refs", ref)
+    return ""
+
+
+def _read_ref(file: Path) -> str:
+    return os.fsdecode(_read_start(file, _MAX_REF_BYTES)).strip() if file.is_file() else ""
+
+
+def _packed_ref(file: Path, ref: str) -> str:
+    lines = _read_start(file, _MAX_OUTPUT_BYTES).splitlines() if file.is_file() else ()
+    return next((line.split()[0].decode() for line in lines if line.endswith(b" " + os.fsencode(ref))), "")

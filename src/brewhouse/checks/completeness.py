@@ -68,14 +68,15 @@ class CompletenessResult:
     missing_rows: list[MissingRow]
     suspect_pages: frozenset[int]
 
-    def proof(self, groups: Iterable[str], attempts: int) -> Proof:
-        """Return the proof of completeness for a manifest, with the names of the compared groups."""
+    def proof(self, groups: Iterable[str], attempts: int, compared_pages: Sequence[int] = ()) -> Proof:
+        """Return the proof of completeness for a manifest, with the names of the compared groups and pages."""
         return Proof(
             records=self.records,
             distinct_ids=self.received.total,
             records_without_id=self.without_id,
             groups_compared=list(groups),
             attempts=attempts,
+            compared_pages=list(compared_pages),
         )
 
 
@@ -153,6 +154,11 @@ class CompletenessCheck:
         """Discard a page, if it was counted."""
         self._pages.pop(number, None)
 
+    def is_repetitive(self) -> bool:
+        """Return whether most of the counted records repeat an id, as from a source that ignores the page number."""
+        pages = dict(sorted(self._pages.items()))
+        return 2 * _repeated(pages)[0] > sum(len(page.keys) for page in pages.values())
+
     def result(self, before: Meta, after: Meta, page_size_rows: int) -> CompletenessResult:
         """Compare the counted pages with the source's counts before and after."""
         pages = dict(sorted(self._pages.items()))
@@ -214,7 +220,7 @@ def _compare(
     if min(gaps.values(), default=0) >= 0 and sum(gaps.values()) <= missing_rows:
         return gaps, []
     return {}, [
-        f"{group} {name!r}: {counted.get(name, 0)} records, but /meta says {reported.get(name, 0)} ({-gap:+d})"
+        f"{group} {name!r:.80}: {counted.get(name, 0)} records, but /meta says {reported.get(name, 0)} ({-gap:+d})"
         for name, gap in gaps.items()
     ]
 

@@ -12,7 +12,7 @@ import sys
 import typer
 
 from brewhouse.cli import aws, changes, events, jobs, models, read, runs, schedule, serve
-from brewhouse.errors import BrewhouseError
+from brewhouse.errors import BrewhouseError, redacted
 
 app = typer.Typer(
     name="brewhouse",
@@ -47,9 +47,12 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is
         if debug:
-            raise
+            import traceback
+
+            print(redacted("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+            sys.exit(1)
         known = _readable_error(error)
         print(f"brewhouse: {known}", file=sys.stderr)
         sys.exit(known.exit_code)

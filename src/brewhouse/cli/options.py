@@ -23,7 +23,9 @@ EngineOption = Annotated[
 MasterOption = Annotated[str | None, typer.Option("--spark-master", help="Spark master URL. Default: local[*]")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="Maximum number of rows.")]
-AtOption = Annotated[str | None, typer.Option("--at", help="Read as of a time, a table snapshot id or a run id.")]
+AtOption = Annotated[
+    str | None, typer.Option("--at", help="Read as of a date, a time, a table snapshot id or a run id.")
+]
 CountryOption = Annotated[str | None, typer.Option("--country", help="Only this country, an ISO 3166 code such as BE.")]
 
 _SETTING_OPTIONS: dict[str, Any] = {

@@ -100,10 +100,11 @@ def history(table: TableArgument, lake: LakeOption = None, as_json: JsonOption =
         {
             "snapshot": snapshot.snapshot_id,
             "committed": snapshot.committed_at.isoformat(timespec="milliseconds"),
-            "run": snapshot.properties.get("brewhouse.run"),
-            "raw_snapshot": snapshot.properties.get("brewhouse.raw-snapshot"),
+            "run": snapshot.run or None,
+            "raw_snapshot": snapshot.raw_snapshot or None,
             "rows": snapshot.rows,
             "current": snapshot.current,
+            "rolled_back": snapshot.rolled_back,
         }
         for snapshot in published_tables(place).history(table)
     ]

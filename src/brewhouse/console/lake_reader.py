@@ -1,7 +1,7 @@
 """Read-only DuckDB connections for the pages, one for each published state of the lake.
 
 Opening the views and reading a table for the first time dominate the response time of a page, so connections and
-results are cached until the lake publishes again: a local lake then replaces `brewhouse.duckdb`, which `stat` detects.
+results are cached until the lake publishes again: a local lake then writes to its catalog, which `stat` detects.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class LakeReader:
         # Without any event, the views of schema monitoring are created empty.
         has_events = any(self._lake.events.glob("date=*/*.json"))
         try:
-            file = self._lake.views_file.stat()
+            catalog = self._lake.catalog_file.stat()
         except FileNotFoundError:
             return has_events
-        return (file.st_ino, file.st_mtime_ns, has_events)
+        return (catalog.st_ino, catalog.st_mtime_ns, has_events)

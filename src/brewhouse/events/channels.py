@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+from base64 import b64encode
 from urllib.parse import unquote, urlsplit
 
 from brewhouse.errors import BrewhouseError
@@ -56,8 +57,11 @@ def send_heartbeat(url: str, suffix: str, text: str = "") -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise DeliveryFailed(f"Invalid heartbeat URL {masked(url)}: not an HTTP URL.")
-        target = parts._replace(path=parts.path.rstrip("/") + suffix).geturl()
+        login, at, host = parts.netloc.rpartition("@")
+        target = parts._replace(netloc=host, path=parts.path.rstrip("/") + suffix).geturl()
         request = urllib.request.Request(target, data=text.encode(), headers={"User-Agent": "brewhouse"})  # noqa: S310
+        if at:
+            request.add_unredirected_header("Authorization", f"Basic {b64encode(unquote(login).encode()).decode()}")
         with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310 - the scheme is checked above
             pass
     except (OSError, ValueError, http.client.HTTPException) as error:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE
+from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE, WARNING
 
 Level = Literal["INFO", "WARN", "ERROR"]
 
@@ -71,12 +71,20 @@ class JobStarted(Detail, frozen=True, kw_only=True):
 
 
 class JobEnded(Detail, frozen=True, kw_only=True):
-    """A job succeeded, failed or was stopped; `counts` are its records in and out, by name."""
+    """A job succeeded, failed or was stopped.
+
+    Attributes:
+        counts: Records in and out, by name.
+        raw_snapshot: Run id of the raw snapshot that an extract completed.
+        expired_runs: Runs and raw snapshots whose states of the tables maintenance expired.
+    """
 
     detail_type: ClassVar[str] = JOB
 
     seconds: float
     counts: Mapping[str, int] | UnsetType = UNSET
+    raw_snapshot: str | UnsetType = UNSET
+    expired_runs: Sequence[str] | UnsetType = UNSET
     error_type: str | UnsetType = UNSET
     interrupted: bool | UnsetType = UNSET
 
@@ -98,6 +106,14 @@ class SchemaDriftFound(Detail, frozen=True, kw_only=True):
     detail: str
     count: int
     example: str
+
+
+class Warned(Detail, frozen=True, kw_only=True):
+    """A part of a job failed that fails neither the job nor the run; `message` says which and why."""
+
+    detail_type: ClassVar[str] = WARNING
+
+    severity: Level = "WARN"
 
 
 class TablesPublished(Detail, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ CHECK = "Brewhouse Check Result"
 DRIFT = "Brewhouse Schema Drift"
 PUBLISHED = "Brewhouse Tables Published"
 SCHEDULE = "Brewhouse Schedule"
+WARNING = "Brewhouse Warning"
 ALERT_SENT = "Brewhouse Alert Sent"
 ALERT_FAILED = "Brewhouse Alert Failed"
 

@@ -18,7 +18,7 @@ from typing import TextIO
 
 import msgspec
 
-from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.errors import BrewhouseError, UsageError, redacted
 from brewhouse.events.details import Detail, JobEnded, JobStarted, ModelStarted, PagesFetched, SnapshotsProcessed
 from brewhouse.events.event import Event, Listener
 from brewhouse.ids import new_id
@@ -96,7 +96,7 @@ class RunLog(logging.Handler):
             job=self._job,
             message=record.getMessage(),
             logger=record.name,
-            traceback=self._tracebacks.formatException(error) if error and is_unexpected else "",
+            traceback=redacted(self._tracebacks.formatException(error)) if error and is_unexpected else "",
         )
 
 

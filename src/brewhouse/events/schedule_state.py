@@ -14,7 +14,7 @@ import msgspec
 from brewhouse.events.details import ScheduledRunRefused, ScheduleSwitched
 from brewhouse.events.event import Event, EventLog
 from brewhouse.events.event_types import SCHEDULE
-from brewhouse.ids import id_at
+from brewhouse.ids import id_at, new_id
 from brewhouse.lake.lake import Lake
 
 _CLAIM = b"the workflow is due"
@@ -70,6 +70,7 @@ def claim(lake: Lake, moment: datetime, now: datetime) -> bool:
     late = f", {int((now - due).total_seconds() // 60)} minutes late" if (now - due).total_seconds() >= 60 else ""
     detail = {
         "runId": "",
+        "claim": new_id(),  # distinguishes it from the same claim of another process
         "state": "STARTED",
         "severity": "INFO",
         "due": due.isoformat(),

@@ -58,7 +58,11 @@ class CloudCatalog(Protocol):
         """
 
     def restore(self, table: Table, before: Table) -> None:
-        """Undo the last commit of a table."""
+        """Undo the last commit of a table; an unchanged one gets a new version, so that prepared steps fail.
+
+        Raises:
+            CommitFailedException: The table was changed meanwhile.
+        """
 
 
 class _Glue:
@@ -95,7 +99,17 @@ class _Glue:
         if now["Parameters"]["metadata_location"] != base.metadata_location:
             raise CommitFailedException(f"Table has been updated by another process: {database}.{name}")
         entry = _construct_table_input(name, location, metadata.properties, metadata, now, base.metadata_location)
-        return partial(self._glue._update_glue_table, database, name, entry, now["VersionId"])  # private: as above
+
+        def swap() -> None:
+            try:
+                self._glue._update_glue_table(database, name, entry, now["VersionId"])  # private: as above
+            except Exception:  # an attempt may have succeeded although its response was lost
+                stored = self._glue._get_glue_table(database, name)
+                is_moved = stored["VersionId"] != now["VersionId"]
+                if not is_moved or stored["Parameters"]["metadata_location"] != location:
+                    raise
+
+        return swap
 
 
 class _Rest:
@@ -114,9 +128,13 @@ class _Rest:
         return {name[0]: self.catalog.load_namespace_properties(name).get("location", "") for name in names}
 
     def prepare(self, change: TableChange) -> Callable[[], object]:
-        return partial(self.catalog.commit_table, change.base, change.requirements, change.updates)
+        ids = {snapshot.snapshot_id for snapshot in change.metadata.snapshots}
+        after = (change.metadata.current_snapshot_id, ids)
+        return partial(self._commit, change.base, change.requirements, change.updates, after)
 
     def restore(self, table: Table, before: Table) -> None:
+        if before is table:  # the protocol has no version that other commits could require
+            return
         previous = before.metadata.current_snapshot_id
         updates: list[TableUpdate] = [
             RemoveSnapshotRefUpdate.model_validate({"ref-name": MAIN_BRANCH})
@@ -126,7 +144,23 @@ class _Rest:
         ids, old_ids = ({s.snapshot_id for s in state.metadata.snapshots} for state in (table, before))
         if ids - old_ids:
             updates.append(RemoveSnapshotsUpdate.model_validate({"snapshot-ids": sorted(ids - old_ids)}))
-        self.catalog.commit_table(table, require_current(table, table.metadata.current_snapshot_id), tuple(updates))
+        is_current = require_current(table, table.metadata.current_snapshot_id)
+        self._commit(table, is_current, tuple(updates), (previous, ids & old_ids))
+
+    def _commit(
+        self,
+        table: Table,
+        requirements: tuple[TableRequirement, ...],
+        updates: tuple[TableUpdate, ...],
+        after: tuple[int | None, set[int]],
+    ) -> None:
+        """Commit updates, after which a table has a current snapshot and a set of snapshots."""
+        try:
+            self.catalog.commit_table(table, requirements, updates)
+        except Exception:  # it may have succeeded although its response was lost
+            stored = self.catalog.load_table(table.name()).metadata
+            if (stored.current_snapshot_id, {snapshot.snapshot_id for snapshot in stored.snapshots}) != after:
+                raise
 
 
 def open_cloud_catalog(shared: Shared) -> CloudCatalog:
@@ -139,4 +173,4 @@ def open_cloud_catalog(shared: Shared) -> CloudCatalog:
         return _Glue()
     if not shared.catalog_uri:
         raise UsageError("The REST catalog has no address.", hint="Set BREWHOUSE_CATALOG_URI.")
-    return _Rest(shared.catalog_uri)
+    return _Rest(shared.catalog_uri.reveal())

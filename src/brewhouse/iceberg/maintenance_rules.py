@@ -30,14 +30,17 @@ def expired(
 ) -> list[int]:
     """Choose the snapshots of a table to expire from its history, oldest first; the protected ones stay.
 
-    The newest `keep_last` stay, too, with all that follow the oldest of them; compactions are not counted.
+    The newest `keep_last` stay, too, with all that follow the oldest of them; compactions and snapshots that were
+    rolled back are not counted. A commit time in the future is wrong: the time of the data replaces it.
     """
-    contents = [number for number, snapshot in enumerate(history) if snapshot.operation != "replace"]
+    contents = [number for number, s in enumerate(history) if s.operation != "replace" and not s.rolled_back]
+    earliest = now - timedelta(days=keep_days)
     oldest_kept = contents[-keep_last] if len(contents) > keep_last else 0
     return [
         snapshot.snapshot_id
         for snapshot in history[:oldest_kept]
-        if snapshot.committed_at < now - timedelta(days=keep_days) and snapshot.snapshot_id not in protected
+        if (snapshot.committed_at if snapshot.committed_at <= now else snapshot.data_time) < earliest
+        and snapshot.snapshot_id not in protected
     ]
 
 

@@ -26,6 +26,7 @@ from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.cloud_catalog import TableChange, open_cloud_catalog
 from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog, without_log_gaps
 from brewhouse.iceberg.write_intent import CommitIntent, PendingTable, read_intent, write_intent
+from brewhouse.lake.run_lock import require_lock
 
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
@@ -80,7 +81,13 @@ class MultiTableCatalog(LakeCatalog):
     def create_table(self, identifier: Any, schema: Any, *args: Any, **options: Any) -> Table:  # noqa: ANN401 - as PyIceberg's
         """Create a table immediately; readers do not see it until it has a snapshot."""
         zone, name = self.identifier_to_tuple(identifier)
-        table = self._cloud.catalog.create_table((f"{self._prefix}{zone}", name), schema, *args, **options)
+        stored = (f"{self._prefix}{zone}", name)
+        try:
+            table = self._cloud.catalog.create_table(stored, schema, *args, **options)
+        except Exception:
+            if (found := self._load(stored)) is None or found.current_snapshot():
+                raise
+            table = found  # only the response was lost
         self._tables()[f"{zone}.{name}"] = table
         return self.load_table(identifier)
 
@@ -134,8 +141,6 @@ class MultiTableCatalog(LakeCatalog):
 
     def _commit(self, changes: list[TableChange], version: str | None) -> None:
         """Write everything that can be written, then swap the pointers, with a write intent if there are several."""
-        from obstore.exceptions import AlreadyExistsError, PreconditionError
-
         with ThreadPoolExecutor(_PARALLEL_REQUESTS) as threads:
             swaps = list(threads.map(self._cloud.prepare, changes))
         pending = {
@@ -143,29 +148,64 @@ class MultiTableCatalog(LakeCatalog):
             for change in changes
             if (after := change.metadata.current_snapshot_id) not in (None, change.base.metadata.current_snapshot_id)
         }
-        if len(pending) > 1:
-            try:
-                version = write_intent(self._lake, pending, version)
-            except (PreconditionError, AlreadyExistsError) as error:
-                raise CommitFailedException("Another process committed tables meanwhile") from error
-        for swap in swaps:
-            swap()
-        if len(pending) > 1:
-            write_intent(self._lake, {}, version)
+        needs_intent = len(pending) > 1
+        if needs_intent:
+            version = write_intent(self._lake, pending, version)
+        try:
+            for swap in swaps:
+                require_lock(self._lake)
+                swap()
+            if needs_intent:
+                write_intent(self._lake, {}, version)
+        except Exception as error:
+            if not (needs_intent and self._withdraw(CommitIntent(tables=pending), version, error)):
+                raise
         self._loaded = None
 
+    def _withdraw(self, intent: CommitIntent, version: str | None, error: Exception) -> bool:
+        """Undo what is left of a failed commit; returns whether another process found it complete.
+
+        While its intent is the current one, readers see none of it, and the next commit undoes it at the latest. After
+        another process undid it, this one may have changed a table.
+        """
+        stored, stored_version = read_intent(self._lake)
+        if stored_version == version:
+            if isinstance(error, CommitFailedException):
+                self._undo_incomplete()
+            return False
+        tables = self._load_pending(intent)
+        if _is_complete(intent, tables):
+            return not stored.tables
+        for table in tables:
+            if _is_changed(table, intent):
+                self._cloud.restore(table, _before(table, intent))
+        return False
+
     def _undo_incomplete(self) -> str | None:
-        """Undo what a killed process left incomplete; returns the version of the intent."""
+        """Undo what a killed process left incomplete; returns the version of the intent.
+
+        The process may only have slept, and continue at any moment. So the intent gets a new version first, which
+        prevents its end, and then each table, which prevents its swap: both require the version they know.
+        """
         intent, version = read_intent(self._lake)
         if not intent.tables:
             return version
-        tables = [table for name in intent.tables if (table := self._load(tuple(name.split("."))))]
-        if not _is_complete(intent, tables):
-            for table in tables:
-                if (before := _visible(table, intent)) is not table:
-                    self._cloud.restore(table, before)
+        version = write_intent(self._lake, intent.tables, version)
         self._loaded = None
+        for _ in range(_ATTEMPTS):
+            tables = self._load_pending(intent)
+            if _is_complete(intent, tables):
+                break
+            try:
+                for table in tables:
+                    self._cloud.restore(table, _before(table, intent) if _is_changed(table, intent) else table)
+                break
+            except CommitFailedException:  # it did continue, and changed a table that was just loaded
+                continue
         return write_intent(self._lake, {}, version)
+
+    def _load_pending(self, intent: CommitIntent) -> list[Table]:
+        return [table for name in intent.tables if (table := self._load(tuple(name.split("."))))]
 
     def _tables(self) -> dict[str, Table]:
         if self._loaded is None:
@@ -179,7 +219,7 @@ class MultiTableCatalog(LakeCatalog):
             with ThreadPoolExecutor(_PARALLEL_REQUESTS) as threads:
                 found = [table for table in threads.map(self._load, self._names()) if table is not None]
                 pending = CommitIntent() if _is_complete(intent, found) else intent
-                visible = list(threads.map(_visible, found, repeat(pending)))
+                visible = list(threads.map(_before, found, repeat(pending)))
             if read_intent(self._lake)[1] == version:
                 names = (".".join(table.name()).removeprefix(self._prefix) for table in found)
                 return dict(zip(names, visible, strict=True))
@@ -209,10 +249,15 @@ def _is_complete(intent: CommitIntent, tables: Iterable[Table]) -> bool:
     return all(current.get(name) == pending.after for name, pending in intent.tables.items())
 
 
-def _visible(table: Table, intent: CommitIntent) -> Table:
-    """Return a table as readers see it: as before the commit while the intent is pending."""
+def _is_changed(table: Table, intent: CommitIntent) -> bool:
+    """Return whether a table has the new snapshot of an intent."""
+    return table.metadata.current_snapshot_id == intent.tables[".".join(table.name())].after
+
+
+def _before(table: Table, intent: CommitIntent) -> Table:
+    """Return a table as before the commit while its intent is pending, which is what readers see."""
     pending = intent.tables.get(".".join(table.name()))
-    if pending is None or table.metadata.current_snapshot_id != pending.after:
+    if pending is None or table.metadata_location == pending.before:
         return table
     metadata = FromInputFile.table_metadata(table.io.new_input(pending.before))
     return Table(table.name(), metadata, pending.before, table.io, table.catalog)

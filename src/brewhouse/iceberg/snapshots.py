@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,19 @@ from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
 from pyiceberg.table.snapshots import Operation, Snapshot, SnapshotSummaryCollector, Summary, update_snapshot_summaries
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, SetSnapshotRefUpdate
 
+from brewhouse.errors import BrewhouseError
+from brewhouse.iceberg.file_io import path_of
+from brewhouse.lake.damage import damaged
+from brewhouse.lake.lake import path_at
+
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.update import TableRequirement
+
+VERSION_HINT = "version-hint.text"
+"""Names a table's current metadata for readers of its folder; only tables of a local lake have one."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +61,49 @@ def require_current(table: Table, snapshot_id: int | None) -> tuple[TableRequire
 
 def data_files(table: Table, snapshot: Snapshot | None) -> list[DataFile]:
     """List the data files of a snapshot; None has none."""
-    manifests = snapshot.manifests(table.io) if snapshot else []
-    return [entry.data_file for manifest in manifests for entry in live_entries(table, manifest)]
+    return [entry.data_file for manifest in manifests_of(table, snapshot) for entry in live_entries(table, manifest)]
+
+
+def manifests_of(table: Table, snapshot: Snapshot | None) -> list[ManifestFile]:
+    """List the manifests of a snapshot; None has none.
+
+    Raises:
+        BrewhouseError: The list cannot be read.
+    """
+    if snapshot is None:
+        return []
+    with _names_file(snapshot.manifest_list):
+        return snapshot.manifests(table.io)
 
 
 def live_entries(table: Table, manifest: ManifestFile) -> list[ManifestEntry]:
-    """List the entries of a manifest without the deleted ones."""
+    """List the entries of a manifest without the deleted ones.
+
+    Raises:
+        BrewhouseError: The manifest cannot be read.
+    """
     if not manifest.has_added_files() and not manifest.has_existing_files():
         return []
-    return manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+    with _names_file(manifest.manifest_path):
+        return manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+
+
+@contextmanager
+def _names_file(uri: str) -> Iterator[None]:
+    """Turn what PyIceberg raises for a damaged Avro file, which may be any error, into one that names the file."""
+    try:
+        yield
+    except (BrewhouseError, OSError):
+        raise
+    except Exception as error:
+        raise damaged(path_at(path_of(uri)), f"it is not an Avro file ({type(error).__name__})") from error
 
 
 def referenced(table: Table, without: Collection[int] = ()) -> Iterator[str]:
     """List the URIs of all files that a table refers to, leaving out the snapshots with these ids."""
     metadata = table.metadata
     yield table.metadata_location
+    yield f"{table.metadata_location.rpartition('/')[0]}/{VERSION_HINT}"
     yield from (entry.metadata_file for entry in metadata.metadata_log)
     yield from (file.statistics_path for file in (*metadata.statistics, *metadata.partition_statistics))
     read: set[str] = set()
@@ -74,7 +111,7 @@ def referenced(table: Table, without: Collection[int] = ()) -> Iterator[str]:
         if snapshot.snapshot_id in without:
             continue
         yield snapshot.manifest_list
-        for manifest in snapshot.manifests(table.io):
+        for manifest in manifests_of(table, snapshot):
             yield manifest.manifest_path
             if manifest.manifest_path not in read:
                 read.add(manifest.manifest_path)
@@ -109,8 +146,7 @@ def write_snapshot(
                 for entry in entries:
                     write[entry.status](entry)
             manifests.append(writer.to_manifest_file())
-    manifest_list = locations.new_metadata_location(f"snap-{snapshot_id}-0-{name}.avro")
-    output = table.io.new_output(manifest_list)
+    output = table.io.new_output(locations.new_metadata_location(f"snap-{snapshot_id}-0-{name}.avro"))
     with write_manifest_list(2, output, snapshot_id, parent_id, sequence, "deflate") as list_writer:
         list_writer.add_manifests(manifests)
     return Snapshot.model_validate(
@@ -119,7 +155,7 @@ def write_snapshot(
             "parent-snapshot-id": parent_id,
             "sequence-number": sequence,
             "timestamp-ms": timestamp_ms,
-            "manifest-list": manifest_list,
+            "manifest-list": output.location,
             "schema-id": metadata.current_schema_id,
             "summary": _summary(parent, [entry for _, entries in rewritten for entry in entries], change, properties),
         }
@@ -134,7 +170,7 @@ def _reusable_manifests(
     rewritten: dict[int, list[ManifestEntry]] = defaultdict(list)
     missing = set(change.kept)
     specs = metadata.specs()
-    for manifest in parent.manifests(table.io) if parent else []:
+    for manifest in manifests_of(table, parent):
         entries = live_entries(table, manifest)
         files = {entry.data_file.file_path for entry in entries}
         missing -= files

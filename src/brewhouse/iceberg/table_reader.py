@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,9 +15,10 @@ from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.data_files import may_contain
 from brewhouse.iceberg.file_io import path_of, uri_of
 from brewhouse.iceberg.schemas import field_ids, first_field_ids, spec_of
-from brewhouse.iceberg.snapshots import data_files, referenced
+from brewhouse.iceberg.snapshots import data_files, manifests_of, referenced
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_spec import TableSpec
+from brewhouse.ids import time_of
 from brewhouse.lake.lake import Lake
 
 if TYPE_CHECKING:
@@ -40,7 +41,12 @@ class CurrentFile:
 
 @dataclass(frozen=True)
 class TableSnapshot:
-    """A snapshot of a table; `operation` is Iceberg's name of what the commit did."""
+    """A snapshot of a table.
+
+    Attributes:
+        operation: Iceberg's name of what the commit did.
+        rolled_back: Whether the current snapshot was not made from it.
+    """
 
     table: str
     snapshot_id: int
@@ -50,6 +56,23 @@ class TableSnapshot:
     files: int
     properties: dict[str, str]
     current: bool
+    rolled_back: bool = False
+
+    @property
+    def run(self) -> str:
+        """Id of the run that published it."""
+        return self.properties.get("brewhouse.run", "")
+
+    @property
+    def raw_snapshot(self) -> str:
+        """Run id of the raw snapshot that it was made of."""
+        return self.properties.get("brewhouse.raw-snapshot", "")
+
+    @property
+    def data_time(self) -> datetime:
+        """When the source returned the data; long before the commit after a backfill or a rebuild."""
+        text = self.properties.get("brewhouse.snapshot-time")
+        return datetime.fromisoformat(text) if text else time_of(self.raw_snapshot) or self.committed_at
 
 
 class TableReader:
@@ -99,9 +122,12 @@ class TableReader:
 
     def history(self, name: str) -> list[TableSnapshot]:
         """List the snapshots of a table, oldest first."""
-        table = self._load(name)
-        current = table.metadata.current_snapshot_id
-        return [_describe(name, s, current=s.snapshot_id == current) for s in table.metadata.snapshots]
+        metadata = self._load(name).metadata
+        parents = {snapshot.snapshot_id: snapshot.parent_snapshot_id for snapshot in metadata.snapshots}
+        line = [metadata.current_snapshot_id]
+        while (parent := parents.get(line[-1] or 0)) is not None:
+            line.append(parent)
+        return [_describe(name, snapshot, line) for snapshot in metadata.snapshots]
 
     def current(self, name: str) -> TableSnapshot | None:
         """Return the snapshot of a table that readers see."""
@@ -111,6 +137,33 @@ class TableReader:
         """Return the snapshot that readers saw at a time, None before the first."""
         seen = [entry.snapshot_id for entry in self._load(name).history() if _time(entry.timestamp_ms) <= at]
         return next((snapshot for snapshot in self.history(name) if snapshot.snapshot_id in seen[-1:]), None)
+
+    def as_of(self, key: str) -> dict[str, TableSnapshot]:
+        """Return the state of the tables as of a run, a raw snapshot (by its run id) or a table snapshot, by table.
+
+        It is the last snapshot made of the same raw snapshot, preferably one that was not rolled back. Tables without
+        one are left out; all are if the key is unknown.
+        """
+        every = [snapshot for name in self.names() for snapshot in self.history(name)]
+        wanted = [s for s in every if key in (str(s.snapshot_id), s.run, s.raw_snapshot)]
+        if not wanted:
+            return {}
+        raw = max(reversed(wanted), key=lambda s: (not s.rolled_back, s.committed_at)).raw_snapshot
+        same = sorted((s for s in every if s.raw_snapshot == raw), key=lambda s: not s.rolled_back)
+        return {snapshot.table: snapshot for snapshot in same}
+
+    def data_at(self, at: datetime) -> dict[str, TableSnapshot]:
+        """Return the state of the tables with the newest data of a time or before, by table.
+
+        It is what readers saw at that time, unless newer data of that time was committed later, as by a backfill.
+        """
+        states = {}
+        for name in self.names():
+            seen = self.snapshot_at(name, at)
+            backfilled = [s for s in self.history(name) if not s.rolled_back and s.data_time <= at < s.committed_at]
+            if options := [*filter(None, [seen]), *backfilled]:
+                states[name] = max(reversed(options), key=lambda s: s.raw_snapshot)
+        return states
 
     def protected(self, name: str) -> set[int]:
         """List the snapshots of a table that a branch or tag refers to, the current one among them."""
@@ -150,8 +203,7 @@ class TableReader:
     def manifests(self, name: str) -> int:
         """Count the manifests of a table's current snapshot."""
         table = self._load(name)
-        snapshot = table.current_snapshot()
-        return len(snapshot.manifests(table.io)) if snapshot else 0
+        return len(manifests_of(table, table.current_snapshot()))
 
     def folders(self) -> dict[str, str]:
         """Return each table's folder, relative to the lake's root, without tables stored elsewhere."""
@@ -191,7 +243,8 @@ class TableReader:
         return table
 
 
-def _describe(name: str, snapshot: Snapshot, *, current: bool) -> TableSnapshot:
+def _describe(name: str, snapshot: Snapshot, line: Sequence[int | None]) -> TableSnapshot:
+    """Describe a snapshot of a table; `line` lists the current one and those it was made from."""
     summary = snapshot.summary
     facts = dict(summary.additional_properties) if summary else {}
     return TableSnapshot(
@@ -202,7 +255,8 @@ def _describe(name: str, snapshot: Snapshot, *, current: bool) -> TableSnapshot:
         rows=int(facts.get("total-records", 0)),
         files=int(facts.get("total-data-files", 0)),
         properties=snapshot_properties(snapshot),
-        current=current,
+        current=snapshot.snapshot_id == line[0],
+        rolled_back=snapshot.snapshot_id not in line,
     )
 
 

@@ -23,6 +23,7 @@ from brewhouse.iceberg.schemas import evolution, first_field_ids, partition_fiel
 from brewhouse.iceberg.snapshots import SnapshotChange, data_files, require_current, set_current, write_snapshot
 from brewhouse.iceberg.table_reader import TableReader, snapshot_properties
 from brewhouse.iceberg.table_spec import TableSpec
+from brewhouse.lake.lake import path_at, sync_files
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
@@ -77,7 +78,9 @@ class Tables(TableReader):
             ValueError: A file has other columns than the table, or rows of several partitions; or a kept file is not
                 the table's, or is partitioned by a column that the table no longer has.
         """
-        footers = read_footers([file for publication in publications for file in publication.files])
+        written = [file for publication in publications for file in publication.files]
+        footers = read_footers(written)
+        sync_files(self._lake.root, map(path_at, written))
         with self.atomically():
             tables = [self._load_or_create(publication.spec) for publication in publications]
             timestamp_ms = _timestamp_ms(tables)
@@ -98,7 +101,9 @@ class Tables(TableReader):
             BrewhouseError: As for `publish`.
             ValueError: A file to be replaced is not a current file of the table.
         """
-        footers = read_footers([file for rewrite in rewrites for file in rewrite.after])
+        written = [file for rewrite in rewrites for file in rewrite.after]
+        footers = read_footers(written)
+        sync_files(self._lake.root, map(path_at, written))
         with self.atomically():
             tables = [self._load(rewrite.table) for rewrite in rewrites]
             timestamp_ms = _timestamp_ms(tables)

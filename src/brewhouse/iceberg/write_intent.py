@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from pyiceberg.exceptions import CommitFailedException
 
+from brewhouse.errors import BrewhouseError
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
 
@@ -32,20 +34,36 @@ class CommitIntent(msgspec.Struct, frozen=True):
 
 
 def read_intent(lake: Lake) -> tuple[CommitIntent, str | None]:
-    """Read the intent of the last commit and the version of its object, None before the first commit."""
+    """Read the intent of the last commit and the version of its object, None before the first commit.
+
+    Raises:
+        BrewhouseError: The object is corrupt.
+    """
     try:
         found = lake.store.get(_FILE)
     except FileNotFoundError:
         return CommitIntent(), None
-    return msgspec.json.decode(bytes(found.bytes()), type=CommitIntent), found.meta["e_tag"]
+    try:
+        return msgspec.json.decode(bytes(found.bytes()), type=CommitIntent), found.meta["e_tag"]
+    except ValueError as error:
+        raise BrewhouseError(
+            f"{lake.root}/{_FILE} is corrupt: {error}. It names the tables of a commit that may be incomplete.",
+            hint="Restore an earlier version of the object. If there is none, delete it and run `brewhouse rebuild`: "
+            "until then the tables may be of different runs.",
+        ) from error
 
 
 def write_intent(lake: Lake, tables: Mapping[str, PendingTable], version: str | None) -> str | None:
     """Write which tables a commit is about to change, none once it is complete; returns the new version.
 
     Raises:
-        PreconditionError: Another process committed meanwhile; AlreadyExistsError if it was the first commit.
+        CommitFailedException: Another process committed meanwhile.
     """
+    from obstore.exceptions import AlreadyExistsError, PreconditionError
+
     mode: Any = "create" if version is None else {"e_tag": version}
     content = msgspec.json.encode(CommitIntent(new_id(), dict(tables)))
-    return lake.store.put(_FILE, content, mode=mode)["e_tag"]
+    try:
+        return lake.store.put(_FILE, content, mode=mode)["e_tag"]
+    except (AlreadyExistsError, PreconditionError) as error:
+        raise CommitFailedException("Another process committed tables meanwhile") from error

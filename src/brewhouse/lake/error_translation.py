@@ -7,6 +7,7 @@ response is what all of these errors have in common.
 from __future__ import annotations
 
 import errno
+import html
 import os
 import re
 from collections.abc import Iterator
@@ -14,13 +15,15 @@ from contextlib import contextmanager
 from urllib.parse import SplitResult, urlsplit
 
 from brewhouse.errors import BrewhouseError
-from brewhouse.lake.aws_errors import ENDPOINT_HINT, access_denied, rejected_credentials, translate_boto3_error
+from brewhouse.lake.aws_errors import ENDPOINT_HINT, access_denied, denial_in, meaning_of, translate_boto3_error
 
 _REQUEST = re.compile(r"Error performing (GET|HEAD|PUT|POST|DELETE) (\S+)")
-_CODE = re.compile(r"<Code>(\w+)</Code>")
+_CODE = re.compile(r"<Code>([\w.]+)</Code>")
+_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _STATUS = re.compile(r"status code: (\d+)")
 _ACTIONS = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject"}
-_WRONG_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+_WITHOUT_BODY = {301: "PermanentRedirect", 307: "TemporaryRedirect", 401: "AuthFailure", 403: "AccessDenied"}
+_EXPECTED = (304, 404, 412)  # no such object, or a condition that is not met: callers handle these
 _NO_SPACE = (os.strerror(errno.ENOSPC), "database or disk is full")  # the messages of the system and of SQLite
 
 
@@ -55,33 +58,31 @@ def translate_error(error: BaseException) -> BrewhouseError | None:
 
 
 def _translate_s3(text: str) -> BrewhouseError | None:
-    """Translate an error of obstore by its request, HTTP status and S3 error code."""
+    """Translate an error of obstore by its request, S3 error code and HTTP status."""
     if not (requests := _REQUEST.findall(text)):
         return None
-    method, url = requests[-1]
-    code, status = _CODE.search(text), _STATUS.search(text)
-    return _translate_response(method, urlsplit(url), int(status[1]) if status else 0, code[1] if code else "")
-
-
-def _translate_response(method: str, url: SplitResult, number: int, code: str) -> BrewhouseError | None:
-    """Translate a response of S3: HTTP status, 0 for none, and error code."""
-    bucket, _, key = url.path.strip("/").partition("/")
-    if code == "NoSuchBucket":
-        return BrewhouseError(
-            f"Bucket {bucket} does not exist.", hint=f"Create it with `aws s3 mb s3://{bucket}`, or check the spelling."
-        )
-    if code in _WRONG_REGION or number in (301, 307):
-        return BrewhouseError(
-            f"Bucket {bucket} is in another region.",
-            hint=f"Set AWS_REGION to the region that `aws s3api get-bucket-location --bucket {bucket}` prints.",
-        )
-    if number == 403 and code in ("AccessDenied", ""):
-        return access_denied(*_action_and_resource(method, url, bucket, key))
-    if number in (400, 401, 403):
-        return rejected_credentials(code or number)
-    if number == 0:
+    method, url = requests[-1][0], urlsplit(requests[-1][1])
+    if not (status := _STATUS.search(text)):
         return BrewhouseError(f"{url.scheme}://{url.netloc} does not answer.", hint=ENDPOINT_HINT)
-    return None
+    number, named, message = int(status[1]), _CODE.search(text), _MESSAGE.search(text)
+    code = named[1] if named else _WITHOUT_BODY.get(number, "")
+    return _translate_response(method, url, number, code, html.unescape(message[1]) if message else "")
+
+
+def _translate_response(method: str, url: SplitResult, number: int, code: str, message: str) -> BrewhouseError | None:
+    """Translate a response of S3: HTTP status, error code, empty if unknown, and message."""
+    bucket, _, key = url.path.strip("/").partition("/")
+    action, resource = _action_and_resource(method, url, bucket, key)
+    if code.startswith("AccessDenied"):
+        return denial_in(message, resource) or access_denied(action, resource)
+    if known := meaning_of(code, message, bucket):
+        return known
+    if number in _EXPECTED:
+        return None
+    reason = f"{code or number}: {message.rstrip('.')}" if message else code or str(number)
+    return BrewhouseError(
+        f"S3 refuses {action} on {resource}: {reason}.", hint="Check the credentials, AWS_REGION and AWS_ENDPOINT_URL."
+    )
 
 
 def _action_and_resource(method: str, url: SplitResult, bucket: str, key: str) -> tuple[str, str]:

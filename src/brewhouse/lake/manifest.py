@@ -50,12 +50,13 @@ class MissingRow(msgspec.Struct, frozen=True, kw_only=True, rename={"missing_cou
     missing_counts: dict[str, dict[str, int]]
 
 
-class Proof(msgspec.Struct, frozen=True, kw_only=True, rename={"attempts": "takes"}):
+class Proof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"attempts": "takes"}):
     """Evidence that a snapshot is complete.
 
     Attributes:
         records_without_id: Distinct records, byte for byte, without an id.
         attempts: Extractions until the counts matched the source, the first one included.
+        compared_pages: Numbers of the pages that were fetched again at the end and had the same records.
     """
 
     records: int
@@ -63,6 +64,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, rename={"attempts": "take
     records_without_id: int
     groups_compared: list[str]
     attempts: int
+    compared_pages: list[int] = []
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename={"missing_rows": "holes"}):

@@ -15,16 +15,19 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from brewhouse.errors import BrewhouseError
+from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
 
 _ATTEMPTS = 5
 _PAUSE_S = 0.02
 _RENEWALS_PER_TTL = 4
+_renewals: dict[Path, _Renewal] = {}  # of the leases that this process holds, by the roots of their lakes
 
 
 class LockInfo(msgspec.Struct, frozen=True):
@@ -53,6 +56,22 @@ def run_lock(lake: Lake, run: str) -> AbstractContextManager[LockInfo | None]:
         BrewhouseError: Another run holds the lock, or acquired it because this one could not renew it in time.
     """
     return _file_lock(lake, run) if lake.is_local else _object_lock(lake, run)
+
+
+def new_run_id(lake: Lake) -> str:
+    """Create the id of a run, which sorts after that of the last run even if the clock was set back since."""
+    last = last_holder(lake)
+    return new_id(last.run if last else "")
+
+
+def require_lock(lake: Lake) -> None:
+    """Renew the lease that this process holds on a lake, if any, before a change that only its holder may make.
+
+    Raises:
+        BrewhouseError: Another run acquired the lock, since this process slept for longer than its TTL.
+    """
+    if (renewal := _renewals.get(lake.root)) and not renewal.renew():
+        raise renewal.loss
 
 
 def holder(lake: Lake) -> LockInfo | None:
@@ -121,17 +140,15 @@ def _object_lock(lake: Lake, run: str) -> Iterator[LockInfo | None]:
     version = _put_lease(lake, lease, version)
     if version is None:
         raise _in_use(lake, _read_lease(lake)[0])
-    renewal = _Renewal(lake, lease, version)
+    renewal = _renewals[lake.root] = _Renewal(lake, lease, version)
     renewal.start()
     try:
         yield before
     finally:
+        del _renewals[lake.root]
         renewal.stop()
     if renewal.is_lost:
-        raise BrewhouseError(
-            f"Run {run} lost the lock of {lake.root}: it could not renew it in time, and another run acquired it.",
-            hint="Check `brewhouse runs`, then run again.",
-        )
+        raise renewal.loss
 
 
 class _Renewal(threading.Thread):
@@ -141,30 +158,45 @@ class _Renewal(threading.Thread):
         super().__init__(daemon=True, name="brewhouse-lock")
         self._lake, self._lease, self._stopped = lake, lease, threading.Event()
         self._version: str | None = version
+        self._turn = threading.Lock()
 
     @property
     def is_lost(self) -> bool:
         """Whether another run acquired the lock."""
         return self._version is None
 
+    @property
+    def loss(self) -> BrewhouseError:
+        """The error that another run acquired the lock."""
+        return BrewhouseError(
+            f"Run {self._lease.run} lost the lock of {self._lake.root}: it could not renew it in time, and another run "
+            "acquired it.",
+            hint="Check `brewhouse runs`, then run again.",
+        )
+
     def run(self) -> None:
-        ttl_s = self._lake.shared.lock_ttl_s
-        while not self._stopped.wait(ttl_s / _RENEWALS_PER_TTL) and not self.is_lost:
-            self._renew(datetime.now(UTC) + timedelta(seconds=ttl_s))
+        while not self._stopped.wait(self._lake.shared.lock_ttl_s / _RENEWALS_PER_TTL) and not self.is_lost:
+            self.renew()
+
+    def renew(self) -> bool:
+        """Renew the lease; returns whether it is held."""
+        self._put(datetime.now(UTC) + timedelta(seconds=self._lake.shared.lock_ttl_s))
+        return not self.is_lost and self._lease.is_held
 
     def stop(self) -> None:
         """Stop renewing, and let the lease expire now."""
         self._stopped.set()
         self.join()
-        if not self.is_lost:
-            self._renew(datetime.now(UTC))
+        self._put(datetime.now(UTC))
 
-    def _renew(self, until: datetime) -> None:
+    def _put(self, until: datetime) -> None:
         from obstore.exceptions import BaseError
 
-        with suppress(BaseError):  # such as a network error; the TTL leaves time for more attempts
-            lease = msgspec.structs.replace(self._lease, expires_at=until)
-            self._version = _put_lease(self._lake, lease, self._version)
+        with self._turn, suppress(BaseError):  # such as a network error; the TTL leaves time for more attempts
+            if self._version is not None:
+                lease = msgspec.structs.replace(self._lease, expires_at=until)
+                self._version = _put_lease(self._lake, lease, self._version)
+                self._lease = lease
 
 
 def _read_lease(lake: Lake) -> tuple[_Lease | None, str | None]:
@@ -184,7 +216,7 @@ def _put_lease(lake: Lake, lease: _Lease, version: str | None) -> str | None:
     try:
         return lake.store.put(lake.lock_file.name, msgspec.json.encode(lease), mode=mode)["e_tag"]
     except (AlreadyExistsError, PreconditionError):
-        stored, version = _read_lease(lake)  # an earlier put may have succeeded although its response was lost
+        stored, version = _read_lease(lake)  # an earlier renewal may have succeeded although its response was lost
         is_ours = stored and msgspec.structs.replace(stored, expires_at=lease.expires_at) == lease
         return version if is_ours else None
 

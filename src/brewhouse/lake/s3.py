@@ -68,10 +68,11 @@ def endpoint(service: str) -> str | None:
 def bucket_store(bucket: str, prefix: str = "") -> S3Store:
     """Open a bucket, or the part of it below a prefix, as an object store."""
     from obstore.auth.boto3 import Boto3CredentialProvider
-    from obstore.store import S3Store
+
+    from brewhouse.lake.object_store import RetryingStore
 
     url, region = endpoint("s3"), session().region_name
-    return S3Store(
+    return RetryingStore(
         bucket,
         prefix=prefix or None,
         credential_provider=Boto3CredentialProvider(session(), ttl=_CREDENTIALS_TTL),

@@ -1,12 +1,14 @@
 """Extract: fetch every brewery from the API into a raw snapshot, verbatim and proven complete.
 
 The received records are compared with the source's own counts, before and after. When they disagree, the suspect pages
-are fetched again, then all pages. Only a snapshot that agrees gets a manifest, which makes it exist for readers.
+are fetched again, then all pages. When they agree, some pages are fetched again and compared, since a brewery that
+replaces another one of its type, country and state changes no count. Only then a manifest makes the snapshot exist.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +22,7 @@ from brewhouse.api.pages import Pager
 from brewhouse.api.rate_limit import WINDOW_S
 from brewhouse.checks.completeness import CompletenessResult
 from brewhouse.errors import BrewhouseError
+from brewhouse.ids import later
 from brewhouse.lake.manifest import Manifest
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.lake.snapshot_writer import ResumeInfo, SnapshotWriter, find_resumable
@@ -29,9 +32,11 @@ from brewhouse.source import Meta, SchemaDrift
 
 _DIFFERENCES_SHOWN = 6
 
+_log = logging.getLogger(__name__)
+
 
 class SnapshotIncomplete(BrewhouseError):  # noqa: N818 - the state of the snapshot
-    """The received records disagree with the source's counts in every attempt."""
+    """The received records disagree with the source's counts or pages in every attempt."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ def extract(context: RunContext) -> JobResult:
     context.emit_drift(
         [SchemaDrift("hole", "the source cannot return a row", 1, msgspec.json.encode(row).decode()) for row in missing]
     )
+    context.raw_snapshot = done.snapshot.run
     message = f"snapshot {done.snapshot.run} is complete: {done.snapshot.records} records"
     if done.resumed_pages:
         message += f"; {done.resumed_pages} pages resumed"
@@ -70,30 +76,34 @@ def extract(context: RunContext) -> JobResult:
             "resumed_pages": done.resumed_pages,
             "holes": len(missing),
         },
+        raw_snapshot=done.snapshot.run,
     )
 
 
 def fetch_snapshot(context: RunContext, *, rate_limit_window_s: float = WINDOW_S) -> Extraction:
     """Fetch a complete raw snapshot, or return the run's own one if it is complete already.
 
-    An interrupted snapshot of the same source is resumed, and keeps its own run id.
+    An interrupted snapshot of the same source is resumed, and keeps its own run id. A new one has the id of the run, or
+    the next after the newest snapshot's if a wrong clock dated that one later.
 
     Raises:
         PermanentSourceError: The source is unavailable, or does not keep its contract.
-        SnapshotIncomplete: The received records disagree with the source's counts; nothing is published.
+        SnapshotIncomplete: The received records disagree with the source's counts or pages; nothing is published.
         BrewhouseError: The lake cannot be written.
     """
-    if context.run in complete_runs(context.lake):
+    runs = complete_runs(context.lake)
+    if context.run in runs:
         snapshot = find(context.lake, context.run)
         return Extraction(snapshot, resumed_pages=0, requested_pages=0, already_done=True)
-    return asyncio.run(_Extract(context).run(rate_limit_window_s))
+    return asyncio.run(_Extract(context, runs[-1] if runs else "").run(rate_limit_window_s))
 
 
 class _Extract:
     """One extract, with the state that its attempts share."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, newest: str) -> None:
         self._context = context
+        self._newest = newest
         self._lake = context.lake
         self._settings = context.settings
         self._meta_deviations: Counter[str] = Counter()
@@ -106,7 +116,7 @@ class _Extract:
                 before, after, result = await self._fetch_until_complete(client, writer, fetcher)
             finally:
                 self._context.emit_drift(self._drift(writer, fetcher, writer.started.meta_before))
-        self._check_missing_rows(result)
+        self._check_missing_rows(result, fetcher.pager.last_failure)
         snapshot = writer.complete(self._manifest(writer, fetcher, before, after, result))
         return Extraction(snapshot, fetcher.resumed, fetcher.requested, already_done=False)
 
@@ -114,7 +124,8 @@ class _Extract:
         """Resume an interrupted snapshot, or start a new one with its first page."""
         settings = self._settings
         pager = Pager(client, settings)
-        writer = find_resumable(self._lake, settings.source_url, settings.per_page_rows, settings.resume_max_age_hours)
+        source = str(settings.source_url)
+        writer = find_resumable(self._lake, source, settings.per_page_rows, settings.resume_max_age_hours)
         if writer is not None:
             fetcher = PageFetcher(pager, writer, settings.concurrency, self._context.emit_pages)
             fetcher.resume(writer.started.meta_before.total)
@@ -123,13 +134,14 @@ class _Extract:
         meta = await self._meta(client)
         first, size = await pager.fetch_first(meta.total)
         started = ResumeInfo(
-            source_url=settings.source_url,
+            source_url=source,
             per_page_rows=settings.per_page_rows,
             page_size_rows=size,
             started_at=started_at,
             meta_before=meta,
         )
-        writer = SnapshotWriter(self._lake, self._context.run, started)
+        self._context.check_clock(self._newest, "newest raw snapshot")
+        writer = SnapshotWriter(self._lake, later(self._context.run, self._newest), started)
         writer.start()
         fetcher = PageFetcher(pager, writer, settings.concurrency, self._context.emit_pages)
         await fetcher.write_page(1, first)
@@ -146,13 +158,16 @@ class _Extract:
         while True:
             after = await self._meta(client)
             result = fetcher.completeness(before, after)
-            if not result.differences:
+            differences = result.differences or await fetcher.changes(settings.compared_pages)
+            if not differences:
                 return before, after, result
             if self._attempts >= settings.max_extract_attempts:
-                raise self._incomplete(result)
+                raise self._incomplete(differences)
+            _log.warning("attempt %d of %d: %s", self._attempts, settings.max_extract_attempts, differences[0])
             self._attempts += 1
             is_last = self._attempts == settings.max_extract_attempts
-            was_partial = bool(result.suspect_pages) and before == after and not was_partial and not is_last
+            is_partial = bool(result.differences and result.suspect_pages) and before == after
+            was_partial = is_partial and not was_partial and not is_last
             before = after
             if was_partial:
                 await fetcher.refetch(result.suspect_pages, after.total)
@@ -165,30 +180,30 @@ class _Extract:
         self._meta_deviations.update(deviations)
         return meta
 
-    def _incomplete(self, result: CompletenessResult) -> SnapshotIncomplete:
-        shown = "; ".join(result.differences[:_DIFFERENCES_SHOWN])
-        more = len(result.differences) - _DIFFERENCES_SHOWN
+    def _incomplete(self, differences: list[str]) -> SnapshotIncomplete:
+        shown = "; ".join(differences[:_DIFFERENCES_SHOWN])
+        more = len(differences) - _DIFFERENCES_SHOWN
         return SnapshotIncomplete(
-            f"The snapshot of {self._settings.source_url} disagrees with the source's own counts after "
+            f"The snapshot of {self._settings.source_url} disagrees with the source after "
             f"{self._attempts} attempt(s): {shown}{f'; and {more} more differences' if more > 0 else ''}. "
             "Fetched pages are kept; nothing was published.",
             hint="The source may be changing at the moment: run again in a few minutes.",
         )
 
-    def _check_missing_rows(self, result: CompletenessResult) -> None:
+    def _check_missing_rows(self, result: CompletenessResult, last_failure: str) -> None:
         """Reject a snapshot that lacks more breweries than the settings allow."""
         if len(result.missing_rows) <= self._settings.max_missing_rows:
             return
         positions = "; ".join(
-            f"row {row.position}, between ids {row.before_id} and {row.after_id}"
+            f"row {row.position}, between ids {row.before_id!s:.80} and {row.after_id!s:.80}"
             for row in result.missing_rows[:_DIFFERENCES_SHOWN]
         )
         others = "; and others" if len(result.missing_rows) > _DIFFERENCES_SHOWN else ""
-        groups = [f"{name} {value!r}" for name, counts in result.missing.items() for value in counts]
+        groups = [f"{name} {value!r:.80}" for name, counts in result.missing.items() for value in counts]
         raise SnapshotIncomplete(
             f"{self._settings.source_url} cannot return {len(result.missing_rows)} of the breweries it counts: "
             f"{positions}{others}. They are missing in {', '.join(groups) or 'no group of /meta'}. "
-            "Fetched pages are kept; nothing was published.",
+            f"Fetched pages are kept; nothing was published. The last failure: {last_failure}",
             hint=f"Publish without them with --max-missing-rows {len(result.missing_rows)}.",
         )
 
@@ -210,7 +225,9 @@ class _Extract:
             fields_seen=fetcher.fields_seen(),
             drift=self._drift(writer, fetcher, after),
             missing_rows=result.missing_rows,
-            proof=result.proof([name for name in GROUPS if getattr(after, name) is not None], self._attempts),
+            proof=result.proof(
+                [name for name in GROUPS if getattr(after, name) is not None], self._attempts, fetcher.compared
+            ),
             pages=[page for _, page in sorted(fetcher.pages.items())],
         )
 

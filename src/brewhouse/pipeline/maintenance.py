@@ -113,11 +113,13 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
     expiring = {name: plan.expired for name, plan in plans.items()}
     before, after = tables.referenced(), tables.referenced(expiring)
     add_pending(lake, context.run, before - after, now)
+    known = _runs(tables)
     tables.expire(expiring)
 
     reports = _reports(plans, {rewrite.table: len(rewrite.after) for rewrite in rewrites})
     _sweep_views(lake, reports, delete=True)
-    refresh_views(lake, tables)  # first, since the views of a killed run may point at files that are deleted now
+    # First, since the views of a killed run may point at files that are deleted now.
+    refresh_views(lake, tables, context.warn)
     removed = _choose_orphans(lake, tables, tables.referenced(), pending_files(lake, now), now, reports)
     for path in removed:
         lake.store.delete(path)
@@ -131,7 +133,14 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
         f"{total.files_written}, {total.files_removed} files removed, {total.bytes_freed} bytes freed",
         counts={name: value for name, value in msgspec.structs.asdict(total).items() if name != "table"},
         published=[{"table": s.table, "snapshot": s.snapshot_id, "rows": s.rows} for s in states if s],
+        expired_runs=sorted(known - _runs(tables)),
     ), done
+
+
+def _runs(tables: Tables) -> set[str]:
+    """List the runs and raw snapshots of which a table has a state."""
+    history = [snapshot for name in tables.names() for snapshot in tables.history(name)]
+    return {run for snapshot in history for run in (snapshot.run, snapshot.raw_snapshot) if run}
 
 
 def total_of(reports: Sequence[TableMaintenance]) -> TableMaintenance:

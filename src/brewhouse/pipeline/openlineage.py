@@ -12,6 +12,7 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from brewhouse.errors import redacted
 from brewhouse.events.details import Detail
 from brewhouse.events.event import Event
 from brewhouse.events.event_types import CHECK, JOB, PUBLISHED, RUN
@@ -58,7 +59,9 @@ class LineageSender:
         except ImportError:
             _log.warning("OpenLineage is configured, but not installed: pip install 'brewhouse[lineage]'")
         except Exception as error:  # noqa: BLE001 - whatever the client raises must not fail the run
-            _log.warning("OpenLineage is disabled for the rest of this run: %s: %s", type(error).__name__, error)
+            _log.warning(
+                "OpenLineage is disabled for the rest of this run: %s: %s", type(error).__name__, redacted(str(error))
+            )
 
     def _send_all(self) -> None:
         from openlineage.client.client import OpenLineageClient

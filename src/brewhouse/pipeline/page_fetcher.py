@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import hashlib
+import math
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from itertools import takewhile
 
 from brewhouse.api.client import PageResult
-from brewhouse.api.contract import Records, one_line, parse_lines
+from brewhouse.api.contract import Records, one_line, parse_page
 from brewhouse.api.pages import Pager
 from brewhouse.api.schema_drift import Profile, Profiler
+from brewhouse.api.source_errors import BadResponseError
 from brewhouse.checks.completeness import CompletenessCheck, CompletenessResult
 from brewhouse.lake.manifest import Page
-from brewhouse.lake.snapshot_writer import SnapshotWriter
+from brewhouse.lake.snapshot_writer import SnapshotWriter, page_content
 from brewhouse.source import Meta, SchemaDrift
 
 _EXTRA_PAGES = 10
+_FEW_PAGES = 4
 
 Progress = Callable[[int, int], None]
 
@@ -26,10 +32,12 @@ class PageFetcher:
         progress: Called with the number of pages done and their total.
 
     Attributes:
+        pager: It fetches single pages.
         size: Rows per page.
         pages: The pages fetched or resumed so far, by number.
         resumed: Number of pages that an interrupted run had left.
         requested: Number of pages fetched from the source, refetched ones included.
+        compared: Numbers of the pages that `changes` compared with the source.
     """
 
     def __init__(self, pager: Pager, writer: SnapshotWriter, concurrency: int, progress: Progress) -> None:
@@ -37,7 +45,9 @@ class PageFetcher:
         self.pages: dict[int, Page] = {}
         self.resumed = 0
         self.requested = 0
-        self._pager = pager
+        self.compared: list[int] = []
+        self._end = math.inf  # the first page known to be past the last one
+        self.pager = pager
         self._writer = writer
         self._concurrency = concurrency
         self._progress = progress
@@ -46,15 +56,18 @@ class PageFetcher:
         self._profiles: dict[int, Profile] = {}
 
     def resume(self, total: int) -> None:
-        """Keep the intact pages of an interrupted run, when they have the size expected of `total` records."""
+        """Keep the readable pages of an interrupted run, when they have the size expected of `total` records."""
         for page, lines in self._writer.intact_pages():
             expected = min(self.size, total - (page.number - 1) * self.size)
-            if page.records == expected:
-                self._count(page, lines, parse_lines(lines), ())
-                self.resumed += 1
+            with suppress(BadResponseError):
+                if page.records == expected:
+                    self._count(page, lines, parse_page(b"[%b]" % b",".join(lines))[1], ())
+                    self.resumed += 1
 
     async def fetch_missing(self, total: int) -> None:
         """Fetch the pages that are missing, then further ones until one is empty.
+
+        An empty page ends the snapshot, however many records the source reports, as do pages that mostly repeat others.
 
         Args:
             total: Number of records that the source reports.
@@ -64,19 +77,29 @@ class PageFetcher:
             BrewhouseError: The lake cannot be written.
         """
         expected = max(-(-total // self.size), 1)
-        await self._fetch_all(number for number in range(1, expected + 1) if number not in self.pages)
+
+        async def fetch(number: int) -> None:
+            result = await self.pager.fetch(number, self.size, pages=expected)
+            if result.lines or result.missing_rows:
+                await self.write_page(number, result)
+                self._progress(min(len(self.pages), expected), expected)
+            else:
+                self._forget(number)
+                self._end = min(self._end, number)
+
+        missing = (number for number in range(1, expected + 1) if number not in self.pages)  # not a list: may be huge
+        self._progress(min(len(self.pages), expected), expected)
+        await self._for_each(takewhile(lambda number: number < self._end, missing), fetch)
         number = expected + 1
-        while (result := await self._pager.fetch(number, self.size, pages=expected)).lines or result.missing_rows:
-            await self.write_page(number, result)
-            is_same = number - 1 in self.pages and self.pages[number].sha256 == self.pages[number - 1].sha256
-            if is_same or number > 2 * expected + _EXTRA_PAGES:
-                return  # a source whose pages never end; the completeness check rejects it
+        while number < min(self._end, 2 * expected + _EXTRA_PAGES):
+            await fetch(number)
             number += 1
 
     async def refetch(self, numbers: Iterable[int], total: int) -> None:
         """Fetch some pages again, and any that follow the last one; see `fetch_missing`."""
         for number in numbers:
             self._forget(number)
+        self._end = math.inf
         await self.fetch_missing(total)
 
     async def restart(self, total: int) -> None:
@@ -84,25 +107,49 @@ class PageFetcher:
         self._completeness = CompletenessCheck()
         self._profiles.clear()
         self.pages.clear()
-        first, self.size = await self._pager.fetch_first(total)
+        self._end = math.inf
+        first, self.size = await self.pager.fetch_first(total)
         await self.write_page(1, first)
         await self.fetch_missing(total)
 
     async def write_page(self, number: int, result: PageResult) -> None:
-        """Write a page and count it; an empty one is not kept, except for the first.
+        """Write a page and count it.
 
         Raises:
             BrewhouseError: The lake cannot be written.
         """
         self.requested += 1
-        if not result.lines and not result.missing_rows and number > 1:
-            self._forget(number)
-            return
         lines = one_line(result.lines)
         page = await self._writer.write_page(
             number, lines, url=result.url, status=result.status, fetched_at=result.fetched_at
         )
         self._count(page, result.lines, result.records, result.missing_rows)
+        count = len(self.pages)
+        is_due = count >= _FEW_PAGES and count.bit_count() == 1  # rarely, as it takes as long as counting all pages
+        if is_due and self._completeness.is_repetitive():
+            self._end = min(self._end, number + 1)
+
+    async def changes(self, limit: int) -> list[str]:
+        """Fetch a sample of the pages again, and return a sentence per page whose records have changed.
+
+        Args:
+            limit: Size of the sample; it has all pages of up to twice as many.
+
+        Raises:
+            PermanentSourceError: A page cannot be fetched.
+        """
+        changed: list[int] = []
+
+        async def compare(number: int) -> None:
+            result = await self.pager.fetch(number, self.size, pages=len(self.pages))
+            content = page_content(one_line(result.lines))
+            if hashlib.sha256(content).hexdigest() != self.pages[number].sha256:
+                changed.append(number)
+
+        # A page with missing rows takes too many requests.
+        self.compared = sample([number for number, page in sorted(self.pages.items()) if page.status == 200], limit)
+        await self._for_each(self.compared, compare)
+        return [f"page {number} has changed since it was fetched" for number in sorted(changed)]
 
     def completeness(self, before: Meta, after: Meta) -> CompletenessResult:
         """Compare the pages with the source's own counts before and after."""
@@ -116,21 +163,17 @@ class PageFetcher:
         """List the deviations from the contract."""
         return self._profiler.drift(list(self._profiles.values()))
 
-    async def _fetch_all(self, numbers: Iterable[int]) -> None:
+    async def _for_each(self, numbers: Iterable[int], fetch: Callable[[int], Awaitable[None]]) -> None:
         """Fetch pages concurrently; the first failure stops all workers."""
-        waiting = list(numbers)
-        total = len(self.pages) + len(waiting)
-        queue: Iterator[int] = iter(waiting)
-        self._progress(len(self.pages), total)
+        queue = iter(numbers)
 
         async def work() -> None:
             for number in queue:
-                await self.write_page(number, await self._pager.fetch(number, self.size, pages=total))
-                self._progress(min(len(self.pages), total), total)
+                await fetch(number)
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._concurrency, len(waiting))):
+                for _ in range(self._concurrency):
                     group.create_task(work())
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from failures.exceptions[0].__cause__
@@ -144,3 +187,14 @@ class PageFetcher:
         self._completeness.forget(number)
         self._profiles.pop(number, None)
         self.pages.pop(number, None)
+
+
+def sample(numbers: Sequence[int], limit: int) -> list[int]:
+    """Choose about `limit` pages at equal distances, the first two and the last among them; all of up to twice as many.
+
+    Example:
+        >>> sample(range(1, 61), 5), sample(range(1, 4), 5), sample(range(1, 4), 0)
+        ([1, 2, 13, 25, 37, 49, 60], [1, 2, 3], [])
+    """
+    step = -(-len(numbers) // limit) if limit and len(numbers) > 2 * limit else 1
+    return sorted({*numbers[::step], *numbers[1:2], *numbers[-1:]}) if limit else []

@@ -6,18 +6,18 @@ A run publishes once: a job that runs before another one that publishes leaves i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from brewhouse.checks.check import Check
 from brewhouse.checks.data_contract import contract_checks
 from brewhouse.engines.engine import Engine
-from brewhouse.errors import ChecksFailed
+from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import RawSnapshot, newest
 from brewhouse.models.model import Model
-from brewhouse.pipeline.input_tables import COMPARED_WITH, MODELS, RAW_SNAPSHOT
+from brewhouse.pipeline.input_tables import COMPARED_WITH, MODELS, RAW_SNAPSHOT, SNAPSHOT_TIME
 from brewhouse.pipeline.run_context import JobResult, RunContext, StagedTables
 from brewhouse.places.reference import FOLDER as REFERENCE
 
@@ -81,7 +81,7 @@ def check(context: RunContext, staged: StagedTables) -> None:
 def publish(context: RunContext, *stages: StagedTables) -> JobResult:
     """Publish staged tables that passed their checks in one transaction, and refresh the views."""
     published = commit(context, *stages)
-    refresh_views(context.lake, context.tables)
+    refresh_views(context.lake, context.tables, context.warn)
     last = stages[-1]
     zones = " and ".join(stage.zone for stage in stages)
     return JobResult(
@@ -123,6 +123,7 @@ def commit(context: RunContext, *stages: StagedTables) -> list[dict[str, str | i
             publication,
             properties={
                 RAW_SNAPSHOT: staged.raw_snapshot,
+                SNAPSHOT_TIME: staged.snapshot_time,
                 COMPARED_WITH: staged.compared_with or "",
                 MODELS: staged.version,
             },
@@ -144,13 +145,23 @@ def attach_staged(context: RunContext, staged: StagedTables) -> None:
         context.engine.attach_table(spec, [*publication.kept, *publication.files])
 
 
-def refresh_views(lake: Lake, tables: Tables) -> None:
-    """Point the views of `brewhouse.duckdb` at the tables' current files and the newest raw snapshot."""
-    from brewhouse.query.views import write_views
+def refresh_views(lake: Lake, tables: Tables, warn: Callable[[str], None]) -> None:
+    """Point the views of `brewhouse.duckdb` at the tables' current files and the newest raw snapshot.
 
+    Args:
+        warn: Called if the file cannot be written, which does not undo the publication.
+    """
+    if not lake.is_local:  # which has no views
+        return
+    from brewhouse.query.views import views_copy, write_views
+
+    copy = views_copy(lake)  # before the tables: it must never be newer than they are
     raw = newest(lake)
     current = {name: (tables.describe(name), tables.files(name)) for name in tables.names()}
-    write_views(lake, current, raw.files if raw else [])
+    try:
+        write_views(lake, current, raw.files if raw else [], copy)
+    except BrewhouseError as error:
+        warn(str(error))
 
 
 def is_published(tables: Tables, models: Sequence[Model], version: str, raw_snapshot: str) -> bool:
@@ -159,8 +170,7 @@ def is_published(tables: Tables, models: Sequence[Model], version: str, raw_snap
         return False
     current = [tables.current(model.name) for model in models]
     return all(
-        now is not None and (now.properties.get(RAW_SNAPSHOT), now.properties.get(MODELS)) == (raw_snapshot, version)
-        for now in current
+        now is not None and (now.raw_snapshot, now.properties.get(MODELS)) == (raw_snapshot, version) for now in current
     )
 
 

@@ -15,8 +15,8 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.pipeline.aggregate import stage_gold
 from brewhouse.pipeline.dry_run import dry_run
-from brewhouse.pipeline.input_tables import BREWERIES, RAW_SNAPSHOT
-from brewhouse.pipeline.publishing import RUN, attach_staged, commit, raise_on_failure, refresh_views
+from brewhouse.pipeline.input_tables import BREWERIES
+from brewhouse.pipeline.publishing import attach_staged, commit, raise_on_failure, refresh_views
 from brewhouse.pipeline.run_context import REBUILD, JobResult, RunContext, StagedTables
 from brewhouse.pipeline.runner import run_jobs
 from brewhouse.pipeline.transform import stage_silver
@@ -55,9 +55,9 @@ def rebuild(context: RunContext) -> JobResult:
                 f"None of the {len(runs)} raw snapshots in {lake.root} passes its checks.",
                 hint="Run `brewhouse show` for the reasons, or `brewhouse run` for a new one.",
             )
-    refresh_views(lake, tables)
+    refresh_views(lake, tables, context.warn)
     current = [tables.current(name) for name in tables.names()]
-    published = [now for now in current if now and now.properties.get(RUN) == context.run]
+    published = [now for now in current if now and now.run == context.run]
     return JobResult(
         message=f"{len(published)} tables rebuilt from {len(runs) - len(progress.left_out)} raw snapshots; "
         f"they show {progress.snapshot}",
@@ -67,13 +67,13 @@ def rebuild(context: RunContext) -> JobResult:
 
 
 def is_rebuilt(lake: Lake) -> bool:
-    """Return whether the tables were made of every raw snapshot of the lake, as far as their history reaches."""
+    """Return whether the current tables were made of every raw snapshot of the lake, as far as history reaches."""
     from brewhouse.iceberg.tables import Tables
 
     tables = Tables(lake)
     if BREWERIES not in tables.names():
         return False
-    known = {snapshot.properties.get(RAW_SNAPSHOT) for snapshot in tables.history(BREWERIES)}
+    known = {snapshot.raw_snapshot for snapshot in tables.history(BREWERIES) if not snapshot.rolled_back}
     return known.issuperset(complete_runs(lake))
 
 

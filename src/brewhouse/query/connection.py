@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.ids import day_of
 from brewhouse.lake.duckdb_access import enable_s3, literal
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake
+from brewhouse.query.missing_states import missing_state
 from brewhouse.query.monitoring_views import monitoring_statements
 from brewhouse.query.statements import reading_statement
-from brewhouse.query.views import view_statements
+from brewhouse.query.views import view_statements, views_copy
 
 if TYPE_CHECKING:
     import duckdb
@@ -20,15 +23,15 @@ if TYPE_CHECKING:
     from brewhouse.iceberg.table_reader import TableSnapshot
     from brewhouse.iceberg.tables import Tables
 
-_RAW = "brewhouse.raw-snapshot"
+_DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}")
 
 
 def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     """Open the published tables for reading, without access to anything outside the lake.
 
     Args:
-        at: A time (ISO 8601), an Iceberg snapshot id or the id of the run that published; None is the current state.
-            The monitoring views are always current.
+        at: A date, which is the newest data of that day or before; a time (ISO 8601), an Iceberg snapshot id, or a run
+            id, of a raw snapshot too. None is the current state. The monitoring views are always current.
 
     Raises:
         BrewhouseError: Nothing is published, or not at that time.
@@ -56,18 +59,7 @@ def published_tables(lake: Lake) -> Tables:
 
 def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     """Open the connection of `connect` without its restrictions."""
-    import duckdb
-
-    if at is not None or not lake.is_local:
-        connection = _connect_by_catalog(lake, at)
-    elif lake.views_file.exists():
-        connection = duckdb.connect()  # an instance of its own: connections to one file share their settings
-        connection.execute(f"ATTACH {literal(str(lake.views_file))} AS published (READ_ONLY)")
-        connection.execute("USE published")
-    elif lake.events.is_dir():
-        connection = _connect_to(view_statements({}, []))  # the events show why nothing is published
-    else:
-        raise _nothing_published(lake)
+    connection = (_connect_by_copy(lake) if at is None and lake.is_local else None) or _connect_by_catalog(lake, at)
     connection.execute("SET GLOBAL TimeZone = 'UTC'")  # also for cursors
     connection.execute("SET GLOBAL python_enable_replacements = false")  # FROM x must not read a Python variable
     for statement in monitoring_statements(lake):
@@ -98,17 +90,36 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN4
         raise UsageError(f"The query cannot be run: {message}{end}", hint=hint) from error
 
 
+def _connect_by_copy(lake: Lake) -> duckdb.DuckDBPyConnection | None:
+    """Attach our own copy of the views; None if there is none of the published state, or it is damaged."""
+    import duckdb
+
+    if (copy := views_copy(lake)) is None or not copy.exists():
+        return None
+    connection = duckdb.connect()  # an instance of its own: connections to one file share their settings
+    try:
+        connection.execute(f"ATTACH {literal(str(copy))} AS published (READ_ONLY)")
+        connection.execute("USE published")
+    except duckdb.Error:  # or a run has just published the next state
+        connection.close()
+        return None
+    return connection
+
+
 def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection:
     """Create views in memory from the catalog, current or at an earlier time."""
     from brewhouse.iceberg.tables import Tables
     from brewhouse.lake.raw_snapshots import newest
 
+    has_tables = not lake.is_local or lake.catalog_file.exists() or lake.warehouse.exists()
+    if at is None and lake.events.is_dir() and not has_tables:
+        return _connect_to(view_statements({}, []))  # the events show why nothing is published
     tables = published_tables(lake) if lake.is_local and not lake.events.is_dir() else Tables(lake)
     with tables.reading():
         if at is None:
             snapshots: dict[str, int | None] = dict.fromkeys(tables.names())
         else:
-            snapshots = {name: snapshot.snapshot_id for name, snapshot in _snapshots_at(tables, at).items()}
+            snapshots = {name: snapshot.snapshot_id for name, snapshot in _snapshots_at(lake, tables, at).items()}
         views = {name: (tables.describe(name, id_), tables.files(name, id_)) for name, id_ in snapshots.items()}
     if not views and not lake.events.is_dir():
         raise _nothing_published(lake)
@@ -130,21 +141,24 @@ def _nothing_published(lake: Lake) -> BrewhouseError:
     return BrewhouseError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
 
 
-def _snapshots_at(tables: Tables, at: str) -> dict[str, TableSnapshot]:
-    """Select each table's snapshot: the last of the run, or of the run that made the snapshot, or as of the time."""
-    history = {name: tables.history(name) for name in tables.names()}
-    raw = next((s.properties.get(_RAW) for each in history.values() for s in each if at in _ids(s)), None)
-    if raw is not None:
-        return {name: s for name, each in history.items() for s in each if s.properties.get(_RAW) == raw}
+def _snapshots_at(lake: Lake, tables: Tables, at: str) -> dict[str, TableSnapshot]:
+    """Select each table's snapshot: as of a run or snapshot, of a day's data, or as readers saw it at a time.
+
+    At a time before the first publication, readers would have seen the data of that time.
+    """
+    if states := tables.as_of(at):
+        return states
+    if day_of(at) and (error := missing_state(lake, tables, at)):
+        raise error
     time = _time(at)
-    selected = {name: snapshot for name in history if (snapshot := tables.snapshot_at(name, time)) is not None}
+    if _DATE.fullmatch(at):
+        selected = tables.data_at(time + timedelta(days=1, microseconds=-1))
+    else:
+        seen = {name: snapshot for name in tables.names() if (snapshot := tables.snapshot_at(name, time)) is not None}
+        selected = seen or tables.data_at(time)
     if not selected:
         raise BrewhouseError(f"No table was published at {at}.", hint="`brewhouse history TABLE` lists the snapshots.")
     return selected
-
-
-def _ids(snapshot: TableSnapshot) -> set[str | None]:
-    return {str(snapshot.snapshot_id), snapshot.properties.get("brewhouse.run"), snapshot.properties.get(_RAW)}
 
 
 def _time(at: str) -> datetime:

@@ -1,14 +1,29 @@
-"""Views of the published tables, in a DuckDB file for any DuckDB client."""
+"""Views of the published tables, in a DuckDB file for any DuckDB client, and in a copy that only Brewhouse opens."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import quote
 
 from brewhouse.api.contract import FIELDS
+from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, TableSpec
 from brewhouse.lake.duckdb_access import identifier, literal
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.error_translation import translate_error
+from brewhouse.lake.lake import Lake, sync_files
+
+TableFiles: TypeAlias = Mapping[str, tuple[TableSpec, Sequence[str]]]
+"""Tables by name, each with the absolute paths of its Parquet files."""
+
+_STORAGE_VERSION = "v1.0.0"  # DuckDB 1.0 and later open the file
+_BUSY_TIMEOUT_S = 5.0
 
 
 def raw_records_sql(files: Sequence[str]) -> str:
@@ -23,11 +38,19 @@ def raw_records_sql(files: Sequence[str]) -> str:
 
 
 def records_sql(lines: str) -> str:
-    """Select what `raw_records_sql` does from a relation of `json`, a line, and `filename`, of its page."""
+    """Select what `raw_records_sql` does from a relation of `json`, a line, and `filename`, of its page.
+
+    Of a repeated field, the last one counts, as in nearly all JSON parsers; `json_transform` returns the first.
+    """
     columns = ", ".join(f"fields.{identifier(name)} AS {identifier(name)}" for name in FIELDS)
     structure = "{" + ", ".join(f'"{name}":"VARCHAR"' for name in FIELDS) + "}"
+    values, names = "list_reverse(json_extract(json, '$.*'))", "list_reverse(json_keys(json))"
+    last = (f"{values}[list_position({names}, '{name}')]" for name in FIELDS)
+    reread = ", ".join(f"'{n}': json_transform({value}, '\"VARCHAR\"')" for n, value in zip(FIELDS, last, strict=True))
+    is_repeated = f"json_keys(json) <> {_list(FIELDS)} AND len(json_keys(json)) > list_unique(json_keys(json))"
     return (
-        f"SELECT {columns}, page, record FROM (SELECT json_transform(json, {literal(structure)}) AS fields, "
+        f"SELECT {columns}, page, record FROM (SELECT CASE WHEN {is_repeated} "
+        f"THEN {{{reread}}} ELSE json_transform(json, {literal(structure)}) END AS fields, "
         r"CAST(regexp_extract(filename, 'page-(\d+)\.[^/]*$', 1) AS BIGINT) AS page, CAST(json AS VARCHAR) AS record "
         f"FROM {lines})"
     )
@@ -62,11 +85,11 @@ def table_sql(spec: TableSpec, files: Sequence[str]) -> str:
     )
 
 
-def _list(files: Sequence[str]) -> str:
-    return f"[{', '.join(literal(file) for file in files)}]"
+def _list(texts: Sequence[str]) -> str:
+    return f"[{', '.join(map(literal, texts))}]"
 
 
-def view_statements(tables: Mapping[str, tuple[TableSpec, Sequence[str]]], raw_files: Sequence[str]) -> Iterator[str]:
+def view_statements(tables: TableFiles, raw_files: Sequence[str]) -> Iterator[str]:
     """Generate the statements that create a view of each table and `bronze.breweries`, of the latest raw snapshot."""
     for schema in sorted({"bronze", "silver", "gold", *(name.split(".")[0] for name in tables)}):
         yield f"CREATE SCHEMA {identifier(schema)}"
@@ -79,8 +102,17 @@ def view_statements(tables: Mapping[str, tuple[TableSpec, Sequence[str]]], raw_f
             yield f"COMMENT ON COLUMN {path} IS {literal(column.description)}"
 
 
-def write_views(lake: Lake, tables: Mapping[str, tuple[TableSpec, Sequence[str]]], raw_files: Sequence[str]) -> None:
-    """Replace `brewhouse.duckdb` atomically by one with the views of `view_statements`; on S3, do nothing."""
+def write_views(lake: Lake, tables: TableFiles, raw_files: Sequence[str], copy: Path | None = None) -> None:
+    """Replace `brewhouse.duckdb` atomically by one with the views of `view_statements`; on S3, do nothing.
+
+    A client that has the old file open keeps reading it.
+
+    Args:
+        copy: Where to write our own copy, as `views_copy` returns it; None writes none.
+
+    Raises:
+        BrewhouseError: The file cannot be written, as on a full disk; the old one is unchanged.
+    """
     if not lake.is_local:
         return
     import duckdb
@@ -88,11 +120,66 @@ def write_views(lake: Lake, tables: Mapping[str, tuple[TableSpec, Sequence[str]]
     for leftover in lake.root.glob(f"{lake.views_file.name}.*.tmp*"):
         leftover.unlink(missing_ok=True)
     new = lake.views_file.with_name(f"{lake.views_file.name}.{os.getpid()}.tmp")
-    with duckdb.connect(str(new)) as connection:
+    try:
+        _write(new, list(view_statements(tables, raw_files)))
+        if copy is not None:
+            _replace_copy(new, copy)
+        # DuckDB cannot open the new file with the write-ahead log that a client left for the old one.
+        lake.views_file.with_name(f"{lake.views_file.name}.wal").unlink(missing_ok=True)
+        sync_files(lake.root, [new])
+        new.replace(lake.views_file)
+    except (OSError, duckdb.Error) as error:
+        cause = translate_error(error)
+        reason = cause.what if cause else str(error).partition("\n")[0]
+        raise BrewhouseError(
+            f"{lake.views_file} shows the tables as they were before, since it could not be replaced: "
+            f"{reason.removesuffix('.')}.",
+            hint="`brewhouse query` shows the current ones; the next run replaces the file.",
+        ) from error
+
+
+def views_copy(lake: Lake) -> Path | None:
+    """Return the path of our own copy of the views of the published state; None if the catalog cannot be read.
+
+    The state is that of the catalog, read without PyIceberg, whose import would double the time of a query.
+    """
+    try:
+        address = f"file:{quote(str(lake.catalog_file))}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S)) as catalog:
+            rows = catalog.execute(
+                "SELECT table_namespace, table_name, metadata_location FROM iceberg_tables ORDER BY 1, 2"
+            ).fetchall()
+    except sqlite3.Error:
+        return None
+    return lake.own_views / f"{hashlib.sha256(repr(rows).encode()).hexdigest()[:16]}.duckdb"
+
+
+def _write(file: Path, statements: Sequence[str]) -> None:
+    """Write a DuckDB file and check that it is complete: closing a file on a full disk reports no error."""
+    import duckdb
+
+    views = "SELECT count(*) FROM duckdb_views() WHERE NOT internal"
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH {literal(str(file))} AS views (STORAGE_VERSION {literal(_STORAGE_VERSION)})")
+        connection.execute("USE views")
         connection.begin()
-        for statement in view_statements(tables, raw_files):
+        for statement in statements:
             connection.execute(statement)
         connection.commit()
-    # DuckDB cannot open the new file with the write-ahead log that a client left for the old one.
-    lake.views_file.with_name(f"{lake.views_file.name}.wal").unlink(missing_ok=True)
-    new.replace(lake.views_file)
+        connection.execute("CHECKPOINT")
+        written = connection.execute(views).fetchone()
+    with duckdb.connect(str(file), read_only=True) as connection:
+        if connection.execute(views).fetchone() != written:
+            raise OSError(f"{file} is incomplete after it was written")
+
+
+def _replace_copy(file: Path, copy: Path) -> None:
+    """Copy the views of the published state, and delete the copies of earlier states."""
+    copy.parent.mkdir(exist_ok=True)
+    new = copy.with_suffix(".tmp")
+    shutil.copyfile(file, new)
+    sync_files(copy.parent, [new])
+    new.replace(copy)
+    for old in copy.parent.iterdir():
+        if old != copy:
+            old.unlink(missing_ok=True)

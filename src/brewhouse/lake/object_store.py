@@ -1,0 +1,88 @@
+"""A bucket of Amazon S3 as an object store that recognises its own writes and retries what S3 marks as transient.
+
+A put may succeed although its response is lost. Sent again, a conditional put then fails because of its own object, so
+the stored content decides: callers write an id of their run or of their own into it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import stamina
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from brewhouse.lake.aws_errors import TRANSIENT
+
+stamina.instrumentation.set_on_retry_hooks(())  # an error that remains is reported once
+
+_Result = TypeVar("_Result")
+_CODE = re.compile(r"status code: 4\d\d [\s\S]*?<Code>([\w.]+)</Code>")
+
+
+class RetryingStore(S3Store):
+    """An S3 store; obstore itself retries lost connections and the statuses 408, 429 and 5xx, but not error codes."""
+
+    def put(self, path: str, file: Any, **options: Any) -> Any:  # noqa: ANN401 - as obstore's
+        """Write an object; a conditional put also succeeds if the object has this content already."""
+        send = super().put
+
+        def attempt() -> Any:  # noqa: ANN401
+            try:
+                return send(path, file, **options)
+            except BaseError:
+                if isinstance(file, bytes) and "mode" in options and (own := self._own(path, file)):
+                    return own
+                raise
+
+        return _retried(attempt)
+
+    async def put_async(self, path: str, file: Any, **options: Any) -> Any:  # noqa: ANN401
+        """Write an object as `put` does, in another thread."""
+        return await asyncio.to_thread(self.put, path, file, **options)
+
+    def get(self, path: str, **options: Any) -> Any:  # noqa: ANN401
+        """Read an object."""
+        read = super().get
+        return _retried(lambda: read(path, **options))
+
+    def delete(self, paths: Any) -> None:  # noqa: ANN401
+        """Delete objects."""
+        delete = super().delete
+        _retried(lambda: delete(paths))
+
+    def list(self, prefix: str | None = None, **options: Any) -> Iterator[Any]:  # type: ignore[override]  # noqa: ANN401
+        """List objects page by page."""
+        start = super().list
+
+        def first() -> tuple[Iterator[Any], Any]:
+            pages = iter(start(prefix, **options))
+            return pages, next(pages, [])
+
+        pages, page = _retried(first)
+        yield page
+        yield from pages
+
+    def _own(self, path: str, content: bytes) -> dict[str, Any] | None:
+        """Return the versions of an object if it has this content."""
+        try:
+            found = super().get(path)
+            is_own = bytes(found.bytes()) == content
+        except (BaseError, FileNotFoundError):
+            return None
+        return {"e_tag": found.meta["e_tag"], "version": found.meta["version"]} if is_own else None
+
+
+def _retried(request: Callable[[], _Result]) -> _Result:
+    for attempt in stamina.retry_context(on=_is_transient, attempts=5, timeout=60):
+        with attempt:
+            return request()
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _is_transient(error: Exception) -> bool:
+    code = _CODE.search(str(error))
+    return code is not None and code[1] in TRANSIENT
