@@ -17,7 +17,7 @@ from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, SetSnap
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.file_io import path_of
-from brewhouse.lake.damage import damaged
+from brewhouse.lake.damage import MISSING, damaged
 from brewhouse.lake.lake import path_at
 
 if TYPE_CHECKING:
@@ -62,6 +62,21 @@ def require_current(table: Table, snapshot_id: int | None) -> tuple[TableRequire
 def data_files(table: Table, snapshot: Snapshot | None) -> list[DataFile]:
     """List the data files of a snapshot; None has none."""
     return [entry.data_file for manifest in manifests_of(table, snapshot) for entry in live_entries(table, manifest)]
+
+
+def require_files(table: Table, snapshot: Snapshot | None, *, with_data: bool = True) -> None:
+    """Check that the manifests of a snapshot of a local table can be read, and that its data files have their sizes.
+
+    Raises:
+        BrewhouseError: A file is missing or damaged.
+    """
+    files = data_files(table, snapshot)
+    for file in files if with_data else ():
+        path = path_at(path_of(file.file_path))
+        size = path.stat().st_size if path.exists() else 0
+        if size != file.file_size_in_bytes:
+            reason = f"it has {size} of {file.file_size_in_bytes} bytes" if path.exists() else MISSING
+            raise damaged(path, reason)
 
 
 def manifests_of(table: Table, snapshot: Snapshot | None) -> list[ManifestFile]:

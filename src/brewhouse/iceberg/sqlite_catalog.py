@@ -18,6 +18,7 @@ from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import CommitTableResponse, Table
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
+from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.file_io import ObjectIO, path_of
 from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog
 from brewhouse.iceberg.snapshots import VERSION_HINT
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pyiceberg.table.update import TableRequirement, TableUpdate
 
 _BUSY_TIMEOUT_S = 30.0
+_DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS iceberg_tables (
     catalog_name VARCHAR(255) NOT NULL, table_namespace VARCHAR(255) NOT NULL, table_name VARCHAR(255) NOT NULL,
@@ -77,24 +79,29 @@ class SQLiteCatalog(LakeCatalog):
         if self._is_replaced and not replaces:
             raise damaged(file, "it is missing or empty, although the warehouse has tables")
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(file, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
-        with self._names_file():
+        try:
+            self._open()
+        except BrewhouseError:
+            if not replaces:
+                raise
+            file.replace(file.with_name(f"{file.name}.damaged"))
+            self._is_replaced = True
+            self._open()
+
+    def _open(self) -> None:
+        self._connection = sqlite3.connect(self._file, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+        try:
             self._connection.execute("PRAGMA synchronous = EXTRA")  # a commit is on the disk when it returns
             if not self._is_replaced:
                 self._connection.executescript(_SCHEMA)
-            problems = self._connection.execute("PRAGMA integrity_check").fetchall()
-        if problems != [("ok",)]:
-            raise damaged(file, f"SQLite reports {problems[0][0]}")
-
-    @contextmanager
-    def _names_file(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError:  # such as a full disk or a lock
-            raise
+            problem = self._connection.execute("PRAGMA integrity_check").fetchone()[0]
         except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF not in _DAMAGES:  # such as a full disk or a lock
+                raise
+            problem = str(error)
+        if problem != "ok":
             self._connection.close()
-            raise damaged(self._file, f"SQLite reports {error}") from error
+            raise damaged(self._file, f"SQLite reports: {problem}")
 
     def atomically(self) -> AbstractContextManager[None]:
         """See `LakeCatalog.atomically`."""
@@ -187,6 +194,42 @@ class SQLiteCatalog(LakeCatalog):
         if self._cached.get(key, ("",))[0] != row[0]:  # metadata files are immutable: a new state is a new file
             self._cached[key] = (row[0], self._read(row[0]))
         return self._cached[key]
+
+    def names(self) -> list[str]:
+        """List the tables by zone and name."""
+        rows = self._connection.execute("SELECT table_namespace || '.' || table_name FROM iceberg_tables ORDER BY 1")
+        return [name for (name,) in rows]
+
+    def recorded(self, name: str) -> tuple[str, str | None]:
+        """Return the locations of a table's current and previous metadata."""
+        sql = f"SELECT metadata_location, previous_metadata_location FROM iceberg_tables WHERE {_KEY}"
+        location, previous = self._connection.execute(sql, self._key(name)).fetchone()
+        return location, previous
+
+    def load_version(self, name: str, location: str) -> Table:
+        """Load a table in the state that a metadata file describes.
+
+        Raises:
+            BrewhouseError: The file is missing or damaged.
+        """
+        io = self._load_file_io(location=location)
+        return Table(self.identifier_to_tuple(name), self._read(location), location, io, self)
+
+    def point_to(self, name: str, location: str) -> None:
+        """Make a table show the state that a metadata file describes."""
+        sql = f"UPDATE iceberg_tables SET metadata_location = ? WHERE {_KEY}"
+        self._connection.execute(sql, (location, *self._key(name)))
+        self._write_hint(location)
+
+    def forget(self, name: str) -> None:
+        """Remove a table without its files."""
+        self._connection.execute(f"DELETE FROM iceberg_tables WHERE {_KEY}", self._key(name))
+
+    def has_lost_files(self) -> bool:
+        """Return whether the metadata of a table of this warehouse is missing or empty."""
+        warehouse = f"{self.properties['warehouse']}/"
+        files = (Path(path_of(uri)) for uri in (self.recorded(n)[0] for n in self.names()) if uri.startswith(warehouse))
+        return any(not file.exists() or not file.stat().st_size for file in files)
 
     def _read(self, location: str) -> TableMetadata:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.data_files import may_contain
 from brewhouse.iceberg.file_io import path_of, uri_of
 from brewhouse.iceberg.schemas import field_ids, first_field_ids, spec_of
-from brewhouse.iceberg.snapshots import data_files, manifests_of, referenced
+from brewhouse.iceberg.snapshots import data_files, manifests_of, referenced, require_files
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_spec import TableSpec
 from brewhouse.ids import time_of
@@ -82,7 +83,7 @@ class TableReader:
         UsageError: The lake's path cannot be that of Iceberg tables.
     """
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(self, lake: Lake, *, replaces: bool = False) -> None:
         if bad := [character for character in _NOT_IN_URIS if character in str(lake.root)]:
             raise UsageError(
                 f"A lake cannot be at {lake.root}: Iceberg does not support {' or '.join(bad)} in locations.",
@@ -91,11 +92,41 @@ class TableReader:
         self._lake = lake
         self._catalog: LakeCatalog
         if lake.is_local:
-            self._catalog = SQLiteCatalog(lake.catalog_file, uri_of(lake.warehouse))
+            self._catalog = SQLiteCatalog(lake.catalog_file, uri_of(lake.warehouse), replaces=replaces)
         else:
             from brewhouse.iceberg.multi_table_catalog import MultiTableCatalog
 
             self._catalog = MultiTableCatalog(lake)
+
+    def recover(self, *, by_metadata: bool = False) -> str | None:
+        """Return the tables to their last whole state if files of the current one were lost; describe what was done.
+
+        Args:
+            by_metadata: Whether to look only for lost metadata, which takes no time.
+
+        Raises:
+            BrewhouseError: They were whole at none of the last commits.
+        """
+        catalog = self._catalog
+        if not isinstance(catalog, SQLiteCatalog):
+            return None
+        if not (catalog.has_lost_files() if by_metadata else any(map(self.damage, self.names()))):
+            return None
+        from brewhouse.iceberg.recovery import recover
+
+        with catalog.atomically():
+            message = recover(catalog)
+        print(f"brewhouse: {message}", file=sys.stderr)
+        return message
+
+    def damage(self, name: str, *, with_data: bool = True) -> BrewhouseError | None:
+        """Return the error of the first file of a table's current snapshot that is missing or damaged."""
+        try:
+            table = self._load(name)
+            require_files(table, table.current_snapshot(), with_data=with_data)
+        except BrewhouseError as error:
+            return error
+        return None
 
     def names(self) -> list[str]:
         """List the tables by zone and name."""

@@ -21,6 +21,7 @@ from brewhouse.iceberg.data_files import read_footers, to_data_files
 from brewhouse.iceberg.file_io import uri_of
 from brewhouse.iceberg.schemas import evolution, first_field_ids, partition_fields, schema_of, sort_order_of
 from brewhouse.iceberg.snapshots import SnapshotChange, data_files, require_current, set_current, write_snapshot
+from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_reader import TableReader, snapshot_properties
 from brewhouse.iceberg.table_spec import TableSpec
 from brewhouse.lake.lake import path_at, sync_files
@@ -140,6 +141,15 @@ class Tables(TableReader):
         """
         self._load(name, snapshot_id).manage_snapshots().set_current_snapshot(snapshot_id=snapshot_id).commit()
 
+    def forget_damaged(self) -> list[BrewhouseError]:
+        """Remove the tables from the catalog of a local lake whose metadata is damaged; return the reasons."""
+        if not isinstance(self._catalog, SQLiteCatalog):
+            return []
+        found = {name: error for name in self.names() if (error := self.damage(name, with_data=False))}
+        for name in found:
+            self._catalog.forget(name)
+        return list(found.values())
+
     @contextmanager
     def atomically(self) -> Iterator[None]:
         """Commit everything published in the block in one transaction, or nothing if an error leaves it.
@@ -175,6 +185,9 @@ class Tables(TableReader):
 
 
 def _timestamp_ms(tables: Sequence[Table]) -> int:
-    """Choose one time for a commit of several tables, not before any earlier one even if the clock was set back."""
+    """Choose one time for a commit of several tables, after any earlier one even if the clock was set back.
+
+    PyIceberg would choose another one for a table that was changed in the same millisecond.
+    """
     logged = (entry.timestamp_ms for table in tables for entry in table.metadata.snapshot_log)
-    return max([int(time.time() * 1000), *(table.metadata.last_updated_ms for table in tables), *logged])
+    return max([int(time.time() * 1000), *(table.metadata.last_updated_ms + 1 for table in tables), *logged])

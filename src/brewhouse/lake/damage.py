@@ -7,6 +7,7 @@ from pathlib import Path
 
 from brewhouse.errors import BrewhouseError
 
+MISSING = "it does not exist"
 WRONG_CHECKSUM = "its content does not match its checksum"
 _OF_SNAPSHOT = "Restore it from a backup, or move its folder out of bronze/ and run `brewhouse rebuild`."
 _OF_TABLE = "Restore it from a backup, or make the tables again from the raw snapshots with `brewhouse rebuild`."

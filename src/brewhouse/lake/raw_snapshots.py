@@ -17,7 +17,7 @@ import msgspec
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.ids import day_of
-from brewhouse.lake.damage import WRONG_CHECKSUM, damaged
+from brewhouse.lake.damage import MISSING, WRONG_CHECKSUM, damaged
 from brewhouse.lake.lake import Lake, path_at
 from brewhouse.lake.manifest import Manifest, Page
 from brewhouse.lake.s3_path import S3Path
@@ -77,7 +77,7 @@ def find(lake: Lake, run: str) -> RawSnapshot:
         BrewhouseError: The lake has no such snapshot, or its manifest cannot be read.
     """
     likely = lake.bronze / f"date={day_of(run)}" / f"run={run}" / "manifest.json"
-    if likely.exists():  # almost always; listing a long history takes many requests on S3
+    if _is_written(likely):  # almost always; listing a long history takes many requests on S3
         return _read(likely)
     files = {_run_of(file): file for file in _manifests(lake)}
     if run not in files:
@@ -103,7 +103,13 @@ def complete_runs(lake: Lake) -> list[str]:
 
 
 def _manifests(lake: Lake) -> list[Path]:
-    return sorted(lake.bronze.glob("date=*/run=*/manifest.json"), key=_run_of)
+    listed = lake.bronze.glob("date=*/run=*/manifest.json")
+    return sorted(filter(_is_written, listed) if lake.is_local else listed, key=_run_of)
+
+
+def _is_written(manifest: Path) -> bool:
+    """Return whether a manifest exists; a loss of power may have left an empty file."""
+    return manifest.exists() if isinstance(manifest, S3Path) else manifest.is_file() and manifest.stat().st_size > 0
 
 
 def _run_of(file: Path) -> str:
@@ -132,7 +138,7 @@ def check_page(file: str, page: Page) -> None:
             packed = path.read_bytes()
         is_damaged = hashlib.sha256(gzip.decompress(packed)).hexdigest() != page.sha256
     except FileNotFoundError as error:
-        raise damaged(path, "it does not exist") from error
+        raise damaged(path, MISSING) from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise damaged(path, f"it cannot be decompressed ({error})") from error
     if is_damaged:

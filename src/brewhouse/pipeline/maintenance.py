@@ -159,7 +159,7 @@ def total_of(reports: Sequence[TableMaintenance]) -> TableMaintenance:
 
 
 def _require_tables(lake: Lake) -> None:
-    if lake.is_local and not lake.catalog_file.exists():  # opening it would create it
+    if lake.is_local and not lake.catalog_file.exists() and not lake.warehouse.exists():
         raise BrewhouseError(f"The lake {lake.root} has no tables.", hint="`brewhouse run` creates them.")
 
 

@@ -35,17 +35,23 @@ def run_rebuild(lake: Lake, settings: Settings, *, listeners: Sequence[Listener]
 def rebuild(context: RunContext) -> JobResult:
     """Rebuild all silver and gold tables.
 
-    A snapshot whose checks fail is left out, as by the run that fetched it, with a warning.
+    A snapshot whose checks fail is left out, as by the run that fetched it, with a warning. A lost or damaged catalog
+    is replaced, and a table with damaged metadata starts over without its history.
 
     Raises:
-        BrewhouseError: There is no raw snapshot, or none passes its checks; the tables are unchanged.
+        BrewhouseError: There is no raw snapshot, one is damaged, or none passes its checks; the tables are unchanged.
     """
-    lake, tables = context.lake, context.tables
+    from brewhouse.iceberg.tables import Tables
+
+    lake = context.lake
+    tables = context.tables = Tables(lake, replaces=True)
     if context.settings.models is not None:
         dry_run(context.settings)
     runs = complete_runs(lake)
     progress = _Rebuild(context)
     with tables.atomically():
+        for error in tables.forget_damaged():
+            context.warn(f"A table starts over without its history, since it is damaged: {error.what}")
         for done, snapshot_run in enumerate(runs, start=1):
             progress.add(find(lake, snapshot_run))
             context.emit_snapshots(done, len(runs))

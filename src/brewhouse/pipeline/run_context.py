@@ -125,10 +125,13 @@ class RunContext:
 
     @cached_property
     def tables(self) -> Tables:
-        """The tables of the lake."""
+        """The tables of the lake, in their last whole state."""
         from brewhouse.iceberg.tables import Tables
 
-        return Tables(self.lake)
+        tables = Tables(self.lake)
+        if message := tables.recover():
+            self.warn(message)
+        return tables
 
     def emit(self, detail: Detail) -> None:
         """Emit an event of this job."""
