@@ -59,7 +59,7 @@ _KIND_WORDS = {
     "": "territories commonwealth autonomous autonoma autonomo principado foral gewest si gwangyeoksi teukbyeolsi "
     "teukbyeoljachido the of de di du da des dos",
 }
-_KINDS = {word: kind for kind, words in _KIND_WORDS.items() for word in words.split()}
+_KINDS = {word: kind for kind, text in _KIND_WORDS.items() for word in text.split()}
 _KINDS_OF_AREAS = frozenset({"region", "province", "county", "district", "territory"})
 
 # Words for kinds that Chinese, Japanese and Korean append to a name, which has at least two letters without them.
@@ -195,11 +195,11 @@ class Gazetteer:
     @cached_property
     def _kinds(self) -> dict[str, frozenset[str]]:
         """The kinds of each place, by the words in its names and in ISO's type."""
-        words = {code: [entry.type] for code, entry in self._entries.items()}
+        texts = {code: [entry.type] for code, entry in self._entries.items()}
         for name, code, _ in (*self._aliased(), *self._names(), *self._translated()):
             if code:
-                words[code].append(name)
-        return {code: _kinds_in(" ".join(names)) for code, names in words.items()}
+                texts[code].append(name)
+        return {code: _kinds_in(" ".join(names)) for code, names in texts.items()}
 
     def _names(self) -> list[tuple[str, str, MatchKind]]:
         return [(name, entry.code, _WITHIN) for entry in self._entries.values() for name in entry.names]
@@ -354,5 +354,5 @@ def readable_part(name: str) -> str:
 
 
 def _words(name: str) -> list[str]:
-    words = _NON_WORD.sub(" ", _APOSTROPHES.sub("", plain(name))).split()
-    return [_WRITTEN_OUT.get(word, word) for word in words] if len(words) > 1 else words
+    parts = _NON_WORD.sub(" ", _APOSTROPHES.sub("", plain(name))).split()
+    return [_WRITTEN_OUT.get(part, part) for part in parts] if len(parts) > 1 else parts
