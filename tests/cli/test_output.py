@@ -265,7 +265,7 @@ def test_only_required_output_fails_when_it_cannot_be_written(
     with os.fdopen(descriptor(), "w") as stream:
         safe = SafeStream(stream, is_optional=is_optional)
         safe.write("text\n")
-        with nullcontext() if is_optional else pytest.raises(OSError, match="Broken pipe|No space left"):
+        with nullcontext() if is_optional else pytest.raises(OSError, match=r"Broken pipe|No space left"):
             safe.flush()
         safe.write("discarded\n")
         safe.flush()
