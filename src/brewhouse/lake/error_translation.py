@@ -24,7 +24,7 @@ _STATUS = re.compile(r"status code: (\d+)")
 _ACTIONS = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject"}
 _WITHOUT_BODY = {301: "PermanentRedirect", 307: "TemporaryRedirect", 401: "AuthFailure", 403: "AccessDenied"}
 _EXPECTED = (304, 404, 412)  # no such object, or a condition that is not met: callers handle these
-_NO_SPACE = (os.strerror(errno.ENOSPC), "database or disk is full")  # the messages of the system and of SQLite
+_NO_SPACE = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or disk is full")  # the last is SQLite's
 
 
 @contextmanager
@@ -106,8 +106,16 @@ def _translate_service(error: BaseException) -> BrewhouseError | None:
 
 
 def _translate_disk(text: str) -> BrewhouseError | None:
-    """Translate a full disk and the limit of open files by the line that names it: obstore adds many for debugging."""
+    """Translate a full disk, the limit of open files and a locked catalog by the line that names it.
+
+    obstore adds many lines for debugging.
+    """
     for line in text.splitlines():
+        if "database is locked" in line:  # by SQLite
+            return BrewhouseError(
+                "Another program has locked catalog.db, the catalog of the lake.",
+                hint="End its transaction or close it, such as a SQLite browser, then run this again.",
+            )
         if os.strerror(errno.EMFILE) in line:
             return BrewhouseError(
                 f"This process may not open more files: {line.strip()}.", hint="Raise the limit: `ulimit -n 1024`."
