@@ -7,7 +7,7 @@ Each step is one commit or can be repeated, so that a kill at any moment leaves 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -25,7 +25,9 @@ from brewhouse.iceberg.pending_delete import (
     pending_files,
     stored_files,
 )
+from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.run_lock import run_lock
 from brewhouse.models.model import parse
 from brewhouse.pipeline.publishing import raise_on_failure, refresh_views
 from brewhouse.pipeline.run_context import JobResult, RunContext
@@ -88,6 +90,26 @@ def run_maintenance(lake: Lake, settings: Settings, *, listeners: Sequence[Liste
 
     run_jobs(lake, settings, "maintain", {"maintain": maintain}, listeners=listeners)
     return done
+
+
+def relocate(lake: Lake, warn: Callable[[str], None]) -> list[str]:
+    """Let the tables and views of a local lake refer to its present place; return the tables that did not.
+
+    Args:
+        warn: Called if the views cannot be written.
+
+    Raises:
+        UsageError: The lake is on S3.
+        BrewhouseError: A run holds the lake, there are no tables, or one has missing or damaged files.
+    """
+    from brewhouse.iceberg.tables import Tables
+
+    _require_tables(lake)
+    with run_lock(lake, new_id(), is_moved=True):
+        tables = Tables(lake)
+        moved = tables.relocate()
+        refresh_views(lake, tables, warn)  # in any case, since an earlier attempt may have been killed before it
+    return moved
 
 
 def preview_maintenance(lake: Lake, settings: Settings) -> list[TableMaintenance]:
