@@ -145,7 +145,7 @@ def translate_system_error(error: Exception) -> BrewhouseError | None:
     if isinstance(error, RecursionError):
         return BrewhouseError("A value is nested too deeply to be processed.", hint="Leave it out, or flatten it.")
     if isinstance(error, OSError) and error.errno is not None:
-        reason = os.strerror(error.errno) if error.errno > 0 else str(error)
+        reason = error.strerror or os.strerror(error.errno)
         where = ", ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         return BrewhouseError(
             f"{reason}: {where}." if where else f"{reason}.", hint="Check the path and its permissions."
