@@ -166,7 +166,9 @@ def test_an_invalid_proxy_is_permanent_and_its_password_is_not_shown(
 @pytest.mark.parametrize("proxy", ["127.0.0.1:9", "proxy.invalid:3128"])
 def test_a_proxy_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("http_proxy", proxy)
-    with pytest.raises(SourceUnavailable, match=r"the proxy cannot be reached: .*Check the proxy") as caught:
+    with pytest.raises(
+        SourceUnavailable, match=r"the proxy .*(cannot be reached|is not found): .*Check the proxy"
+    ) as caught:
         fetch_page(settings_for("http://brewery.test/v1", max_attempts=2))
     assert isinstance(caught.value.__cause__, ConnectionLostError)
 
@@ -350,6 +352,11 @@ def test_a_response_that_breaks_off_is_a_lost_connection_and_each_request_is_sen
     assert isinstance(caught.value.__cause__, ConnectionLostError)
     assert not isinstance(caught.value, UnusableResponseError)
     assert len(server.requests) == 3
+
+
+def test_a_host_without_an_address_is_named() -> None:
+    with pytest.raises(SourceUnavailable, match=r"the host brewery\.invalid is not found: .*Check --source-url"):
+        fetch_page(settings_for("http://brewery.invalid/v1", max_attempts=1))
 
 
 def test_a_refused_connection_is_a_lost_connection() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import tracemalloc
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -339,6 +340,16 @@ def test_a_change_of_the_source_since_the_interruption_is_detected(lake: Lake) -
     assert done.snapshot.manifest.proof.attempts == 2
 
 
+def test_a_change_since_the_interruption_that_keeps_every_count_is_detected(lake: Lake) -> None:
+    with MockApiServer(generate(ROWS)) as api:
+        leave_unfinished(lake, api)
+        key = served_ids(api)[250]
+        api.change(key, name="Another")
+        done = extract(lake, settings_for(api), "01B")
+    assert [record["name"] for record in map(json.loads, lines_of(done)) if record["id"] == key] == ["Another"]
+    assert (done.snapshot.run, done.snapshot.manifest.proof.attempts) == ("01A", 2)
+
+
 def test_a_snapshot_of_other_settings_or_too_old_is_not_resumed(lake: Lake) -> None:
     with MockApiServer(generate(ROWS)) as api:
         folder = leave_unfinished(lake, api)
@@ -493,6 +504,22 @@ def test_pages_that_change_in_every_attempt_are_an_incomplete_snapshot(lake: Lak
     ):
         extract(lake, settings_for(api), "01A")
     assert newest(lake) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100))
+def test_no_mixture_of_two_versions_is_published_whenever_the_source_changes(lake: Lake, seed: int) -> None:
+    chance = random.Random(seed)
+    after = chance.randint(1, 14)
+    rows = [str(chance.randint(1, ROWS)) for _ in range(chance.randint(1, 5))]
+    fault = f"{chance.choice(['swap', 'rename'])}={'+'.join(rows)},after={after}"
+    with MockApiServer(alike(ROWS)) as api:
+        store = api._dataset.store
+        versions = [list(map(bytes, store.bytes_of(store.rows)))]
+        api.inject(fault)
+        done = extract(lake, settings_for(api, concurrency=chance.choice([1, 2, 4, 8])), "01A")
+        versions.append(list(map(bytes, store.bytes_of(store.rows))))
+    assert lines_of(done) in versions
 
 
 def test_of_many_pages_a_sample_is_compared(lake: Lake) -> None:

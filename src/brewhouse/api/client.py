@@ -216,30 +216,32 @@ async def _send_only_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHa
 
 def _translated(error: aiohttp.ClientError, proxy: yarl.URL | None = None) -> SourceError:
     """Translate an error of the connection: to a permanent one if a retry would repeat it."""
+    kind: type[SourceError] = ConnectionLostError
     text = " ".join(str(error).split())
-    is_proxy = isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError) or (
-        isinstance(error, aiohttp.ClientConnectorDNSError) and proxy is not None and error.host == proxy.host
-    )
+    hint = ""
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return PermanentSourceError(
-                f"The certificate of {error.host}:{error.port} is not trusted: {error.certificate_error}.",
-                hint="Check --source-url, or name the file of its certificate authority in SSL_CERT_FILE.",
-            )
+            kind = PermanentSourceError
+            text = f"The certificate of {error.host}:{error.port} is not trusted: {error.certificate_error}."
+            hint = "Check --source-url, or name the file of its certificate authority in SSL_CERT_FILE."
         case aiohttp.ClientHttpProxyError(status=status) if status < 500:
-            return PermanentSourceError(f"The proxy refused to connect: status {status}.", hint=_CHECK_PROXY)
-        case _ if is_proxy:
-            return ConnectionLostError(f"the proxy cannot be reached: {text}", hint=_CHECK_PROXY)
+            kind, text, hint = PermanentSourceError, f"The proxy refused to connect: status {status}.", _CHECK_PROXY
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            text, hint = f"the proxy cannot be reached: {text}", _CHECK_PROXY
+        case aiohttp.ClientConnectorDNSError():
+            is_proxy = proxy is not None and error.host == proxy.host
+            text = f"the {'proxy' if is_proxy else 'host'} {error.host} is not found: {text}"
+            hint = _CHECK_PROXY if is_proxy else "Check --source-url and the network of this machine."
         case aiohttp.ClientConnectorSSLError():
+            text = f"no TLS connection: {text}"
             hint = "Check whether --source-url starts with http:// or https://, or run again later."
-            return ConnectionLostError(f"no TLS connection: {text}", hint=hint)
         case aiohttp.ClientResponseError(message=message) if "content-encoding" in message:
-            return PermanentSourceError(
-                f"The source compresses its responses as was not requested: {message.partition('. ')[0]}.",
-                hint="Check --source-url, and the proxies between.",
-            )
+            kind = PermanentSourceError
+            text = f"The source compresses its responses as was not requested: {message.partition('. ')[0]}."
+            hint = "Check --source-url, and the proxies between."
         case _:
-            return ConnectionLostError(f"{type(error).__name__}: {text}")
+            text = f"{type(error).__name__}: {text}"
+    return kind(text, hint)
 
 
 def _parse_response(response: _Response, parse: Callable[[bytes], Parsed], url: str, what: str) -> Parsed:

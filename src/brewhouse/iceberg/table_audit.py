@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.data_files import ParquetFooter, check_rows, read_footers, to_data_files
-from brewhouse.iceberg.file_io import path_of
+from brewhouse.iceberg.file_io import path_in
 from brewhouse.iceberg.snapshots import live_entries, manifests_of
 from brewhouse.lake.damage import DamagedFileError
 from brewhouse.lake.lake import CHECKSUM_IN_NAME
@@ -40,7 +40,7 @@ def audit_table(table: Table) -> Iterator[BrewhouseError]:
         except BrewhouseError as error:
             yield error
         else:
-            whole[path_of(uri)] = entry
+            whole[path_in(table, uri)] = entry
     footers = read_footers(list(whole))
     for path, entry in whole.items():
         if not _has_statistics_of(table, entry, footers[path]):
@@ -48,7 +48,7 @@ def audit_table(table: Table) -> Iterator[BrewhouseError]:
 
 
 def _check_content(table: Table, file: DataFile) -> None:
-    path = path_of(file.file_path)
+    path = path_in(table, file.file_path)
     size = len(table.io.new_input(file.file_path).open().read())  # compares the checksum
     if size != file.file_size_in_bytes:
         raise DamagedFileError(path, f"it has {size} of {file.file_size_in_bytes} bytes")
