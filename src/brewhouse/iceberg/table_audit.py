@@ -40,7 +40,7 @@ def audit_table(table: Table) -> Iterator[BrewhouseError]:
         except BrewhouseError as error:
             yield error
         else:
-            whole[path_in(table, uri)] = entry
+            whole[str(path_in(table, uri))] = entry
     footers = read_footers(list(whole))
     for path, entry in whole.items():
         if not _has_statistics_of(table, entry, footers[path]):
@@ -48,7 +48,7 @@ def audit_table(table: Table) -> Iterator[BrewhouseError]:
 
 
 def _check_content(table: Table, file: DataFile) -> None:
-    path = path_in(table, file.file_path)
+    path = str(path_in(table, file.file_path))
     size = len(table.io.new_input(file.file_path).open().read())  # compares the checksum
     if size != file.file_size_in_bytes:
         raise DamagedFileError(path, f"it has {size} of {file.file_size_in_bytes} bytes")
