@@ -7,9 +7,12 @@ import secrets
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+CLOCK_TOLERANCE = timedelta(minutes=2)
+"""The clocks of machines that share a lake may differ by less."""
 CHECKSUM_CHARACTERS = 16
 """Number of characters at the end of an id of `id_at` that are the checksum of the content."""
 
@@ -17,16 +20,29 @@ _last = 0
 _lock = threading.Lock()
 
 
-def new_id() -> str:
+def new_id(after: str = "") -> str:
     """Create the id of a run or an event.
+
+    Args:
+        after: An earlier id; all ids that this process creates from now on sort after it, whatever the clock says.
 
     Returns:
         26 characters; ids of one process sort in the order of their creation, those of several by the millisecond.
     """
     global _last  # noqa: PLW0603 - ids of the whole process are ordered
     with _lock:
-        _last = number = max((time.time_ns() // 1_000_000 << 80) | secrets.randbits(80), _last + 1)
+        _last = number = max((time.time_ns() // 1_000_000 << 80) | secrets.randbits(80), _last + 1, _number(after) + 1)
     return _encode(number)
+
+
+def later(text: str, than: str) -> str:
+    """Return an id if it sorts after another one, else the first id that does.
+
+    Example:
+        >>> later("01GW8EMG00PRMNFNQMVA3G9AMH", "01GW8EMG00PRMNFNQMVA3G9AMZ")
+        '01GW8EMG00PRMNFNQMVA3G9AN0'
+    """
+    return text if text > than else _encode(_number(than) + 1)
 
 
 def id_at(moment: datetime, content: bytes) -> str:
@@ -54,15 +70,23 @@ def day_of(text: str) -> str | None:
         >>> day_of("01GW8EMG00PRMNFNQMVA3G9AMH"), day_of("last")
         ('2023-03-24', None)
     """
-    if len(text) != 26 or not set(text) <= set(_DIGITS):
-        return None
-    milliseconds = 0
-    for digit in text[:10]:
-        milliseconds = milliseconds << 5 | _DIGITS.index(digit)
+    moment = time_of(text)
+    return str(moment.date()) if moment else None
+
+
+def time_of(text: str) -> datetime | None:
+    """Return the time at which an id was created, UTC; None for a text that is not an id of a possible time."""
     try:
-        return str((_EPOCH + timedelta(milliseconds=milliseconds)).date())
+        return _EPOCH + timedelta(milliseconds=_number(text) >> 80) if _number(text) >= 0 else None
     except OverflowError:
         return None
+
+
+def _number(text: str) -> int:
+    """Decode an id; -1 for a text that is not one."""
+    if len(text) != 26 or not set(text) <= set(_DIGITS):
+        return -1
+    return reduce(lambda number, digit: number << 5 | _DIGITS.index(digit), text, 0)
 
 
 def _encode(number: int) -> str:

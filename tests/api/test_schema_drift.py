@@ -106,6 +106,11 @@ def test_many_and_long_kinds_of_drift_are_cut_off() -> None:
     assert len(many) == 101
     assert (many[-1].name, many[-1].count) == ("further_drift", 200)
     assert max(len(item.detail) for item in many) == 200
+    row = record(id="y" * 1000, **{"x" * 1000: 1})
+    del row["city"]
+    found = profile(profiler, row)
+    assert max(len(item.example) for item in profiler.drift([found])) < 500
+    assert max(map(len, profiler.fields_seen([found]))) == 200
 
 
 @pytest.mark.parametrize(

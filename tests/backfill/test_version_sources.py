@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -273,6 +273,37 @@ def test_a_commit_of_an_impossible_time_is_an_error(repository: Repository, seco
     name = repository.git("hash-object", "-t", "commit", "-w", "--literally", "commit")
     repository.git("update-ref", "refs/heads/main", name)
     with pytest.raises(BrewhouseError, match=f"{name}.*invalid time"):
+        list_versions([repository.folder])
+
+
+def test_files_of_the_future_are_rejected_with_their_names_and_dates(tmp_path: Path) -> None:
+    files = [tmp_path / f"breweries-{date}.csv" for date in ("2025-10-03", "2062-05-14", "2062-05-15")]
+    for file in files:
+        file.write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"2 version\(s\).*2062-05-14.csv is dated 2062-05-14; .*2062-05-15"):
+        list_versions(files)
+    with pytest.raises(UsageError, match=r"breweries-2025-10-03.csv is dated 2063-01-01\. Nothing was written\."):
+        list_versions(files[:1], date="2063-01-01")
+
+
+def test_the_date_may_be_that_of_the_first_time_zone(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    (tmp_path / "breweries.csv").write_bytes(b"x")
+    for ahead, is_rejected in ((timedelta(hours=14), False), (timedelta(hours=39), True)):
+        date = str((now + ahead).date())
+        if is_rejected:
+            with pytest.raises(UsageError, match="in the future"):
+                list_versions([tmp_path / "breweries.csv"], date)
+        else:
+            assert [
+                version.time.date().isoformat() for version in list_versions([tmp_path / "breweries.csv"], date)
+            ] == [date]
+
+
+def test_a_commit_of_the_future_is_rejected_with_its_id_and_date(repository: Repository) -> None:
+    repository.commit("2025-01-01T00:00:00Z", content=b"x")
+    wrong = repository.commit("2037-01-01T00:00:00Z", content=b"y")
+    with pytest.raises(UsageError, match=f"git:{wrong}:breweries.csv is dated 2037-01-01"):
         list_versions([repository.folder])
 
 

@@ -58,7 +58,7 @@ def test_numbers_are_aligned_to_the_right_and_texts_to_the_left(capsys: Capture)
         (0, "0"),
         (0.1 + 0.2, "0.3"),
         (1234567.891, "1.23457e+06"),
-        (True, "True"),
+        (True, "true"),
         (date(2026, 8, 2), "2026-08-02"),
         ("[red]x[/red]", "[red]x[/red]"),
         ("Brøndvåk 李鸟酿 🍺", "Brøndvåk 李鸟酿 🍺"),

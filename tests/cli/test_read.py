@@ -148,7 +148,10 @@ def test_every_zone_can_be_queried(call: Call, full: Path, zone: str) -> None:
     ("command", "columns"),
     [
         (("tables",), {"table", "rows", "published", "description"}),
-        (("history", "silver.breweries"), {"snapshot", "committed", "run", "raw_snapshot", "rows", "current"}),
+        (
+            ("history", "silver.breweries"),
+            {"snapshot", "committed", "run", "raw_snapshot", "rows", "current", "rolled_back"},
+        ),
         (("rejected",), {"reasons", "page", "record"}),
         (
             ("runs",),

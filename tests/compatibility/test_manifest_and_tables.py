@@ -60,6 +60,7 @@ MANIFEST: Shape = {
             "sha256": "string",
         }
     ],
+    "sha256": "string",
 }
 STARTED: Shape = {
     "source_url": "string",
@@ -71,19 +72,22 @@ STARTED: Shape = {
 
 ULID = "[0-9A-HJKMNP-TV-Z]{26}"
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+CHECKSUM = "[0-9a-f]{12}"
 DAY = r"date=\d{4}-\d\d-\d\d"
 FILES = (
-    rf"bronze/breweries/{DAY}/run={ULID}/page-\d{{5}}\.[0-9a-f]{{12}}\.jsonl\.gz",
+    rf"bronze/breweries/{DAY}/run={ULID}/page-\d{{5}}\.{CHECKSUM}\.jsonl\.gz",
     rf"bronze/breweries/{DAY}/run={ULID}/manifest\.json",
     rf"bronze/breweries/{DAY}/run={ULID}/started\.json",
-    rf"warehouse/(silver|gold)/\w+/data/{UUID}\.parquet",
-    rf"warehouse/(silver|gold)/\w+/metadata/\d{{5}}-{UUID}\.metadata\.json",
-    rf"warehouse/(silver|gold)/\w+/metadata/{UUID}-m\d+\.avro",
-    rf"warehouse/(silver|gold)/\w+/metadata/snap-\d+-\d+-{UUID}\.avro",
+    rf"warehouse/(silver|gold)/\w+/data/{UUID}\.{CHECKSUM}\.parquet",
+    rf"warehouse/(silver|gold)/\w+/metadata/\d{{5}}-{UUID}\.{CHECKSUM}\.metadata\.json",
+    rf"warehouse/(silver|gold)/\w+/metadata/{UUID}-m\d+\.{CHECKSUM}\.avro",
+    rf"warehouse/(silver|gold)/\w+/metadata/snap-\d+-\d+-{UUID}\.{CHECKSUM}\.avro",
+    r"warehouse/(silver|gold)/\w+/metadata/version-hint\.text",
     rf"events/{DAY}/{ULID}\.json",
     rf"logs/{DAY}/{ULID}\.jsonl",
     r"catalog\.db",
     r"brewhouse\.duckdb",
+    r"views/[0-9a-f]{16}\.duckdb",
     r"run\.lock",
     r"alerts\.lock",
 )

@@ -44,7 +44,10 @@ def write_rows(tables: Tables, spec: TableSpec, rows: Sequence[Row]) -> str:
     return write_file(file, {c.name: DUCKDB_TYPES[c.type] for c in spec.columns}, rows, tables.field_ids(spec))
 
 
-def publish(tables: Tables, spec: TableSpec, *rows: Row, kept: Sequence[str] = (), run: str = "RUN") -> None:
+def publish(
+    tables: Tables, spec: TableSpec, *rows: Row, kept: Sequence[str] = (), run: str = "RUN", **facts: str
+) -> None:
     """Replace the content of a table, apart from kept files, with rows of one partition."""
     files = (write_rows(tables, spec, rows),) if rows else ()
-    tables.publish([Publication(spec, files, tuple(kept))], {"brewhouse.run": run})
+    properties = {f"brewhouse.{name.replace('_', '-')}": text for name, text in {"run": run, **facts}.items()}
+    tables.publish([Publication(spec, files, tuple(kept))], properties)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.file_io import ObjectIO, path_of, uri_of
 from brewhouse.lake.lake import Lake
 
@@ -89,8 +90,23 @@ def test_one_of_many_writers_creates_an_object(root: str) -> None:
     assert ObjectIO().new_input(f"{root}/raced").open().read() == b"%d" % winners[0]
 
 
-def test_a_missing_object_is_a_missing_file(root: str) -> None:
+def test_a_missing_object_is_named(root: str) -> None:
     found = ObjectIO().new_input(f"{root}/missing")
-    for use in (found.open, lambda: len(found)):
-        with pytest.raises(FileNotFoundError):
-            use()
+    with pytest.raises(BrewhouseError, match=r"missing cannot be used: it does not exist\."):
+        found.open()
+    with pytest.raises(FileNotFoundError):
+        len(found)
+
+
+def test_a_manifest_has_a_checksum_in_its_name_by_which_damage_is_detected(tmp_path: Path) -> None:
+    written: set[Path] = set()
+    io = ObjectIO({"written": written})
+    output = io.new_output(f"{tmp_path}/x-m0.avro")
+    with output.create() as stream:
+        stream.write(b"content")
+    (file,) = written
+    assert output.location == str(file)
+    assert file.name == "x-m0.ed7002b439e9.avro"
+    file.write_bytes(b"Content")
+    with pytest.raises(BrewhouseError, match="its content does not match its checksum"):
+        io.new_input(output.location).open()

@@ -49,12 +49,6 @@ INTERNALS = (
         ("self", "current_table", "table_identifier", "requirements", "updates"),
     ),
     Internal(
-        "pyiceberg.catalog.MetastoreCatalog._write_metadata",
-        "iceberg/sqlite_catalog.py",
-        "to write a metadata file, as `SqlCatalog.commit_table` does",
-        ("metadata", "io", "metadata_path"),
-    ),
-    Internal(
         "pyiceberg.catalog.MetastoreCatalog._load_file_io",
         "iceberg/sqlite_catalog.py",
         "to create the FileIO of a table, as `SqlCatalog.load_table` does",

@@ -18,10 +18,11 @@ from pyiceberg.exceptions import (
     TableAlreadyExistsError,
 )
 from pyiceberg.schema import Schema
-from pyiceberg.table import Table
+from pyiceberg.table import StaticTable, Table
 from pyiceberg.table.update import AssertTableUUID
 from pyiceberg.types import LongType, NestedField
 
+from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.lake_catalog import NAME
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 
@@ -123,20 +124,137 @@ def test_unsupported_operations_name_the_alternative(catalog: SQLiteCatalog) -> 
         catalog.rename_table("silver.x", "silver.y")
 
 
-def test_a_commit_over_a_concurrent_one_fails(tmp_path: Path, catalog: SQLiteCatalog) -> None:
+def test_a_commit_waits_for_a_concurrent_one_and_keeps_it(tmp_path: Path, catalog: SQLiteCatalog) -> None:
     create(catalog, "silver.a")
-    other = opened(tmp_path)
-    write_metadata = catalog._write_metadata
+    waiting = threading.Event()
 
-    def interrupted(*args: object, **kwargs: object) -> None:
-        write_metadata(*args, **kwargs)  # type: ignore[arg-type]
-        set_property(other, "silver.a", "first")
+    def commit() -> None:
+        other = opened(tmp_path)
+        waiting.set()
+        with other.load_table("silver.a").transaction() as transaction:
+            transaction.set_properties({"second": "yes"})
+        other.close()
 
-    catalog._write_metadata = interrupted  # type: ignore[method-assign]
-    with pytest.raises(CommitFailedException, match="another process"):
-        set_property(catalog, "silver.a", "second")
-    assert other.load_table("silver.a").properties["said"] == "first"
-    other.close()
+    thread = threading.Thread(target=commit)
+    with catalog.atomically():
+        thread.start()
+        assert waiting.wait(10)
+        set_property(catalog, "silver.a", "first")
+    thread.join()
+    properties = catalog.load_table("silver.a").properties
+    assert (properties["said"], properties["second"]) == ("first", "yes")
+
+
+def metadata_files(folder: Path) -> set[str]:
+    return {file.name for file in folder.rglob("*.metadata.json")}
+
+
+def test_a_transaction_writes_one_metadata_file_per_table_and_logs_the_one_before(
+    tmp_path: Path, catalog: SQLiteCatalog
+) -> None:
+    with catalog.atomically():
+        first = create(catalog, "silver.a")
+        set_property(catalog, "silver.a", "1")
+        assert metadata_files(tmp_path) == set(), "readers of the folder would take it for current"
+    first = catalog.load_table("silver.a")
+    assert metadata_files(tmp_path) == {Path(first.metadata_location).name}
+    assert first.metadata.metadata_log == []
+    with catalog.atomically():
+        for value in "234":
+            set_property(catalog, "silver.a", value)
+    now = catalog.load_table("silver.a")
+    assert metadata_files(tmp_path) == {Path(table.metadata_location).name for table in (first, now)}
+    assert [entry.metadata_file for entry in now.metadata.metadata_log] == [first.metadata_location]
+    assert now.properties["said"] == "4"
+
+
+def test_the_version_hint_names_the_current_metadata(tmp_path: Path, catalog: SQLiteCatalog) -> None:
+    create(catalog, "silver.a")
+    for value in "12":
+        set_property(catalog, "silver.a", value)
+        found = StaticTable.from_metadata(f"{tmp_path}/warehouse/silver/a")
+        assert found.properties["said"] == value
+
+
+def test_damaged_metadata_is_named_with_its_table_and_its_repair(tmp_path: Path, catalog: SQLiteCatalog) -> None:
+    table = create(catalog, "silver.a")
+    file = Path(table.metadata_location.removeprefix("file://"))
+    content = file.read_bytes()
+    damages = {
+        "it does not exist": None,
+        "its content does not match its checksum": content.replace(b'"n"', b'"m"'),
+        "match its checksum": content[:-5],
+    }
+    for reason, damage in damages.items():
+        file.unlink() if damage is None else file.write_bytes(damage)
+        reader = opened(tmp_path)
+        with pytest.raises(BrewhouseError, match=reason) as raised:
+            reader.load_table("silver.a")
+        assert str(file) in raised.value.what
+        assert "the metadata of table silver.a" in raised.value.what
+        assert "`brewhouse rebuild`" in raised.value.hint
+        reader.close()
+
+
+def test_metadata_without_a_checksum_in_its_name_is_read_and_checked_for_its_format(
+    tmp_path: Path, catalog: SQLiteCatalog, sql_catalog: SqlCatalog
+) -> None:
+    create(catalog, "silver.a")
+    set_property(sql_catalog, "silver.a", "theirs")
+    table = catalog.load_table("silver.a")
+    assert table.properties["said"] == "theirs"
+    Path(table.metadata_location.removeprefix("file://")).write_text("{}")
+    reader = opened(tmp_path)
+    with pytest.raises(BrewhouseError, match="it is not the metadata of a table"):
+        reader.load_table("silver.a")
+    reader.close()
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "header", "body"])
+def test_a_lost_or_damaged_catalog_is_refused_and_not_replaced(
+    tmp_path: Path, catalog: SQLiteCatalog, damage: str
+) -> None:
+    create(catalog, "silver.a")
+    catalog.close()
+    file = tmp_path / "catalog.db"
+    content = file.read_bytes()
+    name = content.index(b"silvera")
+    changed = {
+        "empty": b"",
+        "header": b"X" + content[1:],
+        "body": content[:name] + b"silverb" + content[name + 7 :],
+    }
+    file.unlink() if damage == "missing" else file.write_bytes(changed[damage])
+    with pytest.raises(BrewhouseError, match="the catalog of the tables") as raised:
+        opened(tmp_path)
+    assert str(file) in raised.value.what
+    assert (file.read_bytes() if file.exists() else None) == changed.get(damage)
+
+
+def test_a_replaced_catalog_exists_from_its_first_commit_on(tmp_path: Path, catalog: SQLiteCatalog) -> None:
+    create(catalog, "silver.a")
+    catalog.close()
+    (tmp_path / "catalog.db").unlink()
+
+    def replace(*, fail: bool) -> None:
+        new = SQLiteCatalog(tmp_path / "catalog.db", f"file://{tmp_path}/warehouse", replaces=True)
+        try:
+            with new.atomically():
+                new.create_namespace("silver")
+                create(new, "silver.a")
+                if fail:
+                    raise KeyboardInterrupt
+        finally:
+            new.close()
+
+    with pytest.raises(KeyboardInterrupt):
+        replace(fail=True)
+    with pytest.raises(BrewhouseError, match="missing or empty"):
+        opened(tmp_path)
+    replace(fail=False)
+    reader = opened(tmp_path)
+    assert reader.list_tables("silver") == [("silver", "a")]
+    reader.close()
 
 
 def test_others_see_all_tables_of_a_transaction_change_at_once(

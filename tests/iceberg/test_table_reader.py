@@ -15,6 +15,7 @@ from tests.iceberg.parquet import publish, spec_of, write_rows
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.lake_catalog import NAME
+from brewhouse.iceberg.maintenance_rules import expired
 from brewhouse.iceberg.tables import Publication, Rewrite, Tables
 from brewhouse.lake.lake import Lake
 
@@ -62,6 +63,33 @@ def test_the_snapshot_of_a_time_is_the_last_one_committed_by_then(lake: Lake, cl
     assert tables.snapshot_at("silver.t", zoned) == snapshots[1]
 
 
+def test_times_of_earlier_days_show_what_was_current_or_nothing(lake: Lake, clock: list[float]) -> None:
+    tables, midnight = Tables(lake), 4_000_060_800
+    assert midnight % 86_400 == 0
+    for number in range(9):  # every eight hours, from midnight on
+        clock.append(midnight + number * 8 * 3600)
+        publish(tables, NUMBERS, (number,))
+    history = tables.history("silver.t")
+    now = datetime.fromtimestamp(clock[-1], UTC)
+    tables.expire({"silver.t": expired(history, tables.protected("silver.t"), now, keep_days=99, keep_last=2)})
+    left = [snapshot.snapshot_id for snapshot in tables.history("silver.t")]
+    assert left == [history[number].snapshot_id for number in (2, 5, 7, 8)]
+    for hour in range(72):
+        found = tables.snapshot_at("silver.t", datetime.fromtimestamp(midnight + hour * 3600, UTC))
+        seen = history[hour // 8]
+        assert (found and found.snapshot_id) == (seen.snapshot_id if seen.snapshot_id in left else None), hour
+    clock.append(clock[-1] + 5 * 86_400)
+    publish(tables, NUMBERS, (9,))
+    catalog = SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}")
+    catalog.load_table("silver.t").manage_snapshots().create_tag(left[0], "audit").commit()
+    catalog.close()
+    tables.expire({"silver.t": left[1:3]})  # the two that follow the tagged one, as by their age
+    assert tables.snapshot_at("silver.t", datetime.fromtimestamp(clock[2], UTC)) is None
+    last = tables.snapshot_at("silver.t", datetime.fromtimestamp(clock[-1] - 1, UTC))
+    assert last is not None
+    assert last.snapshot_id == left[3], "no other was published in between"
+
+
 def test_of_several_commits_in_one_millisecond_the_last_one_counts(lake: Lake, clock: list[float]) -> None:
     del clock  # it stands still
     tables = Tables(lake)
@@ -100,6 +128,71 @@ def test_time_travel_follows_a_rollback(lake: Lake) -> None:
     assert ids(tables) == [first.snapshot_id, second.snapshot_id]
     tables.rollback("silver.t", second.snapshot_id)
     assert numbers(tables) == [1]
+
+
+def test_snapshots_that_the_current_one_was_not_made_from_are_rolled_back(lake: Lake) -> None:
+    tables = Tables(lake)
+    for number in range(3):
+        publish(tables, NUMBERS, (number,))
+    tables.rollback("silver.t", ids(tables)[0])
+    publish(tables, NUMBERS, (3,))
+    assert [snapshot.rolled_back for snapshot in tables.history("silver.t")] == [False, True, True, False]
+    tables.rollback("silver.t", ids(tables)[1])
+    assert [snapshot.rolled_back for snapshot in tables.history("silver.t")] == [False, False, True, True]
+    tables.expire({"silver.t": ids(tables)[:1]})
+    assert [snapshot.rolled_back for snapshot in tables.history("silver.t")] == [False, True, True]
+
+
+def test_the_state_as_of_a_run_is_the_last_one_of_its_raw_snapshot_that_was_not_rolled_back(lake: Lake) -> None:
+    tables = Tables(lake)
+    publish(tables, NUMBERS, (0,), run="R1", raw_snapshot="A")
+    publish(tables, NUMBERS, (1,), run="R2", raw_snapshot="B")
+    publish(tables, NUMBERS, (2,), run="R3", raw_snapshot="A")
+    publish(tables, NUMBERS, (3,), run="REBUILD", raw_snapshot="A")
+    publish(tables, NUMBERS, (4,), run="REBUILD", raw_snapshot="B")
+    known = ids(tables)
+
+    def as_of(key: str) -> list[int]:
+        return [known.index(snapshot.snapshot_id) for snapshot in tables.as_of(key).values()]
+
+    keys = ("R1", "R2", "R3", "REBUILD", "A", "B", str(known[2]), "C")
+    assert [as_of(key) for key in keys] == [[3], [4], [3], [4], [3], [4], [3], []]
+    tables.rollback("silver.t", known[2])
+    assert [as_of(key) for key in keys] == [[2], [1], [2], [1], [2], [1], [2], []]
+
+
+def test_the_data_of_a_time_includes_what_was_committed_later(lake: Lake, clock: list[float]) -> None:
+    tables = Tables(lake)
+    today = datetime.fromtimestamp(clock[-1], UTC)
+    for number, (raw, days_ago) in enumerate((("D", 2), ("E", 0), ("A", 900), ("D", 2), ("E", 0))):
+        clock.append(clock[0] - 86400 * 2 if number == 0 else clock[0] + number)
+        time = (today - timedelta(days=days_ago)).isoformat()
+        publish(tables, NUMBERS, (number,), raw_snapshot=raw, snapshot_time=time)
+    known = ids(tables)
+
+    def data_at(days_ago: float) -> list[int]:
+        return [known.index(s.snapshot_id) for s in tables.data_at(today - timedelta(days=days_ago)).values()]
+
+    assert [data_at(days) for days in (901, 800, 1.9, -1)] == [[], [2], [3], [4]]
+
+
+def test_backfilled_data_that_was_rolled_back_is_not_read(lake: Lake) -> None:
+    tables = Tables(lake)
+    for year in (2018, 2019):
+        publish(tables, NUMBERS, (year,), raw_snapshot=str(year), snapshot_time=f"{year}-01-01T00:00:00+00:00")
+    first, last = tables.history("silver.t")
+    assert tables.data_at(datetime(2020, 1, 1, tzinfo=UTC)) == {"silver.t": last}
+    tables.rollback("silver.t", first.snapshot_id)
+    assert [s.properties for s in tables.data_at(datetime(2020, 1, 1, tzinfo=UTC)).values()] == [first.properties]
+
+
+def test_without_its_own_time_data_is_as_old_as_its_raw_snapshot(lake: Lake) -> None:
+    tables = Tables(lake)
+    publish(tables, NUMBERS, (0,), raw_snapshot="01GW8EMG00PRMNFNQMVA3G9AMH")
+    publish(tables, NUMBERS, (1,))
+    backfilled, other = tables.history("silver.t")
+    assert backfilled.data_time == datetime(2023, 3, 24, tzinfo=UTC)
+    assert other.data_time == other.committed_at
 
 
 @settings(max_examples=15)
@@ -182,7 +275,7 @@ def test_only_files_of_the_lake_are_listed_and_all_of_them(lake: Lake) -> None:
     assert tables.folders() == {"silver.t": "warehouse/silver/t"}
     assert tables.manifests("silver.t") == 3
     without = tables.referenced({"silver.t": ids(tables)})
-    assert {path.rpartition(".")[2] for path in without} == {"json"}, "only the metadata of no snapshot"
+    assert {path.rpartition(".")[2] for path in without} == {"json", "text"}, "only the metadata of no snapshot"
 
 
 def test_a_rewrite_merges_files_and_manifests_and_keeps_rows_and_properties(lake: Lake) -> None:

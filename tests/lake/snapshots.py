@@ -29,7 +29,7 @@ def write(writer: SnapshotWriter, number: int = 1, lines: list[bytes] = LINES) -
     return asyncio.run(writer.write_page(number, lines, url=f"{URL}/breweries", status=200, fetched_at=fetched_at))
 
 
-def finish(writer: SnapshotWriter, *pages: Page) -> None:
+def finish(writer: SnapshotWriter, *pages: Page, received: Counts | None = None) -> None:
     records = sum(page.records for page in pages)
     groups = Counts(total=records, by_type={}, by_country={}, by_state={})
     writer.complete(
@@ -43,7 +43,7 @@ def finish(writer: SnapshotWriter, *pages: Page) -> None:
             code_version="0",
             meta_before=Meta(total=records),
             meta_after=Meta(total=records),
-            received=groups,
+            received=received or groups,
             missing={},
             fields_seen={},
             drift=[],

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
+import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -60,6 +63,49 @@ def test_an_unreadable_manifest_is_named(lake: Lake) -> None:
         newest(lake)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.99])
+def test_a_changed_byte_of_a_manifest_is_detected(lake: Lake, share: float) -> None:
+    writer = start(lake)
+    finish(writer, write(writer))
+    file = writer.folder / "manifest.json"
+    content = bytearray(file.read_bytes())
+    content[int(share * len(content))] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(BrewhouseError, match=r"manifest\.json cannot be read"):
+        newest(lake)
+
+
+def test_a_manifest_without_a_checksum_of_earlier_versions_is_read(lake: Lake) -> None:
+    writer = start(lake)
+    finish(writer, write(writer))
+    file = writer.folder / "manifest.json"
+    manifest = json.loads(file.read_bytes())
+    del manifest["sha256"]
+    file.write_text(json.dumps(manifest))
+    assert find(lake, "01A").records == 2
+
+
+def test_pages_are_verified_byte_by_byte(lake: Lake) -> None:
+    writer = start(lake)
+    finish(writer, write(writer, 1), write(writer, 2, [b"{}"]))
+    snapshot = find(lake, "01A")
+    assert snapshot.verified_files() == snapshot.files
+    page = Path(snapshot.files[1])
+    content = page.read_bytes()
+    damages = [b"", content[:-1], gzip.compress(b"[]\n"), None]
+    damages += [content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :] for at in range(10, len(content))]
+    for damage in damages:
+        page.unlink(missing_ok=True) if damage is None else page.write_bytes(damage)
+        if damage and damage is not damages[2]:
+            with suppress(EOFError, OSError, zlib.error):
+                if gzip.decompress(damage) == b"{}\n":
+                    continue  # a byte of the format that changes no record
+        with pytest.raises(BrewhouseError, match="a page of a raw snapshot") as raised:
+            snapshot.verified_files()
+        assert str(page) in raised.value.what
+        assert "`brewhouse rebuild`" in raised.value.hint
+
+
 def test_a_page_is_named_by_its_checksum_and_compressed_deterministically(lake: Lake) -> None:
     first, second = start(lake, "01A"), start(lake, "01B")
     pages = write(first), write(second)
@@ -113,11 +159,11 @@ def test_a_run_starts_one_snapshot(lake: Lake) -> None:
 
 
 def test_the_newest_interrupted_snapshot_of_the_same_source_is_resumable(lake: Lake) -> None:
-    start(lake, "01A")
-    wanted = start(lake, "01B")
-    start(lake, "01C", url="http://other.test/v1")
-    start(lake, "01D", size=50)
-    finish(writer := start(lake, "01E"), write(writer))
+    finish(writer := start(lake, "01A"), write(writer))
+    start(lake, "01B")
+    wanted = start(lake, "01C")
+    start(lake, "01D", url="http://other.test/v1")
+    start(lake, "01E", size=50)
     (start(lake, "01F").folder / "started.json").write_bytes(b"{")
     assert find_resumable(lake, URL, 200, max_age_hours=1) == wanted
 
@@ -126,6 +172,17 @@ def test_a_snapshot_older_than_the_maximum_age_is_not_resumable(lake: Lake) -> N
     writer = start(lake, age_hours=2)
     assert find_resumable(lake, URL, 200, max_age_hours=1) is None
     assert find_resumable(lake, URL, 200, max_age_hours=3) == writer
+
+
+def test_an_interrupted_snapshot_before_a_complete_one_is_not_resumed(lake: Lake) -> None:
+    start(lake, "01A")
+    finish(writer := start(lake, "01B", size=50), write(writer))
+    assert find_resumable(lake, URL, 200, max_age_hours=1) is None
+
+
+def test_an_interrupted_snapshot_of_the_future_is_not_resumed(lake: Lake) -> None:
+    start(lake, "01A", age_hours=-1)
+    assert find_resumable(lake, URL, 200, max_age_hours=1) is None
 
 
 def test_a_snapshot_that_another_process_completed_is_not_changed(lake: Lake) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.mock_api.server import MockApiServer
 
@@ -20,7 +22,8 @@ from brewhouse.events.event import read_events
 from brewhouse.events.run_reports import run_reports
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.raw_snapshots import complete_runs
+from brewhouse.lake.manifest import Manifest
+from brewhouse.lake.raw_snapshots import complete, complete_runs, encode_manifest
 from brewhouse.lake.run_lock import holder
 from brewhouse.mock_api.dataset import generate
 from brewhouse.pipeline.rebuild import run_rebuild
@@ -196,10 +199,23 @@ def test_the_change_log_is_complete_after_a_rebuild_that_left_a_snapshot_out(lak
 
 def test_a_rebuild_without_a_passing_snapshot_changes_nothing(lake: Lake) -> None:
     before, history = content(lake), histories(lake)
-    for manifest in lake.bronze.rglob("manifest.json"):
-        manifest.write_text(manifest.read_text().replace('"micro":', '"mikro":'))
+    for snapshot in complete(lake):
+        changed = encode_manifest(snapshot.manifest).replace(b'"micro":', b'"mikro":')
+        manifest = msgspec.json.decode(changed, type=Manifest)
+        (snapshot.folder / "manifest.json").write_bytes(encode_manifest(manifest))
     with pytest.raises(BrewhouseError, match="None of the 3 raw snapshots"):
         rebuild(lake)
+    assert (content(lake), histories(lake)) == (before, history)
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_a_damaged_page_is_named_and_nothing_is_published(lake: Lake, number: int) -> None:
+    before, history = content(lake), histories(lake)
+    page = Path(complete(lake)[number].files[0])
+    page.write_bytes(gzip.compress(gzip.decompress(page.read_bytes()).replace(b"micro", b"mikro", 1)))
+    with pytest.raises(BrewhouseError, match="a page of a raw snapshot") as raised:
+        rebuild(lake)
+    assert f"{page} cannot be used: its content does not match its checksum" in raised.value.what
     assert (content(lake), histories(lake)) == (before, history)
 
 

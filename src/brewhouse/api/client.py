@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
@@ -31,7 +32,6 @@ _HEADERS = {"Accept": "application/json", "Cache-Control": "no-cache", "User-Age
 _MAX_PAUSES = 19
 _MAX_PAUSE_S = 900.0
 _TRANSIENT_STATUSES = {408, 421, 423, 425}  # timeout, wrong connection, locked, too early: RFC 9110, 4918 and 8470
-_DECODED = {"", "identity", "gzip", "deflate"}  # content encodings
 
 _CHECK_PROXY = "Check the proxy in the variables http_proxy and https_proxy, or exclude the source with no_proxy."
 
@@ -129,8 +129,7 @@ class Client:
             ):
                 with attempt:
                     try:
-                        response = await self._send(url)
-                        return _parsed(parse, _successful_body(response, url, what), response.headers)
+                        return _parse_response(await self._send(url), parse, url, what)
                     except TransientSourceError as error:
                         _log.warning("attempt %d of %d of %s failed: %s", attempt.num, attempts, url, error.what)
                         raise
@@ -188,38 +187,23 @@ class Client:
         return bytes(body)
 
 
-def _parse_url(url: SecretUrl) -> yarl.URL:
-    try:
+def _parse_url(url: SecretUrl, name: str, hint: str) -> yarl.URL:
+    with suppress(ValueError):
         parsed = yarl.URL(url.reveal())
         (parsed.host or "").encode("idna")
-    except ValueError as error:
-        raise PermanentSourceError(f"{url} is not a valid URL: {error}.", hint="Fix --source-url.") from error
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise PermanentSourceError(f"{url} is not a valid URL.", hint="Start --source-url with http:// or https://.")
-    return parsed
+        if parsed.scheme in {"http", "https"} and parsed.host:
+            return parsed
+    raise PermanentSourceError(f"{name} is not a valid URL.", hint)
 
 
 def _proxy(url: SecretUrl) -> yarl.URL | None:
-    """Find the proxy for a URL in the environment, once: aiohttp's `trust_env` looks it up in a thread per request.
-
-    Raises:
-        PermanentSourceError: The variable is not a valid URL of an HTTP proxy; its value may hold a password.
-    """
-    parsed = _parse_url(url)
+    """Find the proxy for a URL in the environment, once: aiohttp's `trust_env` looks it up in a thread per request."""
+    parsed = _parse_url(url, str(url), hint="Start --source-url with http:// or https:// and the name of a host.")
     proxy = None if proxy_bypass(f"{parsed.host}:{parsed.port}") else getproxies().get(parsed.scheme)
     if not proxy:
         return None
-    proxy = SecretUrl(proxy if "://" in proxy else f"http://{proxy}").reveal()  # as curl reads it
-    try:
-        address = yarl.URL(proxy)
-    except ValueError:
-        address = yarl.URL()
-    if address.scheme not in {"http", "https"} or not address.host:
-        raise PermanentSourceError(
-            f"The variable {parsed.scheme}_proxy is not a valid URL of an HTTP proxy.",
-            hint="Set it to http://host:port, or exclude the source with no_proxy.",
-        )
-    return address
+    address = SecretUrl(proxy if "://" in proxy else f"http://{proxy}")  # as curl reads it
+    return _parse_url(address, f"The variable {parsed.scheme}_proxy", "Set it to http://host:port of an HTTP proxy.")
 
 
 async def _send_only_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -232,51 +216,39 @@ async def _send_only_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHa
 
 def _translated(error: aiohttp.ClientError, proxy: yarl.URL | None = None) -> SourceError:
     """Translate an error of the connection: to a permanent one if a retry would repeat it."""
+    kind: type[SourceError] = ConnectionLostError
     text = " ".join(str(error).split())
-    is_proxy = isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError) or (
-        isinstance(error, aiohttp.ClientConnectorDNSError) and proxy is not None and error.host == proxy.host
-    )
+    hint = ""
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            reason = getattr(error.certificate_error, "verify_message", "") or error.certificate_error
-            return PermanentSourceError(
-                f"The certificate of {error.host}:{error.port} is not trusted: {reason}.",
-                hint="Check --source-url, or name the file of its certificate authority in SSL_CERT_FILE.",
-            )
+            kind = PermanentSourceError
+            text = f"The certificate of {error.host}:{error.port} is not trusted: {error.certificate_error}."
+            hint = "Check --source-url, or name the file of its certificate authority in SSL_CERT_FILE."
         case aiohttp.ClientHttpProxyError(status=status) if status < 500:
-            return PermanentSourceError(f"The proxy refused to connect: status {status}.", hint=_CHECK_PROXY)
-        case _ if is_proxy:
-            return ConnectionLostError(f"the proxy cannot be reached: {text}", hint=_CHECK_PROXY)
+            kind, text, hint = PermanentSourceError, f"The proxy refused to connect: status {status}.", _CHECK_PROXY
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            text, hint = f"the proxy cannot be reached: {text}", _CHECK_PROXY
+        case aiohttp.ClientConnectorDNSError():
+            is_proxy = proxy is not None and error.host == proxy.host
+            text = f"the {'proxy' if is_proxy else 'host'} {error.host} is not found: {text}"
+            hint = _CHECK_PROXY if is_proxy else "Check --source-url and the network of this machine."
         case aiohttp.ClientConnectorSSLError():
+            text = f"no TLS connection: {text}"
             hint = "Check whether --source-url starts with http:// or https://, or run again later."
-            return ConnectionLostError(f"no TLS connection: {text}", hint=hint)
         case aiohttp.ClientResponseError(message=message) if "content-encoding" in message:
-            return PermanentSourceError(
-                f"The source compresses its responses as was not requested: {message.partition('. ')[0]}.",
-                hint="Check --source-url, and the proxies between.",
-            )
+            kind = PermanentSourceError
+            text = f"The source compresses its responses as was not requested: {message.partition('. ')[0]}."
+            hint = "Check --source-url, and the proxies between."
         case _:
-            return ConnectionLostError(f"{type(error).__name__}: {text}")
+            text = f"{type(error).__name__}: {text}"
+    return kind(text, hint)
 
 
-def _parsed(parse: Callable[[bytes], Parsed], body: bytes, headers: Mapping[str, str]) -> Parsed:
-    """Parse a body; an error names the headers that may explain it."""
-    try:
-        return parse(body)
-    except BadResponseError as error:
-        encoding, kind = headers.get("Content-Encoding", ""), headers.get("Content-Type", "")
-        causes = [f"Content-Encoding {encoding[:80]!r}"] if encoding.lower() not in _DECODED else []
-        causes += [f"Content-Type {kind[:80]!r}"] if kind and "json" not in kind.lower() else []
-        if not causes:
-            raise
-        raise BadResponseError(f"{error.what}, with {' and '.join(causes)}") from error
-
-
-def _successful_body(response: _Response, url: str, what: str) -> bytes:
-    """Return the body of a successful response.
+def _parse_response(response: _Response, parse: Callable[[bytes], Parsed], url: str, what: str) -> Parsed:
+    """Parse the body of a successful response.
 
     Raises:
-        TransientSourceError: It is an error that may pass, or not a whole page.
+        TransientSourceError: It is an error that may pass, or its body is not what was requested.
         PermanentSourceError: It is a redirect or a client error.
     """
     status, headers, body = response
@@ -291,4 +263,8 @@ def _successful_body(response: _Response, url: str, what: str) -> bytes:
             "It was not retried, as the error is permanent.",
             hint=_CHECK_PROXY if status == 407 else "Check source_url and per_page_rows.",
         )
-    return body
+    try:
+        return parse(body)
+    except BadResponseError as error:  # which a header may explain
+        named = (f", {name} {headers[name][:80]!r}" for name in ("Content-Type", "Content-Encoding") if name in headers)
+        raise BadResponseError(error.what + "".join(named)) from error

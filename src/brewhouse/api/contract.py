@@ -105,10 +105,9 @@ def parse_page(body: bytes) -> tuple[list[bytes], Records]:
         lines = [bytes(raw) for raw in _LINES.decode(body)]
     except _UNREADABLE as error:
         raise BadResponseError(f"the body is not a JSON array of objects ({error}): {excerpt(body)}") from error
-    if body.count(b"[") + body.count(b"{") > len(lines) + _MAX_DEPTH and any(map(_is_deep, map(parse_record, lines))):
-        raise BadResponseError(f"a record is nested deeper than {_MAX_DEPTH} levels: {excerpt(body)}")
-    if len(body) > _MAX_RECORD_BYTES and max(map(len, lines), default=0) > _MAX_RECORD_BYTES:
-        raise BadResponseError(f"a record is larger than {_MAX_RECORD_BYTES} bytes: {excerpt(body)}")
+    is_usual = len(body) <= _MAX_RECORD_BYTES and body.count(b"[") + body.count(b"{") <= _MAX_DEPTH + len(lines)
+    if not is_usual and (excess := next(filter(None, map(_excess, lines)), "")):
+        raise BadResponseError(f"a record is {excess}: {excerpt(body)}")
     return lines, records
 
 
@@ -123,12 +122,7 @@ def parse_record(line: bytes) -> Record:
 
 
 def repeated_fields(line: bytes) -> list[str]:
-    """List the fields that a record has more than once; the last one counts.
-
-    Example:
-        >>> repeated_fields(b'{"id": "a", "id": "b", "name": {"id": 1}}')
-        ['id']
-    """
+    """List the fields that a record has more than once; the last one counts."""
     pairs: list[tuple[str, Any]] = json.loads(line, object_pairs_hook=list)
     return [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
 
@@ -160,15 +154,15 @@ def _decode(body: bytes) -> Records:
     )
 
 
-def _is_deep(record: Record) -> bool:
-    """Return whether a record has more than `_MAX_DEPTH` levels."""
-    level: list[Any] = [record]
+def _excess(line: bytes) -> str:
+    """Describe what is too much in a record for the parsers of the models; empty if nothing is."""
+    if len(line) > _MAX_RECORD_BYTES:
+        return f"larger than {_MAX_RECORD_BYTES} bytes"
+    level: list[Any] = [parse_record(line)] if line.count(b"[") + line.count(b"{") > _MAX_DEPTH else []
     for _ in range(_MAX_DEPTH):
         inner = (each.values() if isinstance(each, dict) else each for each in level)
         level = [item for items in inner for item in items if isinstance(item, dict | list)]
-        if not level:
-            return False
-    return True
+    return f"nested deeper than {_MAX_DEPTH} levels" if level else ""
 
 
 def _columns(rows: Iterable[Sequence[Any]]) -> dict[str, Sequence[Any]]:

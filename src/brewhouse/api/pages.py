@@ -40,11 +40,7 @@ class PageRange:
 
 
 class Pager:
-    """Fetch the pages of one source, and probe failing ones for missing rows.
-
-    Attributes:
-        last_failure: Why the last missing row could not be fetched.
-    """
+    """Fetch the pages of one source, and probe failing ones for missing rows; `last_failure` is why the last is one."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client

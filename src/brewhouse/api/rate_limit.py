@@ -54,8 +54,7 @@ class RateLimit:
                     raise PermanentSourceError(
                         f"The source's rate limit allowed one request in each of the last {self._empty_windows} "
                         f"windows of {self._window_s:g} s (X-RateLimit-Remaining: 0).",
-                        hint="Run again later, fetched pages are kept; another client may use up this IP address's "
-                        "limit.",
+                        hint="Run again later, fetched pages are kept.",
                     )
                 _log.warning("the source's rate limit is used up; waiting %.0f s", wait)
             while (wait := self._wait_s()) != 0:

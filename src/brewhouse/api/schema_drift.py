@@ -74,7 +74,7 @@ class Profiler:
         seen: dict[str, Counter[str]] = {}
         for record, count in self._counted(profiles):
             for name, value in record.items():
-                seen.setdefault(name, Counter())[_JSON_TYPES[type(value)]] += count
+                seen.setdefault(name[:_EXAMPLE_CHARACTERS], Counter())[_JSON_TYPES[type(value)]] += count
         return {name: dict(counts) for name, counts in seen.items()}
 
     def drift(self, profiles: Sequence[Profile]) -> list[SchemaDrift]:
@@ -145,7 +145,7 @@ def _shape_drift(record: Record) -> Iterator[tuple[_Kind, str]]:
 
 
 def _where(record: Record) -> str:
-    return f"id {record.get('id')}"
+    return f"id {record.get('id')}"[:_EXAMPLE_CHARACTERS]
 
 
 def _value(record: Record, name: str) -> str:

@@ -19,6 +19,8 @@ from brewhouse.errors import BrewhouseError, UsageError
 DATASET_PATH = "breweries.csv"
 _DATE = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)")
 _DELETED = re.compile("0+")
+_FIRST_TIME_ZONE = timedelta(hours=14)  # where a date begins first
+_SHOWN = 3
 _OBJECT_NAME = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _NOT_FILES = {"120000": "it is a symbolic link", "160000": "it is a submodule: pass a clone of that repository"}
 _MAX_VERSION_BYTES = 256 * 1024**2
@@ -75,7 +77,8 @@ def list_versions(paths: Sequence[Path], date: str | None = None, path: str = DA
         path: Path of the file in a repository.
 
     Raises:
-        UsageError: A path is neither, a file's date is unknown, or a repository does not have the file.
+        UsageError: A path is neither, a file's date is unknown, a repository does not have the file, or a version is of
+            the future.
         BrewhouseError: Git is not installed, or fails to read a repository.
     """
     if date is not None and (len(paths) != 1 or paths[0].is_dir()):
@@ -83,7 +86,22 @@ def list_versions(paths: Sequence[Path], date: str | None = None, path: str = DA
     versions: list[DatasetVersion] = []
     for place in paths:
         versions += _repository_versions(place, path) if place.is_dir() else [_file_version(place, date)]
+    _reject_future(versions)
     return _with_distinct_times(sorted(versions, key=lambda version: version.time))
+
+
+def _reject_future(versions: Sequence[DatasetVersion]) -> None:
+    """Reject versions of the future, which would be newer than anything that runs fetch until then."""
+    latest = datetime.now(UTC) + _FIRST_TIME_ZONE
+    future = [version for version in versions if version.time > latest]
+    if future:
+        named = "; ".join(f"{version.name} is dated {version.time:%Y-%m-%d}" for version in future[:_SHOWN])
+        more = f"; and {len(future) - _SHOWN} more" if len(future) > _SHOWN else ""
+        raise UsageError(
+            f"{len(future)} version(s) are dated in the future: {named}{more}. Nothing was written.",
+            hint="Correct the date in the file's name, pass --date, or check this machine's clock. Versions with wrong "
+            "commit times can be passed as files.",
+        )
 
 
 def _with_distinct_times(versions: Sequence[DatasetVersion]) -> list[DatasetVersion]:

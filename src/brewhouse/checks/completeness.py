@@ -20,8 +20,6 @@ from brewhouse.api.contract import GROUPS, Records
 from brewhouse.lake.manifest import Counts, MissingRow, Proof
 from brewhouse.source import Meta
 
-_NAME_CHARACTERS = 80
-
 
 @dataclass(frozen=True)
 class PageCounts:
@@ -222,8 +220,7 @@ def _compare(
     if min(gaps.values(), default=0) >= 0 and sum(gaps.values()) <= missing_rows:
         return gaps, []
     return {}, [
-        f"{group} {name[:_NAME_CHARACTERS]!r}: {counted.get(name, 0)} records, "
-        f"but /meta says {reported.get(name, 0)} ({-gap:+d})"
+        f"{group} {name!r:.80}: {counted.get(name, 0)} records, but /meta says {reported.get(name, 0)} ({-gap:+d})"
         for name, gap in gaps.items()
     ]
 

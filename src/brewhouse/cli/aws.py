@@ -12,7 +12,7 @@ import typer
 
 from brewhouse.cli.options import JsonOption
 from brewhouse.cli.output import print_json, print_result, print_rows
-from brewhouse.cli.results import Format, FormatOption, OutputOption, SavedOption, query_text, write
+from brewhouse.cli.results import Format, FormatOption, OutputOption, SavedOption, query_text, result_file, write
 from brewhouse.errors import BrewhouseError, ChecksFailed, UsageError
 
 if TYPE_CHECKING:
@@ -185,7 +185,8 @@ def query_on_athena(sql: str, stack: str, output_format: Format, output: Path | 
     with _account() as account:
         database = get_stack(account, stack).parameters["CatalogDatabase"]
         result = run_query(account, stack, database, sql)
-    write(result, output_format, output)
+    with result_file(output_format, output) as file:
+        write(result.relation(), output_format, file)
     print(f"{result.scanned_bytes} bytes scanned, {result.cost_usd:.6f} USD", file=sys.stderr)
 
 

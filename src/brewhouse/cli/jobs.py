@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brewhouse.cli.options import ENGINE_FLAGS, SOURCE_FLAGS, JsonOption, LakeOption, setting_flags, settings_and_lake
+from brewhouse.cli.options import ENGINE_FLAGS, SOURCE_FLAGS, JsonOption, setting_flags, settings_and_lake
 from brewhouse.cli.output import print_json, print_report, print_rows, progress_listeners, report_of
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
@@ -62,31 +61,32 @@ def aggregate(*, as_json: JsonOption = False, **flags: object) -> None:
     run_jobs(place, settings, ("aggregate",), as_json=as_json)
 
 
+@setting_flags("target", "snapshot", "lake", "log_format")
 def rollback(
-    table: Annotated[str, typer.Argument(help="Zone and table, such as gold.breweries_by_location.")],
-    snapshot: Annotated[int, typer.Argument(help="Id of a snapshot of the table.")],
-    lake: LakeOption = None,
+    target: Annotated[str, typer.Argument(metavar="RUN or TABLE", help="Run id, or zone and table.")],
+    snapshot: Annotated[int | None, typer.Argument(help="Id of a snapshot of the table.")] = None,
+    *,
     as_json: JsonOption = False,
+    **flags: object,
 ) -> None:
-    """Roll a table back to an earlier snapshot.
+    """Roll back all tables to the state as of a run, or one table to one of its snapshots.
 
-    Example: brewhouse rollback silver.breweries 5781947118336215154
+    A table that is rolled back alone may disagree with the others until the next run. Later states are kept.
+
+    Example: brewhouse rollback 01KT7JWVRG5CJVXM0D2Z1Q3M5V
     """
-    from brewhouse.ids import new_id
-    from brewhouse.lake.run_lock import run_lock
-    from brewhouse.pipeline.publishing import refresh_views
+    from brewhouse.pipeline.rollback import run_rollback
     from brewhouse.query.connection import published_tables
 
-    _, place = settings_and_lake(lake)
-    tables = published_tables(place)
-    with run_lock(place, new_id()):
-        tables.rollback(table, snapshot)
-        refresh_views(place, tables, lambda message: print(f"brewhouse: {message}", file=sys.stderr))
-        now = tables.current(table)
-    if as_json:
-        print_json(now)
-        return
-    print(f"{table} shows snapshot {snapshot} again.")
+    settings, place = settings_and_lake(**flags)
+    with progress_listeners(settings.log_format) as listeners:
+        run_id = run_rollback(place, settings, target, snapshot, listeners=listeners)
+    if snapshot is None:
+        print_report(report_of(place, run_id), as_json=as_json)
+    elif as_json:
+        print_json(published_tables(place).current(target))
+    else:
+        print(f"{target} shows snapshot {snapshot} again.")
 
 
 @setting_flags("lake", "models", "max_count_drop_percent", *ENGINE_FLAGS, "log_format")

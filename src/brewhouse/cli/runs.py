@@ -42,5 +42,10 @@ def show(
 
     Example: brewhouse show last
     """
+    from brewhouse.events.run_reports import expired_by
+
     _, place = settings_and_lake(lake)
-    print_report(report_of(place, run), as_json=as_json)
+    report = report_of(place, run)
+    print_report(report, as_json=as_json)
+    if not as_json and (expiry := expired_by(reports_of(place), report.run)):
+        print(f"expired: `brewhouse maintain` expired its states of the tables on {expiry.ended_at[:10]}")

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 import typer
 
 from brewhouse.cli.options import AtOption, CountryOption, LakeOption, settings_and_lake
-from brewhouse.cli.output import os_reason
+from brewhouse.cli.output import make_output_optional, os_reason
+from brewhouse.cli.results import writing
 from brewhouse.errors import UsageError
 
 PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 selects a free one.")]
@@ -139,5 +140,7 @@ def report(
         from brewhouse.console.overview import OverviewFilters
         from brewhouse.console.overview_report import write_report
     _, place = settings_and_lake(lake)
-    write_report(place, output, OverviewFilters(country or "", state, brewery_type), at=at, language=language)
+    with writing(output) as file:
+        write_report(place, file, OverviewFilters(country or "", state, brewery_type), at=at, language=language)
+    make_output_optional()
     print(output)

@@ -144,8 +144,8 @@ def _read_detail(tables: Tables, name: str) -> TableDetail:
                 snapshot.operation,
                 snapshot.rows,
                 snapshot.files,
-                run=snapshot.properties.get("brewhouse.run", ""),
-                raw_snapshot=snapshot.properties.get("brewhouse.raw-snapshot", ""),
+                run=snapshot.run,
+                raw_snapshot=snapshot.raw_snapshot,
                 current=snapshot.current,
             )
             for snapshot in reversed(history)

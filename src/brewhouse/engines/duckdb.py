@@ -17,6 +17,8 @@ from brewhouse.engines.dialect import DUCKDB_MACROS, java_double, to_duckdb
 from brewhouse.engines.engine import EngineError, Row
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.lake.duckdb_access import enable_s3, identifier, literal
+from brewhouse.lake.lake import add_checksum
+from brewhouse.lake.s3_path import S3Path
 from brewhouse.lake.temp_dir import TempDir
 from brewhouse.models.model import Model
 from brewhouse.query.views import raw_records_sql, table_sql
@@ -109,7 +111,7 @@ class DuckDBEngine:
                     f"COPY ({select}{f' ORDER BY {order}' if order else ''}) TO {literal(file)} "
                     f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, FIELD_IDS {{{ids}}})"
                 )
-            return file
+            return file if isinstance(folder, S3Path) else str(add_checksum(Path(file)))
 
         with ThreadPoolExecutor(_CONCURRENT_FILES) as threads:  # a COPY of a small partition uses one core
             files = tuple(threads.map(copy, self._partitions(spec)))

@@ -22,6 +22,7 @@ from brewhouse.engines.dialect import to_spark, view_name
 from brewhouse.engines.engine import EngineError, Row
 from brewhouse.engines.spark_workers import PARTITION, parse_records, read_pages, read_rows, write_rows
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
+from brewhouse.lake.lake import add_checksum
 from brewhouse.lake.s3 import SCHEME
 from brewhouse.lake.s3_path import S3Path
 from brewhouse.models.inputs import INPUTS
@@ -222,7 +223,8 @@ def _write_files(rows: DataFrame, folder: Path) -> tuple[str, ...]:
     temporary = folder / f"writing-{uuid.uuid4()}"
     writer = rows.write.options(**{"compression": "zstd", "mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"})
     (writer.partitionBy(PARTITION) if PARTITION in rows.columns else writer).parquet(str(temporary))
-    files = tuple(str(file.rename(folder / f"{uuid.uuid4()}.parquet")) for file in sorted(temporary.rglob("*.parquet")))
+    moved = [file.rename(folder / f"{uuid.uuid4()}.parquet") for file in sorted(temporary.rglob("*.parquet"))]
+    files = tuple(str(add_checksum(file)) for file in moved)
     shutil.rmtree(temporary)
     return files
 

@@ -93,7 +93,7 @@ def pending_notifications(
     for workflow in workflows:
         messages += _of_workflow([report for report in reports if report.workflow == workflow], sent, attempted, kinds)
     if late_after_hours:
-        messages += _late([r for r in reports if r.workflow == WORKFLOW], sent, now - timedelta(hours=late_after_hours))
+        messages += _late([r for r in reports if r.workflow == WORKFLOW], sent, now, late_after_hours)
     messages += _drift([report for report in reports if report.workflow == WORKFLOW])
     return [m for m in messages if m.kind in kinds and not all((key, m.kind) in sent for key in m.incidents)]
 
@@ -190,15 +190,21 @@ def _opened(failure: _Incident, sent: Collection[tuple[str, str]], kinds: Collec
             return
 
 
-def _late(reports: Sequence[RunReport], sent: Collection[tuple[str, str]], latest: datetime) -> Iterator[Message]:
-    """Report that the workflow is late, unless a failure since its last success was reported."""
+def _late(
+    reports: Sequence[RunReport], sent: Collection[tuple[str, str]], now: datetime, hours: float
+) -> Iterator[Message]:
+    """Report that the workflow is late, unless a failure since its last success was reported.
+
+    A success that a wrong clock dated in the future does not count.
+    """
     if not reports:
         return
-    successes = [report.ended_at for report in reports if report.state == "SUCCEEDED"]
+    ended = [report.ended_at for report in reports if report.state == "SUCCEEDED"]
+    successes = [text for text in ended if datetime.fromisoformat(text) <= now]
     since = successes[-1] if successes else reports[0].started_at
     failed = [report for report in reports if report.state in _FAILED_STATES and report.ended_at > since]
     is_reported = any((f"{report.workflow}:{report.run}", kind) in sent for report in failed for kind in _FAILURES)
-    if datetime.fromisoformat(since) < latest and not is_reported:
+    if datetime.fromisoformat(since) < now - timedelta(hours=hours) and not is_reported:
         yield Message(kind="late", incidents=(_late_key(WORKFLOW, since),), time=since, since=since)
 
 

@@ -71,12 +71,20 @@ class JobStarted(Detail, frozen=True, kw_only=True):
 
 
 class JobEnded(Detail, frozen=True, kw_only=True):
-    """A job succeeded, failed or was stopped; `counts` are its records in and out, by name."""
+    """A job succeeded, failed or was stopped.
+
+    Attributes:
+        counts: Records in and out, by name.
+        raw_snapshot: Run id of the raw snapshot that an extract completed.
+        expired_runs: Runs and raw snapshots whose states of the tables expired.
+    """
 
     detail_type: ClassVar[str] = JOB
 
     seconds: float
     counts: Mapping[str, int] | UnsetType = UNSET
+    raw_snapshot: str | UnsetType = UNSET
+    expired_runs: Sequence[str] | UnsetType = UNSET
     error_type: str | UnsetType = UNSET
     interrupted: bool | UnsetType = UNSET
 

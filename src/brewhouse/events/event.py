@@ -16,7 +16,7 @@ import msgspec
 from brewhouse.events.details import Detail
 from brewhouse.events.envelope import event_key, run_of_detail
 from brewhouse.ids import new_id
-from brewhouse.lake.lake import Lake, read_many
+from brewhouse.lake.lake import Lake, read_many, sync_files
 
 LEVELS = ("INFO", "WARN", "ERROR")
 _READ_ATTEMPTS = 5
@@ -76,6 +76,7 @@ class EventLog:
         self._lake = lake
         self._listeners = listeners
         self._facts = facts
+        self._written: list[Path] = []
 
     def emit(self, detail: Detail) -> Event:
         """Write an event and pass it to the listeners; progress is only passed on.
@@ -107,7 +108,14 @@ class EventLog:
         return Event(id=new_id(), detail_type=detail_type, time=datetime.now(UTC).isoformat(), detail=detail)
 
     def _put(self, event: Event) -> None:
-        self._lake.store.put(event_key(event.id, event.time), msgspec.json.encode(event), mode="create")
+        key = event_key(event.id, event.time)
+        self._lake.store.put(key, msgspec.json.encode(event), mode="create")
+        self._written.append(self._lake.root / key)
+
+    def sync(self) -> None:
+        """Flush the written events to the disk."""
+        sync_files(self._lake.root, self._written)
+        self._written.clear()
 
     def _notify(self, detail: Detail, event: Event) -> None:
         for listener in self._listeners:
@@ -121,14 +129,15 @@ class EventReader:
         self._lake = lake
         self._events: dict[Path, list[Event]] = {}
 
-    def read(self, since: date | None = None) -> list[Event]:
+    def read(self, since: date | None = None, first: str = "") -> list[Event]:
         """Read events, each once, oldest first; content that is not an event is skipped.
 
         Args:
             since: First day to read; None reads all.
+            first: Files of single events with a lower id are left out.
         """
         for attempt in range(_READ_ATTEMPTS):
-            files = [file for day in event_days(self._lake, since) for file in day.glob("*.json")]
+            files = [file for day in event_days(self._lake, since) for file in day.glob("*.json") if file.name >= first]
             new = [file for file in files if file not in self._events]
             try:
                 self._events.update(zip(new, map(parse_events, read_many(new)), strict=True))

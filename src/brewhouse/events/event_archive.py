@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from brewhouse.events.event import Event, event_days, parse_events
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, sync_files
 
 _ARCHIVE = "events."
 
@@ -60,6 +60,7 @@ def _archive(lake: Lake, day: Path) -> bool:
     target = day / f"{_ARCHIVE}{hashlib.sha256(lines).hexdigest()[:12]}.json"
     with suppress(AlreadyExistsError):  # left by a killed process
         lake.store.put(str(target.relative_to(lake.root)), lines, mode="create")
+    sync_files(lake.root, [target])
     old = [file for file in sources if file != target]
     for file in old:
         file.unlink(missing_ok=True)

@@ -27,6 +27,8 @@ class JobReport:
         started_at: ISO 8601, UTC.
         seconds: Duration; None while it runs.
         counts: Records in and out, by name.
+        raw_snapshot: Run id of the raw snapshot that an extract completed.
+        expired_runs: Runs and raw snapshots whose states of the tables expired.
     """
 
     name: str
@@ -35,6 +37,8 @@ class JobReport:
     seconds: float | None = None
     message: str = ""
     counts: dict[str, Any] = field(default_factory=dict)
+    raw_snapshot: str = ""
+    expired_runs: list[str] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -94,6 +98,11 @@ def run_reports(
     return list(reports.values())
 
 
+def expired_by(reports: Iterable[RunReport], run: str) -> RunReport | None:
+    """Return the run that expired what a run published."""
+    return next((report for report in reports if any(run in job.expired_runs for job in report.jobs)), None)
+
+
 def _fold_run(report: RunReport, event: EventLike) -> None:
     detail = event.detail
     report.workflow = str(detail.get("workflow") or report.workflow)
@@ -121,7 +130,8 @@ def _fold_job(report: RunReport, event: EventLike) -> None:
         elif job.state in ENDED and event.source != "brewhouse":  # the job's own event has more detail
             return
         job.state, job.seconds, job.message = state, detail.get("seconds"), detail.get("message", "")
-        job.counts = detail.get("counts", {})
+        job.counts, job.raw_snapshot = detail.get("counts", {}), detail.get("rawSnapshot", "")
+        job.expired_runs = detail.get("expiredRuns", [])
 
 
 def _fold_checks(report: RunReport, event: EventLike) -> None:

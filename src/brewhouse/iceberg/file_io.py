@@ -5,13 +5,16 @@ PyIceberg's own implementations need PyArrow or fsspec, which a local run does n
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
 
 from pyiceberg.io import FileIO, InputFile, OutputFile
+from pyiceberg.typedef import Properties
 
-from brewhouse.lake.lake import path_at
+from brewhouse.lake.damage import MISSING, WRONG_CHECKSUM, damaged
+from brewhouse.lake.lake import CHECKSUM_DIGITS, CHECKSUM_IN_NAME, path_at
 from brewhouse.lake.s3 import SCHEME, bucket_store
 from brewhouse.lake.s3_path import S3Path
 
@@ -31,23 +34,37 @@ def path_of(uri: str) -> str:
     return uri.removeprefix("file://")
 
 
+def is_damaged(name: str, content: bytes) -> bool:
+    """Return whether a file's content differs from the checksum in its name; names without one match any."""
+    match = CHECKSUM_IN_NAME.search(name)
+    return match is not None and not hashlib.sha256(content).hexdigest().startswith(match[1])
+
+
 class ObjectIO(FileIO):
-    """Reads, writes and deletes local files and objects on S3 by their URIs."""
+    """Reads, writes and deletes local files and objects on S3 by their URIs.
+
+    The property `written`, a set, gets the path of each written file.
+    """
 
     def new_input(self, location: str) -> InputFile:
         """Return an object for reading."""
-        return _Object(location)
+        return _Object(location, self.properties)
 
     def new_output(self, location: str) -> OutputFile:
-        """Return an object for writing."""
-        return _Object(location)
+        """Return an object for writing; a manifest gets the checksum of its content into its name."""
+        return _Object(location, self.properties)
 
     def delete(self, location: str | InputFile | OutputFile) -> None:
         """Delete an object."""
-        _Object(location if isinstance(location, str) else location.location).path.unlink(missing_ok=True)
+        location = location if isinstance(location, str) else location.location
+        _Object(location, self.properties).path.unlink(missing_ok=True)
 
 
 class _Object(InputFile, OutputFile):
+    def __init__(self, location: str, properties: Properties) -> None:
+        super().__init__(location)
+        self._properties = properties
+
     @property
     def path(self) -> Path:
         return path_at(self.location) if self.location.startswith(SCHEME) else Path(path_of(self.location))
@@ -60,28 +77,41 @@ class _Object(InputFile, OutputFile):
 
     def open(self, seekable: bool = True) -> Any:  # noqa: ANN401 - the protocol is narrower than BytesIO
         del seekable
-        return io.BytesIO(self.path.read_bytes())
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError as error:
+            raise damaged(self.path, MISSING) from error
+        if is_damaged(self.path.name, content):
+            raise damaged(self.path, WRONG_CHECKSUM)
+        return io.BytesIO(content)
 
     def to_input_file(self) -> InputFile:
         return self
 
     def create(self, overwrite: bool = False) -> Any:  # noqa: ANN401 - as above
-        return _Writer(self.path, overwrite=overwrite)
+        return _Writer(self, overwrite=overwrite)
+
+    def put(self, content: bytes, *, overwrite: bool) -> None:
+        if self.location.endswith(".avro"):
+            digest = hashlib.sha256(content).hexdigest()[:CHECKSUM_DIGITS]
+            self._location = f"{self.location.removesuffix('.avro')}.{digest}.avro"
+        _put(self.path, content, overwrite=overwrite)
+        self._properties.get("written", set()).add(self.path)
 
 
 class _Writer(io.BytesIO):
     """Buffers an object and writes it on close; leaving the block with an error discards it."""
 
-    def __init__(self, path: Path, *, overwrite: bool) -> None:
+    def __init__(self, target: _Object, *, overwrite: bool) -> None:
         super().__init__()
-        self._path = path
+        self._target = target
         self._overwrite = overwrite
 
     def close(self) -> None:
         if self.closed:
             return
         try:
-            _put(self._path, self.getvalue(), overwrite=self._overwrite)
+            self._target.put(self.getvalue(), overwrite=self._overwrite)
         finally:
             super().close()
 

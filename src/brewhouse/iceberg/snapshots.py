@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,20 @@ from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
 from pyiceberg.table.snapshots import Operation, Snapshot, SnapshotSummaryCollector, Summary, update_snapshot_summaries
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, SetSnapshotRefUpdate
 
+from brewhouse.errors import BrewhouseError
+from brewhouse.iceberg.file_io import path_of
+from brewhouse.lake.damage import MISSING, damaged
+from brewhouse.lake.lake import path_at
+
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.update import TableRequirement
+
+VERSION_HINT = "version-hint.text"
+"""Names a table's current metadata for readers of its folder; only tables of a local lake have one."""
+MANY_MANIFESTS = 10
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,7 @@ class SnapshotChange:
 
     Attributes:
         kept: URIs of the current files that stay; all others are removed.
-        rewrites: Whether the rows stay the same and only the files change; then manifests are merged, too.
+        rewrites: Whether the rows stay the same and only the files change; manifests are merged then, or if many.
     """
 
     added: Sequence[DataFile]
@@ -52,29 +62,75 @@ def require_current(table: Table, snapshot_id: int | None) -> tuple[TableRequire
 
 def data_files(table: Table, snapshot: Snapshot | None) -> list[DataFile]:
     """List the data files of a snapshot; None has none."""
-    manifests = snapshot.manifests(table.io) if snapshot else []
-    return [entry.data_file for manifest in manifests for entry in live_entries(table, manifest)]
+    return [entry.data_file for manifest in manifests_of(table, snapshot) for entry in live_entries(table, manifest)]
+
+
+def require_files(table: Table, snapshot: Snapshot | None, *, with_data: bool = True) -> None:
+    """Check that the manifests of a snapshot of a local table can be read, and that its data files have their sizes.
+
+    Raises:
+        BrewhouseError: A file is missing or damaged.
+    """
+    files = data_files(table, snapshot)
+    for file in files if with_data else ():
+        path = path_at(path_of(file.file_path))
+        size = path.stat().st_size if path.exists() else 0
+        if size != file.file_size_in_bytes:
+            reason = f"it has {size} of {file.file_size_in_bytes} bytes" if path.exists() else MISSING
+            raise damaged(path, reason)
+
+
+def manifests_of(table: Table, snapshot: Snapshot | None) -> list[ManifestFile]:
+    """List the manifests of a snapshot; None has none.
+
+    Raises:
+        BrewhouseError: The list cannot be read.
+    """
+    if snapshot is None:
+        return []
+    with _names_file(snapshot.manifest_list):
+        return snapshot.manifests(table.io)
 
 
 def live_entries(table: Table, manifest: ManifestFile) -> list[ManifestEntry]:
-    """List the entries of a manifest without the deleted ones."""
+    """List the entries of a manifest without the deleted ones.
+
+    Raises:
+        BrewhouseError: The manifest cannot be read.
+    """
     if not manifest.has_added_files() and not manifest.has_existing_files():
         return []
-    return manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+    with _names_file(manifest.manifest_path):
+        return manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+
+
+@contextmanager
+def _names_file(uri: str) -> Iterator[None]:
+    """Turn what PyIceberg raises for a damaged Avro file, which may be any error, into one that names the file."""
+    try:
+        yield
+    except (BrewhouseError, OSError):
+        raise
+    except Exception as error:
+        raise damaged(path_at(path_of(uri)), f"it is not an Avro file ({type(error).__name__})") from error
 
 
 def referenced(table: Table, without: Collection[int] = ()) -> Iterator[str]:
     """List the URIs of all files that a table refers to, leaving out the snapshots with these ids."""
     metadata = table.metadata
     yield table.metadata_location
+    yield f"{table.metadata_location.rpartition('/')[0]}/{VERSION_HINT}"
     yield from (entry.metadata_file for entry in metadata.metadata_log)
     yield from (file.statistics_path for file in (*metadata.statistics, *metadata.partition_statistics))
+    yield from files_of(table, [each for each in metadata.snapshots if each.snapshot_id not in without])
+
+
+def files_of(table: Table, snapshots: Iterable[Snapshot]) -> Iterator[str]:
+    """List the URIs of the files that some snapshots of a table refer to."""
     read: set[str] = set()
-    for snapshot in metadata.snapshots:
-        if snapshot.snapshot_id in without:
-            continue
+    for snapshot in snapshots:
         yield snapshot.manifest_list
-        for manifest in snapshot.manifests(table.io):
+        for manifest in manifests_of(table, snapshot):
             yield manifest.manifest_path
             if manifest.manifest_path not in read:
                 read.add(manifest.manifest_path)
@@ -109,8 +165,7 @@ def write_snapshot(
                 for entry in entries:
                     write[entry.status](entry)
             manifests.append(writer.to_manifest_file())
-    manifest_list = locations.new_metadata_location(f"snap-{snapshot_id}-0-{name}.avro")
-    output = table.io.new_output(manifest_list)
+    output = table.io.new_output(locations.new_metadata_location(f"snap-{snapshot_id}-0-{name}.avro"))
     with write_manifest_list(2, output, snapshot_id, parent_id, sequence, "deflate") as list_writer:
         list_writer.add_manifests(manifests)
     return Snapshot.model_validate(
@@ -119,7 +174,7 @@ def write_snapshot(
             "parent-snapshot-id": parent_id,
             "sequence-number": sequence,
             "timestamp-ms": timestamp_ms,
-            "manifest-list": manifest_list,
+            "manifest-list": output.location,
             "schema-id": metadata.current_schema_id,
             "summary": _summary(parent, [entry for _, entries in rewritten for entry in entries], change, properties),
         }
@@ -134,7 +189,9 @@ def _reusable_manifests(
     rewritten: dict[int, list[ManifestEntry]] = defaultdict(list)
     missing = set(change.kept)
     specs = metadata.specs()
-    for manifest in parent.manifests(table.io) if parent else []:
+    manifests = manifests_of(table, parent)
+    merges = change.rewrites or len(manifests) >= MANY_MANIFESTS  # each publication reads all of them
+    for manifest in manifests:
         entries = live_entries(table, manifest)
         files = {entry.data_file.file_path for entry in entries}
         missing -= files
@@ -142,7 +199,7 @@ def _reusable_manifests(
             raise ValueError(
                 f"Files of {table.name()} are partitioned by a column it no longer has: keep none of them."
             )
-        if entries and files <= change.kept and not change.rewrites:
+        if entries and files <= change.kept and not merges:
             reused.append(manifest)
             continue
         for entry in entries:

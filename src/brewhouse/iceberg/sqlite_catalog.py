@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,19 @@ from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import CommitTableResponse, Table
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
-from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog
+from brewhouse.errors import BrewhouseError
+from brewhouse.iceberg.file_io import ObjectIO, path_of
+from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog, delete_metadata, dropped_metadata
+from brewhouse.iceberg.snapshots import VERSION_HINT
+from brewhouse.lake.damage import damaged
+from brewhouse.lake.lake import sync_files, with_checksum
 
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.update import TableRequirement, TableUpdate
 
 _BUSY_TIMEOUT_S = 30.0
+_DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS iceberg_tables (
     catalog_name VARCHAR(255) NOT NULL, table_namespace VARCHAR(255) NOT NULL, table_name VARCHAR(255) NOT NULL,
@@ -39,15 +46,63 @@ CREATE TABLE IF NOT EXISTS iceberg_namespace_properties (
 _KEY = "catalog_name = ? AND table_namespace = ? AND table_name = ?"
 
 
-class SQLiteCatalog(LakeCatalog):
-    """An Iceberg catalog in one SQLite file, for one thread; other threads and processes open their own."""
+@dataclass
+class _Change:
+    """The uncommitted state of a table; `base` is the location of the metadata that it replaces, None if it is new."""
 
-    def __init__(self, file: Path, warehouse: str) -> None:
-        super().__init__(NAME, warehouse=warehouse, **FILE_IO)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(file, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
-        self._connection.executescript(_SCHEMA)
+    base: str | None
+    location: str
+    metadata: TableMetadata
+
+
+class SQLiteCatalog(LakeCatalog):
+    """An Iceberg catalog in one SQLite file, for one thread; other threads and processes open their own.
+
+    What a transaction changed is written and flushed to the disk right before its commit: a killed one leaves no
+    metadata that readers of a folder take for current, and a loss of power leaves no committed table without its files.
+
+    Args:
+        replaces: Whether a new catalog may be created although the warehouse has tables, by the first transaction.
+
+    Raises:
+        BrewhouseError: The file is damaged, or missing although the warehouse has tables.
+    """
+
+    def __init__(self, file: Path, warehouse: str, *, replaces: bool = False) -> None:
+        self._written: set[Path] = set()
+        super().__init__(NAME, warehouse=warehouse, written=self._written, **FILE_IO)  # type: ignore[arg-type]
+        self._file = file
+        self._changes: dict[tuple[str, str, str], _Change] = {}
+        self._dropped: set[str] = set()
         self._cached: dict[tuple[str, str, str], tuple[str, TableMetadata]] = {}
+        is_new = not file.exists() or not file.stat().st_size
+        self._is_replaced = is_new and any(Path(path_of(warehouse)).glob("*/*/metadata/*.metadata.json"))
+        if self._is_replaced and not replaces:
+            raise damaged(file, "it is missing or empty, although the warehouse has tables")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._open()
+        except BrewhouseError:
+            if not replaces:
+                raise
+            file.replace(file.with_name(f"{file.name}.damaged"))
+            self._is_replaced = True
+            self._open()
+
+    def _open(self) -> None:
+        self._connection = sqlite3.connect(self._file, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+        try:
+            self._connection.execute("PRAGMA synchronous = EXTRA")  # a commit is on the disk when it returns
+            if not self._is_replaced:
+                self._connection.executescript(_SCHEMA)
+            problem = self._connection.execute("PRAGMA integrity_check").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF not in _DAMAGES:  # such as a full disk or a lock
+                raise
+            problem = str(error)
+        if problem != "ok":
+            self._connection.close()
+            raise damaged(self._file, f"SQLite reports: {problem}")
 
     def atomically(self) -> AbstractContextManager[None]:
         """See `LakeCatalog.atomically`."""
@@ -68,12 +123,46 @@ class SQLiteCatalog(LakeCatalog):
         except sqlite3.OperationalError as error:
             raise exceptions.CommitFailedException(f"The catalog cannot be locked: {error}") from error
         try:
+            if self._is_replaced:  # in the transaction, so that a killed one leaves an empty file, which is refused
+                for statement in _SCHEMA.split(";"):
+                    self._connection.execute(statement)
             yield
+            self._write_changes()
             self._connection.execute("COMMIT")
+            self._is_replaced = False
         except BaseException:
+            self._dropped.clear()
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+            self._changes.clear()
             raise
+        for change in self._changes.values():
+            self._write_hint(change.location)
+        self._changes.clear()
+        delete_metadata(self._dropped)
+        self._dropped.clear()
+
+    def _write_changes(self) -> None:
+        """Write the metadata of changed tables, flush it to the disk with all it refers to, and point to it."""
+        for key, change in self._changes.items():
+            content = change.metadata.model_dump_json().encode()
+            change.location = with_checksum(change.location, content)
+            with ObjectIO(self.properties).new_output(change.location).create() as file:
+                file.write(content)
+            self._cached[key] = (change.location, change.metadata)
+        sync_files(self._file.parent, self._written)
+        self._written.clear()
+        for key, change in self._changes.items():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO iceberg_tables VALUES (?, ?, ?, ?, ?, 'TABLE')",
+                (*key, change.location, change.base),
+            )
+
+    def _write_hint(self, location: str) -> None:
+        file = Path(path_of(location))
+        new = file.with_name(f"{VERSION_HINT}.new")
+        new.write_text(file.name.removesuffix(".metadata.json"))
+        new.replace(file.with_name(VERSION_HINT))
 
     def close(self) -> None:
         """Close the file."""
@@ -81,49 +170,96 @@ class SQLiteCatalog(LakeCatalog):
 
     def create_table(self, identifier: Any, schema: Any, *args: Any, **options: Any) -> Table:  # noqa: ANN401 - as PyIceberg's
         """Create a table without a snapshot."""
-        # Private in PyIceberg: its catalogs build and write a table's first metadata with these two, and so do we, so
-        # that ids are assigned and the location is resolved as in any other catalog.
-        staged = self._create_staged_table(identifier, schema, *args, **options)
-        self._write_metadata(staged.metadata, staged.io, staged.metadata_location)
-        row = (*self._key(identifier), staged.metadata_location)
-        try:
-            self._connection.execute("INSERT INTO iceberg_tables VALUES (?, ?, ?, ?, NULL, 'TABLE')", row)
-        except sqlite3.IntegrityError as error:
-            raise exceptions.TableAlreadyExistsError(f"Table {row[1]}.{row[2]} already exists") from error
+        with self.atomically():
+            if self._state_of(key := self._key(identifier)) is not None:
+                raise exceptions.TableAlreadyExistsError(f"Table {key[1]}.{key[2]} already exists")
+            # Private in PyIceberg: its catalogs build a table's first metadata with it, and so do we, so that ids are
+            # assigned and the location is resolved as in any other catalog.
+            staged = self._create_staged_table(identifier, schema, *args, **options)
+            self._changes[key] = _Change(None, staged.metadata_location, staged.metadata)
         return self.load_table(identifier)
 
     def load_table(self, identifier: str | Identifier) -> Table:
-        """Load a table in its current state."""
-        key = self._key(identifier)
+        """Load a table in its current state, with its uncommitted changes inside `atomically`."""
+        state = self._state_of(self._key(identifier))
+        if state is None:
+            raise exceptions.NoSuchTableError(f"Table does not exist: {identifier}")
+        location, metadata = state
+        io = self._load_file_io(location=location)  # private: PyIceberg's catalogs create each table's FileIO with it
+        return Table(self.identifier_to_tuple(identifier), metadata, location, io, self)
+
+    def _state_of(self, key: tuple[str, str, str]) -> tuple[str, TableMetadata] | None:
+        """Return the location and content of a table's current metadata; None if there is no such table."""
+        if change := self._changes.get(key):
+            return change.location, change.metadata
         row = self._connection.execute(f"SELECT metadata_location FROM iceberg_tables WHERE {_KEY}", key).fetchone()
         if row is None:
-            raise exceptions.NoSuchTableError(f"Table does not exist: {identifier}")
-        io = self._load_file_io(location=row[0])  # private: PyIceberg's catalogs create each table's FileIO with it
-        location, metadata = self._cached.get(key, ("", None))
-        if metadata is None or location != row[0]:  # metadata files are immutable: a new state is a new file
-            metadata = FromInputFile.table_metadata(io.new_input(row[0]))
-            self._cached[key] = (row[0], metadata)
-        return Table(self.identifier_to_tuple(identifier), metadata, row[0], io, self)
+            return None
+        if self._cached.get(key, ("",))[0] != row[0]:  # metadata files are immutable: a new state is a new file
+            self._cached[key] = (row[0], self._read(row[0]))
+        return self._cached[key]
+
+    def names(self) -> list[str]:
+        """List the tables by zone and name."""
+        rows = self._connection.execute("SELECT table_namespace || '.' || table_name FROM iceberg_tables ORDER BY 1")
+        return [name for (name,) in rows]
+
+    def recorded(self, name: str) -> tuple[str, str | None]:
+        """Return the locations of a table's current and previous metadata."""
+        sql = f"SELECT metadata_location, previous_metadata_location FROM iceberg_tables WHERE {_KEY}"
+        location, previous = self._connection.execute(sql, self._key(name)).fetchone()
+        return location, previous
+
+    def load_version(self, name: str, location: str) -> Table:
+        """Load a table in the state that a metadata file describes.
+
+        Raises:
+            BrewhouseError: The file is missing or damaged.
+        """
+        io = self._load_file_io(location=location)
+        return Table(self.identifier_to_tuple(name), self._read(location), location, io, self)
+
+    def point_to(self, name: str, location: str) -> None:
+        """Make a table show the state that a metadata file describes."""
+        sql = f"UPDATE iceberg_tables SET metadata_location = ? WHERE {_KEY}"
+        self._connection.execute(sql, (location, *self._key(name)))
+        self._write_hint(location)
+
+    def forget(self, name: str) -> None:
+        """Remove a table without its files."""
+        self._connection.execute(f"DELETE FROM iceberg_tables WHERE {_KEY}", self._key(name))
+
+    def has_lost_files(self) -> bool:
+        """Return whether the metadata of a table of this warehouse is missing or empty."""
+        warehouse = f"{self.properties['warehouse']}/"
+        files = (Path(path_of(uri)) for uri in (self.recorded(n)[0] for n in self.names()) if uri.startswith(warehouse))
+        return any(not file.exists() or not file.stat().st_size for file in files)
+
+    def _read(self, location: str) -> TableMetadata:
+        try:
+            return FromInputFile.table_metadata(ObjectIO().new_input(location))
+        except (ValueError, exceptions.ValidationError) as error:  # not UTF-8, not JSON or not metadata
+            raise damaged(Path(path_of(location)), "it is not the metadata of a table") from error
 
     def commit_table(
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
     ) -> CommitTableResponse:
-        """Commit changes of a table."""
-        key, current = self._key(table.name()), self.load_table(table.name())
-        staged = self._stage(current, requirements, updates)
-        metadata, location = staged.metadata, current.metadata_location
-        if metadata != current.metadata:
-            location = staged.metadata_location
-            self._write_metadata(metadata, staged.io, location)  # private: as in `create_table`
-            cursor = self._connection.execute(
-                "UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = ? "
-                f"WHERE {_KEY} AND metadata_location = ?",
-                (location, current.metadata_location, *key, current.metadata_location),
-            )
-            if cursor.rowcount == 0:
-                raise exceptions.CommitFailedException(f"Table has been updated by another process: {key[1]}.{key[2]}")
-            self._cached[key] = (location, metadata)
-        return CommitTableResponse(metadata=metadata, metadata_location=location)  # type: ignore[call-arg]
+        """Commit changes of a table; inside `atomically`, when its block ends."""
+        with self.atomically():
+            key, current = self._key(table.name()), self.load_table(table.name())
+            earlier = self._changes.get(key)
+            staged = self._stage(current, requirements, updates)
+            if staged.metadata == current.metadata:
+                change = _Change(None, current.metadata_location, current.metadata)
+            elif earlier is None:
+                change = _Change(current.metadata_location, staged.metadata_location, staged.metadata)
+                self._changes[key] = change
+                self._dropped |= dropped_metadata(current.metadata, staged.metadata)
+            else:  # the state between is never written, so that the log of the metadata leads past it
+                log = {"metadata_log": current.metadata.metadata_log}
+                change = _Change(earlier.base, earlier.location, staged.metadata.model_copy(update=log))
+                self._changes[key] = change
+        return CommitTableResponse(metadata=change.metadata, metadata_location=change.location)  # type: ignore[call-arg]
 
     def list_tables(self, namespace: str | Identifier) -> list[Identifier]:
         """List the tables of a namespace."""
@@ -131,7 +267,8 @@ class SQLiteCatalog(LakeCatalog):
             "SELECT table_namespace, table_name FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ?",
             (NAME, self.namespace_to_string(namespace)),
         )
-        return [(*row[0].split("."), row[1]) for row in rows]
+        found = {key for key in self._changes if key[1] == self.namespace_to_string(namespace)}
+        return sorted((*key[1].split("."), key[2]) for key in found | {(NAME, *row) for row in rows})
 
     def list_namespaces(self, namespace: str | Identifier = ()) -> list[Identifier]:
         """List the namespaces, which are not nested."""

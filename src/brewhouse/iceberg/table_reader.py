@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -15,9 +17,10 @@ from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.data_files import may_contain
 from brewhouse.iceberg.file_io import path_of, uri_of
 from brewhouse.iceberg.schemas import field_ids, first_field_ids, spec_of
-from brewhouse.iceberg.snapshots import data_files, referenced
+from brewhouse.iceberg.snapshots import data_files, files_of, manifests_of, referenced, require_files
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_spec import TableSpec
+from brewhouse.ids import time_of
 from brewhouse.lake.lake import Lake
 
 if TYPE_CHECKING:
@@ -40,7 +43,12 @@ class CurrentFile:
 
 @dataclass(frozen=True)
 class TableSnapshot:
-    """A snapshot of a table; `operation` is Iceberg's name of what the commit did."""
+    """A snapshot of a table.
+
+    Attributes:
+        operation: Iceberg's name of what the commit did.
+        rolled_back: Whether the current snapshot was not made from it.
+    """
 
     table: str
     snapshot_id: int
@@ -50,6 +58,28 @@ class TableSnapshot:
     files: int
     properties: dict[str, str]
     current: bool
+    rolled_back: bool = False
+
+    @property
+    def run(self) -> str:
+        """Id of the run that published it."""
+        return self.properties.get("brewhouse.run", "")
+
+    @property
+    def raw_snapshot(self) -> str:
+        """Run id of the raw snapshot that it was made of."""
+        return self.properties.get("brewhouse.raw-snapshot", "")
+
+    @property
+    def data_time(self) -> datetime:
+        """When the source returned the data; long before the commit after a backfill or a rebuild."""
+        text = self.properties.get("brewhouse.snapshot-time")
+        return datetime.fromisoformat(text) if text else time_of(self.raw_snapshot) or self.committed_at
+
+    @property
+    def day(self) -> date:
+        """The UTC day of its data."""
+        return self.data_time.astimezone(UTC).date()
 
 
 class TableReader:
@@ -59,7 +89,7 @@ class TableReader:
         UsageError: The lake's path cannot be that of Iceberg tables.
     """
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(self, lake: Lake, *, replaces: bool = False) -> None:
         if bad := [character for character in _NOT_IN_URIS if character in str(lake.root)]:
             raise UsageError(
                 f"A lake cannot be at {lake.root}: Iceberg does not support {' or '.join(bad)} in locations.",
@@ -68,11 +98,41 @@ class TableReader:
         self._lake = lake
         self._catalog: LakeCatalog
         if lake.is_local:
-            self._catalog = SQLiteCatalog(lake.catalog_file, uri_of(lake.warehouse))
+            self._catalog = SQLiteCatalog(lake.catalog_file, uri_of(lake.warehouse), replaces=replaces)
         else:
             from brewhouse.iceberg.multi_table_catalog import MultiTableCatalog
 
             self._catalog = MultiTableCatalog(lake)
+
+    def recover(self, *, by_metadata: bool = False) -> str | None:
+        """Return the tables to their last whole state if files of the current one were lost; describe what was done.
+
+        Args:
+            by_metadata: Whether to look only for lost metadata, which takes no time.
+
+        Raises:
+            BrewhouseError: They were whole at none of the last commits.
+        """
+        catalog = self._catalog
+        if not isinstance(catalog, SQLiteCatalog):
+            return None
+        if not (catalog.has_lost_files() if by_metadata else any(map(self.damage, self.names()))):
+            return None
+        from brewhouse.iceberg.recovery import recover
+
+        with catalog.atomically():
+            message = recover(catalog)
+        print(f"brewhouse: {message}", file=sys.stderr)
+        return message
+
+    def damage(self, name: str, *, with_data: bool = True) -> BrewhouseError | None:
+        """Return the error of the first file of a table's current snapshot that is missing or damaged."""
+        try:
+            table = self._load(name)
+            require_files(table, table.current_snapshot(), with_data=with_data)
+        except BrewhouseError as error:
+            return error
+        return None
 
     def names(self) -> list[str]:
         """List the tables by zone and name."""
@@ -99,18 +159,69 @@ class TableReader:
 
     def history(self, name: str) -> list[TableSnapshot]:
         """List the snapshots of a table, oldest first."""
-        table = self._load(name)
-        current = table.metadata.current_snapshot_id
-        return [_describe(name, s, current=s.snapshot_id == current) for s in table.metadata.snapshots]
+        metadata = self._load(name).metadata
+        parents = {snapshot.snapshot_id: snapshot.parent_snapshot_id for snapshot in metadata.snapshots}
+        line = [metadata.current_snapshot_id]
+        while (parent := parents.get(line[-1] or 0)) is not None:
+            line.append(parent)
+        ids = list(parents)
+        if line[-1] in ids:  # expiry removes the parent of the oldest one left; older ones that are left led to it
+            line += ids[: ids.index(line[-1])]
+        return [_describe(name, snapshot, line) for snapshot in metadata.snapshots]
 
     def current(self, name: str) -> TableSnapshot | None:
         """Return the snapshot of a table that readers see."""
         return next((snapshot for snapshot in self.history(name) if snapshot.current), None)
 
+    def runs(self) -> set[str]:
+        """List the runs and raw snapshots of which a table has a state."""
+        history = [snapshot for name in self.names() for snapshot in self.history(name)]
+        return {run for snapshot in history for run in (snapshot.run, snapshot.raw_snapshot) if run}
+
     def snapshot_at(self, name: str, at: datetime) -> TableSnapshot | None:
-        """Return the snapshot that readers saw at a time, None before the first."""
-        seen = [entry.snapshot_id for entry in self._load(name).history() if _time(entry.timestamp_ms) <= at]
-        return next((snapshot for snapshot in self.history(name) if snapshot.snapshot_id in seen[-1:]), None)
+        """Return the snapshot that readers saw at a time, None before the first or if it has expired.
+
+        The table's log begins after the last snapshot that expired. Before, a snapshot was current until the next one
+        that is left, unless others in between have expired: these were of the next one's day, whose last one stays.
+        """
+        metadata, history = self._load(name).metadata, self.history(name)
+        seen = [entry.snapshot_id for entry in metadata.snapshot_log if _time(entry.timestamp_ms) <= at]
+        if seen:
+            return next(snapshot for snapshot in history if snapshot.snapshot_id == seen[-1])
+        numbers = [snapshot.sequence_number or 0 for snapshot in metadata.snapshots]
+        day, tagged = at.astimezone(UTC).date(), self.protected(name)
+        for (one, number), (following, next_number) in pairwise(zip(history, numbers, strict=True)):
+            if one.committed_at <= at < following.committed_at:
+                is_last_of_day = day < following.day and one.snapshot_id not in tagged
+                return one if next_number == number + 1 or is_last_of_day else None
+        return None
+
+    def as_of(self, key: str) -> dict[str, TableSnapshot]:
+        """Return the state of the tables as of a run, a raw snapshot (by its run id) or a table snapshot, by table.
+
+        It is the last snapshot made of the same raw snapshot, preferably one that was not rolled back. Tables without
+        one are left out; all are if the key is unknown.
+        """
+        every = [snapshot for name in self.names() for snapshot in self.history(name)]
+        wanted = [s for s in every if key in (str(s.snapshot_id), s.run, s.raw_snapshot)]
+        if not wanted:
+            return {}
+        raw = max(reversed(wanted), key=lambda s: (not s.rolled_back, s.committed_at)).raw_snapshot
+        same = sorted((s for s in every if s.raw_snapshot == raw), key=lambda s: not s.rolled_back)
+        return {snapshot.table: snapshot for snapshot in same}
+
+    def data_at(self, at: datetime) -> dict[str, TableSnapshot]:
+        """Return the state of the tables with the newest data of a time or before, by table.
+
+        It is what readers saw at that time, unless newer data of that time was committed later, as by a backfill.
+        """
+        states = {}
+        for name in self.names():
+            seen = self.snapshot_at(name, at)
+            backfilled = [s for s in self.history(name) if not s.rolled_back and s.data_time <= at < s.committed_at]
+            if options := [*filter(None, [seen]), *backfilled]:
+                states[name] = max(reversed(options), key=lambda s: s.raw_snapshot)
+        return states
 
     def protected(self, name: str) -> set[int]:
         """List the snapshots of a table that a branch or tag refers to, the current one among them."""
@@ -150,8 +261,7 @@ class TableReader:
     def manifests(self, name: str) -> int:
         """Count the manifests of a table's current snapshot."""
         table = self._load(name)
-        snapshot = table.current_snapshot()
-        return len(snapshot.manifests(table.io)) if snapshot else 0
+        return len(manifests_of(table, table.current_snapshot()))
 
     def folders(self) -> dict[str, str]:
         """Return each table's folder, relative to the lake's root, without tables stored elsewhere."""
@@ -165,6 +275,15 @@ class TableReader:
             self._relative(path_of(uri))
             for name in self.names()
             for uri in referenced(self._load(name), without.get(name, ()))
+        }
+
+    def files_of(self, snapshots: Mapping[str, Collection[int]]) -> set[str]:
+        """List all files, relative to the root, that these snapshots refer to, given by table."""
+        tables = {name: self._load(name) for name, ids in snapshots.items() if ids}
+        return {
+            self._relative(path_of(uri))
+            for name, table in tables.items()
+            for uri in files_of(table, [s for s in table.metadata.snapshots if s.snapshot_id in snapshots[name]])
         }
 
     def _relative(self, path: str) -> str:
@@ -191,7 +310,8 @@ class TableReader:
         return table
 
 
-def _describe(name: str, snapshot: Snapshot, *, current: bool) -> TableSnapshot:
+def _describe(name: str, snapshot: Snapshot, line: Sequence[int | None]) -> TableSnapshot:
+    """Describe a snapshot of a table; `line` lists the current one and those it was made from."""
     summary = snapshot.summary
     facts = dict(summary.additional_properties) if summary else {}
     return TableSnapshot(
@@ -202,7 +322,8 @@ def _describe(name: str, snapshot: Snapshot, *, current: bool) -> TableSnapshot:
         rows=int(facts.get("total-records", 0)),
         files=int(facts.get("total-data-files", 0)),
         properties=snapshot_properties(snapshot),
-        current=current,
+        current=snapshot.snapshot_id == line[0],
+        rolled_back=snapshot.snapshot_id not in line,
     )
 
 

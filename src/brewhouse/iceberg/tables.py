@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
@@ -19,16 +20,24 @@ from pyiceberg.table import update
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.data_files import read_footers, to_data_files
 from brewhouse.iceberg.file_io import uri_of
-from brewhouse.iceberg.schemas import evolution, first_field_ids, partition_fields, schema_of, sort_order_of
+from brewhouse.iceberg.schemas import (
+    evolution,
+    first_field_ids,
+    partition_fields,
+    properties_of,
+    schema_of,
+    sort_order_of,
+)
 from brewhouse.iceberg.snapshots import SnapshotChange, data_files, require_current, set_current, write_snapshot
+from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_reader import TableReader, snapshot_properties
 from brewhouse.iceberg.table_spec import TableSpec
+from brewhouse.lake.lake import path_at, sync_files
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
+    from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
-
-_PROPERTIES = {"format-version": "2", "write.metadata.delete-after-commit.enabled": "false"}  # maintenance deletes it
 
 
 @dataclass(frozen=True)
@@ -66,18 +75,26 @@ class Tables(TableReader):
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def publish(self, publications: Sequence[Publication], properties: Mapping[str, str]) -> None:
+    def publish(
+        self,
+        publications: Sequence[Publication],
+        properties: Mapping[str, str],
+        expired: Mapping[str, Collection[int]] = MappingProxyType({}),
+    ) -> None:
         """Publish new content of tables in one transaction and with one commit time, so that no reader sees a mixture.
 
         Args:
             properties: Kept in each table's new snapshot.
+            expired: Snapshots to expire, by table.
 
         Raises:
             BrewhouseError: Another process has locked the catalog, or changed a table meanwhile.
             ValueError: A file has other columns than the table, or rows of several partitions; or a kept file is not
                 the table's, or is partitioned by a column that the table no longer has.
         """
-        footers = read_footers([file for publication in publications for file in publication.files])
+        written = [file for publication in publications for file in publication.files]
+        footers = read_footers(written)
+        sync_files(self._lake.root, map(path_at, written))
         with self.atomically():
             tables = [self._load_or_create(publication.spec) for publication in publications]
             timestamp_ms = _timestamp_ms(tables)
@@ -87,7 +104,8 @@ class Tables(TableReader):
                 added = to_data_files(metadata, [footers[file] for file in publication.files])
                 change = SnapshotChange(added, frozenset(map(uri_of, publication.kept)))
                 merged = {**properties, **publication.properties}
-                self._commit(table, updates, write_snapshot(table, metadata, change, merged, timestamp_ms))
+                removal = _removal(table.metadata, expired.get(publication.spec.name, ()))
+                self._commit(table, updates, write_snapshot(table, metadata, change, merged, timestamp_ms), removal)
 
     def rewrite(self, rewrites: Sequence[Rewrite]) -> None:
         """Replace files by others with the same rows, and merge manifests, in one transaction.
@@ -98,7 +116,9 @@ class Tables(TableReader):
             BrewhouseError: As for `publish`.
             ValueError: A file to be replaced is not a current file of the table.
         """
-        footers = read_footers([file for rewrite in rewrites for file in rewrite.after])
+        written = [file for rewrite in rewrites for file in rewrite.after]
+        footers = read_footers(written)
+        sync_files(self._lake.root, map(path_at, written))
         with self.atomically():
             tables = [self._load(rewrite.table) for rewrite in rewrites]
             timestamp_ms = _timestamp_ms(tables)
@@ -117,15 +137,9 @@ class Tables(TableReader):
         with self.atomically():
             for name, ids in expired.items():
                 table = self._load(name)
-                if removed := set(ids) - self.protected(name):
-                    statistics = {file.snapshot_id for file in table.metadata.partition_statistics}
-                    updates: list[update.TableUpdate] = [
-                        update.RemovePartitionStatisticsUpdate.model_validate({"snapshot-id": snapshot_id})
-                        for snapshot_id in statistics & removed
-                    ]
-                    updates.append(update.RemoveSnapshotsUpdate.model_validate({"snapshot-ids": sorted(removed)}))
+                if updates := _removal(table.metadata, ids):
                     exists = update.AssertTableUUID(uuid=table.metadata.table_uuid)
-                    self._catalog.commit_table(table, (exists,), tuple(updates))
+                    self._catalog.commit_table(table, (exists,), updates)
 
     def rollback(self, name: str, snapshot_id: int) -> None:
         """Make an earlier snapshot of a table current again; later ones are kept.
@@ -134,6 +148,15 @@ class Tables(TableReader):
             UsageError: The table has no such snapshot.
         """
         self._load(name, snapshot_id).manage_snapshots().set_current_snapshot(snapshot_id=snapshot_id).commit()
+
+    def forget_damaged(self) -> list[BrewhouseError]:
+        """Remove the tables from the catalog of a local lake whose metadata is damaged; return the reasons."""
+        if not isinstance(self._catalog, SQLiteCatalog):
+            return []
+        found = {name: error for name in self.names() if (error := self.damage(name, with_data=False))}
+        for name in found:
+            self._catalog.forget(name)
+        return list(found.values())
 
     @contextmanager
     def atomically(self) -> Iterator[None]:
@@ -148,10 +171,16 @@ class Tables(TableReader):
         except CommitFailedException as error:
             raise BrewhouseError(f"Nothing was published: {error}.", hint="Run again.") from error
 
-    def _commit(self, table: Table, updates: tuple[update.TableUpdate, ...], snapshot: Snapshot) -> None:
-        """Make a new snapshot current, unless another one became current meanwhile."""
-        added = (update.AddSnapshotUpdate(snapshot=snapshot), set_current(snapshot.snapshot_id))
-        self._catalog.commit_table(table, require_current(table, snapshot.parent_snapshot_id), (*updates, *added))
+    def _commit(
+        self,
+        table: Table,
+        before: tuple[update.TableUpdate, ...],
+        snapshot: Snapshot,
+        after: tuple[update.TableUpdate, ...] = (),
+    ) -> None:
+        """Make a new snapshot current, between other updates, unless another one became current meanwhile."""
+        updates = (*before, update.AddSnapshotUpdate(snapshot=snapshot), set_current(snapshot.snapshot_id), *after)
+        self._catalog.commit_table(table, require_current(table, snapshot.parent_snapshot_id), updates)
 
     def _load_or_create(self, spec: TableSpec) -> Table:
         try:
@@ -165,11 +194,26 @@ class Tables(TableReader):
                 location=uri_of(self._lake.warehouse.joinpath(*spec.name.split("."))),
                 partition_spec=PartitionSpec(*partition_fields(spec, ids)),
                 sort_order=sort_order_of(spec, ids),
-                properties={**_PROPERTIES, "comment": spec.description},
+                properties={"format-version": "2", **properties_of(spec)},
             )
 
 
+def _removal(metadata: TableMetadata, expired: Collection[int]) -> tuple[update.TableUpdate, ...]:
+    """List the updates that remove snapshots of a table to which no branch or tag refers."""
+    removed = set(expired) - {reference.snapshot_id for reference in metadata.refs.values()}
+    if not removed:
+        return ()
+    statistics = removed & {file.snapshot_id for file in metadata.partition_statistics}
+    return (
+        *(update.RemovePartitionStatisticsUpdate.model_validate({"snapshot-id": number}) for number in statistics),
+        update.RemoveSnapshotsUpdate.model_validate({"snapshot-ids": sorted(removed)}),
+    )
+
+
 def _timestamp_ms(tables: Sequence[Table]) -> int:
-    """Choose one time for a commit of several tables, not before any earlier one even if the clock was set back."""
+    """Choose one time for a commit of several tables, after any earlier one even if the clock was set back.
+
+    PyIceberg would choose another one for a table that was changed in the same millisecond.
+    """
     logged = (entry.timestamp_ms for table in tables for entry in table.metadata.snapshot_log)
-    return max([int(time.time() * 1000), *(table.metadata.last_updated_ms for table in tables), *logged])
+    return max([int(time.time() * 1000), *(table.metadata.last_updated_ms + 1 for table in tables), *logged])

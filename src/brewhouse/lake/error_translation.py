@@ -106,8 +106,37 @@ def _translate_service(error: BaseException) -> BrewhouseError | None:
 
 
 def _translate_disk(text: str) -> BrewhouseError | None:
-    """Translate a full disk by the line that names it: obstore adds many lines for debugging."""
+    """Translate a full disk and the limit of open files by the line that names it: obstore adds many for debugging."""
     for line in text.splitlines():
+        if os.strerror(errno.EMFILE) in line:
+            return BrewhouseError(
+                f"This process may not open more files: {line.strip()}.", hint="Raise the limit: `ulimit -n 1024`."
+            )
         if any(message in line for message in _NO_SPACE):
             return BrewhouseError(f"The disk is full: {line.strip()}.", hint="Free disk space, then run again.")
+    return None
+
+
+def translate_system_error(error: Exception) -> BrewhouseError | None:
+    """Translate what any code may raise: errors of files, memory, encodings and DuckDB; None for errors of our own.
+
+    Example:
+        >>> print(translate_system_error(PermissionError(13, "Permission denied", "lake/x")))
+        Permission denied: lake/x. Check the path and its permissions.
+    """
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if isinstance(error, MemoryError) or "OutOfMemoryException" in kinds:
+        return BrewhouseError(f"There is not enough memory. {error}".strip(), hint="Free memory, or process less data.")
+    if isinstance(error, RecursionError):
+        return BrewhouseError("A value is nested too deeply to be processed.", hint="Leave it out, or flatten it.")
+    if isinstance(error, OSError) and error.errno is not None:
+        reason = os.strerror(error.errno) if error.errno > 0 else str(error)
+        where = ", ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        return BrewhouseError(
+            f"{reason}: {where}." if where else f"{reason}.", hint="Check the path and its permissions."
+        )
+    if isinstance(error, UnicodeError):
+        return BrewhouseError(f"A text is not in the encoding it should have: {error}.", hint="Save it as UTF-8.")
+    if "duckdb" in type(error).__module__:
+        return BrewhouseError(f"DuckDB failed: {error}", hint="`brewhouse rebuild` rebuilds damaged tables.")
     return None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +20,9 @@ from brewhouse.settings import SecretUrl, Settings
 if TYPE_CHECKING:
     from obstore.store import LocalStore, S3Store
 
+CHECKSUM_DIGITS = 12
 _PARALLEL_READS = 32
+CHECKSUM_IN_NAME = re.compile(rf"\.([0-9a-f]{{{CHECKSUM_DIGITS}}})\.")
 
 
 @dataclass(frozen=True)
@@ -137,3 +142,42 @@ def read_many(files: Sequence[Path]) -> list[bytes]:
         return [file.read_bytes() for file in files]
     with ThreadPoolExecutor(_PARALLEL_READS) as threads:
         return list(threads.map(lambda file: file.read_bytes(), files))
+
+
+def with_checksum(name: str, content: bytes) -> str:
+    """Insert a file's checksum into its name or path, so that damage is detected when the file is read.
+
+    Example:
+        >>> with_checksum("/data/00001-x.metadata.json", b"{}")
+        '/data/00001-x.44136fa355b3.metadata.json'
+    """
+    return _named(name, hashlib.sha256(content).hexdigest())
+
+
+def add_checksum(file: Path) -> Path:
+    """Rename a local file as `with_checksum` does."""
+    with file.open("rb") as content:
+        return file.rename(_named(str(file), hashlib.file_digest(content, "sha256").hexdigest()))
+
+
+def _named(name: str, digest: str) -> str:
+    folder, slash, file = name.rpartition("/")
+    stem, dot, extension = file.partition(".")
+    return f"{folder}{slash}{stem}.{digest[:CHECKSUM_DIGITS]}{dot}{extension}"
+
+
+def sync_files(root: Path, files: Iterable[Path]) -> None:
+    """Flush local files, and the folders above them up to a lake's root, to the disk; a put on S3 is durable itself."""
+    local = {file for file in files if not isinstance(file, S3Path)}
+    folders = {folder for parent in {file.parent for file in local} for folder in (parent, *parent.parents)}
+    inside = [folder for folder in folders if folder.is_relative_to(root)]
+    with ThreadPoolExecutor(_PARALLEL_READS) as threads:  # the file system combines concurrent flushes
+        list(threads.map(_sync, [*local, *inside]))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

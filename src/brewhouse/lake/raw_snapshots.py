@@ -5,6 +5,11 @@ A snapshot exists once its manifest does; `brewhouse.lake.snapshot_writer` write
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import re
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +17,13 @@ import msgspec
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.ids import day_of
-from brewhouse.lake.lake import Lake
-from brewhouse.lake.manifest import Manifest
+from brewhouse.lake.damage import MISSING, WRONG_CHECKSUM, damaged
+from brewhouse.lake.lake import Lake, path_at
+from brewhouse.lake.manifest import Manifest, Page
+from brewhouse.lake.s3_path import S3Path
+
+_PARALLEL_READS = 8
+_CHECKSUM = re.compile(rb'(.*),"sha256":"([0-9a-f]{64})"\}', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,16 @@ class RawSnapshot:
     def records(self) -> int:
         """Number of records."""
         return self.manifest.proof.records
+
+    def verified_files(self) -> list[str]:
+        """Return `files` after comparing each with its checksum in the manifest.
+
+        Raises:
+            BrewhouseError: A page is missing or damaged.
+        """
+        with ThreadPoolExecutor(_PARALLEL_READS) as threads:
+            list(threads.map(check_page, self.files, self.manifest.pages))
+        return self.files
 
     @property
     def files(self) -> list[str]:
@@ -57,7 +77,7 @@ def find(lake: Lake, run: str) -> RawSnapshot:
         BrewhouseError: The lake has no such snapshot, or its manifest cannot be read.
     """
     likely = lake.bronze / f"date={day_of(run)}" / f"run={run}" / "manifest.json"
-    if likely.exists():  # almost always; listing a long history takes many requests on S3
+    if _is_written(likely):  # almost always; listing a long history takes many requests on S3
         return _read(likely)
     files = {_run_of(file): file for file in _manifests(lake)}
     if run not in files:
@@ -83,16 +103,58 @@ def complete_runs(lake: Lake) -> list[str]:
 
 
 def _manifests(lake: Lake) -> list[Path]:
-    return sorted(lake.bronze.glob("date=*/run=*/manifest.json"), key=_run_of)
+    listed = lake.bronze.glob("date=*/run=*/manifest.json")
+    return sorted(filter(_is_written, listed) if lake.is_local else listed, key=_run_of)
+
+
+def _is_written(manifest: Path) -> bool:
+    """Return whether a manifest exists; a loss of power may have left an empty file."""
+    return manifest.exists() if isinstance(manifest, S3Path) else manifest.is_file() and manifest.stat().st_size > 0
 
 
 def _run_of(file: Path) -> str:
     return file.parent.name.removeprefix("run=")
 
 
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Encode a manifest as JSON, with the checksum of all that precedes it."""
+    content = msgspec.json.encode(manifest)[:-1]
+    return b'%b,"sha256":"%b"}' % (content, hashlib.sha256(content).hexdigest().encode())
+
+
+def check_page(file: str, page: Page) -> None:
+    """Compare the lines of a page with its checksum in the manifest.
+
+    Raises:
+        BrewhouseError: It is missing or damaged.
+    """
+    path = path_at(file)
+    try:
+        if isinstance(path, S3Path):
+            from brewhouse.lake.object_cache import filesystem
+
+            packed = filesystem().open(file).read()
+        else:
+            packed = path.read_bytes()
+        is_damaged = hashlib.sha256(gzip.decompress(packed)).hexdigest() != page.sha256
+    except FileNotFoundError as error:
+        raise damaged(path, MISSING) from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise damaged(path, f"it cannot be decompressed ({error})") from error
+    if is_damaged:
+        raise damaged(path, WRONG_CHECKSUM)
+
+
+def _decode_manifest(content: bytes) -> Manifest:
+    match = _CHECKSUM.fullmatch(content)
+    if match and hashlib.sha256(match[1]).hexdigest().encode() != match[2]:
+        raise ValueError(WRONG_CHECKSUM)
+    return msgspec.json.decode(content, type=Manifest)
+
+
 def _read(file: Path) -> RawSnapshot:
     try:
-        return RawSnapshot(file.parent, msgspec.json.decode(file.read_bytes(), type=Manifest))
+        return RawSnapshot(file.parent, _decode_manifest(file.read_bytes()))
     except (OSError, ValueError) as error:  # ValueError: not JSON, not UTF-8, or not a manifest
         raise BrewhouseError(
             f"The manifest {file} cannot be read: {error}.", hint="Restore it, or move its folder out of the lake."

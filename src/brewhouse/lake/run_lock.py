@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from brewhouse.errors import BrewhouseError
+from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
 
 _ATTEMPTS = 5
@@ -55,6 +56,12 @@ def run_lock(lake: Lake, run: str) -> AbstractContextManager[LockInfo | None]:
         BrewhouseError: Another run holds the lock, or acquired it because this one could not renew it in time.
     """
     return _file_lock(lake, run) if lake.is_local else _object_lock(lake, run)
+
+
+def new_run_id(lake: Lake) -> str:
+    """Create the id of a run, which sorts after that of the last run even if the clock was set back since."""
+    last = last_holder(lake)
+    return new_id(last.run if last else "")
 
 
 def require_lock(lake: Lake) -> None:

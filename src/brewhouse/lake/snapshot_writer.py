@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import re
 import zlib
 from collections import defaultdict
@@ -20,10 +21,11 @@ import msgspec
 from isal import igzip
 
 from brewhouse.errors import BrewhouseError
+from brewhouse.ids import CLOCK_TOLERANCE
 from brewhouse.lake.error_translation import translate_error
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, sync_files
 from brewhouse.lake.manifest import Manifest, Page
-from brewhouse.lake.raw_snapshots import RawSnapshot
+from brewhouse.lake.raw_snapshots import RawSnapshot, encode_manifest
 from brewhouse.source import Meta
 
 _GZIP_LEVEL = 2  # of ISA-L's levels 0 to 3: the size of zlib's level 2 in a quarter of the time
@@ -86,14 +88,14 @@ class SnapshotWriter:
             BrewhouseError: The lake cannot be written.
         """
         content = page_content(lines)
-        checksum = sha256(content)
-        name = f"page-{number:05d}.{checksum[:_CHECKSUM_DIGITS]}.jsonl.gz"
+        sha256 = hashlib.sha256(content).hexdigest()
+        name = f"page-{number:05d}.{sha256[:_CHECKSUM_DIGITS]}.jsonl.gz"
         packed = igzip.compress(content, _GZIP_LEVEL, mtime=0)
         if not await self._create_page(name, packed) and _read_page(self.folder / name) != content:
             (self.folder / name).unlink()  # damaged by an interrupted write
             await self._create_page(name, packed)
         return Page(
-            number=number, file=name, url=url, status=status, fetched_at=fetched_at, records=len(lines), sha256=checksum
+            number=number, file=name, url=url, status=status, fetched_at=fetched_at, records=len(lines), sha256=sha256
         )
 
     def intact_pages(self) -> Iterator[tuple[Page, list[bytes]]]:
@@ -113,7 +115,7 @@ class SnapshotWriter:
                     status=200,
                     fetched_at=datetime.fromtimestamp(files[0].stat().st_mtime, UTC).isoformat(timespec="milliseconds"),
                     records=len(lines),
-                    sha256=sha256(content),
+                    sha256=hashlib.sha256(content).hexdigest(),
                 )
                 yield page, lines
 
@@ -128,7 +130,8 @@ class SnapshotWriter:
             for file in self.folder.glob("page-*"):
                 if file.name not in listed:
                     file.unlink()
-            if self._create("manifest.json", msgspec.json.encode(manifest)):
+            sync_files(self.lake.root, [self.folder / file for file in listed])
+            if self._create_durably("manifest.json", encode_manifest(manifest)):
                 return RawSnapshot(self.folder, manifest)
         raise BrewhouseError(
             f"The snapshot of run {self.run} was completed by another process.", hint="Run one extract at a time."
@@ -142,6 +145,22 @@ class SnapshotWriter:
             self.lake.store.put(self._key(name), content, mode="create")
         except (OSError, BaseError) as error:
             return self._is_new(name, error)
+        return True
+
+    def _create_durably(self, name: str, content: bytes) -> bool:
+        """Create a file that is complete on the disk before it has its name; returns False if it exists."""
+        if not self.lake.is_local:
+            return self._create(name, content)
+        new = self.folder / f"{name}.new"
+        try:
+            new.write_bytes(content)
+            sync_files(self.lake.root, [new])
+            os.link(new, self.folder / name)
+            sync_files(self.lake.root, [self.folder / name])
+        except OSError as error:
+            return self._is_new(name, error)
+        finally:
+            new.unlink(missing_ok=True)
         return True
 
     async def _create_page(self, name: str, content: bytes) -> bool:
@@ -179,21 +198,20 @@ def page_content(lines: Sequence[bytes]) -> bytes:
     return b"\n".join([*lines, b""])
 
 
-def sha256(content: bytes) -> str:
-    """Return the checksum of a page's content."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def find_resumable(lake: Lake, source_url: str, per_page_rows: int, max_age_hours: float) -> SnapshotWriter | None:
-    """Find the newest interrupted snapshot of this source and page size that is young enough to resume."""
-    earliest = datetime.now(UTC) - timedelta(hours=max_age_hours)
+    """Find the newest interrupted snapshot of this source and page size that is young enough to resume.
+
+    One before the newest complete snapshot is not resumed: its id would place newer data before older.
+    """
+    now = datetime.now(UTC)
     files = lake.bronze.glob("date=*/run=*/started.json")
     for file in sorted(files, key=lambda file: file.parent.name, reverse=True):
+        if (file.parent / "manifest.json").exists():
+            return None
         started = _read_started(file)
-        if started is None or (file.parent / "manifest.json").exists():
+        if started is None or (started.source_url, started.per_page_rows) != (source_url, per_page_rows):
             continue
-        same = (started.source_url, started.per_page_rows) == (source_url, per_page_rows)
-        if same and datetime.fromisoformat(started.started_at) > earliest:
+        if -CLOCK_TOLERANCE < now - datetime.fromisoformat(started.started_at) < timedelta(hours=max_age_hours):
             return SnapshotWriter(lake, file.parent.name.removeprefix("run="), started)
     return None
 
@@ -212,4 +230,4 @@ def _read_page(file: Path) -> bytes | None:
         content = gzip.decompress(file.read_bytes())
     except (OSError, EOFError, zlib.error):
         return None
-    return content if match and sha256(content).startswith(match[2]) else None
+    return content if match and hashlib.sha256(content).hexdigest().startswith(match[2]) else None

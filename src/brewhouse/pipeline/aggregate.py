@@ -9,7 +9,7 @@ from brewhouse.errors import BrewhouseError
 from brewhouse.lake.raw_snapshots import RawSnapshot, find
 from brewhouse.models.model import Model
 from brewhouse.models.project import models_of
-from brewhouse.pipeline.input_tables import BREWERIES, MODELS, RAW_SNAPSHOT
+from brewhouse.pipeline.input_tables import BREWERIES, MODELS
 from brewhouse.pipeline.publishing import (
     attach_staged,
     check,
@@ -43,7 +43,7 @@ def aggregate(context: RunContext) -> JobResult:
     if missing or (current := tables.current(BREWERIES)) is None:
         names = ", ".join(missing) or BREWERIES
         raise BrewhouseError(f"The lake {context.lake.root} has no {names}.", hint="Run `brewhouse transform` first.")
-    snapshot, version = find(context.lake, current.properties[RAW_SNAPSHOT]), current.properties[MODELS]
+    snapshot, version = find(context.lake, current.raw_snapshot), current.properties[MODELS]
     if is_published(tables, models, version_of(models, version), snapshot.run):
         refresh_views(context.lake, tables, context.warn)  # missing if a run was killed right after its commit
         return JobResult(f"gold already shows snapshot {snapshot.run}; nothing to do")
@@ -72,6 +72,7 @@ def stage_gold(
         zone="gold",
         version=version_of(models, silver_version),
         raw_snapshot=snapshot.run,
+        snapshot_time=snapshot.manifest.finished_at,
         publications=publications,
         checks=checks,
     )

@@ -11,6 +11,7 @@ from brewhouse.models.project import models_of
 from brewhouse.pipeline.input_tables import BREWERIES, attach_previous, attach_snapshot
 from brewhouse.pipeline.publishing import version_of
 from brewhouse.pipeline.run_context import open_engine
+from brewhouse.query.missing_states import missing_state
 from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ def named(lake: Lake, name: str) -> str:
 
     Raises:
         UsageError: The lake has no such snapshot.
+        BrewhouseError: It is a run that was expired, or published nothing.
     """
+    from brewhouse.iceberg.tables import Tables
+
     runs = complete_runs(lake)
     if name == "last" and runs:
         return runs[-1]
@@ -59,7 +63,7 @@ def named(lake: Lake, name: str) -> str:
     of_date = [run for run in runs if (folder / f"run={run}").is_dir()]
     if of_date:
         return of_date[-1]
-    raise UsageError(
+    raise missing_state(lake, Tables(lake), name) or UsageError(
         f"The lake {lake.root} has no raw snapshot {name}; it has {_some(runs)}.",
         hint="Name one by its run id or its date, as 2026-08-02.",
     )

@@ -22,6 +22,7 @@ from brewhouse.api.pages import Pager
 from brewhouse.api.rate_limit import WINDOW_S
 from brewhouse.checks.completeness import CompletenessResult
 from brewhouse.errors import BrewhouseError
+from brewhouse.ids import later
 from brewhouse.lake.manifest import Manifest
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.lake.snapshot_writer import ResumeInfo, SnapshotWriter, find_resumable
@@ -30,13 +31,12 @@ from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.source import Meta, SchemaDrift
 
 _DIFFERENCES_SHOWN = 6
-_ID_CHARACTERS = 80
 
 _log = logging.getLogger(__name__)
 
 
 class SnapshotIncomplete(BrewhouseError):  # noqa: N818 - the state of the snapshot
-    """The received records disagree with the source's counts, or mix versions of it, in every attempt."""
+    """The received records disagree with the source's counts or pages in every attempt."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def extract(context: RunContext) -> JobResult:
     context.emit_drift(
         [SchemaDrift("hole", "the source cannot return a row", 1, msgspec.json.encode(row).decode()) for row in missing]
     )
+    context.raw_snapshot = done.snapshot.run
     message = f"snapshot {done.snapshot.run} is complete: {done.snapshot.records} records"
     if done.resumed_pages:
         message += f"; {done.resumed_pages} pages resumed"
@@ -75,30 +76,34 @@ def extract(context: RunContext) -> JobResult:
             "resumed_pages": done.resumed_pages,
             "holes": len(missing),
         },
+        raw_snapshot=done.snapshot.run,
     )
 
 
 def fetch_snapshot(context: RunContext, *, rate_limit_window_s: float = WINDOW_S) -> Extraction:
     """Fetch a complete raw snapshot, or return the run's own one if it is complete already.
 
-    An interrupted snapshot of the same source is resumed, and keeps its own run id.
+    An interrupted snapshot of the same source is resumed, and keeps its own run id. A new one has the id of the run, or
+    the next after the newest snapshot's if a wrong clock dated that one later.
 
     Raises:
         PermanentSourceError: The source is unavailable, or does not keep its contract.
         SnapshotIncomplete: The received records disagree with the source's counts or pages; nothing is published.
         BrewhouseError: The lake cannot be written.
     """
-    if context.run in complete_runs(context.lake):
+    runs = complete_runs(context.lake)
+    if context.run in runs:
         snapshot = find(context.lake, context.run)
         return Extraction(snapshot, resumed_pages=0, requested_pages=0, already_done=True)
-    return asyncio.run(_Extract(context).run(rate_limit_window_s))
+    return asyncio.run(_Extract(context, runs[-1] if runs else "").run(rate_limit_window_s))
 
 
 class _Extract:
     """One extract, with the state that its attempts share."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, newest: str) -> None:
         self._context = context
+        self._newest = newest
         self._lake = context.lake
         self._settings = context.settings
         self._meta_deviations: Counter[str] = Counter()
@@ -135,7 +140,8 @@ class _Extract:
             started_at=started_at,
             meta_before=meta,
         )
-        writer = SnapshotWriter(self._lake, self._context.run, started)
+        self._context.check_clock(self._newest, "newest raw snapshot")
+        writer = SnapshotWriter(self._lake, later(self._context.run, self._newest), started)
         writer.start()
         fetcher = PageFetcher(pager, writer, settings.concurrency, self._context.emit_pages)
         await fetcher.write_page(1, first)
@@ -152,11 +158,11 @@ class _Extract:
         while True:
             after = await self._meta(client)
             result = fetcher.completeness(before, after)
-            differences = result.differences or await self._changes(fetcher)
+            differences = result.differences or await fetcher.changes(settings.compared_pages)
             if not differences:
                 return before, after, result
             if self._attempts >= settings.max_extract_attempts:
-                raise self._incomplete(differences, is_count=bool(result.differences))
+                raise self._incomplete(differences)
             _log.warning("attempt %d of %d: %s", self._attempts, settings.max_extract_attempts, differences[0])
             self._attempts += 1
             is_last = self._attempts == settings.max_extract_attempts
@@ -174,17 +180,11 @@ class _Extract:
         self._meta_deviations.update(deviations)
         return meta
 
-    async def _changes(self, fetcher: PageFetcher) -> list[str]:
-        """Compare a sample of the pages with the source, one sentence per page that has changed."""
-        changed = await fetcher.changed_pages(self._settings.compared_pages)
-        return [f"page {number} has changed since it was fetched" for number in changed]
-
-    def _incomplete(self, differences: list[str], *, is_count: bool) -> SnapshotIncomplete:
+    def _incomplete(self, differences: list[str]) -> SnapshotIncomplete:
         shown = "; ".join(differences[:_DIFFERENCES_SHOWN])
         more = len(differences) - _DIFFERENCES_SHOWN
-        failure = "disagrees with the source's own counts" if is_count else "mixes versions of the source's records"
         return SnapshotIncomplete(
-            f"The snapshot of {self._settings.source_url} {failure} after "
+            f"The snapshot of {self._settings.source_url} disagrees with the source after "
             f"{self._attempts} attempt(s): {shown}{f'; and {more} more differences' if more > 0 else ''}. "
             "Fetched pages are kept; nothing was published.",
             hint="The source may be changing at the moment: run again in a few minutes.",
@@ -195,11 +195,11 @@ class _Extract:
         if len(result.missing_rows) <= self._settings.max_missing_rows:
             return
         positions = "; ".join(
-            f"row {row.position}, between ids {_short(row.before_id)} and {_short(row.after_id)}"
+            f"row {row.position}, between ids {row.before_id!s:.80} and {row.after_id!s:.80}"
             for row in result.missing_rows[:_DIFFERENCES_SHOWN]
         )
         others = "; and others" if len(result.missing_rows) > _DIFFERENCES_SHOWN else ""
-        groups = [f"{name} {_short(value)!r}" for name, counts in result.missing.items() for value in counts]
+        groups = [f"{name} {value!r:.80}" for name, counts in result.missing.items() for value in counts]
         raise SnapshotIncomplete(
             f"{self._settings.source_url} cannot return {len(result.missing_rows)} of the breweries it counts: "
             f"{positions}{others}. They are missing in {', '.join(groups) or 'no group of /meta'}. "
@@ -250,7 +250,3 @@ class _Extract:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _short(text: str | None) -> str | None:
-    return text and text[:_ID_CHARACTERS]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from brewhouse.lake.lake import Lake
 
 RAW_SNAPSHOT = "brewhouse.raw-snapshot"
+SNAPSHOT_TIME = "brewhouse.snapshot-time"
 MODELS = "brewhouse.models"
 COMPARED_WITH = "brewhouse.compared-with"
 BREWERIES = "silver.breweries"
@@ -33,8 +34,11 @@ def attach_snapshot(engine: Engine, snapshot: RawSnapshot, on_model: Callable[[s
 
     Args:
         on_model: Called with the name of each staging model before it runs.
+
+    Raises:
+        BrewhouseError: A page is missing or damaged.
     """
-    engine.attach_raw_snapshot(snapshot.files, snapshot.run, snapshot.manifest.finished_at)
+    engine.attach_raw_snapshot(snapshot.verified_files(), snapshot.run, snapshot.manifest.finished_at)
     for model in models_of("staging"):
         on_model(model.name)
         engine.compute(model)
@@ -74,7 +78,7 @@ def attach_previous(engine: Engine, lake: Lake, tables: Tables, breweries: Model
     """
     engine.attach_rows("previous.snapshot", {"run": "string"}, [(run,)])
     history = tables.history(BREWERIES) if BREWERIES in tables.names() else []
-    published = [snapshot for snapshot in history if snapshot.properties.get(RAW_SNAPSHOT) == run]
+    published = [snapshot for snapshot in history if snapshot.raw_snapshot == run]
     fitting = [snapshot for snapshot in published if snapshot.properties.get(MODELS) == version]
     if not fitting and run in complete_runs(lake):
         attach_snapshot(engine, find(lake, run))
@@ -100,10 +104,11 @@ def attach_nothing_previous(engine: Engine, breweries: Model) -> None:
 
 
 def previous_snapshot(engine: Engine, tables: Tables, run: str) -> str | None:
-    """Find the raw snapshot to compare another with: the newest before it that the tables were made of.
+    """Find the raw snapshot to compare another with: the newest before it in the change log.
 
-    Only snapshots since the last rebuild count: what a rebuild left out is not in the change log. A snapshot that is
-    older than the newest one in the change log is compared with itself, since the log already leads past it.
+    Only snapshots that the log's current state was made from count, since the last rebuild: what was rolled back, or
+    left out by a rebuild, is not in it. A snapshot older than the newest one in the log is compared with itself, since
+    the log already leads past it.
 
     Returns:
         Its run id; None when there is none.
@@ -111,8 +116,8 @@ def previous_snapshot(engine: Engine, tables: Tables, run: str) -> str | None:
     names = tables.names()
     if BREWERIES not in names:
         return None
-    history = tables.history(BREWERIES)
-    made = [(one.properties.get(RAW_SNAPSHOT, ""), one.properties.get(COMPARED_WITH)) for one in history]
+    history = tables.history(_CHANGES if _CHANGES in names else BREWERIES)
+    made = [(one.raw_snapshot, one.properties.get(COMPARED_WITH)) for one in history if not one.rolled_back]
     rebuilt_at = max((number for number, (_, compared_with) in enumerate(made) if compared_with == ""), default=0)
     known = {raw for raw, compared_with in made[rebuilt_at:] if raw != compared_with}
     if _CHANGES in names:

@@ -12,9 +12,8 @@ from brewhouse.events.details import JobEnded, RunEnded
 from brewhouse.events.event import Event, EventLog, read_events
 from brewhouse.events.run_log import read_log
 from brewhouse.events.run_reports import INTERRUPTED, RunReport, run_reports
-from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.run_lock import holder, run_lock
+from brewhouse.lake.run_lock import holder, new_run_id, run_lock
 
 
 def close_interrupted_runs(lake: Lake, events: Sequence[Event], running: str) -> None:
@@ -35,7 +34,7 @@ def close_killed_runs(lake: Lake) -> None:
     events = read_events(lake)
     if all(report.state != INTERRUPTED for report in run_reports(events, held.run if held else None)):
         return
-    turn = new_id()
+    turn = new_run_id(lake)
     with suppress(BrewhouseError), run_lock(lake, turn):
         close_interrupted_runs(lake, read_events(lake), turn)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import takewhile
@@ -14,7 +16,7 @@ from brewhouse.api.schema_drift import Profile, Profiler
 from brewhouse.api.source_errors import BadResponseError
 from brewhouse.checks.completeness import CompletenessCheck, CompletenessResult
 from brewhouse.lake.manifest import Page
-from brewhouse.lake.snapshot_writer import SnapshotWriter, page_content, sha256
+from brewhouse.lake.snapshot_writer import SnapshotWriter, page_content
 from brewhouse.source import Meta, SchemaDrift
 
 _EXTRA_PAGES = 10
@@ -35,7 +37,7 @@ class PageFetcher:
         pages: The pages fetched or resumed so far, by number.
         resumed: Number of pages that an interrupted run had left.
         requested: Number of pages fetched from the source, refetched ones included.
-        compared: Numbers of the pages that `changed_pages` compared with the source.
+        compared: Numbers of the pages that `changes` compared with the source.
     """
 
     def __init__(self, pager: Pager, writer: SnapshotWriter, concurrency: int, progress: Progress) -> None:
@@ -44,7 +46,7 @@ class PageFetcher:
         self.resumed = 0
         self.requested = 0
         self.compared: list[int] = []
-        self._end: int | None = None
+        self._end = math.inf  # the first page known to be past the last one
         self.pager = pager
         self._writer = writer
         self._concurrency = concurrency
@@ -83,19 +85,21 @@ class PageFetcher:
                 self._progress(min(len(self.pages), expected), expected)
             else:
                 self._forget(number)
-                self._end = min(number, self._end or number)
+                self._end = min(self._end, number)
 
         missing = (number for number in range(1, expected + 1) if number not in self.pages)  # not a list: may be huge
         self._progress(min(len(self.pages), expected), expected)
-        await self._for_each(takewhile(self._is_before_end, missing), fetch)
-        for number in takewhile(self._is_before_end, range(expected + 1, 2 * expected + _EXTRA_PAGES + 1)):
+        await self._for_each(takewhile(lambda number: number < self._end, missing), fetch)
+        number = expected + 1
+        while number < min(self._end, 2 * expected + _EXTRA_PAGES):
             await fetch(number)
+            number += 1
 
     async def refetch(self, numbers: Iterable[int], total: int) -> None:
         """Fetch some pages again, and any that follow the last one; see `fetch_missing`."""
         for number in numbers:
             self._forget(number)
-        self._end = None
+        self._end = math.inf
         await self.fetch_missing(total)
 
     async def restart(self, total: int) -> None:
@@ -103,7 +107,7 @@ class PageFetcher:
         self._completeness = CompletenessCheck()
         self._profiles.clear()
         self.pages.clear()
-        self._end = None
+        self._end = math.inf
         first, self.size = await self.pager.fetch_first(total)
         await self.write_page(1, first)
         await self.fetch_missing(total)
@@ -121,13 +125,12 @@ class PageFetcher:
         )
         self._count(page, result.lines, result.records, result.missing_rows)
         count = len(self.pages)
-        is_power_of_two = count & (count - 1) == 0  # rarely, as it takes as long as counting all pages
-        is_empty = not result.lines and not result.missing_rows
-        if is_empty or (count >= _FEW_PAGES and is_power_of_two and self._completeness.is_repetitive()):
-            self._end = min(number + 1, self._end or number + 1)
+        is_due = count >= _FEW_PAGES and count.bit_count() == 1  # rarely, as it takes as long as counting all pages
+        if is_due and self._completeness.is_repetitive():
+            self._end = min(self._end, number + 1)
 
-    async def changed_pages(self, limit: int) -> list[int]:
-        """Fetch a sample of the pages again, and list those whose records have changed.
+    async def changes(self, limit: int) -> list[str]:
+        """Fetch a sample of the pages again, and return a sentence per page whose records have changed.
 
         Args:
             limit: Size of the sample; it has all pages of up to twice as many.
@@ -139,13 +142,14 @@ class PageFetcher:
 
         async def compare(number: int) -> None:
             result = await self.pager.fetch(number, self.size, pages=len(self.pages))
-            if sha256(page_content(one_line(result.lines))) != self.pages[number].sha256:
+            content = page_content(one_line(result.lines))
+            if hashlib.sha256(content).hexdigest() != self.pages[number].sha256:
                 changed.append(number)
 
         # A page with missing rows takes too many requests.
         self.compared = sample([number for number, page in sorted(self.pages.items()) if page.status == 200], limit)
         await self._for_each(self.compared, compare)
-        return sorted(changed)
+        return [f"page {number} has changed since it was fetched" for number in sorted(changed)]
 
     def completeness(self, before: Meta, after: Meta) -> CompletenessResult:
         """Compare the pages with the source's own counts before and after."""
@@ -174,9 +178,6 @@ class PageFetcher:
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from failures.exceptions[0].__cause__
 
-    def _is_before_end(self, number: int) -> bool:
-        return self._end is None or number < self._end
-
     def _count(self, page: Page, lines: Sequence[bytes], records: Records, missing_rows: Sequence[int]) -> None:
         self._completeness.count(page.number, lines, records, missing_rows)
         self._profiles[page.number] = self._profiler.profile(lines, records)
@@ -189,13 +190,11 @@ class PageFetcher:
 
 
 def sample(numbers: Sequence[int], limit: int) -> list[int]:
-    """Choose about `limit` pages: the first two, the last, and others at equal distances; or all of twice as many.
+    """Choose about `limit` pages at equal distances, the first two and the last among them; all of up to twice as many.
 
     Example:
-        >>> sample(range(1, 61), 6), sample(range(1, 4), 6), sample(range(1, 4), 0)
-        ([1, 2, 15, 30, 45, 60], [1, 2, 3], [])
+        >>> sample(range(1, 61), 5), sample(range(1, 4), 5), sample(range(1, 4), 0)
+        ([1, 2, 13, 25, 37, 49, 60], [1, 2, 3], [])
     """
-    if not limit or len(numbers) <= 2 * limit:
-        return list(numbers) if limit else []
-    steps = max(limit - 2, 1)
-    return [numbers[index] for index in sorted({1, *(step * (len(numbers) - 1) // steps for step in range(steps + 1))})]
+    step = -(-len(numbers) // limit) if limit and len(numbers) > 2 * limit else 1
+    return sorted({*numbers[::step], *numbers[1:2], *numbers[-1:]}) if limit else []

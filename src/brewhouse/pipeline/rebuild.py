@@ -15,8 +15,8 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.pipeline.aggregate import stage_gold
 from brewhouse.pipeline.dry_run import dry_run
-from brewhouse.pipeline.input_tables import BREWERIES, RAW_SNAPSHOT
-from brewhouse.pipeline.publishing import RUN, attach_staged, commit, raise_on_failure, refresh_views
+from brewhouse.pipeline.input_tables import BREWERIES
+from brewhouse.pipeline.publishing import attach_staged, commit, raise_on_failure, refresh_views
 from brewhouse.pipeline.run_context import REBUILD, JobResult, RunContext, StagedTables
 from brewhouse.pipeline.runner import run_jobs
 from brewhouse.pipeline.transform import stage_silver
@@ -35,17 +35,23 @@ def run_rebuild(lake: Lake, settings: Settings, *, listeners: Sequence[Listener]
 def rebuild(context: RunContext) -> JobResult:
     """Rebuild all silver and gold tables.
 
-    A snapshot whose checks fail is left out, as by the run that fetched it, with a warning.
+    A snapshot whose checks fail is left out, as by the run that fetched it, with a warning. A lost or damaged catalog
+    is replaced, and a table with damaged metadata starts over without its history.
 
     Raises:
-        BrewhouseError: There is no raw snapshot, or none passes its checks; the tables are unchanged.
+        BrewhouseError: There is no raw snapshot, one is damaged, or none passes its checks; the tables are unchanged.
     """
-    lake, tables = context.lake, context.tables
+    from brewhouse.iceberg.tables import Tables
+
+    lake = context.lake
+    tables = context.tables = Tables(lake, replaces=True)
     if context.settings.models is not None:
         dry_run(context.settings)
     runs = complete_runs(lake)
     progress = _Rebuild(context)
     with tables.atomically():
+        for error in tables.forget_damaged():
+            context.warn(f"A table starts over without its history, since it is damaged: {error.what}")
         for done, snapshot_run in enumerate(runs, start=1):
             progress.add(find(lake, snapshot_run))
             context.emit_snapshots(done, len(runs))
@@ -57,7 +63,7 @@ def rebuild(context: RunContext) -> JobResult:
             )
     refresh_views(lake, tables, context.warn)
     current = [tables.current(name) for name in tables.names()]
-    published = [now for now in current if now and now.properties.get(RUN) == context.run]
+    published = [now for now in current if now and now.run == context.run]
     return JobResult(
         message=f"{len(published)} tables rebuilt from {len(runs) - len(progress.left_out)} raw snapshots; "
         f"they show {progress.snapshot}",
@@ -67,13 +73,13 @@ def rebuild(context: RunContext) -> JobResult:
 
 
 def is_rebuilt(lake: Lake) -> bool:
-    """Return whether the tables were made of every raw snapshot of the lake, as far as their history reaches."""
+    """Return whether the current tables were made of every raw snapshot of the lake, as far as history reaches."""
     from brewhouse.iceberg.tables import Tables
 
     tables = Tables(lake)
     if BREWERIES not in tables.names():
         return False
-    known = {snapshot.properties.get(RAW_SNAPSHOT) for snapshot in tables.history(BREWERIES)}
+    known = {snapshot.raw_snapshot for snapshot in tables.history(BREWERIES) if not snapshot.rolled_back}
     return known.issuperset(complete_runs(lake))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -22,6 +23,7 @@ from brewhouse.events.details import (
     Warned,
 )
 from brewhouse.events.event import EventLog
+from brewhouse.ids import CLOCK_TOLERANCE, time_of
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 from brewhouse.source import SchemaDrift
@@ -41,12 +43,16 @@ class JobResult:
     Attributes:
         counts: Records in and out, by name.
         published: Each published table with its `table`, `snapshot` and `rows`.
+        raw_snapshot: Run id of the raw snapshot that it completed; empty when it completed none.
+        expired_runs: Runs and raw snapshots of which it expired the last state of a table.
     """
 
     message: str
     counts: dict[str, int] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
     published: list[dict[str, str | int]] = field(default_factory=list)
+    raw_snapshot: str = ""
+    expired_runs: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class StagedTables:
         zone: silver or gold.
         version: Version of the models that made them.
         raw_snapshot: Run id of the raw snapshot they were made of.
+        snapshot_time: When that was finished, ISO 8601, UTC.
         counts: Records in and out, by name.
         compared_with: Run id of the raw snapshot it was compared with; None when there is none.
     """
@@ -64,6 +71,7 @@ class StagedTables:
     zone: str
     version: str
     raw_snapshot: str
+    snapshot_time: str
     publications: list[Publication]
     checks: list[Check]
     counts: dict[str, int] = field(default_factory=dict)
@@ -78,6 +86,7 @@ class RunContext:
         jobs: Names of the jobs that run in this process, in order.
         job: The running one.
         staged: Tables of earlier jobs that are published together with those of a later one.
+        raw_snapshot: Run id of the raw snapshot that this run completed, here or in another process; empty without one.
     """
 
     def __init__(self, lake: Lake, settings: Settings, events: EventLog, jobs: Sequence[str]) -> None:
@@ -87,6 +96,7 @@ class RunContext:
         self.jobs = tuple(jobs)
         self.job = self.jobs[0]
         self.staged: list[StagedTables] = []
+        self.raw_snapshot = ""
         self._opened = ExitStack()
 
     @contextmanager
@@ -115,10 +125,13 @@ class RunContext:
 
     @cached_property
     def tables(self) -> Tables:
-        """The tables of the lake."""
+        """The tables of the lake, in their last whole state."""
         from brewhouse.iceberg.tables import Tables
 
-        return Tables(self.lake)
+        tables = Tables(self.lake)
+        if message := tables.recover():
+            self.warn(message)
+        return tables
 
     def emit(self, detail: Detail) -> None:
         """Emit an event of this job."""
@@ -153,6 +166,24 @@ class RunContext:
     def warn(self, message: str) -> None:
         """Emit a warning that fails neither the job nor the run."""
         self.emit(Warned(message=message))
+
+    def check_clock(self, last: str, what: str) -> None:
+        """Warn if the time in an id of this lake is ahead of the clock: that clock was wrong, or this one is."""
+        moment, now = time_of(last), datetime.now(UTC)
+        if moment and moment - now > CLOCK_TOLERANCE:
+            self.emit_checks(
+                [
+                    Check(
+                        name="the clock was not set back",
+                        table="bronze.breweries",
+                        severity="warning",
+                        violations=1,
+                        example=f"the {what} {last} is dated {moment:%Y-%m-%dT%H:%M:%SZ}, but the clock shows "
+                        f"{now:%Y-%m-%dT%H:%M:%SZ}; this run counts as later. Set the clock if it is wrong. Else the "
+                        "date is: runs stay in order, and the warning ends at that date",
+                    )
+                ]
+            )
 
     def emit_drift(self, drift: Sequence[SchemaDrift]) -> None:
         """Emit an event for each deviation of the source from its contract."""

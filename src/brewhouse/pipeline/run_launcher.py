@@ -21,7 +21,7 @@ from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.events.alerts import WORKFLOW
 from brewhouse.events.run_reports import ENDED, RunReport
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.raw_snapshots import newest
+from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.lake.run_lock import LockInfo, holder, last_holder
 from brewhouse.settings import Settings, as_environment
 
@@ -82,8 +82,8 @@ class RunLauncher:
             UsageError: There is nothing to retry.
             BrewhouseError: It did not start.
         """
-        snapshot = newest(self._lake)
-        return self.start(retry_command(report, snapshot.run if snapshot else None))
+        fetched = [job.raw_snapshot for job in report.jobs if job.raw_snapshot] or complete_runs(self._lake)
+        return self.start(retry_command(report, fetched[-1] if fetched else None))
 
     def stop(self, run: str) -> None:
         """Send SIGTERM to a run, which then stops within seconds and leaves the tables unchanged.
@@ -114,7 +114,7 @@ def retry_command(report: RunReport, snapshot: str | None) -> tuple[str, ...]:
     """Return the command-line arguments that retry a failed run from the job that failed.
 
     Args:
-        snapshot: Run id of the newest complete raw snapshot, which the later jobs continue with.
+        snapshot: Run id of the raw snapshot that the later jobs continue with.
 
     Raises:
         UsageError: The run succeeded or is running, or it is unknown how it was started.

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeAlias
 
+from msgspec import UNSET
+
 from brewhouse.errors import BrewhouseError, redacted
 from brewhouse.events.alerts import WORKFLOW
 from brewhouse.events.details import (
@@ -31,9 +33,8 @@ from brewhouse.events.details import (
 from brewhouse.events.event import Event, EventLog, EventReader, Listener, event_days
 from brewhouse.events.run_log import run_log
 from brewhouse.events.run_reports import ENDED, RunReport, run_reports
-from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.run_lock import run_lock
+from brewhouse.lake.run_lock import new_run_id, run_lock
 from brewhouse.pipeline.interrupted_runs import close_interrupted_runs
 from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.settings import Settings, is_lineage_configured
@@ -86,12 +87,13 @@ def run_jobs(
         BrewhouseError: Another run holds the lake, or a job failed; its event says why.
     """
     reader = EventReader(lake)
-    earlier = _earlier(reader, external)
-    run = earlier.run if earlier else new_id()
+    earlier, new_run = _earlier(reader, external), new_run_id(lake)
+    run = earlier.run if earlier else new_run
     with _signals_raise() as signals, run_lock(lake, run) as previous, ExitStack() as on_exit:
         if previous is not None:
             with _guarded("Failed to record the end of an interrupted run"):
-                close_interrupted_runs(lake, reader.read(date.fromisoformat(previous.started_at[:10])), run)
+                since = date.fromisoformat(previous.started_at[:10])
+                close_interrupted_runs(lake, reader.read(since, previous.run), run)
         log = on_exit.enter_context(run_log(lake, run, to_stderr=settings.log_format == "json"))
         on_exit.callback(_archive, lake)
         stopper = _stop_listener(signals)
@@ -101,9 +103,12 @@ def run_jobs(
             [stopper, log.listen, *listeners, *_outputs(lake, settings, workflow, run, reader, on_exit)],
             {"workflowRunId": external.workflow_run} if external else {},
         )
+        on_exit.callback(events.sync)
         planned = external.jobs if external else tuple(jobs)
         context = RunContext(lake, settings, events, tuple(jobs))
-        _Run(context, workflow, planned, external, earlier, signals).execute(jobs)
+        if earlier:
+            context.raw_snapshot = next((job.raw_snapshot for job in earlier.jobs[::-1] if job.raw_snapshot), "")
+        _Run(context, workflow, planned, external, earlier, signals).execute(jobs, previous.run if previous else "")
     return run
 
 
@@ -133,10 +138,11 @@ class _Run:
         }
         self._started = time.monotonic() - (_age_s(earlier) if earlier else 0)
 
-    def execute(self, jobs: Mapping[str, Job]) -> None:
+    def execute(self, jobs: Mapping[str, Job], last_run: str) -> None:
         name = ""
         try:
             self._start()
+            self._context.check_clock(last_run, "last run")
             for name, job in jobs.items():
                 self._run_job(name, job)
         except BaseException as raw:
@@ -187,6 +193,8 @@ class _Run:
                 message=result.message,
                 seconds=_since(started),
                 counts=result.counts,
+                raw_snapshot=result.raw_snapshot or UNSET,
+                expired_runs=result.expired_runs or UNSET,
             )
         )
 

@@ -32,14 +32,15 @@ _COUNTED = {"breweries": "breweries", "rejected": "rejected_breweries", "changes
 
 
 def transform(context: RunContext, snapshot_run: str | None = None) -> JobResult:
-    """Publish the silver tables of a complete raw snapshot, by its run id or the newest.
+    """Publish the silver tables of a complete raw snapshot: by its run id, else the run's own, else the newest.
 
     Raises:
         BrewhouseError: The lake has no complete raw snapshot, or not that one.
         ChecksFailed: A check of severity error failed; the tables are unchanged.
     """
     lake, tables = context.lake, context.tables
-    snapshot = find(lake, snapshot_run) if snapshot_run else newest(lake)
+    wanted = snapshot_run or context.raw_snapshot
+    snapshot = find(lake, wanted) if wanted else newest(lake)
     if snapshot is None:
         raise BrewhouseError(
             f"The lake {lake.root} has no complete raw snapshot.", hint="Run `brewhouse extract` first."
@@ -89,6 +90,7 @@ def stage_silver(
         zone="silver",
         version=version,
         raw_snapshot=snapshot.run,
+        snapshot_time=snapshot.manifest.finished_at,
         publications=publications,
         checks=checks,
         counts={"records": snapshot.records, **counts},

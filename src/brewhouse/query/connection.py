@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.ids import day_of
 from brewhouse.lake.duckdb_access import enable_s3, literal
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake
+from brewhouse.query.missing_states import missing_state
 from brewhouse.query.monitoring_views import monitoring_statements
-from brewhouse.query.statements import reading_statement
+from brewhouse.query.statements import reading_relation
 from brewhouse.query.views import view_statements, views_copy
 
 if TYPE_CHECKING:
@@ -20,38 +25,42 @@ if TYPE_CHECKING:
     from brewhouse.iceberg.table_reader import TableSnapshot
     from brewhouse.iceberg.tables import Tables
 
-_RAW = "brewhouse.raw-snapshot"
+_DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}")
 
 
-def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
+def connect(lake: Lake, at: str | None = None, output: Path | None = None) -> duckdb.DuckDBPyConnection:
     """Open the published tables for reading, without access to anything outside the lake.
 
     Args:
-        at: A time (ISO 8601), an Iceberg snapshot id or the id of the run that published; None is the current state.
-            The monitoring views are always current.
+        at: A date, which is the newest data of that day or before; a time (ISO 8601), an Iceberg snapshot id, or a run
+            id, of a raw snapshot too. None is the current state. The monitoring views are always current.
+        output: Folder for exported results.
 
     Raises:
         BrewhouseError: Nothing is published, or not at that time.
         UsageError: `at` is not a time, a snapshot or a run.
     """
     connection = open_views(lake, at)
-    connection.execute("SET allowed_directories = [?]", [f"{lake.root}/"])
+    folders = [f"{lake.root}/", *([f"{output}/"] if output else [])]
+    connection.execute("SET allowed_directories = ?", [folders])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
 
 
 def published_tables(lake: Lake) -> Tables:
-    """Open the tables of a lake, without creating a catalog if there is none.
+    """Open the tables of a lake in their last whole state, without creating a catalog if there is none.
 
     Raises:
-        BrewhouseError: Nothing is published.
+        BrewhouseError: Nothing is published, or the catalog was lost.
     """
     from brewhouse.iceberg.tables import Tables
 
-    if lake.is_local and not lake.catalog_file.exists():
+    if lake.is_local and not lake.catalog_file.exists() and not lake.warehouse.exists():
         raise _nothing_published(lake)
-    return Tables(lake)
+    tables = Tables(lake)
+    tables.recover(by_metadata=True)
+    return tables
 
 
 def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -64,20 +73,39 @@ def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN401 - DuckDB's own result
-    """Run a statement that `statements.reading_statement` accepts, on a connection of `connect`.
+def _all_rows(relation: duckdb.DuckDBPyRelation) -> list[Any]:
+    return relation.fetchall()
+
+
+def query(
+    connection: duckdb.DuckDBPyConnection, sql: str, read: Callable[[duckdb.DuckDBPyRelation], Any] = _all_rows
+) -> Any:  # noqa: ANN401 - what `read` returns
+    """Run a statement that `statements.reading_relation` accepts, on a connection of `connect`.
+
+    Args:
+        read: Reads the result, by default all rows; many errors are only found then.
 
     Raises:
         UsageError: It is not a single reading statement, or DuckDB cannot run it.
     """
     import duckdb
 
-    try:
-        statement = reading_statement(connection, sql)
+    with readable_errors():
         try:
-            return connection.execute(statement)
-        except duckdb.IOException:  # event files were archived while they were read
-            return connection.execute(statement)
+            return read(reading_relation(connection, sql))
+        except duckdb.IOException as error:
+            if translate_error(error):
+                raise
+            return read(reading_relation(connection, sql))  # event files were archived while they were read
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Describe why DuckDB cannot run a query, with the line of the query and its position if known."""
+    import duckdb
+
+    try:
+        yield
     except duckdb.Error as error:
         if known := translate_error(error):
             raise known from error
@@ -85,6 +113,8 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN4
         hint = f"`brewhouse tables` lists the tables.\n{excerpt}".rstrip()
         end = "" if message.endswith((".", "!", "?")) else "."
         raise UsageError(f"The query cannot be run: {message}{end}", hint=hint) from error
+    except RecursionError as error:
+        raise UsageError("The query cannot be run: it is nested too deeply.", hint="Read fewer levels.") from error
 
 
 def _connect_by_copy(lake: Lake) -> duckdb.DuckDBPyConnection | None:
@@ -105,18 +135,17 @@ def _connect_by_copy(lake: Lake) -> duckdb.DuckDBPyConnection | None:
 
 def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection:
     """Create views in memory from the catalog, current or at an earlier time."""
-    from brewhouse.iceberg.tables import Tables
     from brewhouse.lake.raw_snapshots import newest
 
     has_tables = not lake.is_local or lake.catalog_file.exists() or lake.warehouse.exists()
     if at is None and lake.events.is_dir() and not has_tables:
         return _connect_to(view_statements({}, []))  # the events show why nothing is published
-    tables = published_tables(lake) if lake.is_local and not lake.events.is_dir() else Tables(lake)
+    tables = published_tables(lake)
     with tables.reading():
         if at is None:
             snapshots: dict[str, int | None] = dict.fromkeys(tables.names())
         else:
-            snapshots = {name: snapshot.snapshot_id for name, snapshot in _snapshots_at(tables, at).items()}
+            snapshots = {name: snapshot.snapshot_id for name, snapshot in _snapshots_at(lake, tables, at).items()}
         views = {name: (tables.describe(name, id_), tables.files(name, id_)) for name, id_ in snapshots.items()}
     if not views and not lake.events.is_dir():
         raise _nothing_published(lake)
@@ -138,21 +167,24 @@ def _nothing_published(lake: Lake) -> BrewhouseError:
     return BrewhouseError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
 
 
-def _snapshots_at(tables: Tables, at: str) -> dict[str, TableSnapshot]:
-    """Select each table's snapshot: the last of the run, or of the run that made the snapshot, or as of the time."""
-    history = {name: tables.history(name) for name in tables.names()}
-    raw = next((s.properties.get(_RAW) for each in history.values() for s in each if at in _ids(s)), None)
-    if raw is not None:
-        return {name: s for name, each in history.items() for s in each if s.properties.get(_RAW) == raw}
+def _snapshots_at(lake: Lake, tables: Tables, at: str) -> dict[str, TableSnapshot]:
+    """Select each table's snapshot: as of a run or snapshot, of a day's data, or as readers saw it at a time.
+
+    At a time before the first publication, readers would have seen the data of that time.
+    """
+    if states := tables.as_of(at):
+        return states
+    if day_of(at) and (error := missing_state(lake, tables, at)):
+        raise error
     time = _time(at)
-    selected = {name: snapshot for name in history if (snapshot := tables.snapshot_at(name, time)) is not None}
+    if _DATE.fullmatch(at):
+        selected = tables.data_at(time + timedelta(days=1, microseconds=-1))
+    else:
+        seen = {name: snapshot for name in tables.names() if (snapshot := tables.snapshot_at(name, time)) is not None}
+        selected = seen or tables.data_at(time)
     if not selected:
         raise BrewhouseError(f"No table was published at {at}.", hint="`brewhouse history TABLE` lists the snapshots.")
     return selected
-
-
-def _ids(snapshot: TableSnapshot) -> set[str | None]:
-    return {str(snapshot.snapshot_id), snapshot.properties.get("brewhouse.run"), snapshot.properties.get(_RAW)}
 
 
 def _time(at: str) -> datetime:

@@ -17,7 +17,7 @@ from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, TableSpec
 from brewhouse.lake.duckdb_access import identifier, literal
 from brewhouse.lake.error_translation import translate_error
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, sync_files
 
 TableFiles: TypeAlias = Mapping[str, tuple[TableSpec, Sequence[str]]]
 """Tables by name, each with the absolute paths of its Parquet files."""
@@ -126,6 +126,7 @@ def write_views(lake: Lake, tables: TableFiles, raw_files: Sequence[str], copy: 
             _replace_copy(new, copy)
         # DuckDB cannot open the new file with the write-ahead log that a client left for the old one.
         lake.views_file.with_name(f"{lake.views_file.name}.wal").unlink(missing_ok=True)
+        sync_files(lake.root, [new])
         new.replace(lake.views_file)
     except (OSError, duckdb.Error) as error:
         cause = translate_error(error)
@@ -177,6 +178,7 @@ def _replace_copy(file: Path, copy: Path) -> None:
     copy.parent.mkdir(exist_ok=True)
     new = copy.with_suffix(".tmp")
     shutil.copyfile(file, new)
+    sync_files(copy.parent, [new])
     new.replace(copy)
     for old in copy.parent.iterdir():
         if old != copy:

@@ -1,0 +1,63 @@
+"""Rollback: tables show an earlier state again, as a run with one transaction; the later states are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from brewhouse.errors import UsageError
+from brewhouse.events.event import Listener
+from brewhouse.lake.lake import Lake
+from brewhouse.pipeline.publishing import refresh_views
+from brewhouse.pipeline.run_context import JobResult, RunContext
+from brewhouse.pipeline.runner import run_jobs
+from brewhouse.query.connection import published_tables
+from brewhouse.query.missing_states import missing_state
+from brewhouse.settings import Settings
+
+if TYPE_CHECKING:
+    from brewhouse.iceberg.tables import Tables
+
+
+def run_rollback(
+    lake: Lake, settings: Settings, target: str, snapshot: int | None = None, *, listeners: Sequence[Listener] = ()
+) -> str:
+    """Roll back all tables to the state as of a run, or one table to one of its snapshots; return the run id.
+
+    Args:
+        target: Run id, or the name of the table if `snapshot` is given.
+
+    Raises:
+        UsageError: There is no such run or snapshot.
+        BrewhouseError: There is no such table, or another run holds the lake.
+    """
+
+    def states(tables: Tables) -> dict[str, int]:
+        if snapshot is not None:
+            tables.describe(target, snapshot)  # fails unless it exists
+            return {target: snapshot}
+        histories = {name: tables.history(name) for name in tables.names()}
+        own = {name: s for name, history in histories.items() for s in history if s.run == target}
+        if found := own or tables.as_of(target):
+            at = max(state.committed_at for state in found.values())
+            others = {name: tables.snapshot_at(name, at) for name in histories if name not in found}
+            return {name: state.snapshot_id for name, state in {**others, **found}.items() if state}
+        raise missing_state(lake, tables, target) or UsageError(
+            f"The lake {lake.root} has no run {target}.", hint="`brewhouse history TABLE` lists runs and snapshots."
+        )
+
+    def rollback(context: RunContext) -> JobResult:
+        tables = context.tables
+        with tables.atomically():
+            chosen = states(tables)
+            for name, snapshot_id in chosen.items():
+                tables.rollback(name, snapshot_id)
+        refresh_views(lake, tables, context.warn)
+        shown = [state for name in chosen if (state := tables.current(name))]
+        return JobResult(
+            message=f"{len(chosen)} of {len(tables.names())} tables show {snapshot or f'run {target}'} again",
+            published=[{"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows} for now in shown],
+        )
+
+    states(published_tables(lake))  # before anything is recorded
+    return run_jobs(lake, settings, "rollback", {"rollback": rollback}, listeners=listeners)
