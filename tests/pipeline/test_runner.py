@@ -351,7 +351,6 @@ def test_a_run_that_is_stopped_at_any_moment_is_stopped_or_done_and_notifies_nob
         "BREWHOUSE_ENGINE": engine,
         "BREWHOUSE_SPARK_MASTER": "local[2]",
     }
-    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     states: list[tuple[str, int]] = []
     with MockApiServer(generate(3000)) as api:
         arguments = [sys.executable, "-m", "brewhouse", "run", "--source-url", api.url, "--lake"]
@@ -361,7 +360,8 @@ def test_a_run_that_is_stopped_at_any_moment_is_stopped_or_done_and_notifies_nob
         for attempt in range(50 if engine == "duckdb" else 12):
             number = (signal.SIGINT, signal.SIGTERM)[attempt % 2]
             lake = Lake(tmp_path / f"lake-{attempt}")
-            with subprocess.Popen([*arguments, str(lake.root)], env=variables, **streams) as process:
+            command = [*arguments, str(lake.root)]
+            with subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
                 assert process.stderr is not None
                 process.stderr.readline()  # extract has started
                 time.sleep(duration * attempt / (80 if engine == "duckdb" else 16))

@@ -103,7 +103,7 @@ def run_jobs(
             [stopper, log.listen, *listeners, *_outputs(lake, settings, workflow, run, reader, on_exit)],
             {"workflowRunId": external.workflow_run} if external else {},
         )
-        on_exit.callback(events.sync)
+        on_exit.callback(_sync, events)
         planned = external.jobs if external else tuple(jobs)
         context = RunContext(lake, settings, events, tuple(jobs))
         if earlier:
@@ -255,6 +255,11 @@ def _earlier(reader: EventReader, external: ExternalRun | None) -> RunReport | N
 
 def _age_s(report: RunReport) -> float:
     return (datetime.now(UTC) - datetime.fromisoformat(report.started_at)).total_seconds()
+
+
+def _sync(events: EventLog) -> None:
+    with _guarded("Failed to write the events to the disk"):
+        events.sync()
 
 
 def _archive(lake: Lake) -> None:
