@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
 import sys
 import threading
 import time
@@ -24,7 +25,8 @@ from brewhouse.events.channels import INSTALL, DeliveryFailed, masked, receiver_
 from brewhouse.events.details import Detail, NotificationFailed, NotificationSent, RunEnded, RunStarted
 from brewhouse.events.event import Event, EventLog, EventReader
 from brewhouse.events.messages import body, subject
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, require_relocated
+from brewhouse.lake.temp_dir import open_regular
 from brewhouse.settings import AlertSettings, Secret
 
 _LOCK_TIMEOUT_S = 60.0
@@ -140,7 +142,8 @@ def _send_lock(lake: Lake) -> Iterator[None]:
     if not lake.is_local:
         yield
         return
-    with (lake.root / "alerts.lock").open("ab") as file:
+    require_relocated(lake)
+    with os.fdopen(open_regular(lake.root / "alerts.lock", os.O_RDWR | os.O_CREAT), "r+b") as file:
         deadline = time.monotonic() + _LOCK_TIMEOUT_S
         while time.monotonic() < deadline:
             with suppress(BlockingIOError):

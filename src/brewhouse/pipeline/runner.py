@@ -105,7 +105,7 @@ def run_jobs(
         )
         on_exit.callback(_sync, events)
         planned = external.jobs if external else tuple(jobs)
-        context = RunContext(lake, settings, events, tuple(jobs))
+        context = RunContext(lake, settings, events, tuple(jobs), planned)
         if earlier:
             context.raw_snapshot = next((job.raw_snapshot for job in earlier.jobs[::-1] if job.raw_snapshot), "")
         _Run(context, workflow, planned, external, earlier, signals).execute(jobs, previous.run if previous else "")
