@@ -190,7 +190,7 @@ def verify(lake: LakeOption = None, as_json: JsonOption = False) -> None:
 
     Example: brewhouse verify --json
     """
-    from brewhouse.pipeline.verify import verify as find_damages
+    from brewhouse.pipeline.lake_audit import verify as find_damages
 
     _, place = settings_and_lake(lake)
     findings = list(find_damages(place, lambda step: print(f"verify: {step}", file=sys.stderr)))

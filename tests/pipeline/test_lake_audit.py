@@ -11,7 +11,7 @@ from tests.s3_caches import forget
 
 from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.lake.lake import Lake
-from brewhouse.pipeline.verify import verify
+from brewhouse.pipeline.lake_audit import verify
 
 
 def fill(lake: Lake, folder: Path) -> None:

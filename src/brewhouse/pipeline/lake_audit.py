@@ -1,4 +1,4 @@
-"""Verify: every file of a lake against the checksums, sizes and counts that the lake keeps of it."""
+"""Audit of a lake: every file against the checksums, sizes and counts that the lake keeps of it."""
 
 from __future__ import annotations
 
