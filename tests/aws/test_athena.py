@@ -136,9 +136,9 @@ def test_a_query_is_polled_until_it_ends_and_all_pages_are_read(athena: tuple[Ac
     stub.add_response("get_query_results", page(columns, ("b", None)), {"QueryExecutionId": "q", "NextToken": "next"})
     result = run_query(account, "brew", "beer", "SELECT 1")
     assert result.description == [("name", "varchar"), ("number", "bigint")]
-    assert result.fetchall() == [("a", 1), ("b", None)]
+    assert result.rows == [("a", 1), ("b", None)]
     assert result.scanned_bytes == 0
-    assert result.to_arrow_reader().read_all().to_pydict() == {"name": ["a", "b"], "number": [1, None]}
+    assert result.relation().to_arrow_table().to_pydict() == {"name": ["a", "b"], "number": [1, None]}
 
 
 def test_a_result_without_a_header_row_keeps_its_first_row(athena: tuple[Account, Stubber]) -> None:
@@ -154,7 +154,7 @@ def test_a_result_without_rows_has_columns(athena: tuple[Account, Stubber]) -> N
     stub.add_response("get_query_results", page({"name": "varchar"}, ("name",)))
     result = run_query(account, "brew", "beer", "SELECT 1 WHERE false")
     assert result.rows == []
-    assert result.to_arrow_reader().schema.names == ["name"]
+    assert result.relation().columns == ["name"]
 
 
 @pytest.mark.parametrize(

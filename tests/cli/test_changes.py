@@ -72,7 +72,7 @@ def test_changes_are_listed_newest_snapshot_first(call: Call, lake: Path) -> Non
         (("--since", "2025-01-02", "--country", "BE"), {IDS[1], IDS[4]}),
         (("--since", "2025-01-02", "--country", "be", "--kind", "removed"), {IDS[1]}),
         (("--kind", "closed", "--kind", "reopened"), {IDS[2], IDS[3]}),
-        (("--country", "XX"), set()),
+        (("--country", "AQ"), set()),
     ],
 )
 def test_changes_can_be_filtered(call: Call, lake: Path, options: tuple[str, ...], ids: set[str]) -> None:
@@ -92,10 +92,12 @@ def test_a_limit_reports_that_rows_are_missing(call: Call, lake: Path) -> None:
     done = call("changes", "--limit", "2", "--lake", lake)
     assert done.out.endswith("; the first 2 are shown, --limit shows more\n")
     assert sum(key in done.out for key in IDS) == 2
+    assert len(listed(call, lake, "changes", "--limit", "2")) == 2
+    assert len(listed(call, lake, "diff", "2025-01-01", "last", "--limit", "3")) == 3
 
 
 def test_no_changes_are_reported(call: Call, lake: Path) -> None:
-    for command in (("changes", "--country", "XX"), ("diff", "last", "last")):
+    for command in (("changes", "--country", "AQ"), ("diff", "last", "last")):
         done = call(*command, "--lake", lake)
         assert (done.code, done.out.splitlines()[-1]) == (0, "no changes")
 
@@ -130,6 +132,10 @@ def test_unmatched_places_are_listed_alone(call: Call, lake: Path) -> None:
         (("changes", "--since", "2026-02-30"), 2, "'2026-02-30' is not a date"),
         (("changes", "--kind", "vanished"), 2, "'vanished'"),
         (("changes", "--limit", "0"), 2, "--limit"),
+        (("changes", "--limit", "-1"), 2, "--limit"),
+        (("changes", "--country", "XX"), 2, "'XX' is not the ISO 3166 code of a country. `brewhouse places`"),
+        (("changes", "--country", "United States"), 2, "is not the ISO 3166 code of a country. Write US."),
+        (("changes", "--country", "USA"), 2, "is not the ISO 3166 code of a country. Write US."),
         (("diff", "last"), 2, "SECOND"),
         (("diff", "2020-01-01", "last"), 2, "no raw snapshot 2020-01-01"),
         (("diff", "last", "../.."), 2, "no raw snapshot ../.."),
@@ -150,6 +156,14 @@ def test_an_empty_lake_is_an_error_with_a_hint(call: Call, tmp_path: Path, comma
     done = call(*command, "--lake", tmp_path / "none")
     assert (done.code, done.out) == (code, "")
     assert str(tmp_path / "none") in done.err
+
+
+def test_a_lake_with_events_only_has_no_tables(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "events" / "date=2026-08-02").mkdir(parents=True)
+    for command in ("changes", "places"):
+        done = call(command, "--lake", tmp_path)
+        assert (done.code, done.err.count("\n")) == (1, 1)
+        assert done.err == f"brewhouse: The lake {tmp_path} has no tables yet. Run `brewhouse run` first.\n"
 
 
 def test_a_lake_of_an_earlier_version_is_an_error_with_a_hint(call: Call, tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import errno
 import gzip
+import io
+import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,12 +18,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import duckdb
 import pytest
 import typer.main
 from tests.cli.conftest import Call, shell
 from tests.mock_api.server import MockApiServer
 
-from brewhouse.cli.main import app
+from brewhouse.cli.main import _readable_error, app
 from brewhouse.mock_api.dataset import generate
 
 
@@ -147,15 +150,40 @@ def test_debug_shows_the_traceback_in_any_position(tmp_path: Path, position: int
     assert "has no published tables" in done.stderr
 
 
-def test_an_unexpected_error_names_its_class_and_the_option_debug(call: Call, full: Path, tmp_path: Path) -> None:
-    lake = tmp_path / "lake"
-    shutil.copytree(full, lake)
-    (lake / "catalog.db").write_bytes(b"not a database" * 999)
-    done = call("tables", "--lake", lake)
-    assert done.code == 1
-    assert re.fullmatch(
-        r"brewhouse: Unexpected \w+: .+ Run the command again with --debug for the traceback\.\n", done.err
+def test_an_unexpected_error_names_its_class_and_the_option_debug() -> None:
+    assert str(_readable_error(KeyError("x"))) == (
+        "Unexpected KeyError: 'x'. Run the command again with --debug for the traceback."
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(errno.EACCES, "x", "lake/x"), "Permission denied: lake/x. Check the path"),
+        (OSError(errno.ELOOP, "x", "a", None, "b"), "Too many levels of symbolic links: a, b. Check"),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE), "a"), "may not open more files: .* `ulimit -n 1024`"),
+        (MemoryError(), "There is not enough memory. Free memory"),
+        (RecursionError(), "nested too deeply"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "encoding .*invalid start byte"),
+        (duckdb.IOException("IO Error: Too many open files"), "ulimit -n"),
+        (duckdb.OutOfMemoryException("Out of Memory Error: 1 GB"), "not enough memory. Out of Memory Error: 1 GB"),
+        (duckdb.ConversionException("Conversion Error: x"), "DuckDB failed: Conversion Error: x"),
+    ],
+)
+def test_an_error_of_a_library_is_named_as_what_it_is(error: Exception, message: str) -> None:
+    assert re.search(message, str(_readable_error(error)))
+
+
+def test_the_end_of_a_truncated_file_is_an_error(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read() -> None:
+        with gzip.open(io.BytesIO(gzip.compress(b"text")[:-9])) as file:
+            file.read()
+
+    monkeypatch.setattr(app, "registered_commands", [*app.registered_commands])
+    app.command("truncated")(read)
+    done = call("truncated")
+    assert done.code == 1
+    assert "brewhouse: A file ends too early: Compressed file ended" in done.err
 
 
 def test_a_reader_that_stops_early_ends_the_command_quietly(full: Path) -> None:
@@ -175,6 +203,23 @@ def test_a_full_disk_of_the_output_is_named() -> None:
         done = shell("queries", "--json", stdout=full_disk)
     assert done.returncode == 1
     assert done.stderr.startswith("brewhouse: The disk is full")
+
+
+@pytest.mark.parametrize("streams", [">&- 2>&-", ">/dev/full 2>/dev/full", "| true"])
+def test_output_that_cannot_be_written_does_not_decide_over_what_was_done(tmp_path: Path, streams: str) -> None:
+    command = f"{sys.executable} -m brewhouse schedule off --lake {tmp_path}/lake {streams}"
+    done = subprocess.run(["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"], check=False, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert list(tmp_path.glob("lake/events/*/*.json"))
+
+
+def test_a_run_succeeds_whatever_its_terminal_can_show(tmp_path: Path) -> None:
+    records = [{**record, "brewery_type": "Cervejaria ☕", "country": "日本"} for record in generate(3)]
+    with MockApiServer(iter(records)) as source, Path("/dev/full").open("w") as full_disk:
+        arguments = ("run", "--lake", tmp_path, "--source-url", source.url)
+        done = shell(*arguments, env={"PYTHONIOENCODING": "ascii"})
+        assert (done.returncode, "Cervejaria \\u2615" in done.stdout) == (0, True)
+        assert shell(*arguments, stdout=full_disk, stderr=full_disk).returncode == 0
 
 
 def test_an_invalid_settings_file_is_named_by_every_command(

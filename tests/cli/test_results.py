@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
@@ -14,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brewhouse.cli.results import Format, query_text, write
+from brewhouse.cli.results import Format, query_text, result_file, write, writing
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.query.saved_queries import for_duckdb, saved_queries, saved_query
 
@@ -26,12 +28,14 @@ VALUES = (
 )
 
 
-def result_of(sql: str) -> Any:  # noqa: ANN401 - DuckDB's own result
-    return duckdb.connect().execute(sql)
+def show(sql: str, output_format: Format, output: Path | None) -> None:
+    """Write a result to a file, or print it."""
+    with result_file(output_format, output) as file, duckdb.connect() as connection:
+        write(connection.sql(sql), output_format, file)
 
 
 def written(sql: str, output_format: Format, path: Path) -> str:
-    write(result_of(sql), output_format, path)
+    show(sql, output_format, path)
     return path.read_text("utf-8")
 
 
@@ -39,7 +43,7 @@ def test_json_keeps_numbers_nulls_lists_and_structs(tmp_path: Path) -> None:
     (row,) = json.loads(written(VALUES, "json", tmp_path / "r.json"))
     assert row == {
         "number": 1,
-        "price": "1.50",
+        "price": 1.5,
         "day": "2026-08-02",
         "at": "2026-08-02T01:00:00",
         "nothing": None,
@@ -57,7 +61,7 @@ def test_csv_quotes_what_needs_it_and_writes_null_as_empty(tmp_path: Path) -> No
 
 
 def test_parquet_keeps_the_types(tmp_path: Path) -> None:
-    write(result_of(VALUES), "parquet", tmp_path / "r.parquet")
+    show(VALUES, "parquet", tmp_path / "r.parquet")
     table = pq.read_table(tmp_path / "r.parquet")
     types = {field.name: str(field.type) for field in table.schema}
     assert types["price"] == "decimal128(4, 2)"
@@ -67,7 +71,7 @@ def test_parquet_keeps_the_types(tmp_path: Path) -> None:
 
 
 def test_parquet_has_all_rows_of_a_large_result(tmp_path: Path) -> None:
-    write(result_of("SELECT range AS n FROM range(300000)"), "parquet", tmp_path / "r.parquet")
+    show("SELECT range AS n FROM range(300000)", "parquet", tmp_path / "r.parquet")
     table = pq.read_table(tmp_path / "r.parquet")
     assert (table.num_rows, table["n"][-1].as_py()) == (300_000, 299_999)
 
@@ -79,7 +83,7 @@ def test_a_result_without_rows_still_has_its_columns(tmp_path: Path, output_form
 
 @pytest.mark.parametrize(("rows", "count"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows")])
 def test_a_table_ends_with_the_number_of_rows(capsys: Capture, rows: int, count: str) -> None:
-    write(result_of(f"SELECT range FROM range({rows})"), "table", None)
+    show(f"SELECT range FROM range({rows})", "table", None)
     assert capsys.readouterr().out.splitlines()[-1] == count
 
 
@@ -94,28 +98,79 @@ def test_an_unwritable_file_is_an_error_with_its_reason(
     tmp_path: Path, output_format: Format, name: str, reason: str
 ) -> None:
     with pytest.raises(BrewhouseError, match=f"Failed to write {tmp_path / name}: {reason}") as caught:
-        write(result_of("SELECT 1"), output_format, tmp_path / name)
+        show("SELECT 1", output_format, tmp_path / name)
     assert (caught.value.exit_code, caught.value.hint) == (1, "Choose another file with --output.")
 
 
 def test_a_full_disk_is_named() -> None:
     with pytest.raises(BrewhouseError, match="Failed to write /dev/full: No space left on device"):
-        write(result_of("SELECT 1"), "csv", Path("/dev/full"))
+        show("SELECT 1", "csv", Path("/dev/full"))
+
+
+@pytest.mark.parametrize("output_format", ["csv", "json", "table", "parquet"])
+def test_a_failed_query_leaves_the_file_of_an_earlier_one(tmp_path: Path, output_format: Format) -> None:
+    (tmp_path / "r").write_bytes(b"earlier")
+    with pytest.raises(duckdb.ConversionException):
+        show(
+            "SELECT CAST(CASE WHEN i = 9999 THEN 'x' ELSE '1' END AS INT) FROM range(10000) t(i)",
+            output_format,
+            tmp_path / "r",
+        )
+    assert (tmp_path / "r").read_bytes() == b"earlier"
+    assert [file.name for file in tmp_path.iterdir()] == ["r"]
+
+
+def test_a_file_keeps_its_permissions_and_a_link_its_target(tmp_path: Path) -> None:
+    (tmp_path / "target.csv").write_text("earlier")
+    (tmp_path / "target.csv").chmod(0o640)
+    (tmp_path / "link.csv").symlink_to("target.csv")
+    show("SELECT 1 AS a", "csv", tmp_path / "link.csv")
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "target.csv").read_text() == "a\n1\n"
+    assert (tmp_path / "target.csv").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_device_is_written_to_and_kept(tmp_path: Path) -> None:
+    show("SELECT 1 AS a", "csv", Path(os.devnull))
+    assert Path(os.devnull).is_char_device()
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as threads:
+        received = threads.submit((tmp_path / "pipe").read_text)
+        show("SELECT 1 AS a", "csv", tmp_path / "pipe")
+    assert (received.result(), (tmp_path / "pipe").is_fifo()) == ("a\n1\n", True)
+
+
+def test_a_file_that_is_not_complete_replaces_nothing(tmp_path: Path) -> None:
+    (tmp_path / "r").write_text("earlier")
+
+    def fill_the_disk() -> None:
+        with writing(tmp_path / "r") as file:
+            file.write_text("half of")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(BrewhouseError, match="No space left on device"):
+        fill_the_disk()
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("r", "earlier")]
+
+
+def test_an_error_of_another_file_is_not_one_of_the_output(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), writing(tmp_path / "r"):
+        (tmp_path / "nothing").read_bytes()
 
 
 def test_parquet_is_never_printed(capsys: Capture) -> None:
     with pytest.raises(UsageError, match=r"--output result\.parquet"):
-        write(result_of("SELECT 1"), "parquet", None)
+        show("SELECT 1", "parquet", None)
     assert capsys.readouterr().out == ""
 
 
-@given(st.lists(st.text("abc_1", min_size=1, max_size=3), min_size=1, max_size=8))
+@given(st.lists(st.text("abc_2", min_size=1, max_size=3), min_size=1, max_size=8))
 def test_json_has_one_key_per_column_and_keeps_the_first_names(names: list[str]) -> None:
     quoted = ", ".join(f'{number} AS "{name}"' for number, name in enumerate(names))
     with pytest.MonkeyPatch.context() as patch:
         output = io.StringIO()
         patch.setattr("sys.stdout", output)
-        write(result_of(f"SELECT {quoted}"), "json", None)
+        show(f"SELECT {quoted}", "json", None)
     (row,) = json.loads(output.getvalue())
     assert list(row.values()) == list(range(len(names)))
     assert all(list(row)[names.index(name)] == name or name in list(row) for name in names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -137,6 +138,20 @@ def test_the_run_that_holds_the_lock_is_running_even_before_its_first_event(lake
     assert (report.state, report.planned) == ("RUNNING", ["extract"])
     assert [report.state for report in feed.reports(None)] == ["INTERRUPTED"]
     assert feed.report("R2", None) is feed.report("", LOCK) is None
+
+
+def test_runs_keep_their_order_when_a_clock_was_ahead(lake: Lake) -> None:
+    for number, day in enumerate(("2062-05-14", "2026-08-02")):
+        event = {
+            "id": f"A{number}",
+            "detail-type": RUN,
+            "time": f"{day}T00:00:00+00:00",
+            "detail": {"runId": f"R{number}"},
+        }
+        folder = lake.events / f"date={day}"
+        folder.mkdir(parents=True)
+        (folder / f"A{number}.json").write_text(json.dumps(event))
+    assert [report.run for report in EventFeed(lake).reports(None)] == ["R1", "R0"]
 
 
 def test_every_state_is_reported_newest_first(recorded_runs: RecordedRuns) -> None:

@@ -10,11 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import duckdb
 import msgspec
@@ -23,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from brewhouse.console.query_service import QueryService, QueryState, QueryStatus, to_json_value, unique_names
+from brewhouse.console.query_service import QueryService, QueryState, QueryStatus
 from brewhouse.console.sandbox import QueryLimits
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.lake import Lake
@@ -352,41 +350,6 @@ def test_query_text_is_not_visible_in_the_process_list(console_lake: Lake) -> No
         if command.exists():
             assert b"secret" not in command.read_bytes()
         assert os.getpid() != sandbox._process.pid
-
-
-@given(st.lists(st.text('aAb_2."', max_size=4), max_size=8))
-def test_names_become_unique_and_keep_their_start(names: list[str]) -> None:
-    unique = unique_names(names)
-    assert len(unique) == len(names) == len({name.lower() for name in unique})
-    assert all(new.startswith(old) for old, new in zip(names, unique, strict=True))
-    assert unique_names(unique) == unique
-
-
-@pytest.mark.parametrize(
-    ("value", "json_value"),
-    [
-        (None, None),
-        (True, True),
-        (2**70, 2**70),
-        (1.5, 1.5),
-        (Decimal("1.5"), 1.5),
-        (Decimal(10**30), 10**30),
-        (Decimal("-7.00"), -7),
-        (float("inf"), None),
-        (float("nan"), None),
-        (NOON, "2026-08-02T12:00:00+00:00"),
-        (date(2026, 8, 2), "2026-08-02"),
-        (time(12, 30), "12:30:00"),
-        (b"\1\xff", "01ff"),
-        ({"a": b"\1", 2: [date(2026, 8, 2)]}, {"a": "01", "2": ["2026-08-02"]}),
-        ((1, (2, None)), [1, [2, None]]),
-        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
-    ],
-)
-def test_a_value_is_converted_to_json(value: object, json_value: object) -> None:
-    converted = to_json_value(value)
-    assert converted == json_value
-    assert type(converted) is type(json_value)
 
 
 @pytest.mark.parametrize(

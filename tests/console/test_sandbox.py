@@ -71,7 +71,7 @@ def rows_of(folder: Path) -> list[dict[str, object]]:
     [
         ("SELECT name FROM silver.breweries WHERE name LIKE '<%'", [{"c1": "<script>alert('x')</script>"}]),
         ("SELECT 'a' AS x, 'b' AS x", [{"c1": "a", "c2": "b"}]),
-        ("SELECT count(*), sum(1) FROM silver.breweries", [{"c1": 400, "c2": 400}]),
+        ("SELECT count(*), sum(1) FROM silver.breweries", [{"c1": 400, "c2": "400"}]),
         ("SELECT count(*) FROM bronze.breweries", [{"c1": 400}]),
         ("SELECT count(*) FROM monitoring.runs", [{"c1": 2}]),
         ("FROM range(3) ORDER BY 1 DESC", [{"c1": 2}, {"c1": 1}, {"c1": 0}]),
@@ -116,13 +116,13 @@ def test_columns_keep_their_names_and_types(run: Run) -> None:
         ("INTERVAL 1 DAY", "1 day"),
         ("NULL", None),
         ("'101'::BIT", "101"),
-        ("{'a': INTERVAL 1 DAY}", "{'a': 1 day}"),
-        ("[INTERVAL 1 DAY]", "[1 day]"),
+        ("{'a': INTERVAL 1 DAY}", {"a": "1 day"}),
+        ("[INTERVAL 1 DAY]", ["1 day"]),
         ("union_value(n := 1)", "1"),
         ("'12:00:00+02'::TIMETZ", "12:00:00+02"),
     ],
 )
-def test_types_that_parquet_lacks_are_written_as_text(run: Run, tmp_path: Path, value: str, text: str | None) -> None:
+def test_types_that_parquet_lacks_are_written_as_text(run: Run, tmp_path: Path, value: str, text: object) -> None:
     result = run(f"SELECT {value} AS v, 7 AS n")
     assert result.error is None
     assert rows_of(tmp_path) == [{"c1": text, "c2": 7}]

@@ -182,6 +182,17 @@ def test_a_late_workflow_is_reported_once_and_so_is_its_recovery() -> None:
     assert [message.kind for message in story.sent] == ["late", "recovered"]
 
 
+def test_a_success_that_a_wrong_clock_dated_in_the_future_does_not_hide_a_late_workflow() -> None:
+    story = Story(late_after_hours=24)
+    story.run()
+    story.now += timedelta(days=9999)
+    story.run()
+    story.now = START + timedelta(hours=24)  # the clock is right again
+    assert story.look() == []
+    story.now += timedelta(hours=2)
+    assert story.look() == ["late"]
+
+
 def test_a_reported_failure_is_not_reported_as_late_too() -> None:
     story = Story(late_after_hours=24)
     story.run()

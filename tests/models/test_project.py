@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -177,6 +178,68 @@ def test_a_file_that_is_not_utf_8_is_reported_with_its_line(write: Write) -> Non
     folder = write({"t.sql": ""})
     (folder / "t.sql").write_bytes(b"-- A row.\nSELECT '\xff' AS a")
     assert problems(folder) == ["t.sql:2: the file is not UTF-8 text"]
+
+
+@pytest.mark.parametrize("content", ["-- A row.\nSELECT 1 AS a".encode("utf-16"), b"\xfe\xff", b"SELECT\0 1 AS a"])
+def test_a_file_of_another_encoding_or_with_binary_data_is_reported(write: Write, content: bytes) -> None:
+    folder = write({"t.sql": ""})
+    (folder / "t.sql").write_bytes(content)
+    assert problems(folder) == ["t.sql:1: the file is not UTF-8 text"]
+
+
+@pytest.mark.parametrize("name", ["._x.sql", ".#x.sql", ".ipynb_checkpoints/x-checkpoint.sql", "silver/.x.sql", "x.md"])
+def test_hidden_and_other_files_are_no_models(write: Write, name: str) -> None:
+    folder = write({"x.sql": "SELECT 1 AS a", name: "\0 nothing"})
+    (folder / "old.sql").mkdir()
+    assert [model.name for model in models_of("gold", folder=folder) if model.user_defined] == ["gold.x"]
+
+
+def test_a_suffix_in_upper_case_is_one_of_a_model(write: Write) -> None:
+    assert "gold.y" in {model.name for model in models_of("gold", folder=write({"y.SQL": "SELECT 1 AS a"}))}
+
+
+def test_files_that_cannot_be_read_are_reported(write: Write) -> None:
+    folder = write({"x.sql": "SELECT 1 AS a"})
+    (folder / "absent.sql").symlink_to("/nonexistent/z")
+    (folder / "loop.sql").symlink_to("loop.sql")
+    os.mkfifo(folder / "pipe.sql")
+    assert problems(folder) == [
+        "absent.sql:1: the file cannot be read: No such file or directory",
+        "loop.sql:1: the file cannot be read: Too many levels of symbolic links",
+        "pipe.sql:1: it is not a file",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [(Path.touch, "Not a directory"), (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links")],
+)
+def test_a_folder_that_cannot_be_opened_is_reported(tmp_path: Path, make: Callable[[Path], None], reason: str) -> None:
+    make(tmp_path / "models")
+    with pytest.raises(UsageError, match=f"The models folder .*models cannot be opened: {reason}"):
+        models_of(folder=tmp_path / "models")
+
+
+@pytest.mark.parametrize("name", ["", "gold"])
+def test_a_folder_without_permission_is_reported(write: Write, name: str) -> None:
+    folder = write({"gold/x.sql": "SELECT 1 AS a"})
+    (folder / name).chmod(0)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            folder.parents[1].chmod(0o755)
+            os.seteuid(65534)
+        with pytest.raises(UsageError, match=r"cannot be opened: Permission denied\."):
+            models_of(folder=folder)
+    finally:
+        os.seteuid(user)
+        (folder / name).chmod(0o755)
+
+
+def test_sql_that_is_nested_too_deeply_is_reported(write: Write) -> None:
+    depth = 3000
+    found = problems(write({"x.sql": f"SELECT {'(' * depth}1{')' * depth} AS a"}))
+    assert found == ["x.sql:1: the SQL is nested too deeply"]
 
 
 def test_built_in_models_pass_the_validation_of_user_defined_ones(write: Write) -> None:

@@ -251,3 +251,17 @@ def test_a_rebuild_is_rolled_back_to_what_the_run_before_it_published(history: H
     history.rollback(next(iter(history.states)))
     assert {name: Tables(history.lake).current(name) for name in before} == before
     history.check()
+
+
+def test_a_date_reads_the_data_of_that_day_even_if_it_was_published_later(history: History) -> None:
+    history.add({"1": "Now"})
+    raws = [history.write({"1": f"{days} days ago"}, days) for days in (900, 400)]
+    history.rebuild()
+    name = "SELECT name FROM silver.breweries"
+    for raw, days in zip(raws, (900, 400), strict=True):
+        assert rows(history.lake, name, history.days[raw]) == [(f"{days} days ago",)]
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    for at, shown in ((datetime.now(UTC) - timedelta(days=500), "900 days ago"), (tomorrow, "Now")):
+        assert rows(history.lake, name, at.isoformat()) == rows(history.lake, name, str(at.date())) == [(shown,)]
+    with pytest.raises(BrewhouseError, match=r"No table was published at 2016-01-01"):
+        connect(history.lake, "2016-01-01")

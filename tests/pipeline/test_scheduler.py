@@ -80,6 +80,18 @@ def test_each_due_time_starts_one_run_and_only_the_newest_missed_one_is_made_up_
     assert "5 minutes late" in claims[-1]["message"]
 
 
+def test_a_clock_that_was_ahead_does_not_silence_the_schedule(lake: Lake) -> None:
+    runs = Runs()
+    due = next(upcoming(DAILY, datetime.now(UTC)))
+    one = Scheduler(lake, DAILY, runs.start, NOBODY)
+    one.step(due - MINUTE)
+    assert one.step(due + 9999 * DAY) is not None
+    for scheduler in (one, Scheduler(lake, DAILY, runs.start, NOBODY)):  # the clock is right again
+        scheduler.step(due - MINUTE)
+    assert one.step(due + MINUTE) is not None
+    assert runs.started == 2
+
+
 def test_a_due_time_waits_for_the_running_run(lake: Lake) -> None:
     runs = Runs()
     due = next(upcoming(DAILY, datetime.now(UTC)))

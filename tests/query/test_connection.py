@@ -43,7 +43,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory, given: Given) -> Lake:
 
 def answer(lake: Lake, sql: str, at: str | None = None) -> list[tuple[Any, ...]]:
     with connect(lake, at) as connection:
-        rows: list[tuple[Any, ...]] = query(connection, sql).fetchall()
+        rows: list[tuple[Any, ...]] = query(connection, sql)
     return rows
 
 
@@ -266,15 +266,20 @@ def test_a_query_is_repeated_once_if_a_file_disappears_while_it_is_read(lake: La
         def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of the connection
             return getattr(self.connection, name)
 
-        def execute(self, statement: Any, *rest: Any) -> Any:  # noqa: ANN401 - as DuckDB's
-            if isinstance(statement, duckdb.Statement) and self.failures:
+        def sql(self, statement: Any) -> Any:  # noqa: ANN401 - as DuckDB's
+            if self.failures:
                 self.failures -= 1
+                raise duckdb.IOException("No files found that match the pattern")
+            return self.connection.sql(statement)
+
+        def execute(self, statement: Any, *rest: Any) -> Any:  # noqa: ANN401 - as DuckDB's
+            if isinstance(statement, duckdb.Statement):
                 raise duckdb.IOException("No files found that match the pattern")
             return self.connection.execute(statement, *rest)
 
     with connect(lake) as connection:
         flaky: Any = Flaky(connection)
-        assert query(flaky, "FROM gold.t").fetchall() == [(2,)]
+        assert query(flaky, "FROM gold.t") == [(2,)]
         flaky.failures = 2
         with pytest.raises(UsageError, match="No files found"):
             query(flaky, "FROM gold.t")
@@ -291,7 +296,7 @@ def test_connections_do_not_share_settings_or_temporary_tables(lake: Lake) -> No
 
 def test_a_cursor_shows_times_in_utc(lake: Lake) -> None:
     with connect(lake) as connection, connection.cursor() as cursor:
-        (row,) = query(cursor, "SELECT CAST(TIMESTAMPTZ '2026-08-02 10:00:00+02' AS VARCHAR)").fetchall()
+        (row,) = query(cursor, "SELECT CAST(TIMESTAMPTZ '2026-08-02 10:00:00+02' AS VARCHAR)")
     assert row == ("2026-08-02 08:00:00+00",)
 
 
@@ -309,7 +314,7 @@ def test_a_reader_keeps_its_state_while_a_run_publishes(tmp_path: Path, given: G
     publish(1)
     with connect(lake) as reader:
         publish(2)
-        assert query(reader, "FROM gold.t").fetchall() == [(1,)]
+        assert query(reader, "FROM gold.t") == [(1,)]
     assert answer(lake, "FROM gold.t") == [(2,)]
 
 

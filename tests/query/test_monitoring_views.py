@@ -40,7 +40,7 @@ def lake(tmp_path: Path) -> Lake:
 
 def rows(lake: Lake, sql: str) -> list[tuple[Any, ...]]:
     with closing(connect(lake)) as connection:
-        found: list[tuple[Any, ...]] = query(connection, sql).fetchall()
+        found: list[tuple[Any, ...]] = query(connection, sql)
         return found
 
 

@@ -27,7 +27,7 @@ def test_it_is_one_select_in_athenas_dialect(saved: SavedQuery) -> None:
 
 @each
 def test_it_runs_over_a_lake(saved: SavedQuery, demo_lake: Path) -> None:
-    assert query(connect(Lake(demo_lake)), for_duckdb(saved.sql)).fetchall()
+    assert query(connect(Lake(demo_lake)), for_duckdb(saved.sql))
 
 
 @each
@@ -78,7 +78,7 @@ def test_a_file_without_its_header_is_rejected(text: str) -> None:
 @each
 def test_the_pretty_translation_has_the_same_result(saved: SavedQuery, demo_lake: Path) -> None:
     with connect(Lake(demo_lake)) as connection:
-        results = [query(connection, for_duckdb(saved.sql, pretty=pretty)).fetchall() for pretty in (False, True)]
+        results = [query(connection, for_duckdb(saved.sql, pretty=pretty)) for pretty in (False, True)]
     assert results[0] == results[1]
     assert "\n" in for_duckdb(saved.sql, pretty=True)
 
@@ -87,13 +87,13 @@ def test_the_pretty_translation_has_the_same_result(saved: SavedQuery, demo_lake
 def test_it_has_a_total_order(saved: SavedQuery, demo_lake: Path) -> None:
     assert re.search(r"^ORDER BY .+(\nLIMIT \d+)?\Z", saved.sql.strip(), re.MULTILINE)
     with connect(Lake(demo_lake)) as connection:
-        first, second = (query(connection, for_duckdb(saved.sql)).fetchall() for _ in range(2))
+        first, second = (query(connection, for_duckdb(saved.sql)) for _ in range(2))
     assert first == second
 
 
 @each
 def test_its_result_columns_have_distinct_lower_case_names(saved: SavedQuery, demo_lake: Path) -> None:
-    names = [column[0] for column in query(connect(Lake(demo_lake)), for_duckdb(saved.sql)).description]
+    names = query(connect(Lake(demo_lake)), for_duckdb(saved.sql), lambda result: result.columns)
     assert len(set(names)) == len(names) > 1
     assert all(name == name.lower() and name.isidentifier() for name in names)
 
@@ -117,16 +117,16 @@ def test_names_titles_and_questions_are_unique_and_names_are_sorted() -> None:
 )
 def test_a_result_agrees_with_the_tables(name: str, sql: str, demo_lake: Path) -> None:
     with connect(Lake(demo_lake)) as connection:
-        result = query(connection, for_duckdb(saved_query(name).sql))
-        names = [column[0] for column in result.description]
-        rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-        ((expected,),) = query(connection, sql).fetchall()
+        sql_of_name = for_duckdb(saved_query(name).sql)
+        names, values = query(connection, sql_of_name, lambda result: (result.columns, result.fetchall()))
+        rows = [dict(zip(names, row, strict=True)) for row in values]
+        ((expected,),) = query(connection, sql)
     total = sum(row["breweries"] for row in rows) if name == "breweries_by_type" else len(rows)
     assert total == expected
 
 
 def test_the_nearest_breweries_are_sorted_by_distance_and_open(demo_lake: Path) -> None:
-    rows = query(connect(Lake(demo_lake)), for_duckdb(saved_query("near").sql)).fetchall()
+    rows = query(connect(Lake(demo_lake)), for_duckdb(saved_query("near").sql))
     distances = [row[3] for row in rows]
     assert distances == sorted(distances)
     assert 0 <= distances[0] <= distances[-1] <= 20_038

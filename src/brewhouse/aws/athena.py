@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from brewhouse.aws.prices import prices
 from brewhouse.aws.session import Account
 from brewhouse.errors import UsageError
+from brewhouse.query.export import unique_names
 from brewhouse.query.saved_queries import for_athena
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from duckdb import DuckDBPyRelation
 
 POLL_S = 0.5
 _MINIMUM_BYTES = 10_000_000  # the least that a query is billed for
@@ -30,7 +31,7 @@ _TYPES: Mapping[str, Callable[[str], Any]] = {
 
 @dataclass(frozen=True)
 class AthenaResult:
-    """The result of a query, in the shape that the commands print; columns are described as in the Python DB API."""
+    """The result of a query; columns are described by name and type."""
 
     description: list[tuple[str, str]]
     rows: list[tuple[Any, ...]]
@@ -41,18 +42,14 @@ class AthenaResult:
         """Cost of the query in US dollars."""
         return max(self.scanned_bytes, _MINIMUM_BYTES) / 1e12 * prices().athena_tb
 
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        """Return all rows."""
-        return self.rows
-
-    def to_arrow_reader(self) -> pa.RecordBatchReader:
-        """Return all rows as Arrow, for Parquet."""
+    def relation(self) -> DuckDBPyRelation:
+        """Return all rows as DuckDB's own result."""
+        import duckdb
         import pyarrow as pa
 
-        names = [name for name, _ in self.description]
-        columns = list(zip(*self.rows, strict=True)) or [()] * len(names)
-        table = pa.table({name: list(values) for name, values in zip(names, columns, strict=True)})
-        return table.to_reader()
+        columns = list(zip(*self.rows, strict=True)) or [()] * len(self.description)
+        names = unique_names([name for name, _ in self.description])
+        return duckdb.from_arrow(pa.table(dict(zip(names, map(list, columns), strict=True))))
 
 
 def run_query(account: Account, workgroup: str, database: str, sql: str) -> AthenaResult:

@@ -11,10 +11,15 @@ from typing import Annotated, Any
 import typer
 
 from brewhouse.cli import options
-from brewhouse.cli.options import CountryOption, JsonOption, LakeOption, LimitOption, settings_and_lake
+from brewhouse.cli.options import CountryOption, JsonOption, LakeOption, country_code, settings_and_lake
 from brewhouse.cli.output import print_json, print_result, print_rows
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.lake import Lake
+
+_TABLE_ROWS = 100
+ChangesLimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Maximum number of rows; without it 100, with --json all.")
+]
 
 
 class ChangeKind(StrEnum):
@@ -31,7 +36,7 @@ def changes(
     since: Annotated[str | None, typer.Option("--since", help="First snapshot date, such as 2026-04-01.")] = None,
     country: CountryOption = None,
     kind: Annotated[list[ChangeKind] | None, typer.Option("--kind", help="Only this kind; repeatable.")] = None,
-    limit: LimitOption = 100,
+    limit: ChangesLimitOption = None,
     lake: LakeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -42,7 +47,7 @@ def changes(
     _, place = settings_and_lake(lake)
     conditions = {
         "snapshot_time >= CAST(? AS DATE)": _parse_date(since) if since is not None else None,
-        "country_code = upper(?)": country,
+        "country_code = ?": country_code(country) if country is not None else None,
         "list_contains(?, kind)": kind or None,
     }
     given = {condition: value for condition, value in conditions.items() if value is not None}
@@ -54,7 +59,7 @@ def changes(
 def diff(
     first: Annotated[str, typer.Argument(help="Run id or date of a raw snapshot, or `last`.")],
     second: Annotated[str, typer.Argument(help="Run id or date of the raw snapshot to compare with, or `last`.")],
-    limit: LimitOption = 100,
+    limit: ChangesLimitOption = None,
     lake: LakeOption = None,
     engine: options.EngineOption = None,
     spark_master: options.MasterOption = None,
@@ -93,24 +98,33 @@ def _query(lake: Lake, sql: str, values: Sequence[object]) -> list[dict[str, Any
     """Query the published tables; those of an earlier version of Brewhouse may lack some."""
     import duckdb
 
-    from brewhouse.query.connection import connect
+    from brewhouse.query.connection import connect, readable_errors
 
+    connection = connect(lake)
     try:
-        result = connect(lake).execute(sql, values)
-    except (duckdb.CatalogException, duckdb.BinderException) as error:
+        with readable_errors():
+            result = connection.execute(sql, values)
+            names = [column[0] for column in result.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    except UsageError as error:
+        if not isinstance(error.__cause__, duckdb.CatalogException | duckdb.BinderException):
+            raise
+        if not connection.execute("SELECT 1 FROM duckdb_views() WHERE schema_name = 'silver' LIMIT 1").fetchall():
+            raise BrewhouseError(
+                f"The lake {lake.root} has no tables yet.", hint="Run `brewhouse run` first."
+            ) from error
         raise BrewhouseError(
             f"The tables of the lake {lake.root} were made by an earlier version of Brewhouse.",
             hint="Rebuild them with `brewhouse rebuild`.",
         ) from error
-    names = [column[0] for column in result.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
-def _print_changes(rows: list[dict[str, Any]], limit: int, *, as_json: bool) -> None:
-    """Print all changes as JSON, or the first ones and the count of each kind."""
+def _print_changes(rows: list[dict[str, Any]], limit: int | None, *, as_json: bool) -> None:
+    """Print the first changes and the count of each kind, or all as JSON unless they are limited."""
     if as_json:
-        print_json(rows)
+        print_json(rows[:limit])
         return
+    limit = limit or _TABLE_ROWS
     print_rows([_row(row) for row in rows[:limit]])
     kinds = Counter(str(row["kind"]) for row in rows)
     summary = ", ".join(f"{number} {name}" for name, number in sorted(kinds.items())) or "no changes"

@@ -6,12 +6,12 @@ Exit codes: 0 success, 1 failure, 2 wrong usage, 3 failed checks.
 from __future__ import annotations
 
 import gc
-import os
 import sys
 
 import typer
 
 from brewhouse.cli import aws, changes, events, jobs, models, read, runs, schedule, serve
+from brewhouse.cli.output import safe_streams
 from brewhouse.errors import BrewhouseError, redacted
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 COMMANDS = (
-    *(jobs.run, jobs.extract, jobs.transform, jobs.aggregate, jobs.rebuild, jobs.rollback),
+    *(jobs.run, jobs.extract, jobs.transform, jobs.aggregate, jobs.rebuild, jobs.rollback, jobs.relocate),
     *(read.query, read.queries, read.tables, read.describe, read.history, read.rejected),
     *(changes.changes, changes.diff, changes.places, models.models),
     *(runs.runs, runs.show, events.events, events.logs),
@@ -42,26 +42,38 @@ def main() -> None:
     gc.set_threshold(50_000)  # imports create many long-lived objects; collecting among them takes 0.2 s
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    with safe_streams():
+        sys.exit(_exit_code(arguments, debug=debug))
+
+
+def _exit_code(arguments: list[str], *, debug: bool) -> int | str | None:
+    """Run a command, print its error, and return its exit code."""
     try:
-        app(args=arguments, prog_name="brewhouse")
+        try:
+            app(args=arguments, prog_name="brewhouse")
+        except SystemExit as end:
+            sys.stdout.flush()
+            if isinstance(eof := getattr(end.__context__, "__cause__", None), EOFError):  # Typer printed `Aborted!`
+                raise BrewhouseError(f"A file ends too early: {eof}.", hint="Copy or download it again.") from eof
+            return end.code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 1
     except Exception as error:  # noqa: BLE001 - whatever it is
         if debug:
             import traceback
 
             print(redacted("".join(traceback.format_exception(error))), end="", file=sys.stderr)
-            sys.exit(1)
+            return 1
         known = _readable_error(error)
         print(f"brewhouse: {known}", file=sys.stderr)
-        sys.exit(known.exit_code)
+        return known.exit_code
+    return 0
 
 
 def _readable_error(error: Exception) -> BrewhouseError:
-    from brewhouse.lake.error_translation import translate_error
+    from brewhouse.lake.error_translation import translate_error, translate_system_error
 
-    known = error if isinstance(error, BrewhouseError) else translate_error(error)
+    known = error if isinstance(error, BrewhouseError) else translate_error(error) or translate_system_error(error)
     return known or BrewhouseError(
         f"Unexpected {type(error).__name__}: {error}.", hint="Run the command again with --debug for the traceback."
     )

@@ -85,5 +85,5 @@ def _write_graph(known: list[Model], graph_format: str, output: Path | None) -> 
     if output is None:
         print(text, end="")
         return
-    with writing(output):
-        output.write_text(text, "utf-8")
+    with writing(output) as file:
+        file.write_text(text, "utf-8")

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
+from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake, lake_of
 from brewhouse.settings import Settings, load
 
@@ -40,9 +41,11 @@ _SETTING_OPTIONS: dict[str, Any] = {
         float | None, typer.Option("--max-count-drop-percent", help="Allowed drop of the brewery count. Default: 20")
     ],
     "snapshot_retention_days": Annotated[
-        float | None, typer.Option("--keep-days", help="Days to keep snapshots. Default: 30")
+        float | None, typer.Option("--keep-days", help="Days to keep one snapshot a day. Default: 30")
     ],
-    "min_snapshots_to_keep": Annotated[int | None, typer.Option("--keep-last", help="Snapshots to keep. Default: 10")],
+    "min_snapshots_to_keep": Annotated[
+        int | None, typer.Option("--keep-last", help="Newest snapshots to keep. Default: 30")
+    ],
     "engine": EngineOption,
     "spark_master": MasterOption,
     "log_format": Annotated[
@@ -53,6 +56,22 @@ SOURCE_FLAGS = ("source_url", "concurrency", "max_missing_rows")
 ENGINE_FLAGS = ("engine", "spark_master")
 
 Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def country_code(text: str) -> str:
+    """Return an ISO 3166-1 code in upper case.
+
+    Raises:
+        UsageError: It is not the code of a country.
+    """
+    from brewhouse.places import gazetteer, reference
+
+    code = text.upper()
+    if code in {country.alpha_2 for country in reference.countries()}:
+        return code
+    found = gazetteer.countries().find(text)
+    hint = f"Write {found.code}." if found else "`brewhouse places` lists the codes."
+    raise UsageError(f"{text!r} is not the ISO 3166 code of a country.", hint=hint)
 
 
 def setting_flags(*names: str) -> Callable[[Command], Command]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
 
 from brewhouse.cli.options import AtOption, JsonOption, LakeOption, LimitOption, settings_and_lake
 from brewhouse.cli.output import print_json, print_result, print_rows
-from brewhouse.cli.results import FormatOption, OutputOption, SavedOption, query_text, write
+from brewhouse.cli.results import Format, FormatOption, OutputOption, SavedOption, query_text, result_file, write
 
 TableArgument = Annotated[str, typer.Argument(help="Zone and table, such as silver.breweries.")]
 
@@ -40,7 +41,9 @@ def query(
         return
     text = query_text(sql, saved, for_duckdb)
     _, place = settings_and_lake(lake)
-    write(run_query(connect(place, at), text), output_format, output)
+    with result_file(output_format, output) as file:
+        connection = connect(place, at, file.parent if file else None)
+        run_query(connection, text, partial(write, output_format=output_format, file=file))
 
 
 def queries(as_json: JsonOption = False) -> None:
@@ -121,4 +124,7 @@ def rejected(lake: LakeOption = None, limit: LimitOption = 100, as_json: JsonOpt
 
     _, place = settings_and_lake(lake)
     sql = f"SELECT reasons, page, record FROM silver.rejected_breweries ORDER BY page, record LIMIT {limit}"
-    write(run_query(connect(place), sql), "json" if as_json else "table", None)
+    output_format: Format = "json" if as_json else "table"
+    with result_file(output_format, None) as file:
+        connection = connect(place, output=file.parent if file else None)
+        run_query(connection, sql, partial(write, output_format=output_format, file=file))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import sys
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from itertools import count
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from brewhouse.cli.output import os_reason, print_json, print_table
+from brewhouse.cli.output import os_reason, print_file, print_table
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.ids import new_id
+from brewhouse.lake.temp_dir import TempDir
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyRelation
 
 Format = Literal["table", "csv", "json", "parquet"]
 FormatOption = Annotated[Format, typer.Option("--format", help="Format of the result.")]
@@ -39,77 +43,87 @@ def query_text(sql: str | None, saved: str | None, convert: Callable[[str], str]
     raise UsageError("Pass either a SELECT or --saved NAME.", hint="`brewhouse queries` lists the saved queries.")
 
 
-def write(result: Any, output_format: Format, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's result or alike
-    """Write a result with `description`, `fetchall` and `to_arrow_reader` to a file, or print it.
+@contextmanager
+def result_file(output_format: Format, output: Path | None) -> Iterator[Path | None]:
+    """Yield a file for a result, which replaces `output` or is printed when complete; None to print a table.
 
     Raises:
+        UsageError: Parquet without a file.
         BrewhouseError: Writing the file failed.
     """
-    if output is None:
-        _write(result, output_format)
+    if output is not None:
+        with writing(output) as file:
+            yield file
+    elif output_format == "parquet":
+        raise UsageError("Parquet cannot be printed.", hint="Name a file: --output result.parquet.")
+    elif output_format == "table":
+        yield None
     else:
-        with writing(output):
-            _write(result, output_format, output)
+        folder = TempDir()
+        try:
+            yield folder.path / "result"
+            print_file(folder.path / "result")
+        finally:
+            folder.delete()
+
+
+def write(result: DuckDBPyRelation, output_format: Format, file: Path | None) -> None:
+    """Write a result to a file of `result_file`, or print it as a table."""
+    from brewhouse.query.export import converted, export, storable
+
+    stored = storable(result)
+    if output_format != "table":
+        assert file is not None
+        export(stored, result.columns, result.types, output_format, file)
+        return
+    rows = stored.project(", ".join(converted(result.types, "csv"))).fetchall()
+    if file is None:
+        _print(result.columns, rows)
+        return
+    with file.open("w", encoding="utf-8") as text, redirect_stdout(text):
+        _print(result.columns, rows)
+
+
+def _print(names: list[str], rows: list[tuple[object, ...]]) -> None:
+    print_table(names, rows)
+    print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}")
 
 
 @contextmanager
-def writing(output: Path) -> Iterator[None]:
-    """Report a file that cannot be written as an error with a hint."""
+def writing(output: Path) -> Iterator[Path]:
+    """Yield a new file next to the output file, which it replaces when complete; after a failure nothing has changed.
+
+    Raises:
+        BrewhouseError: The file cannot be written.
+    """
+    scratch: TempDir | None = None
+    new = target = output
     try:
-        yield
+        target = Path(os.path.realpath(output))
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if target.exists() and not target.is_file():  # a device or a pipe is written to, not replaced
+            scratch = TempDir()
+        new = (scratch.path if scratch else target.parent) / f".brewhouse-{new_id()}{target.suffix}"
+        new.touch()
+        yield new
+        if scratch:
+            with new.open("rb") as source, target.open("wb") as pipe:
+                shutil.copyfileobj(source, pipe)
+        else:
+            if target.exists():
+                shutil.copymode(target, new)
+            new.replace(target)
     except OSError as error:
+        if error.filename not in {None, str(new), str(target)}:
+            raise
         raise BrewhouseError(
             f"Failed to write {output}: {os_reason(error)}.", hint="Choose another file with --output."
         ) from error
-
-
-def _write(result: Any, output_format: Format, output: Path | None = None) -> None:  # noqa: ANN401 - DuckDB's result
-    if output_format == "parquet":
-        _write_parquet(result, output)
-        return
-    names, rows = [column[0] for column in result.description], result.fetchall()
-    if output is None:
-        _print(names, rows, output_format)
-    else:
-        with output.open("w", encoding="utf-8", newline="") as file, redirect_stdout(file):
-            _print(names, rows, output_format)
-
-
-def _print(names: list[str], rows: list[tuple[Any, ...]], output_format: Format) -> None:
-    if output_format == "json":
-        keys = _unique(names)
-        print_json([dict(zip(keys, row, strict=True)) for row in rows])
-    elif output_format == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(rows)
-    else:
-        print_table(names, rows)
-        print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}")
-
-
-def _unique(names: Iterable[str]) -> list[str]:
-    """Number repeated names as DuckDB does; a JSON object would keep only the last of them.
-
-    Example:
-        >>> _unique(["id", "n", "id", "id"])
-        ['id', 'n', 'id_1', 'id_2']
-    """
-    unique: dict[str, None] = {}
-    for name in names:
-        numbered = (f"{name}_{number}" for number in count(1))
-        unique[name if name not in unique else next(other for other in numbered if other not in unique)] = None
-    return list(unique)
-
-
-def _write_parquet(result: Any, output: Path | None) -> None:  # noqa: ANN401 - DuckDB's result
-    import pyarrow.parquet as pq
-
-    if output is None:
-        raise UsageError("Parquet cannot be printed.", hint="Name a file: --output result.parquet.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # DuckDB prefers con.sql(), which would run the query twice
-        batches = result.to_arrow_reader()
-    with pq.ParquetWriter(output, batches.schema) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
+    finally:
+        if new != output:
+            new.unlink(missing_ok=True)
+        if scratch:
+            scratch.delete()

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 import typer
 
 from brewhouse.cli.options import AtOption, CountryOption, LakeOption, settings_and_lake
-from brewhouse.cli.output import os_reason
+from brewhouse.cli.output import make_output_optional, os_reason
+from brewhouse.cli.results import writing
 from brewhouse.errors import UsageError
 
 PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 selects a free one.")]
@@ -42,6 +43,7 @@ def serve(
         app = create_app(place, settings, host=host, password=password)
         url = address_of(host, listening.getsockname()[1])
         link = f"{url}/login?token={password.reveal()}" if password and is_generated else url
+        make_output_optional()
         print(f"Brewhouse shows {place.root} at {link}", "stop with Ctrl-C", sep="\n", flush=True)
         if open_browser:
             import webbrowser
@@ -90,6 +92,7 @@ def mock_api(
 
     records = read_csv(data) if data else generate(rows)
     with suppress(KeyboardInterrupt), DemoApiServer(records, port=port, throttle=throttle) as server:
+        make_output_optional()
         print(f"{len(server)} breweries at {server.url}; stop with Ctrl-C", flush=True)
         threading.Event().wait()
 
@@ -139,5 +142,7 @@ def report(
         from brewhouse.console.overview import OverviewFilters
         from brewhouse.console.overview_report import write_report
     _, place = settings_and_lake(lake)
-    write_report(place, output, OverviewFilters(country or "", state, brewery_type), at=at, language=language)
+    with writing(output) as file:
+        write_report(place, file, OverviewFilters(country or "", state, brewery_type), at=at, language=language)
+    make_output_optional()
     print(output)

@@ -49,10 +49,10 @@ class EventFeed:
         with self._lock:
             self._refresh()
             runs = [run for run, events in self._by_run.items() if any(e.detail_type in {RUN, JOB} for e in events[:5])]
+            runs.sort(key=lambda run: self._by_run[run][0].id)
             if held is not None and held.run not in runs:
                 runs.append(held.run)
-            reports = [report for run in runs if (report := self._report(run, held)) is not None]
-        return sorted(reports, key=lambda report: report.started_at, reverse=True)
+            return [report for run in reversed(runs) if (report := self._report(run, held)) is not None]
 
     def report(self, run: str, held: LockInfo | None) -> RunReport | None:
         """Report one run, or None if it has no events and does not hold the lock."""

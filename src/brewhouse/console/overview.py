@@ -32,7 +32,7 @@ _CACHE_TABLES = {  # in-memory copies of the columns that every request reads
         SELECT {_NORMALIZED_KEYS}, snapshot_date AS day, brewery_count FROM gold.brewery_counts_over_time""",
     "silver.brewery_changes": f"""
         CREATE TABLE memory.main.console_changes AS
-        SELECT {_RAW_KEYS}, snapshot_time, kind, id, name, city, country AS country_name, changed_fields
+        SELECT {_RAW_KEYS}, snapshot_run, snapshot_time, kind, id, name, city, country AS country_name, changed_fields
         FROM silver.brewery_changes""",
 }
 
@@ -180,7 +180,7 @@ def overview(state: LakeState, filters: OverviewFilters) -> Overview:
     if "silver.brewery_changes" in state.tables:
         changes = rows(
             "SELECT snapshot_time, kind, id, name, type, city, country_name, changed_fields FROM "
-            f"memory.main.console_changes WHERE {{where}} ORDER BY snapshot_time DESC, kind, name LIMIT {_MAX_CHANGES}"
+            f"memory.main.console_changes WHERE {{where}} ORDER BY snapshot_run DESC, kind, name LIMIT {_MAX_CHANGES}"
         )
     return Overview(
         filters,

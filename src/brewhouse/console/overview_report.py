@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from brewhouse.console import charts, overview
-from brewhouse.console.lake_reader import LakeReader
+from brewhouse.console.lake_reader import LakeReader, LakeState
 from brewhouse.console.language import Translator
 from brewhouse.console.map_drawing import MapDrawing, draw_map
 from brewhouse.console.web import format_helpers, templates
@@ -37,16 +38,19 @@ def write_report(
     """Write the overview of a lake, as of a time, snapshot or run, to a file; its suffix selects one of `FORMATS`.
 
     Raises:
-        UsageError: The suffix is not supported, or the file cannot be written.
+        UsageError: The suffix is not supported, or a filter matches nothing.
+        OSError: The file cannot be written.
         BrewhouseError: No breweries are published, or none were at that time.
     """
     suffix = output.suffix.lower()
     if suffix not in FORMATS:
         raise UsageError(
-            f"Cannot write a report as {output.name}: unknown format.", hint=f"Use {', '.join(FORMATS)} as its suffix."
+            f"Cannot write a report as {suffix or 'a file without suffix'}: unknown format.",
+            hint=f"Name the file with one of {', '.join(FORMATS)}.",
         )
     state = LakeReader(lake).state(at)
     overview.require_breweries(state)
+    filters = _known(state, filters)
     shown = overview.overview(state, filters)
     translate = Translator(language)
     title = _title(shown, translate)
@@ -55,12 +59,30 @@ def write_report(
     else:
         sheet = charts.overview_sheet(shown, overview.brewery_locations(state, filters), title, translate)
         content = _render(sheet, suffix, translate.language)
-    try:
-        output.write_bytes(content)
-    except OSError as error:
-        raise UsageError(
-            f"Failed to write {output}: {error.strerror}.", hint="Choose another file with --output."
-        ) from error
+    output.write_bytes(content)
+
+
+def _known(state: LakeState, filters: overview.OverviewFilters) -> overview.OverviewFilters:
+    """Write filters as the lake does, which may be in another case.
+
+    Raises:
+        UsageError: No brewery has that country, state or type.
+    """
+    everything = overview.overview(state, overview.OverviewFilters())
+    lists = {"country": everything.by_country, "state": everything.by_state, "type": everything.by_type}
+    known = {}
+    for name, counts in lists.items():
+        wanted = getattr(filters, name)
+        keys = {count.key.casefold(): count.key for count in counts}
+        if wanted and wanted.casefold() not in keys:
+            close = [count.key for count in counts if count.name.casefold() == wanted.casefold()]
+            close = close or get_close_matches(wanted.casefold(), keys, n=1)
+            hint = (
+                f"Did you mean {keys[close[0].casefold()]}?" if close else f"Known: {', '.join(sorted(keys.values()))}."
+            )
+            raise UsageError(f"No brewery of the lake has the {name} {wanted!r}.", hint=hint)
+        known[name] = keys.get(wanted.casefold(), "")
+    return overview.OverviewFilters(**known)
 
 
 def _title(shown: overview.Overview, translate: Translator) -> str:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import threading
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from datetime import time as time_of_day
-from decimal import Decimal
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from brewhouse.console.sandbox import RESULT_FILE, QueryLimits, QueryRequest, QueryResult, ResultColumn, Sandbox
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.ids import new_id
-from brewhouse.lake.duckdb_access import literal
+from brewhouse.lake.duckdb_access import file_pattern
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.temp_dir import TempDir
+from brewhouse.query.connection import readable_errors
+from brewhouse.query.export import FORMATS, converted, export, sort_key
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 _MAX_CHARACTERS = 100_000
 _NOT_UTF8 = re.compile("[\0\ud800-\udfff]")
 _LIMITS = QueryLimits()
-_EXPORTS = {"csv": "FORMAT csv, HEADER", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}
 
 
 class QueryState(StrEnum):
@@ -73,7 +71,7 @@ class QueryStatus(QueryResult):
 
 @dataclass(frozen=True)
 class ResultPage:
-    """A page of rows, with values as JSON has them: times in ISO 8601, bytes in hexadecimal."""
+    """A page of rows, with values as exported JSON has them: times in ISO 8601, bytes in hexadecimal."""
 
     columns: list[ResultColumn]
     rows: list[list[Any]]
@@ -209,41 +207,52 @@ class QueryService:
         Raises:
             UsageError: There is no result, or no such column.
         """
+        import duckdb
+
         execution = self._find_result(name)
         result = execution.result
         pages = max(1, -(-result.rows // size))
         number = min(max(1, number), pages)
+        kinds = [duckdb.sqltype(column.type) for column in result.columns]
         order = ""
         if sort is not None:
-            if not 1 <= abs(sort) <= len(result.columns):
+            if not 1 <= abs(sort) <= len(kinds):
                 raise UsageError(f"The result has no column {abs(sort)}.", hint="Sort by another column.")
-            order = f"ORDER BY c{abs(sort)} {'DESC' if sort < 0 else 'ASC'} NULLS LAST, file_row_number"
-        columns = ", ".join(f"c{n}" for n in range(1, len(result.columns) + 1))
-        with _open(execution) as connection:
+            key = sort_key(abs(sort), kinds[abs(sort) - 1])
+            order = f"ORDER BY {key} {'DESC' if sort < 0 else 'ASC'} NULLS LAST, file_row_number"
+        row = f"CAST(json_array({', '.join(converted(kinds, 'json'))}) AS VARCHAR)"
+        with readable_errors(), _open(execution) as connection:
             rows = connection.execute(
-                f"SELECT {columns} FROM read_parquet(?, file_row_number = true) {order} LIMIT ? OFFSET ?",
-                [str(execution.folder / RESULT_FILE), size, (number - 1) * size],
+                f"SELECT {row} FROM read_parquet(?, file_row_number = true, hive_partitioning = false) {order} "
+                "LIMIT ? OFFSET ?",
+                [file_pattern(str(execution.folder / RESULT_FILE)), size, (number - 1) * size],
             ).fetchall()
-        return ResultPage(result.columns, to_json_value(rows), number, pages)
+        return ResultPage(result.columns, [json.loads(text) for (text,) in rows], number, pages)
 
     def export(self, name: str, kind: str) -> Path:
         """Export a result to a csv, json or parquet file, kept until the result expires.
 
         Raises:
-            UsageError: There is no result, or the format is not supported.
+            UsageError: There is no result, the format is not supported, or it cannot hold a value.
         """
-        if kind not in _EXPORTS:
-            raise UsageError(f"Cannot export a result as {kind}.", hint=f"Formats: {', '.join(_EXPORTS)}.")
+        import duckdb
+
+        if kind not in FORMATS:
+            raise UsageError(f"Cannot export a result as {kind}.", hint=f"Formats: {', '.join(FORMATS)}.")
         execution = self._find_result(name)
+        columns = execution.result.columns
         file = execution.folder / f"export.{kind}"
         if not file.exists():
-            names = unique_names([column.name.replace('"', '""') for column in execution.result.columns])
-            columns = ", ".join(f'c{n} AS "{column}"' for n, column in enumerate(names, start=1))
             temporary = file.with_name(f"{new_id()}.tmp")
-            with _open(execution) as connection:
-                source = f"SELECT {columns} FROM read_parquet({literal(str(execution.folder / RESULT_FILE))})"
-                connection.execute(f"COPY ({source}) TO {literal(str(temporary))} ({_EXPORTS[kind]})")
-            temporary.replace(file)
+            results = file_pattern(str(execution.folder / RESULT_FILE))
+            try:
+                with readable_errors(), _open(execution) as connection:
+                    stored = connection.read_parquet(results, hive_partitioning=False)
+                    kinds = [duckdb.sqltype(column.type) for column in columns]
+                    export(stored, [column.name for column in columns], kinds, kind, temporary)
+                temporary.replace(file)
+            finally:
+                temporary.unlink(missing_ok=True)
         return file
 
     def close(self) -> None:
@@ -315,45 +324,6 @@ class QueryService:
             is_old = execution.ended is not None and now - execution.ended > self._result_ttl_s
             if is_old or execution in dropped:
                 shutil.rmtree(execution.folder, ignore_errors=True)
-
-
-def unique_names(names: Sequence[str]) -> list[str]:
-    """Make column names unique, ignoring case.
-
-    Example:
-        >>> unique_names(["n", "N", "m", "n_2"])
-        ['n', 'N_2', 'm', 'n_2_2']
-    """
-    unique: dict[str, str] = {}
-    for name in names:
-        number, candidate = 1, name or "column"
-        while candidate.lower() in unique:
-            number += 1
-            candidate = f"{name or 'column'}_{number}"
-        unique[candidate.lower()] = candidate
-    return list(unique.values())
-
-
-def to_json_value(value: object) -> Any:  # noqa: ANN401, PLR0911 - any JSON value
-    """Convert a DuckDB value to JSON: integers of any size are kept, NaN and infinity become null.
-
-    Example:
-        >>> to_json_value([Decimal("12"), float("nan"), date(2026, 8, 2), b"a"])
-        [12, None, '2026-08-02', '61']
-    """
-    if isinstance(value, list | tuple):
-        return [to_json_value(part) for part in value]
-    if isinstance(value, dict):
-        return {str(key): to_json_value(part) for key, part in value.items()}
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, date | time_of_day):  # a datetime is a date
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, float) and not isfinite(value):
-        return None
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _open(execution: _Execution) -> duckdb.DuckDBPyConnection:

@@ -10,7 +10,6 @@ prints a `QueryResult`.
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -19,11 +18,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.errors import BrewhouseError
+from brewhouse.lake.duckdb_access import file_pattern
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake, Shared
 from brewhouse.query.connection import open_views
-from brewhouse.query.statements import files_read_by_views, reading_statement
+from brewhouse.query.export import storable
+from brewhouse.query.statements import files_read_by_views, reading_relation
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,9 +34,6 @@ RESULT_FILE = "result.parquet"
 _MB = 1024 * 1024
 _PROCESS_MB = 768  # memory of Python, its libraries and their threads, outside DuckDB's limit
 _BATCH_ROWS = 10_000
-_NOT_IN_PARQUET = re.compile(
-    r"INTERVAL|UNION|\bBIT\b|VARIANT|BIGNUM|TIME WITH|TIME_NS|GEOMETRY|NULL|UHUGEINT|HUGEINT\b."
-)
 
 
 class QueryLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,9 +143,11 @@ def confined_connection(request: QueryRequest) -> duckdb.DuckDBPyConnection:
     limits = request.limits
     connection = open_views(lake, request.at)
     files = files_read_by_views(connection)
-    connection.execute("SET allowed_paths = ?", [[file for file in files if "*" not in file]])
+    patterns = [file for file in files if "*" not in file]
+    connection.execute("SET allowed_paths = ?", [[*patterns, *(file.replace("[[]", "[") for file in patterns)]])
+    events = [f"{lake.events}/", f"{file_pattern(str(lake.events))}/"]
     # The views of schema monitoring list the event files when they are read.
-    connection.execute("SET allowed_directories = ?", [[f"{lake.events}/"] if lake.is_local else []])
+    connection.execute("SET allowed_directories = ?", [events if lake.is_local else []])
     for name, value in {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
@@ -165,37 +165,22 @@ def confined_connection(request: QueryRequest) -> duckdb.DuckDBPyConnection:
 
 
 def _execute(connection: duckdb.DuckDBPyConnection, request: QueryRequest) -> QueryResult:
-    import duckdb
-
-    statement = reading_statement(connection, request.sql)
-    try:
-        relation = connection.sql(statement)
-    except duckdb.Error:
-        connection.execute(statement)  # its error includes the position in the text
-        raise
-    if not relation.columns:
-        raise UsageError("The query has no columns.", hint="Begin with SELECT.")
+    relation = reading_relation(connection, request.sql)
     columns = [ResultColumn(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
-    is_text = [bool(_NOT_IN_PARQUET.search(column.type)) for column in columns]
-    if any(is_text):
-        casts = (f"CAST(#{n} AS VARCHAR)" if text else f"#{n}" for n, text in enumerate(is_text, start=1))
-        relation = relation.project(", ".join(casts))
-    reader = relation.to_arrow_reader(_BATCH_ROWS)
+    reader = storable(relation).to_arrow_reader(_BATCH_ROWS)
     rows, is_cut = _write(reader, Path(request.folder) / RESULT_FILE, request.limits)
     return QueryResult(columns=columns, rows=rows, is_cut=is_cut)
 
 
 def _write(reader: RecordBatchReader, file: Path, limits: QueryLimits) -> tuple[int, bool]:
     """Write a result up to its limits; returns the number of rows and whether more were left."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([field.with_name(f"c{n}") for n, field in enumerate(reader.schema, start=1)])
     rows = 0
-    with file.open("wb", buffering=0) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+    with file.open("wb", buffering=0) as sink, pq.ParquetWriter(sink, reader.schema, compression="zstd") as writer:
         for batch in reader:
             kept = batch.slice(0, limits.rows - rows)
-            writer.write_batch(pa.RecordBatch.from_arrays(kept.columns, schema=schema))
+            writer.write_batch(kept)
             rows += kept.num_rows
             if kept.num_rows < batch.num_rows or file.stat().st_size > limits.result_mb * _MB:
                 return rows, True

@@ -14,7 +14,7 @@ import msgspec
 from brewhouse.events.details import ScheduledRunRefused, ScheduleSwitched
 from brewhouse.events.event import Event, EventLog
 from brewhouse.events.event_types import SCHEDULE
-from brewhouse.ids import id_at, new_id
+from brewhouse.ids import CLOCK_TOLERANCE, id_at, new_id
 from brewhouse.lake.lake import Lake
 
 _CLAIM = b"the workflow is due"
@@ -36,11 +36,11 @@ class ScheduleState(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = "UTC"
 
 
-def schedule_state(events: Iterable[Event]) -> ScheduleState:
-    """Fold events, oldest first, into the state of the schedule."""
-    state = ScheduleState()
+def schedule_state(events: Iterable[Event], now: datetime | None = None) -> ScheduleState:
+    """Fold events, oldest first, into the state of the schedule, without those that a wrong clock dated after now."""
+    state, latest = ScheduleState(), (now or datetime.now(UTC)) + CLOCK_TOLERANCE
     for event in events:
-        if event.detail_type == SCHEDULE:
+        if event.detail_type == SCHEDULE and datetime.fromisoformat(event.time) < latest:
             state = _fold(state, event)
     return state
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,9 +16,8 @@ from pyiceberg.table.snapshots import Operation, Snapshot, SnapshotSummaryCollec
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, SetSnapshotRefUpdate
 
 from brewhouse.errors import BrewhouseError
-from brewhouse.iceberg.file_io import path_of
+from brewhouse.iceberg.file_io import path_in
 from brewhouse.lake.damage import MISSING, damaged
-from brewhouse.lake.lake import path_at
 
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
 VERSION_HINT = "version-hint.text"
 """Names a table's current metadata for readers of its folder; only tables of a local lake have one."""
+MANY_MANIFESTS = 10
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SnapshotChange:
 
     Attributes:
         kept: URIs of the current files that stay; all others are removed.
-        rewrites: Whether the rows stay the same and only the files change; then manifests are merged, too.
+        rewrites: Whether the rows stay the same and only the files change; manifests are merged then, or if many.
     """
 
     added: Sequence[DataFile]
@@ -72,7 +72,7 @@ def require_files(table: Table, snapshot: Snapshot | None, *, with_data: bool = 
     """
     files = data_files(table, snapshot)
     for file in files if with_data else ():
-        path = path_at(path_of(file.file_path))
+        path = path_in(table, file.file_path)
         size = path.stat().st_size if path.exists() else 0
         if size != file.file_size_in_bytes:
             reason = f"it has {size} of {file.file_size_in_bytes} bytes" if path.exists() else MISSING
@@ -87,7 +87,7 @@ def manifests_of(table: Table, snapshot: Snapshot | None) -> list[ManifestFile]:
     """
     if snapshot is None:
         return []
-    with _names_file(snapshot.manifest_list):
+    with _names_file(table, snapshot.manifest_list):
         return snapshot.manifests(table.io)
 
 
@@ -99,19 +99,19 @@ def live_entries(table: Table, manifest: ManifestFile) -> list[ManifestEntry]:
     """
     if not manifest.has_added_files() and not manifest.has_existing_files():
         return []
-    with _names_file(manifest.manifest_path):
+    with _names_file(table, manifest.manifest_path):
         return manifest.fetch_manifest_entry(table.io, discard_deleted=True)
 
 
 @contextmanager
-def _names_file(uri: str) -> Iterator[None]:
+def _names_file(table: Table, uri: str) -> Iterator[None]:
     """Turn what PyIceberg raises for a damaged Avro file, which may be any error, into one that names the file."""
     try:
         yield
     except (BrewhouseError, OSError):
         raise
     except Exception as error:
-        raise damaged(path_at(path_of(uri)), f"it is not an Avro file ({type(error).__name__})") from error
+        raise damaged(path_in(table, uri), f"it is not an Avro file ({type(error).__name__})") from error
 
 
 def referenced(table: Table, without: Collection[int] = ()) -> Iterator[str]:
@@ -121,10 +121,13 @@ def referenced(table: Table, without: Collection[int] = ()) -> Iterator[str]:
     yield f"{table.metadata_location.rpartition('/')[0]}/{VERSION_HINT}"
     yield from (entry.metadata_file for entry in metadata.metadata_log)
     yield from (file.statistics_path for file in (*metadata.statistics, *metadata.partition_statistics))
+    yield from files_of(table, [each for each in metadata.snapshots if each.snapshot_id not in without])
+
+
+def files_of(table: Table, snapshots: Iterable[Snapshot]) -> Iterator[str]:
+    """List the URIs of the files that some snapshots of a table refer to."""
     read: set[str] = set()
-    for snapshot in metadata.snapshots:
-        if snapshot.snapshot_id in without:
-            continue
+    for snapshot in snapshots:
         yield snapshot.manifest_list
         for manifest in manifests_of(table, snapshot):
             yield manifest.manifest_path
@@ -185,7 +188,9 @@ def _reusable_manifests(
     rewritten: dict[int, list[ManifestEntry]] = defaultdict(list)
     missing = set(change.kept)
     specs = metadata.specs()
-    for manifest in manifests_of(table, parent):
+    manifests = manifests_of(table, parent)
+    merges = change.rewrites or len(manifests) >= MANY_MANIFESTS  # each publication reads all of them
+    for manifest in manifests:
         entries = live_entries(table, manifest)
         files = {entry.data_file.file_path for entry in entries}
         missing -= files
@@ -193,7 +198,7 @@ def _reusable_manifests(
             raise ValueError(
                 f"Files of {table.name()} are partitioned by a column it no longer has: keep none of them."
             )
-        if entries and files <= change.kept and not change.rewrites:
+        if entries and files <= change.kept and not merges:
             reused.append(manifest)
             continue
         for entry in entries:

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,9 @@ from pyiceberg.exceptions import NoSuchTableError
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.data_files import may_contain
-from brewhouse.iceberg.file_io import path_of, uri_of
+from brewhouse.iceberg.file_io import path_in, uri_of
 from brewhouse.iceberg.schemas import field_ids, first_field_ids, spec_of
-from brewhouse.iceberg.snapshots import data_files, manifests_of, referenced, require_files
+from brewhouse.iceberg.snapshots import data_files, files_of, manifests_of, referenced, require_files
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_spec import TableSpec
 from brewhouse.ids import time_of
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot
 
     from brewhouse.iceberg.lake_catalog import LakeCatalog
-
-_NOT_IN_URIS = "#?"  # PyIceberg does not decode URIs, so these cannot be escaped
 
 
 @dataclass(frozen=True)
@@ -75,20 +74,16 @@ class TableSnapshot:
         text = self.properties.get("brewhouse.snapshot-time")
         return datetime.fromisoformat(text) if text else time_of(self.raw_snapshot) or self.committed_at
 
+    @property
+    def day(self) -> date:
+        """The UTC day of its data."""
+        return self.data_time.astimezone(UTC).date()
+
 
 class TableReader:
-    """Reads the tables of a lake.
-
-    Raises:
-        UsageError: The lake's path cannot be that of Iceberg tables.
-    """
+    """Reads the tables of a lake."""
 
     def __init__(self, lake: Lake, *, replaces: bool = False) -> None:
-        if bad := [character for character in _NOT_IN_URIS if character in str(lake.root)]:
-            raise UsageError(
-                f"A lake cannot be at {lake.root}: Iceberg does not support {' or '.join(bad)} in locations.",
-                hint="Choose a folder without it.",
-            )
         self._lake = lake
         self._catalog: LakeCatalog
         if lake.is_local:
@@ -158,16 +153,37 @@ class TableReader:
         line = [metadata.current_snapshot_id]
         while (parent := parents.get(line[-1] or 0)) is not None:
             line.append(parent)
+        ids = list(parents)
+        if line[-1] in ids:  # expiry removes the parent of the oldest one left; older ones that are left led to it
+            line += ids[: ids.index(line[-1])]
         return [_describe(name, snapshot, line) for snapshot in metadata.snapshots]
 
     def current(self, name: str) -> TableSnapshot | None:
         """Return the snapshot of a table that readers see."""
         return next((snapshot for snapshot in self.history(name) if snapshot.current), None)
 
+    def runs(self) -> set[str]:
+        """List the runs and raw snapshots of which a table has a state."""
+        history = [snapshot for name in self.names() for snapshot in self.history(name)]
+        return {run for snapshot in history for run in (snapshot.run, snapshot.raw_snapshot) if run}
+
     def snapshot_at(self, name: str, at: datetime) -> TableSnapshot | None:
-        """Return the snapshot that readers saw at a time, None before the first."""
-        seen = [entry.snapshot_id for entry in self._load(name).history() if _time(entry.timestamp_ms) <= at]
-        return next((snapshot for snapshot in self.history(name) if snapshot.snapshot_id in seen[-1:]), None)
+        """Return the snapshot that readers saw at a time, None before the first or if it has expired.
+
+        The table's log begins after the last snapshot that expired. Before, a snapshot was current until the next one
+        that is left, unless others in between have expired: these were of the next one's day, whose last one stays.
+        """
+        metadata, history = self._load(name).metadata, self.history(name)
+        seen = [entry.snapshot_id for entry in metadata.snapshot_log if _time(entry.timestamp_ms) <= at]
+        if seen:
+            return next(snapshot for snapshot in history if snapshot.snapshot_id == seen[-1])
+        numbers = [snapshot.sequence_number or 0 for snapshot in metadata.snapshots]
+        day, tagged = at.astimezone(UTC).date(), self.protected(name)
+        for (one, number), (following, next_number) in pairwise(zip(history, numbers, strict=True)):
+            if one.committed_at <= at < following.committed_at:
+                is_last_of_day = day < following.day and one.snapshot_id not in tagged
+                return one if next_number == number + 1 or is_last_of_day else None
+        return None
 
     def as_of(self, key: str) -> dict[str, TableSnapshot]:
         """Return the state of the tables as of a run, a raw snapshot (by its run id) or a table snapshot, by table.
@@ -208,7 +224,7 @@ class TableReader:
         """
         table = self._load(name, snapshot_id)
         snapshot = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
-        return sorted(path_of(file.file_path) for file in data_files(table, snapshot))
+        return sorted(str(path_in(table, file.file_path)) for file in data_files(table, snapshot))
 
     def files_by_value(self, name: str, column: str, value: str | int) -> tuple[list[str], list[str]]:
         """Separate the current files that may contain a value in a column from those that certainly do not.
@@ -220,14 +236,14 @@ class TableReader:
         is_possible = may_contain(table, column, value)
         found: dict[bool, list[str]] = {True: [], False: []}
         for file in data_files(table, table.current_snapshot()):
-            found[is_possible(file)].append(path_of(file.file_path))
+            found[is_possible(file)].append(str(path_in(table, file.file_path)))
         return sorted(found[True]), sorted(found[False])
 
     def current_files(self, name: str) -> list[CurrentFile]:
         """List the data files of the current snapshot of a table with their sizes and partitions."""
         table = self._load(name)
         return [
-            CurrentFile(path_of(file.file_path), file.file_size_in_bytes, (file.spec_id, file.partition))
+            CurrentFile(str(path_in(table, file.file_path)), file.file_size_in_bytes, (file.spec_id, file.partition))
             for file in data_files(table, table.current_snapshot())
         ]
 
@@ -238,16 +254,27 @@ class TableReader:
 
     def folders(self) -> dict[str, str]:
         """Return each table's folder, relative to the lake's root, without tables stored elsewhere."""
-        locations = {name: path_of(self._load(name).location()) for name in self.names()}
+        tables = {name: self._load(name) for name in self.names()}
+        locations = {name: str(path_in(table, table.location())) for name, table in tables.items()}
         inside = {name: path for name, path in locations.items() if path.startswith(f"{self._lake.warehouse}/")}
         return {name: self._relative(path) for name, path in inside.items()}
 
     def referenced(self, without: Mapping[str, Collection[int]] = MappingProxyType({})) -> set[str]:
         """List all files, relative to the root, that the tables refer to without these snapshots, given by table."""
         return {
-            self._relative(path_of(uri))
+            self._relative(str(path_in(table, uri)))
             for name in self.names()
-            for uri in referenced(self._load(name), without.get(name, ()))
+            for table in [self._load(name)]
+            for uri in referenced(table, without.get(name, ()))
+        }
+
+    def files_of(self, snapshots: Mapping[str, Collection[int]]) -> set[str]:
+        """List all files, relative to the root, that these snapshots refer to, given by table."""
+        tables = {name: self._load(name) for name, ids in snapshots.items() if ids}
+        return {
+            self._relative(str(path_in(table, uri)))
+            for name, table in tables.items()
+            for uri in files_of(table, [s for s in table.metadata.snapshots if s.snapshot_id in snapshots[name]])
         }
 
     def _relative(self, path: str) -> str:

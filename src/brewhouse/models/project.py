@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import NoReturn
 
 from brewhouse.errors import UsageError
 from brewhouse.models.inputs import INPUTS
@@ -60,11 +63,9 @@ def _built_in() -> tuple[Model, ...]:
 
 def _user_defined(folder: Path, built_in: Mapping[str, Model]) -> dict[str, Model]:
     """Load the user's models; collect the problems of all files."""
-    if not folder.is_dir():
-        raise UsageError(f"The models folder {folder} does not exist.", hint="Create it, or pass another to --models.")
     models: dict[str, Model] = {}
     problems: list[Problem] = []
-    for file in sorted(folder.rglob("*.sql")):
+    for file in _model_files(folder):
         try:
             name = _table_name(file, folder)
             if name in built_in:
@@ -74,8 +75,29 @@ def _user_defined(folder: Path, built_in: Mapping[str, Model]) -> dict[str, Mode
             models[name] = parse(name, _text(file), file=str(file), user_defined=True)
         except ModelError as error:
             problems += error.problems
+        except RecursionError:
+            problems.append(Problem(str(file), 1, 0, "the SQL is nested too deeply"))
     _raise_on(iter(problems))
     return models
+
+
+def _model_files(folder: Path) -> list[Path]:
+    """List the SQL files of a folder; hidden files and folders belong to editors and systems.
+
+    Raises:
+        UsageError: A folder cannot be opened.
+    """
+
+    def fail(error: OSError) -> NoReturn:
+        reason = "does not exist" if error.errno == errno.ENOENT else f"cannot be opened: {error.strerror}"
+        hint = "Create it, or pass another to --models."
+        raise UsageError(f"The models folder {error.filename} {reason}.", hint=hint) from error
+
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, n) for n in names if n.lower().endswith(".sql") and not n.startswith(".")]
+    return sorted(found)
 
 
 def _table_name(file: Path, folder: Path) -> str:
@@ -90,10 +112,17 @@ def _table_name(file: Path, folder: Path) -> str:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text("utf-8-sig")
+        if file.exists() and not file.is_file():
+            raise _file_error(file, "it is not a file")
+        content = file.read_bytes()
+        if b"\0" in content:
+            raise _file_error(file, "the file is not UTF-8 text", content[: content.index(b"\0")].count(b"\n") + 1)
+        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        line = file.read_bytes()[: error.start].count(b"\n") + 1
+        line = error.object[: error.start].count(b"\n") + 1
         raise _file_error(file, "the file is not UTF-8 text", line) from error
+    except OSError as error:
+        raise _file_error(file, f"the file cannot be read: {error.strerror}") from error
 
 
 def _file_error(file: Path, what: str, line: int = 1) -> ModelError:

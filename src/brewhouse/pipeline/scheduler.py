@@ -11,6 +11,7 @@ from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import read_events
 from brewhouse.events.notifications import notify
 from brewhouse.events.schedule_state import claim, emit_refusal, schedule_state, switch
+from brewhouse.ids import CLOCK_TOLERANCE
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import holder
 from brewhouse.pipeline.cron_schedule import CronSchedule, due, latest
@@ -58,16 +59,16 @@ class Scheduler:
         Raises:
             BrewhouseError: The lake cannot be read or written.
         """
-        if self._notified is None or now - self._notified >= _NOTIFY_EVERY:
+        if self._notified is None or abs(now - self._notified) >= _NOTIFY_EVERY:
             self._notified = now
             self._notify(now)
         if self._schedule is None:
             return None
-        if self._checked is None:
+        if self._checked is None or self._checked > now + CLOCK_TOLERANCE:  # the clock was set back
             self._checked = self._resume(self._schedule, now)
         if latest(self._schedule, self._checked, now) is None or holder(self._lake):
             return None
-        state = schedule_state(read_events(self._lake))
+        state = schedule_state(read_events(self._lake), now)
         self._checked = now
         moment = due(self._schedule, state, now)
         if moment is None or not claim(self._lake, moment, now):
@@ -80,7 +81,7 @@ class Scheduler:
 
     def _resume(self, schedule: CronSchedule, now: datetime) -> datetime:
         """Return the moment up to which due times are settled; a new schedule starts now."""
-        state = schedule_state(read_events(self._lake))
+        state = schedule_state(read_events(self._lake), now)
         if state.since is not None and (state.cron, state.time_zone) == (schedule.cron, schedule.zone.key):
             return state.since
         if state.is_on:

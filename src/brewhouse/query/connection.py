@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.ids import day_of
-from brewhouse.lake.duckdb_access import enable_s3, literal
+from brewhouse.lake.duckdb_access import enable_s3, file_pattern, literal
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake
 from brewhouse.query.missing_states import missing_state
 from brewhouse.query.monitoring_views import monitoring_statements
-from brewhouse.query.statements import reading_statement
+from brewhouse.query.statements import reading_relation
 from brewhouse.query.views import view_statements, views_copy
 
 if TYPE_CHECKING:
@@ -26,19 +28,21 @@ if TYPE_CHECKING:
 _DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}")
 
 
-def connect(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
+def connect(lake: Lake, at: str | None = None, output: Path | None = None) -> duckdb.DuckDBPyConnection:
     """Open the published tables for reading, without access to anything outside the lake.
 
     Args:
         at: A date, which is the newest data of that day or before; a time (ISO 8601), an Iceberg snapshot id, or a run
             id, of a raw snapshot too. None is the current state. The monitoring views are always current.
+        output: Folder for exported results.
 
     Raises:
         BrewhouseError: Nothing is published, or not at that time.
         UsageError: `at` is not a time, a snapshot or a run.
     """
     connection = open_views(lake, at)
-    connection.execute("SET allowed_directories = [?]", [f"{lake.root}/"])
+    folders = [f"{lake.root}/", f"{file_pattern(str(lake.root))}/", *([f"{output}/"] if output else [])]
+    connection.execute("SET allowed_directories = ?", [folders])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
@@ -69,20 +73,39 @@ def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN401 - DuckDB's own result
-    """Run a statement that `statements.reading_statement` accepts, on a connection of `connect`.
+def _all_rows(relation: duckdb.DuckDBPyRelation) -> list[Any]:
+    return relation.fetchall()
+
+
+def query(
+    connection: duckdb.DuckDBPyConnection, sql: str, read: Callable[[duckdb.DuckDBPyRelation], Any] = _all_rows
+) -> Any:  # noqa: ANN401 - what `read` returns
+    """Run a statement that `statements.reading_relation` accepts, on a connection of `connect`.
+
+    Args:
+        read: Reads the result, by default all rows; many errors are only found then.
 
     Raises:
         UsageError: It is not a single reading statement, or DuckDB cannot run it.
     """
     import duckdb
 
-    try:
-        statement = reading_statement(connection, sql)
+    with readable_errors():
         try:
-            return connection.execute(statement)
-        except duckdb.IOException:  # event files were archived while they were read
-            return connection.execute(statement)
+            return read(reading_relation(connection, sql))
+        except duckdb.IOException as error:
+            if translate_error(error):
+                raise
+            return read(reading_relation(connection, sql))  # event files were archived while they were read
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Describe why DuckDB cannot run a query, with the line of the query and its position if known."""
+    import duckdb
+
+    try:
+        yield
     except duckdb.Error as error:
         if known := translate_error(error):
             raise known from error
@@ -90,6 +113,8 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:  # noqa: ANN4
         hint = f"`brewhouse tables` lists the tables.\n{excerpt}".rstrip()
         end = "" if message.endswith((".", "!", "?")) else "."
         raise UsageError(f"The query cannot be run: {message}{end}", hint=hint) from error
+    except RecursionError as error:
+        raise UsageError("The query cannot be run: it is nested too deeply.", hint="Read fewer levels.") from error
 
 
 def _connect_by_copy(lake: Lake) -> duckdb.DuckDBPyConnection | None:
@@ -113,7 +138,7 @@ def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection
     from brewhouse.lake.raw_snapshots import newest
 
     has_tables = not lake.is_local or lake.catalog_file.exists() or lake.warehouse.exists()
-    if at is None and lake.events.is_dir() and not has_tables:
+    if at is None and not has_tables and lake.events.is_dir():
         return _connect_to(view_statements({}, []))  # the events show why nothing is published
     tables = published_tables(lake)
     with tables.reading():

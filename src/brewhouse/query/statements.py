@@ -57,6 +57,21 @@ def reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb
     return statements[0]
 
 
+def reading_relation(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
+    """Return the result of a statement that `reading_statement` accepts, before it is computed."""
+    import duckdb
+
+    statement = reading_statement(connection, sql)
+    try:
+        relation = connection.sql(statement)
+    except duckdb.Error:
+        connection.execute(statement)  # its error includes the position in the text
+        raise
+    if not relation.columns:
+        raise UsageError("The query has no columns.", hint="Begin with SELECT.")
+    return relation
+
+
 def files_read_by_views(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """List the files and file patterns that the views of a connection read, without duplicates."""
     views = connection.execute("SELECT sql FROM duckdb_views() WHERE NOT internal").fetchall()

@@ -9,5 +9,5 @@ SELECT
     changed_fields,
     snapshot_time
 FROM silver.brewery_changes
-WHERE snapshot_time = (SELECT max(snapshot_time) FROM silver.brewery_changes)
+WHERE snapshot_run = (SELECT max(snapshot_run) FROM silver.brewery_changes)
 ORDER BY kind, country, state_province, city, name

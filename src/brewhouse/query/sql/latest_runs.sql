@@ -10,5 +10,5 @@ SELECT
 FROM monitoring.events
 WHERE detail_type = 'Brewhouse Run State Change'
 GROUP BY json_extract_scalar(detail, '$.runId')
-ORDER BY started_at DESC
+ORDER BY min(id) DESC
 LIMIT 50
