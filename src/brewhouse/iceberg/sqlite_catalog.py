@@ -81,6 +81,8 @@ class SQLiteCatalog(LakeCatalog):
         if self._is_replaced and not replaces:
             raise DamagedFileError(file, "it is missing or empty, although the warehouse has tables")
         file.parent.mkdir(parents=True, exist_ok=True)
+        if is_new:
+            file.touch()  # with the permissions of the umask, which SQLite narrows
         try:
             self._open()
         except BrewhouseError:
