@@ -24,7 +24,7 @@ _STATUS = re.compile(r"status code: (\d+)")
 _ACTIONS = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject"}
 _WITHOUT_BODY = {301: "PermanentRedirect", 307: "TemporaryRedirect", 401: "AuthFailure", 403: "AccessDenied"}
 _EXPECTED = (304, 404, 412)  # no such object, or a condition that is not met: callers handle these
-_NO_SPACE = (os.strerror(errno.ENOSPC), "database or disk is full")  # the messages of the system and of SQLite
+_NO_SPACE = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or disk is full")  # the last is SQLite's
 _REFUSED = (
     *map(os.strerror, (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)),
     *map(os.strerror, (errno.ENAMETOOLONG, errno.ELOOP)),
@@ -128,6 +128,11 @@ def _translate_file(error: BaseException) -> BrewhouseError | None:
     refused = next((line for line in lines if any(message in line for message in _REFUSED)), None)
     if refused and _FILE_ERRORS & {kind.__name__ for kind in type(error).__mro__}:
         return BrewhouseError(f"A file cannot be accessed: {refused}.", hint="Check the path and its permissions.")
+    if any("database is locked" in line for line in lines):  # by SQLite
+        return BrewhouseError(
+            "Another program has locked catalog.db, the catalog of the lake.",
+            hint="End its transaction or close it, such as a SQLite browser, then run this again.",
+        )
     return None
 
 
@@ -144,7 +149,7 @@ def translate_system_error(error: Exception) -> BrewhouseError | None:
     if isinstance(error, RecursionError):
         return BrewhouseError("A value is nested too deeply to be processed.", hint="Leave it out, or flatten it.")
     if isinstance(error, OSError) and error.errno is not None:
-        reason = os.strerror(error.errno) if error.errno > 0 else str(error)
+        reason = error.strerror or os.strerror(error.errno)
         where = ", ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         return BrewhouseError(
             f"{reason}: {where}." if where else f"{reason}.", hint="Check the path and its permissions."
