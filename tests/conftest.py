@@ -196,21 +196,23 @@ _SOON = " ".join(  # small data: start soon rather than run fast
 )
 
 
+_FEW_ROWS = {  # few partitions, planned once, without generated code and waits
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.locality.wait": "0",
+    "spark.shuffle.io.retryWait": "1s",
+}
+_SUBMIT_FEW_ROWS = " ".join((*(f"--conf {name}={value}" for name, value in _FEW_ROWS.items()), "pyspark-shell"))
+
+
 @pytest.fixture(scope="session")
 def small_spark() -> dict[str, str]:
-    """Variables of a process with Spark for a few rows: few parts, planned once, no code made for them, no waits."""
-    few = {
-        "spark.sql.shuffle.partitions": "2",
-        "spark.sql.adaptive.enabled": "false",
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-        "spark.locality.wait": "0",
-        "spark.shuffle.io.retryWait": "1s",
-    }
-    variables = " ".join(f"--conf {name}={value}" for name, value in few.items())
+    """Environment variables of a process that runs Spark on a few rows."""
     return {
         "JDK_JAVA_OPTIONS": _SOON,
-        "PYSPARK_SUBMIT_ARGS": f"{variables} pyspark-shell",
+        "PYSPARK_SUBMIT_ARGS": _SUBMIT_FEW_ROWS,
         "BREWHOUSE_ENGINE": "spark",
         "BREWHOUSE_MEMORY_LIMIT_MB": "1024",
     }
@@ -218,15 +220,33 @@ def small_spark() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def spark_session() -> Iterator[SparkSession]:
-    """Spark on this machine."""
+    """Spark on this machine, configured for a few rows."""
     pytest.importorskip("pyspark", reason="needs PySpark, as `pip install 'brewhouse[spark]'` brings it")
     if shutil.which("java") is None:
         pytest.skip("needs Java 17")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JDK_JAVA_OPTIONS", _SOON)
         session = open_session("local[2]", 1024)
+    _configure_new_sessions(session, _FEW_ROWS)
     yield session
     session.stop()
+
+
+def _configure_new_sessions(session: SparkSession, settings: Mapping[str, str | None]) -> None:
+    """Set the defaults of sessions that are opened from now on, as by engines; None is Spark's own."""
+    configuration = session.sparkContext._jsc.sc().conf()
+    for name, value in settings.items():
+        configuration.remove(name) if value is None else configuration.set(name, value)
+
+
+@pytest.fixture
+def spark_by_default(spark_session: SparkSession) -> Iterator[SparkEngine]:
+    """The engine with Spark's own defaults: generated code and adaptive plans."""
+    _configure_new_sessions(spark_session, dict.fromkeys(_FEW_ROWS))
+    engine = SparkEngine(spark_session)
+    _configure_new_sessions(spark_session, _FEW_ROWS)
+    yield engine
+    engine.close()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from pyiceberg.manifest import ManifestEntryStatus
 from pyiceberg.table import Table
 
 from brewhouse.iceberg.lake_catalog import NAME
+from brewhouse.iceberg.snapshots import MANY_MANIFESTS
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.ids import new_id
@@ -115,6 +116,20 @@ def test_an_append_writes_one_manifest_and_reuses_the_others(lake: Lake) -> None
         seen.append({manifest.manifest_path for manifest in now.manifests(table.io)})
     assert [len(manifests) for manifests in seen] == [1, 2, 3]
     assert seen[0] < seen[1] < seen[2]
+
+
+def test_many_manifests_are_merged_by_the_publication_that_adds_one_more(lake: Lake) -> None:
+    tables = Tables(lake)
+    counts = []
+    for n in range(MANY_MANIFESTS + 3):
+        append(tables, (f"R{n:02}", n))
+        counts.append(tables.manifests(GROWING.name))
+    assert counts == [*range(1, MANY_MANIFESTS + 1), 2, 3, 4]
+    assert rows_of(lake) == [(f"R{n:02}", n) for n in range(MANY_MANIFESTS + 3)]
+    assert set(sequences(lake).values()) == set(range(1, MANY_MANIFESTS + 4))
+    now = tables.current(GROWING.name)
+    assert now is not None
+    assert (now.operation, now.rows, now.files) == ("append", MANY_MANIFESTS + 3, MANY_MANIFESTS + 3)
 
 
 def test_kept_files_keep_their_sequence_number(lake: Lake) -> None:

@@ -53,6 +53,15 @@ def test_the_log_begins_after_the_last_expired_entry(log: list[int], expired: se
     assert after.current_snapshot_id == entries[-1]
 
 
+def test_a_commit_that_also_expires_snapshots_is_logged() -> None:
+    before = metadata_with([1, 2, 3])
+    (new,) = [s for s in metadata_with([1, 2, 3, 4]).snapshots if s.snapshot_id == 4]
+    removal = RemoveSnapshotsUpdate.model_validate({"snapshot-ids": [2]})
+    updates = (AddSnapshotUpdate(snapshot=new), set_current(4), removal)
+    after = without_log_gaps(before, update_table_metadata(before, updates), updates)
+    assert [entry.snapshot_id for entry in after.snapshot_log] == [3, 4]
+
+
 @pytest.mark.parametrize("log", [[1], [1, 2], [1, 2, 1]])
 def test_other_updates_leave_the_log_alone(log: list[int]) -> None:
     before = metadata_with(log)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from brewhouse.iceberg.maintenance_rules import GRACE, StoredFile, compactions, expired, orphan_files
 from brewhouse.iceberg.table_reader import CurrentFile, TableSnapshot
+from brewhouse.ids import id_at
 
 NOW = datetime(2026, 8, 31, 12, tzinfo=UTC)
 
@@ -77,7 +78,39 @@ def test_expiry_keeps_the_newest_the_young_and_the_protected(
     gone = set(expired(snapshots, {len(snapshots)}, NOW, keep_days=keep_days, keep_last=keep_last))
     contents = [s.snapshot_id for s in snapshots if s.operation != "replace"]
     assert gone.isdisjoint({len(snapshots), *contents[-keep_last:], *(s.snapshot_id for s in snapshots[-keep_last:])})
-    assert all(s.committed_at < NOW - timedelta(days=keep_days) for s in snapshots if s.snapshot_id in gone)
+    for number, snapshot in enumerate(snapshots):
+        is_old = snapshot.committed_at < NOW - timedelta(days=keep_days)
+        is_last_of_day = snapshot.day not in [later.day for later in snapshots[number + 1 :]]
+        assert (snapshot.snapshot_id in gone) <= (is_old or not is_last_of_day)
+        if is_old and snapshot.snapshot_id < min(contents[-keep_last:]) and len(contents) > keep_last:
+            assert snapshot.snapshot_id in gone
+
+
+@given(hours=st.lists(st.floats(0, 40), min_size=1, max_size=120), keep_last=st.integers(1, 10))
+def test_any_sequence_of_runs_keeps_the_newest_and_the_last_of_each_day(hours: list[float], keep_last: int) -> None:
+    at, kept, published = NOW, list[TableSnapshot](), list[TableSnapshot]()
+    for number, pause in enumerate(hours):
+        at += timedelta(hours=pause)
+        gone = expired(kept, {number - 1}, at, keep_days=10, keep_last=keep_last)
+        kept = [snapshot for snapshot in kept if snapshot.snapshot_id not in gone]
+        published.append(replace(history(0)[0], snapshot_id=number, committed_at=at))
+        kept.append(published[-1])
+        assert len(kept) <= keep_last + 1 + 11
+        left = {snapshot.snapshot_id for snapshot in kept}
+        last_of_days = {snapshot.day: snapshot for snapshot in published}.values()
+        assert {snapshot.snapshot_id for snapshot in published[-keep_last:]} <= left
+        assert {s.snapshot_id for s in last_of_days if s.committed_at > at - timedelta(days=10)} <= left
+
+
+def test_the_day_of_a_snapshot_is_that_of_its_data() -> None:
+    (committed,) = history(0)
+    raw = id_at(datetime(2019, 5, 6, 23, tzinfo=UTC), b"")
+    backfilled = [
+        replace(committed, snapshot_id=number, properties={"brewhouse.raw-snapshot": run})
+        for number, run in enumerate(["RUN1", id_at(datetime(2018, 1, 1, tzinfo=UTC), b""), raw, raw], start=1)
+    ]
+    assert [str(snapshot.day) for snapshot in backfilled] == ["2026-08-31", "2018-01-01", "2019-05-06", "2019-05-06"]
+    assert expired([*backfilled, *history(0)], {1}, NOW, keep_days=30, keep_last=1) == [3]
 
 
 FILES = st.lists(st.builds(CurrentFile, st.uuids().map(str), st.integers(1, 200), st.tuples(st.integers(0, 2))))

@@ -15,6 +15,7 @@ from tests.iceberg.parquet import publish, spec_of, write_rows
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.lake_catalog import NAME
+from brewhouse.iceberg.maintenance_rules import expired
 from brewhouse.iceberg.tables import Publication, Rewrite, Tables
 from brewhouse.lake.lake import Lake
 
@@ -60,6 +61,33 @@ def test_the_snapshot_of_a_time_is_the_last_one_committed_by_then(lake: Lake, cl
     assert tables.snapshot_at("silver.t", times[2] + timedelta(days=999)) == snapshots[2]
     zoned = times[1].astimezone(datetime.fromisoformat("2026-01-01T00:00:00+05:30").tzinfo)
     assert tables.snapshot_at("silver.t", zoned) == snapshots[1]
+
+
+def test_times_of_earlier_days_show_what_was_current_or_nothing(lake: Lake, clock: list[float]) -> None:
+    tables, midnight = Tables(lake), 4_000_060_800
+    assert midnight % 86_400 == 0
+    for number in range(9):  # every eight hours, from midnight on
+        clock.append(midnight + number * 8 * 3600)
+        publish(tables, NUMBERS, (number,))
+    history = tables.history("silver.t")
+    now = datetime.fromtimestamp(clock[-1], UTC)
+    tables.expire({"silver.t": expired(history, tables.protected("silver.t"), now, keep_days=99, keep_last=2)})
+    left = [snapshot.snapshot_id for snapshot in tables.history("silver.t")]
+    assert left == [history[number].snapshot_id for number in (2, 5, 7, 8)]
+    for hour in range(72):
+        found = tables.snapshot_at("silver.t", datetime.fromtimestamp(midnight + hour * 3600, UTC))
+        seen = history[hour // 8]
+        assert (found and found.snapshot_id) == (seen.snapshot_id if seen.snapshot_id in left else None), hour
+    clock.append(clock[-1] + 5 * 86_400)
+    publish(tables, NUMBERS, (9,))
+    catalog = SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}")
+    catalog.load_table("silver.t").manage_snapshots().create_tag(left[0], "audit").commit()
+    catalog.close()
+    tables.expire({"silver.t": left[1:3]})  # the two that follow the tagged one, as by their age
+    assert tables.snapshot_at("silver.t", datetime.fromtimestamp(clock[2], UTC)) is None
+    last = tables.snapshot_at("silver.t", datetime.fromtimestamp(clock[-1] - 1, UTC))
+    assert last is not None
+    assert last.snapshot_id == left[3], "no other was published in between"
 
 
 def test_of_several_commits_in_one_millisecond_the_last_one_counts(lake: Lake, clock: list[float]) -> None:

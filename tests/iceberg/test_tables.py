@@ -136,6 +136,75 @@ def test_a_reader_sees_both_tables_before_or_both_after(lake: Lake) -> None:
     assert len(set(seen)) > 1
 
 
+def metadata_files(lake: Lake) -> set[str]:
+    return {file.name for file in (lake.warehouse / "gold" / "two").rglob("*.metadata.json")}
+
+
+def test_a_table_keeps_its_current_metadata_file_and_twenty_earlier_ones(lake: Lake) -> None:
+    tables = Tables(lake)
+
+    def publish_two() -> None:
+        tables.publish([Publication(TWO, ())], {})
+
+    def publish_and_fail() -> None:
+        with tables.atomically():
+            publish_two()
+            raise ZeroDivisionError
+
+    for _ in range(22):
+        publish_two()
+    assert len(metadata_files(lake)) == 21
+    with tables.atomically():
+        for _ in range(23):
+            publish_two()
+    assert len(metadata_files(lake)) == 21, "a transaction of many commits leaves one"
+    before = metadata_files(lake)
+    with pytest.raises(ZeroDivisionError):
+        publish_and_fail()
+    assert before == metadata_files(lake), "a commit that fails deletes nothing"
+    tables = Tables(lake)
+    publish_two()
+    assert len(before - metadata_files(lake)) == 1
+    catalog = SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}")
+    table = catalog.load_table("gold.two")
+    assert len(table.metadata.metadata_log) == 20
+    assert {Path(entry.metadata_file).name for entry in table.metadata.metadata_log} <= metadata_files(lake)
+    assert table.scan().to_arrow().num_rows == 0
+    catalog.close()
+
+
+def test_a_table_of_an_earlier_version_keeps_as_few_metadata_files(lake: Lake) -> None:
+    tables = Tables(lake)
+    tables.publish([Publication(TWO, ())], {})
+    catalog = SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}")
+    earlier = {"write.metadata.delete-after-commit.enabled": "false", "write.metadata.previous-versions-max": "100"}
+    with catalog.load_table("gold.two").transaction() as transaction:
+        transaction.set_properties(earlier)
+    for number in range(25):
+        with catalog.load_table("gold.two").transaction() as transaction:
+            transaction.set_properties({"number": str(number)})
+    catalog.close()
+    assert len(metadata_files(lake)) == 27
+    for _ in range(2):  # the first one sets the properties
+        tables.publish([Publication(TWO, ())], {})
+    assert len(metadata_files(lake)) == 21
+
+
+def test_snapshots_expire_in_the_commit_that_publishes(lake: Lake) -> None:
+    for number in range(4):
+        tables = publish(lake, [(number, "x")])
+    first, second, third, fourth = (snapshot.snapshot_id for snapshot in tables.history("silver.one"))
+    expired = {"silver.one": [first, third, fourth]}
+    last = publication(tables, ONE, [(9, "x")])
+    tables.publish([last], {}, expired)
+    left = [snapshot.snapshot_id for snapshot in tables.history("silver.one")]
+    assert left[:-1] == [second, fourth], "the current snapshot was protected until the commit"
+    assert read(lake, "silver.one") == [(9, "x")]
+    catalog = SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}")
+    assert [e.snapshot_id for e in catalog.load_table("silver.one").metadata.snapshot_log] == [fourth, left[-1]]
+    catalog.close()
+
+
 def test_rollback_restores_an_earlier_snapshot_and_keeps_later_ones(lake: Lake) -> None:
     publish(lake, [(1, "x")])
     tables = publish(lake, [(2, "x")])

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import pyarrow
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from tests.mock_api.server import MockApiServer
@@ -22,6 +23,7 @@ from brewhouse.events.event import read_events
 from brewhouse.events.event_types import WARNING
 from brewhouse.events.run_reports import run_reports
 from brewhouse.iceberg.lake_catalog import NAME
+from brewhouse.iceberg.pending_delete import PENDING, sweep_if_due
 from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.iceberg.tables import Publication, Tables
 from brewhouse.lake.lake import Lake
@@ -88,14 +90,14 @@ def expected(count: int) -> Rows:
 def age(lake: Lake, days: float = 2) -> None:
     """Make every file, and every note of what was let go, as old as that."""
     then = time.time() - days * 86400
-    for file in lake.root.rglob("*"):
-        if file.is_file():
-            os.utime(file, (then, then))
     for file in (lake.root / "maintenance").glob("*.json"):
         day = (datetime.now(UTC) - timedelta(days=days)).isoformat()
         text = file.read_text()
         start = text.index('"released_at":"') + len('"released_at":"')
         file.write_text(text[:start] + day + text[text.index('"', start) :])
+    for file in lake.root.rglob("*"):
+        if file.is_file():
+            os.utime(file, (then, then))
 
 
 def files(lake: Lake) -> set[Path]:
@@ -153,9 +155,12 @@ def test_a_column_missing_in_some_files_is_null_in_the_compacted_one(lake: Lake)
     assert rows_of(lake) == iceberg_rows(lake) == [(*row, None) for row in expected(2)]
 
 
-def test_many_manifests_become_few(lake: Lake) -> None:
-    for number in range(11):
-        append(lake, number, countries=("AT",))
+def test_many_manifests_of_another_writer_become_few(lake: Lake) -> None:
+    append(lake, 0, countries=("AT",))
+    catalog = SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}")
+    for number in range(1, 11):
+        catalog.load_table(GROWING.name).append(pyarrow.table({"country": ["AT"], "n": [number]}))
+    catalog.close()
     assert Tables(lake).manifests(GROWING.name) == 11
     maintain(lake, target_file_mb=1)
     assert Tables(lake).manifests(GROWING.name) <= 2
@@ -176,6 +181,47 @@ def test_compaction_that_changes_a_row_is_not_committed(lake: Lake, monkeypatch:
         maintain(lake)
     assert Tables(lake).history(GROWING.name) == history
     assert run_reports(read_events(lake))[-1].state == "FAILED"
+
+
+def test_runs_expire_snapshots_and_delete_their_files_by_themselves(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+
+    def run(number: int) -> str:
+        with MockApiServer(generate(20 + number)) as source:
+            return run_workflow(lake, load({"source_url": source.url, "min_snapshots_to_keep": 2}, environ={}))
+
+    runs = [run(number) for number in range(5)]
+    tables = Tables(lake)
+    for name in tables.names():
+        assert [snapshot.properties["brewhouse.run"] for snapshot in tables.history(name)] == runs[-3:], name
+    with connect(lake, runs[2]) as connection:
+        assert connection.execute("SELECT count(*) FROM silver.breweries").fetchall() == [(22,)]
+    with pytest.raises(BrewhouseError, match=f"Run {runs[1]} was expired by run {runs[4]} on "):
+        connect(lake, runs[1])
+    before = Tables(lake).referenced()
+    assert len(files(lake)) > len(before), "files of expired snapshots wait for a day"
+    age(lake, 1.5)
+    sweep_if_due(lake, datetime.now(UTC))
+    assert len(files(lake)) > len(before), "runs sweep once a day, when the oldest have waited for two"
+    age(lake, 3)
+    runs.append(run(5))
+    assert {str(file.relative_to(lake.root)) for file in files(lake)} - Tables(lake).referenced() <= before
+    assert len(list((lake.root / PENDING).iterdir())) == 1, "what the last run expired"
+    for at, rows in ((runs[-3], 23), (runs[-1], 25), (None, 25)):
+        with connect(lake, at) as connection:
+            assert connection.execute("SELECT count(*) FROM silver.breweries").fetchall() == [(rows,)]
+
+
+def test_logs_are_deleted_after_their_retention(lake: Lake) -> None:
+    append(lake, 0)
+    for days in (200, 91, 90, 89, 0):
+        day = (datetime.now(UTC) - timedelta(days=days)).date()
+        lake.store.put(f"logs/date={day}/RUN{days}.jsonl", b"{}")
+    assert preview(lake).files_removed == 2
+    (report,) = [each for each in run_maintenance(lake, load({}, environ={})) if each.table == "logs"]
+    assert (report.files_removed, report.bytes_freed) == (2, 4)
+    logs = {file.stem for file in lake.logs.rglob("RUN*.jsonl")}
+    assert logs == {"RUN90", "RUN89", "RUN0"}
 
 
 def test_old_snapshots_expire_and_their_files_are_deleted_a_day_later(lake: Lake) -> None:

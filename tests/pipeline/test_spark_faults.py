@@ -98,6 +98,7 @@ def expected(
     return content(lake)
 
 
+@pytest.mark.slow
 def test_a_run_on_s3_outlives_the_loss_of_a_worker_in_each_of_its_jobs(
     source: MockApiServer,
     expected: dict[str, list[tuple[object, ...]]],

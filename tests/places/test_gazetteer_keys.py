@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brewhouse.places.gazetteer import fold, plain, readable_part, tidy, without_kind
+from brewhouse.places.gazetteer import city_key, fold, plain, readable_part, tidy, without_kind
 
 NAMES = st.text(max_size=30)
 LATIN = st.text(st.characters(max_codepoint=0x17F), max_size=30)
@@ -90,3 +90,28 @@ def test_different_cities_stay_different() -> None:
 def test_a_name_that_consists_of_such_words_keeps_them() -> None:
     assert without_kind("State") == "state"
     assert without_kind("The Land") == "theland"
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("ST. JOHN'S", "saint john's"),
+        ("Saint John's", "saint john's"),
+        ("Sankt Pölten", "saint polten"),
+        ("Mt. Pleasant", "mount pleasant"),
+        ("Ste Agathe", "sainte agathe"),
+        ("Ft. Collins", "fort collins"),
+        ("Stuttgart", "stuttgart"),
+        ("Mtskheta", "mtskheta"),
+    ],
+)
+def test_abbreviated_words_in_names_of_cities_are_written_out(name: str, key: str) -> None:
+    assert city_key(name) == key
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("广西壮族自治区", "广西"), ("東京都", "東京"), ("京都", "京都"), ("Estado de México", "mexico"), ("St", "st")],
+)
+def test_words_for_kinds_are_dropped_in_each_script(name: str, key: str) -> None:
+    assert without_kind(name) == key

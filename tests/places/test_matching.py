@@ -190,3 +190,15 @@ def test_the_order_of_locations_does_not_matter(locations: list[Location], seed:
     seed.shuffle(shuffled)  # type: ignore[attr-defined]
     by_location = dict(zip(shuffled, match_places(shuffled), strict=True))
     assert [by_location[location] for location in locations] == match_places(locations)
+
+
+def test_saint_and_mount_are_one_city_with_their_abbreviations() -> None:
+    found = match_places(
+        [
+            Location("United States", "Minnesota", "St. Paul", 3),
+            Location("United States", "Minnesota", "Saint Paul", 5),
+            Location("United States", "Oregon", "Mt Angel", 2),
+            Location("United States", "Oregon", "Mount Angel", 1),
+        ]
+    )
+    assert [place.city_name for place in found] == ["Saint Paul", "Saint Paul", "Mt Angel", "Mt Angel"]

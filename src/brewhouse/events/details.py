@@ -76,7 +76,7 @@ class JobEnded(Detail, frozen=True, kw_only=True):
     Attributes:
         counts: Records in and out, by name.
         raw_snapshot: Run id of the raw snapshot that an extract completed.
-        expired_runs: Runs and raw snapshots whose states of the tables maintenance expired.
+        expired_runs: Runs and raw snapshots whose states of the tables expired.
     """
 
     detail_type: ClassVar[str] = JOB

@@ -129,14 +129,15 @@ class EventReader:
         self._lake = lake
         self._events: dict[Path, list[Event]] = {}
 
-    def read(self, since: date | None = None) -> list[Event]:
+    def read(self, since: date | None = None, first: str = "") -> list[Event]:
         """Read events, each once, oldest first; content that is not an event is skipped.
 
         Args:
             since: First day to read; None reads all.
+            first: Files of single events with a lower id are left out.
         """
         for attempt in range(_READ_ATTEMPTS):
-            files = [file for day in event_days(self._lake, since) for file in day.glob("*.json")]
+            files = [file for day in event_days(self._lake, since) for file in day.glob("*.json") if file.name >= first]
             new = [file for file in files if file not in self._events]
             try:
                 self._events.update(zip(new, map(parse_events, read_many(new)), strict=True))

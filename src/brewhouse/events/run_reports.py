@@ -28,7 +28,7 @@ class JobReport:
         seconds: Duration; None while it runs.
         counts: Records in and out, by name.
         raw_snapshot: Run id of the raw snapshot that an extract completed.
-        expired_runs: Runs and raw snapshots whose states of the tables maintenance expired.
+        expired_runs: Runs and raw snapshots whose states of the tables expired.
     """
 
     name: str
@@ -99,7 +99,7 @@ def run_reports(
 
 
 def expired_by(reports: Iterable[RunReport], run: str) -> RunReport | None:
-    """Return the maintenance that expired what a run published."""
+    """Return the run that expired what a run published."""
     return next((report for report in reports if any(run in job.expired_runs for job in report.jobs)), None)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 from pyiceberg.catalog import MetastoreCatalog
 from pyiceberg.table.update import RemoveSnapshotsUpdate
+
+from brewhouse.iceberg.file_io import ObjectIO
 
 if TYPE_CHECKING:
     from pyiceberg.table import StagedTable, Table
@@ -48,6 +50,23 @@ class LakeCatalog(MetastoreCatalog):
     ) = _unsupported
 
 
+def dropped_metadata(before: TableMetadata, after: TableMetadata) -> set[str]:
+    """List the URIs of the earlier metadata files that a commit drops from a table's log."""
+    return {entry.metadata_file for entry in before.metadata_log} - {
+        entry.metadata_file for entry in after.metadata_log
+    }
+
+
+def delete_metadata(files: Iterable[str]) -> None:
+    """Delete metadata files after the commit that dropped them; maintenance deletes one that cannot be deleted now.
+
+    A reader that found such a file in the catalog has had as many commits to open it as the table's log has entries.
+    """
+    for file in files:
+        with suppress(Exception):
+            ObjectIO().delete(file)
+
+
 def without_log_gaps(before: TableMetadata, after: TableMetadata, updates: Sequence[TableUpdate]) -> TableMetadata:
     """Truncate a table's log up to the last expired snapshot, as the specification requires.
 
@@ -57,6 +76,6 @@ def without_log_gaps(before: TableMetadata, after: TableMetadata, updates: Seque
     if not any(isinstance(update, RemoveSnapshotsUpdate) for update in updates):
         return after
     kept = {snapshot.snapshot_id for snapshot in after.snapshots}
-    log = list(before.snapshot_log)
+    log = [*before.snapshot_log, *(entry for entry in after.snapshot_log if entry not in before.snapshot_log)]
     expired = [number for number, entry in enumerate(log) if entry.snapshot_id not in kept]
     return after.model_copy(update={"snapshot_log": log[expired[-1] + 1 :] if expired else log})

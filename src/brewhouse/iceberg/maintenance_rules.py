@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from brewhouse.iceberg.table_reader import CurrentFile, TableSnapshot
 
 GRACE = timedelta(days=1)  # by then a writer, or a reader of a snapshot that just expired, has finished
-MANY_MANIFESTS = 10
+BYTES_PER_MB = 1024 * 1024
 _SMALL = 4  # a file is small below this fraction of the target
 
 
@@ -31,16 +31,21 @@ def expired(
     """Choose the snapshots of a table to expire from its history, oldest first; the protected ones stay.
 
     The newest `keep_last` stay, too, with all that follow the oldest of them; compactions and snapshots that were
-    rolled back are not counted. A commit time in the future is wrong: the time of the data replaces it.
+    rolled back are not counted. Of the others, the last one of each day stays until it is older than `keep_days`,
+    unless it was rolled back. A commit time in the future is wrong: the time of the data replaces it.
     """
     contents = [number for number, s in enumerate(history) if s.operation != "replace" and not s.rolled_back]
     earliest = now - timedelta(days=keep_days)
     oldest_kept = contents[-keep_last] if len(contents) > keep_last else 0
+    last_of_day = {snapshot.day: snapshot.snapshot_id for snapshot in history if not snapshot.rolled_back}
     return [
         snapshot.snapshot_id
         for snapshot in history[:oldest_kept]
-        if (snapshot.committed_at if snapshot.committed_at <= now else snapshot.data_time) < earliest
-        and snapshot.snapshot_id not in protected
+        if snapshot.snapshot_id not in protected
+        and (
+            (snapshot.committed_at if snapshot.committed_at <= now else snapshot.data_time) < earliest
+            or last_of_day.get(snapshot.day) != snapshot.snapshot_id
+        )
     ]
 
 

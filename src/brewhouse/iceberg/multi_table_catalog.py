@@ -24,7 +24,14 @@ from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.cloud_catalog import TableChange, open_cloud_catalog
-from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog, without_log_gaps
+from brewhouse.iceberg.lake_catalog import (
+    FILE_IO,
+    NAME,
+    LakeCatalog,
+    delete_metadata,
+    dropped_metadata,
+    without_log_gaps,
+)
 from brewhouse.iceberg.write_intent import CommitIntent, PendingTable, read_intent, write_intent
 from brewhouse.lake.run_lock import require_lock
 
@@ -160,6 +167,8 @@ class MultiTableCatalog(LakeCatalog):
         except Exception as error:
             if not (needs_intent and self._withdraw(CommitIntent(tables=pending), version, error)):
                 raise
+        for change in changes:
+            delete_metadata(dropped_metadata(change.base.metadata, change.metadata))
         self._loaded = None
 
     def _withdraw(self, intent: CommitIntent, version: str | None, error: Exception) -> bool:

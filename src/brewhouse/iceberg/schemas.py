@@ -76,6 +76,15 @@ def partition_fields(
     )
 
 
+def properties_of(spec: TableSpec) -> dict[str, str]:
+    """Return the properties of a table: its description, and how many earlier metadata files each commit keeps."""
+    return {
+        "comment": spec.description,
+        "write.metadata.delete-after-commit.enabled": "true",
+        "write.metadata.previous-versions-max": "20",
+    }
+
+
 def evolution(metadata: TableMetadata, spec: TableSpec) -> tuple[update.TableUpdate, ...]:
     """List the updates that bring a table to its spec; usually none."""
     updates: list[update.TableUpdate] = []
@@ -99,6 +108,6 @@ def evolution(metadata: TableMetadata, spec: TableSpec) -> tuple[update.TableUpd
         if order.order_id not in order_ids:
             updates.append(update.AddSortOrderUpdate.model_validate({"sort-order": order}))
         updates.append(update.SetDefaultSortOrderUpdate.model_validate({"sort-order-id": order.order_id}))
-    if metadata.properties.get("comment", "") != spec.description:
-        updates.append(update.SetPropertiesUpdate(updates={"comment": spec.description}))
+    if changed := dict(properties_of(spec).items() - metadata.properties.items()):
+        updates.append(update.SetPropertiesUpdate(updates=changed))
     return tuple(updates)

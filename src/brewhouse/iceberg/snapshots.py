@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 VERSION_HINT = "version-hint.text"
 """Names a table's current metadata for readers of its folder; only tables of a local lake have one."""
+MANY_MANIFESTS = 10
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class SnapshotChange:
 
     Attributes:
         kept: URIs of the current files that stay; all others are removed.
-        rewrites: Whether the rows stay the same and only the files change; then manifests are merged, too.
+        rewrites: Whether the rows stay the same and only the files change; manifests are merged then, or if many.
     """
 
     added: Sequence[DataFile]
@@ -121,10 +122,13 @@ def referenced(table: Table, without: Collection[int] = ()) -> Iterator[str]:
     yield f"{table.metadata_location.rpartition('/')[0]}/{VERSION_HINT}"
     yield from (entry.metadata_file for entry in metadata.metadata_log)
     yield from (file.statistics_path for file in (*metadata.statistics, *metadata.partition_statistics))
+    yield from files_of(table, [each for each in metadata.snapshots if each.snapshot_id not in without])
+
+
+def files_of(table: Table, snapshots: Iterable[Snapshot]) -> Iterator[str]:
+    """List the URIs of the files that some snapshots of a table refer to."""
     read: set[str] = set()
-    for snapshot in metadata.snapshots:
-        if snapshot.snapshot_id in without:
-            continue
+    for snapshot in snapshots:
         yield snapshot.manifest_list
         for manifest in manifests_of(table, snapshot):
             yield manifest.manifest_path
@@ -185,7 +189,9 @@ def _reusable_manifests(
     rewritten: dict[int, list[ManifestEntry]] = defaultdict(list)
     missing = set(change.kept)
     specs = metadata.specs()
-    for manifest in manifests_of(table, parent):
+    manifests = manifests_of(table, parent)
+    merges = change.rewrites or len(manifests) >= MANY_MANIFESTS  # each publication reads all of them
+    for manifest in manifests:
         entries = live_entries(table, manifest)
         files = {entry.data_file.file_path for entry in entries}
         missing -= files
@@ -193,7 +199,7 @@ def _reusable_manifests(
             raise ValueError(
                 f"Files of {table.name()} are partitioned by a column it no longer has: keep none of them."
             )
-        if entries and files <= change.kept and not change.rewrites:
+        if entries and files <= change.kept and not merges:
             reused.append(manifest)
             continue
         for entry in entries:

@@ -20,7 +20,7 @@ from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.file_io import ObjectIO, path_of
-from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog
+from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog, delete_metadata, dropped_metadata
 from brewhouse.iceberg.snapshots import VERSION_HINT
 from brewhouse.lake.damage import damaged
 from brewhouse.lake.lake import sync_files, with_checksum
@@ -73,6 +73,7 @@ class SQLiteCatalog(LakeCatalog):
         super().__init__(NAME, warehouse=warehouse, written=self._written, **FILE_IO)  # type: ignore[arg-type]
         self._file = file
         self._changes: dict[tuple[str, str, str], _Change] = {}
+        self._dropped: set[str] = set()
         self._cached: dict[tuple[str, str, str], tuple[str, TableMetadata]] = {}
         is_new = not file.exists() or not file.stat().st_size
         self._is_replaced = is_new and any(Path(path_of(warehouse)).glob("*/*/metadata/*.metadata.json"))
@@ -130,6 +131,7 @@ class SQLiteCatalog(LakeCatalog):
             self._connection.execute("COMMIT")
             self._is_replaced = False
         except BaseException:
+            self._dropped.clear()
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             self._changes.clear()
@@ -137,6 +139,8 @@ class SQLiteCatalog(LakeCatalog):
         for change in self._changes.values():
             self._write_hint(change.location)
         self._changes.clear()
+        delete_metadata(self._dropped)
+        self._dropped.clear()
 
     def _write_changes(self) -> None:
         """Write the metadata of changed tables, flush it to the disk with all it refers to, and point to it."""
@@ -250,8 +254,10 @@ class SQLiteCatalog(LakeCatalog):
             elif earlier is None:
                 change = _Change(current.metadata_location, staged.metadata_location, staged.metadata)
                 self._changes[key] = change
+                self._dropped |= dropped_metadata(current.metadata, staged.metadata)
             else:  # the state between is never written, so that the log of the metadata leads past it
-                change = _Change(earlier.base, earlier.location, _without_last_log_entry(staged.metadata))
+                log = {"metadata_log": current.metadata.metadata_log}
+                change = _Change(earlier.base, earlier.location, staged.metadata.model_copy(update=log))
                 self._changes[key] = change
         return CommitTableResponse(metadata=change.metadata, metadata_location=change.location)  # type: ignore[call-arg]
 
@@ -285,7 +291,3 @@ class SQLiteCatalog(LakeCatalog):
 
     def _key(self, identifier: str | Identifier) -> tuple[str, str, str]:
         return NAME, self.namespace_to_string(self.namespace_from(identifier)), self.table_name_from(identifier)
-
-
-def _without_last_log_entry(metadata: TableMetadata) -> TableMetadata:
-    return metadata.model_copy(update={"metadata_log": metadata.metadata_log[:-1]})

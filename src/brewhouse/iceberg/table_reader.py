@@ -6,7 +6,8 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.data_files import may_contain
 from brewhouse.iceberg.file_io import path_of, uri_of
 from brewhouse.iceberg.schemas import field_ids, first_field_ids, spec_of
-from brewhouse.iceberg.snapshots import data_files, manifests_of, referenced, require_files
+from brewhouse.iceberg.snapshots import data_files, files_of, manifests_of, referenced, require_files
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_spec import TableSpec
 from brewhouse.ids import time_of
@@ -74,6 +75,11 @@ class TableSnapshot:
         """When the source returned the data; long before the commit after a backfill or a rebuild."""
         text = self.properties.get("brewhouse.snapshot-time")
         return datetime.fromisoformat(text) if text else time_of(self.raw_snapshot) or self.committed_at
+
+    @property
+    def day(self) -> date:
+        """The UTC day of its data."""
+        return self.data_time.astimezone(UTC).date()
 
 
 class TableReader:
@@ -158,16 +164,37 @@ class TableReader:
         line = [metadata.current_snapshot_id]
         while (parent := parents.get(line[-1] or 0)) is not None:
             line.append(parent)
+        ids = list(parents)
+        if line[-1] in ids:  # expiry removes the parent of the oldest one left; older ones that are left led to it
+            line += ids[: ids.index(line[-1])]
         return [_describe(name, snapshot, line) for snapshot in metadata.snapshots]
 
     def current(self, name: str) -> TableSnapshot | None:
         """Return the snapshot of a table that readers see."""
         return next((snapshot for snapshot in self.history(name) if snapshot.current), None)
 
+    def runs(self) -> set[str]:
+        """List the runs and raw snapshots of which a table has a state."""
+        history = [snapshot for name in self.names() for snapshot in self.history(name)]
+        return {run for snapshot in history for run in (snapshot.run, snapshot.raw_snapshot) if run}
+
     def snapshot_at(self, name: str, at: datetime) -> TableSnapshot | None:
-        """Return the snapshot that readers saw at a time, None before the first."""
-        seen = [entry.snapshot_id for entry in self._load(name).history() if _time(entry.timestamp_ms) <= at]
-        return next((snapshot for snapshot in self.history(name) if snapshot.snapshot_id in seen[-1:]), None)
+        """Return the snapshot that readers saw at a time, None before the first or if it has expired.
+
+        The table's log begins after the last snapshot that expired. Before, a snapshot was current until the next one
+        that is left, unless others in between have expired: these were of the next one's day, whose last one stays.
+        """
+        metadata, history = self._load(name).metadata, self.history(name)
+        seen = [entry.snapshot_id for entry in metadata.snapshot_log if _time(entry.timestamp_ms) <= at]
+        if seen:
+            return next(snapshot for snapshot in history if snapshot.snapshot_id == seen[-1])
+        numbers = [snapshot.sequence_number or 0 for snapshot in metadata.snapshots]
+        day, tagged = at.astimezone(UTC).date(), self.protected(name)
+        for (one, number), (following, next_number) in pairwise(zip(history, numbers, strict=True)):
+            if one.committed_at <= at < following.committed_at:
+                is_last_of_day = day < following.day and one.snapshot_id not in tagged
+                return one if next_number == number + 1 or is_last_of_day else None
+        return None
 
     def as_of(self, key: str) -> dict[str, TableSnapshot]:
         """Return the state of the tables as of a run, a raw snapshot (by its run id) or a table snapshot, by table.
@@ -248,6 +275,15 @@ class TableReader:
             self._relative(path_of(uri))
             for name in self.names()
             for uri in referenced(self._load(name), without.get(name, ()))
+        }
+
+    def files_of(self, snapshots: Mapping[str, Collection[int]]) -> set[str]:
+        """List all files, relative to the root, that these snapshots refer to, given by table."""
+        tables = {name: self._load(name) for name, ids in snapshots.items() if ids}
+        return {
+            self._relative(path_of(uri))
+            for name, table in tables.items()
+            for uri in files_of(table, [s for s in table.metadata.snapshots if s.snapshot_id in snapshots[name]])
         }
 
     def _relative(self, path: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
@@ -19,7 +20,14 @@ from pyiceberg.table import update
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.data_files import read_footers, to_data_files
 from brewhouse.iceberg.file_io import uri_of
-from brewhouse.iceberg.schemas import evolution, first_field_ids, partition_fields, schema_of, sort_order_of
+from brewhouse.iceberg.schemas import (
+    evolution,
+    first_field_ids,
+    partition_fields,
+    properties_of,
+    schema_of,
+    sort_order_of,
+)
 from brewhouse.iceberg.snapshots import SnapshotChange, data_files, require_current, set_current, write_snapshot
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_reader import TableReader, snapshot_properties
@@ -28,9 +36,8 @@ from brewhouse.lake.lake import path_at, sync_files
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
+    from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
-
-_PROPERTIES = {"format-version": "2", "write.metadata.delete-after-commit.enabled": "false"}  # maintenance deletes it
 
 
 @dataclass(frozen=True)
@@ -68,11 +75,17 @@ class Tables(TableReader):
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def publish(self, publications: Sequence[Publication], properties: Mapping[str, str]) -> None:
+    def publish(
+        self,
+        publications: Sequence[Publication],
+        properties: Mapping[str, str],
+        expired: Mapping[str, Collection[int]] = MappingProxyType({}),
+    ) -> None:
         """Publish new content of tables in one transaction and with one commit time, so that no reader sees a mixture.
 
         Args:
             properties: Kept in each table's new snapshot.
+            expired: Snapshots to expire, by table.
 
         Raises:
             BrewhouseError: Another process has locked the catalog, or changed a table meanwhile.
@@ -91,7 +104,8 @@ class Tables(TableReader):
                 added = to_data_files(metadata, [footers[file] for file in publication.files])
                 change = SnapshotChange(added, frozenset(map(uri_of, publication.kept)))
                 merged = {**properties, **publication.properties}
-                self._commit(table, updates, write_snapshot(table, metadata, change, merged, timestamp_ms))
+                removal = _removal(table.metadata, expired.get(publication.spec.name, ()))
+                self._commit(table, updates, write_snapshot(table, metadata, change, merged, timestamp_ms), removal)
 
     def rewrite(self, rewrites: Sequence[Rewrite]) -> None:
         """Replace files by others with the same rows, and merge manifests, in one transaction.
@@ -123,15 +137,9 @@ class Tables(TableReader):
         with self.atomically():
             for name, ids in expired.items():
                 table = self._load(name)
-                if removed := set(ids) - self.protected(name):
-                    statistics = {file.snapshot_id for file in table.metadata.partition_statistics}
-                    updates: list[update.TableUpdate] = [
-                        update.RemovePartitionStatisticsUpdate.model_validate({"snapshot-id": snapshot_id})
-                        for snapshot_id in statistics & removed
-                    ]
-                    updates.append(update.RemoveSnapshotsUpdate.model_validate({"snapshot-ids": sorted(removed)}))
+                if updates := _removal(table.metadata, ids):
                     exists = update.AssertTableUUID(uuid=table.metadata.table_uuid)
-                    self._catalog.commit_table(table, (exists,), tuple(updates))
+                    self._catalog.commit_table(table, (exists,), updates)
 
     def rollback(self, name: str, snapshot_id: int) -> None:
         """Make an earlier snapshot of a table current again; later ones are kept.
@@ -163,10 +171,16 @@ class Tables(TableReader):
         except CommitFailedException as error:
             raise BrewhouseError(f"Nothing was published: {error}.", hint="Run again.") from error
 
-    def _commit(self, table: Table, updates: tuple[update.TableUpdate, ...], snapshot: Snapshot) -> None:
-        """Make a new snapshot current, unless another one became current meanwhile."""
-        added = (update.AddSnapshotUpdate(snapshot=snapshot), set_current(snapshot.snapshot_id))
-        self._catalog.commit_table(table, require_current(table, snapshot.parent_snapshot_id), (*updates, *added))
+    def _commit(
+        self,
+        table: Table,
+        before: tuple[update.TableUpdate, ...],
+        snapshot: Snapshot,
+        after: tuple[update.TableUpdate, ...] = (),
+    ) -> None:
+        """Make a new snapshot current, between other updates, unless another one became current meanwhile."""
+        updates = (*before, update.AddSnapshotUpdate(snapshot=snapshot), set_current(snapshot.snapshot_id), *after)
+        self._catalog.commit_table(table, require_current(table, snapshot.parent_snapshot_id), updates)
 
     def _load_or_create(self, spec: TableSpec) -> Table:
         try:
@@ -180,8 +194,20 @@ class Tables(TableReader):
                 location=uri_of(self._lake.warehouse.joinpath(*spec.name.split("."))),
                 partition_spec=PartitionSpec(*partition_fields(spec, ids)),
                 sort_order=sort_order_of(spec, ids),
-                properties={**_PROPERTIES, "comment": spec.description},
+                properties={"format-version": "2", **properties_of(spec)},
             )
+
+
+def _removal(metadata: TableMetadata, expired: Collection[int]) -> tuple[update.TableUpdate, ...]:
+    """List the updates that remove snapshots of a table to which no branch or tag refers."""
+    removed = set(expired) - {reference.snapshot_id for reference in metadata.refs.values()}
+    if not removed:
+        return ()
+    statistics = removed & {file.snapshot_id for file in metadata.partition_statistics}
+    return (
+        *(update.RemovePartitionStatisticsUpdate.model_validate({"snapshot-id": number}) for number in statistics),
+        update.RemoveSnapshotsUpdate.model_validate({"snapshot-ids": sorted(removed)}),
+    )
 
 
 def _timestamp_ms(tables: Sequence[Table]) -> int:

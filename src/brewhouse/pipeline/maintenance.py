@@ -1,4 +1,4 @@
-"""Maintenance: expire old table snapshots, compact small files, delete orphan files.
+"""Maintenance: expire old table snapshots, compact small files, delete orphan files and old logs.
 
 Readers are not disturbed: files of an expired snapshot stay for a day, and what a run is writing is younger than that.
 Each step is one commit or can be repeated, so that a kill at any moment leaves a consistent lake.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,8 +17,14 @@ import msgspec
 from brewhouse.checks.compaction import same_rows
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import Listener
-from brewhouse.iceberg.maintenance_rules import MANY_MANIFESTS, compactions, expired, orphan_files
-from brewhouse.iceberg.pending_delete import add_pending, drop_expired_records, pending_files, stored_files
+from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, compactions, expired
+from brewhouse.iceberg.pending_delete import (
+    add_pending,
+    drop_expired_records,
+    orphans_by_table,
+    pending_files,
+    stored_files,
+)
 from brewhouse.lake.lake import Lake
 from brewhouse.models.model import parse
 from brewhouse.pipeline.publishing import raise_on_failure, refresh_views
@@ -30,14 +36,14 @@ if TYPE_CHECKING:
     from brewhouse.iceberg.tables import Rewrite, Tables
 
 _BEFORE = "staging.before_compaction"
-_BYTES_PER_MB = 1024 * 1024
 
 
 class TableMaintenance(msgspec.Struct, kw_only=True):
     """What maintenance did, or would do, with one table.
 
     Attributes:
-        table: Zone and table; `brewhouse.duckdb` for views that a killed run did not finish.
+        table: Zone and table; `brewhouse.duckdb` for views that a killed run did not finish,
+            `logs` for logs of runs.
         files_compacted: Number of small files that were combined.
         files_written: Number of files they became; a lower bound in a preview.
         files_removed: Number of deleted files, metadata included.
@@ -101,6 +107,7 @@ def preview_maintenance(lake: Lake, settings: Settings) -> list[TableMaintenance
         reports = _reports(plans, {name: len(plan.groups) for name, plan in plans.items()})
         _choose_orphans(lake, tables, after, pending_files(lake, now) | (before - after), now, reports)
     _sweep_views(lake, reports, delete=False)
+    _sweep_logs(lake, settings, now, reports, delete=False)
     return list(reports.values())
 
 
@@ -111,9 +118,8 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
     tables.rewrite(rewrites)
 
     expiring = {name: plan.expired for name, plan in plans.items()}
-    before, after = tables.referenced(), tables.referenced(expiring)
-    add_pending(lake, context.run, before - after, now)
-    known = _runs(tables)
+    add_pending(lake, context.run, tables.files_of(expiring), now)
+    known = tables.runs()
     tables.expire(expiring)
 
     reports = _reports(plans, {rewrite.table: len(rewrite.after) for rewrite in rewrites})
@@ -124,6 +130,7 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
     for path in removed:
         lake.store.delete(path)
     drop_expired_records(lake, now)
+    _sweep_logs(lake, context.settings, now, reports, delete=True)
 
     states = [tables.current(rewrite.table) for rewrite in rewrites]
     done = list(reports.values())
@@ -133,14 +140,8 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
         f"{total.files_written}, {total.files_removed} files removed, {total.bytes_freed} bytes freed",
         counts={name: value for name, value in msgspec.structs.asdict(total).items() if name != "table"},
         published=[{"table": s.table, "snapshot": s.snapshot_id, "rows": s.rows} for s in states if s],
-        expired_runs=sorted(known - _runs(tables)),
+        expired_runs=sorted(known - tables.runs()),
     ), done
-
-
-def _runs(tables: Tables) -> set[str]:
-    """List the runs and raw snapshots of which a table has a state."""
-    history = [snapshot for name in tables.names() for snapshot in tables.history(name)]
-    return {run for snapshot in history for run in (snapshot.run, snapshot.raw_snapshot) if run}
 
 
 def total_of(reports: Sequence[TableMaintenance]) -> TableMaintenance:
@@ -164,6 +165,8 @@ def _require_tables(lake: Lake) -> None:
 
 
 def _plans(tables: Tables, settings: Settings, now: datetime) -> dict[str, _Plan]:
+    from brewhouse.iceberg.snapshots import MANY_MANIFESTS
+
     return {
         name: _Plan(
             expired(
@@ -173,7 +176,7 @@ def _plans(tables: Tables, settings: Settings, now: datetime) -> dict[str, _Plan
                 keep_days=settings.snapshot_retention_days,
                 keep_last=settings.min_snapshots_to_keep,
             ),
-            compactions(tables.current_files(name), settings.target_file_mb * _BYTES_PER_MB),
+            compactions(tables.current_files(name), settings.target_file_mb * BYTES_PER_MB),
             tables.manifests(name) > MANY_MANIFESTS,
         )
         for name in tables.folders()
@@ -225,13 +228,24 @@ def _choose_orphans(
 ) -> list[str]:
     """Choose the files to delete, and add them to the reports."""
     paths = []
-    for name, folder in tables.folders().items():
-        old, waiting = orphan_files(stored_files(lake, folder), referenced, pending, now)
+    for name, (old, waiting) in orphans_by_table(lake, tables, referenced, pending, now).items():
         report = reports[name]
         report.files_removed, report.bytes_freed = len(old), sum(file.size_bytes for file in old)
         report.files_waiting, report.bytes_waiting = len(waiting), sum(file.size_bytes for file in waiting)
         paths += [file.path for file in old]
     return paths
+
+
+def _sweep_logs(
+    lake: Lake, settings: Settings, now: datetime, reports: dict[str, TableMaintenance], *, delete: bool
+) -> None:
+    """Delete the logs of runs of the days before the retention."""
+    first = f"logs/date={(now - timedelta(days=settings.log_retention_days)).date()}"
+    if old := [file for file in stored_files(lake, "logs") if file.path < first]:
+        size = sum(file.size_bytes for file in old)
+        reports["logs"] = TableMaintenance(table="logs", files_removed=len(old), bytes_freed=size)
+    for file in old if delete else ():
+        lake.store.delete(file.path)
 
 
 def _sweep_views(lake: Lake, reports: dict[str, TableMaintenance], *, delete: bool) -> None:

@@ -8,17 +8,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from brewhouse.checks.check import Check
 from brewhouse.checks.data_contract import contract_checks
 from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError, ChecksFailed
+from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, compactions, expired
+from brewhouse.iceberg.pending_delete import PENDING, add_pending, sweep_if_due
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import RawSnapshot, newest
 from brewhouse.models.model import Model
 from brewhouse.pipeline.input_tables import COMPARED_WITH, MODELS, RAW_SNAPSHOT, SNAPSHOT_TIME
-from brewhouse.pipeline.run_context import JobResult, RunContext, StagedTables
+from brewhouse.pipeline.run_context import REBUILD, JobResult, RunContext, StagedTables
 from brewhouse.places.reference import FOLDER as REFERENCE
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from brewhouse.iceberg.tables import Publication, Tables
 
 RUN = "brewhouse.run"
+_MANY_FILES = 50
 
 
 def stage_models(
@@ -50,13 +54,27 @@ def stage_models(
         spec = model.spec(engine.compute(model))
         kept: list[str] = []
         if model.incremental_by and model.name in known:
-            mixed, kept = tables.files_by_value(model.name, model.incremental_by, batch[model.incremental_by])
+            mixed, kept = _files_to_rewrite(context, model, batch[model.incremental_by])
             if mixed:
                 _compute_with_rows_of(engine, model, spec, mixed, batch[model.incremental_by])
         files = engine.write(spec, tables.field_ids(spec), tables.data_folder(spec.name))
         publications.append(Publication(spec, files, tuple(kept)))
         checks += contract_checks(engine, model)
     return publications, checks
+
+
+def _files_to_rewrite(context: RunContext, model: Model, value: str) -> tuple[list[str], list[str]]:
+    """Separate the files of an incremental table whose rows are written again with a batch from those that stay.
+
+    Those that may have rows of the batch are, and small files once there are many: each run adds one at least.
+    """
+    mixed, kept = context.tables.files_by_value(model.name, model.incremental_by, value)
+    if len(kept) < _MANY_FILES:
+        return mixed, kept
+    target_bytes = context.settings.target_file_mb * BYTES_PER_MB
+    files = [file for file in context.tables.current_files(model.name) if file.path in kept]
+    small = {path for group in compactions(files, target_bytes) for path in group}
+    return [*mixed, *sorted(small)], [path for path in kept if path not in small]
 
 
 def _compute_with_rows_of(engine: Engine, model: Model, spec: TableSpec, files: Sequence[str], value: str) -> None:
@@ -80,8 +98,10 @@ def check(context: RunContext, staged: StagedTables) -> None:
 
 def publish(context: RunContext, *stages: StagedTables) -> JobResult:
     """Publish staged tables that passed their checks in one transaction, and refresh the views."""
+    known = context.tables.runs()
     published = commit(context, *stages)
     refresh_views(context.lake, context.tables, context.warn)
+    _sweep(context)
     last = stages[-1]
     zones = " and ".join(stage.zone for stage in stages)
     return JobResult(
@@ -89,6 +109,7 @@ def publish(context: RunContext, *stages: StagedTables) -> JobResult:
         counts=last.counts or _rows(published, last),
         checks=last.checks,
         published=published,
+        expired_runs=sorted(known - context.tables.runs()),
     )
 
 
@@ -131,9 +152,38 @@ def commit(context: RunContext, *stages: StagedTables) -> list[dict[str, str | i
         for staged in stages
         for publication in staged.publications
     ]
-    context.tables.publish(publications, {RUN: context.run})
+    context.tables.publish(publications, {RUN: context.run}, _expiring(context, publications))
     snapshots = [context.tables.current(publication.spec.name) for publication in publications]
     return [{"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows} for now in snapshots if now]
+
+
+def _expiring(context: RunContext, publications: Sequence[Publication]) -> dict[str, list[int]]:
+    """Choose the snapshots that expire with a publication: metadata, rewritten by each, lists all that are left.
+
+    A rebuild publishes many snapshots at once; the next run expires those that need not stay.
+    """
+    tables, now = context.tables, datetime.now(UTC)
+    days, number = context.settings.snapshot_retention_days, context.settings.min_snapshots_to_keep
+    names = {publication.spec.name for publication in publications} & set(tables.names())
+    histories = {name: tables.history(name) for name in names}
+    if context.job == REBUILD or all(len(history) <= number for history in histories.values()):
+        return {}
+    expiring = {
+        name: expired(history, tables.protected(name), now, keep_days=days, keep_last=number)
+        for name, history in histories.items()
+    }
+    add_pending(context.lake, context.run, tables.files_of(expiring), now)
+    return expiring
+
+
+def _sweep(context: RunContext) -> None:
+    """Delete the files of snapshots that expired more than a day ago; on S3, `brewhouse maintain` does."""
+    lake = context.lake
+    if lake.is_local and (lake.root / PENDING).is_dir():
+        try:
+            sweep_if_due(lake, datetime.now(UTC))
+        except Exception as error:  # noqa: BLE001 - the tables are published
+            context.warn(f"Files of expired table snapshots could not be deleted: {error}")
 
 
 def attach_staged(context: RunContext, staged: StagedTables) -> None:

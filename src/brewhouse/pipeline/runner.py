@@ -78,7 +78,8 @@ def run_jobs(
     with _sigterm_raises(), run_lock(lake, run) as previous, ExitStack() as on_exit:
         if previous is not None:
             with _guarded("Failed to record the end of an interrupted run"):
-                close_interrupted_runs(lake, reader.read(date.fromisoformat(previous.started_at[:10])), run)
+                since = date.fromisoformat(previous.started_at[:10])
+                close_interrupted_runs(lake, reader.read(since, previous.run), run)
         log = on_exit.enter_context(run_log(lake, run, to_stderr=settings.log_format == "json"))
         on_exit.callback(_archive, lake)
         events = EventLog(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from brewhouse.places import gazetteer
-from brewhouse.places.gazetteer import GazetteerMatch, MatchKind, plain, tidy
+from brewhouse.places.gazetteer import GazetteerMatch, MatchKind, city_key, tidy
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,9 @@ class Place:
 def match_places(locations: Sequence[Location]) -> list[Place]:
     """Match places with ISO codes and canonical names; return a place for each location, in the same order.
 
-    City names of one state that differ only in case, accents or whitespace are one city. Its name is the spelling that
-    most breweries there use; of equally frequent ones the one with most accents, in mixed case, first in the alphabet.
+    City names of one state that differ only in case, accents, whitespace or St for Saint are one city. Its name is the
+    spelling that most breweries there use; of equally frequent ones the one with most accents, in mixed case, first in
+    the alphabet.
 
     Example:
         >>> place, = match_places([Location("England", "east sussex", "Lewes", 3)])
@@ -93,7 +94,7 @@ def _city_names(places: Sequence[Place], cities: Sequence[str | None], breweries
 
 
 def _city_key(place: Place, city: str) -> tuple[str | None, ...]:
-    return (place.country_code, place.country_name, place.state_code, place.state_name, plain(city))
+    return (place.country_code, place.country_name, place.state_code, place.state_name, city_key(city))
 
 
 def _rank(city: str, breweries: int) -> tuple[int, int, bool, str]:

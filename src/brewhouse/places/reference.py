@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from functools import cache
+from gettext import GNUTranslations
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -32,18 +33,20 @@ class Country(msgspec.Struct, frozen=True):
 
 
 class Subdivision(msgspec.Struct, frozen=True):
-    """A subdivision of ISO 3166-2."""
+    """A subdivision of ISO 3166-2; `depth` is the number of subdivisions that it lies in."""
 
     code: str
     name: str
+    type: str
     parent: str | None = None
+    depth: int = 0
 
     @property
     def title(self) -> str:
         """The name without ISO's annotations, in natural word order.
 
         Example:
-            >>> [Subdivision("", name).title for name in ("Blekinge län [SE-10]", "Bruxelles-Capitale, Région de")]
+            >>> [Subdivision("", name, "").title for name in ("Blekinge län [SE-10]", "Bruxelles-Capitale, Région de")]
             ['Blekinge län', 'Région de Bruxelles-Capitale']
         """
         return in_natural_order(self.name.split(" [")[0].split(" (")[0].removesuffix(" †"))
@@ -107,7 +110,8 @@ def subdivisions(country_code: str) -> list[Subdivision]:
             parent = parents.get(parent if "-" in parent else f"{country_code}-{parent}")  # some are written as `ENG`
         return steps
 
-    return sorted(divisions, key=lambda division: (depth(division), division.code))
+    placed = [msgspec.structs.replace(division, depth=depth(division)) for division in divisions]
+    return sorted(placed, key=lambda division: (division.depth, division.code))
 
 
 @cache
@@ -119,10 +123,14 @@ def _subdivisions_by_country() -> dict[str, list[Subdivision]]:
 
 
 def _read(name: str) -> bytes:
+    return (_pycountry() / "databases" / name).read_bytes()
+
+
+def _pycountry() -> Path:
     package = find_spec("pycountry")
     if package is None or package.origin is None:
         raise ModuleNotFoundError("pycountry is not installed")
-    return (Path(package.origin).parent / "databases" / name).read_bytes()
+    return Path(package.origin).parent
 
 
 @cache
@@ -132,6 +140,44 @@ def aliases() -> dict[str, list[Alias]]:
     for row in rows("place_aliases.csv"):
         by_country.setdefault(row[0], []).append(Alias(*row))
     return by_country
+
+
+def translations(country_code: str) -> list[tuple[str, str]]:
+    """List names with the codes they stand for: CLDR's, and of subdivisions those in the country's languages.
+
+    Args:
+        country_code: Of the subdivisions; empty for the names of the countries.
+    """
+    names = list(_cldr_names().get(country_code, []))
+    for language in _languages().get(country_code, "").split():
+        translate = _translation(language).gettext
+        divisions = _subdivisions_by_country().get(country_code, [])
+        names += [(name, each.code) for each in divisions if (name := translate(each.name)) != each.name]
+    return names
+
+
+@cache
+def _cldr_names() -> dict[str, list[tuple[str, str]]]:
+    by_country: dict[str, list[tuple[str, str]]] = {}
+    for code, name in rows("place_names.csv"):
+        by_country.setdefault(code[:2] if "-" in code else "", []).append((name, code))
+    return by_country
+
+
+@cache
+def _languages() -> dict[str, str]:
+    return dict(rows("country_languages.csv"))
+
+
+@cache
+def _translation(language: str) -> GNUTranslations:
+    with translation_file(language).open("rb") as file:
+        return GNUTranslations(file)
+
+
+def translation_file(language: str) -> Path:
+    """Return the file of pycountry with the names of subdivisions in a language."""
+    return _pycountry() / "locales" / language / "LC_MESSAGES" / "iso3166-2.mo"
 
 
 def rows(file_name: str) -> list[list[str]]:

@@ -26,6 +26,7 @@ def missing_state(lake: Lake, tables: Tables, run: str) -> BrewhouseError | None
     kept = list(dict.fromkeys(snapshot.run for snapshot in sorted(history, key=lambda s: s.committed_at)))
     hint = f"Kept are {'the last ones: ' if len(kept) > _SHOWN else ''}{', '.join(kept[-_SHOWN:]) or 'none'}."
     if expiry or published:
+        by = f"run {expiry.run}" if expiry and expiry.workflow != "maintain" else "`brewhouse maintain`"
         on = f" on {expiry.ended_at[:10]}" if expiry else ""
-        return BrewhouseError(f"Run {run} was expired by `brewhouse maintain`{on}.", hint=hint)
+        return BrewhouseError(f"Run {run} was expired by {by}{on}.", hint=hint)
     return BrewhouseError(f"Run {run} published no tables.", hint=hint)
