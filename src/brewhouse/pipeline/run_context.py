@@ -173,11 +173,13 @@ class RunContext:
         if moment and moment - now > CLOCK_TOLERANCE:
             name = "the clock was not set back"
             text = (
-                f"the {what} {last} is dated {moment:%Y-%m-%dT%H:%M:%SZ}, but the clock shows {now:%Y-%m-%dT%H:%M:%SZ}; "
-                "this run counts as later. Set the clock if it is wrong. Else that date is: the order is kept, and the "
-                "warning ends then"
+                f"the {what} {last} is dated {moment:%Y-%m-%dT%H:%M:%SZ}, but the clock shows "
+                f"{now:%Y-%m-%dT%H:%M:%SZ}; this run counts as later. Set the clock if it is wrong. Else that date is: "
+                "the order is kept, and the warning ends then"
             )
-            self.emit_checks([Check(name=name, table="bronze.breweries", severity="warning", violations=1, example=text)])
+            self.emit_checks(
+                [Check(name=name, table="bronze.breweries", severity="warning", violations=1, example=text)]
+            )
 
     def emit_drift(self, drift: Sequence[SchemaDrift]) -> None:
         """Emit an event for each deviation of the source from its contract."""
