@@ -1,6 +1,7 @@
 """Measure whole processes, start-up included: median of several runs.
 
-`python -m benchmarks` runs every benchmark; `python -m benchmarks small 200k 1m changed query events help` some.
+`python -m benchmarks` runs every benchmark; `python -m benchmarks small 200k 1m changed query events help` some, and
+`growth`, which takes ten minutes, only if named.
 The mock API runs in its own process on the same machine, without a rate limit. Lakes are deleted only at the end: for
 five minutes ext4 avoids the inodes of deleted files, and a thousand new pages take up to a second longer. Wait as long
 after deleting other files.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -126,6 +128,27 @@ def archived_events(folder: str, number: int) -> None:
         report(f"`brewhouse query` of {number:,} events, {what}", [measure(command) for _ in range(5)])
 
 
+def growth(folder: str) -> None:
+    """Measure 300 runs of one lake on one day: the CPU time of each, and what they leave."""
+
+    def cpu_s() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    def megabytes(pattern: str) -> float:
+        return sum(file.stat().st_size for file in Path(lake).rglob(pattern) if file.is_file()) / 1e6
+
+    lake = tempfile.mkdtemp(dir=folder)
+    print("\n| runs | CPU s per run | lake MB | of it metadata.json |\n| --- | --- | --- | --- |")
+    with source("--rows", "500") as url:
+        for number in range(50, 301, 50):
+            before = cpu_s()
+            for _ in range(50):
+                measure([*BREWHOUSE, "run", "--lake", lake, "--source-url", url])
+            used = (cpu_s() - before) / 50
+            print(f"| {number} | {used:.2f} | {megabytes('*'):.1f} | {megabytes('*.metadata.json'):.1f} |", flush=True)
+
+
 def main(names: Sequence[str]) -> None:
     """Run the named benchmarks, or all of them."""
     machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
@@ -147,6 +170,8 @@ def main(names: Sequence[str]) -> None:
             archived_events(folder, 100_000)
         if "help" in wanted:
             report("`brewhouse --help`", [measure([*BREWHOUSE, "--help"]) for _ in range(5)])
+        if "growth" in names:
+            growth(folder)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +212,18 @@ def test_a_short_secret_is_removed_as_a_word_and_not_within_others() -> None:
 )
 def test_credentials_of_any_other_url_are_removed_from_errors(text: str, shown: str) -> None:
     assert redacted(text) == shown
+
+
+def test_a_settings_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "brewhouse.toml"
+    os.mkfifo(file)  # reading it would wait for a writer
+    with pytest.raises(UsageError, match=r"brewhouse\.toml is not a file"):
+        load({}, folder=tmp_path, environ={})
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(UsageError, match=r"brewhouse\.toml is not a file"):
+        load({}, folder=tmp_path, environ={})
+    file.rmdir()
+    file.write_text("x = " + "[" * 100_000)
+    with pytest.raises(UsageError, match=r"brewhouse\.toml is not valid TOML"):
+        load({}, folder=tmp_path, environ={})

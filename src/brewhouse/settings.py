@@ -308,9 +308,13 @@ def _warn_of_unknown(unknown: Collection[str], known: Collection[str]) -> None:
 def _read_toml(file: Path) -> dict[str, Any]:
     if not file.exists():
         return {}
+    if not file.is_file():  # reading a named pipe would block
+        raise UsageError(f"{file} is not a file.", hint="Rename it, or run in another folder.")
     try:
         return tomllib.loads(file.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{file} is not valid TOML: {error}.", hint="Fix that line.") from error
 
 

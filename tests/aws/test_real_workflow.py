@@ -339,6 +339,42 @@ def test_a_query_that_athena_cannot_parse_is_a_usage_error(cloud: DeployedCloud)
     assert "Athena could not run the query: line 1:1: mismatched input" in result.err
 
 
+def snapshots(lake: Lake) -> dict[str, int]:
+    """The current snapshot of each table."""
+    tables = Tables(lake)
+    return {name: now.snapshot_id for name in tables.names() if (now := tables.current(name))}
+
+
+def test_a_failing_check_of_gold_leaves_silver_unchanged(
+    cloud: DeployedCloud, monkeypatch: pytest.MonkeyPatch, content: Content
+) -> None:
+    before, tables = content(cloud.lake), snapshots(cloud.lake)
+    more = list(generate(ROWS + 5, unusable=4))[ROWS:]
+    cloud.source.add(more)
+    manifests: list[tuple[str, bytes]] = []
+
+    def tamper(job: str, attempt: int) -> None:
+        """Change what the source counted, after transform staged its tables of it."""
+        if (job, attempt) == (f"{STACK}-aggregate", 0):
+            file = max(cloud.lake.bronze.rglob("manifest.json"), key=lambda path: path.parent.name)
+            manifests.append((str(file.relative_to(cloud.lake.root)), content_of := file.read_bytes()))
+            manifest = json.loads(content_of)
+            manifest["meta_after"]["by_type"]["micro"] += 1
+            cloud.lake.store.put(manifests[0][0], json.dumps(manifest).encode())
+            assert snapshots(cloud.lake) == tables
+
+    monkeypatch.setattr(cloud.simulator, "before", tamper)
+    result = cloud.call("run", "--wait")
+    assert list(cloud.last_states().values())[:3] == ["SUCCEEDED", "SUCCEEDED", "FAILED"], cloud.output()
+    assert result.code == ChecksFailed.exit_code
+    assert "Nothing was published" in result.err
+    assert (snapshots(cloud.lake), content(cloud.lake)) == (tables, before)
+    assert len(list((cloud.lake.root / "staged").glob("*.json"))) == 1
+
+    cloud.lake.store.put(*manifests[0])
+    cloud.source.remove([str(record["id"]) for record in more])
+
+
 def test_a_failed_job_is_retried_and_then_stops_the_workflow(
     cloud: DeployedCloud,
     monkeypatch: pytest.MonkeyPatch,

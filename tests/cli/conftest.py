@@ -35,6 +35,7 @@ def shell(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str
     """Run `brewhouse` as a process of its own, without retries."""
     command = [sys.executable, "-m", "brewhouse", *map(str, arguments)]
     environ = {**os.environ, "BREWHOUSE_MAX_ATTEMPTS": "1", "BREWHOUSE_RETRY_INITIAL_WAIT_S": "0"}
+    environ |= options.pop("env", {})
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     return subprocess.run(command, text=True, timeout=60, env=environ, check=False, **streams)
 

@@ -82,7 +82,7 @@ def test_a_lake_that_is_a_file_is_an_error(call: Call, tmp_path: Path) -> None:
     (tmp_path / "lake").write_text("")
     done = call("tables", "--lake", tmp_path / "lake")
     assert done.code == 2
-    assert "lake is a file." in done.err
+    assert "lake is not a folder." in done.err
 
 
 def test_a_time_of_the_history_shows_that_snapshot(call: Call, full: Path) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from pyiceberg.types import LongType, NestedField
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.lake_catalog import NAME
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
+from brewhouse.lake.error_translation import translate_error
 
 SCHEMA = Schema(NestedField(1, "n", LongType(), required=False))
 
@@ -347,6 +348,7 @@ COMMIT = """
 import sys
 from pathlib import Path
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
+from brewhouse.lake.error_translation import translate_error
 folder = Path(sys.argv[1])
 catalog = SQLiteCatalog(folder / "catalog.db", f"file://{folder}/warehouse")
 with catalog.atomically():
@@ -423,6 +425,32 @@ def test_a_catalog_that_stays_locked_is_reported(
     with impatient.atomically():
         set_property(impatient, "silver.a", "later")
     impatient.close()
+
+
+@pytest.mark.parametrize("lock", ["BEGIN EXCLUSIVE", "BEGIN; SELECT count(*) FROM iceberg_tables"])
+def test_a_catalog_that_another_client_has_locked_is_named_and_unchanged(
+    tmp_path: Path, catalog: SQLiteCatalog, monkeypatch: pytest.MonkeyPatch, lock: str
+) -> None:
+    create(catalog, "silver.a")
+    monkeypatch.setattr("brewhouse.iceberg.sqlite_catalog._BUSY_TIMEOUT_S", 0.05)
+    ours = opened(tmp_path)
+    client = sqlite3.connect(tmp_path / "catalog.db", isolation_level=None)
+    for statement in lock.split(";"):
+        client.execute(statement).fetchall()
+    uses: list[Callable[[], object]] = [lambda: set_property(ours, "silver.a", "new")]
+    if "EXCLUSIVE" in lock:
+        uses += [lambda: ours.load_table("silver.a"), lambda: opened(tmp_path)]
+    for use in uses:
+        with pytest.raises(Exception) as refused:  # noqa: PT011 - the message that users see is compared
+            use()
+        known = translate_error(refused.value)
+        assert known is not None
+        assert known.what == "Another program has locked catalog.db, the catalog of the lake."
+    client.close()
+    assert "said" not in ours.load_table("silver.a").properties
+    set_property(ours, "silver.a", "later")
+    assert ours.load_table("silver.a").properties["said"] == "later"
+    ours.close()
 
 
 def test_a_failed_requirement_rolls_back_what_was_changed_before(tmp_path: Path, catalog: SQLiteCatalog) -> None:

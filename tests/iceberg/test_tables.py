@@ -440,12 +440,6 @@ def test_tables_read_in_one_block_are_of_one_run(lake: Lake) -> None:
     assert len(set.union(*seen)) > 2
 
 
-@pytest.mark.parametrize("character", ["#", "?"])
-def test_a_path_that_iceberg_does_not_support_is_rejected(tmp_path: Path, character: str) -> None:
-    with pytest.raises(UsageError, match="cannot be at"):
-        Tables(Lake(tmp_path / f"a{character}b"))
-
-
 def test_an_unknown_snapshot_has_no_files(lake: Lake) -> None:
     with pytest.raises(UsageError, match="no snapshot 7"):
         publish(lake, [(1, "x")]).files("silver.one", 7)

@@ -16,6 +16,7 @@ import duckdb
 import pyiceberg.exceptions
 import pytest
 from botocore.exceptions import ClientError
+from obstore.store import LocalStore
 from tests.s3_caches import forget
 
 from brewhouse.errors import BrewhouseError
@@ -105,17 +106,48 @@ def test_each_response_of_s3_has_its_message(response: str, message: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "line"),
     [
-        "Generic error: Unable to copy: No space left on device (os error 28)\n\nDebug source:\nGeneric {\n}",
-        'IO Error: Could not write file "x": No space left on device',
-        "database or disk is full",
+        (
+            "Generic LocalFileSystem error: Unable to copy: No space left on device (os error 28)\n\nDebug:\nX {\n}",
+            "Unable to copy: No space left on device",
+        ),
+        (
+            'IO Error: Could not write file "x": No space left on device',
+            'Could not write file "x": No space left on device',
+        ),
+        ("database or disk is full", "database or disk is full"),
     ],
 )
-def test_a_full_disk_is_reported_on_one_line(text: str) -> None:
-    assert (
-        message_of(OSError(text)) == f"The disk is full: {text.partition(chr(10))[0]}. Free disk space, then run again."
-    )
+def test_a_full_disk_is_reported_on_one_line(text: str, line: str) -> None:
+    assert message_of(OSError(text)) == f"The disk is full: {line}. Free disk space, then run again."
+
+
+def raised(call: Callable[[], object]) -> Exception:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - each library has its own
+        call()
+    return caught.value
+
+
+def test_a_place_that_cannot_be_written_is_reported_on_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    below, long = tmp_path / "file" / "x", tmp_path / ("x" * 300)
+    errors = {
+        raised(below.read_bytes): f"Not a directory: '{below}'",
+        raised(tmp_path.read_bytes): f"Is a directory: '{tmp_path}'",
+        raised(long.touch): f"File name too long: '{long}'",
+        raised(lambda: LocalStore(prefix=tmp_path).put("file/x", b"")): "Not a directory",
+        raised(lambda: duckdb.execute(f"COPY (SELECT 1) TO '{below}'")): "Not a directory",
+        raised(lambda: sqlite3.connect(below).execute("CREATE TABLE a (b)")): "unable to open database file",
+    }
+    for error, part in errors.items():
+        message = message_of(error)
+        assert message.startswith("A file cannot be accessed: ")
+        assert part in message
+        assert message.endswith(". Check the path and its permissions.")
+        assert "\n" not in message
+    assert translate_error(ValueError("Permission denied")) is None
+    assert translate_error(FileNotFoundError(2, "No such file or directory", "x")) is None
 
 
 def test_other_errors_are_not_translated() -> None:

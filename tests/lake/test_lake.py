@@ -57,15 +57,75 @@ def test_the_store_creates_the_folder_and_uses_keys_relative_to_it(tmp_path: Pat
     assert [entry["path"] for page in lake.store.list() for entry in page] == ["a/b.json"]
 
 
-def test_settings_name_the_lake_and_its_catalog(tmp_path: Path) -> None:
+def test_settings_name_the_lake_and_its_catalog() -> None:
     settings = Settings(
         lake="s3://b/lake", catalog="rest", catalog_uri=SecretUrl("http://c"), catalog_database_prefix="x", lock_ttl_s=9
     )
     assert lake_of(settings) == Lake.at("s3://b/lake", Shared("rest", SecretUrl("http://c"), "x", 9))
-    file = tmp_path / "file"
-    file.touch()
-    with pytest.raises(UsageError, match=f"{file} is a file.*--lake"):
-        lake_of(Settings(lake=str(file)))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("", " ", "lake ", " lake", "lake\n", "a\nb", "a\tb", "a\0b", "a\x1bb", "\udcff"),
+        *("gs://bucket/lake", "S3://bucket/lake", "s3a://bucket/lake", "hdfs://host/lake", "file:///lake"),
+        *(
+            "https://joe:s3cret@host/l",
+            "abfss://x@y/lake",
+            "s3:/bucket/lake",
+            "s3://",
+            "s3:///",
+            "C:/lake",
+            "a?b",
+            "a#b/lake",
+            "a*",
+            "a\\b",
+        ),
+        *("~nosuchuser/lake", "s3://b/a?b", "s3://b/%20", "s3://b/../a", "s3://b/[a]", "s3://b/a\nb", "x/" * 2000),
+    ],
+)
+def test_a_place_that_cannot_be_a_lake_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as refused:
+        Lake.at(place)
+    assert "s3://bucket/prefix" in refused.value.hint
+    assert refused.value.what.isprintable()
+    assert "s3cret" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_working_folder_that_cannot_hold_a_lake_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a#b").mkdir()
+    monkeypatch.chdir(tmp_path / "a#b")
+    with pytest.raises(UsageError, match="'#' is not supported in its path"):
+        Lake.at("lake")
+
+
+@pytest.mark.parametrize(
+    "place", ["beer [2026]", "country=BE", "a{b,c}", "100%", "it's", 'a"b', "a:b", "ü", "a~", "$HOME", "a b/.c", "s3:b"]
+)
+def test_other_names_of_folders_are_supported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    lake = Lake.at(place)
+    assert lake.root == tmp_path / place
+    lake.store.put("a/b=c/d.json", b"1", mode="create")
+    assert (tmp_path / place / "a" / "b=c" / "d.json").read_bytes() == b"1"
+    assert [entry["path"] for page in lake.store.list("a") for entry in page] == ["a/b=c/d.json"]
+
+
+def test_a_place_below_or_at_what_is_no_folder_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for place in (
+        tmp_path / "file",
+        tmp_path / "file" / "lake",
+        tmp_path / ("x" * 300),
+        tmp_path / "loop",
+        "/dev/null",
+    ):
+        with pytest.raises(UsageError, match="folder") as refused:
+            lake_of(Settings(lake=str(place)))
+        assert "--lake" in refused.value.hint
 
 
 def test_files_are_read_in_their_order_wherever_they_are(shared_lake: Lake, tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from brewhouse.errors import BrewhouseError
+from brewhouse.lake.error_translation import translated_errors
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import LockInfo, holder, last_holder, run_lock
 
@@ -158,6 +161,8 @@ def test_the_same_process_cannot_hold_it_twice(tmp_path: Path) -> None:
         (b'{"run":"NEW","started_at":"2026-01-01T00:00:00+00:00","pid":7,"host":"","later":1}', "NEW"),
         (b'{"run":"\xff"}', None),
         (b"[", None),
+        (b'{"run":"OLD","x":' + b"[" * 50_000, None),
+        (bytes(200_000), None),
         (b"", None),
     ],
 )
@@ -181,3 +186,33 @@ def test_two_lakes_have_two_locks(tmp_path: Path) -> None:
     with run_lock(one, "R1"), run_lock(two, "R2"):
         holders = holder(one), holder(two)
     assert [held.run for held in holders if held] == ["R1", "R2"]
+
+
+def test_what_is_no_file_in_place_of_the_lock_refuses_a_run_at_once(tmp_path: Path) -> None:
+    lake, target = Lake(tmp_path / "lake"), tmp_path / "target"
+    lake.root.mkdir()
+    target.write_bytes(b"kept")
+    makers: list[Callable[[], object]] = [
+        lambda: os.mkfifo(lake.lock_file),
+        lambda: lake.lock_file.symlink_to(target),
+        lambda: lake.lock_file.symlink_to("/dev/zero"),
+        lake.lock_file.mkdir,
+    ]
+    for make in makers:
+        make()
+        assert holder(lake) is None
+        assert last_holder(lake) is None
+        with pytest.raises(BrewhouseError, match=r"A file cannot be accessed: .*run\.lock"), translated_errors():
+            run_lock(lake, "R1").__enter__()
+        if lake.lock_file.is_dir():
+            break
+        lake.lock_file.unlink()
+    assert target.read_bytes() == b"kept"
+
+
+def test_a_folder_that_cannot_be_created_is_named() -> None:
+    with (
+        pytest.raises(BrewhouseError, match="The folder /proc/lake cannot be created"),
+        run_lock(Lake.at("/proc/lake"), "R"),
+    ):
+        pass

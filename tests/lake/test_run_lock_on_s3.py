@@ -194,3 +194,26 @@ def test_another_process_takes_over_once_a_killed_one_stops_renewing(shared_lake
     with run_lock(shared_lake, "NEXT") as before:
         assert before is not None
         assert before.run == "KILLED"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\x00", b'{"run":"R1"}', b'{"expires_at":"2020-01-01T00:00:00Z","x":' + b"[" * 9_000]
+)
+def test_a_damaged_lock_object_counts_as_held_for_a_ttl_and_is_then_taken_over(
+    shared_lake: Lake, content: bytes
+) -> None:
+    shared_lake.store.put("run.lock", content)
+    lake = Lake(shared_lake.root, Shared(lock_ttl_s=3600))
+    with pytest.raises(BrewhouseError, match=r"run\.lock is damaged, .*3600 s, or delete it"), run_lock(lake, "R2"):
+        pass
+    held, last = holder(lake), last_holder(lake)
+    assert held is not None
+    assert last == held
+    expired = Lake(shared_lake.root, Shared(lock_ttl_s=-3600))
+    assert holder(expired) is None
+    with run_lock(expired, "R3") as before:
+        assert before is not None
+        assert before.run == ""
+    after = last_holder(lake)
+    assert after is not None
+    assert after.run == "R3"

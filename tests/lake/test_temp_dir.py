@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from brewhouse.lake.temp_dir import TempDir
+from brewhouse.lake.temp_dir import TempDir, open_regular
 
 HOLD = """
 from brewhouse.lake.temp_dir import TempDir
@@ -108,3 +110,62 @@ def test_a_folder_that_cannot_be_deleted_does_not_prevent_a_new_one(folder: Path
     temporary = TempDir()
     assert temporary.path.exists()
     assert lock.exists()
+
+
+def abandoned(folder: Path, name: str) -> Path:
+    """Make what looks like the folder of a killed process, without its lock file."""
+    path = folder / f"brewhouse-{name}"
+    path.mkdir()
+    (path / "rows").touch()
+    return path
+
+
+def test_what_is_no_lock_file_of_ours_is_left_alone(folder: Path) -> None:
+    (folder / "victim").mkdir()
+    (folder / "victim" / "in-use").touch()
+    os.mkfifo(abandoned(folder, "pipe") / "in-use")
+    (abandoned(folder, "link") / "in-use").symlink_to(folder / "victim" / "in-use")
+    (abandoned(folder, "device") / "in-use").symlink_to("/dev/zero")
+    (folder / "brewhouse-linked").symlink_to(folder / "victim")
+    (folder / "brewhouse-file").touch()
+    before = sorted(folder.rglob("*"))
+    TempDir().delete()  # does not wait for the pipe
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("given", ["folder", "lock"])
+def test_what_belongs_to_another_user_is_left_alone(folder: Path, given: str) -> None:
+    path = abandoned(folder, "theirs")
+    (path / "in-use").touch()
+    os.chown(path if given == "folder" else path / "in-use", 12345, -1)
+    TempDir().delete()
+    assert (path / "rows").exists()
+
+
+def test_nobody_else_can_read_it(folder: Path) -> None:
+    before = os.umask(0)
+    try:
+        temporary = TempDir()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(temporary.path.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(file.stat().st_mode) for file in temporary.path.iterdir()] == [0o600]
+    assert temporary.path.parent == folder
+
+
+def test_only_a_regular_file_is_opened_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(tmp_path / "socket"))
+    with os.fdopen(open_regular(tmp_path / "file", os.O_RDONLY), "rb") as file:
+        assert file.read() == b"1"
+    for name in ("link", "folder", "pipe", "socket"):
+        for flags in (os.O_RDONLY, os.O_RDWR | os.O_CREAT):
+            with pytest.raises(OSError, match=name):
+                open_regular(tmp_path / name, flags)
+    with pytest.raises(OSError, match="not a regular file"):
+        open_regular(Path("/dev/null"), os.O_RDWR)

@@ -212,6 +212,58 @@ def test_runs_expire_snapshots_and_delete_their_files_by_themselves(tmp_path: Pa
             assert connection.execute("SELECT count(*) FROM silver.breweries").fetchall() == [(rows,)]
 
 
+def test_a_run_merges_the_small_files_of_an_incremental_table_once_they_are_many(tmp_path: Path) -> None:
+    lake, name = Lake(tmp_path), "gold.brewery_counts_over_time"
+
+    def run(breweries: int) -> None:
+        with MockApiServer(generate(breweries)) as source:
+            run_workflow(lake, load({"source_url": source.url}, environ={}))
+
+    def totals() -> Rows:
+        with connect(lake) as connection:
+            sql = f"SELECT snapshot_date, sum(brewery_count) FROM {name} GROUP BY ALL ORDER BY 1"
+            return connection.execute(sql).fetchall()
+
+    run(20)
+    tables = Tables(lake)
+    spec, now, (current,) = tables.describe(name), tables.current(name), tables.files(name)
+    assert now is not None
+    ids = ", ".join(f"{column}: {number}" for column, number in tables.field_ids(spec).items())
+    older = [str(tables.data_folder(name) / f"{number}.parquet") for number in range(50)]
+    for number, file in enumerate(older):
+        select = f"SELECT * REPLACE (DATE '2000-01-01' + {number} AS snapshot_date) FROM '{current}'"
+        duckdb.execute(f"COPY ({select}) TO '{file}' (FORMAT parquet, FIELD_IDS {{{ids}}})")
+    tables.publish([Publication(spec, tuple(older), (current,))], now.properties)
+    before = totals()
+    assert len(before) == len(tables.files(name)) == 51
+    run(21)
+    assert len(Tables(lake).files(name)) == 1
+    assert totals() == [*before[:-1], (before[-1][0], 21)]
+
+
+@pytest.mark.slow
+def test_what_a_lake_keeps_of_many_runs_of_a_day_is_bounded(tmp_path: Path) -> None:
+    lake, sizes = Lake(tmp_path), list[int]()
+    for number in range(120):
+        with MockApiServer(generate(60 + number % 7)) as source:
+            run_workflow(lake, load({"source_url": source.url, "max_count_drop_percent": 100}, environ={}))
+        if number % 40 == 39:
+            sizes.append(sum(file.stat().st_size for file in files(lake)))
+    tables = Tables(lake)
+    for name, folder in tables.folders().items():
+        assert len(list((lake.root / folder).rglob("*.metadata.json"))) == 21, name
+        assert len(tables.history(name)) <= 31, name
+        assert tables.manifests(name) <= 11, name
+        assert len(tables.files(name)) < 60, name
+    assert sizes[2] - sizes[1] < 1.2 * (sizes[1] - sizes[0]), "each run adds as much: the files of its tables"
+    with connect(lake) as connection:
+        dates = connection.execute("SELECT count(DISTINCT snapshot_run) FROM silver.brewery_changes").fetchall()
+    assert dates == [(120,)]
+    age(lake, 3)
+    maintain(lake)
+    assert sum(file.stat().st_size for file in files(lake)) < sizes[1]
+
+
 def test_logs_are_deleted_after_their_retention(lake: Lake) -> None:
     append(lake, 0)
     for days in (200, 91, 90, 89, 0):

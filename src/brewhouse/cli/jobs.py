@@ -1,14 +1,15 @@
-"""Commands that run the jobs: run, extract, transform, aggregate, rebuild, rollback, backfill, maintain."""
+"""Commands that change a lake: run, extract, transform, aggregate, rebuild, rollback, relocate, backfill, maintain."""
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from brewhouse.cli.options import ENGINE_FLAGS, SOURCE_FLAGS, JsonOption, setting_flags, settings_and_lake
+from brewhouse.cli.options import ENGINE_FLAGS, SOURCE_FLAGS, JsonOption, LakeOption, setting_flags, settings_and_lake
 from brewhouse.cli.output import print_json, print_report, print_rows, progress_listeners, report_of
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
@@ -101,6 +102,23 @@ def rebuild(*, as_json: JsonOption = False, **flags: object) -> None:
     with progress_listeners(settings.log_format) as listeners:
         run_id = run_rebuild(place, settings, listeners=listeners)
     print_report(report_of(place, run_id), as_json=as_json)
+
+
+def relocate(lake: LakeOption = None, as_json: JsonOption = False) -> None:
+    """Let the tables of a lake that was moved or copied refer to its new place.
+
+    Until then the lake can be read, but not written. The original is neither read nor changed.
+
+    Example: cp -r lake copy && brewhouse relocate --lake copy
+    """
+    from brewhouse.pipeline.maintenance import relocate as relocate_tables
+
+    _, place = settings_and_lake(lake)
+    names = relocate_tables(place, lambda message: print(f"brewhouse: {message}", file=sys.stderr))
+    if as_json:
+        print_json({"lake": str(place.root), "tables": names})
+        return
+    print(f"{len(names)} tables relocated to {place.root}." if names else f"The tables of {place.root} are in place.")
 
 
 @setting_flags("paths", "date", "path", "lake", "log_format")

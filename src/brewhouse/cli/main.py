@@ -25,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 COMMANDS = (
-    *(jobs.run, jobs.extract, jobs.transform, jobs.aggregate, jobs.rebuild, jobs.rollback),
+    *(jobs.run, jobs.extract, jobs.transform, jobs.aggregate, jobs.rebuild, jobs.rollback, jobs.relocate),
     *(read.query, read.queries, read.tables, read.describe, read.history, read.rejected),
     *(changes.changes, changes.diff, changes.places, models.models),
     *(runs.runs, runs.show, events.events, events.logs),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from brewhouse.console.sandbox import RESULT_FILE, QueryLimits, QueryRequest, QueryResult, ResultColumn, Sandbox
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.ids import new_id
+from brewhouse.lake.duckdb_access import file_pattern
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.temp_dir import TempDir
 from brewhouse.query.connection import readable_errors
@@ -222,8 +223,9 @@ class QueryService:
         row = f"CAST(json_array({', '.join(converted(kinds, 'json'))}) AS VARCHAR)"
         with readable_errors(), _open(execution) as connection:
             rows = connection.execute(
-                f"SELECT {row} FROM read_parquet(?, file_row_number = true) {order} LIMIT ? OFFSET ?",
-                [str(execution.folder / RESULT_FILE), size, (number - 1) * size],
+                f"SELECT {row} FROM read_parquet(?, file_row_number = true, hive_partitioning = false) {order} "
+                "LIMIT ? OFFSET ?",
+                [file_pattern(str(execution.folder / RESULT_FILE)), size, (number - 1) * size],
             ).fetchall()
         return ResultPage(result.columns, [json.loads(text) for (text,) in rows], number, pages)
 
@@ -242,9 +244,10 @@ class QueryService:
         file = execution.folder / f"export.{kind}"
         if not file.exists():
             temporary = file.with_name(f"{new_id()}.tmp")
+            results = file_pattern(str(execution.folder / RESULT_FILE))
             try:
                 with readable_errors(), _open(execution) as connection:
-                    stored = connection.read_parquet(str(execution.folder / RESULT_FILE))
+                    stored = connection.read_parquet(results, hive_partitioning=False)
                     kinds = [duckdb.sqltype(column.type) for column in columns]
                     export(stored, [column.name for column in columns], kinds, kind, temporary)
                 temporary.replace(file)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from brewhouse.errors import BrewhouseError
+from brewhouse.lake.duckdb_access import file_pattern
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake, Shared
 from brewhouse.query.connection import open_views
@@ -142,9 +143,11 @@ def confined_connection(request: QueryRequest) -> duckdb.DuckDBPyConnection:
     limits = request.limits
     connection = open_views(lake, request.at)
     files = files_read_by_views(connection)
-    connection.execute("SET allowed_paths = ?", [[file for file in files if "*" not in file]])
+    patterns = [file for file in files if "*" not in file]
+    connection.execute("SET allowed_paths = ?", [[*patterns, *(file.replace("[[]", "[") for file in patterns)]])
+    events = [f"{lake.events}/", f"{file_pattern(str(lake.events))}/"]
     # The views of schema monitoring list the event files when they are read.
-    connection.execute("SET allowed_directories = ?", [[f"{lake.events}/"] if lake.is_local else []])
+    connection.execute("SET allowed_directories = ?", [events if lake.is_local else []])
     for name, value in {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",

@@ -18,7 +18,7 @@ from pyiceberg.utils.truncate import truncate_upper_bound_text_string
 
 from brewhouse.iceberg.file_io import uri_of
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES
-from brewhouse.lake.duckdb_access import enable_s3, identifier, literal
+from brewhouse.lake.duckdb_access import enable_s3, file_pattern, identifier, literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -95,11 +95,12 @@ def read_footers(files: Sequence[str]) -> dict[str, ParquetFooter]:
     """Read the footers of Parquet files, by absolute path or S3 URL, all at once, since connecting takes longest."""
     if not files:
         return {}
+    patterns = {"files": [file_pattern(file) for file in files]}
     with _connect(files) as connection:
         columns: dict[str, list[ColumnStatistics]] = defaultdict(list)
-        for file, *row in connection.execute(_COLUMNS, {"files": files}).fetchall():
+        for file, *row in connection.execute(_COLUMNS, patterns).fetchall():
             columns[file].append(_statistics(*row))
-        facts = connection.execute(_FILES, {"files": files}).fetchall()
+        facts = connection.execute(_FILES, patterns).fetchall()
     return {file: ParquetFooter(file, rows, size, offsets, columns[file]) for file, rows, size, offsets in facts}
 
 
@@ -196,8 +197,9 @@ def _partition_value(footer: ParquetFooter, field: PartitionField, column: Colum
 
 def _distinct_values(file: str, column: str) -> list[Any]:
     """Read the distinct values of a column of a file, in no particular order."""
+    source = f"{literal(file_pattern(file))}, hive_partitioning = false"
     with _connect([file]) as connection:
-        found = connection.execute(f"SELECT DISTINCT {identifier(column)} FROM read_parquet({literal(file)})")
+        found = connection.execute(f"SELECT DISTINCT {identifier(column)} FROM read_parquet({source})")
         return [value for (value,) in found.fetchall()]
 
 

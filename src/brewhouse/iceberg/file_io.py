@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyiceberg.io import FileIO, InputFile, OutputFile
 from pyiceberg.typedef import Properties
@@ -17,6 +17,9 @@ from brewhouse.lake.damage import MISSING, WRONG_CHECKSUM, damaged
 from brewhouse.lake.lake import CHECKSUM_DIGITS, CHECKSUM_IN_NAME, path_at
 from brewhouse.lake.s3 import SCHEME, bucket_store
 from brewhouse.lake.s3_path import S3Path
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
 
 
 def uri_of(path: str | Path) -> str:
@@ -43,14 +46,16 @@ def is_damaged(name: str, content: bytes) -> bool:
 class ObjectIO(FileIO):
     """Reads, writes and deletes local files and objects on S3 by their URIs.
 
+    Locations below the URI of the property `moved_from` are read and written below that of `moved_to`, so that a table
+    of a lake that was moved or copied refers to nothing but its own files.
     The property `written`, a set, gets the path of each written file.
     """
 
-    def new_input(self, location: str) -> InputFile:
+    def new_input(self, location: str) -> _Object:
         """Return an object for reading."""
         return _Object(location, self.properties)
 
-    def new_output(self, location: str) -> OutputFile:
+    def new_output(self, location: str) -> _Object:
         """Return an object for writing; a manifest gets the checksum of its content into its name."""
         return _Object(location, self.properties)
 
@@ -60,6 +65,11 @@ class ObjectIO(FileIO):
         _Object(location, self.properties).path.unlink(missing_ok=True)
 
 
+def path_in(table: Table, uri: str) -> Path:
+    """Return the path of a table's file."""
+    return _Object(uri, table.io.properties).path
+
+
 class _Object(InputFile, OutputFile):
     def __init__(self, location: str, properties: Properties) -> None:
         super().__init__(location)
@@ -67,7 +77,10 @@ class _Object(InputFile, OutputFile):
 
     @property
     def path(self) -> Path:
-        return path_at(self.location) if self.location.startswith(SCHEME) else Path(path_of(self.location))
+        location, before = self.location, self._properties.get("moved_from")
+        if before and location.startswith(f"{before}/"):
+            location = self._properties["moved_to"] + location.removeprefix(before)
+        return path_at(location) if location.startswith(SCHEME) else Path(path_of(location))
 
     def __len__(self) -> int:
         return self.path.stat().st_size

@@ -16,9 +16,8 @@ from pyiceberg.table.snapshots import Operation, Snapshot, SnapshotSummaryCollec
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, SetSnapshotRefUpdate
 
 from brewhouse.errors import BrewhouseError
-from brewhouse.iceberg.file_io import path_of
+from brewhouse.iceberg.file_io import path_in
 from brewhouse.lake.damage import MISSING, damaged
-from brewhouse.lake.lake import path_at
 
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
@@ -73,7 +72,7 @@ def require_files(table: Table, snapshot: Snapshot | None, *, with_data: bool = 
     """
     files = data_files(table, snapshot)
     for file in files if with_data else ():
-        path = path_at(path_of(file.file_path))
+        path = path_in(table, file.file_path)
         size = path.stat().st_size if path.exists() else 0
         if size != file.file_size_in_bytes:
             reason = f"it has {size} of {file.file_size_in_bytes} bytes" if path.exists() else MISSING
@@ -88,7 +87,7 @@ def manifests_of(table: Table, snapshot: Snapshot | None) -> list[ManifestFile]:
     """
     if snapshot is None:
         return []
-    with _names_file(snapshot.manifest_list):
+    with _names_file(table, snapshot.manifest_list):
         return snapshot.manifests(table.io)
 
 
@@ -100,19 +99,19 @@ def live_entries(table: Table, manifest: ManifestFile) -> list[ManifestEntry]:
     """
     if not manifest.has_added_files() and not manifest.has_existing_files():
         return []
-    with _names_file(manifest.manifest_path):
+    with _names_file(table, manifest.manifest_path):
         return manifest.fetch_manifest_entry(table.io, discard_deleted=True)
 
 
 @contextmanager
-def _names_file(uri: str) -> Iterator[None]:
+def _names_file(table: Table, uri: str) -> Iterator[None]:
     """Turn what PyIceberg raises for a damaged Avro file, which may be any error, into one that names the file."""
     try:
         yield
     except (BrewhouseError, OSError):
         raise
     except Exception as error:
-        raise damaged(path_at(path_of(uri)), f"it is not an Avro file ({type(error).__name__})") from error
+        raise damaged(path_in(table, uri), f"it is not an Avro file ({type(error).__name__})") from error
 
 
 def referenced(table: Table, without: Collection[int] = ()) -> Iterator[str]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pyiceberg import exceptions
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import CommitTableResponse, Table
+from pyiceberg.table.locations import load_location_provider
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
 from brewhouse.errors import BrewhouseError
@@ -185,8 +186,7 @@ class SQLiteCatalog(LakeCatalog):
         if state is None:
             raise exceptions.NoSuchTableError(f"Table does not exist: {identifier}")
         location, metadata = state
-        io = self._load_file_io(location=location)  # private: PyIceberg's catalogs create each table's FileIO with it
-        return Table(self.identifier_to_tuple(identifier), metadata, location, io, self)
+        return Table(self.identifier_to_tuple(identifier), metadata, location, self._io(location), self)
 
     def _state_of(self, key: tuple[str, str, str]) -> tuple[str, TableMetadata] | None:
         """Return the location and content of a table's current metadata; None if there is no such table."""
@@ -216,8 +216,7 @@ class SQLiteCatalog(LakeCatalog):
         Raises:
             BrewhouseError: The file is missing or damaged.
         """
-        io = self._load_file_io(location=location)
-        return Table(self.identifier_to_tuple(name), self._read(location), location, io, self)
+        return Table(self.identifier_to_tuple(name), self._read(location), location, self._io(location), self)
 
     def point_to(self, name: str, location: str) -> None:
         """Make a table show the state that a metadata file describes."""
@@ -237,9 +236,16 @@ class SQLiteCatalog(LakeCatalog):
 
     def _read(self, location: str) -> TableMetadata:
         try:
-            return FromInputFile.table_metadata(ObjectIO().new_input(location))
+            return FromInputFile.table_metadata(file := self._io(location).new_input(location))
         except (ValueError, exceptions.ValidationError) as error:  # not UTF-8, not JSON or not metadata
-            raise damaged(Path(path_of(location)), "it is not the metadata of a table") from error
+            raise damaged(file.path, "it is not the metadata of a table") from error
+
+    def relocate(self, table: Table, metadata: TableMetadata) -> None:
+        """Replace the metadata of a table by the same with other locations, inside `atomically`."""
+        version = self._parse_metadata_version(table.metadata_location) + 1  # private: as in `create_table`
+        folder = load_location_provider(metadata.location, metadata.properties)
+        location = folder.new_table_metadata_file_location(version)
+        self._changes[self._key(table.name())] = _Change(None, location, metadata)
 
     def commit_table(
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
@@ -247,6 +253,8 @@ class SQLiteCatalog(LakeCatalog):
         """Commit changes of a table; inside `atomically`, when its block ends."""
         with self.atomically():
             key, current = self._key(table.name()), self.load_table(table.name())
+            if moved_from := current.io.properties.get("moved_from"):
+                raise exceptions.CommitFailedException(f"Table is recorded at {moved_from}; it must be relocated first")
             earlier = self._changes.get(key)
             staged = self._stage(current, requirements, updates)
             if staged.metadata == current.metadata:
@@ -288,6 +296,12 @@ class SQLiteCatalog(LakeCatalog):
             self._connection.executemany("INSERT INTO iceberg_namespace_properties VALUES (?, ?, ?, ?)", rows)
         except sqlite3.IntegrityError as error:
             raise exceptions.NamespaceAlreadyExistsError(f"Namespace already exists: {name}") from error
+
+    def _io(self, location: str) -> ObjectIO:
+        """Return the FileIO of a table with this metadata, written in this place of the lake or in an earlier one."""
+        recorded, own = location.rsplit("/", 4)[0], self.properties["warehouse"]
+        is_moved = recorded.endswith("/warehouse") and recorded != own
+        return ObjectIO(self.properties | ({"moved_from": recorded, "moved_to": own} if is_moved else {}))
 
     def _key(self, identifier: str | Identifier) -> tuple[str, str, str]:
         return NAME, self.namespace_to_string(self.namespace_from(identifier)), self.table_name_from(identifier)

@@ -15,7 +15,7 @@ from pyiceberg.exceptions import NoSuchTableError
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.data_files import may_contain
-from brewhouse.iceberg.file_io import path_of, uri_of
+from brewhouse.iceberg.file_io import path_in, uri_of
 from brewhouse.iceberg.schemas import field_ids, first_field_ids, spec_of
 from brewhouse.iceberg.snapshots import data_files, files_of, manifests_of, referenced, require_files
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot
 
     from brewhouse.iceberg.lake_catalog import LakeCatalog
-
-_NOT_IN_URIS = "#?"  # PyIceberg does not decode URIs, so these cannot be escaped
 
 
 @dataclass(frozen=True)
@@ -83,18 +81,9 @@ class TableSnapshot:
 
 
 class TableReader:
-    """Reads the tables of a lake.
-
-    Raises:
-        UsageError: The lake's path cannot be that of Iceberg tables.
-    """
+    """Reads the tables of a lake."""
 
     def __init__(self, lake: Lake, *, replaces: bool = False) -> None:
-        if bad := [character for character in _NOT_IN_URIS if character in str(lake.root)]:
-            raise UsageError(
-                f"A lake cannot be at {lake.root}: Iceberg does not support {' or '.join(bad)} in locations.",
-                hint="Choose a folder without it.",
-            )
         self._lake = lake
         self._catalog: LakeCatalog
         if lake.is_local:
@@ -235,7 +224,7 @@ class TableReader:
         """
         table = self._load(name, snapshot_id)
         snapshot = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
-        return sorted(path_of(file.file_path) for file in data_files(table, snapshot))
+        return sorted(str(path_in(table, file.file_path)) for file in data_files(table, snapshot))
 
     def files_by_value(self, name: str, column: str, value: str | int) -> tuple[list[str], list[str]]:
         """Separate the current files that may contain a value in a column from those that certainly do not.
@@ -247,14 +236,14 @@ class TableReader:
         is_possible = may_contain(table, column, value)
         found: dict[bool, list[str]] = {True: [], False: []}
         for file in data_files(table, table.current_snapshot()):
-            found[is_possible(file)].append(path_of(file.file_path))
+            found[is_possible(file)].append(str(path_in(table, file.file_path)))
         return sorted(found[True]), sorted(found[False])
 
     def current_files(self, name: str) -> list[CurrentFile]:
         """List the data files of the current snapshot of a table with their sizes and partitions."""
         table = self._load(name)
         return [
-            CurrentFile(path_of(file.file_path), file.file_size_in_bytes, (file.spec_id, file.partition))
+            CurrentFile(str(path_in(table, file.file_path)), file.file_size_in_bytes, (file.spec_id, file.partition))
             for file in data_files(table, table.current_snapshot())
         ]
 
@@ -265,23 +254,25 @@ class TableReader:
 
     def folders(self) -> dict[str, str]:
         """Return each table's folder, relative to the lake's root, without tables stored elsewhere."""
-        locations = {name: path_of(self._load(name).location()) for name in self.names()}
+        tables = {name: self._load(name) for name in self.names()}
+        locations = {name: str(path_in(table, table.location())) for name, table in tables.items()}
         inside = {name: path for name, path in locations.items() if path.startswith(f"{self._lake.warehouse}/")}
         return {name: self._relative(path) for name, path in inside.items()}
 
     def referenced(self, without: Mapping[str, Collection[int]] = MappingProxyType({})) -> set[str]:
         """List all files, relative to the root, that the tables refer to without these snapshots, given by table."""
         return {
-            self._relative(path_of(uri))
+            self._relative(str(path_in(table, uri)))
             for name in self.names()
-            for uri in referenced(self._load(name), without.get(name, ()))
+            for table in [self._load(name)]
+            for uri in referenced(table, without.get(name, ()))
         }
 
     def files_of(self, snapshots: Mapping[str, Collection[int]]) -> set[str]:
         """List all files, relative to the root, that these snapshots refer to, given by table."""
         tables = {name: self._load(name) for name, ids in snapshots.items() if ids}
         return {
-            self._relative(path_of(uri))
+            self._relative(str(path_in(table, uri)))
             for name, table in tables.items()
             for uri in files_of(table, [s for s in table.metadata.snapshots if s.snapshot_id in snapshots[name]])
         }

@@ -17,7 +17,7 @@ from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.table import update
 
-from brewhouse.errors import BrewhouseError
+from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.data_files import read_footers, to_data_files
 from brewhouse.iceberg.file_io import uri_of
 from brewhouse.iceberg.schemas import (
@@ -148,6 +148,18 @@ class Tables(TableReader):
             UsageError: The table has no such snapshot.
         """
         self._load(name, snapshot_id).manage_snapshots().set_current_snapshot(snapshot_id=snapshot_id).commit()
+
+    def relocate(self, *, forget_incomplete: bool = False) -> list[str]:
+        """Let the tables of a lake that was moved or copied refer to its present place; see `relocate_tables`."""
+        if not isinstance(self._catalog, SQLiteCatalog):
+            raise UsageError(
+                f"The lake {self._lake.root} cannot be relocated: its catalog is shared with other lakes.",
+                hint="Choose another BREWHOUSE_CATALOG_DATABASE_PREFIX, then run `brewhouse rebuild`.",
+            )
+        from brewhouse.iceberg.relocation import relocate_tables
+
+        with self.atomically():
+            return relocate_tables(self._catalog, forget_incomplete=forget_incomplete)
 
     def forget_damaged(self) -> list[BrewhouseError]:
         """Remove the tables from the catalog of a local lake whose metadata is damaged; return the reasons."""

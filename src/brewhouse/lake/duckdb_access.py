@@ -26,6 +26,16 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def file_pattern(path: str) -> str:
+    """Escape a path for DuckDB's functions that read files, which match a bracket as a pattern.
+
+    Example:
+        >>> file_pattern("/data/beer [2026]/page")
+        '/data/beer [[]2026]/page'
+    """
+    return path if path.startswith(SCHEME) else path.replace("[", "[[]")
+
+
 def enable_s3(connection: duckdb.DuckDBPyConnection, files: Iterable[str], *, prefetch: bool = False) -> None:
     """Register the object cache with a connection if any of the files is on S3; `prefetch` downloads them, too."""
     if remote := [file for file in files if file.startswith(SCHEME)]:

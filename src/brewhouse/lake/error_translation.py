@@ -1,4 +1,4 @@
-"""Map errors of AWS, its emulators and the disk to user-facing messages.
+"""Map errors of AWS, its emulators and the file system to user-facing messages.
 
 Objects are requested by obstore, tables by boto3 or PyIceberg, and DuckDB wraps what it catches: the text of the
 response is what all of these errors have in common.
@@ -24,12 +24,19 @@ _STATUS = re.compile(r"status code: (\d+)")
 _ACTIONS = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject"}
 _WITHOUT_BODY = {301: "PermanentRedirect", 307: "TemporaryRedirect", 401: "AuthFailure", 403: "AccessDenied"}
 _EXPECTED = (304, 404, 412)  # no such object, or a condition that is not met: callers handle these
-_NO_SPACE = (os.strerror(errno.ENOSPC), "database or disk is full")  # the messages of the system and of SQLite
+_NO_SPACE = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or disk is full")  # the last is SQLite's
+_REFUSED = (
+    *map(os.strerror, (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)),
+    *map(os.strerror, (errno.ENAMETOOLONG, errno.ELOOP)),
+    *("It is not a regular file", "attempt to write a readonly database", "unable to open database file"),
+)
+_FILE_ERRORS = {"OSError", "BaseError", "IOException", "OperationalError"}  # of Python, obstore, DuckDB and SQLite
+_ADDED = re.compile(r"^\[Errno \d+\] |^Generic LocalFileSystem error: |^IO Error: | \(os error \d+\)$")
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Raise errors of AWS and of a full disk as `BrewhouseError` with a hint."""
+    """Raise errors of AWS and of the file system as `BrewhouseError` with a hint."""
     try:
         yield
     except Exception as error:
@@ -39,7 +46,7 @@ def translated_errors() -> Iterator[None]:
 
 
 def translate_error(error: BaseException) -> BrewhouseError | None:
-    """Translate an error of AWS or of a full disk, or one that it caused; None for any other.
+    """Translate an error of AWS or of the file system, or one that it caused; None for any other.
 
     Example:
         >>> print(translate_error(OSError(
@@ -51,7 +58,7 @@ def translate_error(error: BaseException) -> BrewhouseError | None:
     while cause is not None:
         if isinstance(cause, BrewhouseError):
             return None
-        if known := _translate_s3(str(cause)) or _translate_service(cause) or _translate_disk(str(cause)):
+        if known := _translate_s3(str(cause)) or _translate_service(cause) or _translate_file(cause):
             return known
         cause = cause.__cause__ or cause.__context__
     return None
@@ -105,15 +112,23 @@ def _translate_service(error: BaseException) -> BrewhouseError | None:
     return None
 
 
-def _translate_disk(text: str) -> BrewhouseError | None:
-    """Translate a full disk and the limit of open files by the line that names it: obstore adds many for debugging."""
-    for line in text.splitlines():
-        if os.strerror(errno.EMFILE) in line:
-            return BrewhouseError(
-                f"This process may not open more files: {line.strip()}.", hint="Raise the limit: `ulimit -n 1024`."
-            )
-        if any(message in line for message in _NO_SPACE):
-            return BrewhouseError(f"The disk is full: {line.strip()}.", hint="Free disk space, then run again.")
+def _translate_file(error: BaseException) -> BrewhouseError | None:
+    """Translate an error of the file system by the line that names it: obstore adds many lines for debugging."""
+    lines = [_ADDED.sub("", line.strip()) for line in str(error).splitlines()]
+    if full := next((line for line in lines if any(message in line for message in _NO_SPACE)), None):
+        return BrewhouseError(f"The disk is full: {full}.", hint="Free disk space, then run again.")
+    if many := next((line for line in lines if os.strerror(errno.EMFILE) in line), None):
+        return BrewhouseError(
+            f"This process may not open more files: {many}.", hint="Raise the limit: `ulimit -n 1024`."
+        )
+    refused = next((line for line in lines if any(message in line for message in _REFUSED)), None)
+    if refused and _FILE_ERRORS & {kind.__name__ for kind in type(error).__mro__}:
+        return BrewhouseError(f"A file cannot be accessed: {refused}.", hint="Check the path and its permissions.")
+    if any("database is locked" in line for line in lines):  # by SQLite
+        return BrewhouseError(
+            "Another program has locked catalog.db, the catalog of the lake.",
+            hint="End its transaction or close it, such as a SQLite browser, then run this again.",
+        )
     return None
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
-from brewhouse.errors import UsageError
+from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.s3 import SCHEME, bucket_store
 from brewhouse.lake.s3_path import S3Path
 from brewhouse.settings import SecretUrl, Settings
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 CHECKSUM_DIGITS = 12
 _PARALLEL_READS = 32
 CHECKSUM_IN_NAME = re.compile(rf"\.([0-9a-f]{{{CHECKSUM_DIGITS}}})\.")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # surrogates: bytes that are not UTF-8
+_UNSUPPORTED = re.compile(r"[?#*\\]")  # Iceberg's URIs are not encoded; DuckDB matches * and \ as patterns
+_UNSUPPORTED_ON_S3 = re.compile(r"[?#\\%^`{}\[\]<>|~\"*]|(?<![^/])\.{1,2}(?![^/])")  # services differ in encoding them
+_MAX_ROOT_BYTES = 3800  # Linux limits a path to 4096 bytes, and the files are up to 200 below the root
+_TABLES = "SELECT metadata_location, table_namespace, table_name FROM iceberg_tables WHERE catalog_name = 'brewhouse'"
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,12 @@ class Lake:
 
     @classmethod
     def at(cls, place: str, shared: Shared = Shared()) -> Lake:
-        """Open a lake by its folder, which may begin with `~`, or its URL `s3://bucket/prefix`."""
-        root = path_at(place)
-        return cls(root if isinstance(root, S3Path) else root.expanduser().resolve(), shared)
+        """Open a lake by its folder, which may begin with `~`, or its URL `s3://bucket/prefix`.
+
+        Raises:
+            UsageError: It is neither, or contains characters that a library cannot process.
+        """
+        return cls(_root(place), shared)
 
     @property
     def is_local(self) -> bool:
@@ -102,11 +113,16 @@ class Lake:
 
     @cached_property
     def store(self) -> LocalStore | S3Store:
-        """The root as an object store; keys are relative to the root and use `/`."""
+        """The root as an object store; keys are relative to the root and use `/`.
+
+        Raises:
+            BrewhouseError: The lake was moved or copied; see `require_relocated`.
+        """
         if isinstance(self.root, S3Path):
             return bucket_store(self.root.bucket, self.root.key)
         from obstore.store import LocalStore
 
+        require_relocated(self)
         return LocalStore(prefix=self.root, mkdir=True)
 
 
@@ -114,13 +130,54 @@ def lake_of(settings: Settings) -> Lake:
     """Open the lake that the settings name.
 
     Raises:
-        UsageError: The settings name a file.
+        UsageError: The settings name a file, or what cannot be a lake.
     """
     shared = Shared(settings.catalog, settings.catalog_uri, settings.catalog_database_prefix, settings.lock_ttl_s)
     lake = Lake.at(settings.lake, shared)
-    if lake.is_local and lake.root.is_file():
-        raise UsageError(f"The lake {lake.root} is a file.", hint="Name a folder with --lake.")
+    if lake.is_local:
+        try:
+            is_folder = stat.S_ISDIR(lake.root.stat().st_mode)
+        except FileNotFoundError:  # a run creates it
+            return lake
+        except OSError as error:
+            raise UsageError(
+                f"The lake {lake.root} cannot be opened: {error.strerror}.", hint="Name a folder with --lake."
+            ) from error
+        if not is_folder:
+            raise UsageError(f"The lake {lake.root} is not a folder.", hint="Name a folder with --lake.")
     return lake
+
+
+def recorded_root(lake: Lake) -> str | None:
+    """Return where the tables of a local lake were, if it was moved or copied since they were written; None if not.
+
+    The locations in Iceberg's metadata are absolute, so those in the catalog show where it was.
+    """
+    if not lake.is_local or not lake.catalog_file.is_file():
+        return None
+    import sqlite3
+    from contextlib import closing, suppress
+
+    rows, uri = [], f"{lake.catalog_file.as_uri()}?mode=rw"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as catalog:
+        rows = catalog.execute(_TABLES).fetchall()
+    roots = {location.rpartition(f"/warehouse/{zone}/{name}/metadata/")[0] for location, zone, name in rows}
+    others = roots - {"", f"file://{lake.root}"}  # "" is of a table stored elsewhere
+    return min(others).removeprefix("file://") if others else None
+
+
+def require_relocated(lake: Lake) -> None:
+    """Refuse to write a lake that was moved or copied and not relocated since.
+
+    Raises:
+        BrewhouseError: Its tables record another place.
+    """
+    if (recorded := recorded_root(lake)) is not None:
+        raise BrewhouseError(
+            f"The lake {lake.root} was moved or copied from {recorded}; its tables still refer to that place, so "
+            "nothing was written.",
+            hint=f"Run `brewhouse relocate --lake {quote(str(lake.root))}`.",
+        )
 
 
 def path_at(place: str) -> Path:
@@ -134,6 +191,27 @@ def path_at(place: str) -> Path:
     if not (rest := place.removeprefix(SCHEME).strip("/")):
         raise UsageError(f"{place} has no bucket.", hint="Write it as s3://bucket/prefix.")
     return S3Path("/", rest)
+
+
+def _root(place: str) -> Path:
+    """Validate the place of a lake, before anything is written."""
+    hint = "Name a folder or s3://bucket/prefix with --lake."
+    if not place or place != place.strip():
+        raise UsageError(f"A lake cannot be at {place!r}: it is empty, or begins or ends with a space.", hint=hint)
+    if not place.startswith(SCHEME) and _URL.match(place):
+        what = f"A lake cannot be at {SecretUrl(place)}: it is neither a folder nor an s3:// URL."
+        raise UsageError(what, hint=hint)
+    try:
+        root = path_at(place)
+        root = root if isinstance(root, S3Path) else root.expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, an unknown user, NUL
+        raise UsageError(f"A lake cannot be at {place!r}: {str(error).rstrip('.')}.", hint=hint) from error
+    is_s3 = isinstance(root, S3Path)
+    if bad := _CONTROL.search(str(root)) or (_UNSUPPORTED_ON_S3 if is_s3 else _UNSUPPORTED).search(str(root)):
+        raise UsageError(f"A lake cannot be at {str(root)!r}: {bad[0]!r} is not supported in its path.", hint=hint)
+    if len(str(root).encode()) > _MAX_ROOT_BYTES:
+        raise UsageError(f"A lake cannot be at {str(root)[:100]}…: the path is too long.", hint=hint)
+    return root
 
 
 def read_many(files: Sequence[Path]) -> list[bytes]:

@@ -22,11 +22,13 @@ import msgspec
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.ids import new_id
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, require_relocated
+from brewhouse.lake.temp_dir import open_regular
 
 _ATTEMPTS = 5
 _PAUSE_S = 0.02
 _RENEWALS_PER_TTL = 4
+_MAX_BYTES = 65536
 _renewals: dict[Path, _Renewal] = {}  # of the leases that this process holds, by the roots of their lakes
 
 
@@ -49,12 +51,18 @@ class _Lease(LockInfo, frozen=True, kw_only=True):
         return self.expires_at > datetime.now(UTC)
 
 
-def run_lock(lake: Lake, run: str) -> AbstractContextManager[LockInfo | None]:
+def run_lock(lake: Lake, run: str, *, is_moved: bool = False) -> AbstractContextManager[LockInfo | None]:
     """Hold a lake's lock while the block runs; yields the previous holder, None if there was none.
 
+    Args:
+        is_moved: Whether the block may write a lake that was moved or copied and is not relocated yet.
+
     Raises:
-        BrewhouseError: Another run holds the lock, or acquired it because this one could not renew it in time.
+        BrewhouseError: Another run holds the lock, or acquired it because this one could not renew it in time; or the
+            lake was moved or copied.
     """
+    if not is_moved:
+        require_relocated(lake)
     return _file_lock(lake, run) if lake.is_local else _object_lock(lake, run)
 
 
@@ -80,12 +88,12 @@ def holder(lake: Lake) -> LockInfo | None:
         lease, _ = _read_lease(lake)
         return lease if lease and lease.is_held else None
     try:
-        with lake.lock_file.open("rb") as file:
+        with os.fdopen(open_regular(lake.lock_file, os.O_RDONLY), "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return None
     except BlockingIOError:
         return _read_file(lake)
+    except OSError:  # never acquired; or not a file, which a run refuses
+        return None
     return None
 
 
@@ -96,8 +104,11 @@ def last_holder(lake: Lake) -> LockInfo | None:
 
 @contextmanager
 def _file_lock(lake: Lake, run: str) -> Iterator[LockInfo | None]:
-    lake.root.mkdir(parents=True, exist_ok=True)
-    with lake.lock_file.open("a+b") as file:
+    try:
+        lake.root.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # in /proc, for example
+        raise BrewhouseError(f"The folder {lake.root} cannot be created.", hint="Choose another --lake.") from error
+    with os.fdopen(open_regular(lake.lock_file, os.O_RDWR | os.O_CREAT), "r+b") as file:
         if not _acquire(file.fileno()):
             raise _in_use(lake, _read_file(lake))
         before = _read_file(lake)
@@ -119,8 +130,9 @@ def _acquire(descriptor: int) -> bool:
 
 def _read_file(lake: Lake) -> LockInfo | None:
     try:
-        return msgspec.json.decode(lake.lock_file.read_bytes(), type=LockInfo)
-    except (FileNotFoundError, ValueError):  # never acquired, or acquired but not written yet
+        with os.fdopen(open_regular(lake.lock_file, os.O_RDONLY), "rb") as file:
+            return msgspec.json.decode(file.read(_MAX_BYTES), type=LockInfo)
+    except (OSError, ValueError, RecursionError):  # never acquired, acquired but not written yet, or damaged
         return None
 
 
@@ -205,7 +217,14 @@ def _read_lease(lake: Lake) -> tuple[_Lease | None, str | None]:
         found = lake.store.get(lake.lock_file.name)
     except FileNotFoundError:
         return None, None
-    return msgspec.json.decode(bytes(found.bytes()), type=_Lease), found.meta["e_tag"]
+    try:
+        return msgspec.json.decode(bytes(found.bytes()), type=_Lease), found.meta["e_tag"]
+    except (ValueError, RecursionError):
+        # Damaged, or of a later version: it may be held, so it counts as renewed when it was written.
+        written_at = found.meta["last_modified"]
+        expires_at = written_at + timedelta(seconds=lake.shared.lock_ttl_s)
+        unknown = _Lease(run="", started_at=written_at.isoformat(timespec="seconds"), pid=0, expires_at=expires_at)
+        return unknown, found.meta["e_tag"]
 
 
 def _put_lease(lake: Lake, lease: _Lease, version: str | None) -> str | None:
@@ -222,6 +241,11 @@ def _put_lease(lake: Lake, lease: _Lease, version: str | None) -> str | None:
 
 
 def _in_use(lake: Lake, held: LockInfo | None) -> BrewhouseError:
+    if held and not held.run:
+        return BrewhouseError(
+            f"The lock {lake.lock_file} is damaged, so it is unknown whether a run holds it.",
+            hint=f"Run again in {lake.shared.lock_ttl_s:g} s, or delete it if no run is active.",
+        )
     host = f" on {held.host}" if held and held.host else ""
     by = f"run {held.run}, started at {held.started_at} (process {held.pid}{host})" if held else "a run that just began"
     return BrewhouseError(f"The lake {lake.root} is locked by {by}.", hint="Wait for it to end, then run again.")

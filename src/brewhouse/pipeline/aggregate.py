@@ -29,14 +29,34 @@ def aggregate(context: RunContext) -> JobResult:
         BrewhouseError: There are no silver tables.
         ChecksFailed: A check of severity error failed; the tables are unchanged, silver included.
     """
-    tables = context.tables
+    if context.is_elsewhere("transform"):
+        return _aggregate_left(context)
     if context.staged:
-        (silver,) = context.staged
-        snapshot = find(context.lake, silver.raw_snapshot)
-        attach_staged(context, silver)
-        gold = stage_gold(context, snapshot, silver.version)
-        check(context, gold)
-        return publish(context, silver, gold)
+        return _publish_with_gold(context, context.staged[0])
+    return _aggregate_published(context)
+
+
+def _aggregate_left(context: RunContext) -> JobResult:
+    """Aggregate the silver tables that transform left in another process of this run."""
+    from brewhouse.pipeline.staged_publication import drop_staged, find_staged
+
+    if (silver := find_staged(context)) is None:
+        return _aggregate_published(context)
+    result = _publish_with_gold(context, silver)
+    drop_staged(context)
+    return result
+
+
+def _publish_with_gold(context: RunContext, silver: StagedTables) -> JobResult:
+    snapshot = find(context.lake, silver.raw_snapshot)
+    attach_staged(context, silver)
+    gold = stage_gold(context, snapshot, silver.version)
+    check(context, gold)
+    return publish(context, silver, gold)
+
+
+def _aggregate_published(context: RunContext) -> JobResult:
+    tables = context.tables
     models = models_of("gold", folder=context.settings.models)
     inputs = silver_inputs(models)
     missing = sorted(inputs - set(tables.names()))

@@ -7,7 +7,7 @@ Each step is one commit or can be repeated, so that a kill at any moment leaves 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -25,7 +25,9 @@ from brewhouse.iceberg.pending_delete import (
     pending_files,
     stored_files,
 )
+from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.run_lock import run_lock
 from brewhouse.models.model import parse
 from brewhouse.pipeline.publishing import raise_on_failure, refresh_views
 from brewhouse.pipeline.run_context import JobResult, RunContext
@@ -34,6 +36,7 @@ from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
     from brewhouse.iceberg.tables import Rewrite, Tables
+    from brewhouse.pipeline.staged_publication import StagedPublication
 
 _BEFORE = "staging.before_compaction"
 
@@ -43,7 +46,7 @@ class TableMaintenance(msgspec.Struct, kw_only=True):
 
     Attributes:
         table: Zone and table; `brewhouse.duckdb` for views that a killed run did not finish,
-            `logs` for logs of runs.
+            `logs` for logs of runs, `staged` for tables that a run staged and never published.
         files_compacted: Number of small files that were combined.
         files_written: Number of files they became; a lower bound in a preview.
         files_removed: Number of deleted files, metadata included.
@@ -90,6 +93,26 @@ def run_maintenance(lake: Lake, settings: Settings, *, listeners: Sequence[Liste
     return done
 
 
+def relocate(lake: Lake, warn: Callable[[str], None]) -> list[str]:
+    """Let the tables and views of a local lake refer to its present place; return the tables that did not.
+
+    Args:
+        warn: Called if the views cannot be written.
+
+    Raises:
+        UsageError: The lake is on S3.
+        BrewhouseError: A run holds the lake, there are no tables, or one has missing or damaged files.
+    """
+    from brewhouse.iceberg.tables import Tables
+
+    _require_tables(lake)
+    with run_lock(lake, new_id(), is_moved=True):
+        tables = Tables(lake)
+        moved = tables.relocate()
+        refresh_views(lake, tables, warn)  # in any case, since an earlier attempt may have been killed before it
+    return moved
+
+
 def preview_maintenance(lake: Lake, settings: Settings) -> list[TableMaintenance]:
     """List what maintenance would do with each table, without doing it.
 
@@ -97,23 +120,30 @@ def preview_maintenance(lake: Lake, settings: Settings) -> list[TableMaintenance
         BrewhouseError: There are no tables.
     """
     from brewhouse.iceberg.tables import Tables
+    from brewhouse.pipeline.staged_publication import staged_publications
 
     _require_tables(lake)
     tables, now = Tables(lake), datetime.now(UTC)
     with tables.reading():
-        plans = _plans(tables, settings, now)
+        live, abandoned = staged_publications(lake, now)
+        plans = _plans(tables, settings, now, live)
         expiring = {name: plan.expired for name, plan in plans.items()}
         before, after = tables.referenced(), tables.referenced(expiring)
         reports = _reports(plans, {name: len(plan.groups) for name, plan in plans.items()})
-        _choose_orphans(lake, tables, after, pending_files(lake, now) | (before - after), now, reports)
+        pending = pending_files(lake, now) | (before - after)
+        _choose_orphans(lake, tables, after, pending.union(*(each.files for each in live)), now, reports)
+        _choose_abandoned(lake, tables, after, abandoned, reports)
     _sweep_views(lake, reports, delete=False)
     _sweep_logs(lake, settings, now, reports, delete=False)
     return list(reports.values())
 
 
 def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
+    from brewhouse.pipeline.staged_publication import staged_publications
+
     lake, tables, now = context.lake, context.tables, datetime.now(UTC)
-    plans = _plans(tables, context.settings, now)
+    live, abandoned = staged_publications(lake, now)
+    plans = _plans(tables, context.settings, now, live)
     rewrites = _compact(context, plans)
     tables.rewrite(rewrites)
 
@@ -126,7 +156,9 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
     _sweep_views(lake, reports, delete=True)
     # First, since the views of a killed run may point at files that are deleted now.
     refresh_views(lake, tables, context.warn)
-    removed = _choose_orphans(lake, tables, tables.referenced(), pending_files(lake, now), now, reports)
+    referenced, pending = tables.referenced(), pending_files(lake, now).union(*(each.files for each in live))
+    removed = _choose_orphans(lake, tables, referenced, pending, now, reports)
+    removed += _choose_abandoned(lake, tables, referenced, abandoned, reports)
     for path in removed:
         lake.store.delete(path)
     drop_expired_records(lake, now)
@@ -164,9 +196,11 @@ def _require_tables(lake: Lake) -> None:
         raise BrewhouseError(f"The lake {lake.root} has no tables.", hint="`brewhouse run` creates them.")
 
 
-def _plans(tables: Tables, settings: Settings, now: datetime) -> dict[str, _Plan]:
+def _plans(tables: Tables, settings: Settings, now: datetime, live: Sequence[StagedPublication]) -> dict[str, _Plan]:
+    """Plan the maintenance of each table; one that a run is about to publish keeps its files and current snapshot."""
     from brewhouse.iceberg.snapshots import MANY_MANIFESTS
 
+    staged = {name for publication in live for name in publication.bases}
     return {
         name: _Plan(
             expired(
@@ -176,8 +210,8 @@ def _plans(tables: Tables, settings: Settings, now: datetime) -> dict[str, _Plan
                 keep_days=settings.snapshot_retention_days,
                 keep_last=settings.min_snapshots_to_keep,
             ),
-            compactions(tables.current_files(name), settings.target_file_mb * BYTES_PER_MB),
-            tables.manifests(name) > MANY_MANIFESTS,
+            [] if name in staged else compactions(tables.current_files(name), settings.target_file_mb * BYTES_PER_MB),
+            name not in staged and tables.manifests(name) > MANY_MANIFESTS,
         )
         for name in tables.folders()
     }
@@ -234,6 +268,23 @@ def _choose_orphans(
         report.files_waiting, report.bytes_waiting = len(waiting), sum(file.size_bytes for file in waiting)
         paths += [file.path for file in old]
     return paths
+
+
+def _choose_abandoned(
+    lake: Lake,
+    tables: Tables,
+    referenced: set[str],
+    abandoned: Sequence[StagedPublication],
+    reports: dict[str, TableMaintenance],
+) -> list[str]:
+    """Choose what runs staged and never published, and add it to the reports."""
+    from brewhouse.pipeline.staged_publication import abandoned_files
+
+    files = abandoned_files(lake, abandoned, referenced, tables.folders().values())
+    if files:
+        size = sum(file.size_bytes for file in files)
+        reports["staged"] = TableMaintenance(table="staged", files_removed=len(files), bytes_freed=size)
+    return [file.path for file in files]
 
 
 def _sweep_logs(

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from brewhouse.checks.check import Check
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import Listener
-from brewhouse.lake.lake import Lake
+from brewhouse.ids import new_id
+from brewhouse.lake.lake import Lake, recorded_root
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
+from brewhouse.lake.run_lock import run_lock
 from brewhouse.pipeline.aggregate import stage_gold
 from brewhouse.pipeline.dry_run import dry_run
 from brewhouse.pipeline.input_tables import BREWERIES
@@ -24,11 +26,16 @@ from brewhouse.settings import Settings
 
 
 def run_rebuild(lake: Lake, settings: Settings, *, listeners: Sequence[Listener] = ()) -> str:
-    """Rebuild as a run of its own; return its id.
+    """Rebuild as a run of its own; return its id. A lake that was moved or copied is relocated first.
 
     Raises:
         BrewhouseError: Another run holds the lake, or no raw snapshot passes its checks.
     """
+    if recorded_root(lake) is not None:
+        from brewhouse.iceberg.tables import Tables
+
+        with run_lock(lake, new_id(), is_moved=True):
+            Tables(lake).relocate(forget_incomplete=True)
     return run_jobs(lake, settings, REBUILD, {REBUILD: rebuild}, listeners=listeners)
 
 

@@ -84,16 +84,20 @@ class RunContext:
     Attributes:
         events: Event log of the run.
         jobs: Names of the jobs that run in this process, in order.
+        planned: Names of all jobs of the run, in order.
         job: The running one.
         staged: Tables of earlier jobs that are published together with those of a later one.
         raw_snapshot: Run id of the raw snapshot that this run completed, here or in another process; empty without one.
     """
 
-    def __init__(self, lake: Lake, settings: Settings, events: EventLog, jobs: Sequence[str]) -> None:
+    def __init__(
+        self, lake: Lake, settings: Settings, events: EventLog, jobs: Sequence[str], planned: Sequence[str] = ()
+    ) -> None:
         self.lake = lake
         self.settings = settings
         self.events = events
         self.jobs = tuple(jobs)
+        self.planned = tuple(planned or jobs)
         self.job = self.jobs[0]
         self.staged: list[StagedTables] = []
         self.raw_snapshot = ""
@@ -110,8 +114,12 @@ class RunContext:
             self.__dict__.pop("engine", None)
 
     def is_followed_by(self, job: str) -> bool:
-        """Return whether a job runs later in this process."""
-        return job in self.jobs[self.jobs.index(self.job) + 1 :]
+        """Return whether a job runs later in this run, perhaps in another process."""
+        return job in self.planned[self.planned.index(self.job) + 1 :]
+
+    def is_elsewhere(self, job: str) -> bool:
+        """Return whether a job of this run runs in another process."""
+        return job in self.planned and job not in self.jobs
 
     @property
     def run(self) -> str:

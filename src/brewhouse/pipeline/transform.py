@@ -55,6 +55,10 @@ def transform(context: RunContext, snapshot_run: str | None = None) -> JobResult
     if not context.is_followed_by("aggregate"):
         return publish(context, staged)
     context.staged.append(staged)
+    if context.is_elsewhere("aggregate"):
+        from brewhouse.pipeline.staged_publication import leave_staged
+
+        leave_staged(context, staged)
     return JobResult(f"silver of snapshot {snapshot.run} is staged", counts=staged.counts, checks=staged.checks)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.ids import day_of
-from brewhouse.lake.duckdb_access import enable_s3, literal
+from brewhouse.lake.duckdb_access import enable_s3, file_pattern, literal
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake
 from brewhouse.query.missing_states import missing_state
@@ -41,7 +41,7 @@ def connect(lake: Lake, at: str | None = None, output: Path | None = None) -> du
         UsageError: `at` is not a time, a snapshot or a run.
     """
     connection = open_views(lake, at)
-    folders = [f"{lake.root}/", *([f"{output}/"] if output else [])]
+    folders = [f"{lake.root}/", f"{file_pattern(str(lake.root))}/", *([f"{output}/"] if output else [])]
     connection.execute("SET allowed_directories = ?", [folders])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -136,7 +136,7 @@ def _connect_by_copy(lake: Lake) -> duckdb.DuckDBPyConnection | None:
 def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection:
     """Create views in memory from the catalog, current or at an earlier time."""
     has_tables = not lake.is_local or lake.catalog_file.exists() or lake.warehouse.exists()
-    if at is None and lake.events.is_dir() and not has_tables:
+    if at is None and not has_tables and lake.events.is_dir():
         return _connect_to(view_statements({}, []))  # the events show why nothing is published
     tables = published_tables(lake)
     with tables.reading():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from brewhouse.lake.duckdb_access import literal
+from brewhouse.lake.duckdb_access import file_pattern, literal
 from brewhouse.lake.lake import Lake
 
 _COLUMNS = "{id: 'VARCHAR', \"detail-type\": 'VARCHAR', source: 'VARCHAR', time: 'TIMESTAMPTZ', detail: 'JSON'}"
@@ -82,6 +82,6 @@ def _event_files(lake: Lake) -> str:
     """Return the event files as an argument of DuckDB, which rejects a pattern without match; empty without files."""
     files = lake.events.glob("date=*/*.json")
     if lake.is_local:
-        return literal(f"{lake.events}/date=*/*.json") if any(files) else ""
+        return literal(f"{file_pattern(str(lake.events))}/date=*/*.json") if any(files) else ""
     names = ", ".join(literal(str(file)) for file in files)
     return f"[{names}]" if names else ""

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -15,7 +15,7 @@ from urllib.parse import quote
 from brewhouse.api.contract import FIELDS
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, TableSpec
-from brewhouse.lake.duckdb_access import identifier, literal
+from brewhouse.lake.duckdb_access import file_pattern, identifier, literal
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake, sync_files
 from brewhouse.lake.raw_snapshots import find, newest
@@ -29,6 +29,7 @@ TableFiles: TypeAlias = Mapping[str, tuple[TableSpec, Sequence[str]]]
 _STORAGE_VERSION = "v1.0.0"  # DuckDB 1.0 and later open the file
 _BUSY_TIMEOUT_S = 5.0
 _SILVER = "silver.breweries"
+_NO_HIVE = "hive_partitioning = false"  # a folder above the lake may be named `country=BE`
 
 
 def raw_records_sql(files: Sequence[str]) -> str:
@@ -39,7 +40,8 @@ def raw_records_sql(files: Sequence[str]) -> str:
     """
     if not files:
         return records_sql("(SELECT CAST(NULL AS JSON) AS json, '' AS filename WHERE false)")
-    return records_sql(f"read_json_objects({_list(files)}, format = 'newline_delimited', filename = true)")
+    pages = _list(map(file_pattern, files))
+    return records_sql(f"read_json_objects({pages}, format = 'newline_delimited', filename = true, {_NO_HIVE})")
 
 
 def records_sql(lines: str) -> str:
@@ -74,23 +76,24 @@ def table_sql(spec: TableSpec, files: Sequence[str]) -> str:
     nulls = ", ".join(f"CAST(NULL AS {DUCKDB_TYPES[c.type]}) AS {identifier(c.name)}" for c in spec.columns)
     if not files:
         return f"SELECT {nulls} WHERE false"
+    paths = _list(map(file_pattern, files))
     if all(column.field_id is not None for column in spec.columns):
         fields = ", ".join(
             f"{c.field_id}: {{name: {literal(c.name)}, type: {literal(DUCKDB_TYPES[c.type])}, default_value: NULL}}"
             for c in spec.columns
         )
         names = ", ".join(identifier(c.name) for c in spec.columns)
-        return f"SELECT {names} FROM read_parquet({_list(files)}, schema = MAP {{{fields}}}, hive_partitioning = false)"
+        return f"SELECT {names} FROM read_parquet({paths}, schema = MAP {{{fields}}}, {_NO_HIVE})"
     columns = ", ".join(
         f"CAST({identifier(c.name)} AS {DUCKDB_TYPES[c.type]}) AS {identifier(c.name)}" for c in spec.columns
     )
     return (
         f"SELECT {columns} FROM (SELECT {nulls} WHERE false UNION ALL BY NAME SELECT * "
-        f"FROM read_parquet({_list(files)}, union_by_name = true, hive_partitioning = false))"
+        f"FROM read_parquet({paths}, union_by_name = true, {_NO_HIVE}))"
     )
 
 
-def _list(texts: Sequence[str]) -> str:
+def _list(texts: Iterable[str]) -> str:
     return f"[{', '.join(map(literal, texts))}]"
 
 
@@ -156,7 +159,7 @@ def write_views(lake: Lake, tables: TableFiles, raw_files: Sequence[str], copy: 
 def views_copy(lake: Lake) -> Path | None:
     """Return the path of our own copy of the views of the published state; None if the catalog cannot be read.
 
-    The state is that of the catalog, read without PyIceberg, whose import would double the time of a query.
+    The state is that of the catalog, in this place; read without PyIceberg, whose import doubles the time of a query.
     """
     try:
         address = f"file:{quote(str(lake.catalog_file))}?mode=ro"
@@ -166,7 +169,7 @@ def views_copy(lake: Lake) -> Path | None:
             ).fetchall()
     except sqlite3.Error:
         return None
-    return lake.own_views / f"{hashlib.sha256(repr(rows).encode()).hexdigest()[:16]}.duckdb"
+    return lake.own_views / f"{hashlib.sha256(repr((lake.root, rows)).encode()).hexdigest()[:16]}.duckdb"
 
 
 def _write(file: Path, statements: Sequence[str]) -> None:

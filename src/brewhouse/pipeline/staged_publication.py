@@ -1,0 +1,168 @@
+"""Staged publications: what transform leaves to aggregate when the jobs of a run are processes of their own.
+
+`staged/<run id>.json` names the files of the silver tables, which are published together with gold or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+
+import msgspec
+
+from brewhouse.errors import BrewhouseError
+from brewhouse.iceberg.maintenance_rules import GRACE, StoredFile
+from brewhouse.iceberg.pending_delete import stored_files
+from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.lake.lake import Lake
+from brewhouse.lake.raw_snapshots import newest
+from brewhouse.pipeline.input_tables import BREWERIES
+from brewhouse.pipeline.publishing import RUN
+from brewhouse.pipeline.run_context import RunContext, StagedTables
+
+_FOLDER = "staged"
+_AGAIN = "Run the workflow again, from its first job."
+
+
+class StagedPublication(msgspec.Struct, frozen=True, kw_only=True):
+    """Tables of a run that passed their checks, as `StagedTables` describes them.
+
+    Attributes:
+        publications: With paths relative to the root of the lake.
+        bases: Each table with its snapshot that it was staged on; None for a new table.
+        field_ids: Each table with Iceberg's ids of the columns in its files.
+    """
+
+    run: str
+    zone: str
+    version: str
+    raw_snapshot: str
+    snapshot_time: str
+    compared_with: str | None
+    counts: dict[str, int]
+    publications: list[Publication]
+    bases: dict[str, int | None]
+    field_ids: dict[str, dict[str, int]]
+
+    @property
+    def files(self) -> set[str]:
+        """The new files of all tables."""
+        return {file for publication in self.publications for file in publication.files}
+
+
+def leave_staged(context: RunContext, staged: StagedTables) -> None:
+    """Leave staged tables to a later job of the run, in place of those of an earlier attempt."""
+    lake, publications = context.lake, staged.publications
+    left = StagedPublication(
+        run=context.run,
+        zone=staged.zone,
+        version=staged.version,
+        raw_snapshot=staged.raw_snapshot,
+        snapshot_time=staged.snapshot_time,
+        compared_with=staged.compared_with,
+        counts=staged.counts,
+        publications=[_with_paths(each, lambda file: file.removeprefix(f"{lake.root}/")) for each in publications],
+        bases=_bases(context.tables, publications),
+        field_ids=_field_ids(context.tables, publications),
+    )
+    lake.store.put(_path(context.run), msgspec.json.encode(left))
+
+
+def find_staged(context: RunContext) -> StagedTables | None:
+    """Return the tables that an earlier job of the run left; None if they are published, or it had nothing to do.
+
+    Raises:
+        BrewhouseError: They are missing or corrupt, or the published tables changed since they were staged.
+    """
+    lake, tables = context.lake, context.tables
+    now = tables.current(BREWERIES) if BREWERIES in tables.names() else None
+    if now and now.properties.get(RUN) == context.run:  # an earlier attempt of this job was killed after its commit
+        drop_staged(context)
+        return None
+    try:
+        left = _read(lake, _path(context.run))
+    except FileNotFoundError:
+        raw = context.raw_snapshot or ((last := newest(lake)) and last.run)
+        if now and now.raw_snapshot == raw:
+            return None
+        raise BrewhouseError(f"Run {context.run} left no staged tables in {lake.root}.", hint=_AGAIN) from None
+    bases, ids = _bases(tables, left.publications), _field_ids(tables, left.publications)
+    changed = [name for name in bases if (bases[name], ids[name]) != (left.bases[name], left.field_ids[name])]
+    folders = [str(tables.data_folder(name)).removeprefix(f"{lake.root}/") for name in bases]
+    missing = left.files - {file.path for folder in folders for file in stored_files(lake, folder)}
+    if changed or missing:
+        reason = f"{', '.join(changed)} changed since" if changed else f"{min(missing)} is missing:"
+        raise BrewhouseError(f"Nothing was published: {reason} run {left.run} staged its tables.", hint=_AGAIN)
+    publications = [_with_paths(each, lambda file: f"{lake.root}/{file}") for each in left.publications]
+    return StagedTables(
+        zone=left.zone,
+        version=left.version,
+        raw_snapshot=left.raw_snapshot,
+        snapshot_time=left.snapshot_time,
+        publications=publications,
+        checks=[],
+        counts=left.counts,
+        compared_with=left.compared_with,
+    )
+
+
+def drop_staged(context: RunContext) -> None:
+    """Delete what an earlier job of the run left, once it is published; if that fails, maintenance does it."""
+    with suppress(Exception):
+        context.lake.store.delete(_path(context.run))
+
+
+def staged_publications(lake: Lake, now: datetime) -> tuple[list[StagedPublication], list[StagedPublication]]:
+    """List the staged publications that their runs may still publish, and the abandoned ones."""
+    live, abandoned = list[StagedPublication](), list[StagedPublication]()
+    for file in stored_files(lake, _FOLDER):
+        (abandoned if file.modified_at < now - GRACE else live).append(_read(lake, file.path))
+    return live, abandoned
+
+
+def abandoned_files(
+    lake: Lake, abandoned: Sequence[StagedPublication], referenced: Collection[str], folders: Collection[str]
+) -> list[StoredFile]:
+    """List the objects of abandoned publications, and those of their files that belong to no published table.
+
+    Args:
+        folders: Of the published tables, where orphan files are found by other means.
+    """
+    files = {file for publication in abandoned for file in publication.files} - set(referenced)
+    new = {file for file in files if not file.startswith(tuple(f"{folder}/" for folder in folders))}
+    wanted = new | {_path(publication.run) for publication in abandoned}
+    stored = (file for folder in {path.rpartition("/")[0] for path in wanted} for file in stored_files(lake, folder))
+    return list({file.path: file for file in stored if file.path in wanted}.values())
+
+
+def _path(run: str) -> str:
+    return f"{_FOLDER}/{run}.json"
+
+
+def _read(lake: Lake, path: str) -> StagedPublication:
+    content = bytes(lake.store.get(path).bytes())
+    try:
+        return msgspec.json.decode(content, type=StagedPublication)
+    except ValueError as error:
+        raise BrewhouseError(
+            f"The staged publication {lake.root}/{path} is corrupt: {error}.",
+            hint="Delete it: the published tables do not need it. Then run the workflow again.",
+        ) from error
+
+
+def _with_paths(publication: Publication, change: Callable[[str], str]) -> Publication:
+    files, kept = tuple(map(change, publication.files)), tuple(map(change, publication.kept))
+    return replace(publication, files=files, kept=kept)
+
+
+def _bases(tables: Tables, publications: Sequence[Publication]) -> dict[str, int | None]:
+    known = tables.names()
+    names = [publication.spec.name for publication in publications]
+    current = {name: tables.current(name) if name in known else None for name in names}
+    return {name: snapshot.snapshot_id if snapshot else None for name, snapshot in current.items()}
+
+
+def _field_ids(tables: Tables, publications: Sequence[Publication]) -> dict[str, dict[str, int]]:
+    return {publication.spec.name: tables.field_ids(publication.spec) for publication in publications}
