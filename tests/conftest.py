@@ -58,12 +58,14 @@ class Receiver:
         requests: Path and body of each request.
         logins: Their `Authorization` headers.
         status: What it answers with.
+        answers: Cleared while it does not answer.
     """
 
     url: str
     requests: list[tuple[str, bytes]] = field(default_factory=list)
     logins: list[str | None] = field(default_factory=list)
     status: int = 200
+    answers: threading.Event = field(default_factory=threading.Event)
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +87,7 @@ def receiver() -> Iterator[Receiver]:
                 body = gzip.decompress(body)
             received.requests.append((self.path, body))
             received.logins.append(self.headers.get("Authorization"))
+            received.answers.wait(60)
             self.send_response(received.status)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -94,9 +97,11 @@ def receiver() -> Iterator[Receiver]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         received = Receiver(f"http://127.0.0.1:{server.server_port}")
+        received.answers.set()
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield received
+        received.answers.set()
         server.shutdown()
         thread.join()
 

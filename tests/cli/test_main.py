@@ -205,6 +205,23 @@ def test_a_full_disk_of_the_output_is_named() -> None:
     assert done.stderr.startswith("brewhouse: The disk is full")
 
 
+@pytest.mark.parametrize("streams", [">&- 2>&-", ">/dev/full 2>/dev/full", "| true"])
+def test_output_that_cannot_be_written_does_not_decide_over_what_was_done(tmp_path: Path, streams: str) -> None:
+    command = f"{sys.executable} -m brewhouse schedule off --lake {tmp_path}/lake {streams}"
+    done = subprocess.run(["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"], check=False, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert list(tmp_path.glob("lake/events/*/*.json"))
+
+
+def test_a_run_succeeds_whatever_its_terminal_can_show(tmp_path: Path) -> None:
+    records = [{**record, "brewery_type": "Cervejaria ☕", "country": "日本"} for record in generate(3)]
+    with MockApiServer(iter(records)) as source, Path("/dev/full").open("w") as full_disk:
+        arguments = ("run", "--lake", tmp_path, "--source-url", source.url)
+        done = shell(*arguments, env={"PYTHONIOENCODING": "ascii"})
+        assert (done.returncode, "Cervejaria \\u2615" in done.stdout) == (0, True)
+        assert shell(*arguments, stdout=full_disk, stderr=full_disk).returncode == 0
+
+
 def test_an_invalid_settings_file_is_named_by_every_command(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

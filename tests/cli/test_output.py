@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
 import subprocess
 import sys
+import unicodedata
 import uuid
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +24,7 @@ from tests.cli.conftest import read_terminal
 
 from brewhouse.cli.output import (
     PIPED_WIDTH,
+    SafeStream,
     os_reason,
     print_json,
     print_report,
@@ -26,6 +32,7 @@ from brewhouse.cli.output import (
     print_rows,
     print_table,
     shorten,
+    visible,
 )
 from brewhouse.events.run_reports import RunReport
 
@@ -213,3 +220,67 @@ def test_schema_drift_is_printed_with_count_and_example(capsys: Capture) -> None
 def test_published_tables_are_listed(capsys: Capture) -> None:
     lines = printed(capsys, report(published=[{"table": "silver.breweries", "snapshot": 12, "rows": 7}]))
     assert [line.split() for line in lines if "silver" in line] == [["silver.breweries", "12", "7"]]
+
+
+@given(st.text())
+def test_a_visible_text_has_no_control_characters_and_means_the_same(text: str) -> None:
+    shown = visible(text)
+    assert not any(unicodedata.category(letter) == "Cc" and letter not in "\t\n" for letter in shown)
+    assert not set(shown) & set("\u061c\u200e\u200f\u202a\u202e\u2028\u2066\u2069")
+    assert json.loads(visible(json.dumps(text, ensure_ascii=False))) == text
+
+
+EVIL = "Ale \x1b]0;pwned\x07\x1b[2J\x9b31m\x7f\u202e\rred"
+
+
+def test_a_table_shows_control_characters(capsys: Capture) -> None:
+    print_table([EVIL], [[EVIL], [{"name": EVIL}]])
+    shown = capsys.readouterr().out
+    assert "\\u001b]0;pwned\\u0007\\u001b[2J\\u009b31m\\u007f\\u202e\\u000dred" in shown
+    assert visible(shown) == shown
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "utf-8"])
+def test_text_and_json_are_printed_in_any_encoding(encoding: str) -> None:
+    buffer = io.BytesIO()
+    stream = SafeStream(io.TextIOWrapper(buffer, encoding=encoding), is_optional=False)
+    json_text = json.dumps({"name": f"Öl 日本 🍺 {EVIL}"}, ensure_ascii=False)
+    stream.write(json_text)
+    stream.flush()
+    assert json.loads(buffer.getvalue().decode(encoding)) == json.loads(json_text)
+
+
+def unread_pipe() -> int:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    return theirs
+
+
+@pytest.mark.parametrize("is_optional", [True, False])
+@pytest.mark.parametrize("descriptor", [unread_pipe, lambda: os.open("/dev/full", os.O_WRONLY)])
+def test_only_required_output_fails_when_it_cannot_be_written(
+    descriptor: Callable[[], int],
+    is_optional: bool,
+) -> None:
+    with os.fdopen(descriptor(), "w") as stream:
+        safe = SafeStream(stream, is_optional=is_optional)
+        safe.write("text\n")
+        with nullcontext() if is_optional else pytest.raises(OSError, match=r"Broken pipe|No space left"):
+            safe.flush()
+        safe.write("discarded\n")
+        safe.flush()
+
+
+def test_a_file_is_printed_exactly_and_in_a_terminal_visibly(tmp_path: Path) -> None:
+    content = f"{EVIL}\n".encode()
+    (tmp_path / "r").write_bytes(content)
+    code = (
+        "import sys, pathlib\nfrom brewhouse.cli.output import print_file, safe_streams\n"
+        "with safe_streams():\n    print_file(pathlib.Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "r")]
+    assert subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout == content
+    ours, theirs = pty.openpty()
+    subprocess.run(command, stdout=theirs, check=True)
+    os.close(theirs)
+    assert read_terminal(ours) == f"{visible(EVIL)}\r\n"

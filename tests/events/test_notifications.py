@@ -154,3 +154,48 @@ def test_the_links_of_a_message_are_commands_for_this_lake(tmp_path: Path, recei
     text = json.loads(receiver.requests[0][1])["message"]
     assert f"Run: brewhouse show R1 --lake '{lake.root}'" in text
     assert f"Log: brewhouse logs R1 --lake '{lake.root}'" in text
+
+
+def test_a_receiver_that_answers_too_late_is_notified_twice_and_of_the_recovery(lake: Lake, receiver: Receiver) -> None:
+    settings = alerts(f"{hook(receiver)}?rto=0.1")
+    receiver.answers.clear()
+    for number in range(4):
+        run(lake, f"R{number}")
+        notify(lake, settings, now=NOON)
+    assert titles(receiver) == ["Brewhouse: extract failed"] * 2
+    receiver.answers.set()
+    run(lake, "R4", "SUCCEEDED")
+    for _ in range(2):
+        notify(lake, settings, now=NOON)
+    assert titles(receiver)[2:] == ["Brewhouse: the breweries workflow has recovered"]
+
+
+def test_a_receiver_that_answered_too_late_once_is_notified_of_the_recovery(lake: Lake, receiver: Receiver) -> None:
+    settings = alerts(f"{hook(receiver)}?rto=0.1")
+    receiver.answers.clear()
+    run(lake, "R1")
+    notify(lake, settings, now=NOON)
+    receiver.answers.set()
+    run(lake, "R2", "SUCCEEDED")
+    notify(lake, settings, now=NOON)
+    assert titles(receiver) == ["Brewhouse: extract failed", "Brewhouse: the breweries workflow has recovered"]
+
+
+def test_a_receiver_that_is_down_is_notified_when_it_is_up_however_long_that_takes(
+    lake: Lake, receiver: Receiver
+) -> None:
+    run(lake, "R1")
+    receiver.status = 503
+    for _ in range(4):
+        notify(lake, alerts(hook(receiver)), now=NOON)
+    receiver.status = 200
+    assert [outcome.error for outcome in notify(lake, alerts(hook(receiver)), now=NOON)] == [""]
+
+
+def test_a_url_that_is_listed_twice_is_one_receiver(lake: Lake, receiver: Receiver) -> None:
+    url = hook(receiver)
+    urls = (url, url.replace("json", "JSON"), f" {url}/", url.replace("hook", "%68ook"), hook(receiver, "Hook"))
+    run(lake, "R1")
+    notify(lake, alerts(*urls), now=NOON)
+    assert [path for path, _ in receiver.requests] == ["/hook", "/Hook"]
+    assert len(send_test(lake, alerts(*urls))) == 2

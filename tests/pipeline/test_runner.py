@@ -9,16 +9,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import duckdb
 import pytest
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, ChecksFailed
-from brewhouse.events.event import read_events
+from brewhouse.events.alerts import pending_notifications
+from brewhouse.events.details import Detail, RunEnded
+from brewhouse.events.event import Event, read_events
 from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT
 from brewhouse.events.notifications import notify
 from brewhouse.events.run_log import read_log
@@ -26,6 +30,7 @@ from brewhouse.events.run_reports import run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 from brewhouse.pipeline.interrupted_runs import close_killed_runs
+from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.pipeline.runner import run_jobs
 from brewhouse.pipeline.workflow import JOBS, run_workflow
 from brewhouse.query.connection import connect
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from tests.conftest import Inbox, Receiver
 
 ROWS = 300
+STOP_ERRORS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: SystemExit}
 
 
 @pytest.fixture
@@ -243,15 +249,128 @@ def test_a_failure_that_cannot_be_recorded_is_raised(lake: Lake) -> None:
         run_jobs(lake, Settings(), "extract", {"extract": fail})
 
 
-def test_a_second_sigterm_does_not_interrupt_the_first(lake: Lake) -> None:
+def test_only_the_first_signal_interrupts_a_run_and_the_handlers_are_restored(lake: Lake) -> None:
+    steps: list[str] = []
+    before = [signal.getsignal(number) for number in STOP_ERRORS]
+
     def stopped(*_: object) -> NoReturn:
         try:
             signal.raise_signal(signal.SIGTERM)
         finally:
+            steps.append("first")
             signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
+            steps.append("cleaned up")
         raise AssertionError
 
     with pytest.raises(SystemExit) as end:
         run_jobs(lake, Settings(), "extract", {"extract": stopped})
-    assert end.value.__context__ is None
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert end.value.code == 143
+    assert steps == ["first", "cleaned up"]
+    assert [signal.getsignal(number) for number in STOP_ERRORS] == before
+
+
+def sql(context: RunContext) -> None:
+    """Be stopped within a query of DuckDB, which may replace the exception by its own or lose it."""
+    number = signal.Signals[context.job]
+
+    def send(value: int) -> int:
+        os.kill(os.getpid(), number)
+        return value
+
+    with closing(duckdb.connect()) as connection:
+        connection.create_function("send", send, ["BIGINT"], "BIGINT")
+        connection.execute("SELECT max(send(range)) FROM range(100_000)")
+    context.emit_model("silver.breweries")
+
+
+def replaced(context: RunContext) -> None:
+    with suppress(BaseException):
+        signal.raise_signal(signal.Signals[context.job])
+    raise RuntimeError("Query interrupted")
+
+
+def lost(context: RunContext) -> None:
+    with suppress(BaseException):
+        signal.raise_signal(signal.Signals[context.job])
+    context.emit_model("silver.breweries")
+
+
+@pytest.mark.parametrize("number", STOP_ERRORS)
+@pytest.mark.parametrize("interrupted", [sql, replaced, lost])
+def test_a_signal_stops_the_run_and_notifies_nobody_whatever_becomes_of_its_exception(
+    lake: Lake, interrupted: Callable[[RunContext], None], number: signal.Signals
+) -> None:
+    def job(context: RunContext) -> NoReturn:
+        interrupted(context)
+        raise AssertionError
+
+    with pytest.raises(STOP_ERRORS[number]):
+        run_jobs(lake, Settings(), "extract", {signal.Signals(number).name: job})
+    (report,) = run_reports(read_events(lake))
+    assert [report.state, *(job.state for job in report.jobs)] == ["STOPPED", "STOPPED"]
+    assert pending_notifications(read_events(lake), now=datetime.now(UTC), kinds=("failed", "recovered")) == []
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_signal_while_the_end_is_recorded_does_not_change_it(lake: Lake, fails: bool) -> None:
+    def job(_: RunContext) -> JobResult:
+        if fails:
+            raise BrewhouseError("No page could be written.")
+        return JobResult("done")
+
+    def interrupt(detail: Detail, _: Event) -> None:
+        if isinstance(detail, RunEnded):
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(BrewhouseError) if fails else nullcontext():
+        run_jobs(lake, Settings(), "extract", {"extract": job}, listeners=[interrupt])
+    (report,) = run_reports(read_events(lake))
+    assert report.state == ("FAILED" if fails else "SUCCEEDED")
+
+
+def test_signals_that_are_ignored_stay_ignored(lake: Lake) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        run_jobs(lake, Settings(), "extract", {"extract": lambda _: JobResult(str(signal.getsignal(signal.SIGINT)))})
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    (report,) = run_reports(read_events(lake))
+    assert report.jobs[0].message == str(signal.SIG_IGN)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
+def test_a_run_that_is_stopped_at_any_moment_is_stopped_or_done_and_notifies_nobody(
+    tmp_path: Path, receiver: Receiver, engine: str
+) -> None:
+    variables = {
+        **os.environ,
+        "BREWHOUSE_ALERTS_URLS": receiver.url.replace("http", "json"),
+        "BREWHOUSE_ENGINE": engine,
+        "BREWHOUSE_SPARK_MASTER": "local[2]",
+    }
+    states: list[tuple[str, int]] = []
+    with MockApiServer(generate(3000)) as api:
+        arguments = [sys.executable, "-m", "brewhouse", "run", "--source-url", api.url, "--lake"]
+        started = time.monotonic()
+        subprocess.run([*arguments, str(tmp_path / "whole")], check=True, env=variables, capture_output=True)
+        duration = time.monotonic() - started
+        for attempt in range(50 if engine == "duckdb" else 12):
+            number = (signal.SIGINT, signal.SIGTERM)[attempt % 2]
+            lake = Lake(tmp_path / f"lake-{attempt}")
+            command = [*arguments, str(lake.root)]
+            with subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+                assert process.stderr is not None
+                process.stderr.readline()  # extract has started
+                time.sleep(duration * attempt / (80 if engine == "duckdb" else 16))
+                process.send_signal(number)
+                errors = process.stderr.read().decode()
+            (report,) = run_reports(read_events(lake))
+            states.append((report.state, process.returncode))
+            ended = {("SUCCEEDED", code) for code in (0, -number, 128 + number)}  # then a signal ends the process only
+            assert states[-1] in {("STOPPED", 128 + number), *ended}, (attempt, report.error, errors)
+    assert ("STOPPED", 130) in states
+    assert ("STOPPED", 143) in states
+    assert receiver.requests == []

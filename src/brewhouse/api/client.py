@@ -237,7 +237,7 @@ def _translated(error: aiohttp.ClientError, proxy: yarl.URL | None = None) -> So
             hint = "Check whether --source-url starts with http:// or https://, or run again later."
         case aiohttp.ClientResponseError(message=message) if "content-encoding" in message:
             kind = PermanentSourceError
-            text = f"The source compresses its responses as was not requested: {message.partition('. ')[0]}."
+            text = f"The source sent an encoding that was not requested: {message.partition('. ')[0]}."
             hint = "Check --source-url, and the proxies between."
         case _:
             text = f"{type(error).__name__}: {text}"

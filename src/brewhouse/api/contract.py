@@ -155,7 +155,7 @@ def _decode(body: bytes) -> Records:
 
 
 def _excess(line: bytes) -> str:
-    """Describe what is too much in a record for the parsers of the models; empty if nothing is."""
+    """Describe how a record exceeds the limits of size and depth; empty if it does not."""
     if len(line) > _MAX_RECORD_BYTES:
         return f"larger than {_MAX_RECORD_BYTES} bytes"
     level: list[Any] = [parse_record(line)] if line.count(b"[") + line.count(b"{") > _MAX_DEPTH else []

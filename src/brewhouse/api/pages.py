@@ -40,7 +40,7 @@ class PageRange:
 
 
 class Pager:
-    """Fetch the pages of one source, and probe failing ones for missing rows; `last_failure` is why the last is one."""
+    """Fetch the pages of one source, and probe failing ones for missing rows; `last_failure` explains the last one."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client

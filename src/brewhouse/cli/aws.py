@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from brewhouse.cli.options import JsonOption
-from brewhouse.cli.output import print_json, print_result, print_rows
+from brewhouse.cli.output import make_output_optional, print_json, print_result, print_rows
 from brewhouse.cli.results import Format, FormatOption, OutputOption, SavedOption, query_text, result_file, write
 from brewhouse.errors import BrewhouseError, ChecksFailed, UsageError
 
@@ -52,6 +52,7 @@ def package(
     from brewhouse.aws.package import make_package
 
     files = make_package(folder, glue_version).uploads
+    make_output_optional()
     rows = [{"file": str(folder / f.name), "bytes": f.size_bytes, "sha256": f.sha256} for f in files]
     print_result(rows, as_json=as_json)
 
@@ -280,6 +281,7 @@ def _run_workflow(account: Account, stack: str, *, wait: bool) -> str:
     """Start the workflow and return the id of its run, after its end if `wait` is set."""
     from brewhouse.aws.glue_workflow import follow, start
 
+    make_output_optional()
     run_id = start(account, stack)
     print(f"started workflow run {run_id}")
     if wait:
@@ -392,3 +394,4 @@ def _print_checks(found: Iterable[DeploymentCheck]) -> None:
 def _confirm(question: str, *, yes: bool) -> None:
     if not (yes or typer.confirm(question)):
         raise typer.Exit(1)
+    make_output_optional()

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
-from brewhouse.cli.output import print_json, print_rows, report_of, shorten
+from brewhouse.cli.output import make_output_optional, print_json, print_rows, report_of, shorten
 from brewhouse.errors import BrewhouseError, UsageError
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ def _print_event(event: Event, *, as_json: bool) -> None:
 
 
 def _print_outcomes(outcomes: list[Outcome], *, as_json: bool) -> None:
+    make_output_optional()
     if as_json:
         print_json(outcomes)
     elif outcomes:

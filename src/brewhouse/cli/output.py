@@ -100,8 +100,8 @@ class SafeStream:
     def _failures(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError):  # ValueError: the stream was closed
-            with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nothing:
+        except OSError:
+            with suppress(OSError), Path(os.devnull).open("wb") as nothing:
                 os.dup2(nothing.fileno(), self._stream.fileno())  # what is still buffered is discarded at exit
             if not self.is_optional:
                 raise

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
-from brewhouse.cli.output import print_json, print_rows
+from brewhouse.cli.output import make_output_optional, print_json, print_rows
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 
@@ -78,5 +78,6 @@ def _switch(lake: str | None, *, is_on: bool) -> None:
 
     settings, place = settings_and_lake(lake)
     plan = parse_schedule(settings.schedule.cron, settings.schedule.time_zone)
+    make_output_optional()
     switch(place, is_on=is_on, **({"cron": plan.cron, "time_zone": plan.zone.key} if plan else {}))
     _show(settings, place, count=1, as_json=False)

@@ -43,6 +43,7 @@ def serve(
         app = create_app(place, settings, host=host, password=password)
         url = address_of(host, listening.getsockname()[1])
         link = f"{url}/login?token={password.reveal()}" if password and is_generated else url
+        make_output_optional()
         print(f"Brewhouse shows {place.root} at {link}", "stop with Ctrl-C", sep="\n", flush=True)
         if open_browser:
             import webbrowser
@@ -91,6 +92,7 @@ def mock_api(
 
     records = read_csv(data) if data else generate(rows)
     with suppress(KeyboardInterrupt), DemoApiServer(records, port=port, throttle=throttle) as server:
+        make_output_optional()
         print(f"{len(server)} breweries at {server.url}; stop with Ctrl-C", flush=True)
         threading.Event().wait()
 

@@ -17,6 +17,7 @@ from brewhouse.engines.dialect import DUCKDB_MACROS, java_double, to_duckdb
 from brewhouse.engines.engine import EngineError, Row
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.lake.duckdb_access import enable_s3, identifier, literal
+from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import add_checksum
 from brewhouse.lake.s3_path import S3Path
 from brewhouse.lake.temp_dir import TempDir
@@ -157,7 +158,7 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise EngineError(f"{what}: {error}") from error
+        raise translate_error(error) or EngineError(f"{what}: {error}") from error
 
 
 def _computed(name: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +62,7 @@ def _start(master: str, settings: Mapping[str, str]) -> SparkSession:
         )
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # its errors are raised as well
     conf = SparkConf().setMaster(master).setAppName("brewhouse").setAll(list(settings.items()))
+    on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         return SparkSession.builder.config(conf=conf).getOrCreate()
     except PySparkRuntimeError as error:
@@ -71,6 +74,9 @@ def _start(master: str, settings: Mapping[str, str]) -> SparkSession:
     except Py4JError as error:
         what = f"Spark cannot be started at {master}: {error}."
         raise BrewhouseError(what, hint="Check that the cluster is running.") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, on_interrupt)  # Spark's calls the JVM from within whatever it interrupts
 
 
 def _jars() -> Path:

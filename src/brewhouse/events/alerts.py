@@ -12,12 +12,13 @@ Standard library only: the Lambda functions of the AWS stack share this module.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import Any, Literal
 
-from brewhouse.events.event_types import ALERT_SENT, EventLike
+from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, EventLike
 from brewhouse.events.run_reports import RunReport, run_reports
 
 Kind = Literal["failed", "checks_failed", "recovered", "late", "drift", "test"]
@@ -25,7 +26,10 @@ Kind = Literal["failed", "checks_failed", "recovered", "late", "drift", "test"]
 WORKFLOW = "breweries"
 """The workflow that should succeed regularly: it sends heartbeats and can be late."""
 _FAILURES: tuple[Kind, Kind] = ("failed", "checks_failed")
+_MAX_UNCONFIRMED = 2
+"""How often a message is sent that its receiver does not acknowledge in time: it has probably arrived."""
 _FAILED_STATES = ("FAILED", "TIMEOUT")
+_DELIVERIES = {ALERT_SENT: ("incidents", _MAX_UNCONFIRMED), ALERT_FAILED: ("unconfirmed", 1)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +86,12 @@ def pending_notifications(
         running: Id of the running run.
         receiver: Id of the receiver: what was sent to others is still pending for this one.
     """
-    sent = _sent(events, receiver)
+    sent, attempted = _sent(events, receiver, _MAX_UNCONFIRMED), _sent(events, receiver, 1)
     reports = run_reports(events, running)
     workflows = list(dict.fromkeys(report.workflow for report in reports if report.workflow))
     messages: list[Message] = []
     for workflow in workflows:
-        messages += _of_workflow([report for report in reports if report.workflow == workflow], sent, kinds)
+        messages += _of_workflow([report for report in reports if report.workflow == workflow], sent, attempted, kinds)
     if late_after_hours:
         messages += _late([r for r in reports if r.workflow == WORKFLOW], sent, now, late_after_hours)
     messages += _drift([report for report in reports if report.workflow == WORKFLOW])
@@ -112,18 +116,22 @@ def is_quiet(now: datetime, hours: str) -> bool:
     return start <= clock < end if start <= end else clock >= start or clock < end
 
 
-def _sent(events: Sequence[EventLike], receiver: str) -> set[tuple[str, str]]:
-    """Collect the incidents and kinds of message that were sent."""
-    return {
-        (key, event.detail.get("kind", ""))
-        for event in events
-        if event.detail_type == ALERT_SENT and event.detail.get("receiver", "") == receiver
-        for key in event.detail.get("incidents", ())
-    }
+def _sent(events: Sequence[EventLike], receiver: str, unconfirmed: int) -> set[tuple[str, str]]:
+    """Collect the incidents and kinds of message that were sent, once with or `unconfirmed` times without response."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for event in events:
+        if event.detail_type in _DELIVERIES and event.detail.get("receiver", "") == receiver:
+            field_name, count = _DELIVERIES[event.detail_type]
+            for key in event.detail.get(field_name, ()):
+                counts[key, event.detail.get("kind", "")] += count
+    return {message for message, count in counts.items() if count >= unconfirmed}
 
 
 def _of_workflow(
-    reports: Sequence[RunReport], sent: Collection[tuple[str, str]], kinds: Collection[str]
+    reports: Sequence[RunReport],
+    sent: Collection[tuple[str, str]],
+    attempted: Collection[tuple[str, str]],
+    kinds: Collection[str],
 ) -> Iterator[Message]:
     """Follow a workflow through its runs: the open incident, and the reported ones that are over."""
     failure: _Incident | None = None
@@ -144,7 +152,9 @@ def _of_workflow(
                 failure = None
     if failure:
         yield from _opened(failure, sent, kinds)
-    reported = {key for key, kind in sent if kind != "recovered"} - {key for key, kind in sent if kind == "recovered"}
+    reported = {key for key, kind in attempted if kind != "recovered"} - {
+        key for key, kind in sent if kind == "recovered"
+    }
     ended = [incident for incident in over if incident.key in reported]
     if ended and success:
         yield Message(

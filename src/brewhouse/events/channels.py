@@ -15,8 +15,20 @@ INSTALL = "pip install 'brewhouse[alerts]'"
 _SECRET_CHARACTERS = 4
 
 
+_SENT_BEFORE = re.compile(r"read (operation )?timed out|connection aborted", re.IGNORECASE)
+_SCHEME_AND_HOST = re.compile(r"(?:json|xml|form|mailto)s?://(?:[^/?#]*@)?[^/?#]*|[^:]*", re.IGNORECASE)
+
+
 class DeliveryFailed(BrewhouseError):  # noqa: N818 - read aloud in `except DeliveryFailed`
-    """A message or a heartbeat could not be delivered."""
+    """A message or a heartbeat could not be delivered.
+
+    Attributes:
+        is_unconfirmed: Whether it was sent and only the response is missing, so that it may have been delivered.
+    """
+
+    def __init__(self, what: str, hint: str = "", *, is_unconfirmed: bool = False) -> None:
+        super().__init__(what, hint)
+        self.is_unconfirmed = is_unconfirmed
 
 
 def send(url: str, subject: str, body: str) -> None:
@@ -33,11 +45,15 @@ def send(url: str, subject: str, body: str) -> None:
         ) from error
 
     receiver = apprise.Apprise()
-    with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as log:  # type: ignore[no-untyped-call]
+    with apprise.LogCapture(level=logging.DEBUG, fmt="%(levelname)s %(message)s") as log:  # type: ignore[no-untyped-call]
         is_sent = receiver.add(url) and receiver.notify(body=body, title=subject, body_format=apprise.NotifyFormat.TEXT)
-        reason = hidden(" ".join(log.getvalue().split()), url)
+        lines = [line.partition(" ") for line in log.getvalue().splitlines()]
     if not is_sent:
-        raise DeliveryFailed(f"Failed to send a message to {masked(url)}: {reason or 'no reason given'}.")
+        shown = " ".join(text for level, _, text in lines if level in ("WARNING", "ERROR", "CRITICAL"))
+        raise DeliveryFailed(
+            f"Failed to send a message to {masked(url)}: {hidden(shown, url) or 'no reason given'}.",
+            is_unconfirmed=any(level == "DEBUG" and _SENT_BEFORE.search(text) for level, _, text in lines),
+        )
 
 
 def send_heartbeat(url: str, suffix: str, text: str = "") -> None:
@@ -92,6 +108,23 @@ def hidden(text: str, url: str) -> str:
     for secret in sorted(parts | {unquote(part) for part in parts}, key=len, reverse=True):
         text = text.replace(secret, "…")
     return text
+
+
+def same_receiver(url: str) -> str:
+    """Normalize a URL for comparison: the case of scheme and host, percent-encoding and a final slash do not count.
+
+    The host of other services may be a token, whose case counts.
+
+    Example:
+        >>> same_receiver("JSON://me:Pw@Example.com/Hook/") == same_receiver("json://me:Pw@example.com/Hook")
+        True
+    """
+    url = url.strip().rstrip("/")
+    start = _SCHEME_AND_HOST.match(url)
+    login, at, host = (start[0] if start else "").rpartition("@")
+    scheme, separator, user = login.partition("://")
+    head = f"{scheme.lower()}{separator}{user}{at}{host.lower()}"
+    return unquote(head + url[len(head) :])
 
 
 def receiver_id(url: str) -> str:

@@ -154,13 +154,17 @@ class NotificationSent(Detail, frozen=True, kw_only=True):
 
 
 class NotificationFailed(Detail, frozen=True, kw_only=True):
-    """A message or a heartbeat could not be sent; `receiver` is a hash of its address."""
+    """A message or a heartbeat could not be sent; `receiver` is a hash of its address.
+
+    `unconfirmed` are the incidents of a message that was sent, but not acknowledged in time.
+    """
 
     detail_type: ClassVar[str] = ALERT_FAILED
 
     severity: Level = "WARN"
     kind: str
     receiver: str
+    unconfirmed: Sequence[str] | UnsetType = UNSET
 
 
 class PagesFetched(Detail, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """Notifications and heartbeats: pending messages are sent by one process at a time, and each outcome is an event.
 
-Nothing here fails a run. A message that was sent, but whose event was lost to a kill, is sent once more.
+Nothing here fails a run. A message that was sent, but whose event was lost to a kill, or which the receiver did not
+acknowledge in time, is sent once more.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -20,7 +21,7 @@ from shlex import quote
 import msgspec
 
 from brewhouse.events.alerts import Message, is_quiet, pending_notifications
-from brewhouse.events.channels import INSTALL, DeliveryFailed, masked, receiver_id, send, send_heartbeat
+from brewhouse.events.channels import INSTALL, DeliveryFailed, masked, receiver_id, same_receiver, send, send_heartbeat
 from brewhouse.events.details import Detail, NotificationFailed, NotificationSent, RunEnded, RunStarted
 from brewhouse.events.event import Event, EventLog, EventReader
 from brewhouse.events.messages import body, subject
@@ -69,7 +70,7 @@ def notify(
         events = (reader or EventReader(lake)).read()
         return [
             _send(lake, message, url)
-            for url in alerts.urls
+            for url in _receivers(alerts)
             for message in pending_notifications(
                 events,
                 now=now,
@@ -92,7 +93,12 @@ def warn_of_missing_library(alerts: AlertSettings) -> None:
 def send_test(lake: Lake, alerts: AlertSettings) -> list[Outcome]:
     """Send a test message to every receiver."""
     message = Message(kind="test", incidents=(), time=datetime.now(UTC).isoformat())
-    return [_send(lake, message, url) for url in alerts.urls]
+    return [_send(lake, message, url) for url in _receivers(alerts)]
+
+
+def _receivers(alerts: AlertSettings) -> list[Secret]:
+    """List the receivers, each once."""
+    return list({same_receiver(url.reveal()): url for url in reversed(alerts.urls)}.values())[::-1]
 
 
 class HeartbeatPinger:
@@ -157,7 +163,7 @@ def _send(lake: Lake, message: Message, url: Secret) -> Outcome:
         text = body(message, f"brewhouse show {message.run} {where}", f"brewhouse logs {message.run} {where}")
         send(address, title, text)
     except DeliveryFailed as error:
-        _emit_failure(log, message.kind, address, error)
+        _emit_failure(log, message.kind, address, error, message.incidents if error.is_unconfirmed else ())
         return msgspec.structs.replace(outcome, error=str(error))
     log.emit(
         NotificationSent(
@@ -173,8 +179,11 @@ def _send(lake: Lake, message: Message, url: Secret) -> Outcome:
     return outcome
 
 
-def _emit_failure(log: EventLog, kind: str, address: str, error: DeliveryFailed) -> None:
+def _emit_failure(
+    log: EventLog, kind: str, address: str, error: DeliveryFailed, unconfirmed: Sequence[str] = ()
+) -> None:
     message = f"Failed to send an alert ({kind}): {error}"
     print(f"brewhouse: {message}", file=sys.stderr)
     _log.warning("%s", message)
-    log.emit(NotificationFailed(kind=kind, receiver=receiver_id(address), message=message))
+    detail = NotificationFailed(kind=kind, receiver=receiver_id(address), message=message)
+    log.emit(msgspec.structs.replace(detail, unconfirmed=unconfirmed) if unconfirmed else detail)

@@ -17,7 +17,19 @@ from msgspec import UNSET
 
 from brewhouse.errors import BrewhouseError, redacted
 from brewhouse.events.alerts import WORKFLOW
-from brewhouse.events.details import Detail, JobEnded, JobQueued, JobStarted, RunEnded, RunStarted, TablesPublished
+from brewhouse.events.details import (
+    ChecksFinished,
+    Detail,
+    JobEnded,
+    JobQueued,
+    JobStarted,
+    ModelStarted,
+    PagesFetched,
+    RunEnded,
+    RunStarted,
+    SnapshotsProcessed,
+    TablesPublished,
+)
 from brewhouse.events.event import Event, EventLog, EventReader, Listener, event_days
 from brewhouse.events.run_log import run_log
 from brewhouse.events.run_reports import ENDED, RunReport, run_reports
@@ -28,6 +40,8 @@ from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.settings import Settings, is_lineage_configured
 
 _DAYS_ARCHIVED = 7
+_END = 0
+_STEPS = (JobStarted, PagesFetched, SnapshotsProcessed, ModelStarted, ChecksFinished)
 
 _log = logging.getLogger(__name__)
 
@@ -75,25 +89,26 @@ def run_jobs(
     reader = EventReader(lake)
     earlier, new_run = _earlier(reader, external), new_run_id(lake)
     run = earlier.run if earlier else new_run
-    with _sigterm_raises(), run_lock(lake, run) as previous, ExitStack() as on_exit:
+    with _signals_raise() as signals, run_lock(lake, run) as previous, ExitStack() as on_exit:
         if previous is not None:
             with _guarded("Failed to record the end of an interrupted run"):
                 since = date.fromisoformat(previous.started_at[:10])
                 close_interrupted_runs(lake, reader.read(since, previous.run), run)
         log = on_exit.enter_context(run_log(lake, run, to_stderr=settings.log_format == "json"))
         on_exit.callback(_archive, lake)
+        stopper = _stop_listener(signals)
         events = EventLog(
             lake,
             run,
-            [log.listen, *listeners, *_outputs(lake, settings, workflow, run, reader, on_exit)],
+            [stopper, log.listen, *listeners, *_outputs(lake, settings, workflow, run, reader, on_exit)],
             {"workflowRunId": external.workflow_run} if external else {},
         )
-        on_exit.callback(events.sync)
+        on_exit.callback(_sync, events)
         planned = external.jobs if external else tuple(jobs)
         context = RunContext(lake, settings, events, tuple(jobs), planned)
         if earlier:
             context.raw_snapshot = next((job.raw_snapshot for job in earlier.jobs[::-1] if job.raw_snapshot), "")
-        _Run(context, workflow, planned, external, earlier).execute(jobs, previous.run if previous else "")
+        _Run(context, workflow, planned, external, earlier, signals).execute(jobs, previous.run if previous else "")
     return run
 
 
@@ -107,7 +122,9 @@ class _Run:
         planned: tuple[str, ...],
         external: ExternalRun | None,
         earlier: RunReport | None,
+        signals: list[int],
     ) -> None:
+        self._signals = signals
         self._context = context
         self._events = context.events
         self._planned = planned
@@ -128,11 +145,15 @@ class _Run:
             self._context.check_clock(last_run, "last run")
             for name, job in jobs.items():
                 self._run_job(name, job)
-        except BaseException as error:
+        except BaseException as raw:
+            error = self._cause(raw)
             if not self._will_be_retried(name, error):
                 self._emit_failure(RunEnded(**self._identity, **_failure(error, self._started)))
-            raise
+            if error is raw:
+                raise
+            raise error from raw
         if name == self._planned[-1]:
+            self._signals.append(_END)
             message = f"run {self._events.run} succeeded"
             seconds = _since(self._started)
             self._events.emit(RunEnded(**self._identity, state="SUCCEEDED", message=message, seconds=seconds))
@@ -155,7 +176,7 @@ class _Run:
             with self._context.running(name) as context:
                 result = job(context)
         except BaseException as raw:
-            error = _translated(raw)
+            error = self._cause(raw)
             if not isinstance(error, BrewhouseError):
                 _log.error("%s stops", name, exc_info=error)
             self._emit_failure(JobEnded(**identity, **_failure(error, started)))
@@ -177,6 +198,11 @@ class _Run:
             )
         )
 
+    def _cause(self, raw: BaseException) -> BaseException:
+        """Return the error that ends the run; a library may have replaced the exception of a signal by its own."""
+        number = self._signals[0] if self._signals else 0
+        return _stop(number) if number and not _is_stop(raw) else _translated(raw)
+
     def _will_be_retried(self, job: str, error: BaseException) -> bool:
         """Return whether the external scheduler restarts the failed job, so that the run continues."""
         if self._external is None or _is_stop(error):
@@ -186,6 +212,7 @@ class _Run:
 
     def _emit_failure(self, detail: Detail) -> None:
         """Emit the end of what failed, if possible: on a full disk it is not, and must not hide the failure."""
+        self._signals.append(_END)
         try:
             self._events.emit(detail)
         except Exception as error:  # noqa: BLE001 - whatever it is
@@ -230,6 +257,11 @@ def _age_s(report: RunReport) -> float:
     return (datetime.now(UTC) - datetime.fromisoformat(report.started_at)).total_seconds()
 
 
+def _sync(events: EventLog) -> None:
+    with _guarded("Failed to write the events to the disk"):
+        events.sync()
+
+
 def _archive(lake: Lake) -> None:
     if len(event_days(lake)) < 2:  # only today's, which are not archived yet
         return
@@ -267,6 +299,20 @@ def _translated(error: BaseException) -> BaseException:
     return translate_error(error) or error
 
 
+def _stop(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+
+
+def _stop_listener(signals: Sequence[int]) -> Listener:
+    """Create a listener that stops a run at its next step if the exception of a signal was lost."""
+
+    def listen(detail: Detail, _: Event) -> None:
+        if signals and isinstance(detail, _STEPS):
+            raise _stop(signals[0])
+
+    return listen
+
+
 def _is_stop(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt | SystemExit)
 
@@ -283,21 +329,28 @@ def _failure(error: BaseException, started: float) -> dict[str, Any]:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does, with its events; outside of the main thread signals stay as they are."""
+def _signals_raise() -> Iterator[list[int]]:
+    """Let the first Ctrl-C or SIGTERM end the run, with its events; yield the signals received so far.
+
+    Later ones are ignored, as timeout(1) sends two, and all while the end is recorded, which adds `_END`. Outside of
+    the main thread, and if they are ignored already, as in the background of a shell, signals stay as they are.
+    """
+    received: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_IGN)  # timeout(1) sends it twice, while the end is being recorded
-        raise SystemExit(128 + number)
+        received.append(number)
+        if len(received) == 1:
+            raise _stop(number)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, stop) for number in numbers}
     try:
-        yield
+        yield received
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _description(error: BaseException) -> str:
