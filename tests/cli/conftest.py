@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,8 @@ import pytest
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.cli.main import main
+from brewhouse.iceberg.tables import Tables
+from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 
 
@@ -79,3 +82,11 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 main()
             assert not left.value.code
     return root
+
+
+@pytest.fixture
+def copied(full: Path, tmp_path: Path) -> Path:
+    """A copy of the lake that tests may write."""
+    shutil.copytree(full, tmp_path / "lake")
+    Tables(Lake(tmp_path / "lake")).relocate()
+    return tmp_path / "lake"

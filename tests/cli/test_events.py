@@ -79,16 +79,12 @@ def test_a_test_message_is_sent(call: Call, tmp_path: Path, inbox: Inbox, monkey
 
 
 def test_a_check_alerts_once_about_a_late_workflow(
-    call: Call, full: Path, tmp_path: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+    call: Call, copied: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import shutil
-
-    lake = tmp_path / "lake"
-    shutil.copytree(full, lake)
     monkeypatch.setenv("BREWHOUSE_ALERTS_URLS", inbox.url)
     monkeypatch.setenv("BREWHOUSE_ALERTS_LATE_AFTER_HOURS", "0.0000001")
     for _ in range(2):
-        assert call("alerts", "check", "--lake", lake).code == 0
+        assert call("alerts", "check", "--lake", copied).code == 0
     assert inbox.subjects == ["Brewhouse: the breweries workflow is late"]
 
 

@@ -1,19 +1,23 @@
-"""Commands that run jobs: run, extract, transform, aggregate, rebuild, rollback, backfill, maintain."""
+"""Commands that change a lake: run, extract, transform, aggregate, rebuild, rollback, relocate, backfill, maintain."""
 
 from __future__ import annotations
 
 import json
 import os
 import pty
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 from tests.cli.conftest import Call, read_terminal, shell
 from tests.mock_api.server import MockApiServer
 
+from brewhouse.console.sandbox import QueryRequest, execute
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.mock_api.dataset import generate
@@ -127,11 +131,8 @@ def test_a_run_of_an_earlier_raw_snapshot_publishes_it_again(call: Call, tmp_pat
 
 
 @pytest.mark.parametrize("command", ["run", "transform"])
-def test_an_unknown_raw_snapshot_is_an_error_that_names_it(
-    call: Call, full: Path, tmp_path: Path, command: str
-) -> None:
-    shutil.copytree(full, tmp_path / "lake")
-    done = call(command, "--lake", tmp_path / "lake", "--snapshot", "NO-SUCH-RUN")
+def test_an_unknown_raw_snapshot_is_an_error_that_names_it(call: Call, copied: Path, command: str) -> None:
+    done = call(command, "--lake", copied, "--snapshot", "NO-SUCH-RUN")
     assert done.code in (1, 2)
     assert "NO-SUCH-RUN" in done.err
 
@@ -149,8 +150,17 @@ def test_missing_rows_fail_a_run_unless_allowed(call: Call, tmp_path: Path) -> N
     assert json.loads(allowed.out)["jobs"][0]["counts"]["records"] == 249
 
 
-def test_a_rebuild_makes_the_tables_from_every_raw_snapshot(call: Call, full: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", ["", "data/*.parquet"])
+def test_a_rebuild_makes_the_tables_from_every_raw_snapshot(call: Call, full: Path, tmp_path: Path, lost: str) -> None:
+    """Also of a lake that was copied, even without some files of a table."""
     shutil.copytree(full, tmp_path / "lake")
+    for file in (tmp_path / "lake" / "warehouse" / "gold" / "breweries_by_location").glob(lost) if lost else ():
+        file.unlink()
+    if lost:
+        refused = call("relocate", "--lake", tmp_path / "lake")
+        assert refused.code == 1
+        assert "a file of gold.breweries_by_location is missing or damaged" in refused.err
+        assert "brewhouse rebuild" in refused.err
     sql = (
         "SELECT country_code, state_code, sum(brewery_count) FROM gold.breweries_by_location GROUP BY ALL ORDER BY ALL"
     )
@@ -307,3 +317,89 @@ def test_maintaining_a_lake_without_tables_is_an_error(call: Call, tmp_path: Pat
     done = call("maintain", "--lake", tmp_path / "lake")
     assert (done.code, done.out) == (1, "")
     assert "has no tables" in done.err
+
+
+WRITES: tuple[tuple[str, ...], ...] = (
+    *(("run",), ("extract",), ("transform",), ("aggregate",), ("maintain",), ("schedule", "on"), ("schedule", "off")),
+    *(("rollback", "gold.breweries_by_location", "1"), ("alerts", "check"), ("alerts", "test"), ("backfill", "CSV")),
+    ("maintain", "--dry-run"),
+)
+READS: tuple[tuple[str, ...], ...] = (
+    *(("tables",), ("describe", "silver.breweries"), ("history", "silver.breweries"), ("changes",), ("rejected",)),
+    *(("query", "SELECT count(*) FROM silver.breweries"), ("query", "SELECT count(*) FROM bronze.breweries")),
+    *(("query", "SELECT count(*) FROM gold.brewery_counts_over_time", "--at", "2100-01-01"), ("places",), ("runs",)),
+    *(("show",), ("logs",), ("models",), ("schedule",)),
+)
+
+
+def content(root: Path) -> dict[Path, bytes]:
+    return {file.relative_to(root): file.read_bytes() for file in root.rglob("*") if file.is_file()}
+
+
+def test_a_moved_lake_is_read_and_not_written_until_it_is_relocated(
+    call: Call, full: Path, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BREWHOUSE_ALERTS_URLS", "json://127.0.0.1:1")
+    monkeypatch.setenv("BREWHOUSE_ALERTS_LATE_AFTER_HOURS", "0.0000001")
+    (tmp_path / "breweries-2025-01-01.csv").write_text(HEADER)
+    moved = copied.rename(tmp_path / "moved")  # its original does not exist
+    before = content(moved)
+    snapshot = json.loads(call("history", "gold.breweries_by_location", "--lake", full, "--json").out)[0]["snapshot"]
+    values = {"CSV": str(tmp_path / "breweries-2025-01-01.csv"), "1": str(snapshot)}
+    for command in WRITES:
+        arguments = [values.get(argument, argument) for argument in command]
+        done = call(*arguments, "--lake", moved)
+        assert done.code == 1, command
+        assert f"was moved or copied from {copied}" in done.err, command
+        assert f"Run `brewhouse relocate --lake {moved}`" in done.err, command
+        assert content(moved) == before, command
+    for command in READS:
+        assert call(*command, "--lake", moved).out == call(*command, "--lake", full).out, command
+    assert call("relocate", "--lake", moved).out == f"7 tables relocated to {moved}.\n"
+    assert json.loads(call("relocate", "--lake", moved, "--json").out) == {"lake": str(moved), "tables": []}
+    with duckdb.connect(str(moved / "brewhouse.duckdb"), read_only=True) as client:
+        assert client.execute("SELECT count(*) FROM silver.breweries").fetchone() == (296,)
+    with MockApiServer(generate(310, unusable=4)) as source:
+        assert call("run", "--lake", moved, "--source-url", source.url).code == 0
+    done = call("query", "SELECT count(*) AS n FROM silver.breweries", "--lake", moved, "--json")
+    assert json.loads(done.out) == [{"n": 306}]
+
+
+def test_a_lake_without_tables_is_not_relocated(call: Call, tmp_path: Path) -> None:
+    done = call("relocate", "--lake", tmp_path / "lake")
+    assert done.code == 1
+    assert "has no tables" in done.err
+    assert not (tmp_path / "lake").exists()
+
+
+def test_the_commands_of_the_page_on_backups_work(call: Call, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(copied.parent)
+    sql = "SELECT count(*), (SELECT count(*) FROM silver.brewery_changes) AS changes FROM silver.breweries"
+    before = call("query", sql, "--lake", copied, "--json").out
+    page = (Path(__file__).parents[2] / "docs" / "backup.md").read_text("utf-8")
+    for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("brewhouse "):
+                done = call(*shlex.split(line)[1:])
+                assert done.code == 0, f"{line}: {done.err}"
+            else:
+                subprocess.run(line, shell=True, check=True)
+        lake = "lake-moved" if "lake-moved" in block else "lake"
+        assert call("query", sql, "--lake", lake, "--json").out == before, block
+
+
+def test_names_of_folders_are_neither_patterns_nor_partitions(call: Call, full: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "beer [2026]" / "country=BE" / "json=1" / "lake"
+    shutil.copytree(full, tmp_path / "beer 2" / "country=BE" / "json=1" / "lake")  # what [2026] would match
+    with MockApiServer(generate(60)) as source:
+        assert call("run", "--lake", lake, "--source-url", source.url).code == 0
+    sql = (
+        "SELECT count(*), count(DISTINCT country) > 1, (SELECT count(*) FROM bronze.breweries), "
+        "(SELECT count(*) FROM monitoring.runs), (SELECT count(*) > 1 FROM gold.breweries_by_location) "
+        "FROM silver.breweries"
+    )
+    for options in ((), ("--at", "2100-01-01")):
+        shown = call("query", sql, "--lake", lake, "--format", "csv", *options)
+        assert shown.out.splitlines()[1].lower() == f"60,true,{0 if options else 60},1,true", shown.err
+    result = execute(QueryRequest(lake=str(lake), sql=sql, folder=str(tmp_path)))
+    assert (result.error, result.rows) == (None, 1)

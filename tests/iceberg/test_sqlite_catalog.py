@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -490,3 +492,13 @@ def test_metadata_of_other_processes_is_read_again_when_its_location_changes(
     set_property(catalog, "silver.a", "new")
     assert other.load_table("silver.a").properties["said"] == "new"
     other.close()
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o002, 0o664), (0o077, 0o600)])
+def test_the_file_has_the_permissions_of_the_umask(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        opened(tmp_path).close()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "catalog.db").stat().st_mode) == mode

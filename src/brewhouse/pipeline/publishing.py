@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 RUN = "brewhouse.run"
 _MANY_FILES = 50
+_ANY_AGE_DAYS = 36_500
 
 
 def stage_models(
@@ -160,16 +161,17 @@ def commit(context: RunContext, *stages: StagedTables) -> list[dict[str, str | i
 def _expiring(context: RunContext, publications: Sequence[Publication]) -> dict[str, list[int]]:
     """Choose the snapshots that expire with a publication: metadata, rewritten by each, lists all that are left.
 
-    A rebuild publishes many snapshots at once; the next run expires those that need not stay.
+    The last one of each day stays until maintenance finds it too old. A rebuild publishes many snapshots at once; the
+    next run expires those that need not stay.
     """
     tables, now = context.tables, datetime.now(UTC)
-    days, number = context.settings.snapshot_retention_days, context.settings.min_snapshots_to_keep
+    number = context.settings.min_snapshots_to_keep
     names = {publication.spec.name for publication in publications} & set(tables.names())
     histories = {name: tables.history(name) for name in names}
     if context.job == REBUILD or all(len(history) <= number for history in histories.values()):
         return {}
     expiring = {
-        name: expired(history, tables.protected(name), now, keep_days=days, keep_last=number)
+        name: expired(history, tables.protected(name), now, keep_days=_ANY_AGE_DAYS, keep_last=number)
         for name, history in histories.items()
     }
     add_pending(context.lake, context.run, tables.files_of(expiring), now)

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from brewhouse.api.contract import FIELDS
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, TableSpec
+from brewhouse.lake.damage import DamagedFileError
 from brewhouse.lake.duckdb_access import file_pattern, identifier, literal
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake, sync_files
@@ -154,6 +155,24 @@ def write_views(lake: Lake, tables: TableFiles, raw_files: Sequence[str], copy: 
             f"{reason.removesuffix('.')}.",
             hint="`brewhouse query` shows the current ones; the next run replaces the file.",
         ) from error
+
+
+def check_views(lake: Lake) -> Iterator[BrewhouseError]:
+    """Generate the error of `brewhouse.duckdb` if it, or one of its views, cannot be read."""
+    import duckdb
+
+    if not lake.is_local or not lake.views_file.exists():
+        return
+    try:
+        with duckdb.connect() as connection:
+            connection.execute(f"ATTACH {literal(str(lake.views_file))} AS views (READ_ONLY)")
+            connection.execute("USE views")
+            names = "SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal"
+            for (name,) in connection.execute(names).fetchall():
+                connection.execute(f"SELECT * FROM {identifier(name)} LIMIT 0")
+    except duckdb.Error as error:
+        if "Could not set lock" not in str(error):  # a client has opened it for writing
+            yield DamagedFileError(lake.views_file, str(error).partition("\n")[0])
 
 
 def views_copy(lake: Lake) -> Path | None:
