@@ -87,14 +87,14 @@ class RunLog(logging.Handler):
         """Drop a line that cannot be written."""
 
     def _line(self, record: logging.LogRecord) -> LogLine:
-        error, message = record.exc_info, record.getMessage()
+        error = record.exc_info
         is_unexpected = error is not None and not isinstance(error[1], BrewhouseError)
         return LogLine(
             time=datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             level=_LEVEL_NAMES.get(record.levelname, record.levelname),
             run=self._run,
             job=self._job,
-            message=redacted(message) if record.levelno >= logging.WARNING else message,
+            message=record.getMessage(),
             logger=record.name,
             traceback=redacted(self._tracebacks.formatException(error)) if error and is_unexpected else "",
         )
