@@ -283,6 +283,7 @@ def test_it_is_rolled_back_and_forth(lake: Path) -> None:
             "brewhouse.models": "string",
         },
         "current": "boolean",
+        "rolled_back": "boolean",
     }
     for version, run in ((1, FIRST), (3, THIRD)):
         shown = run_json("rollback", "silver.breweries", SNAPSHOTS[run], "--lake", lake)

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from brewhouse.cli.options import ENGINE_FLAGS, SOURCE_FLAGS, JsonOption, LakeOption, setting_flags, settings_and_lake
-from brewhouse.cli.output import print_json, print_report, print_rows, progress_listeners, report_of
+from brewhouse.cli.output import print_json, print_report, print_result, print_rows, progress_listeners, report_of
+from brewhouse.errors import ChecksFailed
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 
@@ -181,6 +183,26 @@ def maintain(
         print("Nothing was changed (--dry-run).")
     if total.files_waiting:
         print(f"{total.files_waiting} more files ({total.bytes_waiting} bytes) are deleted once unused for a day.")
+
+
+def verify(lake: LakeOption = None, as_json: JsonOption = False) -> None:
+    """Check every file of the lake against its checksums, sizes and counts; exit code 3 if one is damaged.
+
+    Example: brewhouse verify --json
+    """
+    from brewhouse.pipeline.lake_audit import verify as find_damages
+
+    _, place = settings_and_lake(lake)
+    findings = list(find_damages(place, lambda step: print(f"verify: {step}", file=sys.stderr)))
+    if findings or as_json:
+        print_result([msgspec.structs.asdict(finding) for finding in findings], as_json=as_json)
+    else:
+        print("No damaged files.")
+    if findings:
+        raise ChecksFailed(
+            f"{len(findings)} files of the lake {place.root} are damaged or missing.",
+            hint="Repair each as listed; `brewhouse rebuild` makes all tables from the raw snapshots.",
+        )
 
 
 def run_jobs(

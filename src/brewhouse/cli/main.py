@@ -29,7 +29,7 @@ COMMANDS = (
     *(read.query, read.queries, read.tables, read.describe, read.history, read.rejected),
     *(changes.changes, changes.diff, changes.places, models.models),
     *(runs.runs, runs.show, events.events, events.logs),
-    *(jobs.backfill, jobs.maintain, serve.serve, serve.mock_api, serve.demo, serve.report),
+    *(jobs.backfill, jobs.maintain, jobs.verify, serve.serve, serve.mock_api, serve.demo, serve.report),
 )
 for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)

@@ -18,6 +18,7 @@ from pyiceberg.utils.truncate import truncate_upper_bound_text_string
 
 from brewhouse.iceberg.file_io import uri_of
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES
+from brewhouse.lake.damage import DamagedFileError
 from brewhouse.lake.duckdb_access import enable_s3, file_pattern, identifier, literal
 
 if TYPE_CHECKING:
@@ -102,6 +103,24 @@ def read_footers(files: Sequence[str]) -> dict[str, ParquetFooter]:
             columns[file].append(_statistics(*row))
         facts = connection.execute(_FILES, patterns).fetchall()
     return {file: ParquetFooter(file, rows, size, offsets, columns[file]) for file, rows, size, offsets in facts}
+
+
+def check_rows(file: str, rows: int) -> None:
+    """Read a Parquet file completely.
+
+    Raises:
+        BrewhouseError: It cannot be read, or has another number of rows.
+    """
+    import duckdb
+
+    try:
+        with _connect([file]) as connection:
+            rows_of = f"read_parquet({literal(file_pattern(file))}, hive_partitioning = false) AS row"
+            found = connection.execute(f"SELECT count(*), bit_xor(hash(row)) FROM {rows_of}").fetchall()[0][0]
+    except duckdb.Error as error:
+        raise DamagedFileError(file, f"it cannot be read ({str(error).partition(chr(10))[0]})") from error
+    if found != rows:
+        raise DamagedFileError(file, f"it has {found} of {rows} rows")
 
 
 def to_data_files(metadata: TableMetadata, footers: Iterable[ParquetFooter]) -> list[DataFile]:

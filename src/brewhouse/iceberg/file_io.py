@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pyiceberg.io import FileIO, InputFile, OutputFile
 from pyiceberg.typedef import Properties
 
-from brewhouse.lake.damage import MISSING, WRONG_CHECKSUM, damaged
+from brewhouse.lake.damage import MISSING, WRONG_CHECKSUM, DamagedFileError
 from brewhouse.lake.lake import CHECKSUM_DIGITS, CHECKSUM_IN_NAME, path_at
 from brewhouse.lake.s3 import SCHEME, bucket_store
 from brewhouse.lake.s3_path import S3Path
@@ -93,9 +93,9 @@ class _Object(InputFile, OutputFile):
         try:
             content = self.path.read_bytes()
         except FileNotFoundError as error:
-            raise damaged(self.path, MISSING) from error
+            raise DamagedFileError(self.path, MISSING) from error
         if is_damaged(self.path.name, content):
-            raise damaged(self.path, WRONG_CHECKSUM)
+            raise DamagedFileError(self.path, WRONG_CHECKSUM)
         return io.BytesIO(content)
 
     def to_input_file(self) -> InputFile:

@@ -17,7 +17,7 @@ from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, SetSnap
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.file_io import path_in
-from brewhouse.lake.damage import MISSING, damaged
+from brewhouse.lake.damage import MISSING, DamagedFileError
 
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
@@ -76,7 +76,7 @@ def require_files(table: Table, snapshot: Snapshot | None, *, with_data: bool = 
         size = path.stat().st_size if path.exists() else 0
         if size != file.file_size_in_bytes:
             reason = f"it has {size} of {file.file_size_in_bytes} bytes" if path.exists() else MISSING
-            raise damaged(path, reason)
+            raise DamagedFileError(path, reason)
 
 
 def manifests_of(table: Table, snapshot: Snapshot | None) -> list[ManifestFile]:
@@ -111,7 +111,7 @@ def _names_file(table: Table, uri: str) -> Iterator[None]:
     except (BrewhouseError, OSError):
         raise
     except Exception as error:
-        raise damaged(path_in(table, uri), f"it is not an Avro file ({type(error).__name__})") from error
+        raise DamagedFileError(path_in(table, uri), f"it is not an Avro file ({type(error).__name__})") from error
 
 
 def referenced(table: Table, without: Collection[int] = ()) -> Iterator[str]:

@@ -23,7 +23,7 @@ from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.file_io import ObjectIO, path_of
 from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog, delete_metadata, dropped_metadata
 from brewhouse.iceberg.snapshots import VERSION_HINT
-from brewhouse.lake.damage import damaged
+from brewhouse.lake.damage import DamagedFileError
 from brewhouse.lake.lake import sync_files, with_checksum
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class SQLiteCatalog(LakeCatalog):
         is_new = not file.exists() or not file.stat().st_size
         self._is_replaced = is_new and any(Path(path_of(warehouse)).glob("*/*/metadata/*.metadata.json"))
         if self._is_replaced and not replaces:
-            raise damaged(file, "it is missing or empty, although the warehouse has tables")
+            raise DamagedFileError(file, "it is missing or empty, although the warehouse has tables")
         file.parent.mkdir(parents=True, exist_ok=True)
         if is_new:
             file.touch()  # with the permissions of the umask, which SQLite narrows
@@ -105,7 +105,7 @@ class SQLiteCatalog(LakeCatalog):
             problem = str(error)
         if problem != "ok":
             self._connection.close()
-            raise damaged(self._file, f"SQLite reports: {problem}")
+            raise DamagedFileError(self._file, f"SQLite reports: {problem}")
 
     def atomically(self) -> AbstractContextManager[None]:
         """See `LakeCatalog.atomically`."""
@@ -240,7 +240,7 @@ class SQLiteCatalog(LakeCatalog):
         try:
             return FromInputFile.table_metadata(file := self._io(location).new_input(location))
         except (ValueError, exceptions.ValidationError) as error:  # not UTF-8, not JSON or not metadata
-            raise damaged(file.path, "it is not the metadata of a table") from error
+            raise DamagedFileError(file.path, "it is not the metadata of a table") from error
 
     def relocate(self, table: Table, metadata: TableMetadata) -> None:
         """Replace the metadata of a table by the same with other locations, inside `atomically`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -122,6 +122,15 @@ class TableReader:
         except BrewhouseError as error:
             return error
         return None
+
+    def audit(self, name: str) -> Iterator[BrewhouseError]:
+        """Generate the error of each missing or damaged file of a table; see `audit_table`."""
+        from brewhouse.iceberg.table_audit import audit_table
+
+        try:
+            yield from audit_table(self._load(name))
+        except BrewhouseError as error:
+            yield error
 
     def names(self) -> list[str]:
         """List the tables by zone and name."""

@@ -21,18 +21,22 @@ _KINDS = (  # pattern of the path, meaning, repair
     (r"/brewhouse\.duckdb$", "the views for DuckDB clients", "Delete it: the next `brewhouse run` creates it again."),
     (r"/events/[^/]*/[^/]*$", "a record of what runs did", "Restore it from a backup, or delete it."),
     (r"/run\.lock$", "the lock of the lake", "Delete it while nothing runs."),
+    (r"", "a file of the lake", "Restore it from a backup."),
 )
 
 
-def damaged(file: Path, reason: str) -> BrewhouseError:
-    """Return the error of a file of a lake that cannot be used, with its meaning and its repair.
+class DamagedFileError(BrewhouseError):
+    """A file of a lake that is missing or damaged, with its meaning; the hint is its repair.
 
     Example:
-        >>> print(damaged(Path("/lake/catalog.db"), "it does not exist").what)
+        >>> print(DamagedFileError("/lake/catalog.db", MISSING).what)
         /lake/catalog.db cannot be used: it does not exist. It is the catalog of the tables.
     """
-    for pattern, meaning, repair in _KINDS:
-        if match := re.search(pattern, str(file)):
-            found = f"{file} cannot be used: {reason}. It is {meaning.format(*match.groups())}."
-            return BrewhouseError(found, hint=repair)
-    return BrewhouseError(f"{file} cannot be used: {reason}.", hint="Restore it from a backup.")
+
+    def __init__(self, file: Path | str, reason: str) -> None:
+        self.file, self.reason = str(file), reason
+        for pattern, meaning, repair in _KINDS:
+            if match := re.search(pattern, self.file):
+                self.meaning = meaning.format(*match.groups())
+                super().__init__(f"{file} cannot be used: {reason}. It is {self.meaning}.", hint=repair)
+                return

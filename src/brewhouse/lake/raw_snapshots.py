@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import re
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import msgspec
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.ids import day_of
-from brewhouse.lake.damage import MISSING, WRONG_CHECKSUM, damaged
+from brewhouse.lake.damage import MISSING, WRONG_CHECKSUM, DamagedFileError
 from brewhouse.lake.lake import Lake, path_at
 from brewhouse.lake.manifest import Manifest, Page
 from brewhouse.lake.s3_path import S3Path
@@ -49,9 +50,14 @@ class RawSnapshot:
         Raises:
             BrewhouseError: A page is missing or damaged.
         """
-        with ThreadPoolExecutor(_PARALLEL_READS) as threads:
-            list(threads.map(check_page, self.files, self.manifest.pages))
+        for damage in self.damages():
+            raise damage
         return self.files
+
+    def damages(self) -> Iterator[BrewhouseError]:
+        """Generate the error of each page that is missing or differs from its checksum in the manifest."""
+        with ThreadPoolExecutor(_PARALLEL_READS) as threads:
+            yield from filter(None, threads.map(_damage, self.files, self.manifest.pages))
 
     @property
     def files(self) -> list[str]:
@@ -122,12 +128,8 @@ def encode_manifest(manifest: Manifest) -> bytes:
     return b'%b,"sha256":"%b"}' % (content, hashlib.sha256(content).hexdigest().encode())
 
 
-def check_page(file: str, page: Page) -> None:
-    """Compare the lines of a page with its checksum in the manifest.
-
-    Raises:
-        BrewhouseError: It is missing or damaged.
-    """
+def _damage(file: str, page: Page) -> BrewhouseError | None:
+    """Return the error of a page that is missing or differs from its checksum in the manifest."""
     path = path_at(file)
     try:
         if isinstance(path, S3Path):
@@ -136,13 +138,13 @@ def check_page(file: str, page: Page) -> None:
             packed = filesystem().open(file).read()
         else:
             packed = path.read_bytes()
-        is_damaged = hashlib.sha256(gzip.decompress(packed)).hexdigest() != page.sha256
-    except FileNotFoundError as error:
-        raise damaged(path, MISSING) from error
+        lines = gzip.decompress(packed)
+    except FileNotFoundError:
+        return DamagedFileError(path, MISSING)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise damaged(path, f"it cannot be decompressed ({error})") from error
-    if is_damaged:
-        raise damaged(path, WRONG_CHECKSUM)
+        return DamagedFileError(path, f"it cannot be decompressed ({error})")
+    is_whole = hashlib.sha256(lines).hexdigest() == page.sha256 and lines.count(b"\n") == page.records
+    return None if is_whole else DamagedFileError(path, WRONG_CHECKSUM)
 
 
 def _decode_manifest(content: bytes) -> Manifest:
