@@ -104,6 +104,10 @@ def _translate_service(error: BaseException) -> BrewhouseError | None:
     if known := translate_boto3_error(error, "the Glue Data Catalog"):
         return known
     names = {kind.__name__ for kind in type(error).__mro__}
+    if names & {"CommitStateUnknownException", "ServerError", "ServiceUnavailableError"}:
+        return BrewhouseError(
+            f"The Iceberg REST catalog failed: {error}.", hint="Run again: what is incomplete is undone first."
+        )
     if names & {"ForbiddenError", "UnauthorizedError"}:
         return BrewhouseError(
             f"The Iceberg REST catalog denies access: {error}.",
