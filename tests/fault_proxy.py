@@ -21,7 +21,7 @@ class Fault:
         status: Of the response; None closes the connection instead.
         code: Error code in the body of the response.
         skip: How many matching requests pass first.
-        times: How many of the following ones fail.
+        times: How many of the following ones fail; None is the first of each request line.
     """
 
     pattern: str
@@ -29,11 +29,11 @@ class Fault:
     status: int | None = None
     code: str = "InternalError"
     skip: int = 0
-    times: int = 1
+    times: int | None = 1
     hits: list[str] = field(default_factory=list)
 
 
-def lost(pattern: str, *, status: int | None = None, skip: int = 0, times: int = 1) -> Fault:
+def lost(pattern: str, *, status: int | None = None, skip: int = 0, times: int | None = 1) -> Fault:
     """Perform requests, but close the connection, or report a status, instead of responding."""
     return Fault(pattern, status=status, skip=skip, times=times)
 
@@ -78,7 +78,7 @@ class FaultProxy:
                 if re.search(fault.pattern, line):
                     if fault.skip:
                         fault.skip -= 1
-                    elif len(fault.hits) < fault.times:
+                    elif line not in fault.hits if fault.times is None else len(fault.hits) < fault.times:
                         fault.hits.append(line)
                         return fault
         return None

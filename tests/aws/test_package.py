@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import resource
 import subprocess
 import sys
 import venv
@@ -77,6 +78,20 @@ def test_intact_dependencies_are_not_downloaded_again(
     (tmp_path / "out" / made.dependencies.name).write_bytes(b"half")
     with pytest.raises(BrewhouseError, match="could not be downloaded"):
         make_package(tmp_path / "out", "6.0", lock)
+
+
+def test_a_package_that_cannot_be_written_leaves_the_earlier_one(tmp_path: Path, lock: Path) -> None:
+    make_package(tmp_path / "out", "6.0", lock)
+    before = _content(tmp_path / "out")
+    (tmp_path / "other.lock").write_text(lock.read_text() + "# another lock file\n")
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, unlimited[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            make_package(tmp_path / "out", "6.0", tmp_path / "other.lock")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert _content(tmp_path / "out") == before
 
 
 def test_a_wheel_with_another_hash_is_rejected(tmp_path: Path, lock: Path) -> None:

@@ -147,6 +147,34 @@ def test_hostile_column_names_and_values_are_exported_as_they_are(queries: Query
     assert set(exported.fetchall()[0]) == {"=1+1"}
 
 
+def test_a_value_that_a_format_lacks_is_an_error_and_leaves_no_file(queries: QueryService) -> None:
+    status = finished(queries, f"SELECT {2**127 - 1}::HUGEINT AS n, 0 / 0 AS share, [1 / 0] AS more")
+    assert queries.page(status.id).rows == [[2**127 - 1, None, [None]]]
+    rows = json.loads(queries.export(status.id, "json").read_text())
+    assert rows == [{"n": 2**127 - 1, "share": None, "more": [None]}]
+    with pytest.raises(UsageError, match=f"The query cannot be run: Conversion Error.*{2**127 - 1}"):
+        queries.export(status.id, "parquet")
+    files = queries.export(status.id, "csv").parent.iterdir()
+    assert {file.name for file in files} == {"result.parquet", "export.json", "export.csv"}
+
+
+def test_numbers_of_128_bits_are_sorted_by_value(queries: QueryService) -> None:
+    status = finished(queries, "SELECT (n * n)::HUGEINT AS v FROM range(8, 12) t(n)")
+    assert [row[0] for row in queries.page(status.id, sort=-1).rows] == [121, 100, 81, 64]
+
+
+def test_json_that_is_nested_too_deeply_is_an_error(queries: QueryService) -> None:
+    status = finished(queries, f"SELECT '{'[' * 3000}{']' * 3000}'::JSON AS v")
+    with pytest.raises(UsageError, match="nested too deeply"):
+        queries.page(status.id)
+
+
+def test_an_error_in_the_last_row_is_one_of_the_query(queries: QueryService) -> None:
+    status = finished(queries, "SELECT CAST(CASE WHEN i = 49999 THEN 'x' ELSE '1' END AS INT) FROM range(50000) t(i)")
+    assert status.state is QueryState.FAILED
+    assert "Could not convert string 'x' to INT32" in str(status.error)
+
+
 def test_concurrent_exports_write_one_complete_file(queries: QueryService) -> None:
     status = finished(queries, "SELECT n, repeat('x', 100) AS t FROM range(50000) t(n)")
     with ThreadPoolExecutor(4) as threads:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 from pyarrow import parquet
 
-from brewhouse.engines.duckdb import DuckDBEngine
+from brewhouse.engines.duckdb import DuckDBEngine, _translated
 from brewhouse.engines.engine import EngineError
+from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.models.model import parse
 
@@ -115,3 +117,12 @@ def test_writing_into_a_missing_folder_fails(given: Callable[..., DuckDBEngine],
     with pytest.raises(Exception, match="missing"):
         engine.write(SPEC, IDS, tmp_path / "missing")
     assert engine.rows("SELECT sum(n) AS n FROM silver.places") == [{"n": 3}]
+
+
+def test_the_limit_of_open_files_is_named_with_a_hint() -> None:
+    error = duckdb.IOException('IO Error: Cannot open file "a.parquet": Too many open files')
+    with (
+        pytest.raises(BrewhouseError, match=r"may not open more files: .*a\.parquet.* `ulimit -n 1024`"),
+        _translated("x"),
+    ):
+        raise error

@@ -211,6 +211,12 @@ def test_a_denial_of_a_rest_catalog_names_its_configuration(error: Exception) ->
     assert known.hint == "Set its credentials in PyIceberg's configuration of the catalog `brewhouse`."
 
 
+@pytest.mark.parametrize("kind", ["CommitStateUnknownException", "ServerError", "ServiceUnavailableError"])
+def test_a_failure_of_a_rest_catalog_is_named(kind: str) -> None:
+    error = getattr(pyiceberg.exceptions, kind)("503 busy")
+    assert message_of(error).startswith("The Iceberg REST catalog failed: 503 busy. Run again: ")
+
+
 def test_an_error_of_boto3_is_translated_with_the_catalog_as_its_resource() -> None:
     error = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetTable")
     assert message_of(error) == f"AWS denies GetTable on the Glue Data Catalog. {DENIED_HINT}"

@@ -8,9 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
+from tests.fault_proxy import FaultProxy, lost
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.cli.jobs import run_jobs
@@ -21,7 +22,8 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.lake.run_lock import holder, run_lock
 from brewhouse.mock_api.dataset import generate
-from brewhouse.pipeline.workflow import JOBS
+from brewhouse.pipeline.runner import ExternalRun
+from brewhouse.pipeline.workflow import JOBS, run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
 
@@ -110,6 +112,26 @@ def test_a_killed_run_on_s3_leaves_nothing_half_published(
     states = [report.state for report in run_reports(read_events(shared_lake))]
     assert states == ["FAILED"] * len(LINES) + ["SUCCEEDED"]
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("status", [None, 500])
+def test_a_run_that_loses_the_first_response_to_every_write_succeeds(
+    shared_lake: Lake, source: MockApiServer, faulty_aws: FaultProxy, status: int | None
+) -> None:
+    settings = load({"source_url": source.url, "extract_retry_wait_s": 0})
+    fault = faulty_aws.fail(lost("PUT /|DELETE /|CreateTable|UpdateTable", status=status, times=None))
+    for job in JOBS:
+        run_workflow(shared_lake, settings, (job,), external=ExternalRun("wr_1", f"jr_{job}", JOBS))
+    names = {PurePosixPath(line.split()[1]).name for line in fault.hits}
+    assert {"run.lock", "started.json", "manifest.json", "commit.json"} <= names
+    assert len([name for name in names if name.startswith("page-")]) == ROWS // 200
+    assert any("/staged/" in line for line in fault.hits)
+    assert any("/events/" in line for line in fault.hits)
+    faulty_aws.faults = []
+    (report,) = run_reports(read_events(shared_lake))
+    assert (report.state, holder(shared_lake)) == ("SUCCEEDED", None)
+    with closing(connect(shared_lake)) as connection:
+        assert connection.execute("SELECT count(*) FROM silver.breweries").fetchall() == [(ROWS - 4,)]
 
 
 def test_a_second_run_is_refused_and_changes_nothing(shared_lake: Lake, source: MockApiServer) -> None:

@@ -72,24 +72,27 @@ def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> P
     folder.mkdir(parents=True, exist_ok=True)
     lock_sha256 = hashlib.sha256(locked).hexdigest()
     dependencies = folder / f"dependencies-python{python}.gluewheels.zip"
-    if not _has_dependencies(folder, dependencies, lock_sha256):
-        _write_dependencies(dependencies, locked, python)
-    script = folder / "glue_job.py"
-    script.write_bytes(files(__package__).joinpath("glue_job.py").read_bytes())
-    functions = folder / "functions.zip"
-    write_functions(functions)
-    stack = folder / "stack.json"
-    stack.write_text(template(), "utf-8")
-    manifest = PackageManifest(
-        glue_version=glue_version,
-        lock_sha256=lock_sha256,
-        script=_file(script),
-        wheel=_file(write_wheel(folder)),
-        dependencies=_file(dependencies),
-        functions=_file(functions),
-        template=_file(stack),
-    )
-    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as name:
+        new = Path(name)
+        if not _has_dependencies(folder, dependencies, lock_sha256):
+            dependencies = new / dependencies.name
+            _write_dependencies(dependencies, locked, python)
+        script, functions, stack = new / "glue_job.py", new / "functions.zip", new / "stack.json"
+        script.write_bytes(files(__package__).joinpath("glue_job.py").read_bytes())
+        write_functions(functions)
+        stack.write_text(template(), "utf-8")
+        manifest = PackageManifest(
+            glue_version=glue_version,
+            lock_sha256=lock_sha256,
+            script=_file(script),
+            wheel=_file(write_wheel(new)),
+            dependencies=_file(dependencies),
+            functions=_file(functions),
+            template=_file(stack),
+        )
+        (new / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+        for file in new.iterdir():  # nothing was replaced before everything was written
+            file.replace(folder / file.name)
     return manifest
 
 

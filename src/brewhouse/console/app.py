@@ -30,7 +30,7 @@ from brewhouse.console.security import AllowedHosts, SecurityMiddleware
 from brewhouse.console.table_views import table_details
 from brewhouse.console.web import API, ConsoleContext, ErrorBody, error_response, link, translator_of
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.lake.error_translation import translate_error
+from brewhouse.lake.error_translation import translate_error, translate_system_error
 from brewhouse.lake.lake import Lake
 from brewhouse.pipeline.cron_schedule import parse_schedule
 from brewhouse.pipeline.run_launcher import RunLauncher
@@ -140,7 +140,7 @@ def _on_invalid_request(request: Request, error: Exception) -> Response:
 
 
 def _on_unexpected_error(request: Request, error: Exception) -> Response:
-    if known := translate_error(error):
+    if known := translate_error(error) or translate_system_error(error):
         return _on_brewhouse_error(request, known)
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return error_response(request, 500, "Internal error.", "The console's log has the details.")

@@ -227,7 +227,7 @@ class QueryService:
                 "LIMIT ? OFFSET ?",
                 [file_pattern(str(execution.folder / RESULT_FILE)), size, (number - 1) * size],
             ).fetchall()
-        return ResultPage(result.columns, [json.loads(text) for (text,) in rows], number, pages)
+            return ResultPage(result.columns, [json.loads(text) for (text,) in rows], number, pages)
 
     def export(self, name: str, kind: str) -> Path:
         """Export a result to a csv, json or parquet file, kept until the result expires.

@@ -128,7 +128,7 @@ def execute(request: QueryRequest) -> QueryResult:
             return _execute(connection, request)
     except BrewhouseError as error:
         return QueryResult(error=error.what, hint=error.hint)
-    except (duckdb.Error, MemoryError, OSError, ValueError) as error:  # Arrow wraps DuckDB's errors in the last two
+    except (duckdb.Error, MemoryError, OSError, RecursionError, ValueError) as error:  # Arrow wraps DuckDB's errors
         known = translate_error(error)
         if isinstance(error, MemoryError) or "Out of Memory Error" in str(error):
             known = _out_of_memory(request.limits)

@@ -104,6 +104,10 @@ def _translate_service(error: BaseException) -> BrewhouseError | None:
     if known := translate_boto3_error(error, "the Glue Data Catalog"):
         return known
     names = {kind.__name__ for kind in type(error).__mro__}
+    if names & {"CommitStateUnknownException", "ServerError", "ServiceUnavailableError"}:
+        return BrewhouseError(
+            f"The Iceberg REST catalog failed: {error}.", hint="Run again: what is incomplete is undone first."
+        )
     if names & {"ForbiddenError", "UnauthorizedError"}:
         return BrewhouseError(
             f"The Iceberg REST catalog denies access: {error}.",
@@ -145,7 +149,7 @@ def translate_system_error(error: Exception) -> BrewhouseError | None:
     if isinstance(error, RecursionError):
         return BrewhouseError("A value is nested too deeply to be processed.", hint="Leave it out, or flatten it.")
     if isinstance(error, OSError) and error.errno is not None:
-        reason = os.strerror(error.errno) if error.errno > 0 else str(error)
+        reason = error.strerror or os.strerror(error.errno)
         where = ", ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         return BrewhouseError(
             f"{reason}: {where}." if where else f"{reason}.", hint="Check the path and its permissions."

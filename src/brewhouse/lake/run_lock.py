@@ -157,7 +157,7 @@ def _object_lock(lake: Lake, run: str) -> Iterator[LockInfo | None]:
     try:
         yield before
     finally:
-        del _renewals[lake.root]
+        _renewals.pop(lake.root, None)
         renewal.stop()
     if renewal.is_lost:
         raise renewal.loss

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 
 import pytest
 from botocore.stub import Stubber
+from tests.fault_proxy import FaultProxy, lost
 
 from brewhouse.aws.functions import lease as leases
 from brewhouse.aws.functions.lease import LeaseTimeoutError, lease
@@ -42,6 +44,21 @@ def test_a_second_holder_times_out_until_the_first_releases_it(account: Account,
     assert holders(account) == 0
     with acquire():
         pass
+
+
+@pytest.mark.parametrize("status", [None, 500])
+def test_a_lease_whose_response_was_lost_is_held_and_released(
+    account: Account, acquire: Acquire, status: int | None
+) -> None:
+    del acquire  # which makes the bucket
+    proxy = FaultProxy(os.environ["AWS_ENDPOINT_URL"])
+    with closing(proxy):
+        fault = proxy.fail(lost(f"PUT .*{KEY}", status=status))
+        client = account.session.client("s3", endpoint_url=proxy.url)
+        with lease(client, f"lake-{account.number}", KEY, ttl_s=60, timeout_s=0):
+            assert holders(account) == 1
+    assert len(fault.hits) == 1
+    assert holders(account) == 0
 
 
 def test_a_lease_is_released_when_its_block_raises(account: Account, acquire: Acquire) -> None:

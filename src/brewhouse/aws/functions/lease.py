@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -27,8 +28,8 @@ def lease(client: Any, bucket: str, key: str, ttl_s: float, timeout_s: float) ->
     Raises:
         LeaseTimeoutError: Another process did not release it in time.
     """
-    deadline = time.monotonic() + timeout_s
-    while not (tag := _acquire(client, bucket, key, ttl_s)):
+    deadline, holder = time.monotonic() + timeout_s, str(uuid.uuid4())
+    while not (tag := _acquire(client, bucket, key, ttl_s, holder)):
         if time.monotonic() >= deadline:
             raise LeaseTimeoutError(f"another process holds {key}")
         time.sleep(_PAUSE_S)
@@ -42,9 +43,9 @@ def lease(client: Any, bucket: str, key: str, ttl_s: float, timeout_s: float) ->
                 raise
 
 
-def _acquire(client: Any, bucket: str, key: str, ttl_s: float) -> str:  # noqa: ANN401 - boto3
+def _acquire(client: Any, bucket: str, key: str, ttl_s: float, holder: str) -> str:  # noqa: ANN401 - boto3
     """Acquire the lease if it is free or expired, and return its tag; an empty text if it is held."""
-    if tag := _put(client, bucket, key, IfNoneMatch="*"):
+    if tag := _put(client, bucket, key, holder, IfNoneMatch="*"):
         return tag
     try:
         found = client.head_object(Bucket=bucket, Key=key)
@@ -52,15 +53,18 @@ def _acquire(client: Any, bucket: str, key: str, ttl_s: float) -> str:  # noqa: 
         if _status(error) != 404:
             raise
         return ""
+    if found["Metadata"].get("holder") == holder:  # the put succeeded, but its response was lost
+        return str(found["ETag"])
     if found["LastModified"] > datetime.now(UTC) - timedelta(seconds=ttl_s):
         return ""
-    return _put(client, bucket, key, IfMatch=found["ETag"])
+    return _put(client, bucket, key, holder, IfMatch=found["ETag"])
 
 
-def _put(client: Any, bucket: str, key: str, **condition: str) -> str:  # noqa: ANN401 - boto3
+def _put(client: Any, bucket: str, key: str, holder: str, **condition: str) -> str:  # noqa: ANN401 - boto3
     """Write the object under a condition, and return its tag; an empty text if the condition does not hold."""
+    body = datetime.now(UTC).isoformat().encode()
     try:
-        made = client.put_object(Bucket=bucket, Key=key, Body=datetime.now(UTC).isoformat().encode(), **condition)
+        made = client.put_object(Bucket=bucket, Key=key, Body=body, Metadata={"holder": holder}, **condition)
     except client.exceptions.ClientError as error:
         if _status(error) in _CONFLICTS:
             return ""
