@@ -36,13 +36,13 @@ def new_id(after: str = "") -> str:
 
 
 def later(text: str, than: str) -> str:
-    """Return an id if it sorts after another one, else the first id that does.
+    """Return an id if it sorts after another one, or that is not an id, else the first id that does.
 
     Example:
         >>> later("01GW8EMG00PRMNFNQMVA3G9AMH", "01GW8EMG00PRMNFNQMVA3G9AMZ")
         '01GW8EMG00PRMNFNQMVA3G9AN0'
     """
-    return text if text > than else _encode(_number(than) + 1)
+    return text if text > than or time_of(than) is None else _encode(_number(than) + 1)
 
 
 def id_at(moment: datetime, content: bytes) -> str:

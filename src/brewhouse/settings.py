@@ -172,8 +172,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         spark_master: Spark master, such as `local[*]` or `spark://host:7077`; ignored inside a running session.
         spark_s3a: Whether Spark itself reads a lake on S3, by S3A from Maven Central; otherwise its Python workers do.
         memory_limit_mb: Memory limit of the SQL engine, in MB; beyond it, the engine spills to disk.
-        snapshot_retention_days: Days to keep table snapshots, of each day the last one; runs expire the others.
-        min_snapshots_to_keep: Newest snapshots to keep per table, of any age, also if there are several of a day.
+        snapshot_retention_days: Days to keep table snapshots; `brewhouse maintain` expires older ones.
+        min_snapshots_to_keep: Newest snapshots to keep per table, of any age; of others, the last of each day stays.
         log_retention_days: Days to keep the logs of runs; `brewhouse maintain` deletes older ones.
         target_file_mb: Target size of a table's files, in MB; maintenance combines files smaller than a quarter of it.
         log_format: Format of the log on standard error: text, or json for one JSON object per line.

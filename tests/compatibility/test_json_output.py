@@ -115,6 +115,8 @@ def report(*, ended: bool = True, checks: bool = False, drift: bool = False, pub
                 "seconds": "number|null",
                 "message": "string",
                 "counts": {"*": "integer"},
+                "raw_snapshot": "string",
+                "expired_runs": "list",
             }
         ],
         "checks": [CHECK] if checks else [],
@@ -311,6 +313,7 @@ def test_history(seen: Seen) -> None:
         "raw_snapshot": "string|null",
         "rows": "integer",
         "current": "boolean",
+        "rolled_back": "boolean",
     }
     assert mismatches(made, [shape]) == []
     assert [row["rows"] for row in made if row["current"]] == [60]

@@ -238,6 +238,21 @@ def test_a_run_continues_it(lake: Path) -> None:
     ]
 
 
+def test_it_is_relocated(tmp_path: Path) -> None:
+    with tarfile.open(HERE / f"lake-{VERSION}.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    lake = tmp_path / "lake"
+    assert published(lake) == usable(3)
+    refused = brewhouse("transform", "--lake", lake)
+    assert refused.returncode == 1
+    assert f"was moved or copied from {home_of(VERSION)}/lake" in refused.stderr
+    assert set(run_json("relocate", "--lake", lake)["tables"]) == set(PUBLISHED)
+    assert published(lake, "--at", SECOND) == usable(2)
+    made = run_json("run", "--snapshot", THIRD, "--lake", lake)
+    assert made["state"] == "SUCCEEDED"
+    assert row_counts(lake) == PUBLISHED
+
+
 def test_a_fall_is_found_against_what_it_shows(lake: Path) -> None:
     with mock_api(breweries(1)[:20]) as url:
         assert brewhouse("run", "--lake", lake, "--source-url", url).returncode == 3
@@ -268,6 +283,7 @@ def test_it_is_rolled_back_and_forth(lake: Path) -> None:
             "brewhouse.models": "string",
         },
         "current": "boolean",
+        "rolled_back": "boolean",
     }
     for version, run in ((1, FIRST), (3, THIRD)):
         shown = run_json("rollback", "silver.breweries", SNAPSHOTS[run], "--lake", lake)

@@ -288,7 +288,7 @@ def test_tables_lie_below_their_zone(seen: Seen) -> None:
 
 
 def test_every_snapshot_says_what_it_was_made_of(seen: Seen) -> None:
-    keys = {"brewhouse.run", "brewhouse.raw-snapshot", "brewhouse.models", "brewhouse.compared-with"}
+    keys = {f"brewhouse.{key}" for key in ("run", "raw-snapshot", "snapshot-time", "models", "compared-with")}
     for name, table in metadata(seen.lake).items():
         for snapshot in table["snapshots"]:
             own = {key for key in snapshot["summary"] if key.startswith("brewhouse.")}
@@ -301,7 +301,7 @@ def test_snapshots_name_their_run_the_raw_snapshot_and_the_one_before(seen: Seen
         {
             key.removeprefix("brewhouse."): value
             for key, value in snapshot["summary"].items()
-            if key.startswith("brewhouse.") and key != "brewhouse.models"
+            if key.startswith("brewhouse.") and key not in ("brewhouse.models", "brewhouse.snapshot-time")
         }
         for snapshot in metadata(seen.lake)["silver.breweries"]["snapshots"]
     ]

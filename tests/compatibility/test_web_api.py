@@ -37,6 +37,8 @@ JOB: Shape = {
     "message": "string",
     "seconds": "number|null",
     "counts": {"*": "integer"},
+    "raw_snapshot": "string",
+    "expired_runs": "list",
     "begin": "integer",
     "length": "integer",
     "done": "integer|null",

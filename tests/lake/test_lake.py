@@ -71,6 +71,8 @@ def test_settings_name_the_lake_and_its_catalog() -> None:
         *("gs://bucket/lake", "S3://bucket/lake", "s3a://bucket/lake", "hdfs://host/lake", "file:///lake"),
         *(
             "https://joe:s3cret@host/l",
+            "s3://joe:s3cret@bucket/l",
+            "s3://joe:s3c/s3cret@bucket/l",
             "abfss://x@y/lake",
             "s3:/bucket/lake",
             "s3://",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -247,18 +248,23 @@ def test_files_of_tables_that_were_never_published_are_deleted(lake: Lake, sourc
 
 
 JOB = """
-import os, sys
-from pathlib import Path
+import os, signal, sys
 from brewhouse.lake.lake import lake_of
 from brewhouse.pipeline.runner import ExternalRun
 from brewhouse.pipeline.workflow import JOBS, run_workflow
 from brewhouse.settings import load
 
-job, workflow_run, function, moment = sys.argv[1:]
+job, workflow_run, function, moment, *stops_at = sys.argv[1:]
+left = int(stops_at[0]) if stops_at else 0
 
 def profile(frame, event, _):
+    global left
     if event == moment and frame.f_code.co_name == function and "brewhouse" in frame.f_code.co_filename:
-        os._exit(9)
+        left -= 1
+        if not stops_at:
+            os._exit(9)
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGSTOP)
 
 if function:
     sys.setprofile(profile)
@@ -267,25 +273,28 @@ run_workflow(lake_of(settings), settings, (job,), external=ExternalRun(workflow_
 """
 
 
-def start(lake: Lake, source: MockApiServer, job: str, run: str, killed_at: tuple[str, str], **variables: str) -> int:
-    """Run a job in a process, which is killed when a function is called or returns; return its exit code."""
-    environment = {
+def environment_of(lake: Lake, source: MockApiServer) -> dict[str, str]:
+    return {
         **os.environ,
         "BREWHOUSE_LAKE": str(lake.root),
         "BREWHOUSE_CATALOG_DATABASE_PREFIX": lake.shared.catalog_database_prefix,
         "BREWHOUSE_LOCK_TTL_S": str(lake.shared.lock_ttl_s),
         "BREWHOUSE_SOURCE_URL": source.url,
-        **variables,
     }
-    ended = subprocess.run(
-        [sys.executable, "-c", JOB, job, run, *killed_at],
-        env=environment,
-        capture_output=True,
-        check=False,
-        timeout=300,
-    )
-    while holder(lake) is not None:  # on S3, until its lock expires
+
+
+def wait_for_lock(lake: Lake) -> None:
+    """Wait until a lake is free, on S3 until the lock of a killed process expires."""
+    while holder(lake) is not None:
         time.sleep(0.05)
+
+
+def start(lake: Lake, source: MockApiServer, job: str, run: str, killed_at: tuple[str, str], **variables: str) -> int:
+    """Run a job in a process, which is killed when a function is called or returns; return its exit code."""
+    environment = environment_of(lake, source) | variables
+    command = [sys.executable, "-c", JOB, job, run, *killed_at]
+    ended = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=300)
+    wait_for_lock(lake)
     assert ended.returncode in (0, 9), ended.stderr.decode()
     return ended.returncode
 
@@ -334,6 +343,32 @@ def test_a_job_killed_at_any_point_publishes_nothing_or_everything(
     for number, (job, moment) in enumerate(moments):
         source.add(records[ROWS + number : ROWS + number + 1])
         kill_at(lake, source, job, moment, f"wr_{number}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [1, 2, 7])
+@pytest.mark.parametrize("function", ["require_lock", "swap"])
+def test_a_process_that_slept_beyond_its_lock_changes_no_table(
+    shared_lake: Lake, source: MockApiServer, function: str, number: int
+) -> None:
+    lake, settings = shared_lake, settings_for(source)
+    records = list(generate(ROWS + 2))
+    run_jobs(lake, settings, "wr_1")
+    source.add(records[ROWS : ROWS + 1])
+    run_jobs(lake, settings, "wr_2", JOBS[:2])
+    command = [sys.executable, "-c", JOB, "aggregate", "wr_2", function, "call", str(number)]
+    with subprocess.Popen(command, env=environment_of(lake, source), stderr=subprocess.PIPE) as sleeper:
+        os.waitpid(sleeper.pid, os.WUNTRACED)  # it stopped itself
+        wait_for_lock(lake)
+        source.add(records[ROWS + 1 :])
+        run_workflow(lake, settings)
+        after = shown(lake)
+        sleeper.send_signal(signal.SIGCONT)
+        _, errors = sleeper.communicate(timeout=120)
+    assert sleeper.returncode == 1, errors.decode()
+    assert "lost the lock" in errors.decode() or "Nothing was published" in errors.decode()
+    assert shown(lake) == after
+    assert consistent(lake)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ _SETTING_OPTIONS: dict[str, Any] = {
         float | None, typer.Option("--max-count-drop-percent", help="Allowed drop of the brewery count. Default: 20")
     ],
     "snapshot_retention_days": Annotated[
-        float | None, typer.Option("--keep-days", help="Days to keep one snapshot a day. Default: 30")
+        float | None, typer.Option("--keep-days", help="Days to keep snapshots. Default: 30")
     ],
     "min_snapshots_to_keep": Annotated[
         int | None, typer.Option("--keep-last", help="Newest snapshots to keep. Default: 30")

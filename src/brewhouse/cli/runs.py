@@ -48,4 +48,4 @@ def show(
     report = report_of(place, run)
     print_report(report, as_json=as_json)
     if not as_json and (expiry := expired_by(reports_of(place), report.run)):
-        print(f"expired: `brewhouse maintain` expired its states of the tables on {expiry.ended_at[:10]}")
+        print(f"expired: run {expiry.run} expired its states of the tables on {expiry.ended_at[:10]}")

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Literal
 
 import typer
@@ -115,8 +116,8 @@ def demo(
     sql = "SELECT country_name, sum(operating_count) AS n FROM gold.breweries_by_location GROUP BY 1 ORDER BY 2 DESC"
     print(
         f"\nThree things to try next (`source .venv/bin/activate` first):\n"
-        f'  brewhouse query --lake {lake} "{sql}"\n'
-        f"  brewhouse serve --lake {lake} --open    # maps, tables, runs and SQL in the browser\n"
+        f'  brewhouse query --lake {quote(lake)} "{sql}"\n'
+        f"  brewhouse serve --lake {quote(lake)} --open    # maps, tables, runs and SQL in the browser\n"
         f"  brewhouse run        # the same with the live API, into ./lake"
     )
 

@@ -201,6 +201,9 @@ def _root(place: str) -> Path:
     if not place.startswith(SCHEME) and _URL.match(place):
         what = f"A lake cannot be at {SecretUrl(place)}: it is neither a folder nor an s3:// URL."
         raise UsageError(what, hint=hint)
+    if place.startswith(SCHEME) and set(place.split("/")[2]) & set("@:"):
+        what = "A lake cannot be at an S3 URL with credentials."
+        raise UsageError(what, hint=f"Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead. {hint}")
     try:
         root = path_at(place)
         root = root if isinstance(root, S3Path) else root.expanduser().resolve()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import re
 import zlib
 from collections import defaultdict
@@ -151,12 +150,14 @@ class SnapshotWriter:
         """Create a file that is complete on the disk before it has its name; returns False if it exists."""
         if not self.lake.is_local:
             return self._create(name, content)
-        new = self.folder / f"{name}.new"
+        file, new = self.folder / name, self.folder / f"{name}.new"
         try:
             new.write_bytes(content)
             sync_files(self.lake.root, [new])
-            os.link(new, self.folder / name)
-            sync_files(self.lake.root, [self.folder / name])
+            if file.exists():
+                return False
+            new.replace(file)  # not a link, which would leave the other name if the process is killed here
+            sync_files(self.lake.root, [file])
         except OSError as error:
             return self._is_new(name, error)
         finally:

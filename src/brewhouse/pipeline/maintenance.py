@@ -45,8 +45,7 @@ class TableMaintenance(msgspec.Struct, kw_only=True):
     """What maintenance did, or would do, with one table.
 
     Attributes:
-        table: Zone and table; `brewhouse.duckdb` for views that a killed run did not finish,
-            `logs` for logs of runs, `staged` for tables that a run staged and never published.
+        table: Zone and table; `logs` for logs of runs, `staged` for tables that a run staged and never published.
         files_compacted: Number of small files that were combined.
         files_written: Number of files they became; a lower bound in a preview.
         files_removed: Number of deleted files, metadata included.
@@ -133,7 +132,6 @@ def preview_maintenance(lake: Lake, settings: Settings) -> list[TableMaintenance
         pending = pending_files(lake, now) | (before - after)
         _choose_orphans(lake, tables, after, pending.union(*(each.files for each in live)), now, reports)
         _choose_abandoned(lake, tables, after, abandoned, reports)
-    _sweep_views(lake, reports, delete=False)
     _sweep_logs(lake, settings, now, reports, delete=False)
     return list(reports.values())
 
@@ -153,7 +151,6 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
     tables.expire(expiring)
 
     reports = _reports(plans, {rewrite.table: len(rewrite.after) for rewrite in rewrites})
-    _sweep_views(lake, reports, delete=True)
     # First, since the views of a killed run may point at files that are deleted now.
     refresh_views(lake, tables, context.warn)
     referenced, pending = tables.referenced(), pending_files(lake, now).union(*(each.files for each in live))
@@ -297,14 +294,3 @@ def _sweep_logs(
         reports["logs"] = TableMaintenance(table="logs", files_removed=len(old), bytes_freed=size)
     for file in old if delete else ():
         lake.store.delete(file.path)
-
-
-def _sweep_views(lake: Lake, reports: dict[str, TableMaintenance], *, delete: bool) -> None:
-    """Delete views that a killed run did not finish; while this run holds the lock, no other writes any."""
-    leftovers = list(lake.root.glob(f"{lake.views_file.name}.*.tmp*")) if lake.is_local else []
-    if leftovers:
-        size = sum(file.stat().st_size for file in leftovers)
-        name = lake.views_file.name
-        reports[name] = TableMaintenance(table=name, files_removed=len(leftovers), bytes_freed=size)
-    for file in leftovers if delete else ():
-        file.unlink(missing_ok=True)

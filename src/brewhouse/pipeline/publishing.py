@@ -18,7 +18,7 @@ from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, compactions, expired
 from brewhouse.iceberg.pending_delete import PENDING, add_pending, sweep_if_due
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.raw_snapshots import RawSnapshot, newest
+from brewhouse.lake.raw_snapshots import RawSnapshot
 from brewhouse.models.model import Model
 from brewhouse.pipeline.input_tables import COMPARED_WITH, MODELS, RAW_SNAPSHOT, SNAPSHOT_TIME
 from brewhouse.pipeline.run_context import REBUILD, JobResult, RunContext, StagedTables
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 RUN = "brewhouse.run"
 _MANY_FILES = 50
+_ANY_AGE_DAYS = 36_500
 
 
 def stage_models(
@@ -160,16 +161,17 @@ def commit(context: RunContext, *stages: StagedTables) -> list[dict[str, str | i
 def _expiring(context: RunContext, publications: Sequence[Publication]) -> dict[str, list[int]]:
     """Choose the snapshots that expire with a publication: metadata, rewritten by each, lists all that are left.
 
-    A rebuild publishes many snapshots at once; the next run expires those that need not stay.
+    The last one of each day stays until maintenance finds it too old. A rebuild publishes many snapshots at once; the
+    next run expires those that need not stay.
     """
     tables, now = context.tables, datetime.now(UTC)
-    days, number = context.settings.snapshot_retention_days, context.settings.min_snapshots_to_keep
+    number = context.settings.min_snapshots_to_keep
     names = {publication.spec.name for publication in publications} & set(tables.names())
     histories = {name: tables.history(name) for name in names}
     if context.job == REBUILD or all(len(history) <= number for history in histories.values()):
         return {}
     expiring = {
-        name: expired(history, tables.protected(name), now, keep_days=days, keep_last=number)
+        name: expired(history, tables.protected(name), now, keep_days=_ANY_AGE_DAYS, keep_last=number)
         for name, history in histories.items()
     }
     add_pending(context.lake, context.run, tables.files_of(expiring), now)
@@ -196,20 +198,19 @@ def attach_staged(context: RunContext, staged: StagedTables) -> None:
 
 
 def refresh_views(lake: Lake, tables: Tables, warn: Callable[[str], None]) -> None:
-    """Point the views of `brewhouse.duckdb` at the tables' current files and the newest raw snapshot.
+    """Point the views of `brewhouse.duckdb` at the tables' current files and the raw snapshot of silver.
 
     Args:
         warn: Called if the file cannot be written, which does not undo the publication.
     """
     if not lake.is_local:  # which has no views
         return
-    from brewhouse.query.views import views_copy, write_views
+    from brewhouse.query.views import shown_pages, views_copy, write_views
 
     copy = views_copy(lake)  # before the tables: it must never be newer than they are
-    raw = newest(lake)
     current = {name: (tables.describe(name), tables.files(name)) for name in tables.names()}
     try:
-        write_views(lake, current, raw.files if raw else [], copy)
+        write_views(lake, current, shown_pages(lake, tables), copy)
     except BrewhouseError as error:
         warn(str(error))
 

@@ -179,18 +179,14 @@ class RunContext:
         """Warn if the time in an id of this lake is ahead of the clock: that clock was wrong, or this one is."""
         moment, now = time_of(last), datetime.now(UTC)
         if moment and moment - now > CLOCK_TOLERANCE:
+            name = "the clock was not set back"
+            text = (
+                f"the {what} {last} is dated {moment:%Y-%m-%dT%H:%M:%SZ}, but the clock shows "
+                f"{now:%Y-%m-%dT%H:%M:%SZ}; this run counts as later. Set the clock if it is wrong. Else that date is: "
+                "the order is kept, and the warning ends then"
+            )
             self.emit_checks(
-                [
-                    Check(
-                        name="the clock was not set back",
-                        table="bronze.breweries",
-                        severity="warning",
-                        violations=1,
-                        example=f"the {what} {last} is dated {moment:%Y-%m-%dT%H:%M:%SZ}, but the clock shows "
-                        f"{now:%Y-%m-%dT%H:%M:%SZ}; this run counts as later. Set the clock if it is wrong. Else the "
-                        "date is: runs stay in order, and the warning ends at that date",
-                    )
-                ]
+                [Check(name=name, table="bronze.breweries", severity="warning", violations=1, example=text)]
             )
 
     def emit_drift(self, drift: Sequence[SchemaDrift]) -> None:

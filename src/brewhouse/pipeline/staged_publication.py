@@ -32,7 +32,6 @@ class StagedPublication(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         publications: With paths relative to the root of the lake.
         bases: Each table with its snapshot that it was staged on; None for a new table.
-        field_ids: Each table with Iceberg's ids of the columns in its files.
     """
 
     run: str
@@ -44,7 +43,6 @@ class StagedPublication(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     publications: list[Publication]
     bases: dict[str, int | None]
-    field_ids: dict[str, dict[str, int]]
 
     @property
     def files(self) -> set[str]:
@@ -65,7 +63,6 @@ def leave_staged(context: RunContext, staged: StagedTables) -> None:
         counts=staged.counts,
         publications=[_with_paths(each, lambda file: file.removeprefix(f"{lake.root}/")) for each in publications],
         bases=_bases(context.tables, publications),
-        field_ids=_field_ids(context.tables, publications),
     )
     lake.store.put(_path(context.run), msgspec.json.encode(left))
 
@@ -88,9 +85,8 @@ def find_staged(context: RunContext) -> StagedTables | None:
         if now and now.raw_snapshot == raw:
             return None
         raise BrewhouseError(f"Run {context.run} left no staged tables in {lake.root}.", hint=_AGAIN) from None
-    bases, ids = _bases(tables, left.publications), _field_ids(tables, left.publications)
-    changed = [name for name in bases if (bases[name], ids[name]) != (left.bases[name], left.field_ids[name])]
-    folders = [str(tables.data_folder(name)).removeprefix(f"{lake.root}/") for name in bases]
+    changed = [name for name, base in _bases(tables, left.publications).items() if base != left.bases[name]]
+    folders = [str(tables.data_folder(name)).removeprefix(f"{lake.root}/") for name in left.bases]
     missing = left.files - {file.path for folder in folders for file in stored_files(lake, folder)}
     if changed or missing:
         reason = f"{', '.join(changed)} changed since" if changed else f"{min(missing)} is missing:"
@@ -162,7 +158,3 @@ def _bases(tables: Tables, publications: Sequence[Publication]) -> dict[str, int
     names = [publication.spec.name for publication in publications]
     current = {name: tables.current(name) if name in known else None for name in names}
     return {name: snapshot.snapshot_id if snapshot else None for name, snapshot in current.items()}
-
-
-def _field_ids(tables: Tables, publications: Sequence[Publication]) -> dict[str, dict[str, int]]:
-    return {publication.spec.name: tables.field_ids(publication.spec) for publication in publications}

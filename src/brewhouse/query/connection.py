@@ -18,7 +18,7 @@ from brewhouse.lake.lake import Lake
 from brewhouse.query.missing_states import missing_state
 from brewhouse.query.monitoring_views import monitoring_statements
 from brewhouse.query.statements import reading_relation
-from brewhouse.query.views import view_statements, views_copy
+from brewhouse.query.views import shown_pages, view_statements, views_copy
 
 if TYPE_CHECKING:
     import duckdb
@@ -153,8 +153,6 @@ def _connect_by_copy(lake: Lake) -> duckdb.DuckDBPyConnection | None:
 
 def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection:
     """Create views in memory from the catalog, current or at an earlier time."""
-    from brewhouse.lake.raw_snapshots import newest
-
     has_tables = not lake.is_local or lake.catalog_file.exists() or lake.warehouse.exists()
     if at is None and not has_tables and lake.events.is_dir():
         return _connect_to(view_statements({}, []))  # the events show why nothing is published
@@ -167,8 +165,7 @@ def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection
         views = {name: (tables.describe(name, id_), tables.files(name, id_)) for name, id_ in snapshots.items()}
     if not views and not lake.events.is_dir():
         raise _nothing_published(lake)
-    raw = newest(lake) if at is None else None
-    return _connect_to(view_statements(views, raw.files if raw else []), str(lake.root))
+    return _connect_to(view_statements(views, shown_pages(lake, tables) if at is None else []), str(lake.root))
 
 
 def _connect_to(views: Iterable[str], *roots: str) -> duckdb.DuckDBPyConnection:

@@ -7,9 +7,9 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
 
 from brewhouse.api.contract import FIELDS
@@ -19,12 +19,17 @@ from brewhouse.lake.damage import DamagedFileError
 from brewhouse.lake.duckdb_access import file_pattern, identifier, literal
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake, sync_files
+from brewhouse.lake.raw_snapshots import find, newest
+
+if TYPE_CHECKING:
+    from brewhouse.iceberg.table_reader import TableReader
 
 TableFiles: TypeAlias = Mapping[str, tuple[TableSpec, Sequence[str]]]
 """Tables by name, each with the absolute paths of its Parquet files."""
 
 _STORAGE_VERSION = "v1.0.0"  # DuckDB 1.0 and later open the file
 _BUSY_TIMEOUT_S = 5.0
+_SILVER = "silver.breweries"
 _NO_HIVE = "hive_partitioning = false"  # a folder above the lake may be named `country=BE`
 
 
@@ -93,8 +98,18 @@ def _list(texts: Iterable[str]) -> str:
     return f"[{', '.join(map(literal, texts))}]"
 
 
+def shown_pages(lake: Lake, tables: TableReader) -> list[str]:
+    """List the pages of the raw snapshot that silver shows, else of the newest one."""
+    shown = tables.current(_SILVER) if _SILVER in tables.names() else None
+    with suppress(BrewhouseError):  # its folder was deleted
+        if shown and shown.raw_snapshot:
+            return find(lake, shown.raw_snapshot).files
+    raw = newest(lake)
+    return raw.files if raw else []
+
+
 def view_statements(tables: TableFiles, raw_files: Sequence[str]) -> Iterator[str]:
-    """Generate the statements that create a view of each table and `bronze.breweries`, of the latest raw snapshot."""
+    """Generate the statements that create a view of each table and `bronze.breweries`, of raw pages."""
     for schema in sorted({"bronze", "silver", "gold", *(name.split(".")[0] for name in tables)}):
         yield f"CREATE SCHEMA {identifier(schema)}"
     yield f"CREATE VIEW bronze.breweries AS {raw_records_sql(raw_files)}"
