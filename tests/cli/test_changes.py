@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -166,14 +169,11 @@ def test_a_lake_with_events_only_has_no_tables(call: Call, tmp_path: Path) -> No
         assert done.err == f"brewhouse: The lake {tmp_path} has no tables yet. Run `brewhouse run` first.\n"
 
 
-def test_a_lake_of_an_earlier_version_is_an_error_with_a_hint(call: Call, tmp_path: Path) -> None:
-    import duckdb
-
-    old = tmp_path / "old"
-    old.mkdir()
-    with duckdb.connect(str(old / "brewhouse.duckdb")) as connection:
-        connection.execute("CREATE SCHEMA silver")
-        connection.execute("CREATE VIEW silver.breweries AS SELECT 1 AS id")
+def test_a_lake_of_an_earlier_version_is_an_error_with_a_hint(call: Call, lake: Path, tmp_path: Path) -> None:
+    old = tmp_path / "lake"
+    shutil.copytree(lake, old)
+    with closing(sqlite3.connect(old / "catalog.db")) as catalog, catalog:
+        catalog.execute("DELETE FROM iceberg_tables WHERE table_name = 'brewery_changes'")
     done = call("changes", "--lake", old)
     assert done.code == 1
     assert "brewhouse rebuild" in done.err

@@ -136,6 +136,15 @@ def test_a_command_names_the_damaged_file(victim: Victim, call: Call, pattern: s
     assert is_named(outcome, file) or outcome.code == 0, outcome.err
 
 
+def test_a_query_names_the_damaged_file_that_it_reads(victim: Victim, call: Call) -> None:
+    file = victim.newest("warehouse/silver/breweries/data/*.parquet")
+    file.write_bytes(file.read_bytes()[:-4] + b"RAP1")
+    outcome = call("query", "SELECT * FROM silver.breweries", "--lake", victim.root)
+    assert outcome.code == 1
+    assert is_named(outcome, file)
+    assert "It is a data file of table silver.breweries." in outcome.err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("pattern", KINDS)

@@ -187,6 +187,20 @@ def test_an_unknown_severity_counts_as_information(severity: str | None, level: 
     assert Event(id="I", detail_type=RUN, time="", detail={"severity": severity}).level == level
 
 
+@pytest.mark.parametrize(("content", "reason"), [(b"", "it is empty"), (b'{"id":1}\n{', "2 of 2 lines are not events")])
+def test_a_damaged_file_is_reported_once(
+    lake: Lake, capsys: pytest.CaptureFixture[str], content: bytes, reason: str
+) -> None:
+    EventLog(lake, "RUN").write("Type", {})
+    file = next(lake.events.glob("date=*/*.json")).with_name("damaged.json")
+    file.write_bytes(content)
+    reader = EventReader(lake)
+    for _ in range(2):
+        assert len(reader.read()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"brewhouse: {file} cannot be used: {reason}. It is a record of what runs did.")
+
+
 def test_content_that_is_not_an_event_is_skipped(lake: Lake) -> None:
     event = EventLog(lake, "R1").write(RUN, {})
     day = next(lake.root.glob("events/date=*"))

@@ -5,6 +5,7 @@ The envelope is https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ import msgspec
 from brewhouse.events.details import Detail
 from brewhouse.events.envelope import event_key, run_of_detail
 from brewhouse.ids import new_id
+from brewhouse.lake.damage import DamagedFileError
 from brewhouse.lake.lake import Lake, read_many, sync_files
 
 LEVELS = ("INFO", "WARN", "ERROR")
@@ -130,7 +132,7 @@ class EventReader:
         self._events: dict[Path, list[Event]] = {}
 
     def read(self, since: date | None = None, first: str = "") -> list[Event]:
-        """Read events, each once, oldest first; content that is not an event is skipped.
+        """Read events, each once, oldest first; content that is not an event is skipped, and its file reported once.
 
         Args:
             since: First day to read; None reads all.
@@ -140,7 +142,7 @@ class EventReader:
             files = [file for day in event_days(self._lake, since) for file in day.glob("*.json") if file.name >= first]
             new = [file for file in files if file not in self._events]
             try:
-                self._events.update(zip(new, map(parse_events, read_many(new)), strict=True))
+                self._events.update(map(_parse_file, new, read_many(new)))
             except FileNotFoundError:  # just moved into the archive of its day
                 if attempt == _READ_ATTEMPTS - 1:
                     raise
@@ -172,6 +174,20 @@ def events_of(files: Sequence[Path]) -> list[Event]:
 def _sorted(groups: Iterable[list[Event]]) -> list[Event]:
     events = {event.id: event for group in groups for event in group}
     return sorted(events.values(), key=lambda event: event.id)
+
+
+def find_damage(file: Path, content: bytes) -> DamagedFileError | None:
+    """Return the error of a file that has lines that are not events, or none at all."""
+    lines = len(content.splitlines())
+    invalid = lines - len(parse_events(content))
+    reason = f"{invalid} of {lines} lines are not events" if lines else "it is empty"
+    return DamagedFileError(file, reason) if invalid or not lines else None
+
+
+def _parse_file(file: Path, content: bytes) -> tuple[Path, list[Event]]:
+    if damage := find_damage(file, content):
+        print(f"brewhouse: {damage}", file=sys.stderr)
+    return file, parse_events(content)
 
 
 def parse_events(content: bytes) -> list[Event]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from brewhouse.errors import BrewhouseError
-from brewhouse.events.event import event_days, parse_events
+from brewhouse.events.event import event_days, find_damage
 from brewhouse.lake.damage import DamagedFileError
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs, find
@@ -50,9 +50,8 @@ def _errors(lake: Lake, on_step: Callable[[str], None]) -> Iterator[BrewhouseErr
     yield from check_views(lake)
     for day in event_days(lake):
         for file in day.glob("*.json"):
-            content = file.read_bytes()
-            if not content or len(parse_events(content)) < len(content.splitlines()):
-                yield DamagedFileError(file, "it has lines that are not events, or none")
+            if damage := find_damage(file, file.read_bytes()):
+                yield damage
     try:
         is_readable = not lake.lock_file.exists() or last_holder(lake) is not None
     except ValueError:

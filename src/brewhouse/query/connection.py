@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.ids import day_of
+from brewhouse.lake.damage import DamagedFileError
 from brewhouse.lake.duckdb_access import enable_s3, file_pattern, literal
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from brewhouse.iceberg.tables import Tables
 
 _DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}")
+
+_FILE = re.compile(r"""["']((?:s3:/)?/[^"']*/(?:bronze|warehouse)/[^"']+)["']""")
 
 
 def connect(lake: Lake, at: str | None = None, output: Path | None = None) -> duckdb.DuckDBPyConnection:
@@ -109,12 +112,27 @@ def readable_errors() -> Iterator[None]:
     except duckdb.Error as error:
         if known := translate_error(error):
             raise known from error
+        if damage := _damage(error):
+            raise damage from error
         message, _, excerpt = str(error).partition("\n\n")  # the line of the query and a caret below the position
         hint = f"`brewhouse tables` lists the tables.\n{excerpt}".rstrip()
         end = "" if message.endswith((".", "!", "?")) else "."
         raise UsageError(f"The query cannot be run: {message}{end}", hint=hint) from error
     except RecursionError as error:
         raise UsageError("The query cannot be run: it is nested too deeply.", hint="Read fewer levels.") from error
+
+
+def _damage(error: duckdb.Error) -> BrewhouseError | None:
+    """Return the error of a damaged file of a lake, which DuckDB names in most of its errors."""
+    import duckdb
+
+    message = str(error).partition("\n")[0]
+    is_of_file = isinstance(error, duckdb.InvalidInputException | duckdb.IOException)
+    if is_of_file and (match := _FILE.search(message)):
+        return DamagedFileError(match[1], message.replace(match[0], "this file"))
+    if "TProtocolException" in message:
+        return BrewhouseError("A data file of the tables is damaged.", hint="`brewhouse verify` names it.")
+    return None
 
 
 def _connect_by_copy(lake: Lake) -> duckdb.DuckDBPyConnection | None:
