@@ -159,8 +159,15 @@ def test_an_unexpected_error_names_its_class_and_the_option_debug() -> None:
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (PermissionError(errno.EACCES, "x", "lake/x"), "Permission denied: lake/x. Check the path"),
-        (OSError(errno.ELOOP, "x", "a", None, "b"), "Too many levels of symbolic links: a, b. Check"),
+        (
+            PermissionError(errno.EACCES, os.strerror(errno.EACCES), "lake/x"),
+            "Permission denied: 'lake/x'. Check",
+        ),
+        (
+            OSError(errno.ELOOP, os.strerror(errno.ELOOP), "a", None, "b"),
+            "levels of symbolic links: 'a' -> 'b'. Check",
+        ),
+        (OSError(errno.EIO, os.strerror(errno.EIO), "a"), "^Input/output error: a. Check the path"),
         (OSError(errno.EMFILE, os.strerror(errno.EMFILE), "a"), "may not open more files: .* `ulimit -n 1024`"),
         (MemoryError(), "There is not enough memory. Free memory"),
         (RecursionError(), "nested too deeply"),

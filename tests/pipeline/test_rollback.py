@@ -108,7 +108,8 @@ class History:
             elif step == "publish":
                 self.publish(sorted(self.names)[choice % len(self.names)])
             else:
-                self.rollback(list(self.states)[choice % len(self.states)])
+                runs = published(self.lake)
+                self.rollback(runs[choice % len(runs)])
             self.check()
 
     def check(self) -> None:
@@ -182,6 +183,8 @@ def test_a_rollback_is_a_run_that_returns_all_tables_to_the_state_as_of_a_run(hi
     states = [(s.raw_snapshot, s.current, s.rolled_back) for s in tables.history("silver.brewery_changes")]
     assert states == [(first, True, False), (bad, False, True)]
     history.rollback(list(history.states)[1])  # forth again
+    history.check()
+    history.rollback(rolled_back)
     history.check()
 
 

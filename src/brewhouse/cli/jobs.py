@@ -111,7 +111,7 @@ def relocate(lake: LakeOption = None, as_json: JsonOption = False) -> None:
 
     Until then the lake can be read, but not written. The original is neither read nor changed.
 
-    Example: cp -r lake copy && brewhouse relocate --lake copy
+    Example: brewhouse relocate --lake copy
     """
     from brewhouse.pipeline.maintenance import relocate as relocate_tables
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from brewhouse.errors import UsageError
-from brewhouse.events.event import Listener
+from brewhouse.events.event import Listener, read_events
+from brewhouse.events.run_reports import run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.pipeline.publishing import refresh_views
 from brewhouse.pipeline.run_context import JobResult, RunContext
@@ -42,6 +43,11 @@ def run_rollback(
             at = max(state.committed_at for state in found.values())
             others = {name: tables.snapshot_at(name, at) for name in histories if name not in found}
             return {name: state.snapshot_id for name, state in {**others, **found}.items() if state}
+        reports = [report for report in run_reports(read_events(lake)) if report.run == target]
+        known = {(name, state.snapshot_id) for name, history in histories.items() for state in history}
+        moved = {(entry["table"], entry["snapshot"]) for report in reports for entry in report.published}
+        if moved and moved <= known:  # the run was a rollback
+            return dict(moved)
         raise missing_state(lake, tables, target) or UsageError(
             f"The lake {lake.root} has no run {target}.", hint="`brewhouse history TABLE` lists runs and snapshots."
         )
