@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -185,6 +186,27 @@ def test_listeners_do_not_receive_a_success_that_cannot_be_written(lake: Lake) -
 )
 def test_an_unknown_severity_counts_as_information(severity: str | None, level: str) -> None:
     assert Event(id="I", detail_type=RUN, time="", detail={"severity": severity}).level == level
+
+
+def test_written_events_are_flushed_to_the_disk_with_their_folders(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[Path] = []
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").resolve())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    log = EventLog(lake, "RUN")
+    for _ in range(2):
+        log.write("Type", {})
+    assert flushed == []
+    log.sync()
+    (day,) = lake.events.glob("date=*")
+    assert set(flushed) == {lake.root, lake.events, day, *day.iterdir()}
+    flushed.clear()
+    log.sync()
+    assert flushed == [], "each event is flushed once"
 
 
 @pytest.mark.parametrize(("content", "reason"), [(b"", "it is empty"), (b'{"id":1}\n{', "2 of 2 lines are not events")])
