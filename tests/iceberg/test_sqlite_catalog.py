@@ -502,3 +502,17 @@ def test_the_file_has_the_permissions_of_the_umask(tmp_path: Path, mask: int, mo
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "catalog.db").stat().st_mode) == mode
+
+
+def test_metadata_that_a_killed_commit_left_is_deleted_by_the_next_commit(
+    tmp_path: Path, catalog: SQLiteCatalog
+) -> None:
+    create(catalog, "silver.a")
+    set_property(catalog, "silver.a", "1")
+    logged = metadata_files(tmp_path)
+    folder = tmp_path / "warehouse" / "silver" / "a" / "metadata"
+    left = folder / "00002-00000000-0000-4000-8000-000000000000.metadata.json"
+    left.write_text("{}")
+    set_property(catalog, "silver.a", "2")
+    assert logged < metadata_files(tmp_path)
+    assert not left.exists()

@@ -21,7 +21,7 @@ from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.file_io import ObjectIO, path_of
-from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog, delete_metadata, dropped_metadata
+from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog, delete_metadata
 from brewhouse.iceberg.snapshots import VERSION_HINT
 from brewhouse.lake.damage import DamagedFileError
 from brewhouse.lake.lake import sync_files, with_checksum
@@ -153,6 +153,8 @@ class SQLiteCatalog(LakeCatalog):
             with ObjectIO(self.properties).new_output(change.location).create() as file:
                 file.write(content)
             self._cached[key] = (change.location, change.metadata)
+            if change.base:
+                self._dropped |= _unlogged(change)
         sync_files(self._file.parent, self._written)
         self._written.clear()
         for key, change in self._changes.items():
@@ -264,7 +266,6 @@ class SQLiteCatalog(LakeCatalog):
             elif earlier is None:
                 change = _Change(current.metadata_location, staged.metadata_location, staged.metadata)
                 self._changes[key] = change
-                self._dropped |= dropped_metadata(current.metadata, staged.metadata)
             else:  # the state between is never written, so that the log of the metadata leads past it
                 log = {"metadata_log": current.metadata.metadata_log}
                 change = _Change(earlier.base, earlier.location, staged.metadata.model_copy(update=log))
@@ -307,3 +308,10 @@ class SQLiteCatalog(LakeCatalog):
 
     def _key(self, identifier: str | Identifier) -> tuple[str, str, str]:
         return NAME, self.namespace_to_string(self.namespace_from(identifier)), self.table_name_from(identifier)
+
+
+def _unlogged(change: _Change) -> set[str]:
+    """List the metadata files next to a new one that its log does not name: dropped from it, or of a killed commit."""
+    folder = change.location.rpartition("/")[0]
+    logged = {change.location, *(entry.metadata_file for entry in change.metadata.metadata_log)}
+    return {f"{folder}/{file.name}" for file in Path(path_of(folder)).glob("*.metadata.json")} - logged
