@@ -7,7 +7,7 @@ at once, so both export the same. docs/explore.md shows the table below to users
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from duckdb.sqltypes import DuckDBPyType
 
 FORMATS = ("csv", "json", "parquet")
+_ROWS_AT_ONCE = 10_000
 
 
 class _Conversion(NamedTuple):
@@ -93,13 +94,7 @@ def export(
         rows.to_csv(str(file)) if step == "csv" else rows.to_parquet(str(file), compression="zstd")
         return
     fields = ", ".join(f"{name} := {value}" for name, value in zip(columns, values, strict=True))
-    lines = file.with_name(f"{file.name}.lines")
-    try:
-        objects = stored.project(f"CAST(to_json(struct_pack({fields})) AS VARCHAR)")
-        objects.to_csv(str(lines), header=False, quotechar="", escapechar="")
-        _write_array(lines, file)
-    finally:
-        lines.unlink(missing_ok=True)
+    _write_array(stored.project(f"CAST(to_json(struct_pack({fields})) AS VARCHAR)"), file)
 
 
 def quoted(name: str) -> str:
@@ -107,13 +102,33 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _write_array(lines: Path, file: Path) -> None:
-    with lines.open("rb") as source, file.open("wb") as array:
-        begin = b"[\n  "
-        for line in source:
-            array.write(begin + line.rstrip(b"\n"))
-            begin = b",\n  "
-        array.write(b"[]\n" if begin.startswith(b"[") else b"\n]\n")
+def _write_array(objects: DuckDBPyRelation, file: Path) -> None:
+    """Write JSON objects as an array, a line each.
+
+    Not with DuckDB's CSV writer, which waits for ever in some of the exports in which a conversion fails.
+    """
+    begin = "[\n  "
+    with file.open("w", encoding="utf-8", newline="\n") as array:
+        for texts in _texts(objects):
+            array.writelines([begin, ",\n  ".join(texts)])
+            begin = ",\n  "
+        array.write("[]\n" if begin.startswith("[") else "\n]\n")
+
+
+def _texts(relation: DuckDBPyRelation) -> Iterator[list[str]]:
+    """Yield the values of a column of text, some at a time.
+
+    Raises:
+        duckdb.Error: A value cannot be computed.
+    """
+    import duckdb
+
+    try:
+        for batch in relation.to_arrow_reader(_ROWS_AT_ONCE):
+            if batch.num_rows:
+                yield batch.column(0).to_pylist()
+    except OSError as error:  # Arrow's, with the text of DuckDB's
+        raise duckdb.Error(str(error)) from error
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
