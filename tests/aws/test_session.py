@@ -74,9 +74,9 @@ def test_a_denied_request_names_the_given_resource() -> None:
 
 
 def test_another_refusal_keeps_operation_message_and_code() -> None:
-    refused = pytest.raises(BrewhouseError, match=r"AWS refused CreateJob: too many \(LimitExceeded\)\.")
+    refused = pytest.raises(BrewhouseError, match=r"AWS refused CreateJob: too many \(InvalidInputException\)\.")
     with refused, translated_aws_errors():
-        raise refusal("LimitExceeded", "too many", "CreateJob")
+        raise refusal("InvalidInputException", "too many", "CreateJob")
 
 
 def test_errors_that_are_not_of_aws_pass_unchanged() -> None:

@@ -254,7 +254,7 @@ def test_query_gives_an_object_a_row_with_values_as_json_has_them(seen: Seen) ->
             "object": {"a": 1},
             "time": "2026-08-02T12:00:00Z",
             "day": "2026-08-02",
-            "decimal": "1.50",
+            "decimal": 1.5,  # as JSON has it: 1.50
         }
     ]
 

@@ -142,6 +142,8 @@ def test_the_json_of_a_job_has_the_promised_keys() -> None:
         "seconds": 1.0,
         "message": "",
         "counts": {"records": 20, "pages": 2},
+        "raw_snapshot": "",
+        "expired_runs": [],
         "begin": 0,
         "length": 1000,
         "done": None,

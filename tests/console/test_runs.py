@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 RUN_KEYS = {"run", "workflow", "state", "started_at", "seconds", "jobs", "error"}
-JOB_KEYS = {"name", "state", "message", "seconds", "counts", "begin", "length", "done", "total", "doing"}
+JOB_KEYS = {"name", "state", "message", "seconds", "counts", "raw_snapshot", "expired_runs"} | {
+    *("begin", "length", "done", "total", "doing")
+}
 CHECK_KEYS = {"job", "table", "name", "severity", "passed", "found", "example"}
 
 

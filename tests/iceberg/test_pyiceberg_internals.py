@@ -49,10 +49,10 @@ INTERNALS = (
         ("self", "current_table", "table_identifier", "requirements", "updates"),
     ),
     Internal(
-        "pyiceberg.catalog.MetastoreCatalog._load_file_io",
+        "pyiceberg.catalog.MetastoreCatalog._parse_metadata_version",
         "iceberg/sqlite_catalog.py",
-        "to create the FileIO of a table, as `SqlCatalog.load_table` does",
-        ("self", "properties", "location"),
+        "to number the metadata files of a table, as `MetastoreCatalog._update_and_stage_table` does",
+        ("metadata_location",),
     ),
     Internal(
         "pyiceberg.catalog.glue._construct_table_input",

@@ -112,7 +112,6 @@ def manifest_of(lake: Lake) -> Path:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda content: content[:0],
         lambda content: content[:-1],
         lambda content: content[: len(content) // 2],
         lambda content: b"\0" * len(content),
@@ -127,6 +126,13 @@ def test_a_damaged_manifest_is_named_with_the_next_step(lake: Lake, damage: Any)
     for read in (newest, complete, lambda lake: find(lake, "01A")):
         with pytest.raises(BrewhouseError, match=r"manifest\.json cannot be read: .* Restore it, or move its folder"):
             read(lake)
+
+
+def test_a_snapshot_whose_manifest_was_lost_by_a_power_failure_is_not_complete(lake: Lake) -> None:
+    manifest_of(lake).write_bytes(b"")
+    assert (newest(lake), complete(lake)) == (None, [])
+    with pytest.raises(BrewhouseError, match="has no complete raw snapshot 01A; it has none"):
+        find(lake, "01A")
 
 
 def test_the_snapshots_of_a_lake_are_found_wherever_their_date_folder_is(lake: Lake) -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 
 from brewhouse.console.web import paginate
 from brewhouse.events.event import LEVELS, Event
-from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE
+from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE, WARNING
 
 PAGE_ROWS = 50
 KINDS = {
@@ -22,6 +22,7 @@ KINDS = {
     "published": (PUBLISHED,),
     "alert": (ALERT_SENT, ALERT_FAILED),
     "schedule": (SCHEDULE,),
+    "warning": (WARNING,),
 }
 """Filter values, and the event types that each selects."""
 
@@ -59,7 +60,7 @@ class EventQuery(BaseModel):
     run: Annotated[str, StringConstraints(strip_whitespace=True), Field(description="Run id", max_length=200)] = ""
     level: Annotated[Literal["INFO", "WARN", "ERROR"], Field(description="Minimum level")] = "INFO"
     kind: Annotated[
-        Literal["", "run", "job", "check", "drift", "published", "alert", "schedule"],
+        Literal["", "run", "job", "check", "drift", "published", "alert", "schedule", "warning"],
         Field(description="Only events of this kind"),
     ] = ""
     since: Annotated[Day, Field(description="First day (UTC)")] = None

@@ -60,8 +60,10 @@ class _Relocation:
     """
 
     def __init__(self, table: Table) -> None:
-        self._metadata, self._io = table.metadata, table.io
-        self._before, self._after = (table.io.properties[key] for key in ("moved_from", "moved_to"))
+        self._metadata = table.metadata
+        self._io = table.io
+        self._before = table.io.properties["moved_from"]
+        self._after = table.io.properties["moved_to"]
         self._manifests: dict[str, tuple[str, int]] = {}
 
     def metadata(self) -> TableMetadata:

@@ -246,7 +246,8 @@ class SQLiteCatalog(LakeCatalog):
 
     def relocate(self, table: Table, metadata: TableMetadata) -> None:
         """Replace the metadata of a table by the same with other locations, inside `atomically`."""
-        version = self._parse_metadata_version(table.metadata_location) + 1  # private: as in `create_table`
+        # Private in PyIceberg, which has no public function that numbers the files of its metadata.
+        version = self._parse_metadata_version(table.metadata_location) + 1
         folder = load_location_provider(metadata.location, metadata.properties)
         location = folder.new_table_metadata_file_location(version)
         self._changes[self._key(table.name())] = _Change(None, location, metadata)
