@@ -85,8 +85,9 @@ class EventFeed:
             self._complete_days.clear()
             read = [event for file in files for event in _events_if_exists(file)]
         self._files.update(str(file) for file in files)
-        new = [event for event in read if event.id not in self._ids]
-        self._ids.update(event.id for event in new)
+        unseen = {event.id: event for event in read if event.id not in self._ids}  # a file and its archive have it
+        new = list(unseen.values())
+        self._ids.update(unseen)
         self._events = _in_order(self._events, new)
         new_by_run: defaultdict[str, list[Event]] = defaultdict(list)
         for event in new:
