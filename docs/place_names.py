@@ -66,7 +66,7 @@ def translated(spoken: list[str]) -> list[str]:
 
 def is_contradicted(code: str, name: str, division_kinds: dict[str, frozenset[str]], siblings: set[str]) -> bool:
     """Return whether the word for the kind in a name fits another place of that name, and not the one it stands for."""
-    kinds = gazetteer._kinds_in(name)
+    kinds = gazetteer.kinds_in(name)
     return not kinds & division_kinds[code] and any(kinds & division_kinds[other] for other in siblings - {code})
 
 
@@ -81,7 +81,7 @@ def kept(country: str, candidates: list[tuple[str, str]]) -> Iterator[tuple[str,
         }
     }
     entries = gazetteer.subdivision_entries(country)
-    kinds = {entry.code: gazetteer._kinds_in(" ".join((entry.type, *entry.names))) for entry in entries}
+    kinds = {entry.code: gazetteer.kinds_in(" ".join((entry.type, *entry.names))) for entry in entries}
     sharing: dict[str, set[str]] = {}
     for entry in entries:
         known[entry.code] = {gazetteer.fold(name) for name in entry.names}

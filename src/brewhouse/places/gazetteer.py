@@ -155,7 +155,7 @@ class Gazetteer:
     def _of_kind(self, name: str) -> Mapping[str, MatchKind]:
         """Return the places that share a name apart from the word for the kind, and do not contradict this word."""
         codes = self._by_name_without_kind.get(without_kind(name), {})
-        kinds = _kinds_in(name)
+        kinds = kinds_in(name)
         if not kinds or "" in codes:
             return codes
         if same := {code: kind for code, kind in codes.items() if self._kinds[code] & kinds}:
@@ -199,7 +199,7 @@ class Gazetteer:
         for name, code, _ in (*self._aliased(), *self._names(), *self._translated()):
             if code:
                 texts[code].append(name)
-        return {code: _kinds_in(" ".join(names)) for code, names in texts.items()}
+        return {code: kinds_in(" ".join(names)) for code, names in texts.items()}
 
     def _names(self) -> list[tuple[str, str, MatchKind]]:
         return [(name, entry.code, _WITHIN) for entry in self._entries.values() for name in entry.names]
@@ -226,7 +226,13 @@ def _index(key: Callable[[str], str], names: Iterable[tuple[str, str, MatchKind]
     return index
 
 
-def _kinds_in(name: str) -> frozenset[str]:
+def kinds_in(name: str) -> frozenset[str]:
+    """Return the kinds of places that the words of a name stand for.
+
+    Example:
+        >>> sorted(kinds_in("Lviv oblast")), sorted(kinds_in("Lviv"))
+        (['region'], [])
+    """
     return frozenset(kind for word in _words(name) if (kind := _KINDS.get(word)))
 
 
