@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.background import repeating
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.events.event import read_events
@@ -66,38 +67,23 @@ def shown(lake: Lake) -> list[tuple[object, ...]]:
         return connection.execute(sql).fetchall()
 
 
-@contextmanager
-def reading_all_the_while(lake: Lake) -> Iterator[list[str]]:
-    """Query like an analyst until the block ends; what looks half-published, or fails, is listed."""
-    wrong: list[str] = []
-    done = threading.Event()
-
-    def read() -> None:
-        while not done.wait(0.02):
-            if not lake.views_file.exists():
-                continue
-            try:
-                with closing(connect(lake)) as connection:
-                    breweries, distinct, rejected = connection.execute(
-                        "SELECT count(*), count(DISTINCT id), (SELECT count(*) FROM silver.rejected_breweries) "
-                        "FROM silver.breweries"
-                    ).fetchall()[0]
-                    published = {row[0] for row in connection.execute(_VIEWS).fetchall()}
-                    sums = {connection.execute(f"SELECT sum(brewery_count) FROM {t}").fetchall()[0] for t in published}
-                if breweries != distinct or breweries + rejected not in (ROWS, ROWS + MORE):
-                    wrong.append(f"{breweries} breweries, {distinct} ids, {rejected} rejected")
-                if len(published) != 2 or sums != {(breweries,)}:
-                    wrong.append(f"{breweries} breweries, but {published} count {sums}")
-            except Exception as error:  # noqa: BLE001 - whatever a reader meets is a finding
-                wrong.append(repr(error))
-
-    thread = threading.Thread(target=read)
-    thread.start()
-    try:
-        yield wrong
-    finally:
-        done.set()
-        thread.join()
+def read(lake: Lake) -> tuple[str, ...] | None:
+    """Query like an analyst; return what looks half-published, None before the first publication."""
+    if not lake.views_file.exists():
+        return None
+    with closing(connect(lake)) as connection:
+        breweries, distinct, rejected = connection.execute(
+            "SELECT count(*), count(DISTINCT id), (SELECT count(*) FROM silver.rejected_breweries) "
+            "FROM silver.breweries"
+        ).fetchall()[0]
+        published = {row[0] for row in connection.execute(_VIEWS).fetchall()}
+        sums = {connection.execute(f"SELECT sum(brewery_count) FROM {t}").fetchall()[0] for t in published}
+    wrong = []
+    if breweries != distinct or breweries + rejected not in (ROWS, ROWS + MORE):
+        wrong.append(f"{breweries} breweries, {distinct} ids, {rejected} rejected")
+    if len(published) != 2 or sums != {(breweries,)}:
+        wrong.append(f"{breweries} breweries, but {published} count {sums}")
+    return tuple(wrong)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +104,7 @@ def test_a_run_killed_at_any_moment_leaves_nothing_half_published(
 
     lake = Lake(tmp_path / "killed")
     killed = 0
-    with reading_all_the_while(lake) as wrong:
+    with repeating(partial(read, lake), 0.02) as seen:
         for moment in range(1, moments + 1):
             process = start(lake, source.url)
             time.sleep(duration * moment / moments)
@@ -129,7 +115,7 @@ def test_a_run_killed_at_any_moment_leaves_nothing_half_published(
         finish(start(lake, source.url))
         assert content(lake) == expected
         assert replayed(lake) == shown(lake)
-    assert wrong == []
+    assert set(seen) - {None} == {()}
     assert killed > moments // 2
 
     states = [report.state for report in run_reports(read_events(lake))]
@@ -156,7 +142,7 @@ def test_a_run_killed_while_it_publishes_shows_the_old_or_the_new_state(
     lake = Lake(tmp_path / "lake")
     with MockApiServer(records[MORE:]) as source:
         finish(start(lake, source.url))
-        with reading_all_the_while(lake) as wrong:
+        with repeating(partial(read, lake), 0.02) as seen:
             for number, (line, delay_s) in enumerate((line, delay) for line in LINES for delay in delays_s):
                 if number % 2:
                     source.remove([str(record["id"]) for record in more])
@@ -167,7 +153,7 @@ def test_a_run_killed_while_it_publishes_shows_the_old_or_the_new_state(
             finish(start(lake, source.url))
         undisturbed = Lake(tmp_path / "undisturbed")
         finish(start(undisturbed, source.url))
-    assert wrong == []
+    assert set(seen) - {None} == {()}
     now, at_once = content(lake), content(undisturbed)
     for rows in (now, at_once):
         del rows["silver.brewery_changes"]  # it has the changes of every snapshot, and there were several

@@ -7,14 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tests.background import repeating
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, ChecksFailed
@@ -80,36 +81,19 @@ def lake(tmp_path: Path, source: MockApiServer) -> Lake:
     return lake
 
 
-@contextmanager
-def reading_all_the_while(lake: Lake) -> Iterator[set[tuple[Any, ...]]]:
-    """Query until the block ends, and collect everything that was seen."""
-    seen: set[tuple[Any, ...]] = set()
-    done = threading.Event()
-
-    def read() -> None:
-        while not done.wait(0.01):
-            try:
-                logged = "(SELECT count(*) FROM silver.brewery_changes)"
-                counted = "(SELECT sum(brewery_count) FROM gold.brewery_counts_over_time)"
-                seen.update(rows(lake, SHOWN.replace(" FROM", f", {logged}, {counted} FROM", 1)))
-            except Exception as error:  # noqa: BLE001 - whatever a reader meets is a finding
-                seen.add((repr(error),))
-
-    thread = threading.Thread(target=read)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        thread.join()
+def read(lake: Lake) -> tuple[Any, ...]:
+    """Query like an analyst: one row of counts."""
+    logged = "(SELECT count(*) FROM silver.brewery_changes)"
+    counted = "(SELECT sum(brewery_count) FROM gold.brewery_counts_over_time)"
+    return tuple(rows(lake, SHOWN.replace(" FROM", f", {logged}, {counted} FROM", 1)))
 
 
 def test_a_rebuild_gives_the_rows_of_the_original_runs_without_disturbing_readers(lake: Lake) -> None:
     before, history = content(lake), histories(lake)
-    with reading_all_the_while(lake) as seen:
+    with repeating(partial(read, lake)) as seen:
         rebuild(lake)
     assert content(lake) == before
-    assert len(seen) == 1
+    assert len(set(seen)) == 1
     assert histories(lake) == {name: runs + complete_runs(lake) for name, runs in history.items()}
 
 

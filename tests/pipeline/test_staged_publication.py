@@ -7,14 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.background import repeating
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, ChecksFailed
@@ -371,28 +372,6 @@ def test_a_process_that_slept_beyond_its_lock_changes_no_table(
     assert consistent(lake)
 
 
-@contextmanager
-def reading_all_the_while(lake: Lake) -> Iterator[list[bool | str | None]]:
-    """Compare gold with silver, as a reader, again and again until the block ends."""
-    seen: list[bool | str | None] = []
-    done = threading.Event()
-
-    def read() -> None:
-        while not done.wait(0.01):
-            try:
-                seen.append(consistent(lake))
-            except Exception as error:  # noqa: BLE001 - whatever a reader meets is a finding
-                seen.append(repr(error))
-
-    thread = threading.Thread(target=read)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        thread.join()
-
-
 def test_a_reader_during_the_commit_of_a_run_sees_gold_that_adds_up_to_silver(
     shared_lake: Lake, source: MockApiServer
 ) -> None:
@@ -423,7 +402,7 @@ def test_gold_adds_up_to_silver_on_every_read_while_runs_go_on(
     lake: Lake = request.getfixturevalue("shared_lake") if kind != "Spark" else Lake(tmp_path / "lake")
     variables = dict(small_spark) if kind == "Spark" else {}
     records = list(generate(ROWS + 5))
-    with reading_all_the_while(lake) as seen:
+    with repeating(partial(consistent, lake)) as seen:
         for number in range(3 if kind == "Spark" else 6):
             for job in JOBS:
                 assert start(lake, source, job, f"wr_{number}", ("", ""), **variables) == 0
