@@ -120,7 +120,7 @@ def test_spark_shuffles_into_twice_as_many_partitions_as_the_executors_have_core
         spark_session.conf.set("spark.sql.shuffle.partitions", str(before))
 
 
-def test_the_script_for_extract_and_for_duckdb_starts_no_spark(run_job: RunJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_extract_and_duckdb_start_no_spark(run_job: RunJob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
     run_job("extract", engine="spark")
     run_job("transform", engine="duckdb")
