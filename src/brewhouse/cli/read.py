@@ -142,6 +142,7 @@ def history(
             "rows": snapshot.rows,
             "current": snapshot.current,
             "rolled_back": snapshot.rolled_back,
+            "branch": snapshot.branch or None,
         }
         for snapshot in published_tables(place).history(table)
     ]
