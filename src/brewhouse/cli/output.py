@@ -247,11 +247,11 @@ def _terminal_width() -> int:
 
 def _fit(widths: Sequence[int], available: int, *, is_prose: bool) -> list[int]:
     """Return the widths of the columns that fit: the last one shrinks if it wraps, else all long ones to one size."""
-    room = available - len(_GAP) * (len(widths) - 1)
-    if is_prose and len(widths) > 1 and room - sum(widths[:-1]) >= min(_MIN_PROSE, widths[-1]):
-        return [*widths[:-1], min(widths[-1], room - sum(widths[:-1]))]
+    space = available - len(_GAP) * (len(widths) - 1)
+    if is_prose and len(widths) > 1 and space - sum(widths[:-1]) >= min(_MIN_PROSE, widths[-1]):
+        return [*widths[:-1], min(widths[-1], space - sum(widths[:-1]))]
     for cap in range(max(available, _MIN_CUT), _MIN_CUT - 1, -1):
-        if sum(fitted := [min(width, cap) for width in widths]) <= room:
+        if sum(fitted := [min(width, cap) for width in widths]) <= space:
             return fitted
     while len(fitted) > 1 and sum(fitted) + len(_GAP) * (len(fitted) - 1) > available:
         fitted.pop()

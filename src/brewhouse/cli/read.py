@@ -126,7 +126,7 @@ def history(
     show_all: AllOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the snapshots of a table, oldest first.
+    """List the snapshots of a table, newest first; with --json oldest first.
 
     Example: brewhouse history gold.breweries_by_location
     """
@@ -151,9 +151,9 @@ def history(
             "committed": minute(row["committed"]),
             "rows": row["rows"],
             "state": "rolled back" if row["rolled_back"] else "current" if row["current"] else "",
-            **{name: row[name] for name in ("snapshot", "run", "raw_snapshot")},
+            **{name: row[name] for name in ("snapshot", "run", "raw_snapshot", "branch")},
         }
-        for row in rows
+        for row in reversed(rows)
     ]
     most = shown_rows(limit, show_all=show_all, as_data=as_json)
     print_result(shown, as_json=as_json, value=rows, limit=most)
