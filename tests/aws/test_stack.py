@@ -21,6 +21,7 @@ from brewhouse.errors import UsageError
 from brewhouse.query.saved_queries import for_athena, saved_queries
 
 Change = Callable[[dict[str, Any]], object]
+METRICS = ("metrics", "observability-metrics", "job-insights")
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,36 @@ def test_the_jobs_need_no_package_index_and_read_what_deploy_uploads(stack: dict
     for job in jobs:
         assert job["DefaultArguments"]["--python-modules-installer-option"] == "--no-index"
         assert job["Command"]["ScriptLocation"] == {"Fn::Sub": "s3://${BucketName}/${ScriptKey}"}
+
+
+def test_spark_is_the_engine_and_leaves_its_event_logs_where_they_expire(stack: dict[str, Any]) -> None:
+    assert stack["Parameters"]["Engine"]["Default"] == "spark"
+    jobs = {
+        facts["Properties"]["DefaultArguments"]["--job"]: facts["Properties"]
+        for facts in stack["Resources"].values()
+        if facts["Type"] == "AWS::Glue::Job"
+    }
+    assert all(job["DefaultArguments"][f"--enable-{name}"] == "true" for job in jobs.values() for name in METRICS)
+    extract = jobs.pop("extract")
+    assert (extract["WorkerType"], extract["NumberOfWorkers"]) == ("G.1X", 2)
+    for job in jobs.values():
+        arguments = job["DefaultArguments"]
+        assert arguments["--engine"] == {"Ref": "Engine"}
+        assert arguments["--spark-worker-type"] == job["WorkerType"] == {"Ref": "WorkerType"}
+        assert arguments["--spark-workers"] == job["NumberOfWorkers"] == {"Ref": "NumberOfWorkers"}
+        assert arguments["--enable-auto-scaling"] == {"Fn::If": ["Scales", "true", "false"]}
+        assert arguments["--enable-spark-ui"] == "true"
+        assert arguments["--spark-event-logs-path"] == {"Fn::Sub": "s3://${BucketName}/spark-ui/"}
+    [rule] = [
+        rule
+        for rule in _resource("Bucket")(stack)["LifecycleConfiguration"]["Rules"]
+        if rule.get("Prefix") == "spark-ui/"
+    ]
+    assert rule["ExpirationInDays"] == {"Ref": "LogRetentionDays"}
+    statements = _resource("TablesRole")(stack)["Policies"][0]["PolicyDocument"]["Statement"]
+    [write] = [each for each in statements if each.get("Sid") == "WriteSparkEventLogs"]
+    assert "s3:PutObject" in write["Action"]
+    assert write["Resource"]["Fn::Sub"].endswith("/spark-ui/*")
 
 
 def _resource(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -150,7 +150,7 @@ def test_every_zone_can_be_queried(call: Call, full: Path, zone: str) -> None:
         (("tables",), {"table", "rows", "published", "description"}),
         (
             ("history", "silver.breweries"),
-            {"snapshot", "committed", "run", "raw_snapshot", "rows", "current", "rolled_back"},
+            {"snapshot", "committed", "run", "raw_snapshot", "rows", "current", "rolled_back", "branch"},
         ),
         (("rejected",), {"reasons", "page", "record"}),
         (

@@ -198,6 +198,7 @@ def estimate(
     minutes: Annotated[float, typer.Option("--minutes", min=1, help="Minutes per job, including its start.")] = 2,
     queries: Annotated[int, typer.Option("--queries", min=0, help="Queries per month.")] = 300,
     stored_gb: Annotated[float, typer.Option("--stored-gb", min=0, help="Gigabytes in the bucket.")] = 1,
+    region: Annotated[str, typer.Option(envvar="AWS_REGION", help="Region of the Glue jobs.")] = "us-east-1",
     as_json: JsonOption = False,
 ) -> None:
     """Estimate the monthly cost by item; needs no account.
@@ -209,12 +210,16 @@ def estimate(
     from brewhouse.aws.template import defaults
 
     use = MonthlyUsage(runs=runs, minutes_per_job=minutes, queries=queries, stored_gb=stored_gb)
-    rows = estimate_cost(use, {**defaults(), **_parameters(parameter)})
+    rows = estimate_cost(use, {**defaults(), **_parameters(parameter)}, region)
+    priced = region if region in prices().glue_dpu_hour else "us-east-1"
     if as_json:
-        print_json({"as_of": prices().as_of, "parts": rows})
+        print_json({"as_of": prices().as_of, "region": priced, "parts": rows})
         return
     print_rows(rows)
-    print(f"List prices of {prices().as_of}, us-east-1, in US dollars: {prices().source}.")
+    print(f"List prices of {prices().as_of} in US dollars: Glue jobs in {priced}, all else in us-east-1.")
+    if priced != region:
+        print(f"The price of {region} is not known here.")
+    print(f"Source: {prices().source}.")
 
 
 @aws.command()

@@ -108,6 +108,7 @@ def history(table: TableArgument, lake: LakeOption = None, as_json: JsonOption =
             "rows": snapshot.rows,
             "current": snapshot.current,
             "rolled_back": snapshot.rolled_back,
+            "branch": snapshot.branch or None,
         }
         for snapshot in published_tables(place).history(table)
     ]

@@ -23,8 +23,8 @@ import pytest
 from tests.aws.cloud import RECORDED_EVENTS, Cloud
 
 from brewhouse.aws.functions import archiver, clients
+from brewhouse.aws.functions.job_runs import dpu_hour_usd
 from brewhouse.aws.functions.normalize import MAX_BYTES, normalize
-from brewhouse.aws.prices import prices
 from brewhouse.aws.wheel import write_functions
 from brewhouse.events.envelope import EventEnvelope
 from brewhouse.events.event import EventLog, read_events
@@ -197,7 +197,8 @@ def test_the_end_of_a_job_gets_duration_cost_and_run_id(cloud: Cloud) -> None:
     found = cloud.event()
     assert (found["jobName"], found["glueJobName"], found["jobRunId"]) == ("extract", "brew-extract", run)
     assert (found["runId"], found["workflow"], found["counts"]) == ("01RUN", "breweries", {"records": 9})
-    assert found["costUsd"] == pytest.approx(found["dpuSeconds"] / 3600 * prices().glue_dpu_hour, abs=1e-6)
+    price = dpu_hour_usd(found.get("glueVersion", ""), cloud.account.region)
+    assert found["costUsd"] == pytest.approx(found["dpuSeconds"] / 3600 * price, abs=1e-6)
     assert found["dpuSeconds"] >= 60
     from brewhouse.events.run_reports import run_reports
 
