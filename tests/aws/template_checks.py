@@ -183,11 +183,11 @@ def _dead_letters(resources: Resources) -> Iterator[str]:
     for name, queue, service, source in _dead_letter_senders(resources):
         if not _admits(resources, queue, service, source):
             yield f"{name}: {queue} does not admit its failures."
-    queues = [(arn_of(name, resources[name]), queue) for name, queue in _of_type(resources, "AWS::SQS::Queue")]
-    for arn, queue in queues:
+    queues = [(arn_of(name, resources[name]), facts) for name, facts in _of_type(resources, "AWS::SQS::Queue")]
+    for arn, facts in queues:
         for other_arn, other in queues:
             allowed = other.get("RedriveAllowPolicy", {}).get("sourceQueueArns", [arn])
-            if queue.get("RedrivePolicy", {}).get("deadLetterTargetArn") == other_arn and arn not in allowed:
+            if facts.get("RedrivePolicy", {}).get("deadLetterTargetArn") == other_arn and arn not in allowed:
                 yield f"{arn}: {other_arn} does not admit its failures."
 
 
