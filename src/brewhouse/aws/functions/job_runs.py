@@ -44,6 +44,22 @@ def run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
     return {name: fact for name, fact in facts.items() if fact is not None}
 
 
+def log_lines(logs: Any, stack: str, run_id: str, limit: int) -> list[tuple[datetime, str]]:  # noqa: ANN401 - boto3
+    """Return the last lines of the driver's output of a job run, with their times; Glue writes its errors there too."""
+    group = f"/aws-glue/{stack}/output"
+    try:
+        log = logs.get_log_events(logGroupName=group, logStreamName=run_id, limit=limit, startFromHead=False)
+    except logs.exceptions.ResourceNotFoundException:
+        return []
+    lines = [
+        (datetime.fromtimestamp(event["timestamp"] / 1000, UTC), line)
+        for event in log["events"]
+        for line in event["message"].splitlines()
+        if line.strip()
+    ]
+    return lines[-limit:]
+
+
 def error_lines(logs: Any, stack: str, run_id: str) -> list[str]:  # noqa: ANN401 - boto3
     """Return the last lines of a job run's error log, shortened; empty without a log."""
     group = f"/aws-glue/{stack}/error"
