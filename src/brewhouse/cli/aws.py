@@ -263,7 +263,7 @@ def destroy(
 
     Example: brewhouse aws destroy
     """
-    from brewhouse.aws.deploy import bucket_exists, bucket_name
+    from brewhouse.aws.deploy import bucket_exists, bucket_name, queues_of
     from brewhouse.aws.stacks import delete_stack, find_stack
     from brewhouse.aws.teardown import databases_of, remove_bucket, remove_databases
 
@@ -272,20 +272,23 @@ def destroy(
         bucket = found.parameters["BucketName"] if found else bucket_name(account, stack)
         data = [bucket] if bucket_exists(account, bucket) else []
         databases = databases_of(account, bucket)
-        if not found and not (with_data and (data or databases)):
+        queues = {url.rsplit("/", 1)[-1]: url for url in queues_of(account, stack)}
+        if not found and not (with_data and (data or databases or queues)):
             raise UsageError(f"Account {account.number} has no stack {stack} in {account.region}.")
         _confirm(f"Delete the stack {stack} in account {account.number}, {account.region}?", yes=yes)
         if with_data:
-            targets = ", ".join([*(f"s3://{name}" for name in data), *databases]) or "nothing"
+            targets = ", ".join([*(f"s3://{name}" for name in data), *databases, *queues]) or "nothing"
             _confirm(f"Permanently delete the lake with all object versions: {targets}?", yes=yes)
         if found:
             _print_events(delete_stack(account, found))
         if with_data:
             remove_databases(account, databases)
             removed = remove_bucket(account, bucket) if data else 0
+            for url in queues.values():
+                account.client("sqs").delete_queue(QueueUrl=url)
             print(f"Deleted the lake: {removed} objects and versions, {len(databases)} databases.")
         else:
-            print(f"Kept: s3://{bucket}, and the databases {', '.join(databases) or '(none)'}.")
+            print(f"Kept: s3://{bucket}, and databases and queues: {', '.join([*databases, *queues]) or '(none)'}.")
             print("`brewhouse aws deploy` uses them again; `brewhouse aws destroy --with-data` deletes them.")
 
 
