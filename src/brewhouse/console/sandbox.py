@@ -145,9 +145,9 @@ def confined_connection(request: QueryRequest) -> duckdb.DuckDBPyConnection:
     files = files_read_by_views(connection)
     patterns = [file for file in files if "*" not in file]
     connection.execute("SET allowed_paths = ?", [[*patterns, *(file.replace("[[]", "[") for file in patterns)]])
-    events = [f"{lake.events}/", f"{file_pattern(str(lake.events))}/"]
-    # The views of schema monitoring list the event files when they are read.
-    connection.execute("SET allowed_directories = ?", [events if lake.is_local else []])
+    folders = [f"{name}/" for folder in (lake.events, lake.job_logs) for name in (folder, file_pattern(str(folder)))]
+    # The views of schema monitoring list the files of events and logs when they are read.
+    connection.execute("SET allowed_directories = ?", [folders if lake.is_local else []])
     for name, value in {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",

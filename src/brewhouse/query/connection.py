@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
@@ -81,25 +83,37 @@ def _all_rows(relation: duckdb.DuckDBPyRelation) -> list[Any]:
 
 
 def query(
-    connection: duckdb.DuckDBPyConnection, sql: str, read: Callable[[duckdb.DuckDBPyRelation], Any] = _all_rows
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    read: Callable[[duckdb.DuckDBPyRelation], Any] = _all_rows,
+    parameters: Mapping[str, object] = MappingProxyType({}),
 ) -> Any:  # noqa: ANN401 - what `read` returns
-    """Run a statement that `statements.reading_relation` accepts, on a connection of `connect`.
+    """Run a statement that `statements.reading_relation` accepts, on a connection of `connect`; Ctrl-C stops it.
 
     Args:
         read: Reads the result, by default all rows; many errors are only found then.
+        parameters: Values of `$name` in the statement.
 
     Raises:
         UsageError: It is not a single reading statement, or DuckDB cannot run it.
     """
     import duckdb
 
-    with readable_errors():
+    def work() -> Any:  # noqa: ANN401 - what `read` returns
         try:
-            return read(reading_relation(connection, sql))
+            return read(reading_relation(connection, sql, parameters))
         except duckdb.IOException as error:
             if translate_error(error):
                 raise
-            return read(reading_relation(connection, sql))  # event files were archived while they were read
+            return read(reading_relation(connection, sql, parameters))  # event files were archived meanwhile
+
+    with readable_errors(), ThreadPoolExecutor(1) as thread:  # DuckDB does not return to Python for a signal
+        future = thread.submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 @contextmanager
