@@ -147,16 +147,17 @@ def status(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> Non
 def logs(
     job: Annotated[str, typer.Argument(help="extract, transform, aggregate or maintain.")],
     stack: StackOption = "brewhouse",
-    run_id: Annotated[str | None, typer.Option("--run", help="Id of a job run. Default: the last")] = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="Id of a job run or retry. Default: the last")] = None,
+    executors: Annotated[bool, typer.Option("--executors", help="Also the logs of Spark's executors.")] = False,
 ) -> None:
-    """Print the log of a job's last run.
+    """Print what a job's last run wrote to standard output and error.
 
     Example: brewhouse aws logs transform
     """
     from brewhouse.aws.glue_workflow import logs as read_logs
 
     with _account() as account:
-        for line in read_logs(account, stack, job, run_id):
+        for line in read_logs(account, stack, job, run_id, executors=executors):
             print(line)
 
 
