@@ -65,7 +65,7 @@ def test_one_command_creates_everything(account: Account, deploy: Call) -> None:
     assert set(states(account).values()) == {"ACTIVATED"}
     assert len(keys(account)) == 5
     assert "FAILED" not in out
-    assert out.count("ok  ") == 17
+    assert out.count("ok  ") == 4 + 17  # checks before and after
     assert "not yet  alerts have a subscriber" in out
     glue = account.client("glue")
     for job in ("extract", "transform", "aggregate", "maintain"):
