@@ -10,9 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brewhouse.cli.options import JsonOption
+from brewhouse.cli.options import AllOption, JsonOption, LimitOption
 from brewhouse.cli.output import make_output_optional, print_json, print_result, print_rows
-from brewhouse.cli.results import Format, FormatOption, OutputOption, SavedOption, query_text, result_file, write
+from brewhouse.cli.results import (
+    FileOption,
+    Format,
+    FormatOption,
+    OutputOption,
+    SavedOption,
+    parse_parameters,
+    query_text,
+    result_file,
+    result_format,
+    shown_rows,
+    write,
+)
 from brewhouse.errors import BrewhouseError, ChecksFailed, UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +88,7 @@ def deploy(
     from brewhouse.aws.stacks import get_stack
 
     validate_stack_name(stack)
-    given = _parameters(parameter)
+    given = parse_parameters(parameter)
     with _account() as account:
         changed = _change(account, stack, folder, given, packaged=packaged, yes=yes)
         for name in start_triggers(account, stack):
@@ -177,8 +189,11 @@ def query(
     sql: Annotated[str | None, typer.Argument(help="A SELECT in Athena's SQL.")] = None,
     saved: SavedOption = None,
     stack: StackOption = "brewhouse",
-    output_format: FormatOption = "table",
+    file: FileOption = None,
+    output_format: FormatOption = None,
     output: OutputOption = None,
+    limit: LimitOption = None,
+    show_all: AllOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Query the tables with Athena; table names have their zone, such as gold.breweries_by_location.
@@ -187,10 +202,12 @@ def query(
 
     Example: brewhouse aws query --saved top_cities
     """
-    query_on_athena(query_text(sql, saved), stack, "json" if as_json else output_format, output)
+    chosen = result_format(output_format, output, as_json=as_json)
+    rows = shown_rows(limit, show_all=show_all, as_data=output is not None or chosen not in {"table", "lines"})
+    query_on_athena(query_text(sql, saved, file), stack, chosen, output, rows)
 
 
-def query_on_athena(sql: str, stack: str, output_format: Format, output: Path | None) -> None:
+def query_on_athena(sql: str, stack: str, output_format: Format, output: Path | None, limit: int | None) -> None:
     """Run a query with Athena and write its result."""
     from brewhouse.aws.athena import run_query
     from brewhouse.aws.stacks import get_stack
@@ -199,7 +216,7 @@ def query_on_athena(sql: str, stack: str, output_format: Format, output: Path | 
         database = get_stack(account, stack).parameters["CatalogDatabase"]
         result = run_query(account, stack, database, sql)
     with result_file(output_format, output) as file:
-        write(result.relation(), output_format, file)
+        write(result.relation(), output_format, file, limit)
     print(f"{result.scanned_bytes} bytes scanned, {result.cost_usd:.6f} USD", file=sys.stderr)
 
 
@@ -222,7 +239,7 @@ def estimate(
     from brewhouse.aws.template import defaults
 
     use = MonthlyUsage(runs=runs, minutes_per_job=minutes, queries=queries, stored_gb=stored_gb)
-    rows = estimate_cost(use, {**defaults(), **_parameters(parameter)}, region)
+    rows = estimate_cost(use, {**defaults(), **parse_parameters(parameter)}, region)
     priced = region if region in prices().glue_dpu_hour else "us-east-1"
     if as_json:
         print_json({"as_of": prices().as_of, "region": priced, "parts": rows})
@@ -312,13 +329,6 @@ def _run_workflow(account: Account, stack: str, *, wait: bool) -> str:
                 print("  no job depends on it; its log is in the log group /aws-glue/crawlers", flush=True)
         print("every job succeeded")
     return run_id
-
-
-def _parameters(given: list[str] | None) -> dict[str, str]:
-    wrong = [each for each in given or [] if "=" not in each]
-    if wrong:
-        raise UsageError(f"{wrong[0]!r} is not a parameter.", hint="Write it as Name=value.")
-    return dict(each.split("=", 1) for each in given or [])
 
 
 def _updatable(account: Account, stack: Stack | None) -> Stack | None:
