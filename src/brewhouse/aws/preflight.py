@@ -31,7 +31,7 @@ class Preflight:
     parameters: Mapping[str, str]
 
     def checks(self) -> Iterator[DeploymentCheck]:
-        """Check the account; a failed check tells what to do, one that is unknown what to look at."""
+        """Check the account; the detail of a failed check says what to do."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         checks = {
