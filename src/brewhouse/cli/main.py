@@ -5,8 +5,11 @@ Exit codes: 0 success, 1 failure, 2 wrong usage, 3 failed checks.
 
 from __future__ import annotations
 
+import atexit
 import gc
+import os
 import sys
+from contextlib import suppress
 
 import typer
 
@@ -35,6 +38,28 @@ for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)
 for group in (events.alerts, schedule.schedule, aws.aws):
     app.add_typer(group)
+
+
+def start() -> None:
+    """Run the command line as this process, which ends without freeing every object: that takes 0.2 s."""
+    codes: list[int] = []
+
+    def end() -> None:
+        if codes:
+            if "logging" in sys.modules:
+                sys.modules["logging"].shutdown()
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, ValueError):
+                    stream.flush()
+            os._exit(codes[0])
+
+    atexit.register(end)  # before any library, so that it is called after those of all libraries
+    try:
+        main()
+    except SystemExit as stop:
+        if not isinstance(stop.code, str):  # which the interpreter prints
+            codes.append(stop.code or 0)
+        raise
 
 
 def main() -> None:
