@@ -5,9 +5,11 @@ Exit codes: 0 success, 1 failure, 2 wrong usage, 3 failed checks.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,6 +72,28 @@ def select_options(
     if config is not None:
         os.environ["BREWHOUSE_CONFIG"] = str(config)  # inherited by the processes that this one starts
     output.is_quiet = quiet
+
+
+def start() -> None:
+    """Run the command line as this process, which ends without freeing every object: that takes 0.2 s."""
+    codes: list[int] = []
+
+    def end() -> None:
+        if codes:
+            if "logging" in sys.modules:
+                sys.modules["logging"].shutdown()
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, ValueError):
+                    stream.flush()
+            os._exit(codes[0])
+
+    atexit.register(end)  # before any library, so that it is called after those of all libraries
+    try:
+        main()
+    except SystemExit as stop:
+        if not isinstance(stop.code, str):  # which the interpreter prints
+            codes.append(stop.code or 0)
+        raise
 
 
 def main() -> None:

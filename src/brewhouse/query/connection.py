@@ -33,6 +33,10 @@ _DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}")
 _FILE = re.compile(r"""["']((?:s3:/)?/[^"']*/(?:bronze|warehouse)/[^"']+)["']""")
 
 
+class NothingPublishedError(BrewhouseError):
+    """The lake has no tables yet."""
+
+
 def connect(lake: Lake, at: str | None = None, output: Path | None = None) -> duckdb.DuckDBPyConnection:
     """Open the published tables for reading, without access to anything outside the lake.
 
@@ -42,7 +46,8 @@ def connect(lake: Lake, at: str | None = None, output: Path | None = None) -> du
         output: Folder for exported results.
 
     Raises:
-        BrewhouseError: Nothing is published, or not at that time.
+        NothingPublishedError: Nothing is published.
+        BrewhouseError: Nothing was published at that time.
         UsageError: `at` is not a time, a snapshot or a run.
     """
     connection = open_views(lake, at)
@@ -192,8 +197,8 @@ def _connect_to(views: Iterable[str], *roots: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _nothing_published(lake: Lake) -> BrewhouseError:
-    return BrewhouseError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
+def _nothing_published(lake: Lake) -> NothingPublishedError:
+    return NothingPublishedError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
 
 
 def _snapshots_at(lake: Lake, tables: Tables, at: str) -> dict[str, TableSnapshot]:

@@ -250,7 +250,7 @@ def test_the_end_of_a_job_gets_duration_cost_and_run_id(cloud: Cloud) -> None:
 def test_the_end_of_a_failed_job_gets_the_last_lines_of_its_log(cloud: Cloud) -> None:
     run = cloud.client("glue").start_job_run(JobName="brew-transform")["JobRunId"]
     logs = cloud.client("logs")
-    place = {"logGroupName": "/aws-glue/brew/error", "logStreamName": run}
+    place = {"logGroupName": "/aws-glue/brew/output", "logStreamName": run}
     logs.create_log_stream(**place)
     now = int(time.time() * 1000)
     lines = [{"timestamp": now + n, "message": f"line {n}\n"} for n in range(30)]
