@@ -43,6 +43,7 @@ bench: $(VENV)/.dev  ## run the benchmarks of docs/performance.md
 	@$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.dev  ## generate the reference pages from the code
+	@$(BIN)/python docs/prepare.py
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python docs/trace.py
 
