@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brewhouse.cli.options import AllOption, JsonOption, LimitOption
+from brewhouse.cli.options import AllOption, GroupedHelp, JsonOption, LimitOption
 from brewhouse.cli.output import make_output_optional, print_json, print_result, print_rows
 from brewhouse.cli.results import (
     FileOption,
@@ -42,6 +42,7 @@ FolderOption = Annotated[Path, typer.Option("--folder", help="Folder of the pack
 ParameterOption = Annotated[list[str] | None, typer.Option("--parameter", help="Parameter as Name=value; repeatable.")]
 
 aws = typer.Typer(
+    cls=GroupedHelp,
     name="aws",
     help="Brewhouse in an AWS account: S3, Glue and Athena from one CloudFormation stack.\n\n"
     "Uses AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL.\n\n"
@@ -171,16 +172,17 @@ def status(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> Non
 def logs(
     job: Annotated[str, typer.Argument(help="extract, transform, aggregate or maintain.")],
     stack: StackOption = "brewhouse",
-    run_id: Annotated[str | None, typer.Option("--run", help="Id of a job run. Default: the last")] = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="Id of a job run or retry. Default: the last")] = None,
+    executors: Annotated[bool, typer.Option("--executors", help="Also the logs of Spark's executors.")] = False,
 ) -> None:
-    """Print the log of a job's last run.
+    """Print what a job's last run wrote to standard output and error.
 
     Example: brewhouse aws logs transform
     """
     from brewhouse.aws.glue_workflow import logs as read_logs
 
     with _account() as account:
-        for line in read_logs(account, stack, job, run_id):
+        for line in read_logs(account, stack, job, run_id, executors=executors):
             print(line)
 
 
