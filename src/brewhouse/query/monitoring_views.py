@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from brewhouse.events.event import event_days
 from brewhouse.lake.duckdb_access import file_pattern, literal
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, list_files
 
 _COLUMNS = "{id: 'VARCHAR', \"detail-type\": 'VARCHAR', source: 'VARCHAR', time: 'TIMESTAMPTZ', detail: 'JSON'}"
 _NO_EVENTS = """(
@@ -80,8 +81,9 @@ def monitoring_statements(lake: Lake) -> Iterator[str]:
 
 def _event_files(lake: Lake) -> str:
     """Return the event files as an argument of DuckDB, which rejects a pattern without match; empty without files."""
-    files = lake.events.glob("date=*/*.json")
-    if lake.is_local:
-        return literal(f"{file_pattern(str(lake.events))}/date=*/*.json") if any(files) else ""
-    names = ", ".join(literal(str(file)) for file in files)
+    days = event_days(lake)
+    files = [file for day in days for file in list_files(day, ".json")]
+    if lake.is_local and len(files) == len([file for day in days for file in day.glob("*.json")]):
+        return literal(f"{file_pattern(str(lake.events))}/date=*/*.json") if files else ""
+    names = ", ".join(literal(file_pattern(str(file))) for file in files)  # without a pipe, which DuckDB would wait for
     return f"[{names}]" if names else ""
