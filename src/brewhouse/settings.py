@@ -135,10 +135,13 @@ class ConsoleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     Attributes:
         password: Console password; generated when the console listens beyond this machine and none is set.
         allowed_hosts: Further host names to accept, such as a reverse proxy's; as a variable, separated by spaces.
+        trusted_proxies: Addresses or networks of reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` state
+            the client; others' are ignored. As a variable, separated by spaces.
     """
 
     password: Secret | None = None
     allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

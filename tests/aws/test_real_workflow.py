@@ -112,9 +112,8 @@ class DeployedCloud:
 
     def make(self, version: str) -> None:
         """Deploy and run with one command, then run the same workflow on this machine."""
-        self.deployment = self.deploy_and_run(
-            "--parameter", f"SourceUrl={self.source.url}", "--parameter", f"GlueVersion={version}"
-        )
+        parameters = (f"SourceUrl={self.source.url}", f"GlueVersion={version}", "Engine=duckdb")
+        self.deployment = self.deploy_and_run(*(word for each in parameters for word in ("--parameter", each)))
         self.states = self.last_states()
         settings = load({"source_url": self.source.url, "extract_retry_wait_s": 0}, environ={})
         run_workflow(self.local, settings)

@@ -109,3 +109,25 @@ def test_a_flag_of_an_unknown_setting_fails_at_import() -> None:
 
         @setting_flags("no_such_setting")
         def command(**flags: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("run", "--snapshot", "last", "--source-url", "http://x"),
+            "--snapshot and --source-url contradict each other",
+        ),
+        (("run", "--snapshot", "last", "--concurrency", "2"), "--snapshot and --concurrency contradict"),
+        (("run", "--engine", "duckdb", "--spark-master", "local[2]"), "--engine duckdb and --spark-master contradict"),
+        (("models", "--graph", "--json"), "--graph and --json contradict each other. Omit --json or --graph."),
+        (("models", "--format", "svg"), "--format is an option of the graph. Add --graph."),
+        (("models", "--output", "x.svg"), "--output is an option of the graph"),
+        (("query", "SELECT 1", "--limit", "3", "--all"), "--limit and --all contradict"),
+        (("runs", "--limit", "3", "--all"), "--limit and --all contradict"),
+    ],
+)
+def test_contradicting_options_are_rejected(call: Call, arguments: tuple[str, ...], message: str) -> None:
+    done = call(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err

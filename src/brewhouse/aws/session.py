@@ -14,7 +14,14 @@ from brewhouse.lake.aws_errors import aws_action, denial_in, translate_boto3_err
 if TYPE_CHECKING:
     import boto3
 
-_NOT_FOUND = {"404", "NoSuchBucket", "NoSuchKey", "EntityNotFoundException", "ResourceNotFoundException"}
+_NOT_FOUND = {
+    "404",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "EntityNotFoundException",
+    "NoSuchBucket",
+    "NoSuchKey",
+    "ResourceNotFoundException",
+}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from brewhouse.cli.options import ENGINE_FLAGS, SOURCE_FLAGS, JsonOption, LakeOption, setting_flags, settings_and_lake
+from brewhouse.cli.options import (
+    ENGINE_FLAGS,
+    SOURCE_FLAGS,
+    JsonOption,
+    LakeOption,
+    reject_together,
+    setting_flags,
+    settings_and_lake,
+)
 from brewhouse.cli.output import print_json, print_report, print_result, print_rows, progress_listeners, report_of
 from brewhouse.errors import ChecksFailed
 from brewhouse.lake.lake import Lake
@@ -29,6 +37,8 @@ def run(*, snapshot: SnapshotOption = None, as_json: JsonOption = False, **flags
 
     Example: brewhouse run --lake ~/breweries
     """
+    for name in SOURCE_FLAGS if snapshot is not None else ():
+        reject_together(**{"--snapshot": True, f"--{name.replace('_', '-')}": flags[name] is not None})
     settings, place = settings_and_lake(**flags)
     jobs = ("extract", "transform", "aggregate") if snapshot is None else ("transform", "aggregate")
     run_jobs(place, settings, jobs, as_json=as_json, snapshot=snapshot)

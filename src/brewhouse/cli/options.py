@@ -23,7 +23,10 @@ EngineOption = Annotated[
 ]
 MasterOption = Annotated[str | None, typer.Option("--spark-master", help="Spark master URL. Default: local[*]")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, help="Maximum number of rows.")]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Maximum number of rows; a table has 50 by default.")
+]
+AllOption = Annotated[bool, typer.Option("--all", help="Print all rows.")]
 AtOption = Annotated[
     str | None, typer.Option("--at", help="Read as of a date, a time, a table snapshot id or a run id.")
 ]
@@ -56,6 +59,19 @@ SOURCE_FLAGS = ("source_url", "concurrency", "max_missing_rows")
 ENGINE_FLAGS = ("engine", "spark_master")
 
 Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def reject_together(**given: object) -> None:
+    """Refuse options that contradict each other.
+
+    Args:
+        given: The options by what a user types, each with its value; those without a true value are not given.
+
+    Raises:
+        UsageError: Two of them are given.
+    """
+    if len(names := [name for name, value in given.items() if value]) > 1:
+        raise UsageError(f"{names[0]} and {names[1]} contradict each other.", hint=f"Omit {names[1]} or {names[0]}.")
 
 
 def country_code(text: str) -> str:
@@ -96,5 +112,7 @@ def setting_flags(*names: str) -> Callable[[Command], Command]:
 
 def settings_and_lake(lake: object = None, **flags: object) -> tuple[Settings, Lake]:
     """Load the settings and open the lake that they name; options that are None are not given."""
+    if flags.get("engine") == "duckdb":
+        reject_together(**{"--engine duckdb": True, "--spark-master": flags.get("spark_master")})
     settings = load({"lake": lake, **flags})
     return settings, lake_of(settings)

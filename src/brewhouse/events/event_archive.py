@@ -17,10 +17,12 @@ from brewhouse.events.event import Event, event_days, parse_events
 from brewhouse.lake.lake import Lake, list_files, read_file, sync_files
 
 _ARCHIVE = "events."
+_MANY = 2000
+"""Files of one day that are too many to read fast; more are archived before the day is over."""
 
 
 def archive_events(lake: Lake, now: datetime | None = None, max_days: int | None = None) -> int:
-    """Combine the events of each day before today into one file.
+    """Combine the events of each day before today into one file, and those of today if they are in very many.
 
     Args:
         now: Decides which day is today; None is the present moment.
@@ -30,13 +32,13 @@ def archive_events(lake: Lake, now: datetime | None = None, max_days: int | None
         How many days were archived.
     """
     today = f"date={(now or datetime.now(UTC)).astimezone(UTC).date()}"
-    days = [day for day in event_days(lake) if day.name < today and _is_scattered(day)]
+    days = [day for day in event_days(lake) if _is_scattered(day, 1 if day.name < today else _MANY)]
     return sum(_archive(lake, day) for day in days[:max_days])
 
 
-def _is_scattered(day: Path) -> bool:
+def _is_scattered(day: Path, most: int) -> bool:
     files = [file.name for file in list_files(day, ".json")]
-    return len(files) > 1 or any(not name.startswith(_ARCHIVE) for name in files)
+    return len(files) > most or (most == 1 and any(not name.startswith(_ARCHIVE) for name in files))
 
 
 def _archive(lake: Lake, day: Path) -> bool:

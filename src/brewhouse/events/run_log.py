@@ -100,6 +100,19 @@ class RunLog(logging.Handler):
         )
 
 
+class _RedactingFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
+
+
+def log_to_stderr() -> None:
+    """Write warnings and errors to standard error, for a process that is not a run, such as the console."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(_RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    _logger.addHandler(handler)
+
+
 def progress_printer(stream: TextIO) -> Listener:
     """Create a listener that prints a line per step of a run, for output that is not a terminal, such as a pipe."""
 

@@ -9,10 +9,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pyiceberg.manifest import DataFile, ManifestEntry, ManifestFile, write_manifest, write_manifest_list
+from pyiceberg.manifest import (
+    DataFile,
+    DataFileContent,
+    ManifestEntry,
+    ManifestFile,
+    write_manifest,
+    write_manifest_list,
+)
 from pyiceberg.manifest import ManifestEntryStatus as Status
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
-from pyiceberg.table.snapshots import Operation, Snapshot, SnapshotSummaryCollector, Summary, update_snapshot_summaries
+from pyiceberg.table.snapshots import (
+    TOTAL_DATA_FILES,
+    TOTAL_RECORDS,
+    Operation,
+    Snapshot,
+    SnapshotSummaryCollector,
+    Summary,
+    update_snapshot_summaries,
+)
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, SetSnapshotRefUpdate
 
 from brewhouse.errors import BrewhouseError
@@ -63,6 +78,20 @@ def require_current(table: Table, snapshot_id: int | None) -> tuple[TableRequire
 def data_files(table: Table, snapshot: Snapshot | None) -> list[DataFile]:
     """List the data files of a snapshot; None has none."""
     return [entry.data_file for manifest in manifests_of(table, snapshot) for entry in live_entries(table, manifest)]
+
+
+def totals(table: Table, snapshot: Snapshot | None) -> dict[str, str]:
+    """Return the totals of rows and data files of a snapshot, counted in its manifests if its summary lacks them.
+
+    They are optional in Iceberg, and a commit without them also makes the next ones lack them.
+    """
+    facts = snapshot.summary.additional_properties if snapshot and snapshot.summary else {}
+    if TOTAL_RECORDS in facts:
+        return {name: facts[name] for name in (TOTAL_RECORDS, TOTAL_DATA_FILES) if name in facts}
+    files = data_files(table, snapshot)
+    rows = [file.record_count for file in files if file.content is DataFileContent.DATA]
+    deleted = sum(file.record_count for file in files if file.content is DataFileContent.POSITION_DELETES)
+    return {TOTAL_RECORDS: str(sum(rows) - deleted), TOTAL_DATA_FILES: str(len(rows))}
 
 
 def require_files(table: Table, snapshot: Snapshot | None, *, with_data: bool = True) -> None:
@@ -178,7 +207,9 @@ def write_snapshot(
             "timestamp-ms": timestamp_ms,
             "manifest-list": output.location,
             "schema-id": metadata.current_schema_id,
-            "summary": _summary(parent, [entry for _, entries in rewritten for entry in entries], change, properties),
+            "summary": _summary(
+                table, parent, [entry for _, entries in rewritten for entry in entries], change, properties
+            ),
         }
     )
 
@@ -219,7 +250,11 @@ def _has_columns_of(metadata: TableMetadata, spec: PartitionSpec) -> bool:
 
 
 def _summary(
-    parent: Snapshot | None, entries: Sequence[ManifestEntry], change: SnapshotChange, properties: Mapping[str, str]
+    table: Table,
+    parent: Snapshot | None,
+    entries: Sequence[ManifestEntry],
+    change: SnapshotChange,
+    properties: Mapping[str, str],
 ) -> Summary:
     collector = SnapshotSummaryCollector()
     operation = Operation.APPEND
@@ -230,7 +265,8 @@ def _summary(
             collector.metrics.remove_file(entry.data_file)
             operation = Operation.OVERWRITE
     counts = Summary(operation, **collector.build(), **properties)
-    summary = update_snapshot_summaries(counts, parent.summary if parent else None)
+    before = {**parent.summary.additional_properties, **totals(table, parent)} if parent and parent.summary else None
+    summary = update_snapshot_summaries(counts, before)
     if change.rewrites:  # PyIceberg computes no totals for the operation `replace`
         return Summary(Operation.REPLACE, **summary.additional_properties)
     return summary

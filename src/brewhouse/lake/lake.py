@@ -96,6 +96,11 @@ class Lake:
         return self.root / "logs"
 
     @property
+    def job_logs(self) -> Path:
+        """Folder of the logs of Glue jobs, written by the archiver on AWS, with `date=YYYY-MM-DD/` below it."""
+        return self.root / "job_logs"
+
+    @property
     def catalog_file(self) -> Path:
         """The Iceberg catalog, a SQLite database."""
         return self.root / "catalog.db"

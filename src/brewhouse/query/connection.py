@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
@@ -32,6 +34,10 @@ _DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}")
 _FILE = re.compile(r"""["']((?:s3:/)?/[^"']*/(?:bronze|warehouse)/[^"']+)["']""")
 
 
+class NothingPublishedError(BrewhouseError):
+    """The lake has no tables yet."""
+
+
 def connect(lake: Lake, at: str | None = None, output: Path | None = None) -> duckdb.DuckDBPyConnection:
     """Open the published tables for reading, without access to anything outside the lake.
 
@@ -41,7 +47,8 @@ def connect(lake: Lake, at: str | None = None, output: Path | None = None) -> du
         output: Folder for exported results.
 
     Raises:
-        BrewhouseError: Nothing is published, or not at that time.
+        NothingPublishedError: Nothing is published.
+        BrewhouseError: Nothing was published at that time.
         UsageError: `at` is not a time, a snapshot or a run.
     """
     connection = open_views(lake, at)
@@ -97,25 +104,37 @@ def _all_rows(relation: duckdb.DuckDBPyRelation) -> list[Any]:
 
 
 def query(
-    connection: duckdb.DuckDBPyConnection, sql: str, read: Callable[[duckdb.DuckDBPyRelation], Any] = _all_rows
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    read: Callable[[duckdb.DuckDBPyRelation], Any] = _all_rows,
+    parameters: Mapping[str, object] = MappingProxyType({}),
 ) -> Any:  # noqa: ANN401 - what `read` returns
-    """Run a statement that `statements.reading_relation` accepts, on a connection of `connect`.
+    """Run a statement that `statements.reading_relation` accepts, on a connection of `connect`; Ctrl-C stops it.
 
     Args:
         read: Reads the result, by default all rows; many errors are only found then.
+        parameters: Values of `$name` in the statement.
 
     Raises:
         UsageError: It is not a single reading statement, or DuckDB cannot run it.
     """
     import duckdb
 
-    with readable_errors(connection):
+    def work() -> Any:  # noqa: ANN401 - what `read` returns
         try:
-            return read(reading_relation(connection, sql))
+            return read(reading_relation(connection, sql, parameters))
         except duckdb.IOException as error:
             if translate_error(error):
                 raise
-            return read(reading_relation(connection, sql))  # event files were archived while they were read
+            return read(reading_relation(connection, sql, parameters))  # event files were archived meanwhile
+
+    with readable_errors(connection), ThreadPoolExecutor(1) as thread:  # DuckDB does not return to Python for a signal
+        future = thread.submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 @contextmanager
@@ -204,8 +223,8 @@ def _connect_to(views: Iterable[str], *roots: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _nothing_published(lake: Lake) -> BrewhouseError:
-    return BrewhouseError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
+def _nothing_published(lake: Lake) -> NothingPublishedError:
+    return NothingPublishedError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
 
 
 def _snapshots_at(lake: Lake, tables: Tables, at: str) -> dict[str, TableSnapshot]:

@@ -17,7 +17,6 @@ from brewhouse.aws.functions.job_runs import (
     run_facts,
     run_period,
 )
-from brewhouse.aws.prices import prices
 from brewhouse.aws.session import Account
 from brewhouse.events.envelope import EventEnvelope
 from brewhouse.events.event_types import JOB, RUN
@@ -45,7 +44,7 @@ def event(minutes: float, detail_type: str = JOB, source: str = "brewhouse", **d
 def test_the_cost_of_a_run_follows_its_capacity_and_duration(run: dict[str, Any], dpu_seconds: float) -> None:
     facts = run_facts(run)
     assert facts["dpuSeconds"] == dpu_seconds
-    assert facts["costUsd"] == pytest.approx(dpu_seconds / 3600 * prices().glue_dpu_hour, abs=1e-6)
+    assert facts["costUsd"] == pytest.approx(dpu_seconds / 3600 * 0.44, abs=1e-6)
 
 
 def test_facts_that_glue_does_not_report_are_left_out() -> None:

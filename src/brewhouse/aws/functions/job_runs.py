@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -23,19 +24,16 @@ _TOLERANCE = timedelta(minutes=2)
 
 
 def run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of a job run, from Glue's `GetJobRun`, that Glue's event of its end lacks.
-
-    Example:
-        >>> run_facts({"ExecutionTime": 90, "MaxCapacity": 2.0})["costUsd"]
-        0.022
-    """
+    """Return the facts of a job run, from Glue's `GetJobRun`, that Glue's event of its end lacks."""
     seconds = float(run.get("ExecutionTime") or 0)
     capacity = float(run.get("MaxCapacity") or run.get("AllocatedCapacity") or 0)
     dpu_seconds = float(run.get("DPUSeconds") or max(seconds, _MINIMUM_S) * capacity)
     facts = {
         "seconds": seconds,
         "dpuSeconds": dpu_seconds,
-        "costUsd": round(dpu_seconds / 3600 * _price(), 6),
+        "costUsd": round(
+            dpu_seconds / 3600 * dpu_hour_usd(run.get("GlueVersion", ""), os.environ.get("AWS_REGION", "")), 6
+        ),
         "attempt": run.get("Attempt", 0),
         "startedAt": run["StartedOn"].astimezone(UTC).isoformat() if "StartedOn" in run else None,
         "triggerName": run.get("TriggerName"),
@@ -44,6 +42,22 @@ def run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
         "workers": run.get("NumberOfWorkers"),
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+def log_lines(logs: Any, stack: str, run_id: str, limit: int) -> list[tuple[datetime, str]]:  # noqa: ANN401 - boto3
+    """Return the last lines of the driver's output of a job run, with their times; Glue writes its errors there too."""
+    group = f"/aws-glue/{stack}/output"
+    try:
+        log = logs.get_log_events(logGroupName=group, logStreamName=run_id, limit=limit, startFromHead=False)
+    except logs.exceptions.ResourceNotFoundException:
+        return []
+    lines = [
+        (datetime.fromtimestamp(event["timestamp"] / 1000, UTC), line)
+        for event in log["events"]
+        for line in event["message"].splitlines()
+        if line.strip()
+    ]
+    return lines[-limit:]
 
 
 def error_lines(logs: Any, stack: str, run_id: str) -> list[str]:  # noqa: ANN401 - boto3
@@ -93,7 +107,20 @@ def _may_belong_to(event: EventEnvelope, run: Mapping[str, Any]) -> bool:
     return not named.startswith("jr_") or named == run.get("Id")
 
 
+def dpu_hour_usd(glue_version: str, region: str) -> float:
+    """Return the price of a DPU-hour of a job; us-east-1's for an unknown region, the highest for an unknown version.
+
+    Example:
+        >>> dpu_hour_usd("6.0", "us-east-1"), dpu_hour_usd("5.1", "us-east-1")
+        (0.308, 0.44)
+    """
+    prices = _prices()
+    versions = prices.get(region, prices["us-east-1"])
+    return versions.get(glue_version, max(versions.values()))
+
+
 @cache
-def _price() -> float:
+def _prices() -> dict[str, dict[str, float]]:
     prices = tomllib.loads(files("brewhouse.aws").joinpath("prices.toml").read_text("utf-8"))
-    return float(prices["glue_dpu_hour"])
+    found: dict[str, dict[str, float]] = prices["glue_dpu_hour"]
+    return found
