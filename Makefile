@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 DEMO_LAKE ?= demo-lake
 
-.PHONY: demo test test-slow lint types check lock bench docs clean
+.PHONY: demo test test-slow lint types check lock bench docs site clean
 
 demo: $(VENV)/.runtime  ## run the whole workflow against a mock of the API
 	@$(BIN)/brewhouse demo --lake $(DEMO_LAKE)
@@ -45,8 +45,11 @@ docs: $(VENV)/.dev  ## generate the reference pages from the code
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python docs/trace.py
 
+site: $(VENV)/.dev  ## build the documentation as a site, in site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 clean:
-	rm -rf $(VENV) $(DEMO_LAKE)
+	rm -rf $(VENV) $(DEMO_LAKE) site
 
 $(VENV)/.uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

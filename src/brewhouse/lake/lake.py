@@ -1,4 +1,4 @@
-"""The layout of a lake; the README describes it."""
+"""The layout of a lake, which docs/architecture.md describes."""
 
 from __future__ import annotations
 
