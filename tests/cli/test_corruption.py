@@ -18,6 +18,7 @@ from tests.cli.conftest import Call, Outcome
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.console.app import create_app
+from brewhouse.console.pages import events, explore, overview, quality, runs, tables
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
@@ -74,6 +75,7 @@ COMMANDS = (
     ("maintain",), ("maintain", "--dry-run"), ("diff", "last", "last"), ("rebuild",), ("rollback", "FIRST"),
     ("alerts", "check"), ("schedule",), ("report", "--output", "REPORT"),
 )  # fmt: skip
+PAGES = (events, explore, overview, quality, runs, tables)
 READING = ("query", "tables", "rejected", "places")  # whose output must be whole
 PARAMETERS = {"run": "last", "name": "silver.breweries", "kind": "rejected"}
 
@@ -223,16 +225,18 @@ def test_every_command_works_or_names_the_damaged_file(
 ) -> None:
     wrong = []
     for command in COMMANDS:
+        victim.reset()
         if command not in victim.expected:
             victim.expected[command] = call_on(victim, call, command)
+            victim.reset()
         expected = victim.expected[command]
-        victim.reset()
         file = victim.newest(pattern)
         damage(file)
         with unblocked(file):
             outcome = call_on(victim, call, command)
         is_whole = len(outcome.out) == len(expected.out) or command[0] not in READING
-        if not (outcome.code == expected.code == 0 and is_whole) and not is_named(outcome, file):
+        assert expected.code == 0, expected
+        if not (outcome.code == 0 and is_whole) and not is_named(outcome, file):
             wrong.append((command, outcome.code, outcome.out[-300:], outcome.err[-500:]))
     assert wrong == []
 
@@ -246,9 +250,8 @@ def test_every_page_of_the_console_is_shown_or_names_the_damaged_file(
     file = victim.newest(pattern)
     damage(file)
     app = create_app(Lake(victim.root), load({}, environ={}))
-    paths = [
-        route.path.format_map(PARAMETERS) for route in app.routes if isinstance(route, APIRoute) and is_page(route)
-    ]
+    routes = [route for page in PAGES for route in page.router.routes]
+    paths = [route.path.format_map(PARAMETERS) for route in routes if isinstance(route, APIRoute) and is_page(route)]
     wrong = []
     with unblocked(file), TestClient(app, base_url="http://127.0.0.1") as client:
         for path in paths:

@@ -23,7 +23,7 @@ from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.file_io import ObjectIO, path_of, uri_of
 from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog, delete_metadata
 from brewhouse.iceberg.snapshots import VERSION_HINT
-from brewhouse.lake.damage import DamagedFileError
+from brewhouse.lake.damage import IRREGULAR, DamagedFileError
 from brewhouse.lake.lake import sync_files, with_checksum
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ class SQLiteCatalog(LakeCatalog):
             self._open()
 
     def _open(self) -> None:
+        if not self._file.is_file():
+            raise DamagedFileError(self._file, IRREGULAR)
         self._connection = sqlite3.connect(self._file, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         try:
             self._connection.execute("PRAGMA synchronous = EXTRA")  # a commit is on the disk when it returns

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -19,7 +18,6 @@ from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.damage import IRREGULAR, DamagedFileError
 from brewhouse.lake.s3 import SCHEME, bucket_store
 from brewhouse.lake.s3_path import S3Path
-from brewhouse.lake.temp_dir import open_regular
 from brewhouse.settings import SecretUrl, Settings
 
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
 CHECKSUM_DIGITS = 12
 _PARALLEL_READS = 32
-_IRREGULAR = (errno.EINVAL, errno.ENXIO)  # the first is of `open_regular`, the second of a socket
 CHECKSUM_IN_NAME = re.compile(rf"\.([0-9a-f]{{{CHECKSUM_DIGITS}}})\.")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # surrogates: bytes that are not UTF-8
@@ -233,16 +230,9 @@ def read_file(file: Path) -> bytes:
         DamagedFileError: It is not a regular file.
         OSError: It does not exist, or cannot be read.
     """
-    if isinstance(file, S3Path):
-        return file.read_bytes()
-    try:
-        descriptor = open_regular(file, os.O_RDONLY, follows=True)
-    except OSError as error:
-        if error.errno in _IRREGULAR:
-            raise DamagedFileError(file, IRREGULAR) from error
-        raise
-    with os.fdopen(descriptor, "rb") as opened:
-        return opened.read()
+    if not isinstance(file, S3Path) and file.exists() and not file.is_file():
+        raise DamagedFileError(file, IRREGULAR)
+    return file.read_bytes()
 
 
 def read_many(files: Sequence[Path]) -> list[bytes]:

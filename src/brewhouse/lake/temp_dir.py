@@ -38,14 +38,13 @@ class TempDir:
         self._finalizer()
 
 
-def open_regular(file: Path, flags: int, mode: int = 0o666, *, follows: bool = False) -> int:
-    """Open a regular file by its name: no link unless `follows`, and without waiting for a pipe.
+def open_regular(file: Path, flags: int, mode: int = 0o666) -> int:
+    """Open a regular file by its name: never a link, and without waiting for a pipe.
 
     Raises:
         OSError: It cannot be opened, or is not a regular file.
     """
-    flags |= os.O_NONBLOCK | os.O_CLOEXEC | (0 if follows else os.O_NOFOLLOW)
-    descriptor = os.open(file, flags, mode)
+    descriptor = os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "It is not a regular file", str(file))

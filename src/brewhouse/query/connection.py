@@ -151,7 +151,7 @@ def readable_errors(connection: duckdb.DuckDBPyConnection | None = None) -> Iter
     except duckdb.Error as error:
         if known := translate_error(error):
             raise known from error
-        if damage := _damage(error, connection):
+        if damage := find_damage(error, connection):
             raise damage from error
         message, _, excerpt = str(error).partition("\n\n")  # the line of the query and a caret below the position
         hint = f"`brewhouse tables` lists the tables.\n{excerpt}".rstrip()
@@ -161,8 +161,8 @@ def readable_errors(connection: duckdb.DuckDBPyConnection | None = None) -> Iter
         raise UsageError("The query cannot be run: it is nested too deeply.", hint="Read fewer levels.") from error
 
 
-def _damage(error: duckdb.Error, connection: duckdb.DuckDBPyConnection | None) -> BrewhouseError | None:
-    """Return the error of a damaged file of a lake, which DuckDB names in most of its errors; else, it is searched."""
+def find_damage(error: duckdb.Error, connection: duckdb.DuckDBPyConnection | None) -> BrewhouseError | None:
+    """Return the error of a damaged file that made a query fail: the one that DuckDB names, else the first found."""
     import duckdb
 
     message = str(error).partition("\n")[0]
