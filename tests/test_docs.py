@@ -16,8 +16,10 @@ import typer
 import typer.main
 
 from brewhouse.cli.main import app
+from brewhouse.engines.dialect import translate
 from brewhouse.events.alerts import Kind, Message
 from brewhouse.events.messages import body, subject
+from brewhouse.models import model
 from brewhouse.models.header import _FIELDS, _RULES, Header, parse_header
 from brewhouse.models.model import column_definitions
 from brewhouse.models.project import models_of
@@ -127,6 +129,18 @@ def test_links_between_pages_lead_to_pages() -> None:
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_what_is_prepared_of_the_sql_is_what_sqlglot_derives(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = model.prepared()
+    assert stored.duckdb == {sql: translate(sql) for sql in stored.duckdb}, "run `make docs`"
+    names = [name for zone in model.ZONES for name in (model.FOLDER / zone).glob("*.sql")]
+    texts = {f"{file.parent.name}.{file.stem}": file.read_text("utf-8") for file in names}
+    loaded = {name: model.parse(name, text) for name, text in texts.items()}
+    monkeypatch.setattr(model, "prepared", lambda: model.Prepared({}, {}))
+    parsed = {name: model.parse(name, text) for name, text in texts.items()}
+    assert loaded == parsed
+    assert stored.reads == {each.version: (each.reads, each.depends_on) for each in parsed.values()}, "run `make docs`"
 
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from brewhouse.engines.engine import EngineError
+from brewhouse.models.model import prepared
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -55,6 +56,11 @@ def to_duckdb(sql: str) -> str:
         >>> to_duckdb("SELECT count_if(lower(name) RLIKE 'a') FROM t")
         "SELECT COUNT_IF(REGEXP_MATCHES(SPARK_LOWER(name), 'a')) FROM t"
     """
+    return prepared().duckdb.get(sql) or translate(sql)
+
+
+def translate(sql: str) -> str:
+    """Translate a statement from Spark SQL to DuckDB with sqlglot, whether it is prepared or not."""
     return _parse(sql).transform(_with_macros).sql(dialect="duckdb")
 
 

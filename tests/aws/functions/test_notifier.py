@@ -113,7 +113,7 @@ def test_an_alert_links_to_the_job_run_of_glue(inbox: AlertInbox) -> None:
     [mail] = inbox.mails()
     run_link, log_link = mail["Message"].splitlines()[-2:]
     assert run_link.endswith("#/job/brew-transform/run/jr_transform")
-    assert log_link.endswith("log-group/$252Faws-glue$252Fbrew$252Ferror/log-events/jr_transform")
+    assert log_link.endswith("log-group/$252Faws-glue$252Fbrew$252Foutput/log-events/jr_transform")
 
 
 def test_a_subject_is_plain_ascii_of_the_length_that_sns_allows(inbox: AlertInbox) -> None:
@@ -178,10 +178,11 @@ def test_a_job_killed_by_glue_is_an_alert_with_the_last_lines_of_its_log(
     log.write(JOB, {"jobName": "aggregate", "state": "RUNNING"})
     run = _ended(inbox, monkeypatch, "FAILED", attempt=1)
     logs = inbox.cloud.client("logs")
-    place = {"logGroupName": "/aws-glue/brew/error", "logStreamName": run["Id"]}
-    logs.create_log_stream(**place)
-    said = [{"timestamp": int(time.time() * 1000), "message": "java.lang.OutOfMemoryError: Java heap space"}]
-    logs.put_log_events(**place, logEvents=said)
+    now = int(time.time() * 1000)
+    for group, line in (("output", "java.lang.OutOfMemoryError: Java heap space"), ("error", "MemoryStore cleared")):
+        place = {"logGroupName": f"/aws-glue/brew/{group}", "logStreamName": run["Id"]}
+        logs.create_log_stream(**place)
+        logs.put_log_events(**place, logEvents=[{"timestamp": now, "message": line}])
     assert inbox.notify() == ["Brewhouse: aggregate failed"]
     assert inbox.notify() == []
     [report] = run_reports(read_events(inbox.lake))

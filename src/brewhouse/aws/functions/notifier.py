@@ -142,7 +142,7 @@ def _links(message: Message, events: Sequence[EventEnvelope]) -> tuple[str, str]
     job = message.job or (str(jobs[-1].get("jobName")) if jobs else "aggregate")
     ids = [str(detail.get("jobRunId", "")) for detail in jobs if str(detail.get("jobRunId", "")).startswith("jr_")]
     page = f"{console}/gluestudio/home?region={region}#"
-    group = quote(quote(f"/aws-glue/{stack}/error", safe=""), safe="").replace("%", "$")
+    group = quote(quote(job_runs.output_group(stack), safe=""), safe="").replace("%", "$")
     log = f"{console}/cloudwatch/home?region={region}#logsV2:log-groups/log-group/{group}"
     if not ids:
         return f"{page}/editor/job/{stack}-{job}/runs", log
