@@ -25,7 +25,7 @@ def test_each_place_overrides_the_ones_below_it(tmp_path: Path) -> None:
     def concurrency(flags: dict[str, Any], environ: dict[str, str]) -> int:
         return load(flags, folder=tmp_path, environ=environ).concurrency
 
-    assert concurrency({}, {}) == 4
+    assert concurrency({}, {}) == 8
     (tmp_path / "brewhouse.toml").write_text("concurrency = 5\n")
     assert concurrency({}, {}) == 5
     assert concurrency({}, {"BREWHOUSE_CONCURRENCY": "6"}) == 6
