@@ -383,7 +383,8 @@ def _change(account: Account, stack: str, folder: Path, given: dict[str, str], *
     sent = upload(account, bucket, folder, manifest)
     for file in sent:
         print(f"uploaded {file.name} ({file.size_bytes} bytes)")
-    change_set = create_change_set(account, stack, url_of(account, bucket, manifest.template), parameters, before)
+    url = url_of(account, bucket, manifest.template)
+    change_set = create_change_set(account, stack, template, parameters, before, url)
     _apply(account, stack, change_set, yes=yes)
     return bool(change_set or sent)
 
