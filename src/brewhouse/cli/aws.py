@@ -327,7 +327,9 @@ def _run_workflow(account: Account, stack: str, *, wait: bool) -> str:
             seconds = f" ({step.seconds:.0f} s)" if step.seconds is not None else ""
             print(f"{step.name}: {step.state.lower()}{seconds} {step.message}".rstrip(), flush=True)
             if step.is_crawler and step.has_failed:
-                print("  no job depends on it; its log is in the log group /aws-glue/crawlers", flush=True)
+                print(
+                    "warning: the crawler failed; no job depends on it. Its log group: /aws-glue/crawlers", flush=True
+                )
         print("every job succeeded")
     return run_id
 
