@@ -69,7 +69,7 @@ def _python(version: str) -> Path | None:
 
 def _glue() -> tuple[str, Path]:
     """Return the requested Glue version, or the newest with a Python on this machine, and that Python."""
-    wanted = os.environ.get("BREWHOUSE_TEST_GLUE")
+    wanted = os.environ.get("TEST_GLUE")
     for version, python in sorted(GLUE_PYTHON.items(), reverse=True):
         if wanted in (None, version) and (found := _python(python)):
             return version, found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brewhouse.cli.options import AllOption, JsonOption, LimitOption
+from brewhouse.cli.options import AllOption, GroupedHelp, JsonOption, LimitOption
 from brewhouse.cli.output import make_output_optional, print_json, print_result, print_rows
 from brewhouse.cli.results import (
     FileOption,
@@ -42,6 +42,7 @@ FolderOption = Annotated[Path, typer.Option("--folder", help="Folder of the pack
 ParameterOption = Annotated[list[str] | None, typer.Option("--parameter", help="Parameter as Name=value; repeatable.")]
 
 aws = typer.Typer(
+    cls=GroupedHelp,
     name="aws",
     help="Brewhouse in an AWS account: S3, Glue and Athena from one CloudFormation stack.\n\n"
     "Uses AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL.\n\n"

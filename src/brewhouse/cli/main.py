@@ -10,34 +10,68 @@ import gc
 import os
 import sys
 from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from brewhouse.cli import aws, changes, events, jobs, models, read, runs, schedule, serve
+from brewhouse import __version__
+from brewhouse.cli import aws, changes, events, jobs, models, output, read, runs, schedule, serve
+from brewhouse.cli.options import GroupedHelp
 from brewhouse.cli.output import safe_streams
 from brewhouse.errors import BrewhouseError, redacted
 
 app = typer.Typer(
     name="brewhouse",
+    cls=GroupedHelp,
     help="A lakehouse in a box: every brewery of the world, checked, published and queryable.\n\n"
     'Example: brewhouse run && brewhouse query "SELECT country_name, sum(brewery_count) FROM '
     'gold.breweries_by_location GROUP BY country_name"',
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-COMMANDS = (
-    *(jobs.run, jobs.extract, jobs.transform, jobs.aggregate, jobs.rebuild, jobs.rollback, jobs.relocate),
-    *(read.query, read.queries, read.tables, read.describe, read.history, read.rejected),
-    *(changes.changes, changes.diff, changes.places, models.models),
-    *(runs.runs, runs.show, events.events, events.logs),
-    *(jobs.backfill, jobs.maintain, jobs.verify, serve.serve, serve.mock_api, serve.demo, serve.report),
-)
-for command in COMMANDS:
-    app.command(command.__name__.replace("_", "-"))(command)
-for group in (events.alerts, schedule.schedule, aws.aws):
-    app.add_typer(group)
+_SECTIONS: dict[str, tuple[Any, ...]] = {
+    "Run": (jobs.run, jobs.extract, jobs.transform, jobs.aggregate, jobs.rebuild, jobs.backfill, serve.demo),
+    "Read": (read.query, read.queries, read.tables, read.describe, changes.places, read.rejected, serve.report),
+    "History": (read.history, changes.changes, changes.diff, jobs.rollback),
+    "Operate": (
+        *(runs.runs, runs.show, events.logs, events.events, events.alerts, schedule.schedule),
+        *(jobs.maintain, jobs.verify, jobs.relocate),
+    ),
+    "Console": (serve.serve,),
+    "AWS": (aws.aws,),
+    "Develop": (models.models, serve.mock_api),
+}
+for section, commands in _SECTIONS.items():
+    for command in commands:
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, rich_help_panel=section)
+        else:
+            app.command(command.__name__.replace("_", "-"), rich_help_panel=section)(command)
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"brewhouse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def select_options(
+    config: Annotated[Path | None, typer.Option("--config", help="Settings file. Default: brewhouse.toml")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no progress and no report of a run.")] = False,
+    _debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Select what holds for every command; the options are accepted in any position."""
+    if config is not None:
+        os.environ["BREWHOUSE_CONFIG"] = str(config)  # inherited by the processes that this one starts
+    output.is_quiet = quiet
 
 
 def start() -> None:
@@ -63,12 +97,33 @@ def start() -> None:
 
 
 def main() -> None:
-    """Run the command line; `--debug` in any position shows the traceback of an error."""
+    """Run the command line."""
     gc.set_threshold(50_000)  # imports create many long-lived objects; collecting among them takes 0.2 s
-    debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    arguments = _common_first(sys.argv[1:])
     with safe_streams():
-        sys.exit(_exit_code(arguments, debug=debug))
+        sys.exit(_exit_code(arguments, debug="--debug" in arguments))
+
+
+def _common_first(arguments: list[str]) -> list[str]:
+    """Move the options of every command before the command.
+
+    Example:
+        >>> _common_first(["run", "--config", "x.toml", "--lake", "a", "--quiet", "--", "--debug"])
+        ['--config', 'x.toml', '--quiet', 'run', '--lake', 'a', '--', '--debug']
+    """
+    common: list[str] = []
+    others: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--":
+            others += [argument, *rest]
+        elif argument == "--config":
+            common += [argument, *islice(rest, 1)]
+        elif argument in {"--debug", "--quiet"} or argument.startswith("--config="):
+            common.append(argument)
+        else:
+            others.append(argument)
+    return [*common, *others]
 
 
 def _exit_code(arguments: list[str], *, debug: bool) -> int | str | None:

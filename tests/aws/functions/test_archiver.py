@@ -35,7 +35,7 @@ from brewhouse.ids import id_at
 from brewhouse.lake.lake import Lake
 from brewhouse.query.connection import connect
 
-BURST = int(os.environ.get("BREWHOUSE_TEST_BURST", "1000"))
+BURST = int(os.environ.get("TEST_BURST", "1000"))
 
 
 def event(number: int, **changes: object) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def test_an_invalid_message_waits_while_the_dead_letter_queue_rejects_it(
 
 
 def test_a_burst_of_events_is_archived_without_loss_or_duplicate(cloud: Cloud) -> None:
-    """`BREWHOUSE_TEST_BURST=10000` sends 10,000 events, which needs most of a minute."""
+    """`TEST_BURST=10000` sends 10,000 events, which needs most of a minute."""
     bodies = [json.dumps(event(n)) for n in range(BURST)]
     send(cloud, *bodies, *bodies[::100], *["no event"] * 10)
     assert process_queue(cloud) == []
