@@ -65,7 +65,7 @@ def test_one_command_creates_everything(account: Account, deploy: Call) -> None:
     assert set(states(account).values()) == {"ACTIVATED"}
     assert len(keys(account)) == 5
     assert "FAILED" not in out
-    assert out.count("ok  ") == 17
+    assert out.count("ok  ") == 4 + 17  # checks before and after
     assert "not yet  alerts have a subscriber" in out
     glue = account.client("glue")
     for job in ("extract", "transform", "aggregate", "maintain"):
@@ -271,7 +271,7 @@ def test_a_retained_lake_can_be_deleted_later(call: Call) -> None:
 
 def test_nothing_is_created_without_confirmation(account: Account, package: Callable[[], object], call: Call) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("typer.confirm", lambda _: False)
+        patch.setattr("typer.confirm", lambda _, **__: False)
         code, out, _ = call("deploy", "--stack", STACK, "--packaged", "--folder", package())
     assert code == 1
     assert "Step 1 creates the bucket" in out

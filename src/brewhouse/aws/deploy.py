@@ -18,6 +18,7 @@ from brewhouse.errors import UsageError
 STACK_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
 _SET_BY_DEPLOY = ("BucketName", "DataExists", "QueuesExist", "ScriptKey", "WheelKey", "DependenciesKey", "FunctionsKey")
 QUEUES = ("events", "dead-letters")
+ZONES = ("bronze", "silver", "gold", "monitoring")
 _SCHEDULES = ("Schedule", "MaintenanceSchedule")
 _ACTIVE = {"ACTIVATED", "ACTIVATING"}
 
@@ -150,7 +151,7 @@ def stack_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
         head = get_or_none(account.client("s3").head_object, Bucket=bucket, Key=stack.parameters[key])
         detail = f"{head['ContentLength']} bytes" if head else "missing"
         yield DeploymentCheck(f"s3://{bucket}/{stack.parameters[key]} exists", head is not None, detail)
-    for zone in ("bronze", "silver", "gold", "monitoring"):
+    for zone in ZONES:
         name = f"{stack.parameters['CatalogDatabase']}_{zone}"
         exists = get_or_none(account.client("glue").get_database, Name=name) is not None
         yield DeploymentCheck(f"database {name} exists", exists, "" if exists else "missing")

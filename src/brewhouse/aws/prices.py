@@ -12,7 +12,7 @@ import msgspec
 
 from brewhouse.aws.functions.job_runs import dpu_hour_usd
 
-_DPU = {"G.1X": 1, "G.2X": 2, "G.4X": 4, "G.8X": 8}
+DPU = {"G.1X": 1, "G.2X": 2, "G.4X": 4, "G.8X": 8}
 _CRAWLER_DPU = 2
 _CRAWLER_MINUTES = 10
 _PUTS_A_RUN = 400  # pages, table files, metadata and events, counted on the whole dataset and rounded up
@@ -76,7 +76,7 @@ def estimate(
         1.85
     """
     p = prices()
-    dpu = _DPU[parameters["WorkerType"]] * int(parameters["NumberOfWorkers"])
+    dpu = DPU[parameters["WorkerType"]] * int(parameters["NumberOfWorkers"])
     version = parameters["GlueVersion"]
     job = dpu * max(usage.minutes_per_job, 1) / 60 * dpu_hour_usd(version, region)
     crawl = _CRAWLER_DPU * _CRAWLER_MINUTES / 60 * p.crawler_dpu_hour if parameters["RunCrawler"] == "true" else 0.0

@@ -86,6 +86,14 @@ def denial_or(reason: str) -> str:
     return denial.what if denial else reason
 
 
+def reason_of(error: BaseException) -> str:
+    """Return why a request failed, in a phrase; names the missing permission if that is why."""
+    from botocore.exceptions import ClientError
+
+    message = error.response["Error"].get("Message") if isinstance(error, ClientError) else None
+    return denial_or(message or str(error)).rstrip(" :.")
+
+
 def get_or_none(operation: Callable[..., Any], **arguments: object) -> Any:  # noqa: ANN401 - an answer of boto3
     """Call an operation of a client; return None if the requested resource does not exist."""
     from botocore.exceptions import ClientError

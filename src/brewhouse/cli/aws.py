@@ -1,4 +1,4 @@
-"""Commands for an AWS account: aws package, deploy, run, status, logs, query, estimate, verify, destroy."""
+"""Commands for an AWS account: aws package, deploy, key-policy, run, status, logs, query, estimate, verify, destroy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brewhouse.cli.options import AllOption, JsonOption, LimitOption
+from brewhouse.cli.options import AllOption, GroupedHelp, JsonOption, LimitOption
 from brewhouse.cli.output import make_output_optional, print_json, print_result, print_rows
 from brewhouse.cli.results import (
     FileOption,
@@ -42,6 +42,7 @@ FolderOption = Annotated[Path, typer.Option("--folder", help="Folder of the pack
 ParameterOption = Annotated[list[str] | None, typer.Option("--parameter", help="Parameter as Name=value; repeatable.")]
 
 aws = typer.Typer(
+    cls=GroupedHelp,
     name="aws",
     help="Brewhouse in an AWS account: S3, Glue and Athena from one CloudFormation stack.\n\n"
     "Uses AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL.\n\n"
@@ -104,6 +105,18 @@ def deploy(
         print("Next: `brewhouse aws run --wait`, then `brewhouse aws query --saved breweries_by_country`.")
 
 
+@aws.command("key-policy")
+def print_key_policy(stack: StackOption = "brewhouse") -> None:
+    """Print the key policy that KmsKeyArn needs; `deploy` compares it with the key's before it changes anything.
+
+    Example: brewhouse aws key-policy > policy.json
+    """
+    from brewhouse.aws.key_policy import key_policy
+
+    with _account() as account:
+        print_json(key_policy(account, stack))
+
+
 @aws.command()
 def run(
     stack: StackOption = "brewhouse",
@@ -159,16 +172,17 @@ def status(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> Non
 def logs(
     job: Annotated[str, typer.Argument(help="extract, transform, aggregate or maintain.")],
     stack: StackOption = "brewhouse",
-    run_id: Annotated[str | None, typer.Option("--run", help="Id of a job run. Default: the last")] = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="Id of a job run or retry. Default: the last")] = None,
+    executors: Annotated[bool, typer.Option("--executors", help="Also the logs of Spark's executors.")] = False,
 ) -> None:
-    """Print the log of a job's last run.
+    """Print what a job's last run wrote to standard output and error.
 
     Example: brewhouse aws logs transform
     """
     from brewhouse.aws.glue_workflow import logs as read_logs
 
     with _account() as account:
-        for line in read_logs(account, stack, job, run_id):
+        for line in read_logs(account, stack, job, run_id, executors=executors):
             print(line)
 
 
@@ -314,7 +328,9 @@ def _run_workflow(account: Account, stack: str, *, wait: bool) -> str:
             seconds = f" ({step.seconds:.0f} s)" if step.seconds is not None else ""
             print(f"{step.name}: {step.state.lower()}{seconds} {step.message}".rstrip(), flush=True)
             if step.is_crawler and step.has_failed:
-                print("  no job depends on it; its log is in the log group /aws-glue/crawlers", flush=True)
+                print(
+                    "warning: the crawler failed; no job depends on it. Its log group: /aws-glue/crawlers", flush=True
+                )
         print("every job succeeded")
     return run_id
 
@@ -359,6 +375,7 @@ def _change(account: Account, stack: str, folder: Path, given: dict[str, str], *
     manifest = _manifest(folder, given, before, packaged=packaged)
     template = (folder / manifest.template.name).read_text("utf-8")
     parameters = resolve_parameters(account, stack, before, manifest, template, given)
+    _check_account(account, stack, parameters, before, yes=yes)
     bucket = parameters.get("BucketName") or (before.parameters["BucketName"] if before else "")
     if not bucket_exists(account, bucket):
         if before and before.status != "REVIEW_IN_PROGRESS":
@@ -369,9 +386,26 @@ def _change(account: Account, stack: str, folder: Path, given: dict[str, str], *
     sent = upload(account, bucket, folder, manifest)
     for file in sent:
         print(f"uploaded {file.name} ({file.size_bytes} bytes)")
-    change_set = create_change_set(account, stack, url_of(account, bucket, manifest.template), parameters, before)
+    url = url_of(account, bucket, manifest.template)
+    change_set = create_change_set(account, stack, template, parameters, before, url)
     _apply(account, stack, change_set, yes=yes)
     return bool(change_set or sent)
+
+
+def _check_account(
+    account: Account, stack: str, parameters: dict[str, str], before: Stack | None, *, yes: bool
+) -> None:
+    """Check the account before a change set, and offer a trail if it has none."""
+    from brewhouse.aws.preflight import NO_TRAIL, Preflight
+    from brewhouse.aws.template import defaults
+
+    whole = {**defaults(), **(before.parameters if before else {}), **parameters}
+    checks = list(Preflight(account, stack, whole).checks())
+    _print_checks(checks, unknown="warning")
+    if any(check.detail == NO_TRAIL for check in checks) and not yes:
+        question = "Create a trail? AWS records a first copy of management calls free of charge."
+        if typer.confirm(question, default=False):
+            parameters["RecordManagementCalls"] = "true"
 
 
 def _apply(account: Account, stack: str, change_set: ChangeSet | None, *, yes: bool) -> None:
@@ -399,10 +433,10 @@ def _print_events(events: Iterable[StackEvent]) -> None:
         print(f"{event.time:%H:%M:%S} {event.status.lower():28} {event.name} {event.reason}".rstrip(), flush=True)
 
 
-def _print_checks(found: Iterable[DeploymentCheck]) -> None:
+def _print_checks(found: Iterable[DeploymentCheck], unknown: str = "not yet") -> None:
     failed = []
     for check in found:
-        label = {True: "ok", False: "FAILED", None: "not yet"}[check.passed]
+        label = {True: "ok", False: "FAILED", None: unknown}[check.passed]
         print(f"{label:8} {check.name}{f': {check.detail}' if check.detail else ''}", flush=True)
         failed += [check.name] if check.passed is False else []
     if failed:
