@@ -139,11 +139,6 @@ def test_the_limits_of_a_range_are_valid_and_values_beyond_them_are_not(name: st
             load({name: value}, environ={})
 
 
-@pytest.mark.parametrize(("text", "value"), [("true", True), ("1", True), ("false", False), ("0", False)])
-def test_a_variable_of_a_boolean_setting_is_parsed(text: str, *, value: bool) -> None:
-    assert load({}, environ={"BREWHOUSE_SPARK_S3A": text}).spark_s3a is value
-
-
 def test_unknown_variables_are_reported_with_the_nearest_name_and_those_of_others_are_ignored(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
