@@ -1,7 +1,7 @@
 """Measure whole processes, start-up included: median of several runs.
 
-`python -m benchmarks` runs every benchmark; `python -m benchmarks small 200k 1m changed query events help` some, and
-`growth`, which takes ten minutes, only if named.
+`python -m benchmarks` runs those that take seconds, `python -m benchmarks peers query` some, `python -m benchmarks all`
+also `peers` and `growth`, which take a quarter of an hour.
 The mock API runs in its own process on the same machine, without a rate limit. Lakes are deleted only at the end: for
 five minutes ext4 avoids the inodes of deleted files, and a thousand new pages take up to a second longer. Wait as long
 after deleting other files.
@@ -12,57 +12,35 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.peers import compare_all
+from benchmarks.processes import ROOT, Usage, measure, source
+
 BREWHOUSE = [sys.executable, "-m", "brewhouse"]
 DATASET = ROOT.parent / "shared" / "data" / "breweries-2026-08-02.csv"
+REAL = ("--data", str(DATASET)) if DATASET.exists() else ("--rows", "11822")
 COUNT = "SELECT country_name, sum(brewery_count) FROM gold.breweries_by_location GROUP BY 1"
 
 
-def measure(command: Sequence[str]) -> tuple[float, float]:
-    """Run a command once; return its wall time in seconds and its peak memory in MB."""
-    began = perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} failed with exit code {process.returncode}")
-    return seconds, usage.ru_maxrss / 1024
-
-
-def report(what: str, runs: Sequence[tuple[float, float]]) -> None:
+def report(what: str, runs: Sequence[Usage]) -> None:
     """Print one row: median and range of the time, peak memory."""
-    seconds = [run[0] for run in runs]
-    memory = max(run[1] for run in runs)
+    seconds = [run.wall_s for run in runs]
+    memory = max(run.peak_mb for run in runs)
     median = statistics.median(seconds)
     print(
         f"| {what} | {median:.2f} | {min(seconds):.2f} to {max(seconds):.2f} | {memory:.0f} | {len(runs)} |", flush=True
     )
-
-
-@contextmanager
-def source(*options: str) -> Iterator[str]:
-    """Serve a dataset and yield its URL."""
-    command = [sys.executable, "-m", "tests.mock_api", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().split(" at ")[1].split(";")[0]
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def whole_workflow(folder: str, what: str, runs: int, *options: str) -> None:
@@ -149,29 +127,59 @@ def growth(folder: str) -> None:
             print(f"| {number} | {used:.2f} | {megabytes('*'):.1f} | {megabytes('*.metadata.json'):.1f} |", flush=True)
 
 
+def first_page(folder: str) -> None:
+    """Measure the time from the start of `brewhouse serve` to the whole overview."""
+    lake = tempfile.mkdtemp(dir=folder)
+    with source(*REAL) as url:
+        measure([*BREWHOUSE, "run", "--lake", lake, "--source-url", url])
+
+    def serve() -> Usage:
+        began = perf_counter()
+        process = subprocess.Popen(
+            [*BREWHOUSE, "serve", "--lake", lake, "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert process.stdout is not None
+        url = next(found[0] for line in process.stdout if (found := re.search(r"http://127.0.0.1:\d+", line)))
+        urllib.request.urlopen(url).read()
+        seconds = perf_counter() - began
+        process.terminate()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        return Usage(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+    report("first page of the console after `brewhouse serve`", [serve() for _ in range(5)])
+
+
+BENCHMARKS: dict[str, Callable[[str], None]] = {
+    "small": lambda folder: whole_workflow(folder, "whole workflow, 11,822 real breweries", 5, *REAL),
+    "200k": lambda folder: whole_workflow(folder, "whole workflow, 200,000 breweries", 5, "--rows", "200000"),
+    "1m": lambda folder: job_by_job(folder, "1,000,000 breweries", "--rows", "1000000"),
+    "changed": lambda folder: changed(folder, "1,000,000 breweries, 1 % changed", 1_000_000),
+    "query": queries,
+    "events": lambda folder: archived_events(folder, 100_000),
+    "help": lambda _: report("`brewhouse --help`", [measure([*BREWHOUSE, "--help"]) for _ in range(5)]),
+    "console": first_page,
+}
+TABLES: dict[str, Callable[[str], None]] = {"peers": lambda folder: compare_all(folder, REAL), "growth": growth}
+"""They print a table of their own, and take minutes."""
+
+
 def main(names: Sequence[str]) -> None:
-    """Run the named benchmarks, or all of them."""
+    """Run the named benchmarks, or those that take seconds."""
+    if names and names[0] == "all":
+        names = (*BENCHMARKS, *TABLES)
     machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    print(f"{machine}, {datetime.now(UTC).date()}\n")
-    print("| what | median s | range s | peak MB | runs |\n| --- | --- | --- | --- | --- |")
-    wanted = names or ("small", "200k", "1m", "changed", "query", "events", "help")
+    print(f"{machine}, {datetime.now(UTC).date()}")
     with tempfile.TemporaryDirectory() as folder:
-        if "small" in wanted and DATASET.exists():
-            whole_workflow(folder, "whole workflow, 11,822 real breweries", 5, "--data", str(DATASET))
-        if "200k" in wanted:
-            whole_workflow(folder, "whole workflow, 200,000 breweries", 5, "--rows", "200000")
-        if "1m" in wanted:
-            job_by_job(folder, "1,000,000 breweries", "--rows", "1000000")
-        if "changed" in wanted:
-            changed(folder, "1,000,000 breweries, 1 % changed", 1_000_000)
-        if "query" in wanted:
-            queries(folder)
-        if "events" in wanted:
-            archived_events(folder, 100_000)
-        if "help" in wanted:
-            report("`brewhouse --help`", [measure([*BREWHOUSE, "--help"]) for _ in range(5)])
-        if "growth" in names:
-            growth(folder)
+        if chosen := [name for name in names or BENCHMARKS if name in BENCHMARKS]:
+            print("\n| what | median s | range s | peak MB | runs |\n| --- | --- | --- | --- | --- |")
+            for name in chosen:
+                BENCHMARKS[name](folder)
+        for name in (name for name in names if name not in BENCHMARKS):
+            TABLES[name](folder)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,32 @@
-"""Measure transform and aggregate with both engines: `python -m benchmarks.engines 1m 10m growth`.
+"""Measure transform and aggregate in one run with both engines, next to a plain PySpark script on the same raw pages.
 
-`growth` is DuckDB alone with 4 GB, from 100,000 rows up. Raw snapshots are written as files, without an API. Memory is
-the sampled peak of a process and its descendants.
+`python -m benchmarks.engines 200k 1m 10m` compares the engines by size, `--page-rows 200 10000` the sizes of raw
+pages, `--cores 1 2` the number of cores of Spark, and `--only duckdb` leaves out the others. Raw snapshots are written
+as files, without an API. CPU time is that of the process and all its descendants, JVM and Python workers included;
+memory is their sampled peak. Jobs, stages and tasks are those of Spark's event log; "one task" is the longest stage of
+a single task, and "to driver" what tasks returned.
 """
 
 from __future__ import annotations
 
+import argparse
+import ctypes
 import gzip
 import hashlib
 import itertools
+import json
 import os
 import platform
+import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -29,21 +39,40 @@ from brewhouse.lake.manifest import Counts, Manifest, Page, Proof
 from brewhouse.mock_api.dataset import generate
 from brewhouse.source import Meta
 
-PAGE_ROWS = 10_000
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 GROUPS = {"by_type": "brewery_type", "by_country": "country", "by_state": "state_province"}
-SIZES = {"1m": 1_000_000, "10m": 10_000_000}
-GROWTH = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
+PLAIN = "plain"
+NAMES = {PLAIN: "plain PySpark", "duckdb": "Brewhouse on DuckDB", "spark": "Brewhouse on Spark"}
+HEADINGS = (
+    *("breweries", "rows per page", "what", "cores", "s", "of that transform", "aggregate", "CPU s", "of plain"),
+    *("peak MB", "jobs / stages / tasks", "one task s", "MB to driver"),
+)
+UNITS = {"k": 1_000, "m": 1_000_000}
+SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER: a JVM that outlives its Python is waited for here
+RUN = """
+import json, sys
+from brewhouse.events.details import JobEnded
+from brewhouse.lake.lake import lake_of
+from brewhouse.pipeline.workflow import run_workflow
+from brewhouse.settings import load
+
+def listen(detail, event):
+    if isinstance(detail, JobEnded):
+        print(json.dumps([detail.job_name, detail.seconds]), flush=True)
+
+settings = load({})
+run_workflow(lake_of(settings), settings, ("transform", "aggregate"), listeners=(listen,))
+"""
 
 
-def write_snapshot(lake: Lake, rows: int) -> None:
+def write_snapshot(lake: Lake, rows: int, page_rows: int) -> None:
     """Write a complete raw snapshot of generated breweries."""
     run, now = new_id(), datetime.now(UTC)
     folder = lake.bronze / f"date={now.date()}" / f"run={run}"
     folder.mkdir(parents=True)
     counts: dict[str, Counter[str]] = {group: Counter() for group in GROUPS}
     pages = []
-    for number, records in enumerate(_batches(rows), start=1):
+    for number, records in enumerate(_batches(rows, page_rows), start=1):
         for group, field in GROUPS.items():
             counts[group].update(str(record[field]) for record in records if record[field] is not None)
         content = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
@@ -65,7 +94,7 @@ def write_snapshot(lake: Lake, rows: int) -> None:
         run=run,
         date=str(now.date()),
         source_url="",
-        per_page_rows=PAGE_ROWS,
+        per_page_rows=page_rows,
         started_at=now.isoformat(),
         finished_at=now.isoformat(),
         code_version="",
@@ -82,16 +111,29 @@ def write_snapshot(lake: Lake, rows: int) -> None:
     (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
 
 
-def _batches(rows: int) -> Iterator[list[dict[str, object]]]:
+def _batches(rows: int, page_rows: int) -> Iterator[list[dict[str, object]]]:
     records = iter(generate(rows))
-    while batch := list(itertools.islice(records, PAGE_ROWS)):
+    while batch := list(itertools.islice(records, page_rows)):
         yield [dict(record) for record in batch]
 
 
-def measure(command: Sequence[str]) -> tuple[float, float]:
-    """Run a command once; return its wall time in seconds and the peak memory, in MB, of it and its descendants."""
-    began, peak, done = perf_counter(), 0, threading.Event()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+@dataclass(frozen=True)
+class Cost:
+    """What a command took: its output, wall time, CPU time and peak memory, with all its descendants."""
+
+    output: str
+    seconds: float
+    cpu_s: float
+    peak_mb: float
+
+
+def measure(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
+    """Run a command once, to the end of its last descendant."""
+    ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+    before, began, peak, done = _cpu_s(), perf_counter(), 0, threading.Event()
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **environment}
+    )
 
     def watch() -> None:
         nonlocal peak
@@ -100,12 +142,21 @@ def measure(command: Sequence[str]) -> tuple[float, float]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    _, errors = process.communicate()
+    output, errors = process.communicate()
+    seconds = perf_counter() - began
     done.set()
     watcher.join()
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed with exit code {process.returncode}: {errors.decode()}")
-    return perf_counter() - began, peak / 1024 / 1024
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
+    return Cost(output.decode(), seconds, _cpu_s() - before, peak / 1024 / 1024)
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _family(pid: int) -> Iterator[int]:
@@ -126,30 +177,95 @@ def _resident(pid: int) -> int:
         return 0
 
 
-def jobs(rows: int, engine: str, memory_mb: int) -> None:
-    """Print time and memory of transform and aggregate for a number of breweries."""
-    with tempfile.TemporaryDirectory() as folder:
-        lake = Lake(Path(folder))
-        write_snapshot(lake, rows)
-        os.environ["BREWHOUSE_MEMORY_LIMIT_MB"] = str(memory_mb)
-        for job in ("transform", "aggregate"):
-            command = [sys.executable, "-m", "brewhouse", job, "--lake", folder, "--engine", engine]
-            seconds, peak_mb = measure(command)
-            print(f"| {rows:,} | {engine} | {memory_mb} | {job} | {seconds:.1f} | {peak_mb:.0f} |", flush=True)
+def spark_counts(log: Path) -> str:
+    """Summarize the event log of a Spark application, as cells of a table."""
+    jobs, stages, tasks, longest_s, returned_bytes = 0, 0, 0, 0.0, 0
+    for file in sorted(log.rglob("events_*")):
+        for line in file.read_text("utf-8").splitlines():
+            event = json.loads(line)
+            match event["Event"]:
+                case "SparkListenerJobStart":
+                    jobs += 1
+                case "SparkListenerStageCompleted":
+                    info = event["Stage Info"]
+                    stages += 1
+                    if info["Number of Tasks"] == 1:
+                        longest_s = max(longest_s, (info["Completion Time"] - info["Submission Time"]) / 1000)
+                case "SparkListenerTaskEnd":
+                    tasks += 1
+                    returned_bytes += (event.get("Task Metrics") or {}).get("Result Size", 0)
+    shutil.rmtree(log)
+    return f"{jobs} / {stages} / {tasks} | {longest_s:.1f} | {returned_bytes / 1e6:.1f}"
 
 
-def main(names: Sequence[str]) -> None:
-    """Run the named benchmarks."""
+def compare(folder: Path, rows: int, page_rows: int, cores: int, engines: Sequence[str], memory_mb: int) -> None:
+    """Print a row for each engine on the raw pages of a lake."""
+    source, plain_cpu_s = Lake(folder / "source"), 0.0
+    write_snapshot(source, rows, page_rows)
+    for engine in engines:
+        lake, log = folder / engine, folder / "log"
+        log.mkdir()
+        shutil.copytree(source.root, lake, copy_function=os.link)
+        logs = f"--conf spark.eventLog.enabled=true --conf spark.eventLog.dir={log.as_uri()} pyspark-shell"
+        environment = {
+            "PYSPARK_SUBMIT_ARGS": f"--conf spark.eventLog.compress=false {logs}",
+            "BREWHOUSE_LAKE": str(lake),
+            "BREWHOUSE_ENGINE": engine,
+            "BREWHOUSE_SPARK_MASTER": f"local[{cores}]",
+            "BREWHOUSE_MEMORY_LIMIT_MB": str(memory_mb),
+        }
+        command = [sys.executable, "-c", RUN]
+        if engine == PLAIN:
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.plain_spark",
+                str(lake),
+                f"{lake}/out",
+                str(cores),
+                str(memory_mb),
+            ]
+        cost = measure(command, environment)
+        took = dict(map(json.loads, cost.output.splitlines())) if engine != PLAIN else {}
+        plain_cpu_s = cost.cpu_s if engine == PLAIN else plain_cpu_s
+        jobs = " | ".join(f"{took[job]:.1f}" if job in took else "" for job in ("transform", "aggregate"))
+        ratio = f"{cost.cpu_s / plain_cpu_s:.1f}" if plain_cpu_s else ""
+        counts = " | | " if engine == "duckdb" else spark_counts(log)
+        print(
+            f"| {rows:,} | {page_rows:,} | {NAMES[engine]} | {cores} | {cost.seconds:.1f} | {jobs} "
+            f"| {cost.cpu_s:.0f} | {ratio} | {cost.peak_mb:,.0f} | {counts} |",
+            flush=True,
+        )
+        shutil.rmtree(lake)
+        shutil.rmtree(log, ignore_errors=True)
+
+
+def rows_of(size: str) -> int:
+    """Return the number of rows of a size.
+
+    Example:
+        >>> rows_of("200k"), rows_of("10m")
+        (200000, 10000000)
+    """
+    return int(size[:-1]) * UNITS[size[-1]]
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the benchmarks that the arguments select."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", nargs="+", type=rows_of, help="numbers of breweries, as 200k or 1m")
+    parser.add_argument("--page-rows", nargs="+", type=int, default=[10_000])
+    parser.add_argument("--cores", nargs="+", type=int, default=[os.cpu_count() or 1], help="of Spark")
+    parser.add_argument("--only", nargs="+", choices=tuple(NAMES), default=tuple(NAMES))
+    parser.add_argument("--memory-mb", type=int, default=4096, help="of DuckDB, or of Spark's JVM")
+    asked = parser.parse_args(argv)
     machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    print(f"{machine}, {datetime.now(UTC).date()}\n")
-    print("| breweries | engine | memory limit MB | job | s | peak MB |\n| --- | --- | --- | --- | --- | --- |")
-    for name in names:
-        if name == "growth":
-            for rows in GROWTH:
-                jobs(rows, "duckdb", 4096)
-        else:
-            for engine in ("duckdb", "spark"):
-                jobs(SIZES[name], engine, 4096)
+    print(f"{machine}, {datetime.now(UTC).date()}, memory limit {asked.memory_mb:,} MB\n")
+    print(f"| {' | '.join(HEADINGS)} |\n|{' --- |' * len(HEADINGS)}")
+    with tempfile.TemporaryDirectory() as name:
+        for rows, page_rows, cores in itertools.product(asked.sizes, asked.page_rows, asked.cores):
+            compare(Path(name), rows, page_rows, cores, asked.only, asked.memory_mb)
+            shutil.rmtree(Path(name) / "source")
 
 
 if __name__ == "__main__":

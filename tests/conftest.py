@@ -172,12 +172,14 @@ def engine() -> Iterator[DuckDBEngine]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what needs Spark in one process, which starts it once."""
+    """Keep what needs Spark in one process, which starts it once; also what needs moto."""
     for item in items:
         if "spark_session" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("spark"))
             # PySpark leaves the socket by which an answer came to the garbage collector.
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
+        elif "moto_url" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("moto"))  # one process starts the emulator
 
 
 @pytest.fixture(scope="session")
@@ -341,6 +343,15 @@ def strict_aws_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the second emulator of AWS answers; all access keys share one account."""
+    port = _free_port()
+    command = ["moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    with _serve(command, tmp_path_factory.mktemp("moto"), f"http://127.0.0.1:{port}", "/moto-api/data.json") as url:
+        yield url
+
+
 @pytest.fixture(scope="module")
 def bucket(aws_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An empty bucket, as `s3://name`, in an account of its own, which the environment points at."""
@@ -394,23 +405,28 @@ def faulty_aws(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultPr
 def _emulator(folder: Path, **variables: str) -> Iterator[str]:
     if importlib.util.find_spec("ministack") is None:
         pytest.skip("the emulator of AWS, ministack, is not installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     only_loopback = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
+    given = {"LOG_LEVEL": "ERROR", **only_loopback, **variables}
+    with _serve(["ministack"], folder, f"http://127.0.0.1:{port}", "/_ministack/health", **given) as url:
+        yield url
+
+
+@contextmanager
+def _serve(module: Sequence[str], folder: Path, url: str, health: str, **variables: str) -> Iterator[str]:
+    """Run a Python module that serves an emulator until the block ends; yields its URL once it answers."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "ministack"],
+        [sys.executable, "-m", *module],
         cwd=folder,
-        env={**kept, "TMPDIR": str(folder), "LOG_LEVEL": "ERROR", **only_loopback, **variables},
+        env={**kept, "TMPDIR": str(folder), **variables},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    url = f"http://127.0.0.1:{port}"
     try:
         while True:
             try:
-                with urllib.request.urlopen(f"{url}/_ministack/health", timeout=5):
+                with urllib.request.urlopen(f"{url}{health}", timeout=5):
                     break
             except OSError:
                 assert process.poll() is None, "the emulator did not start"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from configparser import ConfigParser
@@ -14,8 +16,10 @@ import typer
 import typer.main
 
 from brewhouse.cli.main import app
+from brewhouse.engines.dialect import translate
 from brewhouse.events.alerts import Kind, Message
 from brewhouse.events.messages import body, subject
+from brewhouse.models import model
 from brewhouse.models.header import _FIELDS, _RULES, Header, parse_header
 from brewhouse.models.model import column_definitions
 from brewhouse.models.project import models_of
@@ -44,9 +48,10 @@ def test_a_generated_page_is_up_to_date(page: str) -> None:
 def test_the_readme_uses_only_existing_commands() -> None:
     group = typer.main.get_command(app)
     names = set(group.list_commands(typer.Context(group)))  # type: ignore[attr-defined]
-    used = set(re.findall(r"^(?:\$ )?brewhouse ([a-z-]+)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE))
-    assert used
-    assert used <= names
+    for readme in ("README.md", "README.pt-BR.md"):
+        used = set(re.findall(r"^(?:\$ )?brewhouse ([a-z-]+)", (ROOT / readme).read_text("utf-8"), re.MULTILINE))
+        assert used
+        assert used <= names
 
 
 def blocks(page: str, kind: str = "") -> list[str]:
@@ -75,13 +80,15 @@ def test_the_examples_of_schedules_are_valid(tmp_path: Path) -> None:
     assert used <= set(group.list_commands(typer.Context(group)))  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
+@pytest.mark.parametrize("page", sorted(str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")))
 def test_a_page_uses_only_existing_commands(page: str) -> None:
     group = typer.main.get_command(app)
     text = (ROOT / "docs" / page).read_text("utf-8")
     used = set(
         re.findall(
-            r"^(?:\w+=\S+ )*brewhouse ([a-z-]+)", "\n".join(re.findall(r"```\n(.*?)```", text, re.DOTALL)), re.MULTILINE
+            r"^(?:\$ |\w+=\S+ )*brewhouse ([a-z-]+)",
+            "\n".join(re.findall(r"```(?:sh|console)?\n(.*?)```", text, re.DOTALL)),
+            re.MULTILINE,
         )
     )
     assert used <= set(group.list_commands(typer.Context(group)))  # type: ignore[attr-defined]
@@ -119,6 +126,30 @@ def test_the_messages_in_the_page_on_alerts_are_what_the_code_writes(kind: Kind,
 
 
 def test_links_between_pages_lead_to_pages() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_what_is_prepared_of_the_sql_is_what_sqlglot_derives(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = model.prepared()
+    assert stored.duckdb == {sql: translate(sql) for sql in stored.duckdb}, "run `make docs`"
+    names = [name for zone in model.ZONES for name in (model.FOLDER / zone).glob("*.sql")]
+    texts = {f"{file.parent.name}.{file.stem}": file.read_text("utf-8") for file in names}
+    loaded = {name: model.parse(name, text) for name, text in texts.items()}
+    monkeypatch.setattr(model, "prepared", lambda: model.Prepared({}, {}))
+    parsed = {name: model.parse(name, text) for name, text in texts.items()}
+    assert loaded == parsed
+    assert stored.reads == {each.version: (each.reads, each.depends_on) for each in parsed.values()}, "run `make docs`"
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    pages = [page.relative_to(ROOT / "docs").with_suffix("") for page in (ROOT / "docs").rglob("*.md")]
+    assert all((tmp_path / page / "index.html").exists() for page in pages)
+    start = (tmp_path / "pt-BR" / "index.html").read_text("utf-8")
+    assert 'href="tutorial/"' in start
+    assert 'src="../console-overview.png"' in start

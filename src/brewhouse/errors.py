@@ -69,6 +69,10 @@ class UsageError(BrewhouseError):
     exit_code = 2
 
 
+class NotFoundError(UsageError):
+    """An id or a name that does not exist."""
+
+
 class ChecksFailed(BrewhouseError):  # noqa: N818 - the state of the run
     """A check of severity error failed; nothing was published."""
 

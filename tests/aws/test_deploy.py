@@ -65,7 +65,7 @@ def test_one_command_creates_everything(account: Account, deploy: Call) -> None:
     assert set(states(account).values()) == {"ACTIVATED"}
     assert len(keys(account)) == 5
     assert "FAILED" not in out
-    assert out.count("ok  ") == 17
+    assert out.count("ok  ") == 4 + 17  # checks before and after
     assert "not yet  alerts have a subscriber" in out
     glue = account.client("glue")
     for job in ("extract", "transform", "aggregate", "maintain"):
@@ -227,6 +227,24 @@ def test_destroy_keeps_the_lake_and_the_next_deploy_uses_it(deployed: Account, d
     assert "lake/bronze/x" in keys(deployed)
 
 
+def test_events_in_the_queues_outlive_the_stack_and_reach_the_next_one(
+    deployed: Account, deploy: Call, call: Call
+) -> None:
+    sqs = deployed.client("sqs")
+    before = find_stack(deployed, STACK)
+    assert before
+    sqs.send_message(QueueUrl=before.outputs["DeadLetterQueue"], MessageBody="waiting")
+    code, out, err = call("destroy", "--stack", STACK, "--yes")
+    assert (code, err) == (0, "")
+    assert f"{STACK}-events, {STACK}-dead-letters" in out
+    assert deploy()[::2] == (0, "")
+    again = find_stack(deployed, STACK)
+    assert again
+    assert again.parameters["QueuesExist"] == "true"
+    found = sqs.receive_message(QueueUrl=again.outputs["DeadLetterQueue"])["Messages"]
+    assert [message["Body"] for message in found] == ["waiting"]
+
+
 def test_destroy_with_data_deletes_everything(deployed: Account, call: Call) -> None:
     s3 = deployed.client("s3")
     for body in (b"old", b"new"):
@@ -236,6 +254,7 @@ def test_destroy_with_data_deletes_everything(deployed: Account, call: Call) -> 
     code, _, err = call("destroy", "--stack", STACK, "--with-data", "--yes")
     assert (code, err) == (0, "")
     assert s3.list_buckets()["Buckets"] == []
+    assert not deployed.client("sqs").list_queues().get("QueueUrls")
     assert deployed.client("glue").get_databases()["DatabaseList"] == []
     assert deployed.client("iam").list_roles()["Roles"] == []
     assert deployed.client("logs").describe_log_groups()["logGroups"] == []
@@ -252,7 +271,7 @@ def test_a_retained_lake_can_be_deleted_later(call: Call) -> None:
 
 def test_nothing_is_created_without_confirmation(account: Account, package: Callable[[], object], call: Call) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("typer.confirm", lambda _: False)
+        patch.setattr("typer.confirm", lambda _, **__: False)
         code, out, _ = call("deploy", "--stack", STACK, "--packaged", "--folder", package())
     assert code == 1
     assert "Step 1 creates the bucket" in out

@@ -1,7 +1,8 @@
 """Events of AWS, recorded in `recorded_events.json`, pass from the deployed rules to the lake.
 
 The emulator's services send no events, and events of AWS cannot be sent by others; so each is tested against the
-deployed rules (TestEventPattern) and then published to their target. Delivery by EventBridge, and its permission on the
+deployed rules (TestEventPattern) and then published to their target. A second emulator, moto, accepts events of AWS,
+and delivers them by the same patterns to a queue of each rule. Delivery by EventBridge, and its permission on the
 topic, are covered by `template_checks.py` as text, and by `brewhouse aws verify` in a real account.
 """
 
@@ -48,6 +49,37 @@ def test_an_event_matches_the_recorded_rules(
         if events.test_event_pattern(Event=text, EventPattern=pattern)["Result"]
     ]
     assert matched == recorded["rules"]
+
+
+def test_moto_delivers_the_recorded_events_as_their_rules_say(
+    one_cloud: Cloud, patterns: dict[str, str], moto_url: str
+) -> None:
+    texts = {each["name"]: json.loads(as_text(one_cloud, each["event"])) for each in RECORDED_EVENTS}
+    events, sqs = (one_cloud.account.session.client(name, endpoint_url=moto_url) for name in ("events", "sqs"))
+    queues = {rule: sqs.create_queue(QueueName=rule)["QueueUrl"] for rule in RULES}
+    for rule, url in queues.items():
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        events.put_rule(Name=rule, EventPattern=patterns[rule])
+        events.put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": arn}])
+    entries = [
+        {"Source": e["source"], "DetailType": e["detail-type"], "Detail": json.dumps(e["detail"])}
+        for e in texts.values()
+    ]
+    for first in range(0, len(entries), 10):  # as many as a call accepts
+        assert events.put_events(Entries=entries[first : first + 10])["FailedEntryCount"] == 0
+    delivered = {
+        rule: [json.loads(message["Body"])["detail"] for message in _received(sqs, url)] for rule, url in queues.items()
+    }
+    matched = {name: [rule for rule in RULES if e["detail"] in delivered[rule]] for name, e in texts.items()}
+    assert matched == {each["name"]: each["rules"] for each in RECORDED_EVENTS}
+
+
+def _received(sqs: Any, url: str) -> list[Any]:  # noqa: ANN401 - boto3
+    """Receive every message of a queue."""
+    found: list[Any] = []
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        found += messages
+    return found
 
 
 def test_the_deployed_archiver_writes_the_published_events_under_its_role(

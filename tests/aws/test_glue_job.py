@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.aws.functions.normalize import WORKFLOWS
-from brewhouse.aws.glue_job import arguments_of, main
+from brewhouse.aws.glue_job import arguments_of, main, start_spark
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import read_events
 from brewhouse.events.run_reports import run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 from brewhouse.query.connection import connect
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 ROWS = 60
 RunJob = Callable[..., None]
@@ -102,3 +107,22 @@ def test_the_region_of_the_stack_is_used_unless_one_is_set(run_job: RunJob, monk
     monkeypatch.delenv("AWS_REGION")
     run_job("extract")
     assert os.environ["AWS_REGION"] == "eu-central-1"
+
+
+def test_spark_shuffles_into_twice_as_many_partitions_as_the_executors_have_cores(spark_session: SparkSession) -> None:
+    spark_session.createDataFrame([], "n int")  # makes it the active one, whatever ran before
+    before = spark_session.conf.get("spark.sql.shuffle.partitions")
+    try:
+        for worker_type, workers, partitions in (("G.1X", 2, "8"), ("G.2X", 6, "80"), ("G.1X", 50, "392")):
+            start_spark(worker_type, workers)
+            assert spark_session.conf.get("spark.sql.shuffle.partitions") == partitions
+    finally:
+        spark_session.conf.set("spark.sql.shuffle.partitions", str(before))
+
+
+def test_extract_and_duckdb_start_no_spark(run_job: RunJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
+    run_job("extract", engine="spark")
+    run_job("transform", engine="duckdb")
+    with pytest.raises(ImportError, match="pyspark"):
+        run_job("transform", engine="spark")

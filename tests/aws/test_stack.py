@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from datetime import date, timedelta
+from functools import partial
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.aws.resolved_template import resolve
 from tests.aws.template_checks import problems
 
 from brewhouse.aws.package import GLUE_PYTHON
 from brewhouse.aws.template import first_template, parse, template
+from brewhouse.backfill.version_sources import list_versions
+from brewhouse.errors import UsageError
 from brewhouse.query.saved_queries import for_athena, saved_queries
 
 Change = Callable[[dict[str, Any]], object]
+METRICS = ("metrics", "observability-metrics", "job-insights")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +83,25 @@ def test_the_named_queries_are_the_saved_ones(stack: dict[str, Any]) -> None:
     assert named == {query.title: for_athena(query.sql, "${CatalogDatabase}") for query in saved_queries()}
 
 
+def _first_dates(stack: dict[str, Any]) -> dict[str, str]:
+    tables = {name: facts for name, facts in resolve(stack).items() if facts["Type"] == "AWS::Glue::Table"}
+    parameters = {name: facts["Properties"]["TableInput"]["Parameters"] for name, facts in tables.items()}
+    return {name: found["projection.date.range"].split(",")[0] for name, found in parameters.items()}
+
+
+def test_every_date_that_backfill_accepts_is_a_partition_of_bronze(stack: dict[str, Any], tmp_path: Path) -> None:
+    first = date.fromisoformat(_first_dates(stack)["RawBreweriesTable"])
+    file = tmp_path / "breweries.csv"
+    file.write_bytes(b"x")
+    assert list_versions([file], str(first))
+    with pytest.raises(UsageError, match="is before"):
+        list_versions([file], str(first - timedelta(days=1)))
+
+
+def test_the_partitions_of_events_begin_before_glue_had_events(stack: dict[str, Any]) -> None:
+    assert _first_dates(stack)["EventsTable"] < "2017-08-14"
+
+
 def test_the_jobs_need_no_package_index_and_read_what_deploy_uploads(stack: dict[str, Any]) -> None:
     jobs = [facts["Properties"] for facts in stack["Resources"].values() if facts["Type"] == "AWS::Glue::Job"]
     assert [job["DefaultArguments"]["--job"] for job in jobs] == ["extract", "transform", "aggregate", "maintain"]
@@ -84,13 +110,51 @@ def test_the_jobs_need_no_package_index_and_read_what_deploy_uploads(stack: dict
         assert job["Command"]["ScriptLocation"] == {"Fn::Sub": "s3://${BucketName}/${ScriptKey}"}
 
 
+def test_spark_is_the_engine_and_leaves_its_event_logs_where_they_expire(stack: dict[str, Any]) -> None:
+    assert stack["Parameters"]["Engine"]["Default"] == "spark"
+    jobs = {
+        facts["Properties"]["DefaultArguments"]["--job"]: facts["Properties"]
+        for facts in stack["Resources"].values()
+        if facts["Type"] == "AWS::Glue::Job"
+    }
+    assert all(job["DefaultArguments"][f"--enable-{name}"] == "true" for job in jobs.values() for name in METRICS)
+    extract = jobs.pop("extract")
+    assert (extract["WorkerType"], extract["NumberOfWorkers"]) == ("G.1X", 2)
+    for job in jobs.values():
+        arguments = job["DefaultArguments"]
+        assert arguments["--engine"] == {"Ref": "Engine"}
+        assert arguments["--spark-worker-type"] == job["WorkerType"] == {"Ref": "WorkerType"}
+        assert arguments["--spark-workers"] == job["NumberOfWorkers"] == {"Ref": "NumberOfWorkers"}
+        assert arguments["--enable-auto-scaling"] == {"Fn::If": ["Scales", "true", "false"]}
+        assert arguments["--enable-spark-ui"] == "true"
+        assert arguments["--spark-event-logs-path"] == {"Fn::Sub": "s3://${BucketName}/spark-ui/"}
+    [rule] = [
+        rule
+        for rule in _resource("Bucket")(stack)["LifecycleConfiguration"]["Rules"]
+        if rule.get("Prefix") == "spark-ui/"
+    ]
+    assert rule["ExpirationInDays"] == {"Ref": "LogRetentionDays"}
+    statements = _resource("TablesRole")(stack)["Policies"][0]["PolicyDocument"]["Statement"]
+    [write] = [each for each in statements if each.get("Sid") == "WriteSparkEventLogs"]
+    assert "s3:PutObject" in write["Action"]
+    assert write["Resource"]["Fn::Sub"].endswith("/spark-ui/*")
+
+
 def _resource(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda stack: stack["Resources"][name]["Properties"]
 
 
-def _statement(stack: dict[str, Any], name: str) -> dict[str, Any]:
-    statement: dict[str, Any] = _resource(name)(stack)["PolicyDocument"]["Statement"][0]
+def _statement(stack: dict[str, Any], name: str, number: int = 0) -> dict[str, Any]:
+    statement: dict[str, Any] = _resource(name)(stack)["PolicyDocument"]["Statement"][number]
     return statement
+
+
+RULES = ("JobRule", "CrawlerRule", "CatalogRule", "CallRule", "AlertRule", "LookRule")
+
+
+def _forget_rule(stack: dict[str, Any], number: int) -> None:
+    """Remove a rule from those whose failures the dead-letter queue admits."""
+    _statement(stack, "DeadLettersPolicy", 1)["Condition"]["ArnEquals"]["aws:SourceArn"].pop(number)
 
 
 _BREAKS: list[tuple[str, Change]] = [
@@ -107,7 +171,7 @@ _BREAKS: list[tuple[str, Change]] = [
     ),
     (
         "is not an AWS::Glue::Job",
-        lambda s: _resource("AfterExtractTrigger")(s)["Predicate"]["Conditions"][0].update(JobName={"Ref": "Crawler"}),
+        lambda s: _resource("AfterExtractTrigger")(s)["Predicate"]["Conditions"][0].update(JobName="brew-raw"),
     ),
     (
         "is not an AWS::Glue::Crawler",
@@ -128,17 +192,47 @@ _BREAKS: list[tuple[str, Change]] = [
         "JobRule: events that its target rejects",
         lambda s: _resource("JobRule")(s)["Targets"][0].pop("DeadLetterConfig"),
     ),
+    ("JobRule: arn:aws:sns:", lambda s: _statement(s, "EventTopicPolicy").update(Resource={"Ref": "AlertTopic"})),
     (
-        "CallRule: EventTopic does not allow it",
-        lambda s: _statement(s, "EventTopicPolicy")["Condition"]["ArnEquals"]["aws:SourceArn"].pop(),
+        "EventBridge cannot publish under a condition",
+        lambda s: _statement(s, "EventTopicPolicy").update(Condition={"ArnEquals": {"aws:SourceArn": "a"}}),
     ),
-    ("EventTopic: allows CallRule", lambda s: s["Resources"].pop("CallRule")),
-    ("LookRule: Notifier does not allow it", lambda s: s["Resources"].pop("LookPermission")),
+    *(
+        (
+            f"{rule}: arn:aws:sqs:eu-central-1:123456789012:brew-dead-letters does not admit its failures",
+            partial(_forget_rule, number=number),
+        )
+        for number, rule in enumerate(RULES)
+    ),
+    (
+        "EventSubscription: arn:aws:sqs",
+        lambda s: _resource("DeadLettersPolicy")(s)["PolicyDocument"]["Statement"].pop(0),
+    ),
+    (
+        "brew-events: arn:aws:sqs",
+        lambda s: _resource("DeadLetters")(s)["RedriveAllowPolicy"].update(sourceQueueArns=["another"]),
+    ),
+    (
+        "brew-notifier: its role may not send",
+        lambda s: _resource("NotifierCalls")(s)["DestinationConfig"]["OnFailure"].update(
+            Destination="arn:aws:sqs:another"
+        ),
+    ),
+    ("changes some of its triggers at once", lambda s: s["Resources"]["AfterTransformTrigger"].pop("DependsOn")),
+    (
+        "changes some of its triggers at once",
+        lambda s: s["Resources"]["AfterTransformTrigger"].update(DependsOn="StartTrigger"),
+    ),
+    ("DeadLetters: holds data", lambda s: s["Resources"]["DeadLetters"].pop("DeletionPolicy")),
+    ("EventQueue: holds data", lambda s: s["Resources"]["EventQueue"].pop("UpdateReplacePolicy")),
+    ("Notifier: allows", lambda s: _resource("LookRule")(s)["Targets"].clear()),
+    ("LookRule: arn:aws:lambda:", lambda s: s["Resources"].pop("LookPermission")),
     ("return its whole batch", lambda s: _resource("ArchiverMapping")(s).pop("FunctionResponseTypes")),
     ("its queue has no dead-letter queue", lambda s: _resource("EventQueue")(s).pop("RedrivePolicy")),
     ("visibility timeout is shorter", lambda s: _resource("Archiver")(s).update(Timeout=61)),
     ("would never expire", lambda s: _resource("NotifierLog")(s).pop("RetentionInDays")),
     ("AlertTopic: accepts messages", lambda s: s["Resources"].pop("AlertTopicPolicy")),
+    ("does not admit other-alarm", lambda s: _resource("NoSuccessAlarm")(s).update(AlarmName="other-alarm")),
     ("NoSuccessAlarm: has no action", lambda s: _resource("NoSuccessAlarm")(s).pop("AlarmActions")),
     ("more than 604800 s", lambda s: _resource("NoSuccessAlarm")(s).update(EvaluationPeriods=169)),
     ("more than 86400 s", lambda s: _resource("DeadLettersAlarm")(s).update(EvaluationPeriods=289)),
@@ -146,7 +240,7 @@ _BREAKS: list[tuple[str, Change]] = [
 ]
 
 
-@pytest.mark.parametrize(("found", "change"), _BREAKS, ids=[found for found, _ in _BREAKS])
+@pytest.mark.parametrize(("found", "change"), _BREAKS, ids=[f"{n}-{found}" for n, (found, _) in enumerate(_BREAKS)])
 def test_our_own_checks_detect(stack: dict[str, Any], found: str, change: Change) -> None:
     broken = copy.deepcopy(stack)
     change(broken)

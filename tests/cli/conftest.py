@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,3 +91,13 @@ def copied(full: Path, tmp_path: Path) -> Path:
     shutil.copytree(full, tmp_path / "lake")
     Tables(Lake(tmp_path / "lake")).relocate()
     return tmp_path / "lake"
+
+
+@pytest.fixture(scope="session")
+def old_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake whose ids and times never change, after three runs that succeeded and three that did not."""
+    folder = tmp_path_factory.mktemp("old")
+    with tarfile.open(Path(__file__).parents[1] / "compatibility" / "lake-0.1.0.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    Tables(Lake(folder / "lake")).relocate()
+    return folder / "lake"

@@ -54,7 +54,7 @@ def test_more_runs_queries_minutes_and_data_cost_more(call: Call) -> None:
 def test_a_parameter_without_a_value_is_wrong_usage(call: Call, command: str, parameter: str) -> None:
     done = call("aws", command, "--parameter", parameter)
     assert (done.code, done.out) == (2, "")
-    assert done.err == f"brewhouse: {parameter!r} is not a parameter. Write it as Name=value.\n"
+    assert done.err == f"brewhouse: {parameter!r} is not a parameter. Write it as name=value.\n"
 
 
 @pytest.mark.parametrize("option", ["--runs", "--minutes", "--queries", "--stored-gb"])

@@ -93,7 +93,7 @@ def test_changes_are_printed_with_old_and_new_values_and_the_count_of_each_kind(
 
 def test_a_limit_reports_that_rows_are_missing(call: Call, lake: Path) -> None:
     done = call("changes", "--limit", "2", "--lake", lake)
-    assert done.out.endswith("; the first 2 are shown, --limit shows more\n")
+    assert "\n… 7 more (--all)\n" in done.out
     assert sum(key in done.out for key in IDS) == 2
     assert len(listed(call, lake, "changes", "--limit", "2")) == 2
     assert len(listed(call, lake, "diff", "2025-01-01", "last", "--limit", "3")) == 3

@@ -52,11 +52,16 @@ def test_options_that_are_not_given_leave_the_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    "flags",
-    [{"concurrency": 0}, {"max_count_drop_percent": 101.0}, {"snapshot_retention_days": -1}, {"engine": "klingon"}],
+    ("flags", "message"),
+    [
+        ({"concurrency": 0}, r"--concurrency must be 1 or more \(got 0\)\."),
+        ({"max_count_drop_percent": 101.0}, r"--max-count-drop-percent must be 100 or less \(got 101\.0\)\."),
+        ({"snapshot_retention_days": -1}, r"--keep-days must be 0 or more \(got -1\)\."),
+        ({"engine": "klingon"}, r"--engine must be one of duckdb, spark \(got 'klingon'\)\."),
+    ],
 )
-def test_an_option_out_of_range_is_a_usage_error_that_names_it(flags: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match=next(iter(flags))):
+def test_an_option_out_of_range_is_a_usage_error_that_names_it(flags: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         settings_and_lake(None, **flags)
 
 
@@ -109,3 +114,25 @@ def test_a_flag_of_an_unknown_setting_fails_at_import() -> None:
 
         @setting_flags("no_such_setting")
         def command(**flags: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("run", "--snapshot", "last", "--source-url", "http://x"),
+            "--snapshot and --source-url contradict each other",
+        ),
+        (("run", "--snapshot", "last", "--concurrency", "2"), "--snapshot and --concurrency contradict"),
+        (("run", "--engine", "duckdb", "--spark-master", "local[2]"), "--engine duckdb and --spark-master contradict"),
+        (("models", "--graph", "--json"), "--graph and --json contradict each other. Omit --json or --graph."),
+        (("models", "--format", "svg"), "--format is an option of the graph. Add --graph."),
+        (("models", "--output", "x.svg"), "--output is an option of the graph"),
+        (("query", "SELECT 1", "--limit", "3", "--all"), "--limit and --all contradict"),
+        (("runs", "--limit", "3", "--all"), "--limit and --all contradict"),
+    ],
+)
+def test_contradicting_options_are_rejected(call: Call, arguments: tuple[str, ...], message: str) -> None:
+    done = call(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err

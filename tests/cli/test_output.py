@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.cli.conftest import read_terminal
+from tests.cli.conftest import Call, read_terminal
 
 from brewhouse.cli.output import (
     PIPED_WIDTH,
@@ -30,8 +30,8 @@ from brewhouse.cli.output import (
     print_report,
     print_result,
     print_rows,
-    print_table,
     shorten,
+    table_text,
     visible,
 )
 from brewhouse.events.run_reports import RunReport
@@ -51,9 +51,8 @@ def test_rows_are_a_table_with_the_columns_of_the_first_row(capsys: Capture) -> 
     assert [row.split() for row in rows] == [["Ales", "7"], ["Brew", "12345"]]
 
 
-def test_numbers_are_aligned_to_the_right_and_texts_to_the_left(capsys: Capture) -> None:
-    print_table(["text", "number"], [["a", 1], ["bcd", 1000], ["ef", None]])
-    _, _, first, second, third = lines_of(capsys)
+def test_numbers_are_aligned_to_the_right_and_texts_to_the_left() -> None:
+    _, _, first, second, third = table_text(["text", "number"], [["a", 1], ["bcd", 1000], ["ef", None]]).splitlines()
     assert first.index("a") == second.index("b") == third.index("e")
     assert len(first) == len(second)
 
@@ -73,9 +72,10 @@ def test_numbers_are_aligned_to_the_right_and_texts_to_the_left(capsys: Capture)
         (["a", 1], "['a', 1]"),
     ],
 )
-def test_a_value_is_shown_without_markup_and_null_as_blank(capsys: Capture, value: object, shown: str) -> None:
-    print_table(["key", "value"], [["id", value]])
-    assert lines_of(capsys)[2].split(maxsplit=1)[1:] == ([shown] if shown else [])
+def test_a_value_is_shown_without_markup_and_null_as_blank(value: object, shown: str) -> None:
+    assert table_text(["key", "value"], [["id", value]]).splitlines()[2].split(maxsplit=1)[1:] == (
+        [shown] if shown else []
+    )
 
 
 def test_no_rows_are_reported(capsys: Capture) -> None:
@@ -83,26 +83,95 @@ def test_no_rows_are_reported(capsys: Capture) -> None:
     assert capsys.readouterr().out == "(no rows)\n"
 
 
-@pytest.mark.parametrize("columns", [1, 3, 30])
-def test_a_wide_table_wraps_and_keeps_every_character_when_piped(capsys: Capture, columns: int) -> None:
-    values = ["".join(chr(97 + (column + at) % 26) for at in range(300)) for column in range(columns)]
-    print_table([f"c{column}" for column in range(columns)], [values])
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= PIPED_WIDTH
-    shown = sorted(letter for line in lines[3:] for letter in line if letter.isalpha())
-    assert shown == sorted("".join(values))
+@pytest.fixture(params=[80, 160])
+def columns(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Width of the terminal."""
+    monkeypatch.setenv("COLUMNS", str(request.param))
+    return int(request.param)
 
 
-def test_a_table_is_as_wide_as_the_terminal() -> None:
-    code = "from brewhouse.cli.output import print_table; print_table(['text'], [['word ' * 60]])"
+SCREENS = {
+    "help": ("--help",),
+    "tables": ("tables",),
+    "runs": ("runs",),
+    "query": ("query", "SELECT * FROM silver.breweries ORDER BY id LIMIT 3"),
+    "one-row": ("query", "SELECT * FROM silver.breweries ORDER BY id LIMIT 1"),
+    "more-rows": ("query", "SELECT id, city, record FROM bronze.breweries ORDER BY id"),
+}
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_screen_is_as_recorded(call: Call, old_lake: Path, columns: int, screen: str) -> None:
+    place = () if screen == "help" else ("--lake", old_lake)
+    shown = call(*SCREENS[screen], *place).out
+    recorded = Path(__file__).parent / "screens" / f"{screen}-{columns}.txt"
+    assert shown == recorded.read_text("utf-8")
+    assert max(map(len, shown.splitlines())) <= columns
+
+
+UUID = "0a6e8a2f-92b5-4a43-8f0e-19d9b7a1f5d3"
+
+
+def test_ids_and_names_stay_whole_and_columns_that_do_not_fit_are_counted(columns: int) -> None:
+    names = [f"c{number}" for number in range(20)]
+    lines = table_text(names, [[UUID, "Ferrowberg Craft Beer Company", *range(100_000, 100_018)]]).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert lines[2].split()[:5] == [UUID, "Ferrowberg", "Craft", "Beer", "Company"]
+    hidden = 20 - len(lines[0].split())
+    assert lines[3].startswith(f"… {hidden} more columns (--format lines): c{20 - hidden}, ")
+
+
+def test_a_long_text_is_cut_before_columns_are_dropped(columns: int) -> None:
+    header, _, row = table_text(["id", "text"], [[UUID, "word " * 100]]).splitlines()
+    assert header.split() == ["id", "text"]
+    assert row.startswith(f"{UUID}  word word")
+    assert row.endswith("…")
+    assert len(row) == columns
+
+
+def test_a_cell_is_one_line_and_as_wide_as_it_is_shown() -> None:
+    text = table_text(["a", "b"], [["x\ny\tz", 1], ["日本", 2], ["e", 3]])
+    assert [line.rstrip() for line in text.splitlines()[2:]] == ["x\\ny\\tz  1", "日本     2", "e        3"]
+
+
+def test_the_last_column_of_a_list_wraps_between_words(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    print_rows([{"id": UUID, "description": "one row per brewery and issue " * 3}])
+    _, _, *rows = capsys.readouterr().out.splitlines()
+    assert rows[0] == f"{UUID}  one row per brewery and issue one row per"
+    assert [row[:38].strip() for row in rows[1:]] == [""] * 2
+    assert " ".join(row[38:] for row in rows) == ("one row per brewery and issue " * 3).strip()
+
+
+def test_a_list_without_room_for_its_last_column_counts_it(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    print_rows([{"id": UUID, "description": "one row per brewery and issue"}])
+    assert capsys.readouterr().out.splitlines()[2:] == [UUID, "… 1 more column (--json): description"]
+
+
+def test_a_piped_table_is_200_characters_wide() -> None:
+    environ = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    code = "from brewhouse.cli.output import table_text; print(table_text(['text'], [['word ' * 60]]), end='')"
+    out = subprocess.run([sys.executable, "-c", code], env=environ, stdout=subprocess.PIPE, check=True).stdout.decode()
+    assert len(out.splitlines()[2]) == PIPED_WIDTH
+
+
+def test_a_list_is_limited_as_a_table_and_as_json(capsys: Capture) -> None:
+    rows = [{"n": number} for number in range(1200)]
+    print_result(rows, as_json=False, limit=2)
+    assert [line.strip() for line in lines_of(capsys)[2:]] == ["0", "1", "… 1,198 more (--all)"]
+    print_result(rows, as_json=True, limit=2)
+    assert json.loads(capsys.readouterr().out) == rows[:2]
+
+
+@pytest.mark.parametrize(("lines", "shown"), [(9, 9), (60, 3)])
+def test_what_is_longer_than_the_terminal_goes_to_the_pager(lines: int, shown: int) -> None:
+    code = f"from brewhouse.cli.output import print_rows; print_rows([{{'n': n}} for n in range({lines - 2})])"
     ours, theirs = pty.openpty()
-    environ = {**os.environ, "COLUMNS": "40", "LINES": "20", "TERM": "xterm"}
-    subprocess.run([sys.executable, "-c", code], stdout=theirs, env=environ, check=True)
+    environ = {**os.environ, "COLUMNS": "40", "LINES": "20", "TERM": "xterm", "PAGER": "head -n 3"}
+    subprocess.run([sys.executable, "-c", code], stdin=theirs, stdout=theirs, env=environ, check=True)
     os.close(theirs)
-    shown = read_terminal(ours)
-    lines = shown.splitlines()
-    assert max(len(line) for line in lines) <= 40
-    assert sum(line.count("word") for line in lines) == 60
+    assert len(read_terminal(ours).splitlines()) == shown
 
 
 def test_json_has_times_decimals_and_ids_as_text(capsys: Capture) -> None:
@@ -233,9 +302,8 @@ def test_a_visible_text_has_no_control_characters_and_means_the_same(text: str) 
 EVIL = "Ale \x1b]0;pwned\x07\x1b[2J\x9b31m\x7f\u202e\rred"
 
 
-def test_a_table_shows_control_characters(capsys: Capture) -> None:
-    print_table([EVIL], [[EVIL], [{"name": EVIL}]])
-    shown = capsys.readouterr().out
+def test_a_table_shows_control_characters() -> None:
+    shown = table_text([EVIL], [[EVIL], [{"name": EVIL}]])
     assert "\\u001b]0;pwned\\u0007\\u001b[2J\\u009b31m\\u007f\\u202e\\u000dred" in shown
     assert visible(shown) == shown
 

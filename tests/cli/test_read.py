@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,7 +154,7 @@ def test_every_zone_can_be_queried(call: Call, full: Path, zone: str) -> None:
         (("tables",), {"table", "rows", "published", "description"}),
         (
             ("history", "silver.breweries"),
-            {"snapshot", "committed", "run", "raw_snapshot", "rows", "current", "rolled_back"},
+            {"snapshot", "committed", "run", "raw_snapshot", "rows", "current", "rolled_back", "branch"},
         ),
         (("rejected",), {"reasons", "page", "record"}),
         (
@@ -213,3 +217,60 @@ def test_a_query_needs_either_sql_or_a_saved_name(call: Call, full: Path, argume
     done = call("query", *arguments, "--lake", full)
     assert done.code == 2
     assert "brewhouse queries" in done.err
+
+
+BY_COUNTRY = "SELECT count(*) AS n FROM silver.breweries WHERE country_code = $country AND latitude > $south"
+
+
+def test_parameters_are_values_and_not_sql(call: Call, full: Path) -> None:
+    options = ("--param", "country=US", "--param", "south=10", "--lake", full, "--json")
+    assert json.loads(call("query", BY_COUNTRY, *options).out)[0]["n"] > 0
+    injected = call(
+        "query", BY_COUNTRY, "--param", "country=' OR true --", "--param", "south=1", "--lake", full, "--json"
+    )
+    assert json.loads(injected.out) == [{"n": 0}]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("country=BE",), "The query has no value for $south. Pass --param south=VALUE."),
+        (("country=BE", "south=1", "x=1"), "The query has no parameter $x. Write $x in the SQL."),
+    ],
+)
+def test_parameters_are_those_of_the_query(call: Call, full: Path, given: tuple[str, ...], message: str) -> None:
+    done = call("query", BY_COUNTRY, *(part for each in given for part in ("--param", each)), "--lake", full)
+    assert (done.code, done.err) == (2, f"brewhouse: {message}\n")
+
+
+def test_a_table_has_50_rows_and_counts_the_others(call: Call, full: Path) -> None:
+    done = call("query", "SELECT * FROM silver.breweries", "--lake", full)
+    lines = done.out.splitlines()
+    assert lines[52] == "… 246 more (--all)"
+    assert len(call("query", "SELECT * FROM silver.breweries", "--lake", full, "--all").out.splitlines()) == 296 + 4
+    assert "… 295 more (--all)" in call("query", "FROM silver.breweries", "--lake", full, "--limit", "1").out
+    assert len(json.loads(call("query", "FROM silver.breweries", "--lake", full, "--json").out)) == 296
+    assert len(json.loads(call("query", "FROM silver.breweries", "--lake", full, "--json", "--limit", "7").out)) == 7
+
+
+@pytest.mark.parametrize("option", [("--at", "2026-01-01"), ("--lake", "x"), ("--param", "a=1")])
+def test_options_that_athena_ignores_are_rejected(call: Call, option: tuple[str, ...]) -> None:
+    done = call("query", "SELECT 1", "--on", "athena", *option)
+    assert (done.code, done.out) == (2, "")
+    assert f"--on athena and {option[0]} contradict each other" in done.err
+
+
+def test_ctrl_c_stops_a_query_with_130(full: Path) -> None:
+    sql = "SELECT count(*) FROM range(100000000) a, range(100000) b WHERE (a.range * b.range) % 7 = 3"
+    command = [sys.executable, "-m", "brewhouse", "query", "-", "--lake", str(full), "--json"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(sql.encode())
+        process.stdin.close()
+        process.stdin = None
+        running = f"/proc/{process.pid}/task"
+        while len(os.listdir(running)) < 2:  # noqa: PTH208 - DuckDB's threads show that the query has begun
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=60)
+    assert (process.returncode, out, b"Traceback" in errors) == (130, b"", False), errors

@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +17,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brewhouse.cli.results import Format, query_text, result_file, write, writing
+from brewhouse.cli.results import (
+    Format,
+    parse_parameters,
+    query_text,
+    result_file,
+    result_format,
+    shown_rows,
+    write,
+    writing,
+)
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.query.saved_queries import for_duckdb, saved_queries, saved_query
 
@@ -177,21 +187,131 @@ def test_json_has_one_key_per_column_and_keeps_the_first_names(names: list[str])
 
 
 def test_a_query_is_used_verbatim() -> None:
-    assert query_text("  SELECT 1 -- x", None, for_duckdb) == "  SELECT 1 -- x"
+    assert query_text("  SELECT 1 -- x", None, convert=for_duckdb) == "  SELECT 1 -- x"
 
 
 @pytest.mark.parametrize("name", [query.name for query in saved_queries()])
 def test_a_saved_query_is_converted_to_the_dialect_of_the_engine(name: str) -> None:
     assert query_text(None, name) == saved_query(name).sql
-    assert query_text(None, name, for_duckdb) == for_duckdb(saved_query(name).sql)
+    assert query_text(None, name, convert=for_duckdb) == for_duckdb(saved_query(name).sql)
 
 
 @pytest.mark.parametrize(("sql", "saved"), [(None, None), ("SELECT 1", "top_cities"), ("", "top_cities")])
 def test_exactly_one_of_sql_and_saved_is_required(sql: str | None, saved: str | None) -> None:
-    with pytest.raises(UsageError, match=r"either a SELECT or --saved NAME\..*`brewhouse queries` lists"):
+    with pytest.raises(UsageError, match=r"either a SELECT, -f FILE or --saved NAME\..*`brewhouse queries` lists"):
         query_text(sql, saved)
 
 
 def test_an_unknown_saved_query_is_an_error() -> None:
     with pytest.raises(UsageError, match="no_such_query"):
         query_text(None, "no_such_query")
+
+
+@pytest.mark.parametrize(
+    ("given", "output", "as_json", "chosen"),
+    [
+        (None, None, False, "table"),
+        (None, None, True, "json"),
+        ("json", None, True, "json"),
+        (None, "r.csv", False, "csv"),
+        (None, "r.JSON", False, "json"),
+        (None, "r.parquet", False, "parquet"),
+        (None, "r.txt", False, "table"),
+        (None, "result", False, "table"),
+        ("lines", "r.txt", False, "lines"),
+        ("csv", "r.tsv", False, "csv"),
+        ("csv", "result", False, "csv"),
+    ],
+)
+def test_the_format_follows_the_options_or_the_ending(
+    given: Format | None, output: str | None, as_json: bool, chosen: Format
+) -> None:
+    assert result_format(given, Path(output) if output else None, as_json=as_json) == chosen
+
+
+@pytest.mark.parametrize(
+    ("given", "output", "as_json", "message"),
+    [
+        ("csv", None, True, "--json and --format csv contradict each other"),
+        ("csv", "r.json", False, "format csv contradicts the name of r.json"),
+        (None, "r.parquet", True, "format json contradicts the name of r.parquet"),
+        ("lines", "r.csv", False, "format lines contradicts"),
+        (None, "r.xlsx", False, r"format of r.xlsx is unknown. End its name with .txt, .csv, .json, .parquet, or pass"),
+    ],
+)
+def test_contradicting_formats_are_rejected(
+    given: Format | None, output: str | None, as_json: bool, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        result_format(given, Path(output) if output else None, as_json=as_json)
+
+
+def printed(capsys: Capture, sql: str, output_format: Format = "table", limit: int | None = None) -> list[str]:
+    with result_file(output_format, None) as file, duckdb.connect() as connection:
+        write(connection.sql(sql), output_format, file, limit)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_limited_table_counts_the_rows_that_are_not_shown(capsys: Capture) -> None:
+    sql = "SELECT range AS n FROM range(11822) ORDER BY n DESC"
+    assert printed(capsys, sql, limit=3)[2:] == ["11821", "11820", "11819", "… 11,819 more (--all)"]
+    assert printed(capsys, sql, limit=11822)[-1] == "11,822 rows"
+    assert len(printed(capsys, sql)) == 11822 + 3
+
+
+@pytest.mark.parametrize("output_format", ["csv", "json", "parquet"])
+def test_a_limit_is_that_of_a_file_too(tmp_path: Path, output_format: Format) -> None:
+    with result_file(output_format, tmp_path / "r") as file, duckdb.connect() as connection:
+        write(connection.sql("SELECT range AS n FROM range(9)"), output_format, file, 2)
+    count = duckdb.execute(f"SELECT count(*) FROM read_{output_format}('{tmp_path}/r')").fetchall()
+    assert count == [(2,)]
+
+
+def test_lines_have_one_value_each(capsys: Capture) -> None:
+    lines = printed(capsys, "SELECT range AS n, 'x' || chr(10) AS text FROM range(5)", "lines", limit=2)
+    assert lines == ["n     0", r"text  x\n", "", "n     1", r"text  x\n", "", "… 3 more (--all)"]
+
+
+def test_a_single_row_that_is_too_wide_has_one_value_per_line(capsys: Capture) -> None:
+    columns = ", ".join(f"'{'x' * 30}' AS c{number}" for number in range(30))
+    assert printed(capsys, f"SELECT {columns}")[-2:] == [f"c29  {'x' * 30}", "1 row"]
+    assert printed(capsys, "SELECT 1 AS n") == ["n", "─", "1", "1 row"]
+
+
+def test_a_file_of_a_table_has_every_column_and_text(tmp_path: Path) -> None:
+    columns = ", ".join(f"'{'x' * 60}' AS c{number}" for number in range(30))
+    text = written(f"SELECT {columns} FROM range(60)", "table", tmp_path / "r.txt")
+    assert (text.count("x" * 60), "…" in text) == (30 * 60, False)
+
+
+def test_sql_is_read_from_a_file_or_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "q.sql").write_text("SELECT 'Bräu' -- x\n", "utf-8")
+    assert query_text(None, None, tmp_path / "q.sql") == "SELECT 'Bräu' -- x\n"
+    for sql, file in (("-", None), (None, Path("-"))):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("SELECT 1"))
+        assert query_text(sql, None, file) == "SELECT 1"
+
+
+def test_a_file_of_sql_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    for name, reason in (("none.sql", "No such file or directory"), ("", "Is a directory"), ("binary", "not UTF-8")):
+        with pytest.raises(UsageError, match=rf"The SQL of {tmp_path / name} cannot be read: .*{reason}"):
+            query_text(None, None, tmp_path / name)
+
+
+@pytest.mark.parametrize("wrong", ["country", "=BE", ""])
+def test_a_parameter_has_a_name_and_a_value(wrong: str) -> None:
+    assert parse_parameters(["a=1=2", "b="]) == {"a": "1=2", "b": ""}
+    with pytest.raises(UsageError, match="is not a parameter"):
+        parse_parameters([wrong])
+
+
+def test_a_limit_and_all_contradict_each_other() -> None:
+    assert [shown_rows(3, show_all=False), shown_rows(None, show_all=True), shown_rows(None, show_all=False)] == [
+        3,
+        None,
+        50,
+    ]
+    assert shown_rows(None, show_all=False, as_data=True) is None
+    with pytest.raises(UsageError, match="--limit and --all contradict each other"):
+        shown_rows(3, show_all=True)

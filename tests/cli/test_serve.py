@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -17,6 +18,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from tests.cli.conftest import Call, shell
 
+from brewhouse.events.schedule_state import switch
+from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import CSV_COLUMNS
 
 
@@ -200,3 +203,41 @@ def test_report_names_a_missing_dependency(call: Call, full: Path, monkeypatch: 
     assert done.err == (
         'brewhouse: The report needs vl_convert, which is not installed. Run `pip install "brewhouse[console]"`.\n'
     )
+
+
+def test_serve_logs_errors_reports_a_schedule_that_is_off_and_trusts_no_unknown_proxy(tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    switch(Lake(lake), is_on=False)
+    (lake / "events" / "date=2026-01-01").write_text("not a folder")
+    command = [
+        sys.executable,
+        "-m",
+        "brewhouse",
+        "serve",
+        "--lake",
+        str(lake),
+        "--port",
+        "0",
+        "--schedule",
+        "0 6 * * *",
+    ]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("BREWHOUSE_")}
+    environ["BREWHOUSE_CONSOLE_PASSWORD"] = "correct horse"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().rsplit(" ", 1)[1].strip()
+        try:
+            statuses = []
+            for number in range(6):
+                headers = {"X-Forwarded-For": f"203.0.113.{number}", "Authorization": "Bearer correct horse"}
+                wrong = urllib.request.Request(f"{address}/login", data=b"password=guess", headers=headers)
+                with pytest.raises(urllib.error.HTTPError) as failed:
+                    urllib.request.urlopen(wrong, timeout=30)
+                failed.value.close()
+                statuses.append(failed.value.code)
+        finally:
+            process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert statuses == [403] * 5 + [429], "the header of a client does not give it more attempts"
+    assert "The schedule 0 6 * * * is switched off" in errors
+    assert "NotADirectoryError" in errors

@@ -314,6 +314,7 @@ def test_history(seen: Seen) -> None:
         "rows": "integer",
         "current": "boolean",
         "rolled_back": "boolean",
+        "branch": "string|null",
     }
     assert mismatches(made, [shape]) == []
     assert [row["rows"] for row in made if row["current"]] == [60]

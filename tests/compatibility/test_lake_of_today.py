@@ -284,6 +284,7 @@ def test_it_is_rolled_back_and_forth(lake: Path) -> None:
         },
         "current": "boolean",
         "rolled_back": "boolean",
+        "branch": "string",
     }
     for version, run in ((1, FIRST), (3, THIRD)):
         shown = run_json("rollback", "silver.breweries", SNAPSHOTS[run], "--lake", lake)

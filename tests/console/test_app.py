@@ -128,7 +128,7 @@ def test_a_denied_request_to_s3_is_explained(failing: TestClient, monkeypatch: p
         ("GET", "/api/v1/runs/nothing", 404),
         ("GET", "/api/v1/runs/nothing/log", 404),
         ("POST", "/api/v1/runs/nothing/retry", 404),
-        ("POST", "/api/v1/runs/nothing/stop", 400),
+        ("POST", "/api/v1/runs/nothing/stop", 404),
         ("POST", "/api/v1/runs/last/retry", 400),
         ("DELETE", "/api/v1/runs", 405),
         ("GET", "/api/v1/overview?country=" + "x" * 500, 422),
@@ -198,8 +198,10 @@ def test_a_console_opens_on_a_lake_that_does_not_exist_yet(tmp_path_factory: pyt
     with TestClient(create_app(lake, Settings()), base_url="http://127.0.0.1") as client:
         assert [client.get(path).status_code for path in ("/runs", "/quality", "/events", "/explore")] == [200] * 4
         overview = client.get("/")
-        assert overview.status_code == 503
-        assert "has no published tables." in overview.text
+        assert overview.status_code == 200
+        assert "after the first run" in overview.text
+        assert '<form method="post" action="/runs"><button class="primary">Run now' in overview.text
+        assert client.get("/api/v1/overview").status_code == 503
         assert client.get("/api/v1/runs").json() == {"runs": [], "total": 0, "page": 1, "pages": 1}
         assert client.get("/api/v1/events").json() == {"events": [], "total": 0, "page": 1, "pages": 1}
     assert not lake.root.exists(), "reading creates nothing"

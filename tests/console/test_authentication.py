@@ -1,4 +1,4 @@
-"""Passwords and sessions: signed cookies that expire, and a limit on wrong passwords."""
+"""Passwords and sessions: cookies that expire, and a limit on wrong passwords."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from itsdangerous import URLSafeTimedSerializer
 
 from brewhouse.console import authentication
 from brewhouse.console.authentication import SESSION_S, Authenticator, LoginThrottle
@@ -30,10 +29,9 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock of the throttle and of session cookies."""
+    """The clock of the throttle and of sessions."""
     clock = Clock()
     monkeypatch.setattr(authentication, "time", SimpleNamespace(monotonic=clock.read))
-    monkeypatch.setattr("itsdangerous.timed.time", SimpleNamespace(time=clock.read))
     return clock
 
 
@@ -115,13 +113,15 @@ def test_failures_are_counted_by_ipv4_address_and_by_ipv6_network(failing: str, 
     assert (throttle.wait_s(other) > 0) is is_throttled
 
 
-def test_only_the_last_ten_thousand_networks_are_remembered() -> None:
+def test_a_hundred_wrong_passwords_a_minute_block_all_addresses(clock: Clock) -> None:
     throttle = LoginThrottle()
-    fail(throttle, "192.0.2.1")
-    for number in range(9_999):
-        throttle.record_failure(f"10.0.{number // 256}.{number % 256}")
-    assert throttle.wait_s("192.0.2.1") > 0
-    throttle.record_failure("192.0.2.2")
+    for number in range(99):
+        throttle.record_failure(f"10.0.0.{number}")
+        clock.now_s += 0.1
+    assert throttle.wait_s("192.0.2.1") == 0
+    throttle.record_failure("10.0.1.1")
+    assert 0 < throttle.wait_s("192.0.2.1") <= MINUTE_S
+    clock.now_s += MINUTE_S
     assert throttle.wait_s("192.0.2.1") == 0
 
 
@@ -158,21 +158,19 @@ def test_a_malformed_cookie_is_invalid(authenticator: Authenticator, cookie: str
     assert not authenticator.is_valid_session(cookie)
 
 
-def test_a_cookie_with_another_payload_time_or_signature_is_invalid(authenticator: Authenticator) -> None:
-    payload, timestamp, signature = authenticator.new_session().split(".")
-    other_payload, _, other_signature = authenticator.new_session().split(".")
-    assert authenticator.is_valid_session(f"{payload}.{timestamp}.{signature}")
-    for forged in (
-        f"{other_payload}.{timestamp}.{signature}",
-        f"{payload}.{timestamp}.{other_signature}",
-        f"{payload}.{timestamp[:-1]}{'A' if timestamp[-1] != 'A' else 'B'}.{signature}",
-        f"{payload}.{timestamp}.",
-        f"{payload}.{timestamp}",
-        f"{payload}..{signature}",
-    ):
-        assert not authenticator.is_valid_session(forged), forged
+def test_a_session_ends_by_signing_out_and_others_go_on(authenticator: Authenticator) -> None:
+    session, other = authenticator.new_session(), authenticator.new_session()
+    authenticator.end_session(session)
+    authenticator.end_session(None)
+    assert not authenticator.is_valid_session(session)
+    assert authenticator.is_valid_session(other)
 
 
-def test_a_cookie_signed_with_the_password_or_by_another_process_is_invalid(authenticator: Authenticator) -> None:
+def test_only_the_newest_ten_thousand_sessions_are_kept(authenticator: Authenticator) -> None:
+    first, second, *_ = [authenticator.new_session() for _ in range(10_001)]
+    assert not authenticator.is_valid_session(first)
+    assert authenticator.is_valid_session(second)
+
+
+def test_a_cookie_of_another_process_is_invalid(authenticator: Authenticator) -> None:
     assert not authenticator.is_valid_session(Authenticator(Secret(PASSWORD)).new_session())
-    assert not authenticator.is_valid_session(str(URLSafeTimedSerializer(PASSWORD, salt="session").dumps("x")))

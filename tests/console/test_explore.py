@@ -116,9 +116,10 @@ def test_a_query_reads_as_of_an_earlier_snapshot(client: TestClient) -> None:
 @pytest.mark.parametrize("path", ["", "/rows", "/result.csv"], ids=["status", "rows", "file"])
 def test_an_unknown_query_is_an_error(client: TestClient, path: str) -> None:
     answer = client.get(f"/api/v1/queries/nothing{path}")
-    assert answer.status_code == 400
+    assert answer.status_code == 404
     assert "unknown" in answer.json()["error"]
-    assert "Unknown query" in client.get("/explore", params={"result": "nothing"}).text
+    page = client.get("/explore", params={"result": "nothing"})
+    assert (page.status_code, "Unknown query" in page.text) == (404, True)
 
 
 @pytest.mark.parametrize("body", [{}, {"sql": 1}, {"sql": "SELECT 1", "at": 2}, [], "SELECT 1"])
@@ -132,7 +133,7 @@ def test_a_body_of_another_shape_is_rejected(client: TestClient, body: object) -
 def test_a_parameter_out_of_range_is_rejected(client: TestClient, query: str) -> None:
     status = finished(client, "SELECT 1")
     assert client.get(f"/api/v1/queries/{status['id']}/rows?{query}").status_code == 422
-    assert client.get(f"/api/v1/queries/{status['id']}/result.xlsx").status_code == 422
+    assert client.get(f"/api/v1/queries/{status['id']}/result.exe").status_code == 404
 
 
 def test_every_saved_query_runs_as_it_is_displayed(client: TestClient, console_lake: Lake) -> None:
@@ -149,7 +150,7 @@ def test_a_saved_query_or_a_link_fills_the_editor_and_runs_nothing(client: TestC
     assert "SELECT &#39;&lt;/textarea&gt;&lt;script&gt;&#39;" in shared
     assert 'value="2026-08-02"' in shared
     assert len(client.get("/api/v1/queries").json()) == before
-    assert client.get("/explore", params={"saved": "nothing"}).status_code == 400
+    assert client.get("/explore", params={"saved": "nothing"}).status_code == 404
 
 
 def test_the_page_lists_the_readable_tables_without_the_cache_of_the_overview(client: TestClient) -> None:

@@ -226,6 +226,9 @@ def test_a_lake_whose_tables_are_not_published_yet_has_a_page(empty_client: Test
     assert "is not published" in answer.json()["error"]
 
 
-@pytest.mark.parametrize("path", ["/quality/nothing", "/api/v1/quality/nothing", "/api/v1/quality/rejected?page=0"])
-def test_an_unknown_kind_or_page_is_an_error(client: TestClient, path: str) -> None:
-    assert client.get(path).status_code == 422
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/quality/nothing", 404), ("/api/v1/quality/nothing", 404), ("/api/v1/quality/rejected?page=0", 422)],
+)
+def test_an_unknown_kind_or_page_is_an_error(client: TestClient, path: str, status: int) -> None:
+    assert client.get(path).status_code == status

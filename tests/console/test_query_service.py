@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import threading
@@ -35,6 +36,10 @@ def queries(console_lake: Lake) -> Iterator[QueryService]:
     service = QueryService(console_lake, max_running=2)
     yield service
     service.close()
+
+
+def downloaded(queries: QueryService, name: str, kind: str) -> bytes:
+    return b"".join(queries.download(name, kind))
 
 
 @contextmanager
@@ -121,28 +126,32 @@ def test_a_result_without_rows_has_one_empty_page(queries: QueryService) -> None
     status = finished(queries, "SELECT 1 AS n WHERE false")
     page = queries.page(status.id, 5)
     assert (page.rows, page.page, page.pages) == ([], 1, 1)
-    assert queries.export(status.id, "csv").read_text() == "n\n"
-    assert json.loads(queries.export(status.id, "json").read_text()) == []
+    assert downloaded(queries, status.id, "csv") == b"n\n"
+    assert json.loads(downloaded(queries, status.id, "json")) == []
 
 
-def test_every_format_exports_the_whole_result(queries: QueryService, hundred: QueryStatus) -> None:
+def test_every_format_has_the_whole_result(queries: QueryService, hundred: QueryStatus) -> None:
     names = ["n", "sum(t.n)", "N_2"]
-    with queries.export(hundred.id, "csv").open(encoding="utf-8", newline="") as file:
-        table = list(csv.reader(file))
+    table = list(csv.reader(io.StringIO(downloaded(queries, hundred.id, "csv").decode())))
     assert table[:2] == [names, ["0", "", "0.0"]]
-    rows = json.loads(queries.export(hundred.id, "json").read_text("utf-8"))
+    rows = json.loads(downloaded(queries, hundred.id, "json"))
     assert rows[11] == {"n": 11, "sum(t.n)": 'é"89', "N_2": 5.5}
-    assert parquet.read_table(queries.export(hundred.id, "parquet")).to_pylist() == rows
+    file = io.BytesIO(downloaded(queries, hundred.id, "parquet"))
+    assert parquet.read_table(file).to_pylist() == rows
     assert len(table) - 1 == len(rows) == 100
-    assert parquet.read_schema(queries.export(hundred.id, "parquet")).names == names
+    assert parquet.read_schema(file).names == names
 
 
 @pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
-def test_hostile_column_names_and_values_are_exported_as_they_are(queries: QueryService, kind: str) -> None:
+def test_hostile_column_names_and_values_are_downloaded_as_they_are(
+    queries: QueryService, kind: str, tmp_path: Path
+) -> None:
     names = ['a"b', "a.b", "x; DROP TABLE t", "", "ä\n2"]
     columns = ", ".join("'=1+1' AS \"" + name.replace('"', '""') + '"' for name in names if name)
     status = finished(queries, f"SELECT {columns}")
-    exported = duckdb.execute(f"FROM '{queries.export(status.id, kind)}'")
+    file = tmp_path / f"file.{kind}"
+    file.write_bytes(downloaded(queries, status.id, kind))
+    exported = duckdb.execute(f"FROM '{file}'")
     assert {column[0] for column in exported.description or ()} == {name for name in names if name}
     assert set(exported.fetchall()[0]) == {"=1+1"}
 
@@ -150,12 +159,34 @@ def test_hostile_column_names_and_values_are_exported_as_they_are(queries: Query
 def test_a_value_that_a_format_lacks_is_an_error_and_leaves_no_file(queries: QueryService) -> None:
     status = finished(queries, f"SELECT {2**127 - 1}::HUGEINT AS n, 0 / 0 AS share, [1 / 0] AS more")
     assert queries.page(status.id).rows == [[2**127 - 1, None, [None]]]
-    rows = json.loads(queries.export(status.id, "json").read_text())
+    rows = json.loads(downloaded(queries, status.id, "json"))
     assert rows == [{"n": 2**127 - 1, "share": None, "more": [None]}]
     with pytest.raises(UsageError, match=f"The query cannot be run: Conversion Error.*{2**127 - 1}"):
-        queries.export(status.id, "parquet")
-    files = queries.export(status.id, "csv").parent.iterdir()
-    assert {file.name for file in files} == {"result.parquet", "export.json", "export.csv"}
+        downloaded(queries, status.id, "parquet")
+    assert "inf" not in downloaded(queries, status.id, "csv").decode()
+    assert [file.name for file in queries._executions[status.id].folder.iterdir()] == ["result.parquet"]
+
+
+def test_a_large_result_is_downloaded_in_parts_in_order(queries: QueryService) -> None:
+    status = finished(queries, "SELECT n, repeat(md5(n::VARCHAR), 40) AS t FROM range(30001) t(n)")
+    parts = list(queries.download(status.id, "csv"))
+    assert len(parts) == 4
+    assert max(map(len, parts)) < sum(map(len, parts)) / 2
+    rows = list(csv.reader(io.StringIO(b"".join(parts).decode())))
+    assert [row[0] for row in rows] == ["n", *map(str, range(30001))]
+    assert len(json.loads(downloaded(queries, status.id, "json"))) == 30001
+
+
+def test_a_result_of_too_many_columns_is_an_error_of_the_query(queries: QueryService) -> None:
+    assert finished(queries, f"SELECT {', '.join('1' * 1000)}").has_result
+    status = finished(queries, f"SELECT {', '.join('1' * 1001)}")
+    assert "1,001 columns; at most 1,000" in str(status.error)
+
+
+def test_the_oldest_results_make_room_for_new_ones(console_lake: Lake) -> None:
+    with service_for(console_lake, max_kept_mb=4) as service:
+        names = [finished(service, "SELECT uuid() AS u FROM range(70000)").id for _ in range(3)]
+        assert [service.get(name).has_result for name in names] == [False, True, True]
 
 
 def test_numbers_of_128_bits_are_sorted_by_value(queries: QueryService) -> None:
@@ -175,22 +206,18 @@ def test_an_error_in_the_last_row_is_one_of_the_query(queries: QueryService) -> 
     assert "Could not convert string 'x' to INT32" in str(status.error)
 
 
-def test_concurrent_exports_write_one_complete_file(queries: QueryService) -> None:
+def test_concurrent_downloads_are_complete(queries: QueryService) -> None:
     status = finished(queries, "SELECT n, repeat('x', 100) AS t FROM range(50000) t(n)")
     with ThreadPoolExecutor(4) as threads:
-        files = set(threads.map(lambda _: queries.export(status.id, "parquet"), range(4)))
-    (file,) = files
-    assert parquet.read_metadata(file).num_rows == 50_000
-    assert not list(file.parent.glob("*.tmp"))
-    modified = file.stat().st_mtime_ns
-    assert queries.export(status.id, "parquet").stat().st_mtime_ns == modified, "an export is written once"
+        files = list(threads.map(lambda _: downloaded(queries, status.id, "parquet"), range(4)))
+    assert {parquet.read_metadata(io.BytesIO(file)).num_rows for file in files} == {50_000}
 
 
-@pytest.mark.parametrize("kind", ["../x", "xlsx", ""])
+@pytest.mark.parametrize("kind", ["../x", "xls", ""])
 def test_another_format_is_an_error(queries: QueryService, hundred: QueryStatus, kind: str) -> None:
     with pytest.raises(UsageError, match="Cannot export a result as") as failed:
-        queries.export(hundred.id, kind)
-    assert "csv, json, parquet" in failed.value.hint
+        downloaded(queries, hundred.id, kind)
+    assert "csv, excel.csv, xlsx, json, parquet" in failed.value.hint
 
 
 def test_a_query_reads_as_of_an_earlier_run(queries: QueryService) -> None:
@@ -217,7 +244,7 @@ def test_a_failed_query_has_an_error_and_no_result(queries: QueryService, sql: s
     assert error in str(status.error)
     assert status.hint
     assert not status.has_result
-    for use in (lambda: queries.page(status.id), lambda: queries.export(status.id, "csv")):
+    for use in (lambda: queries.page(status.id), lambda: downloaded(queries, status.id, "csv")):
         with pytest.raises(UsageError, match="has no result"):
             use()
 

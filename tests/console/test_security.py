@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from tests.console.conftest import EVIL
 
+from brewhouse.console import authentication
 from brewhouse.console.app import create_app
 from brewhouse.console.authentication import COOKIE, SESSION_S, Authenticator
 from brewhouse.console.pages import events, explore, login, overview, quality, runs, tables
@@ -69,6 +70,37 @@ def test_static_files_have_the_headers_and_may_be_cached(guarded: TestClient, pa
     assert answer.status_code == 200
     assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
     assert "no-store" not in answer.headers.get("cache-control", "")
+
+
+def test_files_of_a_page_are_kept_by_browsers_until_their_content_changes(guarded: TestClient) -> None:
+    files = re.findall(r'(?:src|href)="(/static/[^"]+)"', guarded.get("/login").text)
+    assert len(files) >= 4
+    for path in files:
+        assert re.match(r"/static/[0-9a-f]{16}/", path)
+        answer = guarded.get(path)
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "public, max-age=31536000, immutable")
+
+
+@pytest.mark.parametrize("path", ["/", "/tables", "/login", "/nowhere"])
+def test_head_has_the_headers_of_get_and_no_body(client: TestClient, path: str) -> None:
+    head, get = (client.request(method, path, follow_redirects=False) for method in ("HEAD", "GET"))
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-type"] == get.headers["content-type"] if get.status_code == 200 else True
+
+
+def test_a_health_check_needs_no_password_and_shows_nothing(guarded: TestClient) -> None:
+    assert (guarded.get("/healthz").json(), guarded.head("/healthz").status_code) == ({"status": "ok"}, 200)
+
+
+def test_a_body_is_limited_before_it_is_parsed(guarded: TestClient) -> None:
+    def too_large() -> Iterator[bytes]:
+        yield from [b"password=", *[b"x" * 100_000] * 20]
+
+    assert guarded.post("/login", data={"password": "x" * 500_000}).status_code == 422
+    assert guarded.post("/login", data={"password": "x" * 2_000_000}).status_code == 413
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = guarded.post("/login", content=too_large(), headers=form)  # without a declared length
+    assert (answer.status_code, "The request is too large." in answer.text) == (413, True)
 
 
 @pytest.mark.parametrize(
@@ -206,10 +238,12 @@ def test_the_password_starts_a_session_and_signing_out_ends_it(guarded: TestClie
     assert flags == {"HttpOnly", f"Max-Age={SESSION_S}", "Path=/", "SameSite=lax"}
     assert guarded.get("/tables").status_code == 200
     assert guarded.get("/api/v1/tables").status_code == 200
+    session = guarded.cookies[COOKIE]
     answer = guarded.post("/logout")
     assert answer.headers["location"] == "/login"
     assert "Max-Age=0" in answer.headers["set-cookie"]
     assert guarded.get("/tables").status_code == 303
+    assert guarded.get("/tables", headers={"Cookie": f"{COOKIE}={session}"}).status_code == 303, "a copy of the cookie"
 
 
 def test_behind_tls_the_cookie_is_sent_over_tls_only(guarded: TestClient) -> None:
@@ -224,8 +258,8 @@ def test_a_session_expires_while_the_browser_still_sends_the_cookie(
 
     session = guarded.post("/login", data={"password": PASSWORD}).cookies[COOKIE]
     assert guarded.get("/tables").status_code == 200
-    later_s = time.time() + SESSION_S + 1
-    monkeypatch.setattr("itsdangerous.timed.time", SimpleNamespace(time=lambda: later_s))
+    later_s = time.monotonic() + SESSION_S + 1
+    monkeypatch.setattr(authentication, "time", SimpleNamespace(monotonic=lambda: later_s))
     assert guarded.get("/tables", headers={"Cookie": f"{COOKIE}={session}"}).status_code == 303
 
 

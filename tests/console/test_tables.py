@@ -172,13 +172,13 @@ def test_a_lake_without_tables_has_an_empty_list(empty_client: TestClient) -> No
     assert empty_client.get("/api/v1/tables/silver.breweries").status_code == 404
 
 
-def test_a_folder_without_a_lake_names_the_next_step(tmp_path: Path) -> None:
+def test_a_folder_without_a_lake_offers_the_first_run(tmp_path: Path) -> None:
     with TestClient(create_app(Lake(tmp_path), load({}, environ={})), base_url="http://127.0.0.1") as client:
         for path in ("/", "/tables"):
             answer = client.get(path)
-            assert answer.status_code == 503
-            assert "no published tables" in answer.text
-            assert "<code>brewhouse run</code>" in answer.text
+            assert answer.status_code == 200
+            assert "Run now" in answer.text
+            assert 'role="alert"' not in answer.text
         assert "Nothing is published yet" in client.get("/explore").text
 
 

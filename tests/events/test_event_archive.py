@@ -9,9 +9,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brewhouse.events import event_archive
 from brewhouse.events.event import Event, EventLog, read_events
 from brewhouse.events.event_archive import archive_events
 from brewhouse.events.event_types import DRIFT, RUN
@@ -103,4 +105,14 @@ def test_a_kill_at_any_moment_loses_no_event(tmp_path: Path) -> None:
         assert read_events(lake) == events
     archive_events(lake, TOMORROW)
     assert len(files(lake)) == 1
+    assert read_events(lake) == events
+
+
+def test_today_is_archived_when_it_has_very_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_archive, "_MANY", 10)
+    lake, events = filled(tmp_path, 11)
+    assert archive_events(lake) == 1
+    events.append(EventLog(lake, "R2").write(RUN, {}))
+    assert archive_events(lake) == 0
+    assert len(files(lake)) == 2
     assert read_events(lake) == events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -263,6 +264,56 @@ def test_snapshots_with_a_tag_or_branch_are_protected(lake: Lake) -> None:
     tables.expire({"silver.t": old})
     assert ids(tables) == [old[0], old[1], old[3]]
     assert numbers(tables, old[1]) == [1]
+
+
+def commit_elsewhere(lake: Lake, branch: str | None = None) -> None:
+    """Append the rows of the table once more, as another client does."""
+    catalog = SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}", warehouse=f"file://{lake.warehouse}")
+    table = catalog.load_table("silver.t")
+    if branch:
+        table.manage_snapshots().create_branch(table.metadata.current_snapshot_id or 0, branch).commit()
+    table.append(table.scan().to_arrow(), branch=branch or "main")
+    catalog.close()
+
+
+def test_rows_are_counted_in_the_manifests_if_a_commit_of_another_engine_lacks_totals(lake: Lake) -> None:
+    tables = Tables(lake)
+    publish(tables, NUMBERS, (1,), (2,))
+    commit_elsewhere(lake)
+    metadata = max(lake.warehouse.glob("silver/t/metadata/*.metadata.json"))
+    facts = json.loads(metadata.read_text())
+    summary = facts["snapshots"][-1]["summary"]
+    del summary["total-records"]
+    summary["total-data-files"] = "0"  # as Iceberg for Spark writes the first commit to a branch that it creates
+    metadata.write_text(json.dumps(facts))
+    tables = Tables(lake)
+    assert [(snapshot.rows, snapshot.files) for snapshot in tables.history("silver.t")] == [(2, 1), (4, 2)]
+    publish(tables, NUMBERS, (3,), kept=tables.files("silver.t"))
+    current = tables.current("silver.t")
+    assert current
+    assert (current.rows, current.files) == (5, 3), "the next commit has totals again"
+    tables.rewrite([Rewrite("silver.t", (), ())])
+    assert (current := tables.current("silver.t"))
+    assert (current.operation, current.rows) == ("replace", 5)
+
+
+def test_snapshots_of_other_branches_are_marked_and_never_shown_as_the_past(lake: Lake, clock: list[float]) -> None:
+    tables = Tables(lake)
+    publish(tables, NUMBERS, (1,))
+    commit_elsewhere(lake, "audit")
+    clock.append(clock[-1] + 60)
+    publish(tables, NUMBERS, (2,))
+    history = tables.history("silver.t")
+    assert [snapshot.branch for snapshot in history] == ["", "audit", ""]
+    assert [snapshot.current for snapshot in history] == [False, False, True]
+    last = datetime.fromtimestamp(clock[-1], UTC)
+    tables.expire({"silver.t": [history[0].snapshot_id]})  # the log of the table now begins with the last publication
+    for at in (history[1].committed_at, last - MS):
+        assert tables.snapshot_at("silver.t", at) is None
+    catalog = SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}", warehouse=f"file://{lake.warehouse}")
+    catalog.load_table("silver.t").manage_snapshots().set_current_snapshot(ref_name="audit").commit()
+    catalog.close()
+    assert [(s.branch, s.current) for s in tables.history("silver.t")] == [("", True), ("", False)]
 
 
 def test_only_files_of_the_lake_are_listed_and_all_of_them(lake: Lake) -> None:

@@ -269,11 +269,12 @@ def test_logs_are_deleted_after_their_retention(lake: Lake) -> None:
     for days in (200, 91, 90, 89, 0):
         day = (datetime.now(UTC) - timedelta(days=days)).date()
         lake.store.put(f"logs/date={day}/RUN{days}.jsonl", b"{}")
-    assert preview(lake).files_removed == 2
+        lake.store.put(f"job_logs/date={day}/RUN{days}.jsonl", b"{}")
+    assert preview(lake).files_removed == 4
     (report,) = [each for each in run_maintenance(lake, load({}, environ={})) if each.table == "logs"]
-    assert (report.files_removed, report.bytes_freed) == (2, 4)
-    logs = {file.stem for file in lake.logs.rglob("RUN*.jsonl")}
-    assert logs == {"RUN90", "RUN89", "RUN0"}
+    assert (report.files_removed, report.bytes_freed) == (4, 8)
+    for folder in (lake.logs, lake.job_logs):
+        assert {file.stem for file in folder.rglob("RUN*.jsonl")} == {"RUN90", "RUN89", "RUN0"}
 
 
 def test_old_snapshots_expire_and_their_files_are_deleted_a_day_later(lake: Lake) -> None:

@@ -266,11 +266,11 @@ def test_a_query_is_repeated_once_if_a_file_disappears_while_it_is_read(lake: La
         def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of the connection
             return getattr(self.connection, name)
 
-        def sql(self, statement: Any) -> Any:  # noqa: ANN401 - as DuckDB's
+        def sql(self, statement: Any, **options: Any) -> Any:  # noqa: ANN401 - as DuckDB's
             if self.failures:
                 self.failures -= 1
                 raise duckdb.IOException("No files found that match the pattern")
-            return self.connection.sql(statement)
+            return self.connection.sql(statement, **options)
 
         def execute(self, statement: Any, *rest: Any) -> Any:  # noqa: ANN401 - as DuckDB's
             if isinstance(statement, duckdb.Statement):

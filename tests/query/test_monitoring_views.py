@@ -144,7 +144,7 @@ def test_each_view_has_a_description(lake: Lake) -> None:
     views = rows(
         lake, "SELECT view_name, comment FROM duckdb_views() WHERE database_name = 'monitoring' AND NOT internal"
     )
-    assert sorted(name for name, _ in views) == ["checks", "events", "runs", "unreadable_events"]
+    assert sorted(name for name, _ in views) == ["checks", "events", "job_logs", "runs", "unreadable_events"]
     assert all(comment.startswith("One row per ") and comment.endswith(".") for _, comment in views)
 
 
@@ -169,3 +169,17 @@ def test_events_on_s3_are_listed_by_name(shared_lake: Lake) -> None:
     statements = list(monitoring_statements(shared_lake))
     path = f"{shared_lake.root}/events/date=2026-08-02/it''s.json"
     assert any(f"read_json(['{path}']" in statement for statement in statements)
+
+
+def test_the_log_lines_of_glue_jobs_are_a_view_that_is_empty_elsewhere(lake: Lake) -> None:
+    assert rows(lake, "SELECT * FROM monitoring.job_logs") == []
+    folder = lake.job_logs / "date=2026-08-02"
+    folder.mkdir(parents=True)
+    line = {"time": "2026-08-02T06:00:00+00:00", "job": "extract", "job_run_id": "jr_1", "run": "R1"}
+    lines = [json.dumps({**line, "line": number, "message": f"line {number}"}) for number in (1, 2)]
+    (folder / "E1.jsonl").write_text("\n".join([*lines, "no JSON", ""]))
+    assert rows(lake, "SELECT job, job_run_id, run, line, message FROM monitoring.job_logs ORDER BY line") == [
+        ("extract", "jr_1", "R1", 1, "line 1"),
+        ("extract", "jr_1", "R1", 2, "line 2"),
+    ]
+    assert rows(lake, "SELECT min(time) FROM monitoring.job_logs") == [(datetime(2026, 8, 2, 6, tzinfo=UTC),)]

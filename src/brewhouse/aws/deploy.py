@@ -16,7 +16,9 @@ from brewhouse.aws.template import parse
 from brewhouse.errors import UsageError
 
 STACK_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
-_SET_BY_DEPLOY = ("BucketName", "DataExists", "ScriptKey", "WheelKey", "DependenciesKey", "FunctionsKey")
+_SET_BY_DEPLOY = ("BucketName", "DataExists", "QueuesExist", "ScriptKey", "WheelKey", "DependenciesKey", "FunctionsKey")
+QUEUES = ("events", "dead-letters")
+ZONES = ("bronze", "silver", "gold", "monitoring")
 _SCHEDULES = ("Schedule", "MaintenanceSchedule")
 _ACTIVE = {"ACTIVATED", "ACTIVATING"}
 
@@ -56,6 +58,12 @@ def bucket_exists(account: Account, bucket: str) -> bool:
         return get_or_none(head, Bucket=bucket, ExpectedBucketOwner=account.number) is not None
 
 
+def queues_of(account: Account, stack: str) -> list[str]:
+    """Find the queues of a stack, which outlive it with the events in them, and return their URLs."""
+    found = (get_or_none(account.client("sqs").get_queue_url, QueueName=f"{stack}-{name}") for name in QUEUES)
+    return [str(each["QueueUrl"]) for each in found if each]
+
+
 def resolve_parameters(
     account: Account, name: str, before: Stack | None, package: PackageManifest, template: str, given: Mapping[str, str]
 ) -> dict[str, str]:
@@ -80,6 +88,7 @@ def resolve_parameters(
     if before is None or before.status == "REVIEW_IN_PROGRESS":
         bucket = bucket_name(account, name)
         ours |= {"BucketName": bucket, "DataExists": str(bucket_exists(account, bucket)).lower()}
+        ours["QueuesExist"] = str(len(queues_of(account, name)) == len(QUEUES)).lower()
     return {**given, **ours}
 
 
@@ -142,7 +151,7 @@ def stack_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
         head = get_or_none(account.client("s3").head_object, Bucket=bucket, Key=stack.parameters[key])
         detail = f"{head['ContentLength']} bytes" if head else "missing"
         yield DeploymentCheck(f"s3://{bucket}/{stack.parameters[key]} exists", head is not None, detail)
-    for zone in ("bronze", "silver", "gold", "monitoring"):
+    for zone in ZONES:
         name = f"{stack.parameters['CatalogDatabase']}_{zone}"
         exists = get_or_none(account.client("glue").get_database, Name=name) is not None
         yield DeploymentCheck(f"database {name} exists", exists, "" if exists else "missing")

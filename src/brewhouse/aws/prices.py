@@ -10,7 +10,9 @@ from importlib.resources import files
 
 import msgspec
 
-_DPU = {"G.1X": 1, "G.2X": 2, "G.4X": 4, "G.8X": 8}
+from brewhouse.aws.functions.job_runs import dpu_hour_usd
+
+DPU = {"G.1X": 1, "G.2X": 2, "G.4X": 4, "G.8X": 8}
 _CRAWLER_DPU = 2
 _CRAWLER_MINUTES = 10
 _PUTS_A_RUN = 400  # pages, table files, metadata and events, counted on the whole dataset and rounded up
@@ -28,7 +30,7 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     as_of: date
     source: str
-    glue_dpu_hour: float
+    glue_dpu_hour: dict[str, dict[str, float]]  # of jobs, by region and Glue version
     crawler_dpu_hour: float
     athena_tb: float
     s3_gb_month: float
@@ -63,24 +65,27 @@ def prices() -> Prices:
     return msgspec.toml.decode(files(__package__).joinpath("prices.toml").read_bytes(), type=Prices)
 
 
-def estimate(usage: MonthlyUsage, parameters: Mapping[str, str]) -> list[dict[str, str | float]]:
+def estimate(
+    usage: MonthlyUsage, parameters: Mapping[str, str], region: str = "us-east-1"
+) -> list[dict[str, str | float]]:
     """Return the US dollars a month of each part of a stack with these parameters, and their sum as the last row.
 
     Example:
-        >>> parameters = {"WorkerType": "G.1X", "NumberOfWorkers": "2", "RunCrawler": "false", "KmsKeyArn": ""}
-        >>> estimate(MonthlyUsage(runs=30, minutes_per_job=2), parameters)[0]["usd_month"]
-        2.64
+        >>> from brewhouse.aws.template import defaults
+        >>> estimate(MonthlyUsage(runs=30, minutes_per_job=2), {**defaults(), "GlueVersion": "6.0"})[0]["usd_month"]
+        1.85
     """
     p = prices()
-    dpu = _DPU[parameters["WorkerType"]] * int(parameters["NumberOfWorkers"])
-    job = dpu * max(usage.minutes_per_job, 1) / 60 * p.glue_dpu_hour
+    dpu = DPU[parameters["WorkerType"]] * int(parameters["NumberOfWorkers"])
+    version = parameters["GlueVersion"]
+    job = dpu * max(usage.minutes_per_job, 1) / 60 * dpu_hour_usd(version, region)
     crawl = _CRAWLER_DPU * _CRAWLER_MINUTES / 60 * p.crawler_dpu_hour if parameters["RunCrawler"] == "true" else 0.0
     requests = (_PUTS_A_RUN * p.s3_1000_puts + _GETS_A_RUN * p.s3_1000_gets) / 1000
     scanned_tb = usage.queries * max(usage.query_mb, 10) / 1e6
     events = usage.runs * _EVENTS_A_RUN
     calls = events + _NOTIFIER_CALLS + usage.runs * 3
     parts = {
-        f"Glue jobs: {usage.runs} runs of 3 jobs, {dpu} DPU": usage.runs * 3 * job,
+        f"Glue {version} jobs: {usage.runs} runs of 3 jobs, {dpu} DPU": usage.runs * 3 * job,
         f"Glue maintenance: {usage.maintenance_runs} runs": usage.maintenance_runs * job,
         f"Glue crawler: {usage.runs if crawl else 0} crawls": usage.runs * crawl,
         f"Athena: {usage.queries} queries of {usage.query_mb:g} MB": scanned_tb * p.athena_tb,

@@ -14,7 +14,14 @@ from brewhouse.lake.aws_errors import aws_action, denial_in, translate_boto3_err
 if TYPE_CHECKING:
     import boto3
 
-_NOT_FOUND = {"404", "NoSuchBucket", "NoSuchKey", "EntityNotFoundException", "ResourceNotFoundException"}
+_NOT_FOUND = {
+    "404",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "EntityNotFoundException",
+    "NoSuchBucket",
+    "NoSuchKey",
+    "ResourceNotFoundException",
+}
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,14 @@ def denial_or(reason: str) -> str:
     """Return the missing permission that a message of AWS names, or the message itself."""
     denial = denial_in(reason)
     return denial.what if denial else reason
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why a request failed, in a phrase; names the missing permission if that is why."""
+    from botocore.exceptions import ClientError
+
+    message = error.response["Error"].get("Message") if isinstance(error, ClientError) else None
+    return denial_or(message or str(error)).rstrip(" :.")
 
 
 def get_or_none(operation: Callable[..., Any], **arguments: object) -> Any:  # noqa: ANN401 - an answer of boto3

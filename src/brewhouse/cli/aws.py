@@ -1,4 +1,4 @@
-"""Commands for an AWS account: aws package, deploy, run, status, logs, query, estimate, verify, destroy."""
+"""Commands for an AWS account: aws package, deploy, key-policy, run, status, logs, query, estimate, verify, destroy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brewhouse.cli.options import JsonOption
+from brewhouse.cli.options import AllOption, GroupedHelp, JsonOption, LimitOption
 from brewhouse.cli.output import make_output_optional, print_json, print_result, print_rows
-from brewhouse.cli.results import Format, FormatOption, OutputOption, SavedOption, query_text, result_file, write
+from brewhouse.cli.results import (
+    FileOption,
+    Format,
+    FormatOption,
+    OutputOption,
+    SavedOption,
+    parse_parameters,
+    query_text,
+    result_file,
+    result_format,
+    shown_rows,
+    write,
+)
 from brewhouse.errors import BrewhouseError, ChecksFailed, UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +42,7 @@ FolderOption = Annotated[Path, typer.Option("--folder", help="Folder of the pack
 ParameterOption = Annotated[list[str] | None, typer.Option("--parameter", help="Parameter as Name=value; repeatable.")]
 
 aws = typer.Typer(
+    cls=GroupedHelp,
     name="aws",
     help="Brewhouse in an AWS account: S3, Glue and Athena from one CloudFormation stack.\n\n"
     "Uses AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL.\n\n"
@@ -76,7 +89,7 @@ def deploy(
     from brewhouse.aws.stacks import get_stack
 
     validate_stack_name(stack)
-    given = _parameters(parameter)
+    given = parse_parameters(parameter)
     with _account() as account:
         changed = _change(account, stack, folder, given, packaged=packaged, yes=yes)
         for name in start_triggers(account, stack):
@@ -90,6 +103,18 @@ def deploy(
             print("Next: `brewhouse aws query --saved breweries_by_country`.")
     if changed and not first_run:
         print("Next: `brewhouse aws run --wait`, then `brewhouse aws query --saved breweries_by_country`.")
+
+
+@aws.command("key-policy")
+def print_key_policy(stack: StackOption = "brewhouse") -> None:
+    """Print the key policy that KmsKeyArn needs; `deploy` compares it with the key's before it changes anything.
+
+    Example: brewhouse aws key-policy > policy.json
+    """
+    from brewhouse.aws.key_policy import key_policy
+
+    with _account() as account:
+        print_json(key_policy(account, stack))
 
 
 @aws.command()
@@ -147,16 +172,17 @@ def status(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> Non
 def logs(
     job: Annotated[str, typer.Argument(help="extract, transform, aggregate or maintain.")],
     stack: StackOption = "brewhouse",
-    run_id: Annotated[str | None, typer.Option("--run", help="Id of a job run. Default: the last")] = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="Id of a job run or retry. Default: the last")] = None,
+    executors: Annotated[bool, typer.Option("--executors", help="Also the logs of Spark's executors.")] = False,
 ) -> None:
-    """Print the log of a job's last run.
+    """Print what a job's last run wrote to standard output and error.
 
     Example: brewhouse aws logs transform
     """
     from brewhouse.aws.glue_workflow import logs as read_logs
 
     with _account() as account:
-        for line in read_logs(account, stack, job, run_id):
+        for line in read_logs(account, stack, job, run_id, executors=executors):
             print(line)
 
 
@@ -165,8 +191,11 @@ def query(
     sql: Annotated[str | None, typer.Argument(help="A SELECT in Athena's SQL.")] = None,
     saved: SavedOption = None,
     stack: StackOption = "brewhouse",
-    output_format: FormatOption = "table",
+    file: FileOption = None,
+    output_format: FormatOption = None,
     output: OutputOption = None,
+    limit: LimitOption = None,
+    show_all: AllOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Query the tables with Athena; table names have their zone, such as gold.breweries_by_location.
@@ -175,10 +204,12 @@ def query(
 
     Example: brewhouse aws query --saved top_cities
     """
-    query_on_athena(query_text(sql, saved), stack, "json" if as_json else output_format, output)
+    chosen = result_format(output_format, output, as_json=as_json)
+    rows = shown_rows(limit, show_all=show_all, as_data=output is not None or chosen not in {"table", "lines"})
+    query_on_athena(query_text(sql, saved, file), stack, chosen, output, rows)
 
 
-def query_on_athena(sql: str, stack: str, output_format: Format, output: Path | None) -> None:
+def query_on_athena(sql: str, stack: str, output_format: Format, output: Path | None, limit: int | None) -> None:
     """Run a query with Athena and write its result."""
     from brewhouse.aws.athena import run_query
     from brewhouse.aws.stacks import get_stack
@@ -187,7 +218,7 @@ def query_on_athena(sql: str, stack: str, output_format: Format, output: Path | 
         database = get_stack(account, stack).parameters["CatalogDatabase"]
         result = run_query(account, stack, database, sql)
     with result_file(output_format, output) as file:
-        write(result.relation(), output_format, file)
+        write(result.relation(), output_format, file, limit)
     print(f"{result.scanned_bytes} bytes scanned, {result.cost_usd:.6f} USD", file=sys.stderr)
 
 
@@ -198,6 +229,7 @@ def estimate(
     minutes: Annotated[float, typer.Option("--minutes", min=1, help="Minutes per job, including its start.")] = 2,
     queries: Annotated[int, typer.Option("--queries", min=0, help="Queries per month.")] = 300,
     stored_gb: Annotated[float, typer.Option("--stored-gb", min=0, help="Gigabytes in the bucket.")] = 1,
+    region: Annotated[str, typer.Option(envvar="AWS_REGION", help="Region of the Glue jobs.")] = "us-east-1",
     as_json: JsonOption = False,
 ) -> None:
     """Estimate the monthly cost by item; needs no account.
@@ -209,12 +241,16 @@ def estimate(
     from brewhouse.aws.template import defaults
 
     use = MonthlyUsage(runs=runs, minutes_per_job=minutes, queries=queries, stored_gb=stored_gb)
-    rows = estimate_cost(use, {**defaults(), **_parameters(parameter)})
+    rows = estimate_cost(use, {**defaults(), **parse_parameters(parameter)}, region)
+    priced = region if region in prices().glue_dpu_hour else "us-east-1"
     if as_json:
-        print_json({"as_of": prices().as_of, "parts": rows})
+        print_json({"as_of": prices().as_of, "region": priced, "parts": rows})
         return
     print_rows(rows)
-    print(f"List prices of {prices().as_of}, us-east-1, in US dollars: {prices().source}.")
+    print(f"List prices of {prices().as_of} in US dollars: Glue jobs in {priced}, all else in us-east-1.")
+    if priced != region:
+        print(f"The price of {region} is not known here.")
+    print(f"Source: {prices().source}.")
 
 
 @aws.command()
@@ -241,7 +277,7 @@ def destroy(
 
     Example: brewhouse aws destroy
     """
-    from brewhouse.aws.deploy import bucket_exists, bucket_name
+    from brewhouse.aws.deploy import bucket_exists, bucket_name, queues_of
     from brewhouse.aws.stacks import delete_stack, find_stack
     from brewhouse.aws.teardown import databases_of, remove_bucket, remove_databases
 
@@ -250,20 +286,23 @@ def destroy(
         bucket = found.parameters["BucketName"] if found else bucket_name(account, stack)
         data = [bucket] if bucket_exists(account, bucket) else []
         databases = databases_of(account, bucket)
-        if not found and not (with_data and (data or databases)):
+        queues = {url.rsplit("/", 1)[-1]: url for url in queues_of(account, stack)}
+        if not found and not (with_data and (data or databases or queues)):
             raise UsageError(f"Account {account.number} has no stack {stack} in {account.region}.")
         _confirm(f"Delete the stack {stack} in account {account.number}, {account.region}?", yes=yes)
         if with_data:
-            targets = ", ".join([*(f"s3://{name}" for name in data), *databases]) or "nothing"
+            targets = ", ".join([*(f"s3://{name}" for name in data), *databases, *queues]) or "nothing"
             _confirm(f"Permanently delete the lake with all object versions: {targets}?", yes=yes)
         if found:
             _print_events(delete_stack(account, found))
         if with_data:
             remove_databases(account, databases)
             removed = remove_bucket(account, bucket) if data else 0
+            for url in queues.values():
+                account.client("sqs").delete_queue(QueueUrl=url)
             print(f"Deleted the lake: {removed} objects and versions, {len(databases)} databases.")
         else:
-            print(f"Kept: s3://{bucket}, and the databases {', '.join(databases) or '(none)'}.")
+            print(f"Kept: s3://{bucket}, and databases and queues: {', '.join([*databases, *queues]) or '(none)'}.")
             print("`brewhouse aws deploy` uses them again; `brewhouse aws destroy --with-data` deletes them.")
 
 
@@ -289,16 +328,11 @@ def _run_workflow(account: Account, stack: str, *, wait: bool) -> str:
             seconds = f" ({step.seconds:.0f} s)" if step.seconds is not None else ""
             print(f"{step.name}: {step.state.lower()}{seconds} {step.message}".rstrip(), flush=True)
             if step.is_crawler and step.has_failed:
-                print("  no job depends on it; its log is in the log group /aws-glue/crawlers", flush=True)
+                print(
+                    "warning: the crawler failed; no job depends on it. Its log group: /aws-glue/crawlers", flush=True
+                )
         print("every job succeeded")
     return run_id
-
-
-def _parameters(given: list[str] | None) -> dict[str, str]:
-    wrong = [each for each in given or [] if "=" not in each]
-    if wrong:
-        raise UsageError(f"{wrong[0]!r} is not a parameter.", hint="Write it as Name=value.")
-    return dict(each.split("=", 1) for each in given or [])
 
 
 def _updatable(account: Account, stack: Stack | None) -> Stack | None:
@@ -341,6 +375,7 @@ def _change(account: Account, stack: str, folder: Path, given: dict[str, str], *
     manifest = _manifest(folder, given, before, packaged=packaged)
     template = (folder / manifest.template.name).read_text("utf-8")
     parameters = resolve_parameters(account, stack, before, manifest, template, given)
+    _check_account(account, stack, parameters, before, yes=yes)
     bucket = parameters.get("BucketName") or (before.parameters["BucketName"] if before else "")
     if not bucket_exists(account, bucket):
         if before and before.status != "REVIEW_IN_PROGRESS":
@@ -351,9 +386,26 @@ def _change(account: Account, stack: str, folder: Path, given: dict[str, str], *
     sent = upload(account, bucket, folder, manifest)
     for file in sent:
         print(f"uploaded {file.name} ({file.size_bytes} bytes)")
-    change_set = create_change_set(account, stack, url_of(account, bucket, manifest.template), parameters, before)
+    url = url_of(account, bucket, manifest.template)
+    change_set = create_change_set(account, stack, template, parameters, before, url)
     _apply(account, stack, change_set, yes=yes)
     return bool(change_set or sent)
+
+
+def _check_account(
+    account: Account, stack: str, parameters: dict[str, str], before: Stack | None, *, yes: bool
+) -> None:
+    """Check the account before a change set, and offer a trail if it has none."""
+    from brewhouse.aws.preflight import NO_TRAIL, Preflight
+    from brewhouse.aws.template import defaults
+
+    whole = {**defaults(), **(before.parameters if before else {}), **parameters}
+    checks = list(Preflight(account, stack, whole).checks())
+    _print_checks(checks, unknown="warning")
+    if any(check.detail == NO_TRAIL for check in checks) and not yes:
+        question = "Create a trail? AWS records a first copy of management calls free of charge."
+        if typer.confirm(question, default=False):
+            parameters["RecordManagementCalls"] = "true"
 
 
 def _apply(account: Account, stack: str, change_set: ChangeSet | None, *, yes: bool) -> None:
@@ -381,10 +433,10 @@ def _print_events(events: Iterable[StackEvent]) -> None:
         print(f"{event.time:%H:%M:%S} {event.status.lower():28} {event.name} {event.reason}".rstrip(), flush=True)
 
 
-def _print_checks(found: Iterable[DeploymentCheck]) -> None:
+def _print_checks(found: Iterable[DeploymentCheck], unknown: str = "not yet") -> None:
     failed = []
     for check in found:
-        label = {True: "ok", False: "FAILED", None: "not yet"}[check.passed]
+        label = {True: "ok", False: "FAILED", None: unknown}[check.passed]
         print(f"{label:8} {check.name}{f': {check.detail}' if check.detail else ''}", flush=True)
         failed += [check.name] if check.passed is False else []
     if failed:

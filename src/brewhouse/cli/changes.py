@@ -11,15 +11,19 @@ from typing import Annotated, Any
 import typer
 
 from brewhouse.cli import options
-from brewhouse.cli.options import CountryOption, JsonOption, LakeOption, country_code, settings_and_lake
+from brewhouse.cli.options import (
+    AllOption,
+    CountryOption,
+    JsonOption,
+    LakeOption,
+    LimitOption,
+    country_code,
+    settings_and_lake,
+)
 from brewhouse.cli.output import print_json, print_result, print_rows
+from brewhouse.cli.results import shown_rows
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.lake import Lake
-
-_TABLE_ROWS = 100
-ChangesLimitOption = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Maximum number of rows; without it 100, with --json all.")
-]
 
 
 class ChangeKind(StrEnum):
@@ -36,7 +40,8 @@ def changes(
     since: Annotated[str | None, typer.Option("--since", help="First snapshot date, such as 2026-04-01.")] = None,
     country: CountryOption = None,
     kind: Annotated[list[ChangeKind] | None, typer.Option("--kind", help="Only this kind; repeatable.")] = None,
-    limit: ChangesLimitOption = None,
+    limit: LimitOption = None,
+    show_all: AllOption = False,
     lake: LakeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,13 +58,15 @@ def changes(
     given = {condition: value for condition, value in conditions.items() if value is not None}
     where = " AND ".join(["true", *given])
     sql = f"SELECT * FROM silver.brewery_changes WHERE {where} ORDER BY snapshot_run DESC, kind, id"
-    _print_changes(_query(place, sql, list(given.values())), limit, as_json=as_json)
+    most = shown_rows(limit, show_all=show_all, as_data=as_json)
+    _print_changes(_query(place, sql, list(given.values())), most, as_json=as_json)
 
 
 def diff(
     first: Annotated[str, typer.Argument(help="Run id or date of a raw snapshot, or `last`.")],
     second: Annotated[str, typer.Argument(help="Run id or date of the raw snapshot to compare with, or `last`.")],
-    limit: ChangesLimitOption = None,
+    limit: LimitOption = None,
+    show_all: AllOption = False,
     lake: LakeOption = None,
     engine: options.EngineOption = None,
     spark_master: options.MasterOption = None,
@@ -72,12 +79,15 @@ def diff(
     from brewhouse.pipeline.compare import compare
 
     settings, place = settings_and_lake(lake, engine=engine, spark_master=spark_master)
-    _print_changes(compare(place, settings, first, second), limit, as_json=as_json)
+    most = shown_rows(limit, show_all=show_all, as_data=as_json)
+    _print_changes(compare(place, settings, first, second), most, as_json=as_json)
 
 
 def places(
     unmatched: Annotated[bool, typer.Option("--unmatched", help="Only places without an ISO 3166 match.")] = False,
     lake: LakeOption = None,
+    limit: LimitOption = None,
+    show_all: AllOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the countries and states of the source with their ISO 3166 codes and names.
@@ -91,7 +101,7 @@ def places(
         "count(*) AS breweries FROM silver.breweries WHERE place_match = 'none' OR NOT ? GROUP BY ALL ORDER BY ALL",
         [unmatched],
     )
-    print_result(rows, as_json=as_json)
+    print_result(rows, as_json=as_json, limit=shown_rows(limit, show_all=show_all, as_data=as_json))
 
 
 def _query(lake: Lake, sql: str, values: Sequence[object]) -> list[dict[str, Any]]:
@@ -102,7 +112,7 @@ def _query(lake: Lake, sql: str, values: Sequence[object]) -> list[dict[str, Any
 
     connection = connect(lake)
     try:
-        with readable_errors():
+        with readable_errors(connection):
             result = connection.execute(sql, values)
             names = [column[0] for column in result.description or ()]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
@@ -124,11 +134,9 @@ def _print_changes(rows: list[dict[str, Any]], limit: int | None, *, as_json: bo
     if as_json:
         print_json(rows[:limit])
         return
-    limit = limit or _TABLE_ROWS
-    print_rows([_row(row) for row in rows[:limit]])
+    print_rows([_row(row) for row in rows], limit=limit)
     kinds = Counter(str(row["kind"]) for row in rows)
-    summary = ", ".join(f"{number} {name}" for name, number in sorted(kinds.items())) or "no changes"
-    print(summary if len(rows) <= limit else f"{summary}; the first {limit} are shown, --limit shows more")
+    print(", ".join(f"{number} {name}" for name, number in sorted(kinds.items())) or "no changes")
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, object]:
@@ -136,8 +144,8 @@ def _row(row: Mapping[str, Any]) -> dict[str, object]:
     return {
         "snapshot": row["snapshot_time"].date(),
         "kind": row["kind"],
-        "id": row["id"],
         "name": row["name"],
+        "id": row["id"],
         "place": ", ".join(filter(None, (row["city"], row["state_province"], row["country"]))),
         "changes": "; ".join(f"{name}: {row[f'{name}_before']} -> {row[name]}" for name in names if name),
     }

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from brewhouse.cli.options import ENGINE_FLAGS, SOURCE_FLAGS, JsonOption, LakeOption, setting_flags, settings_and_lake
+from brewhouse.cli.options import (
+    ENGINE_FLAGS,
+    SOURCE_FLAGS,
+    JsonOption,
+    LakeOption,
+    complete_run,
+    complete_table_or_run,
+    reject_together,
+    setting_flags,
+    settings_and_lake,
+)
 from brewhouse.cli.output import print_json, print_report, print_result, print_rows, progress_listeners, report_of
 from brewhouse.errors import ChecksFailed
 from brewhouse.lake.lake import Lake
@@ -20,7 +30,10 @@ if TYPE_CHECKING:
     from brewhouse.backfill.backfill_job import VersionResult
     from brewhouse.pipeline.maintenance import TableMaintenance
 
-SnapshotOption = Annotated[str | None, typer.Option("--snapshot", help="Run id of a raw snapshot. Default: the newest")]
+SnapshotOption = Annotated[
+    str | None,
+    typer.Option("--snapshot", help="Run id of a raw snapshot. Default: the newest", autocompletion=complete_run),
+]
 
 
 @setting_flags("lake", *SOURCE_FLAGS, "models", "max_count_drop_percent", "snapshot", *ENGINE_FLAGS, "log_format")
@@ -29,6 +42,8 @@ def run(*, snapshot: SnapshotOption = None, as_json: JsonOption = False, **flags
 
     Example: brewhouse run --lake ~/breweries
     """
+    for name in SOURCE_FLAGS if snapshot is not None else ():
+        reject_together(**{"--snapshot": True, f"--{name.replace('_', '-')}": flags[name] is not None})
     settings, place = settings_and_lake(**flags)
     jobs = ("extract", "transform", "aggregate") if snapshot is None else ("transform", "aggregate")
     run_jobs(place, settings, jobs, as_json=as_json, snapshot=snapshot)
@@ -66,7 +81,10 @@ def aggregate(*, as_json: JsonOption = False, **flags: object) -> None:
 
 @setting_flags("target", "snapshot", "lake", "log_format")
 def rollback(
-    target: Annotated[str, typer.Argument(metavar="RUN or TABLE", help="Run id, or zone and table.")],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="RUN or TABLE", help="Run id, or zone and table.", autocompletion=complete_table_or_run),
+    ],
     snapshot: Annotated[int | None, typer.Argument(help="Id of a snapshot of the table.")] = None,
     *,
     as_json: JsonOption = False,

@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from brewhouse.cli.options import EngineOption, JsonOption, LakeOption, MasterOption, ModelsOption, settings_and_lake
+from brewhouse.cli.options import (
+    EngineOption,
+    JsonOption,
+    LakeOption,
+    MasterOption,
+    ModelsOption,
+    reject_together,
+    settings_and_lake,
+)
 from brewhouse.cli.output import print_result
 from brewhouse.cli.results import OutputOption, writing
+from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake
 
 if TYPE_CHECKING:
@@ -23,7 +32,9 @@ def models(
     lake: LakeOption = None,
     folder: ModelsOption = None,
     graph: Annotated[bool, typer.Option("--graph", help="Draw the lineage of the tables.")] = False,
-    graph_format: Annotated[Literal["text", "svg"], typer.Option("--format", help="Format of the graph.")] = "text",
+    graph_format: Annotated[
+        Literal["text", "svg"] | None, typer.Option("--format", help="Format of the graph. Default: text")
+    ] = None,
     output: OutputOption = None,
     check: Annotated[bool, typer.Option("--check", help="Run every model on empty tables first.")] = False,
     engine: EngineOption = None,
@@ -38,6 +49,10 @@ def models(
     from brewhouse.models.project import models_of
     from brewhouse.pipeline.dry_run import dry_run
 
+    reject_together(**{"--graph": graph, "--json": as_json})
+    needless = [name for name, value in {"--format": graph_format, "--output": output}.items() if value and not graph]
+    if needless:
+        raise UsageError(f"{needless[0]} is an option of the graph.", hint="Add --graph.")
     settings, place = settings_and_lake(lake, models=folder, engine=engine, spark_master=spark_master)
     if check or settings.models is not None:
         checked = dry_run(settings)
@@ -77,7 +92,7 @@ def _orphaned(lake: Lake, known: list[Model]) -> list[str]:
     return sorted(set(Tables(lake).names()) - {model.name for model in known})
 
 
-def _write_graph(known: list[Model], graph_format: str, output: Path | None) -> None:
+def _write_graph(known: list[Model], graph_format: str | None, output: Path | None) -> None:
     from brewhouse.models.lineage import draw_text, lineage
     from brewhouse.models.lineage_svg import draw_svg
 

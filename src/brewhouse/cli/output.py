@@ -30,7 +30,14 @@ if TYPE_CHECKING:
     from brewhouse.events.event import Event, Listener
     from brewhouse.events.run_reports import RunReport
 
+MAX_ROWS = 50
 PIPED_WIDTH = 200
+is_quiet = False
+"""Whether neither progress nor the report of a run is printed; the option --quiet sets it."""
+
+_GAP = "  "
+_MIN_CUT = 40  # ids, times and most names are shorter
+_MIN_PROSE = 24
 _EXAMPLE_CHARACTERS = 160
 # Controls (C0, DEL, C1) except tab and newline, separators of lines, marks and overrides of direction, invisible tags.
 _UNSAFE = re.compile("[\\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
@@ -134,53 +141,170 @@ def _terminal(stream: TextIO) -> TextIO:
     return stream.unescaped() if isinstance(stream, SafeStream) else stream
 
 
+def print_text(text: str) -> None:
+    """Print a text; one longer than the terminal goes to the pager ($PAGER), unless it follows work like a run."""
+    height = shutil.get_terminal_size().lines
+    is_interactive = sys.stdin.isatty() and sys.stdout.isatty() and not getattr(sys.stdout, "is_optional", False)
+    if is_interactive and text.count("\n") >= height > 1:
+        from pydoc import pager
+
+        os.environ.setdefault("LESS", "FRSX")  # as git does: leave the text on the screen, do not wrap lines
+        sys.stdout.flush()
+        pager(visible(text))
+    else:
+        print(text, end="")
+
+
 def print_file(file: Path) -> None:
     """Print a file of UTF-8 text: exactly, or in a terminal with control characters escaped."""
     binary = None if sys.stdout.isatty() else getattr(sys.stdout, "buffer", None)
     if binary is None:
-        with file.open(encoding="utf-8", newline="") as text:
-            sys.stdout.writelines(text)
+        print_text(file.read_bytes().decode())
         return
     sys.stdout.flush()
     with file.open("rb") as source:
         shutil.copyfileobj(source, binary)
 
 
-def print_result(rows: Sequence[Mapping[str, Any]], *, as_json: bool, value: object = None) -> None:
-    """Print rows as a table, or as JSON the value that they show: by default the rows themselves."""
+def print_result(
+    rows: Sequence[Mapping[str, Any]], *, as_json: bool, value: object = None, limit: int | None = None
+) -> None:
+    """Print rows as a table, or as JSON the value that they show: by default the rows themselves.
+
+    Args:
+        limit: Maximum number of rows of either; None is all.
+    """
     if as_json:
-        print_json(rows if value is None else value)
+        shown = rows if value is None else value
+        print_json(shown[:limit] if isinstance(shown, Sequence) else shown)
     else:
-        print_rows(rows)
+        print_rows(rows, limit=limit)
 
 
 def print_json(value: object) -> None:
     """Print a value as indented JSON."""
-    print(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode())
+    print_text(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode() + "\n")
 
 
-def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print rows as a table with the columns of the first row, or `(no rows)`."""
+def print_rows(rows: Sequence[Mapping[str, Any]], *, limit: int | None = None) -> None:
+    """Print rows as a table with the columns of the first row, or `(no rows)`; the last column may wrap."""
     if rows:
-        print_table(list(rows[0]), [list(row.values()) for row in rows])
+        shown, more = rows[:limit], len(rows[limit:]) if limit is not None else 0
+        print_text(table_text(list(rows[0]), [list(row.values()) for row in shown], more=more, is_prose=True))
     else:
         print("(no rows)")
 
 
-def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table as wide as the terminal, or 200 characters when piped; longer cells wrap."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def table_text(
+    names: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    more: int = 0,
+    is_prose: bool = False,
+    is_complete: bool = False,
+) -> str:
+    """Format a table as wide as the terminal, or 200 characters when piped.
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, name in enumerate(names):
-        numeric = any(isinstance(row[index], int | float) for row in rows)
-        table.add_column(Text(visible(name)), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(visible(_text(value))) for value in row))
-    Console(file=_terminal(sys.stdout), width=None if sys.stdout.isatty() else PIPED_WIDTH).print(table)
+    Ids and names stay whole: long texts are cut, and columns that do not fit are listed below the table.
+
+    Args:
+        more: Number of rows that are not shown.
+        is_prose: Whether the last column wraps, if it does not fit.
+        is_complete: Whether all columns and texts are shown in full, whatever the width.
+    """
+    cells = [[_line(_text(value)) for value in row] for row in (names, *rows)]
+    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    available = sum(widths) + len(_GAP) * len(widths) if is_complete else _terminal_width()
+    fitted = _fit(widths, available, is_prose=is_prose)
+    right = [any(isinstance(row[at], int | float) for row in rows) for at in range(len(names))]
+    lines = [line for row in cells for line in _row_lines(row, fitted, right, is_prose=is_prose)]
+    lines.insert(1, "─" * (sum(fitted) + len(_GAP) * (len(fitted) - 1)))
+    if more:
+        lines.append(f"… {more:,} more (--all)")
+    if hidden := names[len(fitted) :]:
+        hint = "--json" if is_prose else "--format lines"
+        what = f"… {len(hidden)} more column{'' if len(hidden) == 1 else 's'} ({hint}): {_line(', '.join(hidden))}"
+        lines.append(_padded(what, min(available, _width(what))))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def record_text(names: Sequence[str], rows: Sequence[Sequence[Any]], *, more: int = 0) -> str:
+    """Format rows with one value per line, and an empty line between rows."""
+    width = max(map(_width, map(_line, names)))
+    blocks = [
+        "".join(f"{_padded(_line(name), width)}{_GAP}{_line(_text(value))}".rstrip() + "\n" for name, value in pairs)
+        for pairs in (zip(names, row, strict=True) for row in rows)
+    ]
+    return "\n".join([*blocks, *([f"… {more:,} more (--all)\n"] if more else [])])
+
+
+def fits(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> bool:
+    """Return whether `table_text` shows all columns of a table."""
+    widths = [max(_width(_line(_text(value))) for value in column) for column in zip(names, *rows, strict=True)]
+    return len(_fit(widths, _terminal_width(), is_prose=False)) == len(names)
+
+
+def _terminal_width() -> int:
+    return shutil.get_terminal_size((PIPED_WIDTH, 24)).columns
+
+
+def _fit(widths: Sequence[int], available: int, *, is_prose: bool) -> list[int]:
+    """Return the widths of the columns that fit: the last one shrinks if it wraps, else all long ones to one size."""
+    space = available - len(_GAP) * (len(widths) - 1)
+    if is_prose and len(widths) > 1 and space - sum(widths[:-1]) >= min(_MIN_PROSE, widths[-1]):
+        return [*widths[:-1], min(widths[-1], space - sum(widths[:-1]))]
+    for cap in range(max(available, _MIN_CUT), _MIN_CUT - 1, -1):
+        if sum(fitted := [min(width, cap) for width in widths]) <= space:
+            return fitted
+    while len(fitted) > 1 and sum(fitted) + len(_GAP) * (len(fitted) - 1) > available:
+        fitted.pop()
+    return fitted
+
+
+def _row_lines(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool], *, is_prose: bool) -> Iterator[str]:
+    """Format a row: one line, unless its last column wraps."""
+    import textwrap
+
+    last = [""]
+    if is_prose and len(widths) == len(cells) and _width(cells[-1]) > widths[-1]:
+        last = textwrap.wrap(cells[-1], widths[-1])
+        cells = [*cells[:-1], last[0]]
+    shown = zip(cells, widths, right, strict=False)
+    yield _GAP.join(_padded(cell, width, to_right=number) for cell, width, number in shown).rstrip()
+    indent = " " * (sum(widths[:-1]) + len(_GAP) * (len(widths) - 1))
+    yield from (indent + line for line in last[1:])
+
+
+def _padded(text: str, width: int, *, to_right: bool = False) -> str:
+    """Pad a text to a number of terminal cells, or cut it."""
+    from rich.cells import set_cell_size
+
+    if (missing := width - _width(text)) < 0:
+        return set_cell_size(text, width - 1) + "…"
+    return " " * missing + text if to_right else text + " " * missing
+
+
+def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _line(text: str) -> str:
+    """Escape a text for one line of a table."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def minute(time: object) -> str:
+    """Shorten a time in ISO 8601 to minutes, for a table.
+
+    Example:
+        >>> minute("2026-11-28T20:38:29.465+00:00")
+        '2026-11-28 20:38'
+    """
+    return str(time or "")[:16].replace("T", " ")
 
 
 def shorten(text: str, characters: int) -> str:
@@ -228,6 +352,8 @@ def print_report(report: RunReport, *, as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
+    if is_quiet:
+        return
     seconds = f" in {report.seconds:.2f} s" if report.seconds is not None else ""
     print(f"run {report.run} {report.state.lower()}{seconds}, started {report.started_at[:19]}Z")
     if report.error:
@@ -261,7 +387,7 @@ def progress_listeners(log_format: str) -> Iterator[Sequence[Listener]]:
     from brewhouse.events.run_log import progress_printer
 
     make_output_optional()
-    if log_format == "json":
+    if log_format == "json" or is_quiet:
         yield ()
     elif sys.stderr.isatty():
         from rich.console import Console

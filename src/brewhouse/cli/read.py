@@ -7,19 +7,48 @@ from typing import Annotated, Literal
 
 import typer
 
-from brewhouse.cli.options import AtOption, JsonOption, LakeOption, LimitOption, settings_and_lake
-from brewhouse.cli.output import print_json, print_result, print_rows
-from brewhouse.cli.results import Format, FormatOption, OutputOption, SavedOption, query_text, result_file, write
+from brewhouse.cli.options import (
+    AllOption,
+    AtOption,
+    JsonOption,
+    LakeOption,
+    LimitOption,
+    complete_table,
+    reject_together,
+    settings_and_lake,
+)
+from brewhouse.cli.output import minute, print_json, print_result, print_rows
+from brewhouse.cli.results import (
+    FileOption,
+    Format,
+    FormatOption,
+    OutputOption,
+    SavedOption,
+    parse_parameters,
+    query_text,
+    result_file,
+    result_format,
+    shown_rows,
+    write,
+)
 
-TableArgument = Annotated[str, typer.Argument(help="Zone and table, such as silver.breweries.")]
+TableArgument = Annotated[
+    str, typer.Argument(help="Zone and table, such as silver.breweries.", autocompletion=complete_table)
+]
 
 
 def query(
-    sql: Annotated[str | None, typer.Argument(help="A SELECT in DuckDB's SQL.")] = None,
+    sql: Annotated[str | None, typer.Argument(help="A SELECT in DuckDB's SQL; - reads it from standard input.")] = None,
     saved: SavedOption = None,
+    file: FileOption = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", help="Value of $name in the SQL, as name=value; repeatable.")
+    ] = None,
     lake: LakeOption = None,
-    output_format: FormatOption = "table",
+    output_format: FormatOption = None,
     output: OutputOption = None,
+    limit: LimitOption = None,
+    show_all: AllOption = False,
     at: AtOption = None,
     on: Annotated[Literal["here", "athena"], typer.Option("--on", help="`athena`: the stack `brewhouse`.")] = "here",
     as_json: JsonOption = False,
@@ -32,18 +61,20 @@ def query(
     from brewhouse.query.connection import query as run_query
     from brewhouse.query.saved_queries import for_duckdb
 
-    if as_json:
-        output_format = "json"
+    chosen = result_format(output_format, output, as_json=as_json)
+    rows = shown_rows(limit, show_all=show_all, as_data=output is not None or chosen not in {"table", "lines"})
     if on == "athena":
         from brewhouse.cli.aws import query_on_athena
 
-        query_on_athena(query_text(sql, saved), "brewhouse", output_format, output)
+        for option, value in {"--at": at, "--lake": lake, "--param": param}.items():
+            reject_together(**{"--on athena": True, option: value})
+        query_on_athena(query_text(sql, saved, file), "brewhouse", chosen, output, rows)
         return
-    text = query_text(sql, saved, for_duckdb)
+    text, values = query_text(sql, saved, file, for_duckdb), parse_parameters(param)
     _, place = settings_and_lake(lake)
-    with result_file(output_format, output) as file:
-        connection = connect(place, at, file.parent if file else None)
-        run_query(connection, text, partial(write, output_format=output_format, file=file))
+    with result_file(chosen, output) as target:
+        connection = connect(place, at, target.parent if target else None)
+        run_query(connection, text, partial(write, output_format=chosen, file=target, limit=rows), values)
 
 
 def queries(as_json: JsonOption = False) -> None:
@@ -71,7 +102,7 @@ def tables(lake: LakeOption = None, as_json: JsonOption = False) -> None:
         published_at = current.committed_at.isoformat(timespec="milliseconds") if current else None
         count = current.rows if current else 0
         rows.append({"table": name, "rows": count, "published": published_at, "description": description})
-    print_result(rows, as_json=as_json)
+    print_result([{**row, "published": minute(row["published"])} for row in rows], as_json=as_json, value=rows)
 
 
 def describe(table: TableArgument, lake: LakeOption = None, as_json: JsonOption = False) -> None:
@@ -91,8 +122,14 @@ def describe(table: TableArgument, lake: LakeOption = None, as_json: JsonOption 
     print_rows([{"column": c.name, "type": c.type, "description": c.description} for c in spec.columns])
 
 
-def history(table: TableArgument, lake: LakeOption = None, as_json: JsonOption = False) -> None:
-    """List the snapshots of a table, oldest first.
+def history(
+    table: TableArgument,
+    lake: LakeOption = None,
+    limit: LimitOption = None,
+    show_all: AllOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the snapshots of a table, newest first; with --json oldest first.
 
     Example: brewhouse history gold.breweries_by_location
     """
@@ -108,13 +145,26 @@ def history(table: TableArgument, lake: LakeOption = None, as_json: JsonOption =
             "rows": snapshot.rows,
             "current": snapshot.current,
             "rolled_back": snapshot.rolled_back,
+            "branch": snapshot.branch or None,
         }
         for snapshot in published_tables(place).history(table)
     ]
-    print_result(rows, as_json=as_json)
+    shown = [
+        {
+            "committed": minute(row["committed"]),
+            "rows": row["rows"],
+            "state": "rolled back" if row["rolled_back"] else "current" if row["current"] else "",
+            **{name: row[name] for name in ("snapshot", "run", "raw_snapshot", "branch")},
+        }
+        for row in reversed(rows)
+    ]
+    most = shown_rows(limit, show_all=show_all, as_data=as_json)
+    print_result(shown, as_json=as_json, value=rows, limit=most)
 
 
-def rejected(lake: LakeOption = None, limit: LimitOption = 100, as_json: JsonOption = False) -> None:
+def rejected(
+    lake: LakeOption = None, limit: LimitOption = None, show_all: AllOption = False, as_json: JsonOption = False
+) -> None:
     """List the rejected records of the newest snapshot with all reasons.
 
     Example: brewhouse rejected --limit 5
@@ -122,9 +172,10 @@ def rejected(lake: LakeOption = None, limit: LimitOption = 100, as_json: JsonOpt
     from brewhouse.query.connection import connect
     from brewhouse.query.connection import query as run_query
 
+    rows = shown_rows(limit, show_all=show_all, as_data=as_json)
     _, place = settings_and_lake(lake)
-    sql = f"SELECT reasons, page, record FROM silver.rejected_breweries ORDER BY page, record LIMIT {limit}"
+    sql = "SELECT reasons, page, record FROM silver.rejected_breweries ORDER BY page, record"
     output_format: Format = "json" if as_json else "table"
     with result_file(output_format, None) as file:
         connection = connect(place, output=file.parent if file else None)
-        run_query(connection, sql, partial(write, output_format=output_format, file=file))
+        run_query(connection, sql, partial(write, output_format=output_format, file=file, limit=rows))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from brewhouse.cli.output import os_reason, print_file, print_table
+from brewhouse.cli.options import complete_saved, reject_together
+from brewhouse.cli.output import MAX_ROWS, fits, os_reason, print_file, print_text, record_text, table_text
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.ids import new_id
 from brewhouse.lake.temp_dir import TempDir
@@ -20,32 +22,84 @@ from brewhouse.lake.temp_dir import TempDir
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
-Format = Literal["table", "csv", "json", "parquet"]
-FormatOption = Annotated[Format, typer.Option("--format", help="Format of the result.")]
+Format = Literal["table", "lines", "csv", "json", "parquet"]
+FormatOption = Annotated[
+    Format | None,
+    typer.Option("--format", help="Format; lines is one value per line. The ending of --output selects it, too."),
+]
+_ENDINGS: dict[str, Format] = {"": "table", ".txt": "table", ".csv": "csv", ".json": "json", ".parquet": "parquet"}
 OutputOption = Annotated[Path | None, typer.Option("--output", help="Output file. Default: standard output")]
 SavedOption = Annotated[
-    str | None, typer.Option("--saved", help="Name of a saved query; `brewhouse queries` lists them.")
+    str | None,
+    typer.Option(
+        "--saved", help="Name of a saved query; `brewhouse queries` lists them.", autocompletion=complete_saved
+    ),
 ]
+FileOption = Annotated[Path | None, typer.Option("-f", "--file", help="File of a SELECT; - is standard input.")]
 
 
-def query_text(sql: str | None, saved: str | None, convert: Callable[[str], str] = str) -> str:
-    """Return the SQL of a command, or that of a saved query converted to the engine's dialect.
+def query_text(
+    sql: str | None, saved: str | None, file: Path | None = None, convert: Callable[[str], str] = str
+) -> str:
+    """Return the SQL of a command, from its argument, a file, or a saved query converted to the engine's dialect.
 
     Raises:
-        UsageError: Neither or both are given, or no saved query has that name.
+        UsageError: None or several are given, no saved query has that name, or the file cannot be read.
     """
     from brewhouse.query.saved_queries import saved_query
 
-    if sql is not None and saved is None:
-        return sql
-    if saved is not None and sql is None:
+    if sum(given is not None for given in (sql, saved, file)) != 1:
+        raise UsageError(
+            "Pass either a SELECT, -f FILE or --saved NAME.", hint="`brewhouse queries` lists the saved queries."
+        )
+    if saved is not None:
         return convert(saved_query(saved).sql)
-    raise UsageError("Pass either a SELECT or --saved NAME.", hint="`brewhouse queries` lists the saved queries.")
+    if file is None and sql is not None and sql != "-":
+        return sql
+    try:
+        return sys.stdin.read() if file is None or str(file) == "-" else file.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = os_reason(error) if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"The SQL of {file or '-'} cannot be read: {reason}.", hint="Check the file.") from error
+
+
+def parse_parameters(given: list[str] | None) -> dict[str, str]:
+    """Parse parameters written as name=value.
+
+    Raises:
+        UsageError: One of them is not.
+
+    Example:
+        >>> parse_parameters(["country=BE"])
+        {'country': 'BE'}
+    """
+    wrong = [each for each in given or [] if not each.partition("=")[0] or "=" not in each]
+    if wrong:
+        raise UsageError(f"{wrong[0]!r} is not a parameter.", hint="Write it as name=value.")
+    return dict(each.split("=", 1) for each in given or [])
+
+
+def result_format(output_format: Format | None, output: Path | None, *, as_json: bool) -> Format:
+    """Return the format that the options of a command select.
+
+    Raises:
+        UsageError: Options contradict each other, or the ending of the file, which is unknown without them.
+    """
+    reject_together(**{"--json": as_json, f"--format {output_format}": output_format not in {None, "json"}})
+    chosen: Format | None = "json" if as_json else output_format
+    ending = output.suffix.lower() if output else ""
+    by_ending = _ENDINGS.get(ending)
+    if chosen is None and by_ending is None:
+        known = ", ".join(filter(None, _ENDINGS))
+        raise UsageError(f"The format of {output} is unknown.", hint=f"End its name with {known}, or pass --format.")
+    if ending and chosen and by_ending and chosen != by_ending and (chosen, by_ending) != ("lines", "table"):
+        raise UsageError(f"The format {chosen} contradicts the name of {output}.", hint="Omit --format and --json.")
+    return chosen or by_ending or "table"
 
 
 @contextmanager
 def result_file(output_format: Format, output: Path | None) -> Iterator[Path | None]:
-    """Yield a file for a result, which replaces `output` or is printed when complete; None to print a table.
+    """Yield a file for a result, which replaces `output` or is printed when complete; None to print a table or lines.
 
     Raises:
         UsageError: Parquet without a file.
@@ -56,7 +110,7 @@ def result_file(output_format: Format, output: Path | None) -> Iterator[Path | N
             yield file
     elif output_format == "parquet":
         raise UsageError("Parquet cannot be printed.", hint="Name a file: --output result.parquet.")
-    elif output_format == "table":
+    elif output_format in {"table", "lines"}:
         yield None
     else:
         folder = TempDir()
@@ -67,26 +121,45 @@ def result_file(output_format: Format, output: Path | None) -> Iterator[Path | N
             folder.delete()
 
 
-def write(result: DuckDBPyRelation, output_format: Format, file: Path | None) -> None:
-    """Write a result to a file of `result_file`, or print it as a table."""
+def write(result: DuckDBPyRelation, output_format: Format, file: Path | None, limit: int | None = None) -> None:
+    """Write a result to a file of `result_file`, or print it.
+
+    Args:
+        limit: Maximum number of rows; None is all.
+    """
     from brewhouse.query.export import converted, export, storable
 
-    stored = storable(result)
-    if output_format != "table":
+    stored = storable(result if limit is None else result.limit(limit + 1))
+    names, kinds = result.columns, result.types
+    if output_format not in {"table", "lines"}:
         assert file is not None
-        export(stored, result.columns, result.types, output_format, file)
+        export(stored if limit is None else stored.limit(limit), names, kinds, output_format, file)
         return
-    rows = stored.project(", ".join(converted(result.types, "csv"))).fetchall()
+    rows = stored.project(", ".join(converted(kinds, "csv"))).fetchall()
+    more = 0
+    if limit is not None and len(rows) > limit:
+        more = result.aggregate("count(*)").fetchall()[0][0] - limit  # only then is the query run twice
+        del rows[limit:]
+    is_wide = file is None and len(rows) == 1 and not fits(names, rows)
+    if output_format == "lines" or is_wide:
+        text = record_text(names, rows, more=more)
+    else:
+        text = table_text(names, rows, more=more, is_complete=file is not None)
+    text += "" if more else f"{len(rows):,} row{'' if len(rows) == 1 else 's'}\n"
     if file is None:
-        _print(result.columns, rows)
-        return
-    with file.open("w", encoding="utf-8") as text, redirect_stdout(text):
-        _print(result.columns, rows)
+        print_text(text)
+    else:
+        file.write_text(text, "utf-8")
 
 
-def _print(names: list[str], rows: list[tuple[object, ...]]) -> None:
-    print_table(names, rows)
-    print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}")
+def shown_rows(limit: int | None, *, show_all: bool, as_data: bool = False) -> int | None:
+    """Return the maximum number of rows to print; None is all, the default of data for programs.
+
+    Raises:
+        UsageError: Both options are given.
+    """
+    reject_together(**{"--limit": limit is not None, "--all": show_all})
+    return limit if limit is not None or show_all or as_data else MAX_ROWS
 
 
 @contextmanager

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
-from brewhouse.cli.output import print_report, print_result, report_of, reports_of, shorten
+from brewhouse.cli.options import AllOption, JsonOption, LakeOption, LimitOption, RunArgument, settings_and_lake
+from brewhouse.cli.output import minute, print_report, print_result, report_of, reports_of, shorten
+from brewhouse.cli.results import shown_rows
 
 _ERROR_CHARACTERS = 80
 
 
-def runs(lake: LakeOption = None, as_json: JsonOption = False) -> None:
+def runs(
+    lake: LakeOption = None, limit: LimitOption = None, show_all: AllOption = False, as_json: JsonOption = False
+) -> None:
     """List the runs of the lake, newest first.
 
     Example: brewhouse runs --json
     """
     _, place = settings_and_lake(lake)
     reports = reports_of(place)[::-1]
+    has_errors = any(report.error for report in reports)
     rows = [
         {
             "run": report.run,
             "state": report.state.lower(),
-            "started": report.started_at[:19],
+            "started": minute(report.started_at),
             "seconds": report.seconds,
+            **({"error": shorten(report.error, _ERROR_CHARACTERS)} if has_errors else {}),
             "jobs": ", ".join(job.name for job in report.jobs),
-            "error": shorten(report.error, _ERROR_CHARACTERS),
         }
         for report in reports
     ]
-    print_result(rows, as_json=as_json, value=reports)
+    print_result(rows, as_json=as_json, value=reports, limit=shown_rows(limit, show_all=show_all, as_data=as_json))
 
 
 def show(
-    run: Annotated[str, typer.Argument(help="Run id, or `last`.")] = "last",
+    run: RunArgument = "last",
     lake: LakeOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,9 @@ from brewhouse.cli.options import AtOption, CountryOption, LakeOption, settings_
 from brewhouse.cli.output import make_output_optional, os_reason
 from brewhouse.cli.results import writing
 from brewhouse.errors import UsageError
+from brewhouse.events.run_log import log_to_stderr
+from brewhouse.lake.lake import Lake
+from brewhouse.settings import Settings
 
 PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 selects a free one.")]
 
@@ -35,6 +39,7 @@ def serve(
         import uvicorn
 
         from brewhouse.console.app import create_app
+        from brewhouse.console.http_protocol import PunctualProtocol
         from brewhouse.console.security import address_of, password_for
     settings, place = settings_and_lake(lake, schedule={"cron": schedule} if schedule else None)
     if place.is_local and not place.root.is_dir() and not settings.schedule.cron:
@@ -45,12 +50,24 @@ def serve(
         url = address_of(host, listening.getsockname()[1])
         link = f"{url}/login?token={password.reveal()}" if password and is_generated else url
         make_output_optional()
+        log_to_stderr()
+        _warn_if_off(place, settings)
         print(f"Brewhouse shows {place.root} at {link}", "stop with Ctrl-C", sep="\n", flush=True)
         if open_browser:
             import webbrowser
 
             webbrowser.open(link)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, ws="none")
+        proxies = list(settings.console.trusted_proxies)
+        config = uvicorn.Config(
+            app,
+            http=PunctualProtocol,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ws="none",
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=proxies,
+        )
         uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -65,6 +82,18 @@ def _console_extra(feature: str) -> Iterator[None]:
         raise UsageError(
             f"{feature} needs {error.name}, which is not installed.", hint='Run `pip install "brewhouse[console]"`.'
         ) from error
+
+
+def _warn_if_off(lake: Lake, settings: Settings) -> None:
+    """Say so if no run will be started, although a schedule is set."""
+    from brewhouse.events.event import read_events
+    from brewhouse.events.schedule_state import schedule_state
+
+    if settings.schedule.cron and not schedule_state(read_events(lake)).is_on:
+        hint = "`brewhouse schedule on` or the page Runs switches it on."
+        print(
+            f"The schedule {settings.schedule.cron} is switched off: no run starts by itself. {hint}", file=sys.stderr
+        )
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -8,7 +8,6 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -28,19 +27,31 @@ from brewhouse.console.pages import events, explore, login, overview, quality, r
 from brewhouse.console.query_service import QueryService
 from brewhouse.console.security import AllowedHosts, SecurityMiddleware
 from brewhouse.console.table_views import table_details
-from brewhouse.console.web import API, ConsoleContext, ErrorBody, error_response, link, translator_of
-from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.console.web import (
+    API,
+    STATIC,
+    ConsoleContext,
+    ErrorBody,
+    error_response,
+    link,
+    page,
+    static_version,
+    translator_of,
+)
+from brewhouse.errors import BrewhouseError, NotFoundError, UsageError
+from brewhouse.events.event_archive import archive_events
 from brewhouse.lake.error_translation import translate_error, translate_system_error
 from brewhouse.lake.lake import Lake
 from brewhouse.pipeline.cron_schedule import parse_schedule
 from brewhouse.pipeline.run_launcher import RunLauncher
 from brewhouse.pipeline.scheduler import Scheduler
+from brewhouse.query.connection import NothingPublishedError
 from brewhouse.settings import Secret, Settings
 
 _log = logging.getLogger(__name__)
-_STATIC = Path(__file__).parent / "static"
 _PAGES = (login, overview, explore, tables, runs, quality, events)
 _YEAR_S = 365 * 24 * 3600
+_ARCHIVE_EVERY_S = 3600.0
 
 
 def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", password: Secret | None = None) -> FastAPI:
@@ -62,9 +73,11 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
     schedule = parse_schedule(settings.schedule.cron, settings.schedule.time_zone)
     app.state.scheduler = Scheduler(lake, schedule, launcher.start, settings.alerts)
     responses: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}}
-    for page in _PAGES:
-        app.include_router(page.router, responses=responses)
-    app.mount("/static", StaticFiles(directory=_STATIC))
+    for each in _PAGES:
+        app.include_router(each.router, responses=responses)
+    app.mount(f"/static/{static_version()}", _VersionedFiles(directory=STATIC))
+    app.mount("/static", StaticFiles(directory=STATIC))
+    app.add_api_route("/healthz", lambda: {"status": "ok"}, include_in_schema=False)
     app.add_middleware(LanguageMiddleware)
     app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4)
     allowed_hosts = AllowedHosts(host, settings.console.allowed_hosts)
@@ -73,6 +86,16 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     return app
+
+
+class _VersionedFiles(StaticFiles):
+    """Files below an address that changes with their content, so that browsers may keep them."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:  # noqa: ANN401 - of the base class
+        """Respond with a file that may be cached for a year."""
+        response = super().file_response(*args, **options)
+        response.headers["Cache-Control"] = f"public, max-age={_YEAR_S}, immutable"
+        return response
 
 
 @asynccontextmanager
@@ -88,13 +111,26 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             if overview_numbers.has_breweries(state):
                 overview_numbers.overview(state, overview_numbers.OverviewFilters())
 
-    warming = threading.Thread(target=warm_caches)
+    stopping = threading.Event()
+
+    def archive() -> None:
+        while not stopping.is_set():
+            try:
+                archive_events(console.lake)
+            except Exception as error:  # noqa: BLE001 - such as a lake that may only be read; pages are only slower
+                _log.warning("The events could not be archived: %s", error)
+            stopping.wait(_ARCHIVE_EVERY_S)
+
+    warming, archiving = threading.Thread(target=warm_caches), threading.Thread(target=archive)
     warming.start()
+    archiving.start()
     app.state.scheduler.start()
     yield
+    stopping.set()
     console.queries.close()
     await asyncio.to_thread(app.state.scheduler.stop)
     await asyncio.to_thread(warming.join)  # DuckDB fails if the process ends during a query
+    await asyncio.to_thread(archiving.join)
 
 
 class LanguageMiddleware:
@@ -119,7 +155,10 @@ class LanguageMiddleware:
 
 def _on_brewhouse_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, BrewhouseError)
-    return error_response(request, 400 if isinstance(error, UsageError) else 503, error.what, error.hint)
+    if isinstance(error, NothingPublishedError) and not request.url.path.startswith(API):
+        return page(request, "empty.html")
+    status = 404 if isinstance(error, NotFoundError) else 400 if isinstance(error, UsageError) else 503
+    return error_response(request, status, error.what, error.hint)
 
 
 def _on_http_error(request: Request, error: Exception) -> Response:
@@ -135,6 +174,8 @@ def _on_http_error(request: Request, error: Exception) -> Response:
 
 def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    if any(each["loc"][0] == "path" for each in error.errors()):
+        return _on_http_error(request, HTTPException(404))
     reasons = "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors())
     return error_response(request, 422, translator_of(request)("Invalid request: {reasons}", reasons=reasons))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from brewhouse.console.lake_reader import LakeState
 from brewhouse.console.projection import NORTH_DEGREES, SOUTH_DEGREES, XY_SQL
-from brewhouse.errors import BrewhouseError
+from brewhouse.query.connection import NothingPublishedError
 
 UNKNOWN = "none"
 """Key of a country, state or type that is missing."""
@@ -144,10 +144,10 @@ def require_breweries(state: LakeState) -> None:
     """Check that breweries are published.
 
     Raises:
-        BrewhouseError: No breweries are published.
+        NothingPublishedError: No breweries are published.
     """
     if not has_breweries(state):
-        raise BrewhouseError("No breweries are published yet.", hint="Run `brewhouse run` first.")
+        raise NothingPublishedError("No breweries are published yet.", hint="Run `brewhouse run` first.")
 
 
 def overview(state: LakeState, filters: OverviewFilters) -> Overview:

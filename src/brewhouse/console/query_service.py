@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,14 +19,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from brewhouse.console import downloads
 from brewhouse.console.sandbox import RESULT_FILE, QueryLimits, QueryRequest, QueryResult, ResultColumn, Sandbox
-from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.errors import BrewhouseError, NotFoundError, UsageError
 from brewhouse.ids import new_id
 from brewhouse.lake.duckdb_access import file_pattern
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.temp_dir import TempDir
 from brewhouse.query.connection import readable_errors
-from brewhouse.query.export import FORMATS, converted, export, sort_key
+from brewhouse.query.export import converted, sort_key
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
 _MAX_CHARACTERS = 100_000
 _NOT_UTF8 = re.compile("[\0\ud800-\udfff]")
 _LIMITS = QueryLimits()
+_log = logging.getLogger(__name__)
 
 
 class QueryState(StrEnum):
@@ -113,7 +119,10 @@ class _Execution:
 
 
 class QueryService:
-    """The queries of a console: `max_running` run and `max_waiting` wait; `max_remembered` stay known when finished."""
+    """The queries of a console: `max_running` run and `max_waiting` wait; `max_remembered` stay known when finished.
+
+    Results are deleted after a time, and the oldest ones when all together exceed `max_kept_mb`.
+    """
 
     def __init__(
         self,
@@ -124,10 +133,11 @@ class QueryService:
         max_waiting: int = 20,
         max_remembered: int = 100,
         result_ttl_s: float = 3600.0,
+        max_kept_mb: int = 2048,
     ) -> None:
         self._lake, self._limits = lake, limits
         self._max_unfinished, self._max_remembered = max_running + max_waiting, max_remembered
-        self._result_ttl_s = result_ttl_s
+        self._result_ttl_s, self._max_kept_bytes = result_ttl_s, max_kept_mb * 1_000_000
         self._threads = ThreadPoolExecutor(max_running, thread_name_prefix="query")
         self._lock = threading.RLock()
         self._executions: dict[str, _Execution] = {}
@@ -168,7 +178,7 @@ class QueryService:
         """Return the status of a query.
 
         Raises:
-            UsageError: The id is unknown or no longer remembered.
+            NotFoundError: The id is unknown or no longer remembered.
         """
         with self._lock:
             return self._find(name).status()
@@ -229,31 +239,28 @@ class QueryService:
             ).fetchall()
             return ResultPage(result.columns, [json.loads(text) for (text,) in rows], number, pages)
 
-    def export(self, name: str, kind: str) -> Path:
-        """Export a result to a csv, json or parquet file, kept until the result expires.
+    def download(self, name: str, kind: str) -> Iterator[bytes]:
+        """Yield the parts of a file with a result, in a format of `downloads.MEDIA_TYPES`.
 
         Raises:
             UsageError: There is no result, the format is not supported, or it cannot hold a value.
         """
         import duckdb
 
-        if kind not in FORMATS:
-            raise UsageError(f"Cannot export a result as {kind}.", hint=f"Formats: {', '.join(FORMATS)}.")
+        if kind not in downloads.MEDIA_TYPES:
+            hint = f"Formats: {', '.join(downloads.MEDIA_TYPES)}."
+            raise UsageError(f"Cannot export a result as {kind}.", hint=hint)
         execution = self._find_result(name)
         columns = execution.result.columns
-        file = execution.folder / f"export.{kind}"
-        if not file.exists():
-            temporary = file.with_name(f"{new_id()}.tmp")
-            results = file_pattern(str(execution.folder / RESULT_FILE))
-            try:
-                with readable_errors(), _open(execution) as connection:
-                    stored = connection.read_parquet(results, hive_partitioning=False)
-                    kinds = [duckdb.sqltype(column.type) for column in columns]
-                    export(stored, [column.name for column in columns], kinds, kind, temporary)
-                temporary.replace(file)
-            finally:
-                temporary.unlink(missing_ok=True)
-        return file
+        results = file_pattern(str(execution.folder / RESULT_FILE))
+        with (
+            tempfile.TemporaryDirectory(dir=execution.folder, ignore_cleanup_errors=True) as folder,
+            readable_errors(),
+            _open(execution) as connection,
+        ):
+            stored = connection.read_parquet(results, file_row_number=True, hive_partitioning=False)
+            kinds = [duckdb.sqltype(column.type) for column in columns]
+            yield from downloads.parts(stored, [column.name for column in columns], kinds, kind, Path(folder))
 
     def close(self) -> None:
         """Stop all queries and delete their results."""
@@ -290,12 +297,15 @@ class QueryService:
         except BrewhouseError as error:
             result = QueryResult(error=error.what, hint=error.hint)
         except Exception as error:  # noqa: BLE001 - the thread has no caller
+            _log.error("A query failed unexpectedly", exc_info=error)
             result = QueryResult(error=f"Unexpected {type(error).__name__}: {error}.", hint="Run the query again.")
         with self._lock:
             execution.ended, execution.sandbox = time.monotonic(), None
             if execution.state is not QueryState.STOPPED:
                 execution.result = result
                 execution.state = QueryState.FAILED if result.error is not None else QueryState.DONE
+        with self._lock:
+            self._expire()
         if execution.state is not QueryState.DONE:
             shutil.rmtree(execution.folder, ignore_errors=True)
         execution.finished.set()
@@ -303,7 +313,7 @@ class QueryService:
 
     def _find(self, name: str) -> _Execution:
         if (execution := self._executions.get(name)) is None:
-            raise UsageError("This query is unknown or was dropped from the history.", hint="Run it again.")
+            raise NotFoundError("This query is unknown or was dropped from the history.", hint="Run it again.")
         return execution
 
     def _find_result(self, name: str) -> _Execution:
@@ -324,6 +334,12 @@ class QueryService:
             is_old = execution.ended is not None and now - execution.ended > self._result_ttl_s
             if is_old or execution in dropped:
                 shutil.rmtree(execution.folder, ignore_errors=True)
+        kept_bytes = 0
+        for execution in reversed(finished):
+            with suppress(FileNotFoundError):
+                kept_bytes += (execution.folder / RESULT_FILE).stat().st_size
+                if kept_bytes > self._max_kept_bytes:
+                    shutil.rmtree(execution.folder, ignore_errors=True)
 
 
 def _open(execution: _Execution) -> duckdb.DuckDBPyConnection:

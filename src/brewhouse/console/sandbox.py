@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from brewhouse.errors import BrewhouseError
+from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.duckdb_access import file_pattern
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake, Shared
@@ -44,6 +44,7 @@ class QueryLimits(msgspec.Struct, frozen=True, kw_only=True):
     spill_mb: int = 1024
     rows: int = 1_000_000
     result_mb: int = 256
+    columns: int = 1000
     threads: int = 2
 
 
@@ -145,9 +146,9 @@ def confined_connection(request: QueryRequest) -> duckdb.DuckDBPyConnection:
     files = files_read_by_views(connection)
     patterns = [file for file in files if "*" not in file]
     connection.execute("SET allowed_paths = ?", [[*patterns, *(file.replace("[[]", "[") for file in patterns)]])
-    events = [f"{lake.events}/", f"{file_pattern(str(lake.events))}/"]
-    # The views of schema monitoring list the event files when they are read.
-    connection.execute("SET allowed_directories = ?", [events if lake.is_local else []])
+    folders = [f"{name}/" for folder in (lake.events, lake.job_logs) for name in (folder, file_pattern(str(folder)))]
+    # The views of schema monitoring list the files of events and logs when they are read.
+    connection.execute("SET allowed_directories = ?", [folders if lake.is_local else []])
     for name, value in {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
@@ -166,6 +167,11 @@ def confined_connection(request: QueryRequest) -> duckdb.DuckDBPyConnection:
 
 def _execute(connection: duckdb.DuckDBPyConnection, request: QueryRequest) -> QueryResult:
     relation = reading_relation(connection, request.sql)
+    if len(relation.columns) > request.limits.columns:
+        raise UsageError(
+            f"The result has {len(relation.columns):,} columns; at most {request.limits.columns:,} can be shown.",
+            hint="Select fewer columns, or run it with `brewhouse query`.",
+        )
     columns = [ResultColumn(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
     reader = storable(relation).to_arrow_reader(_BATCH_ROWS)
     rows, is_cut = _write(reader, Path(request.folder) / RESULT_FILE, request.limits)

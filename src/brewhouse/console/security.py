@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,8 +35,11 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_OPEN = frozenset({"/login", "/healthz"})
+"""Paths that need no password."""
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _STATIC = "/static/"
+_MAX_BODY_BYTES = 2_000_000  # of a request; the longest query is 100,000 characters, percent-encoded
 
 
 def is_loopback(host: str) -> bool:
@@ -120,6 +123,9 @@ class SecurityMiddleware:
             return
 
         has_started = False
+        is_head = scope["method"] == "HEAD"
+        if is_head:  # answered as GET, without the body
+            scope = {**scope, "method": "GET"}
 
         async def send_with_headers(message: Message) -> None:
             nonlocal has_started
@@ -130,11 +136,13 @@ class SecurityMiddleware:
                     headers.setdefault(name, value)
                 if not scope["path"].startswith(_STATIC):
                     headers.setdefault("Cache-Control", "no-store")
+            elif is_head:
+                message = {**message, "body": b""}
             await send(message)
 
         request = Request(scope, receive)
         try:
-            await (self._rejection(request) or self._app)(scope, receive, send_with_headers)
+            await (self._rejection(request) or self._app)(scope, _bounded(receive), send_with_headers)
         except Exception as error:
             if has_started:
                 raise
@@ -148,11 +156,29 @@ class SecurityMiddleware:
         if request.method not in _SAFE_METHODS and not _is_same_site(request, host):
             hint = _("Open the console itself and try again there.")
             return error_response(request, 403, "Cross-site request rejected.", hint, signed_in=False)
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > _MAX_BODY_BYTES:
+            return error_response(request, 413, _("The request is too large."), signed_in=False)
         authenticator = console_of(request).authenticator
-        is_open = request.url.path == "/login" or request.url.path.startswith(_STATIC)
+        is_open = request.url.path in _OPEN or request.url.path.startswith(_STATIC)
         if authenticator and not is_open and not _is_signed_in(request, authenticator):
             return _require_login(request)
         return None
+
+
+def _bounded(receive: Receive) -> Receive:
+    """Fail to receive a body without a declared length once it is too large."""
+    received = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > _MAX_BODY_BYTES:
+            raise HTTPException(413, "The request is too large.")
+        return message
+
+    return receive_bounded
 
 
 def client_of(request: Request) -> str:

@@ -6,6 +6,7 @@ only the template block of that name is rendered.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ HTML: dict[str, Any] = {"include_in_schema": False, "response_class": HTMLRespon
 """Options of a route that returns a page: `@router.get("/tables", **HTML)`."""
 
 API = "/api/v1"
+
+STATIC = Path(__file__).parent / "static"
 
 T = TypeVar("T")
 
@@ -143,7 +146,17 @@ def templates() -> jinja2.Environment:
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["prose"] = prose
+    environment.globals["static"] = f"/static/{static_version()}"
     return environment
+
+
+@cache
+def static_version() -> str:
+    """Compute the hash of all static files, which is part of their addresses."""
+    digest = hashlib.sha256()
+    for file in sorted(STATIC.iterdir()):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def prose(text: str) -> Markup:

@@ -14,13 +14,15 @@ from pathlib import Path
 import msgspec
 
 from brewhouse.events.event import Event, event_days, parse_events
-from brewhouse.lake.lake import Lake, sync_files
+from brewhouse.lake.lake import Lake, list_files, read_file, sync_files
 
 _ARCHIVE = "events."
+_MANY = 2000
+"""Files of one day that are too many to read fast; more are archived before the day is over."""
 
 
 def archive_events(lake: Lake, now: datetime | None = None, max_days: int | None = None) -> int:
-    """Combine the events of each day before today into one file.
+    """Combine the events of each day before today into one file, and those of today if they are in very many.
 
     Args:
         now: Decides which day is today; None is the present moment.
@@ -30,13 +32,13 @@ def archive_events(lake: Lake, now: datetime | None = None, max_days: int | None
         How many days were archived.
     """
     today = f"date={(now or datetime.now(UTC)).astimezone(UTC).date()}"
-    days = [day for day in event_days(lake) if day.name < today and _is_scattered(day)]
+    days = [day for day in event_days(lake) if _is_scattered(day, 1 if day.name < today else _MANY)]
     return sum(_archive(lake, day) for day in days[:max_days])
 
 
-def _is_scattered(day: Path) -> bool:
-    files = [file.name for file in day.glob("*.json")]
-    return len(files) > 1 or any(not name.startswith(_ARCHIVE) for name in files)
+def _is_scattered(day: Path, most: int) -> bool:
+    files = [file.name for file in list_files(day, ".json")]
+    return len(files) > most or (most == 1 and any(not name.startswith(_ARCHIVE) for name in files))
 
 
 def _archive(lake: Lake, day: Path) -> bool:
@@ -45,9 +47,9 @@ def _archive(lake: Lake, day: Path) -> bool:
 
     events: dict[str, Event] = {}
     sources: list[Path] = []
-    for file in sorted(day.glob("*.json")):
+    for file in sorted(list_files(day, ".json")):
         try:
-            content = file.read_bytes()
+            content = read_file(file)
         except FileNotFoundError:  # another process is archiving the same day
             continue
         found = parse_events(content)

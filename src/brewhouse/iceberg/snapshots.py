@@ -9,15 +9,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pyiceberg.manifest import DataFile, ManifestEntry, ManifestFile, write_manifest, write_manifest_list
+from pyiceberg.manifest import (
+    DataFile,
+    DataFileContent,
+    ManifestEntry,
+    ManifestFile,
+    write_manifest,
+    write_manifest_list,
+)
 from pyiceberg.manifest import ManifestEntryStatus as Status
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
-from pyiceberg.table.snapshots import Operation, Snapshot, SnapshotSummaryCollector, Summary, update_snapshot_summaries
+from pyiceberg.table.snapshots import (
+    TOTAL_DATA_FILES,
+    TOTAL_RECORDS,
+    Operation,
+    Snapshot,
+    SnapshotSummaryCollector,
+    Summary,
+    update_snapshot_summaries,
+)
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, SetSnapshotRefUpdate
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.file_io import path_in
-from brewhouse.lake.damage import MISSING, DamagedFileError
+from brewhouse.lake.damage import MISSING, WRONG_CHECKSUM, DamagedFileError
+from brewhouse.lake.lake import has_checksum
 
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
@@ -64,8 +80,22 @@ def data_files(table: Table, snapshot: Snapshot | None) -> list[DataFile]:
     return [entry.data_file for manifest in manifests_of(table, snapshot) for entry in live_entries(table, manifest)]
 
 
+def totals(table: Table, snapshot: Snapshot | None) -> dict[str, str]:
+    """Return the totals of rows and data files of a snapshot, counted in its manifests if its summary lacks them.
+
+    They are optional in Iceberg, and a commit without them also makes the next ones lack them.
+    """
+    facts = snapshot.summary.additional_properties if snapshot and snapshot.summary else {}
+    if TOTAL_RECORDS in facts:
+        return {name: facts[name] for name in (TOTAL_RECORDS, TOTAL_DATA_FILES) if name in facts}
+    files = data_files(table, snapshot)
+    rows = [file.record_count for file in files if file.content is DataFileContent.DATA]
+    deleted = sum(file.record_count for file in files if file.content is DataFileContent.POSITION_DELETES)
+    return {TOTAL_RECORDS: str(sum(rows) - deleted), TOTAL_DATA_FILES: str(len(rows))}
+
+
 def require_files(table: Table, snapshot: Snapshot | None, *, with_data: bool = True) -> None:
-    """Check that the manifests of a snapshot of a local table can be read, and that its data files have their sizes.
+    """Check that the manifests of a snapshot of a local table, and its data files, are as they were written.
 
     Raises:
         BrewhouseError: A file is missing or damaged.
@@ -77,6 +107,8 @@ def require_files(table: Table, snapshot: Snapshot | None, *, with_data: bool = 
         if size != file.file_size_in_bytes:
             reason = f"it has {size} of {file.file_size_in_bytes} bytes" if path.exists() else MISSING
             raise DamagedFileError(path, reason)
+        if not has_checksum(path):
+            raise DamagedFileError(path, WRONG_CHECKSUM)
 
 
 def manifests_of(table: Table, snapshot: Snapshot | None) -> list[ManifestFile]:
@@ -175,7 +207,9 @@ def write_snapshot(
             "timestamp-ms": timestamp_ms,
             "manifest-list": output.location,
             "schema-id": metadata.current_schema_id,
-            "summary": _summary(parent, [entry for _, entries in rewritten for entry in entries], change, properties),
+            "summary": _summary(
+                table, parent, [entry for _, entries in rewritten for entry in entries], change, properties
+            ),
         }
     )
 
@@ -216,7 +250,11 @@ def _has_columns_of(metadata: TableMetadata, spec: PartitionSpec) -> bool:
 
 
 def _summary(
-    parent: Snapshot | None, entries: Sequence[ManifestEntry], change: SnapshotChange, properties: Mapping[str, str]
+    table: Table,
+    parent: Snapshot | None,
+    entries: Sequence[ManifestEntry],
+    change: SnapshotChange,
+    properties: Mapping[str, str],
 ) -> Summary:
     collector = SnapshotSummaryCollector()
     operation = Operation.APPEND
@@ -227,7 +265,8 @@ def _summary(
             collector.metrics.remove_file(entry.data_file)
             operation = Operation.OVERWRITE
     counts = Summary(operation, **collector.build(), **properties)
-    summary = update_snapshot_summaries(counts, parent.summary if parent else None)
+    before = {**parent.summary.additional_properties, **totals(table, parent)} if parent and parent.summary else None
+    summary = update_snapshot_summaries(counts, before)
     if change.rewrites:  # PyIceberg computes no totals for the operation `replace`
         return Summary(Operation.REPLACE, **summary.additional_properties)
     return summary

@@ -12,12 +12,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.table.refs import SnapshotRefType
+from pyiceberg.table.snapshots import TOTAL_DATA_FILES, TOTAL_RECORDS
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.data_files import may_contain
 from brewhouse.iceberg.file_io import path_in, uri_of
 from brewhouse.iceberg.schemas import field_ids, first_field_ids, spec_of
-from brewhouse.iceberg.snapshots import data_files, files_of, manifests_of, referenced, require_files
+from brewhouse.iceberg.snapshots import data_files, files_of, manifests_of, referenced, require_files, totals
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_spec import TableSpec
 from brewhouse.ids import time_of
@@ -25,6 +27,7 @@ from brewhouse.lake.lake import Lake
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
+    from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
 
     from brewhouse.iceberg.lake_catalog import LakeCatalog
@@ -46,6 +49,7 @@ class TableSnapshot:
     Attributes:
         operation: Iceberg's name of what the commit did.
         rolled_back: Whether the current snapshot was not made from it.
+        branch: The branch that it belongs to, if it was only committed to one other than `main`.
     """
 
     table: str
@@ -57,6 +61,7 @@ class TableSnapshot:
     properties: dict[str, str]
     current: bool
     rolled_back: bool = False
+    branch: str = ""
 
     @property
     def run(self) -> str:
@@ -106,6 +111,8 @@ class TableReader:
         if not isinstance(catalog, SQLiteCatalog):
             return None
         if not (catalog.has_lost_files() if by_metadata else any(map(self.damage, self.names()))):
+            if not by_metadata:
+                catalog.refresh_hints()
             return None
         from brewhouse.iceberg.recovery import recover
 
@@ -157,15 +164,13 @@ class TableReader:
 
     def history(self, name: str) -> list[TableSnapshot]:
         """List the snapshots of a table, oldest first."""
-        metadata = self._load(name).metadata
-        parents = {snapshot.snapshot_id: snapshot.parent_snapshot_id for snapshot in metadata.snapshots}
-        line = [metadata.current_snapshot_id]
-        while (parent := parents.get(line[-1] or 0)) is not None:
-            line.append(parent)
-        ids = list(parents)
+        table = self._load(name)
+        snapshots, line = table.metadata.snapshots, _line(table.metadata, table.metadata.current_snapshot_id)
+        branches = _branches(table.metadata, line)
+        ids = [snapshot.snapshot_id for snapshot in snapshots]
         if line[-1] in ids:  # expiry removes the parent of the oldest one left; older ones that are left led to it
-            line += ids[: ids.index(line[-1])]
-        return [_describe(name, snapshot, line) for snapshot in metadata.snapshots]
+            line += [older for older in ids[: ids.index(line[-1])] if older not in branches]
+        return [_describe(table, name, snapshot, line, branches) for snapshot in snapshots]
 
     def current(self, name: str) -> TableSnapshot | None:
         """Return the snapshot of a table that readers see."""
@@ -182,11 +187,13 @@ class TableReader:
         The table's log begins after the last snapshot that expired. Before, a snapshot was current until the next one
         that is left, unless others in between have expired: these were of the next one's day, whose last one stays.
         """
-        metadata, history = self._load(name).metadata, self.history(name)
+        metadata = self._load(name).metadata
+        history = [snapshot for snapshot in self.history(name) if not snapshot.branch]
         seen = [entry.snapshot_id for entry in metadata.snapshot_log if _time(entry.timestamp_ms) <= at]
         if seen:
             return next(snapshot for snapshot in history if snapshot.snapshot_id == seen[-1])
-        numbers = [snapshot.sequence_number or 0 for snapshot in metadata.snapshots]
+        sequence = {snapshot.snapshot_id: snapshot.sequence_number or 0 for snapshot in metadata.snapshots}
+        numbers = [sequence[snapshot.snapshot_id] for snapshot in history]
         day, tagged = at.astimezone(UTC).date(), self.protected(name)
         for (one, number), (following, next_number) in pairwise(zip(history, numbers, strict=True)):
             if one.committed_at <= at < following.committed_at:
@@ -310,20 +317,43 @@ class TableReader:
         return table
 
 
-def _describe(name: str, snapshot: Snapshot, line: Sequence[int | None]) -> TableSnapshot:
+def _line(metadata: TableMetadata, snapshot_id: int | None) -> list[int | None]:
+    """List a snapshot and those it was made from, newest first."""
+    parents = {snapshot.snapshot_id: snapshot.parent_snapshot_id for snapshot in metadata.snapshots}
+    line = [snapshot_id]
+    while (parent := parents.get(line[-1] or 0)) is not None:
+        line.append(parent)
+    return line
+
+
+def _branches(metadata: TableMetadata, line: Sequence[int | None]) -> dict[int | None, str]:
+    """Return the branch of each snapshot that readers never saw; the table's log begins after the last that expired."""
+    log = metadata.snapshot_log
+    first_ms = log[0].timestamp_ms if log else 0
+    seen = {*line, *(entry.snapshot_id for entry in log)}
+    for snapshot in metadata.snapshots:
+        if snapshot.timestamp_ms < first_ms and "brewhouse.run" in snapshot_properties(snapshot):
+            seen.add(snapshot.snapshot_id)
+    branches = {n: r.snapshot_id for n, r in metadata.refs.items() if r.snapshot_ref_type is SnapshotRefType.BRANCH}
+    return {each: name for name, head in branches.items() for each in _line(metadata, head) if each not in seen}
+
+
+def _describe(
+    table: Table, name: str, snapshot: Snapshot, line: Sequence[int | None], branches: Mapping[int | None, str]
+) -> TableSnapshot:
     """Describe a snapshot of a table; `line` lists the current one and those it was made from."""
-    summary = snapshot.summary
-    facts = dict(summary.additional_properties) if summary else {}
+    facts = totals(table, snapshot)
     return TableSnapshot(
         table=name,
         snapshot_id=snapshot.snapshot_id,
         committed_at=_time(snapshot.timestamp_ms),
-        operation=summary.operation.value if summary else "",
-        rows=int(facts.get("total-records", 0)),
-        files=int(facts.get("total-data-files", 0)),
+        operation=snapshot.summary.operation.value if snapshot.summary else "",
+        rows=int(facts[TOTAL_RECORDS]),
+        files=int(facts.get(TOTAL_DATA_FILES, 0)),
         properties=snapshot_properties(snapshot),
         current=snapshot.snapshot_id == line[0],
         rolled_back=snapshot.snapshot_id not in line,
+        branch=branches.get(snapshot.snapshot_id, ""),
     )
 
 

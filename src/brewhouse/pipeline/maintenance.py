@@ -287,9 +287,10 @@ def _choose_abandoned(
 def _sweep_logs(
     lake: Lake, settings: Settings, now: datetime, reports: dict[str, TableMaintenance], *, delete: bool
 ) -> None:
-    """Delete the logs of runs of the days before the retention."""
-    first = f"logs/date={(now - timedelta(days=settings.log_retention_days)).date()}"
-    if old := [file for file in stored_files(lake, "logs") if file.path < first]:
+    """Delete the logs of runs and of Glue jobs of the days before the retention."""
+    first = f"date={(now - timedelta(days=settings.log_retention_days)).date()}"
+    logs = {folder: stored_files(lake, folder) for folder in ("logs", "job_logs")}
+    if old := [file for folder, files in logs.items() for file in files if file.path < f"{folder}/{first}"]:
         size = sum(file.size_bytes for file in old)
         reports["logs"] = TableMaintenance(table="logs", files_removed=len(old), bytes_freed=size)
     for file in old if delete else ():

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.ids import day_of
-from brewhouse.lake.damage import DamagedFileError
+from brewhouse.lake.damage import IRREGULAR, WRONG_CHECKSUM, DamagedFileError
 from brewhouse.lake.duckdb_access import enable_s3, file_pattern, literal
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.s3 import SCHEME
 from brewhouse.query.missing_states import missing_state
 from brewhouse.query.monitoring_views import monitoring_statements
 from brewhouse.query.statements import reading_relation
@@ -31,6 +34,10 @@ _DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}")
 _FILE = re.compile(r"""["']((?:s3:/)?/[^"']*/(?:bronze|warehouse)/[^"']+)["']""")
 
 
+class NothingPublishedError(BrewhouseError):
+    """The lake has no tables yet."""
+
+
 def connect(lake: Lake, at: str | None = None, output: Path | None = None) -> duckdb.DuckDBPyConnection:
     """Open the published tables for reading, without access to anything outside the lake.
 
@@ -40,7 +47,8 @@ def connect(lake: Lake, at: str | None = None, output: Path | None = None) -> du
         output: Folder for exported results.
 
     Raises:
-        BrewhouseError: Nothing is published, or not at that time.
+        NothingPublishedError: Nothing is published.
+        BrewhouseError: Nothing was published at that time.
         UsageError: `at` is not a time, a snapshot or a run.
     """
     connection = open_views(lake, at)
@@ -69,6 +77,7 @@ def published_tables(lake: Lake) -> Tables:
 def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     """Open the connection of `connect` without its restrictions."""
     connection = (_connect_by_copy(lake) if at is None and lake.is_local else None) or _connect_by_catalog(lake, at)
+    _require_regular_files(connection)
     connection.execute("SET GLOBAL TimeZone = 'UTC'")  # also for cursors
     connection.execute("SET GLOBAL python_enable_replacements = false")  # FROM x must not read a Python variable
     for statement in monitoring_statements(lake):
@@ -76,35 +85,65 @@ def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def _require_regular_files(connection: duckdb.DuckDBPyConnection) -> None:
+    """Refuse views of a file that is not a regular one: DuckDB would wait for a pipe."""
+    for file in _viewed_files(connection):
+        if file.exists() and not file.is_file():
+            raise DamagedFileError(file, IRREGULAR)
+
+
+def _viewed_files(connection: duckdb.DuckDBPyConnection) -> list[Path]:
+    """List the local files that the views of a connection read."""
+    rows = connection.execute("SELECT sql FROM duckdb_views() WHERE NOT internal").fetchall()
+    names = (name.replace("[[]", "[") for (sql,) in rows for name in _FILE.findall(sql))
+    return [Path(name) for name in names if not name.startswith(SCHEME)]
+
+
 def _all_rows(relation: duckdb.DuckDBPyRelation) -> list[Any]:
     return relation.fetchall()
 
 
 def query(
-    connection: duckdb.DuckDBPyConnection, sql: str, read: Callable[[duckdb.DuckDBPyRelation], Any] = _all_rows
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    read: Callable[[duckdb.DuckDBPyRelation], Any] = _all_rows,
+    parameters: Mapping[str, object] = MappingProxyType({}),
 ) -> Any:  # noqa: ANN401 - what `read` returns
-    """Run a statement that `statements.reading_relation` accepts, on a connection of `connect`.
+    """Run a statement that `statements.reading_relation` accepts, on a connection of `connect`; Ctrl-C stops it.
 
     Args:
         read: Reads the result, by default all rows; many errors are only found then.
+        parameters: Values of `$name` in the statement.
 
     Raises:
         UsageError: It is not a single reading statement, or DuckDB cannot run it.
     """
     import duckdb
 
-    with readable_errors():
+    def work() -> Any:  # noqa: ANN401 - what `read` returns
         try:
-            return read(reading_relation(connection, sql))
+            return read(reading_relation(connection, sql, parameters))
         except duckdb.IOException as error:
             if translate_error(error):
                 raise
-            return read(reading_relation(connection, sql))  # event files were archived while they were read
+            return read(reading_relation(connection, sql, parameters))  # event files were archived meanwhile
+
+    with readable_errors(connection), ThreadPoolExecutor(1) as thread:  # DuckDB does not return to Python for a signal
+        future = thread.submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 @contextmanager
-def readable_errors() -> Iterator[None]:
-    """Describe why DuckDB cannot run a query, with the line of the query and its position if known."""
+def readable_errors(connection: duckdb.DuckDBPyConnection | None = None) -> Iterator[None]:
+    """Describe why DuckDB cannot run a query, with the line of the query and its position if known.
+
+    Args:
+        connection: Of `connect`, if the query reads tables: a damaged file of theirs is found.
+    """
     import duckdb
 
     try:
@@ -112,7 +151,7 @@ def readable_errors() -> Iterator[None]:
     except duckdb.Error as error:
         if known := translate_error(error):
             raise known from error
-        if damage := _damage(error):
+        if damage := find_damage(error, connection):
             raise damage from error
         message, _, excerpt = str(error).partition("\n\n")  # the line of the query and a caret below the position
         hint = f"`brewhouse tables` lists the tables.\n{excerpt}".rstrip()
@@ -122,14 +161,20 @@ def readable_errors() -> Iterator[None]:
         raise UsageError("The query cannot be run: it is nested too deeply.", hint="Read fewer levels.") from error
 
 
-def _damage(error: duckdb.Error) -> BrewhouseError | None:
-    """Return the error of a damaged file of a lake, which DuckDB names in most of its errors."""
+def find_damage(error: duckdb.Error, connection: duckdb.DuckDBPyConnection | None) -> BrewhouseError | None:
+    """Return the error of a damaged file that made a query fail: the one that DuckDB names, else the first found."""
     import duckdb
 
     message = str(error).partition("\n")[0]
     is_of_file = isinstance(error, duckdb.InvalidInputException | duckdb.IOException)
     if is_of_file and (match := _FILE.search(message)):
         return DamagedFileError(match[1], message.replace(match[0], "this file"))
+    if connection and (is_of_file or isinstance(error, duckdb.InternalException) or "TProtocolException" in message):
+        from brewhouse.iceberg.file_io import is_damaged
+
+        for file in _viewed_files(connection):
+            if file.suffix == ".parquet" and file.is_file() and is_damaged(file.name, file.read_bytes()):
+                return DamagedFileError(file, WRONG_CHECKSUM)
     if "TProtocolException" in message:
         return BrewhouseError("A data file of the tables is damaged.", hint="`brewhouse verify` names it.")
     return None
@@ -139,7 +184,7 @@ def _connect_by_copy(lake: Lake) -> duckdb.DuckDBPyConnection | None:
     """Attach our own copy of the views; None if there is none of the published state, or it is damaged."""
     import duckdb
 
-    if (copy := views_copy(lake)) is None or not copy.exists():
+    if (copy := views_copy(lake)) is None or not copy.is_file():
         return None
     connection = duckdb.connect()  # an instance of its own: connections to one file share their settings
     try:
@@ -178,8 +223,8 @@ def _connect_to(views: Iterable[str], *roots: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _nothing_published(lake: Lake) -> BrewhouseError:
-    return BrewhouseError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
+def _nothing_published(lake: Lake) -> NothingPublishedError:
+    return NothingPublishedError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
 
 
 def _snapshots_at(lake: Lake, tables: Tables, at: str) -> dict[str, TableSnapshot]:

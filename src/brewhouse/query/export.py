@@ -77,24 +77,34 @@ def sort_key(number: int, kind: DuckDBPyType) -> str:
 
 
 def export(
-    stored: DuckDBPyRelation, names: Sequence[str], kinds: Sequence[DuckDBPyType], step: str, file: Path
+    stored: DuckDBPyRelation,
+    names: Sequence[str],
+    kinds: Sequence[DuckDBPyType],
+    step: str,
+    file: Path,
+    *,
+    header: bool = True,
 ) -> None:
     """Write a `storable` relation to a CSV, JSON or Parquet file.
 
     Args:
         names: Column names of the result; repeated ones are numbered.
         kinds: Types of the result.
+        header: Whether a CSV file begins with the names.
     """
+    if step == "json":
+        with file.open("w", encoding="utf-8", newline="\n") as array:
+            array.writelines(array_parts(stored, names, kinds))
+        return
     values = converted(kinds, step)
     if step == "csv" and len(values) == 1:
         values = [f"coalesce(CAST({values[0]} AS VARCHAR), '')"]  # readers skip a line that is empty
     columns = [quoted(name) for name in unique_names(names)]
-    if step != "json":
-        rows = stored.project(", ".join(f"{value} AS {name}" for value, name in zip(values, columns, strict=True)))
-        rows.to_csv(str(file)) if step == "csv" else rows.to_parquet(str(file), compression="zstd")
-        return
-    fields = ", ".join(f"{name} := {value}" for name, value in zip(columns, values, strict=True))
-    _write_array(stored.project(f"CAST(to_json(struct_pack({fields})) AS VARCHAR)"), file)
+    rows = stored.project(", ".join(f"{value} AS {name}" for value, name in zip(values, columns, strict=True)))
+    if step == "csv":
+        rows.to_csv(str(file), header=header)
+    else:
+        rows.to_parquet(str(file), compression="zstd", row_group_size=_ROWS_AT_ONCE)
 
 
 def quoted(name: str) -> str:
@@ -102,17 +112,18 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _write_array(objects: DuckDBPyRelation, file: Path) -> None:
-    """Write JSON objects as an array, a line each.
+def array_parts(stored: DuckDBPyRelation, names: Sequence[str], kinds: Sequence[DuckDBPyType]) -> Iterator[str]:
+    """Yield the parts of a JSON file: an array of objects, a line each.
 
     Not with DuckDB's CSV writer, which waits for ever in some of the exports in which a conversion fails.
     """
+    columns = zip(unique_names(names), converted(kinds, "json"), strict=True)
+    fields = ", ".join(f"{quoted(name)} := {value}" for name, value in columns)
     begin = "[\n  "
-    with file.open("w", encoding="utf-8", newline="\n") as array:
-        for texts in _texts(objects):
-            array.writelines([begin, ",\n  ".join(texts)])
-            begin = ",\n  "
-        array.write("[]\n" if begin.startswith("[") else "\n]\n")
+    for texts in _texts(stored.project(f"CAST(to_json(struct_pack({fields})) AS VARCHAR)")):
+        yield begin + ",\n  ".join(texts)
+        begin = ",\n  "
+    yield "[]\n" if begin.startswith("[") else "\n]\n"
 
 
 def _texts(relation: DuckDBPyRelation) -> Iterator[list[str]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from brewhouse.errors import UsageError
+from brewhouse.errors import NotFoundError
 
 _ZONES = ("bronze", "silver", "gold", "monitoring")
 
@@ -37,7 +37,7 @@ def saved_query(name: str) -> SavedQuery:
     """Find a saved query by name.
 
     Raises:
-        UsageError: It does not exist; the hint lists the names.
+        NotFoundError: It does not exist; the hint lists the names.
 
     Example:
         >>> saved_query("top_cities").title
@@ -45,7 +45,7 @@ def saved_query(name: str) -> SavedQuery:
     """
     queries = {query.name: query for query in saved_queries()}
     if name not in queries:
-        raise UsageError(f"Unknown saved query {name!r}.", hint=f"The saved queries are: {', '.join(queries)}.")
+        raise NotFoundError(f"Unknown saved query {name!r}.", hint=f"The saved queries are: {', '.join(queries)}.")
     return queries[name]
 
 

@@ -7,7 +7,8 @@ DuckDB classifies some statements with side effects as SELECT: a WITH clause may
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import UsageError
@@ -57,15 +58,25 @@ def reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb
     return statements[0]
 
 
-def reading_relation(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
-    """Return the result of a statement that `reading_statement` accepts, before it is computed."""
+def reading_relation(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object] = MappingProxyType({})
+) -> duckdb.DuckDBPyRelation:
+    """Return the result of a statement that `reading_statement` accepts, before it is computed.
+
+    Raises:
+        UsageError: The parameters are not those of the statement.
+    """
     import duckdb
 
     statement = reading_statement(connection, sql)
+    if missing := sorted(statement.named_parameters - parameters.keys()):
+        raise UsageError(f"The query has no value for ${missing[0]}.", hint=f"Pass --param {missing[0]}=VALUE.")
+    if unknown := sorted(parameters.keys() - statement.named_parameters):
+        raise UsageError(f"The query has no parameter ${unknown[0]}.", hint=f"Write ${unknown[0]} in the SQL.")
     try:
-        relation = connection.sql(statement)
+        relation = connection.sql(statement, params=dict(parameters) or None)
     except duckdb.Error:
-        connection.execute(statement)  # its error includes the position in the text
+        connection.execute(statement, dict(parameters) or None)  # its error includes the position in the text
         raise
     if not relation.columns:
         raise UsageError("The query has no columns.", hint="Begin with SELECT.")

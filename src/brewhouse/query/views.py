@@ -15,7 +15,7 @@ from urllib.parse import quote
 from brewhouse.api.contract import FIELDS
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, TableSpec
-from brewhouse.lake.damage import DamagedFileError
+from brewhouse.lake.damage import IRREGULAR, DamagedFileError
 from brewhouse.lake.duckdb_access import file_pattern, identifier, literal
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake, sync_files
@@ -195,6 +195,8 @@ def check_views(lake: Lake) -> Iterator[BrewhouseError]:
     if not lake.is_local or not lake.views_file.exists():
         return
     try:
+        if not lake.views_file.is_file():  # DuckDB would wait for a pipe
+            raise duckdb.IOException(IRREGULAR)
         with duckdb.connect() as connection:
             connection.execute(f"ATTACH {literal(str(lake.views_file))} AS views (READ_ONLY)")
             connection.execute("USE views")
@@ -211,6 +213,8 @@ def views_copy(lake: Lake) -> Path | None:
 
     The state is that of the catalog, in this place; read without PyIceberg, whose import doubles the time of a query.
     """
+    if not lake.catalog_file.is_file():  # SQLite would wait for a pipe
+        return None
     try:
         address = f"file:{quote(str(lake.catalog_file))}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S)) as catalog:

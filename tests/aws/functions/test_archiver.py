@@ -14,6 +14,7 @@ import time
 import venv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import distribution
 from pathlib import Path
@@ -23,8 +24,8 @@ import pytest
 from tests.aws.cloud import RECORDED_EVENTS, Cloud
 
 from brewhouse.aws.functions import archiver, clients
+from brewhouse.aws.functions.job_runs import dpu_hour_usd
 from brewhouse.aws.functions.normalize import MAX_BYTES, normalize
-from brewhouse.aws.prices import prices
 from brewhouse.aws.wheel import write_functions
 from brewhouse.events.envelope import EventEnvelope
 from brewhouse.events.event import EventLog, read_events
@@ -32,8 +33,9 @@ from brewhouse.events.event_archive import archive_events
 from brewhouse.events.event_types import JOB, RUN
 from brewhouse.ids import id_at
 from brewhouse.lake.lake import Lake
+from brewhouse.query.connection import connect
 
-BURST = int(os.environ.get("BREWHOUSE_TEST_BURST", "1000"))
+BURST = int(os.environ.get("TEST_BURST", "1000"))
 
 
 def event(number: int, **changes: object) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def test_an_invalid_message_waits_while_the_dead_letter_queue_rejects_it(
 
 
 def test_a_burst_of_events_is_archived_without_loss_or_duplicate(cloud: Cloud) -> None:
-    """`BREWHOUSE_TEST_BURST=10000` sends 10,000 events, which needs most of a minute."""
+    """`TEST_BURST=10000` sends 10,000 events, which needs most of a minute."""
     bodies = [json.dumps(event(n)) for n in range(BURST)]
     send(cloud, *bodies, *bodies[::100], *["no event"] * 10)
     assert process_queue(cloud) == []
@@ -185,6 +187,45 @@ def job_end(cloud: Cloud, job: str, run: str, state: str = "SUCCEEDED") -> dict[
     }
 
 
+def put_log(cloud: Cloud, stream: str, *messages: str) -> None:
+    logs, now = cloud.client("logs"), int(datetime.now(UTC).timestamp() * 1000)
+    place = {"logGroupName": "/aws-glue/brew/output", "logStreamName": stream}
+    logs.create_log_stream(**place)
+    for start in range(0, len(messages), 1000):
+        events = [{"timestamp": now, "message": message} for message in messages[start : start + 1000]]
+        logs.put_log_events(**place, logEvents=events)
+
+
+def test_the_last_thousand_log_lines_of_an_attempt_are_queried_with_its_event(cloud: Cloud) -> None:
+    run = cloud.client("glue").start_job_run(JobName="brew-extract")["JobRunId"]
+    put_log(cloud, run, *(f"line {number}\n" for number in range(1200)), "two\nlines\n\n", "Ä" + "x" * 3000)
+    put_log(cloud, f"{run}_attempt_1", "of another attempt")
+    body = json.dumps(job_end(cloud, "extract", run, "FAILED"))
+    for _ in range(2):  # delivered twice
+        send(cloud, body)
+        assert process_queue(cloud) == []
+    lake = Lake.at(f"s3://{cloud.bucket}/lake")
+    with closing(connect(lake)) as connection:
+        sql = "SELECT line, message FROM monitoring.job_logs WHERE job = 'extract' AND job_run_id = ? ORDER BY line"
+        found = connection.execute(sql, [run]).fetchall()
+        [(total, runs)] = connection.execute(
+            "SELECT count(*), count(DISTINCT time) FROM monitoring.job_logs"
+        ).fetchall()
+    assert (len(found), total, runs) == (1000, 1000, 1)
+    assert [number for number, _ in found] == list(range(1, 1001))
+    assert [line for _, line in found[-4:]] == ["line 1199", "two", "lines", "Ä" + "x" * 1999]
+    [key] = cloud.client("s3").list_objects_v2(Bucket=cloud.bucket, Prefix="lake/job_logs/")["Contents"]
+    [event_key] = cloud.events()
+    assert key["Key"] == event_key.replace("/events/", "/job_logs/") + "l", "under the id of its event"
+
+
+def test_a_job_run_without_a_log_has_no_lines(cloud: Cloud) -> None:
+    run = cloud.client("glue").start_job_run(JobName="brew-extract")["JobRunId"]
+    send(cloud, json.dumps(job_end(cloud, "extract", run)))
+    assert process_queue(cloud) == []
+    assert "Contents" not in cloud.client("s3").list_objects_v2(Bucket=cloud.bucket, Prefix="lake/job_logs/")
+
+
 def test_the_end_of_a_job_gets_duration_cost_and_run_id(cloud: Cloud) -> None:
     lake = Lake.at(f"s3://{cloud.bucket}/lake")
     log = EventLog(lake, "01RUN")
@@ -197,7 +238,8 @@ def test_the_end_of_a_job_gets_duration_cost_and_run_id(cloud: Cloud) -> None:
     found = cloud.event()
     assert (found["jobName"], found["glueJobName"], found["jobRunId"]) == ("extract", "brew-extract", run)
     assert (found["runId"], found["workflow"], found["counts"]) == ("01RUN", "breweries", {"records": 9})
-    assert found["costUsd"] == pytest.approx(found["dpuSeconds"] / 3600 * prices().glue_dpu_hour, abs=1e-6)
+    price = dpu_hour_usd(found.get("glueVersion", ""), cloud.account.region)
+    assert found["costUsd"] == pytest.approx(found["dpuSeconds"] / 3600 * price, abs=1e-6)
     assert found["dpuSeconds"] >= 60
     from brewhouse.events.run_reports import run_reports
 
@@ -208,7 +250,7 @@ def test_the_end_of_a_job_gets_duration_cost_and_run_id(cloud: Cloud) -> None:
 def test_the_end_of_a_failed_job_gets_the_last_lines_of_its_log(cloud: Cloud) -> None:
     run = cloud.client("glue").start_job_run(JobName="brew-transform")["JobRunId"]
     logs = cloud.client("logs")
-    place = {"logGroupName": "/aws-glue/brew/error", "logStreamName": run}
+    place = {"logGroupName": "/aws-glue/brew/output", "logStreamName": run}
     logs.create_log_stream(**place)
     now = int(time.time() * 1000)
     lines = [{"timestamp": now + n, "message": f"line {n}\n"} for n in range(30)]
@@ -312,7 +354,7 @@ def test_events_of_aws_and_of_the_jobs_are_rows_of_one_table(
         ("aws.glue", "extract", "SUCCEEDED", "INFO"),
         ("aws.glue", "raw", "RUNNING", "INFO"),
         ("aws.glue", "raw", "SUCCEEDED", "INFO"),
-        ("aws.glue", "raw", "FAILED", "ERROR"),
+        ("aws.glue", "raw", "FAILED", "WARN"),
         ("brewhouse", "extract", "SUCCEEDED", "INFO"),
     ]
     assert archive_events(lake, now=datetime(2026, 8, 3, tzinfo=UTC)) == 1

@@ -1,5 +1,7 @@
 """The archiver: reads events of AWS from the queue, adds the facts of job runs, and writes each into the lake once.
 
+Next to the event of a job's end it writes the last lines of the job's log, for `monitoring.job_logs`.
+
 An invalid message goes to the dead-letter queue at once, with the reason. Any other failure leaves the message in the
 queue for a retry, without the rest of its batch.
 """
@@ -10,13 +12,13 @@ import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from brewhouse.aws.functions.clients import client
-from brewhouse.aws.functions.job_runs import FAILED, error_lines, job_events, run_facts, run_period
+from brewhouse.aws.functions.job_runs import FAILED, error_lines, job_events, log_lines, run_facts, run_period
 from brewhouse.aws.functions.lake_events import LakeEvents
 from brewhouse.aws.functions.normalize import WORKFLOWS, InvalidEventError, decode_event, local_job_name, normalize
 from brewhouse.events.event_types import JOB
@@ -24,6 +26,7 @@ from brewhouse.ids import id_at
 
 _WRITERS = 10
 _ENRICH_ATTEMPTS = 3
+_LOG_LINES = 1_000
 
 
 def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:
@@ -52,15 +55,21 @@ def _process(record: Mapping[str, Any]) -> str:
 def _archive(record: Mapping[str, Any]) -> None:
     event = decode_event(record["body"])
     facts: dict[str, Any] = {}
+    lines: list[tuple[datetime, str]] = []
     if event["detail-type"] == JOB:
         try:
             facts = _job_facts(event["detail"])
+            if run_id := str(event["detail"].get("jobRunId", "")):
+                lines = log_lines(client("logs"), os.environ["STACK"], run_id, _LOG_LINES)
         except (BotoCoreError, ClientError) as error:
             if int(record["attributes"]["ApproximateReceiveCount"]) < _ENRICH_ATTEMPTS:
                 raise
             facts = {"unknown": f"Glue could not be asked: {error}"}  # an incomplete event is better than none
     archived = normalize(event, os.environ["STACK"], facts)
-    is_new = LakeEvents(client("s3"), os.environ["BUCKET"]).put(archived)
+    lake_events = LakeEvents(client("s3"), os.environ["BUCKET"])
+    if lines:
+        lake_events.put_log(archived, lines)
+    is_new = lake_events.put(archived)
     if is_new and event["detail-type"] == JOB:
         shown = ("jobName", "state", "seconds", "dpuSeconds", "costUsd", "counts")
         _log("job", **{name: archived.detail[name] for name in shown if name in archived.detail})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from brewhouse.aws.functions.clients import CONNECTIONS
 from brewhouse.events.envelope import EventEnvelope, decode_events
 
+LINE_CHARACTERS = 2_000
 _PRECONDITION_FAILED = 412
 
 
@@ -36,6 +38,21 @@ class LakeEvents:
                 return False
             raise
         return True
+
+    def put_log(self, event: EventEnvelope, lines: Sequence[tuple[datetime, str]]) -> None:
+        """Write the log lines of a job run under the id of the event of its end, shortened; replaces them."""
+        about = {
+            "job": event.detail["jobName"],
+            "job_run_id": event.detail["jobRunId"],
+            "run": event.detail.get("runId", ""),
+        }
+        rows = (
+            {"time": moment.isoformat(), **about, "line": number, "message": line[:LINE_CHARACTERS]}
+            for number, (moment, line) in enumerate(lines, start=1)
+        )
+        body = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode(errors="replace")
+        key = f"lake/{event.key.replace('events/', 'job_logs/', 1)}l"
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/jsonl")
 
     def read(self, since: date, after: str = "") -> list[EventEnvelope]:
         """Read each event since a day (on it, after an id) once, oldest first; skip lines that are not events."""

@@ -5,25 +5,28 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import cache
+from itertools import chain
 from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Body, Form, Query, Request
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
+from brewhouse.console.downloads import MEDIA_TYPES
 from brewhouse.console.query_service import QueryService, QueryStatus, ResultPage
-from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, link, page
+from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, _, link, page
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.query.saved_queries import SavedQuery, for_duckdb, saved_queries, saved_query
 
 router = APIRouter(tags=["queries"])
 
+DOWNLOADS = {"csv": "CSV", "excel.csv": _("CSV for Excel"), "xlsx": "Excel", "json": "JSON", "parquet": "Parquet"}
+"""Names of the formats of a download."""
 _INITIAL_WAIT_S = 0.5  # most queries finish in this time, so the first response has their rows
 _ROWS = 100
 _HISTORY = 20
 _MAX_CELL_CHARACTERS = 300
 _NUMERIC = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|DOUBLE|FLOAT|DECIMAL")
-_MEDIA_TYPES = {"csv": "text/csv", "json": "application/json", "parquet": "application/vnd.apache.parquet"}
 _PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**9, description="Page number")]
 _Sort = Annotated[int | None, Query(ge=-(10**6), le=10**6, description="Sort column from 1; negative: descending")]
 
@@ -50,6 +53,7 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
     return page(
         request,
         "explore.html",
+        status=404 if result and status is None else 200,
         sql=sql,
         at=at,
         query=status,
@@ -59,7 +63,7 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
         numeric=[bool(_NUMERIC.match(column.type)) for column in rows.columns] if rows else [],
         offset=(rows.page - 1) * _ROWS if rows else 0,
         sort=sort,
-        downloads=list(_MEDIA_TYPES),
+        downloads=DOWNLOADS,
         history=console.queries.newest()[:_HISTORY],
         saved=saved_queries(),
         tables=_table_columns(console),
@@ -125,11 +129,13 @@ def get_rows(
     return console.queries.page(name, number, size, sort)
 
 
-@router.get(f"{API}/queries/{{name}}/result.{{kind}}", response_class=FileResponse)
-def download(console: ConsoleDep, name: str, kind: Literal["csv", "json", "parquet"]) -> Response:
-    """Download a whole result as a file."""
-    file = console.queries.export(name, kind)
-    return FileResponse(file, media_type=_MEDIA_TYPES[kind], filename=f"brewhouse-{name.lower()}.{kind}")
+@router.get(f"{API}/queries/{{name}}/result.{{kind}}", response_class=StreamingResponse)
+def download(console: ConsoleDep, name: str, kind: Literal["csv", "excel.csv", "xlsx", "json", "parquet"]) -> Response:
+    """Download a whole result as a file; `excel.csv` is CSV that Excel opens as text, without running formulas."""
+    parts = console.queries.download(name, kind)
+    first = next(parts)  # most errors are found by then
+    headers = {"Content-Disposition": f'attachment; filename="brewhouse-{name.lower()}.{kind}"'}
+    return StreamingResponse(chain([first], parts), media_type=MEDIA_TYPES[kind], headers=headers)
 
 
 def _wait(queries: QueryService, name: str) -> QueryStatus | None:

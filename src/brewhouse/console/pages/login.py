@@ -37,8 +37,10 @@ def sign_in(
 
 
 @router.post("/logout", **HTML)
-def sign_out() -> Response:
-    """Delete the session cookie."""
+def sign_out(request: Request, console: ConsoleDep) -> Response:
+    """End the session and delete its cookie."""
+    if console.authenticator is not None:
+        console.authenticator.end_session(request.cookies.get(COOKIE))
     response = RedirectResponse("/login", 303)
     response.delete_cookie(COOKIE, httponly=True, samesite="lax")
     return response

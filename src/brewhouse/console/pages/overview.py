@@ -28,8 +28,7 @@ _Filters = Annotated[overview.OverviewFilters, Depends(filters_of)]
 @router.get("/", **HTML)
 def show(request: Request, console: ConsoleDep, lake_state: LakeStateDep, filters: _Filters) -> Response:
     """Show the overview, or the map alone in full detail, which `static/map.js` requests when a reader zooms in."""
-    if not overview.has_breweries(lake_state):
-        return page(request, "empty.html", here="overview")
+    overview.require_breweries(lake_state)
     shown = overview.overview(lake_state, filters)
     return page(
         request,

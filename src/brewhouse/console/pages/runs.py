@@ -114,9 +114,9 @@ def retry(console: ConsoleDep, report: ReportDep) -> Response:
 
 
 @router.post("/runs/{run}/stop", **HTML)
-def stop(console: ConsoleDep, run: str) -> Response:
+def stop(console: ConsoleDep, report: ReportDep) -> Response:
     """Ask a run to stop, and show it."""
-    return RedirectResponse(f"/runs/{stop_run(console, run).run}", 303)
+    return RedirectResponse(f"/runs/{stop_run(console, report).run}", 303)
 
 
 @router.post("/schedule", **HTML)
@@ -157,10 +157,10 @@ def retry_run(console: ConsoleDep, report: ReportDep) -> RunAccepted:
 
 
 @router.post(f"{API}/runs/{{run}}/stop", status_code=202)
-def stop_run(console: ConsoleDep, run: str) -> RunAccepted:
+def stop_run(console: ConsoleDep, report: ReportDep) -> RunAccepted:
     """Ask a run to stop."""
-    console.launcher.stop(run)
-    return RunAccepted(run)
+    console.launcher.stop(report.run)
+    return RunAccepted(report.run)
 
 
 @router.get(f"{API}/schedule")

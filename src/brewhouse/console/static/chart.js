@@ -7,7 +7,7 @@ let loading;
 function loadVega() {
   loading ??= ["vega", "vega-lite", "vega-embed"].reduce(
     (before, name) => before.then(() => new Promise((resolve, reject) => {
-      const script = Object.assign(document.createElement("script"), { src: `/static/${name}.min.js`, onload: resolve, onerror: reject });
+      const script = Object.assign(document.createElement("script"), { src: new URL(`${name}.min.js`, import.meta.url).href, onload: resolve, onerror: reject });
       document.head.append(script);
     })),
     Promise.resolve(),
@@ -50,10 +50,11 @@ const times = {
 async function draw(figure) {
   const source = document.getElementById(figure.dataset.chart);
   if (!source?.textContent) return;
+  const name = figure.getAttribute("aria-label");
   try {
     await loadVega();
     const language = document.documentElement.lang.slice(0, 2);
-    const view = await window.vegaEmbed(figure, JSON.parse(source.textContent), {
+    const view = await window.vegaEmbed(figure, { description: name, ...JSON.parse(source.textContent) }, {
       mode: "vega-lite", ast: true, actions: false, defaultStyle: false, renderer: "svg", config: theme(),
       tooltip: (_handler, _event, item, value) => { figure.title = value ? tooltipText(value) : ""; },
       formatLocale: { ...numbers[language], grouping: [3], currency: ["", ""] },
@@ -61,6 +62,8 @@ async function draw(figure) {
     });
     drawn.get(figure)?.finalize();
     drawn.set(figure, view);
+    figure.setAttribute("role", "img"); // Vega replaces the role and the name of the element
+    figure.setAttribute("aria-label", name);
     figure.dataset.drawn = "true";
   } catch (error) {
     figure.textContent = String(error.message || error);

@@ -1,0 +1,131 @@
+"""Checks before a change set: what of the account would let the stack, or its first run, fail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from brewhouse.aws.deploy import ZONES, DeploymentCheck
+from brewhouse.aws.key_policy import key_policy, missing_permissions
+from brewhouse.aws.prices import DPU
+from brewhouse.aws.session import Account, get_or_none, reason_of
+from brewhouse.lake.aws_errors import denial_in
+
+NO_TRAIL = "none, so calls that change the stack are not archived: set --parameter RecordManagementCalls=true for one"
+_FUNCTIONS_AT_ONCE = 6  # the event source mapping runs up to five archivers; and the notifier
+_QUOTAS = {"L-5E4153CA": "concurrent job runs", "L-08F3B322": "DPUs of concurrent job runs"}
+"""Codes of the quotas of Glue for an account."""
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """A deployment to check.
+
+    Attributes:
+        parameters: Of the stack after the deployment, defaults included.
+    """
+
+    account: Account
+    stack: str
+    parameters: Mapping[str, str]
+
+    def checks(self) -> Iterator[DeploymentCheck]:
+        """Check the account; the detail of a failed check says what to do."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        checks = {
+            "Glue is enabled": self._glue,
+            "no other stack owns the databases": self._databases,
+            "Lake Formation leaves permissions to IAM": self._lake_formation,
+            "the jobs can decrypt the catalog": self._catalog_encryption,
+            "Lambda can run the functions": self._lambda,
+            "Glue can run the jobs": self._quotas,
+            "the policy of the KMS key admits the services": self._key,
+            "a CloudTrail trail records calls": self._trail,
+        }
+        for name, check in checks.items():
+            try:
+                passed, detail = check()
+            except (BotoCoreError, ClientError) as error:
+                passed, detail = None, f"could not be checked: {reason_of(error)}"
+            yield DeploymentCheck(name, passed, detail)
+
+    def _glue(self) -> tuple[bool | None, str]:
+        from botocore.exceptions import ClientError, EndpointConnectionError
+
+        try:
+            self.account.client("glue").get_jobs(MaxResults=1)
+        except EndpointConnectionError:
+            return False, f"no answer from Glue in {self.account.region}: set AWS_REGION to a region with Glue"
+        except ClientError as error:
+            if denial_in(error.response["Error"].get("Message", "")):
+                raise  # of this user
+            return False, f"{reason_of(error)}: ask AWS Support to enable Glue for this account and region"
+        return True, ""
+
+    def _databases(self) -> tuple[bool | None, str]:
+        for zone in ZONES:
+            name = f"{self.parameters['CatalogDatabase']}_{zone}"
+            found = get_or_none(self.account.client("glue").get_database, Name=name)
+            owner = found and found["Database"].get("Parameters", {}).get("brewhouse.bucket", "another application")
+            if owner and owner != self.parameters["BucketName"]:
+                return False, f"{name} belongs to {owner}: set --parameter CatalogDatabase to another name"
+        return True, ""
+
+    def _lake_formation(self) -> tuple[bool | None, str]:
+        settings = self.account.client("lakeformation").get_data_lake_settings()["DataLakeSettings"]
+        for kind in ("CreateDatabaseDefaultPermissions", "CreateTableDefaultPermissions"):
+            principals = [each["Principal"]["DataLakePrincipalIdentifier"] for each in settings.get(kind, [])]
+            if "IAM_ALLOWED_PRINCIPALS" not in principals:
+                return None, (
+                    f"{kind} lacks IAM_ALLOWED_PRINCIPALS: grant the jobs' roles ALL on the databases after the "
+                    "deployment, or restore the default under Data Catalog settings"
+                )
+        return True, ""
+
+    def _catalog_encryption(self) -> tuple[bool | None, str]:
+        found = self.account.client("glue").get_data_catalog_encryption_settings()
+        at_rest = found["DataCatalogEncryptionSettings"].get("EncryptionAtRest", {})
+        key = at_rest.get("SseAwsKmsKeyId", "the key aws/glue")
+        if at_rest.get("CatalogEncryptionMode", "DISABLED") == "DISABLED" or key == self.parameters["KmsKeyArn"]:
+            return True, ""
+        if role := at_rest.get("CatalogEncryptionServiceRole"):
+            return True, f"by {role}"
+        return None, f"the catalog is encrypted with {key}: allow the stack's roles to use it, or set KmsKeyArn to it"
+
+    def _lambda(self) -> tuple[bool | None, str]:
+        limits = self.account.client("lambda").get_account_settings()["AccountLimit"]
+        left = limits.get("UnreservedConcurrentExecutions", limits["ConcurrentExecutions"])
+        advice = (
+            "" if left >= _FUNCTIONS_AT_ONCE else f", fewer than {_FUNCTIONS_AT_ONCE}: raise it with Service Quotas"
+        )
+        return not advice, f"{left} concurrent executions{advice}"
+
+    def _quotas(self) -> tuple[bool | None, str]:
+        dpu = DPU[self.parameters["WorkerType"]] * int(self.parameters["NumberOfWorkers"])
+        client, details = self.account.client("service-quotas"), []
+        for (code, name), needed in zip(_QUOTAS.items(), (2, 2 * dpu), strict=True):  # a job, and maintenance
+            value = client.get_service_quota(ServiceCode="glue", QuotaCode=code)["Quota"]["Value"]
+            if value < needed:
+                return False, f"{value:g} {name}, fewer than {needed}: raise it with Service Quotas"
+            details.append(f"{value:g} {name}")
+        return True, ", ".join(details)
+
+    def _key(self) -> tuple[bool | None, str]:
+        if not (key := self.parameters["KmsKeyArn"]):
+            return True, "keys of AWS"
+        policy = json.loads(self.account.client("kms").get_key_policy(KeyId=key, PolicyName="default")["Policy"])
+        has_trail = self.parameters["RecordManagementCalls"] == "true"
+        missing = list(missing_permissions(policy, key_policy(self.account, self.stack), has_trail=has_trail))
+        if not missing:
+            return True, key
+        return False, f"{'; '.join(missing)}: add what `brewhouse aws key-policy --stack {self.stack}` prints"
+
+    def _trail(self) -> tuple[bool | None, str]:
+        if self.parameters["RecordManagementCalls"] == "true":
+            return True, "the stack's own"
+        client = self.account.client("cloudtrail")
+        trails = client.describe_trails(includeShadowTrails=True)["trailList"]
+        active = [each["Name"] for each in trails if client.get_trail_status(Name=each["TrailARN"])["IsLogging"]]
+        return (True, ", ".join(active)) if active else (None, NO_TRAIL)

@@ -1,0 +1,134 @@
+"""Results as downloads: parts of a file, computed while it is sent, so that no copy of a large result is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brewhouse.errors import UsageError
+from brewhouse.query.export import array_parts, converted, export, unique_names
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyRelation
+    from duckdb.sqltypes import DuckDBPyType
+    from xlsxwriter.worksheet import Worksheet
+
+MEDIA_TYPES = {
+    "csv": "text/csv",
+    "excel.csv": "text/csv",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "json": "application/json",
+    "parquet": "application/vnd.apache.parquet",
+}
+"""Media type of each kind of file; `excel.csv` is CSV that Excel opens as it is meant."""
+
+_ROWS_AT_ONCE = 10_000
+_BLOCK_BYTES = 1 << 20
+_TYPED = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "BOOLEAN", "DATE", "TIME", "BIGNUM")
+_MAX_CELLS, _MAX_CHARACTERS, _MAX_DIGITS = 5_000_000, 32_767, 15  # of a workbook; the last two are limits of Excel
+_FIRST_YEAR = 1900  # of Excel
+_FORMULA = r"'^[=+@\t\r\n-]'"
+
+
+def parts(
+    stored: DuckDBPyRelation, names: Sequence[str], kinds: Sequence[DuckDBPyType], kind: str, folder: Path
+) -> Iterator[bytes]:
+    """Yield the parts of a file of a result.
+
+    Args:
+        stored: A relation of `brewhouse.query.export.storable`, with the column `file_row_number`.
+        names: Column names of the result.
+        kinds: Types of the result.
+        kind: A key of `MEDIA_TYPES`.
+        folder: For temporary files.
+
+    Raises:
+        UsageError: An Excel file would be too large.
+        duckdb.Error: The format cannot hold a value.
+    """
+    if kind == "json":
+        yield from (part.encode() for part in array_parts(stored, names, kinds))
+    elif kind in {"csv", "excel.csv"}:
+        yield from _csv(stored, names, kinds, folder / "part.csv", for_excel=kind != "csv")
+    else:
+        file = folder / "export"
+        if kind == "xlsx":
+            _write_workbook(stored, names, kinds, file)
+        else:
+            export(stored, names, kinds, kind, file)
+        with file.open("rb") as content:
+            yield from iter(lambda: content.read(_BLOCK_BYTES), b"")
+
+
+def _csv(
+    stored: DuckDBPyRelation, names: Sequence[str], kinds: Sequence[DuckDBPyType], file: Path, *, for_excel: bool
+) -> Iterator[bytes]:
+    """Write some rows at a time; for Excel with a byte order mark, and an apostrophe before what would be a formula."""
+    rows = _count(stored)
+    if for_excel:
+        yield b"\xef\xbb\xbf"
+        texts = [f"c{n}" for n, kind in enumerate(kinds, start=1) if str(kind) == "VARCHAR"]
+        guarded = (
+            f"CASE WHEN regexp_matches({c}, {_FORMULA}) THEN concat('''', {c}) ELSE {c} END AS {c}" for c in texts
+        )
+        stored = stored.project(f"* REPLACE ({', '.join(guarded)})") if texts else stored
+        names = [f"'{name}" if name.startswith(tuple("=+-@\t\r\n")) else name for name in names]
+    for first in range(0, max(rows, 1), _ROWS_AT_ONCE):
+        part = stored.filter(f"file_row_number BETWEEN {first} AND {first + _ROWS_AT_ONCE - 1}")
+        export(part, names, kinds, "csv", file, header=first == 0)
+        yield file.read_bytes()
+
+
+def _write_workbook(stored: DuckDBPyRelation, names: Sequence[str], kinds: Sequence[DuckDBPyType], file: Path) -> None:
+    """Write an Excel workbook: numbers, dates and times as such, anything else as text."""
+    import xlsxwriter
+
+    if (cells := _count(stored) * len(names)) > _MAX_CELLS:
+        hint = f"Up to {_MAX_CELLS:,} are supported; download CSV or Parquet."
+        raise UsageError(f"An Excel file of {cells:,} cells is too large.", hint=hint)
+    values = [
+        f"c{n}" if str(kind).startswith(("DATE", "TIME")) else csv if _is_typed(kind) else f"CAST({csv} AS VARCHAR)"
+        for n, (kind, csv) in enumerate(zip(kinds, converted(kinds, "csv"), strict=True), start=1)
+    ]
+    rows = stored.project(", ".join(f"{value} AS v{n}" for n, value in enumerate(values)))
+    options = {"constant_memory": True, "tmpdir": str(file.parent), "remove_timezone": True}
+    with xlsxwriter.Workbook(str(file), {**options, "default_date_format": "yyyy-mm-dd hh:mm:ss"}) as book:
+        sheet, bold, day = book.add_worksheet(), book.add_format({"bold": True}), book.add_format({"num_format": 14})
+        sheet.freeze_panes(1, 0)
+        for column, name in enumerate(unique_names(names)):
+            sheet.write_string(0, column, name, bold)
+        numbers = count(1)
+        for batch in rows.to_arrow_reader(_ROWS_AT_ONCE):
+            block = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            for number, row in zip(numbers, block, strict=False):
+                for column, value in enumerate(row):
+                    _write_cell(sheet, number, column, value, day)
+
+
+def _write_cell(sheet: Worksheet, row: int, column: int, value: Any, day: Any) -> None:  # noqa: ANN401 - a cell
+    match value:
+        case None:
+            return
+        case bool():
+            sheet.write_boolean(row, column, value)
+        case int() | float() | Decimal() if len(str(value).strip("-0.").replace(".", "")) <= _MAX_DIGITS + 2:
+            sheet.write_number(row, column, float(value))
+        case datetime() if value.year >= _FIRST_YEAR:
+            sheet.write_datetime(row, column, value)
+        case date() if value.year >= _FIRST_YEAR:
+            sheet.write_datetime(row, column, value, day)
+        case _:
+            sheet.write_string(row, column, str(value)[:_MAX_CHARACTERS])
+
+
+def _count(stored: DuckDBPyRelation) -> int:
+    [(rows,)] = stored.aggregate("count(*)").fetchall()
+    return int(rows)
+
+
+def _is_typed(kind: DuckDBPyType) -> bool:
+    return any(name in str(kind).partition("[")[0] for name in _TYPED) and "(" not in str(kind).removeprefix("DECIMAL(")

@@ -1,0 +1,215 @@
+"""A deployment is checked before its change set: each obstacle of an account has one line with what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from tests.aws.cloud import STACK
+
+from brewhouse.aws.key_policy import key_policy
+from brewhouse.aws.preflight import NO_TRAIL, Preflight
+from brewhouse.aws.session import Account
+from brewhouse.aws.stacks import find_stack
+from brewhouse.aws.template import defaults
+
+Call = Callable[..., tuple[int, str, str]]
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/k"
+IAM = [{"Principal": {"DataLakePrincipalIdentifier": "IAM_ALLOWED_PRINCIPALS"}, "Permissions": ["ALL"]}]
+ACCOUNT = Account("123456789012", "eu-central-1", "arn:aws:iam::123456789012:user/ann", boto3.Session("k", "s"))
+READY: Mapping[str, Any] = {
+    "glue.GetJobs": {"Jobs": []},
+    "glue.GetDatabase": ("EntityNotFoundException", "Database not found."),
+    "glue.GetDataCatalogEncryptionSettings": {"DataCatalogEncryptionSettings": {}},
+    "lakeformation.GetDataLakeSettings": {
+        "DataLakeSettings": {"CreateDatabaseDefaultPermissions": IAM, "CreateTableDefaultPermissions": IAM}
+    },
+    "lambda.GetAccountSettings": {"AccountLimit": {"ConcurrentExecutions": 10, "UnreservedConcurrentExecutions": 10}},
+    "service-quotas.GetServiceQuota": {"Quota": {"Value": 30.0}},
+    "kms.GetKeyPolicy": {"Policy": json.dumps(key_policy(ACCOUNT, STACK))},
+    "cloudtrail.DescribeTrails": {"trailList": [{"Name": "all", "TrailARN": "arn:trail"}]},
+    "cloudtrail.GetTrailStatus": {"IsLogging": True},
+}
+"""Answers of an account where nothing is in the way."""
+
+
+def checked(answers: Mapping[str, Any], **parameters: str) -> dict[str, tuple[bool | None, str]]:
+    """Check an account that answers so, or with an error given as code and message."""
+    account = Account(
+        ACCOUNT.number, "eu-central-1", ACCOUNT.caller, boto3.Session("k", "s", region_name="eu-central-1")
+    )
+
+    def answer(model: Any, **_: object) -> tuple[SimpleNamespace, dict[str, Any]]:  # noqa: ANN401 - botocore
+        found = {**READY, **answers}[f"{model.service_model.service_name}.{model.name}"]
+        if isinstance(found, tuple):
+            return SimpleNamespace(status_code=400), {"Error": {"Code": found[0], "Message": found[1]}}
+        return SimpleNamespace(status_code=200), found
+
+    for service in {name.split(".")[0] for name in READY}:
+        account.client(service).meta.events.register("before-call", answer)
+    whole = {**defaults(), "BucketName": "mine", "KmsKeyArn": "", **parameters}
+    return {check.name: (check.passed, check.detail) for check in Preflight(account, STACK, whole).checks()}
+
+
+def test_nothing_is_in_the_way_of_an_ordinary_account() -> None:
+    assert {passed for passed, _ in checked({}, KmsKeyArn=KEY).values()} == {True}
+
+
+@pytest.mark.parametrize(
+    ("check", "answers", "parameters", "passed", "advice"),
+    [
+        (
+            "Glue is enabled",
+            {"glue.GetJobs": ("AccessDeniedException", "Account 123456789012 is denied access.")},
+            {},
+            False,
+            "ask AWS Support to enable Glue",
+        ),
+        (
+            "Glue is enabled",
+            {"glue.GetJobs": ("AccessDeniedException", "User: arn:x is not authorized to perform: glue:GetJobs")},
+            {},
+            None,
+            "could not be checked: AWS denies glue:GetJobs",
+        ),
+        (
+            "no other stack owns the databases",
+            {"glue.GetDatabase": {"Database": {"Name": "x", "Parameters": {"brewhouse.bucket": "theirs"}}}},
+            {},
+            False,
+            "brewhouse_bronze belongs to theirs: set --parameter CatalogDatabase",
+        ),
+        (
+            "no other stack owns the databases",
+            {"glue.GetDatabase": {"Database": {"Name": "x"}}},
+            {"CatalogDatabase": "beer"},
+            False,
+            "beer_bronze belongs to another application",
+        ),
+        (
+            "no other stack owns the databases",
+            {"glue.GetDatabase": {"Database": {"Name": "x", "Parameters": {"brewhouse.bucket": "mine"}}}},
+            {},
+            True,
+            "",
+        ),
+        (
+            "Lake Formation leaves permissions to IAM",
+            {"lakeformation.GetDataLakeSettings": {"DataLakeSettings": {"CreateDatabaseDefaultPermissions": IAM}}},
+            {},
+            None,
+            "CreateTableDefaultPermissions lacks IAM_ALLOWED_PRINCIPALS: grant",
+        ),
+        (
+            "the jobs can decrypt the catalog",
+            {
+                "glue.GetDataCatalogEncryptionSettings": {
+                    "DataCatalogEncryptionSettings": {
+                        "EncryptionAtRest": {"CatalogEncryptionMode": "SSE-KMS", "SseAwsKmsKeyId": "arn:other"}
+                    }
+                }
+            },
+            {},
+            None,
+            "encrypted with arn:other: allow the stack's roles",
+        ),
+        (
+            "Lambda can run the functions",
+            {"lambda.GetAccountSettings": {"AccountLimit": {"ConcurrentExecutions": 5}}},
+            {},
+            False,
+            "5 concurrent executions, fewer than 6: raise it",
+        ),
+        (
+            "Glue can run the jobs",
+            {},
+            {"WorkerType": "G.4X", "NumberOfWorkers": "10"},
+            False,
+            "30 DPUs of concurrent job runs, fewer than 80: raise it",
+        ),
+        (
+            "the policy of the KMS key admits the services",
+            {"kms.GetKeyPolicy": {"Policy": '{"Statement": []}'}},
+            {"KmsKeyArn": KEY},
+            False,
+            "encryption.athena.amazonaws.com",
+        ),
+        (
+            "the policy of the KMS key admits the services",
+            {"kms.GetKeyPolicy": ("AccessDeniedException", "no")},
+            {"KmsKeyArn": KEY},
+            None,
+            "could not be checked: no",
+        ),
+        ("a CloudTrail trail records calls", {"cloudtrail.GetTrailStatus": {"IsLogging": False}}, {}, None, NO_TRAIL),
+        (
+            "a CloudTrail trail records calls",
+            {"cloudtrail.DescribeTrails": {"trailList": []}},
+            {"RecordManagementCalls": "true"},
+            True,
+            "the stack's own",
+        ),
+    ],
+)
+def test_an_obstacle_is_reported_with_what_to_do(
+    check: str, answers: Mapping[str, Any], parameters: Mapping[str, str], passed: bool | None, advice: str
+) -> None:
+    result = checked(answers, **parameters)[check]
+    assert result[0] is passed
+    assert advice in result[1]
+    assert "\n" not in result[1]
+
+
+def test_a_failed_check_stops_the_deployment_before_its_change_set(account: Account, deploy: Call) -> None:
+    account.client("glue").create_database(DatabaseInput={"Name": "brewhouse_gold"})
+    code, out, err = deploy()
+    assert code == 3
+    assert "FAILED   no other stack owns the databases: brewhouse_gold belongs to another application" in out
+    assert "1 checks failed" in err
+    assert find_stack(account, STACK) is None
+    assert account.client("s3").list_buckets()["Buckets"] == []
+    assert deploy("--parameter", "CatalogDatabase=beer")[0] == 0
+
+
+def test_the_key_is_checked_before_the_change_set(account: Account, deploy: Call) -> None:
+    kms = account.client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    code, out, _ = deploy("--parameter", f"KmsKeyArn={key}")
+    assert code == 3
+    assert "kms:GenerateDataKey for events.amazonaws.com, without a condition on its source" in out
+    assert "brewhouse aws key-policy --stack brew" in out
+    policy = json.dumps(key_policy(account, STACK))
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy)
+    assert (
+        f"ok       the policy of the KMS key admits the services: {key}" in deploy("--parameter", f"KmsKeyArn={key}")[1]
+    )
+
+
+@pytest.fixture
+def answers_to_questions(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """What the user answers, by the first word of the question."""
+    given: dict[str, bool] = {}
+    monkeypatch.setattr("typer.confirm", lambda question, **_: given[question.split()[0]])
+    return given
+
+
+def test_deploy_offers_a_trail_to_an_account_without_one(
+    account: Account, call: Call, package: Callable[..., object], answers_to_questions: dict[str, bool]
+) -> None:
+    answers_to_questions |= {"Create": False, "Make": False}
+    arguments = ("deploy", "--stack", STACK, "--packaged", "--folder", package())
+    code, out, _ = call(*arguments)
+    assert code == 1
+    assert f"warning  a CloudTrail trail records calls: {NO_TRAIL}" in out
+    trail, place = account.client("cloudtrail"), {"LocationConstraint": account.region}
+    account.client("s3").create_bucket(Bucket="trails", CreateBucketConfiguration=place)
+    made = trail.create_trail(Name="all", S3BucketName="trails")
+    trail.start_logging(Name=made["TrailARN"])
+    del answers_to_questions["Create"]  # not asked now
+    code, out, _ = call(*arguments)
+    assert code == 1
+    assert "ok       a CloudTrail trail records calls: all" in out
