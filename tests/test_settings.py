@@ -52,7 +52,6 @@ def test_the_settings_of_all_places_are_merged(tmp_path: Path) -> None:
         ("", {"BREWHOUSE_TIMEOUT_S": "soon"}, {}, r"^BREWHOUSE_TIMEOUT_S must be a number \(got 'soon'\)"),
         ("", {"BREWHOUSE_TIMEOUT_S": "0"}, {}, r"^BREWHOUSE_TIMEOUT_S must be more than 0 \(got '0'\)"),
         ("", {"BREWHOUSE_ENGINE": "sparc"}, {}, r"^BREWHOUSE_ENGINE must be one of duckdb, spark \(got 'sparc'\)"),
-        ("", {"BREWHOUSE_SPARK_S3A": "maybe"}, {}, r"^BREWHOUSE_SPARK_S3A must be true or false"),
         ("", {"BREWHOUSE_ALERTS_KINDS": "never"}, {}, r"^BREWHOUSE_ALERTS_KINDS must be one of failed, checks_failed"),
         (
             "",

@@ -227,7 +227,6 @@ _REQUIREMENTS = {
     r"Expected `\w+` > ([\d]+)": r"be more than \1",
     "Expected `int`": "be a whole number",
     "Expected `float`": "be a number",
-    "Expected `bool`": "be true or false",
     "Expected `array`": "be a list of texts",
     "Expected `object`": "be a section",
     r"Expected `str` matching regex '\^\$": "be two times such as 22:00-07:00",
