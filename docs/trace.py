@@ -41,11 +41,13 @@ class Trace:
         modules: In order of entry.
         concurrent: Those that a worker thread entered; their place in the order may vary.
         deepest: The call stack with the most switches between modules, outermost first.
+        libraries: What was imported, Brewhouse and the standard library apart.
     """
 
     modules: list[str] = field(default_factory=list)
     concurrent: list[str] = field(default_factory=list)
     deepest: list[str] = field(default_factory=list)
+    libraries: list[str] = field(default_factory=list)
 
 
 class Profiler:
@@ -124,6 +126,8 @@ def _run_traced(result: Path, arguments: list[str]) -> None:
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
+    imported = {name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names - {"brewhouse", "__main__"}
+    profiler.trace.libraries = sorted(imported)
     result.write_text(json.dumps(vars(profiler.trace)), "utf-8")
 
 

@@ -14,10 +14,13 @@ from pathlib import Path
 import pytest
 import typer
 import typer.main
+import yaml
 
 from brewhouse.cli.main import app
+from brewhouse.engines.dialect import translate
 from brewhouse.events.alerts import Kind, Message
 from brewhouse.events.messages import body, subject
+from brewhouse.models import model
 from brewhouse.models.header import _FIELDS, _RULES, Header, parse_header
 from brewhouse.models.model import column_definitions
 from brewhouse.models.project import models_of
@@ -129,6 +132,18 @@ def test_links_between_pages_lead_to_pages() -> None:
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
 
 
+def test_what_is_prepared_of_the_sql_is_what_sqlglot_derives(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = model.prepared()
+    assert stored.duckdb == {sql: translate(sql) for sql in stored.duckdb}, "run `make docs`"
+    names = [name for zone in model.ZONES for name in (model.FOLDER / zone).glob("*.sql")]
+    texts = {f"{file.parent.name}.{file.stem}": file.read_text("utf-8") for file in names}
+    loaded = {name: model.parse(name, text) for name, text in texts.items()}
+    monkeypatch.setattr(model, "prepared", lambda: model.Prepared({}, {}))
+    parsed = {name: model.parse(name, text) for name, text in texts.items()}
+    assert loaded == parsed
+    assert stored.reads == {each.version: (each.reads, each.depends_on) for each in parsed.values()}, "run `make docs`"
+
+
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
@@ -139,3 +154,14 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     start = (tmp_path / "pt-BR" / "index.html").read_text("utf-8")
     assert 'href="tutorial/"' in start
     assert 'src="../console-overview.png"' in start
+
+
+def test_the_kubernetes_job_runs_an_existing_command_as_the_images_user() -> None:
+    (job,) = map(yaml.safe_load, blocks("containers.md", "yaml"))
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    group = typer.main.get_command(app)
+    command = group.get_command(typer.Context(group), container["args"][0])  # type: ignore[attr-defined]
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {arg for arg in container["args"] if arg.startswith("--")} <= options
+    assert f"--uid {pod['securityContext']['runAsUser']}" in (ROOT / "Dockerfile").read_text("utf-8")

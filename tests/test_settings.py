@@ -9,14 +9,23 @@ from typing import Any
 import pytest
 
 from brewhouse.errors import BrewhouseError, UsageError, redacted
-from brewhouse.settings import AlertSettings, ScheduleSettings, Secret, SecretUrl, Settings, as_environment, load
+from brewhouse.settings import (
+    AlertSettings,
+    ScheduleSettings,
+    Secret,
+    SecretUrl,
+    Settings,
+    as_environment,
+    load,
+    origins,
+)
 
 
 def test_each_place_overrides_the_ones_below_it(tmp_path: Path) -> None:
     def concurrency(flags: dict[str, Any], environ: dict[str, str]) -> int:
         return load(flags, folder=tmp_path, environ=environ).concurrency
 
-    assert concurrency({}, {}) == 4
+    assert concurrency({}, {}) == 8
     (tmp_path / "brewhouse.toml").write_text("concurrency = 5\n")
     assert concurrency({}, {}) == 5
     assert concurrency({}, {"BREWHOUSE_CONCURRENCY": "6"}) == 6
@@ -35,12 +44,23 @@ def test_the_settings_of_all_places_are_merged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("toml", "environ", "flags", "message"),
     [
-        ("concurency = 2", {}, {}, r"brewhouse\.toml.*concurency"),
-        ("concurrency = 0", {}, {}, r"brewhouse\.toml.*concurrency"),
+        ("concurency = 2", {}, {}, r"^concurency in .*brewhouse\.toml is not a setting. Did you mean concurrency\?$"),
+        ("concurrency = 0", {}, {}, r"^concurrency in .*brewhouse\.toml must be 1 or more \(got 0\)\. "),
+        ("concurrency = 'many'", {}, {}, r"must be a whole number \(got 'many'\)"),
+        ("alerts = 1", {}, {}, r"alerts in .* must be a section \(got 1\)"),
         ("concurrency = ", {}, {}, r"brewhouse\.toml is not valid TOML"),
-        ("", {"BREWHOUSE_TIMEOUT_S": "soon"}, {}, r"environment.*timeout_s"),
-        ("", {}, {"per_page_rows": 201}, r"command line.*per_page_rows"),
-        ("", {}, {"colour": "red"}, r"command line.*colour"),
+        ("", {"BREWHOUSE_TIMEOUT_S": "soon"}, {}, r"^BREWHOUSE_TIMEOUT_S must be a number \(got 'soon'\)"),
+        ("", {"BREWHOUSE_TIMEOUT_S": "0"}, {}, r"^BREWHOUSE_TIMEOUT_S must be more than 0 \(got '0'\)"),
+        ("", {"BREWHOUSE_ENGINE": "sparc"}, {}, r"^BREWHOUSE_ENGINE must be one of duckdb, spark \(got 'sparc'\)"),
+        ("", {"BREWHOUSE_ALERTS_KINDS": "never"}, {}, r"^BREWHOUSE_ALERTS_KINDS must be one of failed, checks_failed"),
+        (
+            "",
+            {"BREWHOUSE_CATALOG_DATABASE_PREFIX": "A-B"},
+            {},
+            r"must be lower-case letters, digits and _ \(got 'A-B'\)",
+        ),
+        ("", {}, {"per_page_rows": 201}, r"^per_page_rows must be 200 or less \(got 201\)"),
+        ("", {}, {"colour": "red"}, r"^colour is not a setting"),
     ],
 )
 def test_an_invalid_setting_is_named_with_its_place(
@@ -68,11 +88,11 @@ def test_a_section_is_merged_from_all_places_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('urls = "json://t0ken"', r"Expected `array`.*alerts\.urls"),
+        ('urls = "json://t0ken"', r"alerts\.urls in .* must be a list of texts\."),
         ('kinds = ["sometimes"]', r"alerts\.kinds"),
         ('quiet_hours = "25:00-07:00"', r"alerts\.quiet_hours"),
         ("late_after_hours = -1", r"alerts\.late_after_hours"),
-        ("colour = 1", r"colour.*alerts"),
+        ("colour = 1", r"alerts\.colour in .* is not a setting"),
     ],
 )
 def test_an_invalid_setting_of_a_section_is_named_without_its_secret(tmp_path: Path, line: str, message: str) -> None:
@@ -123,7 +143,9 @@ def test_quiet_hours_are_a_range_of_times(text: str, *, is_valid: bool) -> None:
     if is_valid:
         assert load({}, environ=environ).alerts.quiet_hours == text
     else:
-        with pytest.raises(UsageError, match=r"environment.*alerts\.quiet_hours"):
+        with pytest.raises(
+            UsageError, match=r"BREWHOUSE_ALERTS_QUIET_HOURS must be two times such as 22:00-07:00 \(got"
+        ):
             load({}, environ=environ)
 
 
@@ -139,22 +161,46 @@ def test_the_limits_of_a_range_are_valid_and_values_beyond_them_are_not(name: st
             load({name: value}, environ={})
 
 
-@pytest.mark.parametrize(("text", "value"), [("true", True), ("1", True), ("false", False), ("0", False)])
-def test_a_variable_of_a_boolean_setting_is_parsed(text: str, *, value: bool) -> None:
-    assert load({}, environ={"BREWHOUSE_SPARK_S3A": text}).spark_s3a is value
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [
+        ("BREWHOUSE_CONCURENCY", "Did you mean BREWHOUSE_CONCURRENCY?"),
+        ("BREWHOUSE_ALERT_URLS", "Did you mean BREWHOUSE_ALERTS_URLS?"),
+        ("BREWHOUSE_QQQ", "Unset it. `brewhouse config` lists the settings."),
+    ],
+)
+def test_an_unknown_variable_is_an_error_with_the_nearest_name(variable: str, hint: str) -> None:
+    with pytest.raises(UsageError) as failure:
+        load({}, environ={variable: "1"})
+    assert str(failure.value) == f"The variable {variable} is not a setting. {hint}"
 
 
-def test_unknown_variables_are_reported_with_the_nearest_name_and_those_of_others_are_ignored(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    environ = {"BREWHOUSE_CONCURENCY": "1", "BREWHOUSE_ALERT_URLS": "x", "BREWHOUSE_X": "1", "LAKE": "x"}
+def test_variables_that_are_empty_or_of_others_are_ignored() -> None:
+    environ = {"BREWHOUSE_CONCURRENCY": "", "BREWHOUSE_X": "", "BREWHOUSE_CONFIG": "", "LAKE": "x", "_BREWHOUSE_X": "x"}
     assert load({}, environ=environ) == Settings()
-    is_ignored = "is not a setting and is ignored."
-    assert capsys.readouterr().err.splitlines() == [
-        f"brewhouse: The variable BREWHOUSE_ALERT_URLS {is_ignored} Did you mean BREWHOUSE_ALERTS_URLS?",
-        f"brewhouse: The variable BREWHOUSE_CONCURENCY {is_ignored} Did you mean BREWHOUSE_CONCURRENCY?",
-        f"brewhouse: The variable BREWHOUSE_X {is_ignored}",
-    ]
+
+
+def test_another_settings_file_can_be_named(tmp_path: Path) -> None:
+    (tmp_path / "brewhouse.toml").write_text("concurrency = 5\n")
+    (tmp_path / "other.toml").write_text("timeout_s = 5\n")
+    settings = load({}, folder=tmp_path, environ={"BREWHOUSE_CONFIG": str(tmp_path / "other.toml")})
+    assert (settings.concurrency, settings.timeout_s) == (8, 5.0)
+    with pytest.raises(
+        UsageError, match=r"settings file nowhere\.toml does not exist\. Check --config and BREWHOUSE_CONF"
+    ):
+        load({}, environ={"BREWHOUSE_CONFIG": "nowhere.toml"})
+
+
+def test_the_origin_of_a_setting_is_the_highest_place_that_has_it(tmp_path: Path) -> None:
+    file = tmp_path / "brewhouse.toml"
+    file.write_text('concurrency = 5\ntimeout_s = 5\n[alerts]\nurls = ["json://a"]\n')
+    environ = {"BREWHOUSE_CONCURRENCY": "6", "BREWHOUSE_SCHEDULE_CRON": "0 6 * * *"}
+    assert origins(tmp_path, environ) == {
+        "concurrency": "BREWHOUSE_CONCURRENCY",
+        "timeout_s": str(file),
+        "alerts.urls": str(file),
+        "schedule.cron": "BREWHOUSE_SCHEDULE_CRON",
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """`python -m brewhouse` is the `brewhouse` command."""
 
-from brewhouse.cli.main import main
+from brewhouse.cli.main import start
 
 if __name__ == "__main__":
-    main()
+    start()

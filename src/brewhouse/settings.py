@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import os
 import re
-import sys
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 from urllib.parse import unquote
 
 import msgspec
@@ -173,7 +173,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         max_count_drop_percent: Maximum drop of the number of breweries, in percent; a larger one fails the checks.
         engine: Engine that runs the models: duckdb in this process, or spark on this machine or a cluster.
         spark_master: Spark master, such as `local[*]` or `spark://host:7077`; ignored inside a running session.
-        spark_s3a: Whether Spark itself reads a lake on S3, by S3A from Maven Central; otherwise its Python workers do.
         memory_limit_mb: Memory limit of the SQL engine, in MB; beyond it, the engine spills to disk.
         snapshot_retention_days: Days to keep table snapshots; `brewhouse maintain` expires older ones.
         min_snapshots_to_keep: Newest snapshots to keep per table, of any age; of others, the last of each day stays.
@@ -192,7 +191,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     lock_ttl_s: Annotated[float, Meta(ge=2)] = 120.0
     models: Path | None = None
     source_url: SecretUrl = SecretUrl("https://api.openbrewerydb.org/v1")
-    concurrency: PositiveInt = 4
+    concurrency: PositiveInt = 8
     per_page_rows: Annotated[int, Meta(ge=1, le=200)] = 200
     timeout_s: Annotated[float, Meta(gt=0)] = 30.0
     max_attempts: PositiveInt = 6
@@ -208,7 +207,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_count_drop_percent: Annotated[float, Meta(ge=0, le=100)] = 20.0
     engine: Literal["duckdb", "spark"] = "duckdb"
     spark_master: str = "local[*]"
-    spark_s3a: bool = False
     memory_limit_mb: PositiveInt = 2048
     snapshot_retention_days: Annotated[float, Meta(ge=0, le=36_500)] = 30.0
     min_snapshots_to_keep: PositiveInt = 30
@@ -220,18 +218,48 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     console: ConsoleSettings = ConsoleSettings()
 
 
+_CONFIG = "BREWHOUSE_CONFIG"
+_HINT = "`brewhouse config` lists the settings."
+_SECRET = {"catalog_uri", "password", "ping_url", "source_url", "urls"}
+_REQUIREMENTS = {
+    r"Expected `\w+` >= ([\d]+)": r"be \1 or more",
+    r"Expected `\w+` <= ([\d]+)": r"be \1 or less",
+    r"Expected `\w+` > ([\d]+)": r"be more than \1",
+    "Expected `int`": "be a whole number",
+    "Expected `float`": "be a number",
+    "Expected `array`": "be a list of texts",
+    "Expected `object`": "be a section",
+    r"Expected `str` matching regex '\^\$": "be two times such as 22:00-07:00",
+    "Expected `str` matching regex": "be lower-case letters, digits and _",
+    "Expected `str`": "be a text",
+}
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "alerts": AlertSettings, "schedule": ScheduleSettings, "console": ConsoleSettings,
 }  # fmt: skip
 
 
-def load(flags: Mapping[str, Any], *, folder: Path = Path(), environ: Mapping[str, str] = os.environ) -> Settings:
+class _Place(NamedTuple):
+    """Where settings come from: its name, its values, and how it spells the name of a setting."""
+
+    name: str
+    values: dict[str, Any]
+    spell: Callable[[str], str]
+
+
+def load(
+    flags: Mapping[str, Any],
+    *,
+    folder: Path = Path(),
+    environ: Mapping[str, str] = os.environ,
+    spell: Callable[[str], str] = str,
+) -> Settings:
     """Merge the settings from their four places.
 
     Args:
         flags: Command line options by setting name; None means not given.
-        folder: Folder of `brewhouse.toml`.
-        environ: Source of the `BREWHOUSE_<SETTING>` variables.
+        folder: Folder of `brewhouse.toml`; the variable BREWHOUSE_CONFIG names another file.
+        environ: Source of the `BREWHOUSE_<SETTING>` variables; an empty one counts as unset.
+        spell: Returns the option of a setting, for errors.
 
     Raises:
         UsageError: An unknown setting or an invalid value; names the place.
@@ -240,27 +268,53 @@ def load(flags: Mapping[str, Any], *, folder: Path = Path(), environ: Mapping[st
         >>> load({"concurrency": 2}, environ={"BREWHOUSE_CONCURRENCY": "8", "BREWHOUSE_TIMEOUT_S": "5"}).concurrency
         2
     """
-    file = folder / "brewhouse.toml"
-    places: list[tuple[str, dict[str, Any]]] = [
-        (str(file), _read_toml(file)),
-        ("the environment (BREWHOUSE_*)", _read_environment(environ)),
-        ("the command line", {name: value for name, value in flags.items() if value is not None}),
-    ]
     merged: dict[str, Any] = {}
-    for where, values in places:
-        _convert(values, where)
-        sections = {name: {**merged.get(name, {}), **values[name]} for name in _SECTIONS if name in values}
-        merged.update({**values, **sections})
-    return _convert(merged, "the settings")
+    for place in _places(flags, folder, environ, spell):
+        _convert(place)
+        sections = {name: {**merged.get(name, {}), **place.values[name]} for name in _SECTIONS if name in place.values}
+        merged.update({**place.values, **sections})
+    return _convert(_Place("the settings", merged, str))
+
+
+def origins(folder: Path = Path(), environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return where each setting that is not a default comes from, by its name or `section.name`."""
+    found: dict[str, str] = {}
+    for place in _places({}, folder, environ, str):
+        for name, value in place.values.items():
+            names = [f"{name}.{inner}" for inner in value] if name in _SECTIONS else [name]
+            found |= {each: place.spell(each) if "=" in place.name else place.name for each in names}
+    return found
+
+
+def _places(
+    flags: Mapping[str, Any], folder: Path, environ: Mapping[str, str], spell: Callable[[str], str]
+) -> Iterator[_Place]:
+    given = {name: value for name, value in environ.items() if value}
+    file = Path(given[_CONFIG]) if _CONFIG in given else folder / "brewhouse.toml"
+    yield _Place(str(file), _read_toml(file, is_required=_CONFIG in given), lambda name: f"{name} in {file}")
+    yield _Place("BREWHOUSE_*=", _read_environment(given), _variable)
+    yield _Place("the command line", {name: value for name, value in flags.items() if value is not None}, spell)
+
+
+def _variable(name: str) -> str:
+    return f"BREWHOUSE_{name.upper().replace('.', '_')}"
+
+
+def setting_names() -> list[str]:
+    """List the settings, those of a section as `section.name`."""
+    names = [name for name in Settings.__struct_fields__ if name not in _SECTIONS]
+    return [*names, *(f"{section}.{name}" for section, kind in _SECTIONS.items() for name in kind.__struct_fields__)]
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
     """Return settings as environment variables, to pass them to a child process."""
-    values = {name: getattr(settings, name) for name in Settings.__struct_fields__ if name not in _SECTIONS}
-    for section, kind in _SECTIONS.items():
-        inner = getattr(settings, section)
-        values |= {f"{section}_{name}": getattr(inner, name) for name in kind.__struct_fields__}
-    return {f"BREWHOUSE_{name.upper()}": _as_text(value) for name, value in values.items() if value is not None}
+    values = {name: value_of(settings, name) for name in setting_names()}
+    return {_variable(name): _as_text(value) for name, value in values.items() if value is not None}
+
+
+def value_of(settings: Settings, name: str) -> object:
+    """Return the value of a setting by its name of `setting_names`."""
+    return attrgetter(name)(settings)
 
 
 def is_lineage_configured(environ: Mapping[str, str] = os.environ) -> bool:
@@ -283,33 +337,30 @@ def _as_text(value: object) -> str:
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Read `BREWHOUSE_<SETTING>` and `BREWHOUSE_<SECTION>_<SETTING>`; items of lists are separated by spaces."""
-    names = [name for name in Settings.__struct_fields__ if name not in _SECTIONS]
-    found: dict[str, Any] = {name: environ[key] for name in names if (key := f"BREWHOUSE_{name.upper()}") in environ}
-    known = {f"BREWHOUSE_{name.upper()}" for name in names}
-    for section, kind in _SECTIONS.items():
-        fields = {f"BREWHOUSE_{section.upper()}_{field.name.upper()}": field for field in msgspec.structs.fields(kind)}
-        known.update(fields)
-        values: dict[str, Any] = {
-            field.name: environ[key].split() if isinstance(field.default, tuple) else environ[key]
-            for key, field in fields.items()
-            if key in environ
-        }
-        if values:
-            found[section] = values
-    _warn_of_unknown({name for name in environ if name.startswith("BREWHOUSE_")} - known, known)
+    known = {_variable(name): name for name in setting_names()}
+    found: dict[str, Any] = {}
+    for variable in environ.keys() & known.keys():
+        section, dot, name = known[variable].rpartition(".")
+        if dot:
+            is_list = isinstance(getattr(_SECTIONS[section](), name), tuple)
+            found.setdefault(section, {})[name] = environ[variable].split() if is_list else environ[variable]
+        else:
+            found[name] = environ[variable]
+    for name in sorted({name for name in environ if name.startswith("BREWHOUSE_")} - known.keys() - {_CONFIG}):
+        raise UsageError(f"The variable {name} is not a setting.", hint=_nearest(name, known) or f"Unset it. {_HINT}")
     return found
 
 
-def _warn_of_unknown(unknown: Collection[str], known: Collection[str]) -> None:
-    for name in sorted(unknown):
-        from difflib import get_close_matches
+def _nearest(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
 
-        nearest = "".join(f" Did you mean {close}?" for close in get_close_matches(name, known, 1, 0.85))
-        print(f"brewhouse: The variable {name} is not a setting and is ignored.{nearest}", file=sys.stderr)
+    return "".join(f"Did you mean {close}?" for close in get_close_matches(name, list(known), 1, 0.75))
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def _read_toml(file: Path, *, is_required: bool = False) -> dict[str, Any]:
     if not file.exists():
+        if is_required:
+            raise UsageError(f"The settings file {file} does not exist.", hint=f"Check --config and {_CONFIG}.")
         return {}
     if not file.is_file():  # reading a named pipe would block
         raise UsageError(f"{file} is not a file.", hint="Rename it, or run in another folder.")
@@ -321,8 +372,37 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise UsageError(f"{file} is not valid TOML: {error}.", hint="Fix that line.") from error
 
 
-def _convert(values: Mapping[str, Any], where: str) -> Settings:
+def _convert(place: _Place) -> Settings:
     try:
-        return msgspec.convert(values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
+        return msgspec.convert(place.values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as error:
-        raise UsageError(f"Invalid setting in {where}: {error}.", hint="See `docs/settings.md`.") from error
+        message, _, path = str(error).partition(" - at `$")
+        keys = re.findall(r"[a-z]\w*", path)
+        if field := re.search("unknown field `(.*)`", message):
+            known = (_SECTIONS[keys[0]] if keys else Settings).__struct_fields__
+            name = ".".join([*keys, field[1]])
+            raise UsageError(
+                f"{place.spell(name)} is not a setting.", hint=_nearest(field[1], known) or _HINT
+            ) from None
+        value: Any = place.values
+        for key in keys:
+            value = value[key] if isinstance(value, dict) else value
+        requirement = _requirement(message, keys)
+        got = "" if {*keys} & _SECRET else f" (got {value!r})"
+        raise UsageError(f"{place.spell('.'.join(keys))} must {requirement}{got}.", hint=_HINT) from None
+
+
+def _requirement(message: str, keys: Sequence[str]) -> str:
+    """Say what a value must be, from msgspec's message of what it is not."""
+    if message.startswith("Invalid enum value"):
+        hints = get_type_hints(_SECTIONS.get(keys[0], Settings))
+        return f"be one of {', '.join(_choices(hints[keys[-1]]))}"
+    for pattern, requirement in _REQUIREMENTS.items():
+        if match := re.match(pattern, message):
+            return match.expand(requirement)
+    return f"be valid: {message}"
+
+
+def _choices(kind: Any) -> list[str]:  # noqa: ANN401 - a type
+    arguments = get_args(kind)
+    return [each for part in arguments for each in ([part] if isinstance(part, str) else _choices(part))]

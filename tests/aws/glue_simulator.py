@@ -20,6 +20,10 @@ from brewhouse.aws.deploy import resources, triggers
 from brewhouse.aws.session import Account
 from brewhouse.errors import BrewhouseError
 
+EXECUTOR_LINE = "WARN VersionInfoUtils: The AWS SDK for Java 1.x is deprecated."
+DAEMON_LINES = "INFO MemoryStore: MemoryStore cleared\nINFO BlockManager: BlockManager stopped"
+"""What Spark writes next to the program's own output."""
+
 
 @dataclass
 class JobRun:
@@ -27,23 +31,28 @@ class JobRun:
 
     Attributes:
         name: Of the job.
+        first_id: Glue's id of the first attempt.
         attempt: From 0.
         workflow_run: Id of the workflow run, if any.
-        id: Glue's id of this attempt.
         state: As Glue names it.
         output: Standard output, then standard error.
         message: The error that ended it.
     """
 
     name: str
+    first_id: str
     attempt: int = 0
     workflow_run: str | None = None
-    id: str = field(default_factory=lambda: f"jr_{secrets.token_hex(32)}")
     state: str = "RUNNING"
     output: str = ""
     message: str = ""
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     ended: datetime | None = None
+
+    @property
+    def id(self) -> str:
+        """Glue's id of this attempt."""
+        return f"{self.first_id}_attempt_{self.attempt}" if self.attempt else self.first_id
 
 
 @dataclass
@@ -123,10 +132,10 @@ class GlueSimulator:
         python = self._environment(job["GlueVersion"], arguments)
         run = {"--WORKFLOW_NAME": self.stack, "--WORKFLOW_RUN_ID": workflow_run} if workflow_run else {}
         given = {"--JOB_NAME": name, **run, **arguments}
-        state = "FAILED"
+        state, first_id = "FAILED", f"jr_{secrets.token_hex(32)}"
         for attempt in range(int(job["MaxRetries"]) + 1):
             self.before(name, attempt)
-            job_run = JobRun(name, attempt, workflow_run)
+            job_run = JobRun(name, first_id, attempt, workflow_run)
             self.runs.append(job_run)
             argv = [word for pair in {**given, "--JOB_RUN_ID": job_run.id}.items() for word in pair]
             command = [str(python), "-I", str(script), *argv]
@@ -144,10 +153,9 @@ class GlueSimulator:
         self.account.client("glue").get_crawler(Name=action["CrawlerName"])
         return action["CrawlerName"], "SUCCEEDED"
 
-    def _attempt(self, run: JobRun, command: list[str], given: Mapping[str, str], timeout_s: int) -> dict[str, str]:
-        """Run an attempt to its end; return its output by log group."""
+    def _attempt(self, run: JobRun, command: list[str], given: Mapping[str, str], timeout_s: int) -> str:
+        """Run an attempt to its end; return what it wrote."""
         environment = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), **given}
-        output = {"output": "", "error": ""}
         try:
             done = subprocess.run(
                 command,
@@ -161,19 +169,23 @@ class GlueSimulator:
         except subprocess.TimeoutExpired:
             state = "TIMEOUT"
         else:
-            output = {"output": done.stdout, "error": done.stderr}
             run.output = done.stdout + done.stderr
             run.message = _error_of(done.stderr) if done.returncode else ""
             state = "FAILED" if done.returncode else "SUCCEEDED"
         run.ended = datetime.now(UTC)
         run.state = state  # last, since other threads read the run
-        return output
+        return run.output
 
-    def _log(self, prefix: str, stream: str, output: Mapping[str, str]) -> None:
-        """Write the output of a job run where Glue would: to the stack's log groups, in a stream named by the run."""
+    def _log(self, prefix: str, run: str, output: str) -> None:
+        """Write the logs of a job run as Glue would: by group and stream, the driver's having the name of the run."""
         logs = self.account.client("logs")
         now = int(datetime.now(UTC).timestamp() * 1000)
-        for group, text in output.items():
+        executor = f"{run}_g-{secrets.token_hex(20)}"
+        for group, stream, text in (
+            ("output", run, output),
+            ("output", executor, EXECUTOR_LINE),
+            ("error", run, DAEMON_LINES),
+        ):
             place = {"logGroupName": f"{prefix}/{group}", "logStreamName": stream}
             logs.create_log_stream(**place)
             if events := [{"timestamp": now, "message": line} for line in text.splitlines() if line]:

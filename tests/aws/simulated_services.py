@@ -13,7 +13,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -122,6 +122,7 @@ class SimulatedGlue:
 def _job_run(run: JobRun) -> dict[str, Any]:
     state, ended = run.state, run.ended or run.started  # once: the simulator runs in another thread
     answer = {"Id": run.id, "Attempt": run.attempt, "JobName": run.name, "JobRunState": state, "StartedOn": run.started}
+    answer |= {"PreviousRunId": replace(run, attempt=run.attempt - 1).id} if run.attempt else {}
     if state != "RUNNING":
         answer |= {"CompletedOn": ended, "ExecutionTime": round((ended - run.started).total_seconds())}
     return answer | ({"ErrorMessage": run.message} if run.message else {})

@@ -107,18 +107,35 @@ def test_status_shows_triggers_and_jobs(deployed: Account, call: Call) -> None:
     assert "waiting" in out
 
 
-def test_logs_prints_what_a_job_wrote(deployed: Account, call: Call) -> None:
+def test_logs_prints_what_the_driver_of_one_attempt_wrote(deployed: Account, call: Call) -> None:
     client = deployed.client("logs")
     now = int(datetime.now(UTC).timestamp() * 1000)
-    for group, text in (("output", "model silver.breweries"), ("error", "it failed")):
-        place = {"logGroupName": f"/aws-glue/brew/{group}", "logStreamName": "jr_1"}
+    for group, stream, text in (
+        ("output", "jr_1", "the first attempt failed"),
+        ("output", "jr_1_g-abc", "of an executor"),
+        ("output", "jr_1_attempt_1", "the second attempt"),
+        ("output", "jr_1_attempt_1_g-def", "of its executor"),
+        ("output", "jr_12", "another run"),
+        ("output", "jr_2-driver", "a documented name"),
+        ("output", "jr_2-1", "of a documented executor"),
+        ("error", "jr_1", "INFO MemoryStore: MemoryStore cleared"),
+    ):
+        place = {"logGroupName": f"/aws-glue/brew/{group}", "logStreamName": stream}
         client.create_log_stream(**place)
         client.put_log_events(**place, logEvents=[{"timestamp": now, "message": f"{text}\n"}])
-    assert call("logs", "transform", "--stack", "brew", "--run", "jr_1") == (
-        0,
-        "model silver.breweries\nit failed\n",
-        "",
-    )
+    printed = {
+        (run, option): call("logs", "transform", "--stack", "brew", "--run", run, *option)[1].splitlines()
+        for run in ("jr_1", "jr_1_attempt_1", "jr_2")
+        for option in ((), ("--executors",))
+    }
+    assert printed == {
+        ("jr_1", ()): ["the first attempt failed"],
+        ("jr_1", ("--executors",)): ["the first attempt failed", "g-abc: of an executor"],
+        ("jr_1_attempt_1", ()): ["the second attempt"],
+        ("jr_1_attempt_1", ("--executors",)): ["the second attempt", "g-def: of its executor"],
+        ("jr_2", ()): ["a documented name"],
+        ("jr_2", ("--executors",)): ["a documented name", "1: of a documented executor"],
+    }
 
 
 @pytest.mark.usefixtures("deployed")
@@ -195,10 +212,12 @@ def test_the_logs_of_the_last_run_are_the_default(glue: tuple[Account, Stubber])
         runs = [{"Id": f"jr_{job}", "JobRunState": "SUCCEEDED"}]
         stub.add_response("get_job_runs", {"JobRuns": runs}, {"JobName": f"b-{job}", "MaxResults": 1})
     with Stubber(account.client("logs")) as written:
-        for group, messages in (("output", ["one\n", "two"]), ("error", ["three\n"])):
-            asked = {"logGroupName": f"/aws-glue/b/{group}", "logStreamNamePrefix": "jr_transform"}
-            written.add_response("filter_log_events", {"events": [{"message": text} for text in messages]}, asked)
-        assert list(logs(account, "b", "transform")) == ["one", "two", "three"]
+        group = {"logGroupName": "/aws-glue/b/output"}
+        streams = {"logStreams": [{"logStreamName": "jr_transform"}]}
+        written.add_response("describe_log_streams", streams, {**group, "logStreamNamePrefix": "jr_transform"})
+        lines = {"events": [{"message": "one\n"}, {"message": "two"}]}
+        written.add_response("filter_log_events", lines, {**group, "logStreamNames": ["jr_transform"]})
+        assert list(logs(account, "b", "transform")) == ["one", "two"]
 
 
 @pytest.mark.usefixtures("deployed")
@@ -217,6 +236,6 @@ def test_a_missing_log_group_has_no_lines(deployed: Account, call: Call) -> None
 def test_a_denied_read_of_the_logs_is_an_error() -> None:
     account = Account("1", "eu-central-1", "arn", boto3.Session("key", "secret", region_name="eu-central-1"))
     with Stubber(account.client("logs")) as stub:
-        stub.add_client_error("filter_log_events", "AccessDeniedException")
+        stub.add_client_error("describe_log_streams", "AccessDeniedException")
         with pytest.raises(ClientError, match="AccessDenied"):
             list(logs(account, "b", "extract", "jr_1"))

@@ -27,7 +27,7 @@ import pytest
 from pyiceberg.catalog import load_catalog
 from tests.aws import emulator
 from tests.aws.cloud import STACK
-from tests.aws.glue_simulator import GlueSimulator
+from tests.aws.glue_simulator import EXECUTOR_LINE, GlueSimulator
 from tests.aws.simulated_services import SimulatedServices, simulate_services
 from tests.mock_api.server import MockApiServer
 from tests.s3_caches import forget
@@ -69,7 +69,7 @@ def _python(version: str) -> Path | None:
 
 def _glue() -> tuple[str, Path]:
     """Return the requested Glue version, or the newest with a Python on this machine, and that Python."""
-    wanted = os.environ.get("BREWHOUSE_TEST_GLUE")
+    wanted = os.environ.get("TEST_GLUE")
     for version, python in sorted(GLUE_PYTHON.items(), reverse=True):
         if wanted in (None, version) and (found := _python(python)):
             return version, found
@@ -414,7 +414,13 @@ def test_a_failed_job_is_retried_and_then_stops_the_workflow(
     assert "every job succeeded" not in result.out
     hint = re.search("Read its log: `brewhouse aws (logs transform)`", result.err)
     assert hint
-    assert "ChecksFailed" in cloud.call(*hint[1].split()).out
+    log = cloud.call(*hint[1].split()).out
+    assert "ChecksFailed" in log
+    assert EXECUTOR_LINE not in log
+    assert EXECUTOR_LINE in cloud.call(*hint[1].split(), "--executors").out
+    extracted = cloud.simulator.runs[0].id
+    attempts = [cloud.call("logs", "extract", "--run", run).out for run in (extracted, f"{extracted}_attempt_1")]
+    assert ["AWS denies s3:" in attempt for attempt in attempts] == [True, False]
     assert started == [f"{STACK}-extract"]
     denied, _, failed, again = (run.output for run in cloud.simulator.runs)
     assert "AWS denies s3:" in denied

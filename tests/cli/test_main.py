@@ -6,6 +6,7 @@ import base64
 import errno
 import gzip
 import io
+import json
 import os
 import re
 import signal
@@ -24,6 +25,7 @@ import typer.main
 from tests.cli.conftest import Call, shell
 from tests.mock_api.server import MockApiServer
 
+from brewhouse import __version__
 from brewhouse.cli.main import _readable_error, app
 from brewhouse.mock_api.dataset import generate
 
@@ -343,3 +345,77 @@ def test_no_secret_of_a_setting_is_printed_or_written_into_the_lake(
     for spelled in [login, *secrets, source, key, alert, ping, console, catalog, proxy, lineage]:
         found = [where for where, content in written + printed if spelled.encode() in content]
         assert not found, spelled
+
+
+def test_the_version_is_printed(call: Call) -> None:
+    assert call("--version").out == f"brewhouse {__version__}\n"
+
+
+@pytest.mark.parametrize("path", ["", "query", "aws", "aws estimate", "alerts test"])
+def test_h_is_help(call: Call, path: str) -> None:
+    assert call(*path.split(), "-h").out == call(*path.split(), "--help").out
+
+
+def test_the_help_is_grouped_and_has_whole_summaries(call: Call) -> None:
+    for path in ("", "alerts", "aws"):
+        assert "..." not in call(*path.split(), "--help").out.replace("[ARGS]...", "")
+    sections = re.findall(r"^(\w+):$", call("--help").out, re.MULTILINE)
+    assert sections == ["Options", "Run", "Read", "History", "Operate", "Console", "AWS", "Develop"]
+
+
+@pytest.mark.parametrize("position", [0, 1, 2, 3])
+@pytest.mark.parametrize("options", [["--config", "beer.toml"], ["--config=beer.toml"]])
+def test_a_settings_file_is_named_in_any_position(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, position: int, options: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BREWHOUSE_CONFIG", "")
+    Path("beer.toml").write_text("colour = 1\n")
+    arguments = ["tables", "--lake", "x"]
+    done = call(*arguments[:position], *options, *arguments[position:])
+    assert (done.code, done.err.partition(". ")[0]) == (2, "brewhouse: colour in beer.toml is not a setting")
+
+
+def test_a_quiet_run_prints_nothing_and_errors_still(call: Call, tmp_path: Path) -> None:
+    with MockApiServer(generate(3)) as source:
+        options = ("--lake", tmp_path / "lake", "--source-url", source.url, "--quiet")
+        done = call("run", *options)
+        assert (done.code, done.out, done.err) == (0, "", "")
+        assert json.loads(call("run", *options, "--json").out)["state"] == "SUCCEEDED"
+    assert "extract: started" in call("run", *options[:4]).err
+    done = call("--quiet", "transform", "--lake", tmp_path / "lake", "--snapshot", "NONE")
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("ta", ["tables"]),
+        ("describe --lake LAKE gold.brewery", ["gold.brewery_counts_over_time"]),
+        ("history --lake LAKE silver.s", ["silver.suspect_breweries"]),
+        ("show --lake LAKE 01", ["RUN", "RUN"]),
+        ("logs --lake LAKE 01", ["RUN", "RUN"]),
+        ("rollback --lake LAKE gold.breweries_by_l", ["gold.breweries_by_location"]),
+        ("transform --lake LAKE --snapshot 01", ["RUN", "RUN"]),
+        ("query --saved top", ["top_cities"]),
+        ("run --engine s", ["spark"]),
+        ("describe --lake nowhere g", []),
+        ("show --lake s3://bucket/lake 0", []),
+    ],
+)
+def test_commands_tables_runs_and_values_are_completed(
+    call: Call, full: Path, monkeypatch: pytest.MonkeyPatch, words: str, expected: list[str]
+) -> None:
+    line = f"brewhouse {words}".replace("LAKE", str(full))
+    monkeypatch.setenv("_BREWHOUSE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
+    done = call()
+    found = [re.sub(r"[0-9A-Z]{26}", "RUN", value) for value in done.out.split()]
+    assert (done.code, done.err, found) == (0, "", expected)
+
+
+@pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
+def test_a_shell_has_a_completion_script(call: Call, monkeypatch: pytest.MonkeyPatch, shell_name: str) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "true")
+    assert "_BREWHOUSE_COMPLETE" in call("--show-completion", shell_name).out

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from brewhouse.aws.functions.job_runs import ENDED
+from brewhouse.aws.functions.job_runs import ENDED, driver_streams, output_group
 from brewhouse.aws.functions.normalize import WORKFLOWS
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import POLL_S
@@ -125,8 +125,12 @@ def last_job_runs(account: Account, stack: str) -> list[WorkflowStep]:
     return [_step(name, found[0] if found else None) for name, found in runs.items()]
 
 
-def logs(account: Account, stack: str, job: str, run: str | None = None) -> Iterator[str]:
-    """Yield the log lines of a run of a job, by default its last one, output before errors.
+def logs(account: Account, stack: str, job: str, run: str | None = None, *, executors: bool = False) -> Iterator[str]:
+    """Yield the lines of the driver's log of a run of a job, by default its last attempt.
+
+    Args:
+        run: Id of a job run; a retry has an id, and a log, of its own.
+        executors: Also yield the lines of Spark's executors, each with the name of its stream.
 
     Raises:
         UsageError: The job does not exist, or never ran.
@@ -137,12 +141,17 @@ def logs(account: Account, stack: str, job: str, run: str | None = None) -> Iter
         run = next(step.run for step in last_job_runs(account, stack) if step.name == f"{stack}-{job}")
         if not run:
             raise UsageError(f"The job {job} never ran.", hint="Start the workflow: `brewhouse aws run`.")
-    client = account.client("logs")
-    pages = client.get_paginator("filter_log_events").paginate
-    for group in ("output", "error"):
-        with suppress(client.exceptions.ResourceNotFoundException):
-            for page in pages(logGroupName=f"/aws-glue/{stack}/{group}", logStreamNamePrefix=run):
-                yield from (event["message"].rstrip("\n") for event in page["events"])
+    client, group = account.client("logs"), output_group(stack)
+    streams = client.get_paginator("describe_log_streams").paginate(logGroupName=group, logStreamNamePrefix=run)
+    with suppress(client.exceptions.ResourceNotFoundException):
+        names = [stream["logStreamName"] for page in streams for stream in page["logStreams"]]
+        labels = {name: "" for name in names if name in driver_streams(run)}
+        if executors:  # not those of a retry, whose id begins with this one
+            others = [name for name in names if name.startswith((f"{run}_g-", f"{run}-")) and name not in labels]
+            labels |= {name: f"{name.removeprefix(run)[1:]}: " for name in others}
+        for name, label in labels.items():
+            pages = client.get_paginator("filter_log_events").paginate(logGroupName=group, logStreamNames=[name])
+            yield from (f"{label}{event['message'].rstrip()}" for page in pages for event in page["events"])
 
 
 def _step(name: str, run: dict[str, Any] | None) -> WorkflowStep:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from brewhouse.cli.options import AllOption, JsonOption, LimitOption
+from brewhouse.cli.options import AllOption, GroupedHelp, JsonOption, LimitOption
 from brewhouse.cli.output import make_output_optional, print_json, print_result, print_rows
 from brewhouse.cli.results import (
     FileOption,
@@ -43,6 +43,7 @@ FolderOption = Annotated[Path, typer.Option("--folder", help="Folder of the pack
 ParameterOption = Annotated[list[str] | None, typer.Option("--parameter", help="Parameter as Name=value; repeatable.")]
 
 aws = typer.Typer(
+    cls=GroupedHelp,
     name="aws",
     help="Brewhouse in an AWS account: S3, Glue and Athena from one CloudFormation stack.\n\n"
     "Uses AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL.\n\n"
@@ -172,16 +173,17 @@ def status(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> Non
 def logs(
     job: Annotated[str, typer.Argument(help="extract, transform, aggregate or maintain.")],
     stack: StackOption = "brewhouse",
-    run_id: Annotated[str | None, typer.Option("--run", help="Id of a job run. Default: the last")] = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="Id of a job run or retry. Default: the last")] = None,
+    executors: Annotated[bool, typer.Option("--executors", help="Also the logs of Spark's executors.")] = False,
 ) -> None:
-    """Print the log of a job's last run.
+    """Print what a job's last run wrote to standard output and error.
 
     Example: brewhouse aws logs transform
     """
     from brewhouse.aws.glue_workflow import logs as read_logs
 
     with _account() as account:
-        for line in read_logs(account, stack, job, run_id):
+        for line in read_logs(account, stack, job, run_id, executors=executors):
             print(line)
 
 
@@ -342,7 +344,9 @@ def _run_workflow(account: Account, stack: str, *, wait: bool) -> str:
             seconds = f" ({step.seconds:.0f} s)" if step.seconds is not None else ""
             print(f"{step.name}: {step.state.lower()}{seconds} {step.message}".rstrip(), flush=True)
             if step.is_crawler and step.has_failed:
-                print("  no job depends on it; its log is in the log group /aws-glue/crawlers", flush=True)
+                print(
+                    "warning: the crawler failed; no job depends on it. Its log group: /aws-glue/crawlers", flush=True
+                )
         print("every job succeeded")
     return run_id
 
@@ -398,7 +402,8 @@ def _change(account: Account, stack: str, folder: Path, given: dict[str, str], *
     sent = upload(account, bucket, folder, manifest)
     for file in sent:
         print(f"uploaded {file.name} ({file.size_bytes} bytes)")
-    change_set = create_change_set(account, stack, url_of(account, bucket, manifest.template), parameters, before)
+    url = url_of(account, bucket, manifest.template)
+    change_set = create_change_set(account, stack, template, parameters, before, url)
     _apply(account, stack, change_set, yes=yes)
     return bool(change_set or sent)
 

@@ -112,7 +112,7 @@ def _query(lake: Lake, sql: str, values: Sequence[object]) -> list[dict[str, Any
 
     connection = connect(lake)
     try:
-        with readable_errors():
+        with readable_errors(connection):
             result = connection.execute(sql, values)
             names = [column[0] for column in result.description or ()]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 import typer
 
-from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
+from brewhouse.cli.options import GroupedHelp, JsonOption, LakeOption, RunArgument, complete_run, settings_and_lake
 from brewhouse.cli.output import make_output_optional, print_json, print_rows, report_of, shorten
 from brewhouse.errors import BrewhouseError, UsageError
 
@@ -24,7 +24,10 @@ _MESSAGE_CHARACTERS = 300
 
 def events(
     lake: LakeOption = None,
-    run: Annotated[str | None, typer.Option("--run", help="Only events of this run id, or of the `last` run.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", help="Only events of this run id, or of the `last` run.", autocompletion=complete_run),
+    ] = None,
     level: Annotated[Literal["info", "warn", "error"], typer.Option("--level", help="Minimum severity.")] = "info",
     limit: Annotated[int, typer.Option("--limit", min=1, help="Number of newest events.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", help="Continue with new events until Ctrl-C.")] = False,
@@ -57,7 +60,7 @@ def events(
 
 
 def logs(
-    run: Annotated[str, typer.Argument(help="Run id, or `last`.")] = "last",
+    run: RunArgument = "last",
     job: Annotated[str | None, typer.Argument(help="Only the lines of this job.")] = None,
     lake: LakeOption = None,
     as_json: JsonOption = False,
@@ -79,6 +82,7 @@ def logs(
 
 
 alerts = typer.Typer(
+    cls=GroupedHelp,
     name="alerts",
     help="Send alerts about failed, late and recovered runs.\n\nExample: brewhouse alerts test",
     no_args_is_help=True,

@@ -15,6 +15,8 @@ from brewhouse.cli.options import (
     SOURCE_FLAGS,
     JsonOption,
     LakeOption,
+    complete_run,
+    complete_table_or_run,
     reject_together,
     setting_flags,
     settings_and_lake,
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
     from brewhouse.backfill.backfill_job import VersionResult
     from brewhouse.pipeline.maintenance import TableMaintenance
 
-SnapshotOption = Annotated[str | None, typer.Option("--snapshot", help="Run id of a raw snapshot. Default: the newest")]
+SnapshotOption = Annotated[
+    str | None,
+    typer.Option("--snapshot", help="Run id of a raw snapshot. Default: the newest", autocompletion=complete_run),
+]
 
 
 @setting_flags("lake", *SOURCE_FLAGS, "models", "max_count_drop_percent", "snapshot", *ENGINE_FLAGS, "log_format")
@@ -76,7 +81,10 @@ def aggregate(*, as_json: JsonOption = False, **flags: object) -> None:
 
 @setting_flags("target", "snapshot", "lake", "log_format")
 def rollback(
-    target: Annotated[str, typer.Argument(metavar="RUN or TABLE", help="Run id, or zone and table.")],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="RUN or TABLE", help="Run id, or zone and table.", autocompletion=complete_table_or_run),
+    ],
     snapshot: Annotated[int | None, typer.Argument(help="Id of a snapshot of the table.")] = None,
     *,
     as_json: JsonOption = False,

@@ -4,15 +4,56 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import typer
+from typer.core import TyperGroup
 
 from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake, lake_of
-from brewhouse.settings import Settings, load
+from brewhouse.settings import Settings, load, setting_names
+
+
+def complete_table(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Complete the name of a table of a local lake, by its folders."""
+    with suppress(Exception):
+        _, lake = settings_and_lake(ctx.params.get("lake"))
+        folders = sorted(lake.warehouse.glob("*/*")) if lake.is_local else []
+        return [name for folder in folders if (name := f"{folder.parent.name}.{folder.name}").startswith(incomplete)]
+    return []
+
+
+def complete_run(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Complete a run id of a local lake, newest first."""
+    from brewhouse.cli.output import minute, reports_of
+
+    with suppress(Exception):
+        _, lake = settings_and_lake(ctx.params.get("lake"))
+        reports = reversed(reports_of(lake)) if lake.is_local and lake.root.is_dir() else []
+        found = [(report.run, f"{report.state.lower()} {minute(report.started_at)}") for report in reports]
+        return [(run, text) for run, text in found if run.startswith(incomplete)]
+    return []
+
+
+def complete_table_or_run(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Complete what `rollback` accepts."""
+    return [*((name, "") for name in complete_table(ctx, incomplete)), *complete_run(ctx, incomplete)]
+
+
+def complete_saved(incomplete: str) -> list[tuple[str, str]]:
+    """Complete the name of a saved query."""
+    from brewhouse.query.saved_queries import saved_queries
+
+    return [(query.name, query.title) for query in saved_queries() if query.name.startswith(incomplete)]
+
+
+def complete_setting(incomplete: str) -> list[str]:
+    """Complete the name of a setting."""
+    return [name for name in setting_names() if name.startswith(incomplete)]
+
 
 LakeOption = Annotated[
     str | None, typer.Option("--lake", help="Root of the lake: a folder or s3://bucket/prefix. Default: lake")
@@ -28,14 +69,18 @@ LimitOption = Annotated[
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Print all rows.")]
 AtOption = Annotated[
-    str | None, typer.Option("--at", help="Read as of a date, a time, a table snapshot id or a run id.")
+    str | None,
+    typer.Option(
+        "--at", help="Read as of a date, a time, a table snapshot id or a run id.", autocompletion=complete_run
+    ),
 ]
+RunArgument = Annotated[str, typer.Argument(help="Run id, or `last`.", autocompletion=complete_run)]
 CountryOption = Annotated[str | None, typer.Option("--country", help="Only this country, an ISO 3166 code such as BE.")]
 
 _SETTING_OPTIONS: dict[str, Any] = {
     "lake": LakeOption,
     "source_url": Annotated[str | None, typer.Option("--source-url", help="Base URL of the API.")],
-    "concurrency": Annotated[int | None, typer.Option("--concurrency", help="Concurrent requests. Default: 4")],
+    "concurrency": Annotated[int | None, typer.Option("--concurrency", help="Concurrent requests. Default: 8")],
     "max_missing_rows": Annotated[
         int | None, typer.Option("--max-missing-rows", help="Publish with up to N missing rows.")
     ],
@@ -55,10 +100,31 @@ _SETTING_OPTIONS: dict[str, Any] = {
         Literal["text", "json"] | None, typer.Option("--log-format", help="Log format on standard error. Default: text")
     ],
 }
+_PURPOSES = ("Run", "Read", "History", "Operate", "Console", "AWS", "Develop")
 SOURCE_FLAGS = ("source_url", "concurrency", "max_missing_rows")
 ENGINE_FLAGS = ("engine", "spark_master")
 
 Command = TypeVar("Command", bound=Callable[..., None])
+
+
+class GroupedHelp(TyperGroup):
+    """A group whose help lists its commands by purpose, with whole summaries."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - of the click inside Typer
+        """Write a section for each purpose."""
+        sections: dict[str, list[tuple[str, str]]] = {purpose: [] for purpose in _PURPOSES}  # groups come last else
+        for name, command in self.commands.items():
+            section = getattr(command, "rich_help_panel", None) or "Commands"
+            sections.setdefault(section, []).append((name, command.get_short_help_str(1000)))
+        for section, rows in ((name, found) for name, found in sections.items() if found):
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+
+def _option(setting: str) -> str:
+    """Return the option of a setting."""
+    option = get_args(_SETTING_OPTIONS[setting])[1] if setting in _SETTING_OPTIONS else None
+    return str(option.default) if option else setting
 
 
 def reject_together(**given: object) -> None:
@@ -114,5 +180,5 @@ def settings_and_lake(lake: object = None, **flags: object) -> tuple[Settings, L
     """Load the settings and open the lake that they name; options that are None are not given."""
     if flags.get("engine") == "duckdb":
         reject_together(**{"--engine duckdb": True, "--spark-master": flags.get("spark_master")})
-    settings = load({"lake": lake, **flags})
+    settings = load({"lake": lake, **flags}, spell=_option)
     return settings, lake_of(settings)

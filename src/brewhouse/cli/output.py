@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 50
 PIPED_WIDTH = 200
+is_quiet = False
+"""Whether neither progress nor the report of a run is printed; the option --quiet sets it."""
+
 _GAP = "  "
 _MIN_CUT = 40  # ids, times and most names are shorter
 _MIN_PROSE = 24
@@ -349,6 +352,8 @@ def print_report(report: RunReport, *, as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
+    if is_quiet:
+        return
     seconds = f" in {report.seconds:.2f} s" if report.seconds is not None else ""
     print(f"run {report.run} {report.state.lower()}{seconds}, started {report.started_at[:19]}Z")
     if report.error:
@@ -382,7 +387,7 @@ def progress_listeners(log_format: str) -> Iterator[Sequence[Listener]]:
     from brewhouse.events.run_log import progress_printer
 
     make_output_optional()
-    if log_format == "json":
+    if log_format == "json" or is_quiet:
         yield ()
     elif sys.stderr.isatty():
         from rich.console import Console

@@ -13,6 +13,7 @@ from brewhouse.cli.options import (
     JsonOption,
     LakeOption,
     LimitOption,
+    complete_table,
     reject_together,
     settings_and_lake,
 )
@@ -31,7 +32,9 @@ from brewhouse.cli.results import (
     write,
 )
 
-TableArgument = Annotated[str, typer.Argument(help="Zone and table, such as silver.breweries.")]
+TableArgument = Annotated[
+    str, typer.Argument(help="Zone and table, such as silver.breweries.", autocompletion=complete_table)
+]
 
 
 def query(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from brewhouse.cli.options import reject_together
+from brewhouse.cli.options import complete_saved, reject_together
 from brewhouse.cli.output import MAX_ROWS, fits, os_reason, print_file, print_text, record_text, table_text
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.ids import new_id
@@ -30,7 +30,10 @@ FormatOption = Annotated[
 _ENDINGS: dict[str, Format] = {"": "table", ".txt": "table", ".csv": "csv", ".json": "json", ".parquet": "parquet"}
 OutputOption = Annotated[Path | None, typer.Option("--output", help="Output file. Default: standard output")]
 SavedOption = Annotated[
-    str | None, typer.Option("--saved", help="Name of a saved query; `brewhouse queries` lists them.")
+    str | None,
+    typer.Option(
+        "--saved", help="Name of a saved query; `brewhouse queries` lists them.", autocompletion=complete_saved
+    ),
 ]
 FileOption = Annotated[Path | None, typer.Option("-f", "--file", help="File of a SELECT; - is standard input.")]
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from brewhouse.cli.options import AllOption, JsonOption, LakeOption, LimitOption, settings_and_lake
+from brewhouse.cli.options import AllOption, JsonOption, LakeOption, LimitOption, RunArgument, settings_and_lake
 from brewhouse.cli.output import minute, print_report, print_result, report_of, reports_of, shorten
 from brewhouse.cli.results import shown_rows
 
@@ -38,7 +34,7 @@ def runs(
 
 
 def show(
-    run: Annotated[str, typer.Argument(help="Run id, or `last`.")] = "last",
+    run: RunArgument = "last",
     lake: LakeOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from brewhouse.cli.options import JsonOption, LakeOption, settings_and_lake
+from brewhouse.cli.options import GroupedHelp, JsonOption, LakeOption, settings_and_lake
 from brewhouse.cli.output import make_output_optional, print_json, print_rows
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 
 schedule = typer.Typer(
+    cls=GroupedHelp,
     name="schedule",
     help="Scheduled runs, started while the console runs.\n\nExample: brewhouse schedule --count 10",
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from pathlib import Path
+
+import msgspec
 
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.models.header import Header, NoRow, header_lines, parse_header
@@ -29,7 +31,7 @@ class Model(Header):
         depends_on: Names of the tables that must exist before it: those that the SELECT and its checks read.
         version: Hash of its file and, once ordered by `models_of`, of the files that it depends on.
         file: Its file, as errors name it.
-        check_selects: The queries of its `no row` rules, parsed.
+        text: The content of its file.
     """
 
     name: str
@@ -39,8 +41,17 @@ class Model(Header):
     user_defined: bool
     version: str
     file: str = field(repr=False, compare=False)
-    select: Select = field(repr=False, compare=False)
-    check_selects: tuple[Select, ...] = field(repr=False, compare=False)
+    text: str = field(repr=False, compare=False)
+
+    @cached_property
+    def select(self) -> Select:
+        """The SELECT, parsed."""
+        return parse_select(self.text, self.file)
+
+    @cached_property
+    def check_selects(self) -> tuple[Select, ...]:
+        """The queries of its `no row` rules, parsed."""
+        return tuple(_check_select(rule, self.text, self.file) for rule in self.rules if isinstance(rule, NoRow))
 
     @property
     def zone(self) -> str:
@@ -107,26 +118,42 @@ def parse(name: str, text: str, *, file: str | None = None, user_defined: bool =
     """
     file = file or name
     header, problems = parse_header(text, file)
-    try:
-        select = parse_select(text, file)
-    except ModelError as error:
-        raise ModelError([*problems, *error.problems]) from error
-    if problems:
-        raise ModelError(problems)
-    checks = tuple(_check_select(rule, text, file) for rule in header.rules if isinstance(rule, NoRow))
-    needed = {*select.reads, *(table for check in checks for table in check.reads if table != name)}
-    return Model(
-        **vars(header),
-        name=name,
-        sql="\n".join(select.text.splitlines()[len(header_lines(text)) :]).strip(),
-        reads=select.reads,
-        depends_on=tuple(sorted(needed)),
-        user_defined=user_defined,
-        version=hashlib.sha256(text.encode()).hexdigest()[:16],
-        file=file,
-        select=select,
-        check_selects=checks,
-    )
+    version = hashlib.sha256(text.encode()).hexdigest()[:16]
+    model = Model(
+        **vars(header), name=name, sql="", reads=(), depends_on=(), user_defined=user_defined, version=version,
+        file=file, text=text,
+    )  # fmt: skip
+    if version in (known := prepared().reads):
+        (reads, depends_on), body = known[version], text
+    else:
+        try:
+            reads, body = model.select.reads, model.select.text
+        except ModelError as error:
+            raise ModelError([*problems, *error.problems]) from error
+        if problems:
+            raise ModelError(problems)
+        of_checks = {table for check in model.check_selects for table in check.reads if table != name}
+        depends_on = tuple(sorted({*reads, *of_checks}))
+    sql = "\n".join(body.splitlines()[len(header_lines(text)) :]).strip()
+    return replace(model, sql=sql, reads=reads, depends_on=depends_on)
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """What was derived from the built-in SQL.
+
+    Attributes:
+        reads: The tables that a model's SELECT reads, and those that it depends on, by the hash of its file.
+        duckdb: Translation to DuckDB, by statement.
+    """
+
+    reads: dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
+    duckdb: dict[str, str]
+
+
+@cache
+def prepared() -> Prepared:
+    """Load `prepared.json`, which `make docs` writes so that a run with built-in models need not import sqlglot."""
+    return msgspec.json.decode((FOLDER / "prepared.json").read_bytes(), type=Prepared)
 
 
 def _check_select(rule: NoRow, text: str, file: str) -> Select:

@@ -35,7 +35,7 @@ from brewhouse.ids import id_at
 from brewhouse.lake.lake import Lake
 from brewhouse.query.connection import connect
 
-BURST = int(os.environ.get("BREWHOUSE_TEST_BURST", "1000"))
+BURST = int(os.environ.get("TEST_BURST", "1000"))
 
 
 def event(number: int, **changes: object) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def test_an_invalid_message_waits_while_the_dead_letter_queue_rejects_it(
 
 
 def test_a_burst_of_events_is_archived_without_loss_or_duplicate(cloud: Cloud) -> None:
-    """`BREWHOUSE_TEST_BURST=10000` sends 10,000 events, which needs most of a minute."""
+    """`TEST_BURST=10000` sends 10,000 events, which needs most of a minute."""
     bodies = [json.dumps(event(n)) for n in range(BURST)]
     send(cloud, *bodies, *bodies[::100], *["no event"] * 10)
     assert process_queue(cloud) == []
@@ -250,7 +250,7 @@ def test_the_end_of_a_job_gets_duration_cost_and_run_id(cloud: Cloud) -> None:
 def test_the_end_of_a_failed_job_gets_the_last_lines_of_its_log(cloud: Cloud) -> None:
     run = cloud.client("glue").start_job_run(JobName="brew-transform")["JobRunId"]
     logs = cloud.client("logs")
-    place = {"logGroupName": "/aws-glue/brew/error", "logStreamName": run}
+    place = {"logGroupName": "/aws-glue/brew/output", "logStreamName": run}
     logs.create_log_stream(**place)
     now = int(time.time() * 1000)
     lines = [{"timestamp": now + n, "message": f"line {n}\n"} for n in range(30)]
@@ -354,7 +354,7 @@ def test_events_of_aws_and_of_the_jobs_are_rows_of_one_table(
         ("aws.glue", "extract", "SUCCEEDED", "INFO"),
         ("aws.glue", "raw", "RUNNING", "INFO"),
         ("aws.glue", "raw", "SUCCEEDED", "INFO"),
-        ("aws.glue", "raw", "FAILED", "ERROR"),
+        ("aws.glue", "raw", "FAILED", "WARN"),
         ("brewhouse", "extract", "SUCCEEDED", "INFO"),
     ]
     assert archive_events(lake, now=datetime(2026, 8, 3, tzinfo=UTC)) == 1

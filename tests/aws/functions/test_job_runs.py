@@ -86,7 +86,7 @@ def test_an_event_belongs_to_a_run_by_job_source_and_time(candidate: EventEnvelo
 @pytest.mark.parametrize(
     ("candidate", "ended"),
     [
-        *((event(5, detail_type=RUN, state=state), True) for state in ENDED),
+        *((event(5, detail_type=RUN, state=state), state != "STOPPED") for state in ENDED),
         (event(5, detail_type=RUN, state="RUNNING"), False),
         (event(5, detail_type=JOB, state="FAILED"), False),
         (event(5, detail_type=RUN, state="FAILED", runId="R2"), False),
@@ -104,15 +104,23 @@ def test_every_failed_state_is_an_end() -> None:
 @pytest.fixture
 def write_log(account: Account) -> Callable[..., None]:
     logs = account.client("logs")
-    place = {"logGroupName": "/aws-glue/brew/error", "logStreamName": "jr_1"}
-    logs.create_log_group(logGroupName="/aws-glue/brew/error")
+    group = {"logGroupName": "/aws-glue/brew/output"}
+    logs.create_log_group(**group)
 
-    def write(*messages: str) -> None:
-        now = int(datetime.now(UTC).timestamp() * 1000)
+    def write(*messages: str, stream: str = "jr_1") -> None:
+        now, place = int(datetime.now(UTC).timestamp() * 1000), {**group, "logStreamName": stream}
         logs.create_log_stream(**place)
         logs.put_log_events(**place, logEvents=[{"timestamp": now, "message": message} for message in messages])
 
     return write
+
+
+@pytest.mark.parametrize(
+    ("named", "of_retry"), [("jr_1", True), ("jr_1_attempt_1", True), ("jr_1_attempt_2", False), ("jr_2", False)]
+)
+def test_a_retry_may_be_named_as_its_first_attempt(named: str, of_retry: bool) -> None:
+    found = event(1, jobRunId=named)
+    assert job_events([found], "extract", {**RUN_OF_GLUE, "Id": "jr_1_attempt_1"}) == [found] * of_retry
 
 
 def test_error_lines_are_the_last_ten_without_blanks_and_shortened(
@@ -127,3 +135,8 @@ def test_error_lines_are_the_last_ten_without_blanks_and_shortened(
 def test_a_run_without_a_log_has_no_error_lines(account: Account) -> None:
     assert error_lines(account.client("logs"), "brew", "jr_1") == []
     assert error_lines(account.client("logs"), "other", "jr_1") == []
+
+
+def test_the_log_of_a_driver_may_have_the_documented_name(account: Account, write_log: Callable[..., None]) -> None:
+    write_log("Traceback", stream="jr_2-driver")
+    assert error_lines(account.client("logs"), "brew", "jr_2") == ["Traceback"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
@@ -44,31 +45,38 @@ def run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
     return {name: fact for name, fact in facts.items() if fact is not None}
 
 
+def output_group(stack: str) -> str:
+    """Return the log group of what the jobs of a stack write; the group next to it, `error`, is of Spark's daemons.
+
+    https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging.html
+    """
+    return f"/aws-glue/{stack}/output"
+
+
+def driver_streams(run_id: str) -> tuple[str, str]:
+    """Return the names that the log stream of a job run's driver may have: the one of real runs, the documented one."""
+    return run_id, f"{run_id}-driver"
+
+
 def log_lines(logs: Any, stack: str, run_id: str, limit: int) -> list[tuple[datetime, str]]:  # noqa: ANN401 - boto3
-    """Return the last lines of the driver's output of a job run, with their times; Glue writes its errors there too."""
-    group = f"/aws-glue/{stack}/output"
-    try:
-        log = logs.get_log_events(logGroupName=group, logStreamName=run_id, limit=limit, startFromHead=False)
-    except logs.exceptions.ResourceNotFoundException:
-        return []
-    lines = [
-        (datetime.fromtimestamp(event["timestamp"] / 1000, UTC), line)
-        for event in log["events"]
-        for line in event["message"].splitlines()
-        if line.strip()
-    ]
-    return lines[-limit:]
+    """Return the last lines that the driver of a job run wrote to standard output and error, with their times."""
+    for stream in driver_streams(run_id):
+        place = {"logGroupName": output_group(stack), "logStreamName": stream}
+        with suppress(logs.exceptions.ResourceNotFoundException):
+            log = logs.get_log_events(**place, limit=limit, startFromHead=False)
+            lines = [
+                (datetime.fromtimestamp(event["timestamp"] / 1000, UTC), line)
+                for event in log["events"]
+                for line in event["message"].splitlines()
+                if line.strip()
+            ]
+            return lines[-limit:]
+    return []
 
 
 def error_lines(logs: Any, stack: str, run_id: str) -> list[str]:  # noqa: ANN401 - boto3
-    """Return the last lines of a job run's error log, shortened; empty without a log."""
-    group = f"/aws-glue/{stack}/error"
-    try:
-        log = logs.get_log_events(logGroupName=group, logStreamName=run_id, limit=_ERROR_LINES, startFromHead=False)
-    except logs.exceptions.ResourceNotFoundException:
-        return []
-    lines = [line for event in log["events"] for line in event["message"].splitlines() if line.strip()]
-    return [line[:_LINE_CHARACTERS] for line in lines[-_ERROR_LINES:]]
+    """Return the last lines of a job run's log, shortened; empty without a log."""
+    return [line[:_LINE_CHARACTERS] for _, line in log_lines(logs, stack, run_id, _ERROR_LINES)]
 
 
 def job_events(events: Iterable[EventEnvelope], job: str, run: Mapping[str, Any]) -> list[EventEnvelope]:
@@ -85,11 +93,14 @@ def job_events(events: Iterable[EventEnvelope], job: str, run: Mapping[str, Any]
 
 
 def has_end_event(events: Iterable[EventEnvelope], run_id: str, since: datetime) -> bool:
-    """Return whether a run has an event of its end; earlier attempts, before `since`, do not count."""
+    """Return whether a run has an event of its end.
+
+    Earlier attempts, before `since`, do not count, nor does a job's report that it was stopped: it does not know why.
+    """
     return any(
         event.detail_type == RUN
         and event.run == run_id
-        and event.detail.get("state") in ENDED
+        and event.detail.get("state") in {*ENDED} - {"STOPPED"}
         and datetime.fromisoformat(event.time) >= since - _TOLERANCE
         for event in events
     )
@@ -102,9 +113,9 @@ def run_period(run: Mapping[str, Any]) -> tuple[datetime, datetime]:
 
 
 def _may_belong_to(event: EventEnvelope, run: Mapping[str, Any]) -> bool:
-    """Return whether an event names no job run of Glue, or this one."""
-    named = str(event.detail.get("jobRunId", ""))
-    return not named.startswith("jr_") or named == run.get("Id")
+    """Return whether an event names no job run of Glue, or this one; a retry may be named as its first attempt."""
+    named, run_id = str(event.detail.get("jobRunId", "")), str(run.get("Id", ""))
+    return not named.startswith("jr_") or named in {run_id, run_id.partition("_attempt_")[0]}
 
 
 def dpu_hour_usd(glue_version: str, region: str) -> float:
