@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 DEMO_LAKE ?= demo-lake
+RUNTIME_MB := 180
 
 .PHONY: demo test test-slow lint types check lock bench docs site clean
 
@@ -52,21 +53,26 @@ site: $(VENV)/.dev  ## build the documentation as a site, in site/
 clean:
 	rm -rf $(VENV) $(DEMO_LAKE) site
 
+# An interrupted `python -m venv` leaves an environment without Python or pip: it is made again.
 $(VENV)/.uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Brewhouse needs Python 3.11 or later; $(PYTHON) is older. Use another one: make PYTHON=python3.12 demo" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@{ test -f $(VENV)/pyvenv.cfg && $(BIN)/python -c '' && { command -v uv || $(BIN)/python -m pip --version; }; } >/dev/null 2>&1 || \
+		$(PYTHON) -m venv --clear $(VENV) || \
+		{ echo "$(PYTHON) -m venv failed. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@command -v uv >/dev/null 2>&1 || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@touch $@
 
 $(VENV)/.runtime: requirements/runtime.lock pyproject.toml | $(VENV)/.uv
+	@echo "Installing $$(grep -c '^[a-z].*==' $<) packages into $(VENV), about $(RUNTIME_MB) MB" >&2
 	@$(INSTALL) --require-hashes -r requirements/runtime.lock
 	@$(INSTALL) --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m compileall -q src
+	@$(BIN)/python -m compileall -q src || true  # the sources may be read-only
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(VENV)/.uv
+	@echo "Installing $$(grep -c '^[a-z].*==' $<) packages into $(VENV)" >&2
 	@$(INSTALL) --require-hashes -r requirements/dev.lock
 	@$(INSTALL) --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m compileall -q src
+	@$(BIN)/python -m compileall -q src || true  # the sources may be read-only
 	@touch $@ $(VENV)/.runtime

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -153,6 +154,7 @@ def one_cloud(
             url=strict_aws_url,
         )
         cloud.archives(enabled=False)
+        _allow_get_workflow(cloud)
         environment = {
             "STACK": STACK,
             "BUCKET": cloud.bucket,
@@ -164,6 +166,15 @@ def one_cloud(
         patch.setattr(boto3, "DEFAULT_SESSION", None)  # it caches the credentials of another module's account
         clients._create.cache_clear()
         yield cloud
+
+
+def _allow_get_workflow(cloud: Cloud) -> None:
+    """Allow the notifier what the emulator requires: it takes the name of a workflow for that of a table."""
+    table = f"arn:aws:glue:{cloud.account.region}:{cloud.account.number}:table/{STACK}"
+    statement = {"Effect": "Allow", "Action": "glue:GetWorkflow", "Resource": table}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    role = cloud.resource("NotifierRole")
+    cloud.client("iam").put_role_policy(RoleName=role, PolicyName="emulator", PolicyDocument=policy)
 
 
 @pytest.fixture

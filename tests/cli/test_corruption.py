@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
 from tests.cli.conftest import Call, Outcome
 from tests.mock_api.server import MockApiServer
 
+from brewhouse.console.app import create_app
+from brewhouse.console.pages import events, explore, overview, quality, runs, tables
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
@@ -35,7 +42,17 @@ def empty(file: Path) -> None:
     file.write_bytes(b"")
 
 
-DAMAGES: tuple[Damage, ...] = (flip, cut, empty, Path.unlink)
+def pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+DAMAGES: tuple[Damage, ...] = (flip, cut, empty, Path.unlink, pipe, folder)
 KINDS = {  # pattern of the newest file of a kind, and what it is called
     "bronze/**/page-00001.*": "a page of a raw snapshot",
     "bronze/**/manifest.json": "manifest",
@@ -48,21 +65,30 @@ KINDS = {  # pattern of the newest file of a kind, and what it is called
     "events/*/*.json": "a record of what runs did",
     "run.lock": "the lock of the lake",
 }
+LOG = "logs/*/*.jsonl"  # which may be cut off anywhere, by a kill
 COMMANDS = (
     ("run",), ("extract",), ("transform",), ("aggregate",), ("tables",), ("describe", "silver.breweries"),
     ("history", "silver.breweries"), ("query", "SELECT count(*) FROM silver.breweries"),
-    ("query", "--at", "2100-01-01", "SELECT count(*) FROM silver.breweries"), ("changes",), ("rejected",), ("runs",),
-    ("show",), ("events",), ("maintain",), ("maintain", "--dry-run"), ("diff", "last", "last"), ("rebuild",),
+    ("query", "--at", "2100-01-01", "SELECT count(*) FROM silver.breweries"),
+    ("query", "SELECT count(*) FROM bronze.breweries"), ("query", "SELECT max(name) FROM silver.breweries"),
+    ("changes",), ("rejected",), ("places",), ("models",), ("runs",), ("show",), ("events",), ("logs",),
+    ("maintain",), ("maintain", "--dry-run"), ("diff", "last", "last"), ("rebuild",), ("rollback", "FIRST"),
+    ("alerts", "check"), ("schedule",), ("report", "--output", "REPORT"),
 )  # fmt: skip
+PAGES = (events, explore, overview, quality, runs, tables)
+READING = ("query", "tables", "rejected", "places")  # whose output must be whole
+PARAMETERS = {"run": "last", "name": "silver.breweries", "kind": "rejected"}
 
 
 @dataclass(frozen=True)
 class Victim:
-    """A lake after two runs, which `reset` restores."""
+    """A lake after two runs, which `reset` restores; `expected` has the outcomes of commands on it."""
 
     root: Path
     backup: Path
     url: str
+    first: str
+    expected: dict[tuple[str, ...], Outcome] = field(default_factory=dict)
 
     def reset(self) -> None:
         shutil.rmtree(self.root)
@@ -80,10 +106,10 @@ class Victim:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
     folder = tmp_path_factory.mktemp("corruption")
     with MockApiServer(generate(150, unusable=2)) as source:
-        for _ in range(2):
-            run_workflow(Lake(folder / "lake"), load({"source_url": source.url}, environ={}))
+        settings = load({"source_url": source.url}, environ={})
+        first, _ = (run_workflow(Lake(folder / "lake"), settings) for _ in range(2))
         shutil.copytree(folder / "lake", folder / "backup")
-        yield Victim(folder / "lake", folder / "backup", source.url)
+        yield Victim(folder / "lake", folder / "backup", source.url, first)
 
 
 @pytest.fixture
@@ -94,7 +120,8 @@ def victim(prepared: Victim) -> Victim:
 
 def call_on(victim: Victim, call: Call, command: tuple[str, ...]) -> Outcome:
     source = ("--source-url", victim.url) if command[0] in ("run", "extract") else ()
-    return call(*command, "--lake", victim.root, *source)
+    values = {"FIRST": victim.first, "REPORT": victim.backup.with_name("report.html")}
+    return call(*(values.get(word, word) for word in command), "--lake", victim.root, *source)
 
 
 def is_named(outcome: Outcome, file: Path) -> bool:
@@ -137,6 +164,29 @@ def test_a_command_names_the_damaged_file(victim: Victim, call: Call, pattern: s
     assert is_named(outcome, file) or outcome.code == 0, outcome.err
 
 
+@pytest.mark.parametrize(
+    ("pattern", "command", "code"),
+    [
+        ("bronze/**/page-00001.*", ("query", "SELECT count(*) FROM bronze.breweries"), 1),
+        ("bronze/**/page-00001.*", ("rebuild",), 1),
+        ("warehouse/silver/breweries/data/*.parquet", ("rejected",), 1),
+        ("catalog.db", ("tables",), 1),
+        ("events/*/*.json", ("query", "SELECT count(*) FROM monitoring.events"), 0),
+        ("events/*/*.json", ("runs",), 0),
+        (LOG, ("logs",), 1),
+    ],
+)
+def test_no_command_waits_for_a_pipe_in_place_of_a_file(
+    victim: Victim, call: Call, pattern: str, command: tuple[str, ...], code: int
+) -> None:
+    file = victim.newest(pattern)
+    pipe(file)
+    with unblocked(file):
+        outcome = call_on(victim, call, command)
+    assert outcome.code == code, outcome.err
+    assert code == 0 or is_named(outcome, file)
+
+
 def test_a_query_names_the_damaged_file_that_it_reads(victim: Victim, call: Call) -> None:
     file = victim.newest("warehouse/silver/breweries/data/*.parquet")
     file.write_bytes(file.read_bytes()[:-4] + b"RAP1")
@@ -146,21 +196,72 @@ def test_a_query_names_the_damaged_file_that_it_reads(victim: Victim, call: Call
     assert "It is a data file of table silver.breweries." in outcome.err
 
 
+@contextmanager
+def unblocked(file: Path) -> Iterator[None]:
+    """End the wait for a writer of a pipe after a while, and fail."""
+    is_done, blocked = threading.Event(), list[bool]()
+
+    def open_for_writing() -> None:
+        while not is_done.wait(20):
+            with suppress(OSError):  # nobody reads it
+                os.close(os.open(file, os.O_WRONLY | os.O_NONBLOCK))
+                blocked.append(True)
+
+    thread = threading.Thread(target=open_for_writing)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_done.set()
+        thread.join()
+    assert not blocked
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-@pytest.mark.parametrize("pattern", KINDS)
+@pytest.mark.parametrize("pattern", [*KINDS, LOG])
 def test_every_command_works_or_names_the_damaged_file(
     victim: Victim, call: Call, pattern: str, damage: Damage
 ) -> None:
     wrong = []
     for command in COMMANDS:
         victim.reset()
-        expected = call_on(victim, call, command)
-        victim.reset()
+        if command not in victim.expected:
+            victim.expected[command] = call_on(victim, call, command)
+            victim.reset()
+        expected = victim.expected[command]
         file = victim.newest(pattern)
         damage(file)
-        outcome = call_on(victim, call, command)
-        is_same = outcome.code == 0 and (len(outcome.out) == len(expected.out) or command[0] not in ("query", "tables"))
-        if not is_same and not is_named(outcome, file):
+        with unblocked(file):
+            outcome = call_on(victim, call, command)
+        is_whole = len(outcome.out) == len(expected.out) or command[0] not in READING
+        assert expected.code == 0, expected
+        if not (outcome.code == 0 and is_whole) and not is_named(outcome, file):
             wrong.append((command, outcome.code, outcome.out[-300:], outcome.err[-500:]))
     assert wrong == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("pattern", [*KINDS, LOG])
+def test_every_page_of_the_console_is_shown_or_names_the_damaged_file(
+    victim: Victim, pattern: str, damage: Damage
+) -> None:
+    file = victim.newest(pattern)
+    damage(file)
+    app = create_app(Lake(victim.root), load({}, environ={}))
+    routes = [route for page in PAGES for route in page.router.routes]
+    paths = [route.path.format_map(PARAMETERS) for route in routes if isinstance(route, APIRoute) and is_page(route)]
+    wrong = []
+    with unblocked(file), TestClient(app, base_url="http://127.0.0.1") as client:
+        for path in paths:
+            response = client.get(path)
+            names = (file.name, str(file.parent), file.parent.name.removeprefix("run="))
+            if response.status_code >= 400 and not any(name in response.text for name in names):
+                wrong.append((path, response.status_code, response.text[-500:]))
+    assert len(paths) > 20
+    assert wrong == []
+
+
+def is_page(route: APIRoute) -> bool:
+    return "GET" in (route.methods or ()) and "/queries/" not in route.path

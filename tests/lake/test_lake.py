@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from brewhouse.errors import UsageError
-from brewhouse.lake.lake import Lake, Shared, lake_of, read_many
+from brewhouse.lake.damage import DamagedFileError
+from brewhouse.lake.lake import Lake, Shared, lake_of, list_files, read_file, read_many
 from brewhouse.lake.s3_path import S3Path
 from brewhouse.settings import SecretUrl, Settings
 
@@ -28,6 +31,25 @@ PLACES: dict[str, Callable[[Lake], Path]] = {
 @pytest.mark.parametrize("place", PLACES)
 def test_every_place_is_below_the_root(root: str, place: str) -> None:
     assert str(PLACES[place](Lake.at(root))) == f"{root}/{place}"
+
+
+def test_only_regular_files_are_read_and_listed_without_waiting_for_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / "file.json").write_bytes(b"1")
+    (tmp_path / "link.json").symlink_to("file.json")
+    (tmp_path / "folder.json").mkdir()
+    os.mkfifo(tmp_path / "pipe.json")
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(tmp_path / "socket.json"))
+    assert sorted(list_files(tmp_path, ".json")) == [tmp_path / "file.json", tmp_path / "link.json"]
+    assert read_many(list_files(tmp_path, ".json")) == [b"1", b"1"]
+    for file in ("folder.json", "pipe.json", "socket.json"):
+        with pytest.raises(DamagedFileError, match=f"{file} cannot be used: it is not a regular file"):
+            read_file(tmp_path / file)
+    with pytest.raises(DamagedFileError):
+        read_file(Path("/dev/null"))
+    with pytest.raises(FileNotFoundError):
+        read_file(tmp_path / "other.json")
+    assert list_files(tmp_path / "file.json", ".json") == []
 
 
 @pytest.mark.parametrize(

@@ -63,16 +63,15 @@ def test_an_unreadable_manifest_is_named(lake: Lake) -> None:
         newest(lake)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.99])
-def test_a_changed_byte_of_a_manifest_is_detected(lake: Lake, share: float) -> None:
+def test_any_changed_byte_of_a_manifest_is_detected(lake: Lake) -> None:
     writer = start(lake)
     finish(writer, write(writer))
     file = writer.folder / "manifest.json"
-    content = bytearray(file.read_bytes())
-    content[int(share * len(content))] ^= 1
-    file.write_bytes(content)
-    with pytest.raises(BrewhouseError, match=r"manifest\.json cannot be read"):
-        newest(lake)
+    content = file.read_bytes()
+    for position in (*range(0, len(content), 40), *range(len(content) - 85, len(content))):
+        file.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
+        with pytest.raises(BrewhouseError, match=r"manifest\.json cannot be read"):
+            newest(lake)
 
 
 def test_a_manifest_without_a_checksum_of_earlier_versions_is_read(lake: Lake) -> None:

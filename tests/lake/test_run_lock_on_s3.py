@@ -134,6 +134,20 @@ def test_a_lock_is_free_from_its_expiry_on(shared_lake: Lake, expires_in_s: floa
             run_lock(shared_lake, "MINE").__enter__()
 
 
+def test_a_lock_of_a_clock_that_was_ahead_counts_as_renewed_when_s3_received_it(shared_lake: Lake) -> None:
+    put_lease(shared_lake, 86_400)
+    until = lease_of(shared_lake).expires_at
+    assert until < datetime.now(UTC) + timedelta(minutes=3)  # its TTL and two minutes
+    with pytest.raises(BrewhouseError, match=f"if it was killed until {until:%H:%M:%S} UTC"):
+        run_lock(shared_lake, "MINE").__enter__()
+    put_lease(shared_lake, 86_400, ttl_s=7200)  # of the holder, whatever that of this process is
+    assert lease_of(shared_lake).expires_at > datetime.now(UTC) + timedelta(minutes=119)
+    put_lease(shared_lake, 86_400, ttl_s=-180)  # it was received long ago
+    with run_lock(shared_lake, "MINE"):
+        pass
+    assert last_run(shared_lake) == "MINE"
+
+
 def test_a_released_lock_stays_as_an_expired_object(shared_lake: Lake) -> None:
     assert last_holder(shared_lake) is None
     with run_lock(shared_lake, "R1") as before:

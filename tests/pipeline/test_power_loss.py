@@ -152,6 +152,34 @@ def test_a_table_without_its_data_takes_those_of_the_same_run_back_with_it(
     assert content(lost.lake) == lost.second
 
 
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_a_job_finds_a_flipped_bit_in_a_data_file_before_it_reads_it(
+    lost: Lost, source: MockApiServer, content: Content
+) -> None:
+    file = next(file for file in lost.files if "breweries/data" in str(file))
+    flip(file)
+    run_again = run(lost.lake, source)
+    expected = f"{file} cannot be used: its content does not match its checksum"
+    assert any(expected in message for message in warnings(lost.lake, run_again))
+    assert content(lost.lake) == lost.second
+
+
+def test_the_next_job_completes_the_hints_that_a_killed_one_left_behind(lost: Lost, source: MockApiServer) -> None:
+    hints = {hint: hint.read_bytes() for hint in lost.lake.warehouse.rglob("version-hint.text")}
+    stale, empty_one, missing, *_ = hints
+    stale.write_bytes(b"00000-0a")
+    empty(empty_one)
+    missing.unlink()
+    run_workflow(lost.lake, load({"source_url": source.url}, environ={}), ("aggregate",))  # which publishes nothing
+    assert {hint: hint.read_bytes() for hint in hints} == hints
+    assert all((hint.parent / f"{hint.read_text()}.metadata.json").exists() for hint in hints)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 def test_any_files_of_the_last_run_may_be_lost(lost: Lost, source: MockApiServer, content: Content, seed: int) -> None:

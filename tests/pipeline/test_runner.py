@@ -21,15 +21,18 @@ from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.alerts import pending_notifications
-from brewhouse.events.details import Detail, RunEnded
+from brewhouse.events.details import Detail, RunEnded, Warned
 from brewhouse.events.event import Event, read_events
 from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT
 from brewhouse.events.notifications import notify
 from brewhouse.events.run_log import read_log
 from brewhouse.events.run_reports import run_reports
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 from brewhouse.pipeline.interrupted_runs import close_killed_runs
+from brewhouse.pipeline.rebuild import run_rebuild
+from brewhouse.pipeline.rollback import run_rollback
 from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.pipeline.runner import run_jobs
 from brewhouse.pipeline.workflow import JOBS, run_workflow
@@ -327,6 +330,25 @@ def test_a_signal_while_the_end_is_recorded_does_not_change_it(lake: Lake, fails
         run_jobs(lake, Settings(), "extract", {"extract": job}, listeners=[interrupt])
     (report,) = run_reports(read_events(lake))
     assert report.state == ("FAILED" if fails else "SUCCEEDED")
+
+
+def test_a_signal_after_the_commit_does_not_stop_a_run_that_has_published(lake: Lake, source: MockApiServer) -> None:
+    states: list[str] = []
+    lake.views_file.mkdir(parents=True)  # so that a warning follows each commit
+
+    def interrupt(detail: Detail, _: Event) -> None:
+        if isinstance(detail, Warned):
+            states.append(detail.message[-40:])
+            signal.raise_signal(signal.SIGTERM)
+
+    settings = load({"source_url": source.url}, environ={})
+    run = run_workflow(lake, settings, listeners=[interrupt])
+    assert {state.run for name in Tables(lake).names() if (state := Tables(lake).current(name))} == {run}
+    run_rebuild(lake, settings, listeners=[interrupt])
+    run_rollback(lake, settings, run, listeners=[interrupt])
+    assert len(states) == 3
+    assert [report.state for report in run_reports(read_events(lake))] == ["SUCCEEDED"] * 3
+    assert all(report.published for report in run_reports(read_events(lake)))
 
 
 def test_signals_that_are_ignored_stay_ignored(lake: Lake) -> None:

@@ -29,7 +29,7 @@ from brewhouse.checks.data_contract import check_result
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import Listener
 from brewhouse.ids import CHECKSUM_CHARACTERS, id_at
-from brewhouse.lake.lake import Lake, path_at
+from brewhouse.lake.lake import Lake, path_at, read_file
 from brewhouse.lake.manifest import Manifest, Page
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.lake.snapshot_writer import ResumeInfo, SnapshotWriter
@@ -152,7 +152,7 @@ def _first_records_after(lake: Lake, time: datetime) -> list[Record]:
     runs = complete_runs(lake)
     position = bisect(runs, id_at(time, b"")[:-CHECKSUM_CHARACTERS] + "Z" * CHECKSUM_CHARACTERS)
     files = find(lake, runs[position]).files if position < len(runs) else []
-    return [parse_record(line) for file in files for line in gzip.decompress(path_at(file).read_bytes()).splitlines()]
+    return [parse_record(line) for file in files for line in gzip.decompress(read_file(path_at(file))).splitlines()]
 
 
 def _load_version(

@@ -330,7 +330,9 @@ def _run_workflow(account: Account, stack: str, *, wait: bool) -> str:
             seconds = f" ({step.seconds:.0f} s)" if step.seconds is not None else ""
             print(f"{step.name}: {step.state.lower()}{seconds} {step.message}".rstrip(), flush=True)
             if step.is_crawler and step.has_failed:
-                print("  no job depends on it; its log is in the log group /aws-glue/crawlers", flush=True)
+                print(
+                    "warning: the crawler failed; no job depends on it. Its log group: /aws-glue/crawlers", flush=True
+                )
         print("every job succeeded")
     return run_id
 
@@ -386,7 +388,8 @@ def _change(account: Account, stack: str, folder: Path, given: dict[str, str], *
     sent = upload(account, bucket, folder, manifest)
     for file in sent:
         print(f"uploaded {file.name} ({file.size_bytes} bytes)")
-    change_set = create_change_set(account, stack, url_of(account, bucket, manifest.template), parameters, before)
+    url = url_of(account, bucket, manifest.template)
+    change_set = create_change_set(account, stack, template, parameters, before, url)
     _apply(account, stack, change_set, yes=yes)
     return bool(change_set or sent)
 

@@ -130,7 +130,7 @@ def _in_order(events: list[Event], new: list[Event]) -> list[Event]:
 
 def _json_files(folder: str) -> set[str]:
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        return {entry.path for entry in entries if entry.name.endswith(".json")}
+        return {entry.path for entry in entries if entry.name.endswith(".json") and entry.is_file()}
     return set()
 
 

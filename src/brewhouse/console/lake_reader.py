@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from brewhouse.lake.duckdb_access import identifier
 from brewhouse.lake.lake import Lake
-from brewhouse.query.connection import connect
+from brewhouse.query.connection import connect, find_damage
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,10 +49,21 @@ class LakeState:
         return cursor
 
     def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Compute a value of this state once; exceptions are not cached."""
+        """Compute a value of this state once; exceptions are not cached.
+
+        Raises:
+            BrewhouseError: A file of the tables is damaged.
+        """
+        import duckdb
+
         with self._lock:
             if key not in self._cache:
-                self._cache[key] = compute()
+                try:
+                    self._cache[key] = compute()
+                except duckdb.Error as error:
+                    if damage := find_damage(error, self.cursor()):
+                        raise damage from error
+                    raise
             return self._cache[key]  # type: ignore[return-value]
 
 

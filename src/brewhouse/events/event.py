@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -18,7 +19,7 @@ from brewhouse.events.details import Detail
 from brewhouse.events.envelope import event_key, run_of_detail
 from brewhouse.ids import new_id
 from brewhouse.lake.damage import DamagedFileError
-from brewhouse.lake.lake import Lake, read_many, sync_files
+from brewhouse.lake.lake import Lake, list_files, read_many, sync_files
 
 LEVELS = ("INFO", "WARN", "ERROR")
 _READ_ATTEMPTS = 5
@@ -107,7 +108,15 @@ class EventLog:
         detail = {"runId": self.run, **self._facts, **detail}
         if not detail.get("jobRunId"):
             detail["jobRunId"] = f"{detail['jobName']}-{self.run}"
-        return Event(id=new_id(), detail_type=detail_type, time=datetime.now(UTC).isoformat(), detail=detail)
+        event_id = new_id(self._newest)
+        return Event(id=event_id, detail_type=detail_type, time=datetime.now(UTC).isoformat(), detail=detail)
+
+    @cached_property
+    def _newest(self) -> str:
+        """Id of the newest event of a local lake, which later ones sort after even if the clock was set back."""
+        days = event_days(self._lake)[-1:] if self._lake.is_local else []
+        names = (file.stem for day in days for file in list_files(day, ".json"))
+        return max((name for name in names if not name.startswith("events.")), default="")  # an archive
 
     def _put(self, event: Event) -> None:
         key = event_key(event.id, event.time)
@@ -139,7 +148,9 @@ class EventReader:
             first: Files of single events with a lower id are left out.
         """
         for attempt in range(_READ_ATTEMPTS):
-            files = [file for day in event_days(self._lake, since) for file in day.glob("*.json") if file.name >= first]
+            files = [
+                file for day in event_days(self._lake, since) for file in list_files(day, ".json") if file.name >= first
+            ]
             new = [file for file in files if file not in self._events]
             try:
                 self._events.update(map(_parse_file, new, read_many(new)))

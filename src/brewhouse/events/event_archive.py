@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from brewhouse.events.event import Event, event_days, parse_events
-from brewhouse.lake.lake import Lake, sync_files
+from brewhouse.lake.lake import Lake, list_files, read_file, sync_files
 
 _ARCHIVE = "events."
 _MANY = 2000
@@ -37,7 +37,7 @@ def archive_events(lake: Lake, now: datetime | None = None, max_days: int | None
 
 
 def _is_scattered(day: Path, most: int) -> bool:
-    files = [file.name for file in day.glob("*.json")]
+    files = [file.name for file in list_files(day, ".json")]
     return len(files) > most or (most == 1 and any(not name.startswith(_ARCHIVE) for name in files))
 
 
@@ -47,9 +47,9 @@ def _archive(lake: Lake, day: Path) -> bool:
 
     events: dict[str, Event] = {}
     sources: list[Path] = []
-    for file in sorted(day.glob("*.json")):
+    for file in sorted(list_files(day, ".json")):
         try:
-            content = file.read_bytes()
+            content = read_file(file)
         except FileNotFoundError:  # another process is archiving the same day
             continue
         found = parse_events(content)

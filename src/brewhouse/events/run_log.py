@@ -22,7 +22,7 @@ from brewhouse.errors import BrewhouseError, UsageError, redacted
 from brewhouse.events.details import Detail, JobEnded, JobStarted, ModelStarted, PagesFetched, SnapshotsProcessed
 from brewhouse.events.event import Event, Listener
 from brewhouse.ids import new_id
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, read_file
 
 _LEVEL_NAMES = {"WARNING": "WARN", "CRITICAL": "ERROR", "DEBUG": "INFO"}
 _LEVELS = {"WARN": logging.WARNING, "ERROR": logging.ERROR}
@@ -190,7 +190,7 @@ def read_log(lake: Lake, run: str, job: str | None = None) -> list[LogLine]:
     files = [file for file in found if file.name.partition(".")[0] == run]
     if not files:
         raise UsageError(f"The lake {lake.root} has no log of run {run}.", hint="`brewhouse runs` lists the runs.")
-    lines = (line for file in sorted(files) for line in file.read_bytes().splitlines())
+    lines = (line for file in sorted(files) for line in read_file(file).splitlines())
     decoded = (_decoded(line) for line in lines)
     return [line for line in decoded if line is not None and job in (None, line.job)]
 

@@ -58,7 +58,8 @@ def recover(catalog: SQLiteCatalog) -> str:
             catalog.point_to(name, version.location)
     when = datetime.fromtimestamp(limit / 1000, UTC).isoformat(timespec="seconds") if limit > 0 else "before the first"
     return (
-        f"The tables show their state of {when} again, since files of a later commit were lost: {first and first.what}"
+        f"The tables show their state of {when} again, since files of a later commit were lost or damaged: "
+        f"{first and first.what}"
     )
 
 

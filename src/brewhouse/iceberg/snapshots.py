@@ -32,7 +32,8 @@ from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, SetSnap
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.file_io import path_in
-from brewhouse.lake.damage import MISSING, DamagedFileError
+from brewhouse.lake.damage import MISSING, WRONG_CHECKSUM, DamagedFileError
+from brewhouse.lake.lake import has_checksum
 
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
@@ -94,7 +95,7 @@ def totals(table: Table, snapshot: Snapshot | None) -> dict[str, str]:
 
 
 def require_files(table: Table, snapshot: Snapshot | None, *, with_data: bool = True) -> None:
-    """Check that the manifests of a snapshot of a local table can be read, and that its data files have their sizes.
+    """Check that the manifests of a snapshot of a local table, and its data files, are as they were written.
 
     Raises:
         BrewhouseError: A file is missing or damaged.
@@ -106,6 +107,8 @@ def require_files(table: Table, snapshot: Snapshot | None, *, with_data: bool = 
         if size != file.file_size_in_bytes:
             reason = f"it has {size} of {file.file_size_in_bytes} bytes" if path.exists() else MISSING
             raise DamagedFileError(path, reason)
+        if not has_checksum(path):
+            raise DamagedFileError(path, WRONG_CHECKSUM)
 
 
 def manifests_of(table: Table, snapshot: Snapshot | None) -> list[ManifestFile]:

@@ -20,10 +20,10 @@ from pyiceberg.table.locations import load_location_provider
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
 from brewhouse.errors import BrewhouseError
-from brewhouse.iceberg.file_io import ObjectIO, path_of
+from brewhouse.iceberg.file_io import ObjectIO, path_of, uri_of
 from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog, delete_metadata
 from brewhouse.iceberg.snapshots import VERSION_HINT
-from brewhouse.lake.damage import DamagedFileError
+from brewhouse.lake.damage import IRREGULAR, DamagedFileError
 from brewhouse.lake.lake import sync_files, with_checksum
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ class SQLiteCatalog(LakeCatalog):
             self._open()
 
     def _open(self) -> None:
+        if not self._file.is_file():
+            raise DamagedFileError(self._file, IRREGULAR)
         self._connection = sqlite3.connect(self._file, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         try:
             self._connection.execute("PRAGMA synchronous = EXTRA")  # a commit is on the disk when it returns
@@ -166,7 +168,7 @@ class SQLiteCatalog(LakeCatalog):
     def _write_hint(self, location: str) -> None:
         file = Path(path_of(location))
         new = file.with_name(f"{VERSION_HINT}.new")
-        new.write_text(file.name.removesuffix(".metadata.json"))
+        new.write_bytes(_hinted(file))
         new.replace(file.with_name(VERSION_HINT))
 
     def close(self) -> None:
@@ -234,9 +236,19 @@ class SQLiteCatalog(LakeCatalog):
 
     def has_lost_files(self) -> bool:
         """Return whether the metadata of a table of this warehouse is missing or empty."""
-        warehouse = f"{self.properties['warehouse']}/"
-        files = (Path(path_of(uri)) for uri in (self.recorded(n)[0] for n in self.names()) if uri.startswith(warehouse))
-        return any(not file.exists() or not file.stat().st_size for file in files)
+        return any(not file.exists() or not file.stat().st_size for file in self._metadata_files())
+
+    def refresh_hints(self) -> None:
+        """Let the hints name the current metadata, which a process killed right after its commit left undone."""
+        for file in self._metadata_files():
+            hint = file.with_name(VERSION_HINT)
+            if not hint.is_file() or hint.read_bytes() != _hinted(file):
+                self._write_hint(uri_of(file))
+
+    def _metadata_files(self) -> list[Path]:
+        """List the current metadata files of the tables of this warehouse."""
+        locations = (self.recorded(name)[0] for name in self.names())
+        return [Path(path_of(uri)) for uri in locations if uri.startswith(f"{self.properties['warehouse']}/")]
 
     def _read(self, location: str) -> TableMetadata:
         try:
@@ -309,6 +321,11 @@ class SQLiteCatalog(LakeCatalog):
 
     def _key(self, identifier: str | Identifier) -> tuple[str, str, str]:
         return NAME, self.namespace_to_string(self.namespace_from(identifier)), self.table_name_from(identifier)
+
+
+def _hinted(metadata: Path) -> bytes:
+    """Return the content of the hint that names a metadata file."""
+    return metadata.name.removesuffix(".metadata.json").encode()
 
 
 def _unlogged(change: _Change) -> set[str]:

@@ -111,6 +111,8 @@ class TableReader:
         if not isinstance(catalog, SQLiteCatalog):
             return None
         if not (catalog.has_lost_files() if by_metadata else any(map(self.damage, self.names()))):
+            if not by_metadata:
+                catalog.refresh_hints()
             return None
         from brewhouse.iceberg.recovery import recover
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from brewhouse.errors import BrewhouseError
 
 MISSING = "it does not exist"
+IRREGULAR = "it is not a regular file"
 WRONG_CHECKSUM = "its content does not match its checksum"
 _OF_SNAPSHOT = "Restore it from a backup, or move its folder out of bronze/ and run `brewhouse rebuild`."
 _OF_TABLE = "Restore it from a backup, or make the tables again from the raw snapshots with `brewhouse rebuild`."
@@ -20,6 +21,7 @@ _KINDS = (  # pattern of the path, meaning, repair
     (r"/catalog\.db$", "the catalog of the tables", _OF_TABLE),
     (r"/brewhouse\.duckdb$", "the views for DuckDB clients", "Delete it: the next `brewhouse run` creates it again."),
     (r"/events/[^/]*/[^/]*$", "a record of what runs did", "Restore it from a backup, or delete it."),
+    (r"/logs/[^/]*/[^/]*$", "the log of a run", "Restore it from a backup, or delete it."),
     (r"/run\.lock$", "the lock of the lake", "Delete it while nothing runs."),
     (r"", "a file of the lake", "Restore it from a backup."),
 )

@@ -15,6 +15,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.lake.damage import IRREGULAR, DamagedFileError
 from brewhouse.lake.s3 import SCHEME, bucket_store
 from brewhouse.lake.s3_path import S3Path
 from brewhouse.settings import SecretUrl, Settings
@@ -222,12 +223,32 @@ def _root(place: str) -> Path:
     return root
 
 
+def read_file(file: Path) -> bytes:
+    """Read a file of a lake, without waiting for a pipe in its place.
+
+    Raises:
+        DamagedFileError: It is not a regular file.
+        OSError: It does not exist, or cannot be read.
+    """
+    if not isinstance(file, S3Path) and file.exists() and not file.is_file():
+        raise DamagedFileError(file, IRREGULAR)
+    return file.read_bytes()
+
+
 def read_many(files: Sequence[Path]) -> list[bytes]:
     """Read small files, in parallel if any is on S3."""
     if not any(isinstance(file, S3Path) for file in files):
-        return [file.read_bytes() for file in files]
+        return [read_file(file) for file in files]
     with ThreadPoolExecutor(_PARALLEL_READS) as threads:
-        return list(threads.map(lambda file: file.read_bytes(), files))
+        return list(threads.map(read_file, files))
+
+
+def list_files(folder: Path, suffix: str) -> list[Path]:
+    """List the files of a folder with a suffix, without what is not a regular file."""
+    if isinstance(folder, S3Path) or not folder.is_dir():
+        return list(folder.glob(f"*{suffix}"))
+    with os.scandir(folder) as entries:
+        return [Path(entry.path) for entry in entries if entry.name.endswith(suffix) and entry.is_file()]
 
 
 def with_checksum(name: str, content: bytes) -> str:
@@ -242,8 +263,18 @@ def with_checksum(name: str, content: bytes) -> str:
 
 def add_checksum(file: Path) -> Path:
     """Rename a local file as `with_checksum` does."""
+    return file.rename(_named(str(file), _digest(file)))
+
+
+def has_checksum(file: Path) -> bool:
+    """Return whether a local file has the content of the checksum in its name, if it has one."""
+    match = CHECKSUM_IN_NAME.search(file.name)
+    return match is None or _digest(file).startswith(match[1])
+
+
+def _digest(file: Path) -> str:
     with file.open("rb") as content:
-        return file.rename(_named(str(file), hashlib.file_digest(content, "sha256").hexdigest()))
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _named(name: str, digest: str) -> str:

@@ -19,12 +19,12 @@ import msgspec
 from brewhouse.errors import BrewhouseError
 from brewhouse.ids import day_of
 from brewhouse.lake.damage import MISSING, WRONG_CHECKSUM, DamagedFileError
-from brewhouse.lake.lake import Lake, path_at
+from brewhouse.lake.lake import Lake, path_at, read_file
 from brewhouse.lake.manifest import Manifest, Page
 from brewhouse.lake.s3_path import S3Path
 
 _PARALLEL_READS = 8
-_CHECKSUM = re.compile(rb'(.*),"sha256":"([0-9a-f]{64})"\}', re.DOTALL)
+_CHECKSUM = re.compile(rb'(.*),("[^"]{6}":"[^"]{64}")\}', re.DOTALL)  # also a damaged one
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,11 @@ def _run_of(file: Path) -> str:
 def encode_manifest(manifest: Manifest) -> bytes:
     """Encode a manifest as JSON, with the checksum of all that precedes it."""
     content = msgspec.json.encode(manifest)[:-1]
-    return b'%b,"sha256":"%b"}' % (content, hashlib.sha256(content).hexdigest().encode())
+    return b"%b,%b}" % (content, _checksum(content))
+
+
+def _checksum(content: bytes) -> bytes:
+    return b'"sha256":"%b"' % hashlib.sha256(content).hexdigest().encode()
 
 
 def _damage(file: str, page: Page) -> BrewhouseError | None:
@@ -142,7 +146,7 @@ def _damage(file: str, page: Page) -> BrewhouseError | None:
 
             packed = filesystem().open(file).read()
         else:
-            packed = path.read_bytes()
+            packed = read_file(path)
         lines = gzip.decompress(packed)
     except FileNotFoundError:
         return DamagedFileError(path, MISSING)
@@ -154,14 +158,14 @@ def _damage(file: str, page: Page) -> BrewhouseError | None:
 
 def _decode_manifest(content: bytes) -> Manifest:
     match = _CHECKSUM.fullmatch(content)
-    if match and hashlib.sha256(match[1]).hexdigest().encode() != match[2]:
+    if match and match[2] != _checksum(match[1]):
         raise ValueError(WRONG_CHECKSUM)
     return msgspec.json.decode(content, type=Manifest)
 
 
 def _read(file: Path) -> RawSnapshot:
     try:
-        return RawSnapshot(file.parent, _decode_manifest(file.read_bytes()))
+        return RawSnapshot(file.parent, _decode_manifest(read_file(file)))
     except (OSError, ValueError) as error:  # ValueError: not JSON, not UTF-8, or not a manifest
         raise BrewhouseError(
             f"The manifest {file} cannot be read: {error}.", hint="Restore it, or move its folder out of the lake."

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from brewhouse.errors import BrewhouseError
-from brewhouse.ids import new_id
+from brewhouse.ids import CLOCK_TOLERANCE, new_id
 from brewhouse.lake.lake import Lake, require_relocated
 from brewhouse.lake.temp_dir import open_regular
 
@@ -42,9 +42,14 @@ class LockInfo(msgspec.Struct, frozen=True):
 
 
 class _Lease(LockInfo, frozen=True, kw_only=True):
-    """The content of the lock object on S3; the lock is free from `expires_at` on."""
+    """The content of the lock object on S3; the lock is free from `expires_at` on.
+
+    The holder's clock may be wrong. So a lease that was read expires at the latest `ttl_s` and the tolerance between
+    clocks after S3 received it.
+    """
 
     expires_at: datetime
+    ttl_s: float = 0
 
     @property
     def is_held(self) -> bool:
@@ -148,6 +153,7 @@ def _object_lock(lake: Lake, run: str) -> Iterator[LockInfo | None]:
         pid=os.getpid(),
         host=socket.gethostname(),
         expires_at=now + timedelta(seconds=lake.shared.lock_ttl_s),
+        ttl_s=lake.shared.lock_ttl_s,
     )
     version = _put_lease(lake, lease, version)
     if version is None:
@@ -217,14 +223,16 @@ def _read_lease(lake: Lake) -> tuple[_Lease | None, str | None]:
         found = lake.store.get(lake.lock_file.name)
     except FileNotFoundError:
         return None, None
+    written_at = found.meta["last_modified"]
     try:
-        return msgspec.json.decode(bytes(found.bytes()), type=_Lease), found.meta["e_tag"]
+        lease = msgspec.json.decode(bytes(found.bytes()), type=_Lease)
+        latest = written_at + timedelta(seconds=lease.ttl_s or lake.shared.lock_ttl_s) + CLOCK_TOLERANCE
+        lease = msgspec.structs.replace(lease, expires_at=min(lease.expires_at, latest))
     except (ValueError, RecursionError):
         # Damaged, or of a later version: it may be held, so it counts as renewed when it was written.
-        written_at = found.meta["last_modified"]
         expires_at = written_at + timedelta(seconds=lake.shared.lock_ttl_s)
-        unknown = _Lease(run="", started_at=written_at.isoformat(timespec="seconds"), pid=0, expires_at=expires_at)
-        return unknown, found.meta["e_tag"]
+        lease = _Lease(run="", started_at=written_at.isoformat(timespec="seconds"), pid=0, expires_at=expires_at)
+    return lease, found.meta["e_tag"]
 
 
 def _put_lease(lake: Lake, lease: _Lease, version: str | None) -> str | None:
@@ -248,4 +256,7 @@ def _in_use(lake: Lake, held: LockInfo | None) -> BrewhouseError:
         )
     host = f" on {held.host}" if held and held.host else ""
     by = f"run {held.run}, started at {held.started_at} (process {held.pid}{host})" if held else "a run that just began"
-    return BrewhouseError(f"The lake {lake.root} is locked by {by}.", hint="Wait for it to end, then run again.")
+    killed = f", or if it was killed until {held.expires_at:%H:%M:%S} UTC" if isinstance(held, _Lease) else ""
+    return BrewhouseError(
+        f"The lake {lake.root} is locked by {by}.", hint=f"Wait for it to end{killed}, then run again."
+    )

@@ -22,7 +22,7 @@ from isal import igzip
 from brewhouse.errors import BrewhouseError
 from brewhouse.ids import CLOCK_TOLERANCE
 from brewhouse.lake.error_translation import translate_error
-from brewhouse.lake.lake import Lake, sync_files
+from brewhouse.lake.lake import Lake, read_file, sync_files
 from brewhouse.lake.manifest import Manifest, Page
 from brewhouse.lake.raw_snapshots import RawSnapshot, encode_manifest
 from brewhouse.source import Meta
@@ -219,8 +219,8 @@ def find_resumable(lake: Lake, source_url: str, per_page_rows: int, max_age_hour
 
 def _read_started(file: Path) -> ResumeInfo | None:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=ResumeInfo)
-    except (OSError, ValueError):
+        return msgspec.json.decode(read_file(file), type=ResumeInfo)
+    except (BrewhouseError, OSError, ValueError):
         return None
 
 
@@ -228,7 +228,7 @@ def _read_page(file: Path) -> bytes | None:
     """Read a page's lines; None if they do not match the checksum in its name."""
     match = _PAGE_FILE.fullmatch(file.name)
     try:
-        content = gzip.decompress(file.read_bytes())
-    except (OSError, EOFError, zlib.error):
+        content = gzip.decompress(read_file(file))
+    except (BrewhouseError, OSError, EOFError, zlib.error):
         return None
     return content if match and hashlib.sha256(content).hexdigest().startswith(match[2]) else None

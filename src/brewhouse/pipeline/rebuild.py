@@ -69,6 +69,7 @@ def rebuild(context: RunContext) -> JobResult:
                 f"None of the {len(runs)} raw snapshots in {lake.root} passes its checks.",
                 hint="Run `brewhouse show` for the reasons, or `brewhouse run` for a new one.",
             )
+        context.ignore_stops()
     refresh_views(lake, tables, context.warn)
     current = [tables.current(name) for name in tables.names()]
     published = [now for now in current if now and now.run == context.run]

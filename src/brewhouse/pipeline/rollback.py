@@ -58,6 +58,7 @@ def run_rollback(
             chosen = states(tables)
             for name, snapshot_id in chosen.items():
                 tables.rollback(name, snapshot_id)
+            context.ignore_stops()
         refresh_views(lake, tables, context.warn)
         shown = [state for name in chosen if (state := tables.current(name))]
         return JobResult(

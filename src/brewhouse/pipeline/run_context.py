@@ -25,6 +25,7 @@ from brewhouse.events.details import (
 from brewhouse.events.event import EventLog
 from brewhouse.ids import CLOCK_TOLERANCE, time_of
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.s3 import SCHEME
 from brewhouse.settings import Settings
 from brewhouse.source import SchemaDrift
 
@@ -88,10 +89,17 @@ class RunContext:
         job: The running one.
         staged: Tables of earlier jobs that are published together with those of a later one.
         raw_snapshot: Run id of the raw snapshot that this run completed, here or in another process; empty without one.
+        signals: The signals received so far, the first of which stops the run; 0 is none and ignores the others.
     """
 
     def __init__(
-        self, lake: Lake, settings: Settings, events: EventLog, jobs: Sequence[str], planned: Sequence[str] = ()
+        self,
+        lake: Lake,
+        settings: Settings,
+        events: EventLog,
+        jobs: Sequence[str],
+        planned: Sequence[str] = (),
+        signals: list[int] | None = None,
     ) -> None:
         self.lake = lake
         self.settings = settings
@@ -101,6 +109,7 @@ class RunContext:
         self.job = self.jobs[0]
         self.staged: list[StagedTables] = []
         self.raw_snapshot = ""
+        self.signals = [] if signals is None else signals
         self._opened = ExitStack()
 
     @contextmanager
@@ -112,6 +121,10 @@ class RunContext:
         finally:
             self._opened.close()
             self.__dict__.pop("engine", None)
+
+    def ignore_stops(self) -> None:
+        """Let no signal stop the run from now on: it is about to commit or to end, and is not stopped once it has."""
+        self.signals.append(0)
 
     def is_followed_by(self, job: str) -> bool:
         """Return whether a job runs later in this run, perhaps in another process."""
@@ -214,8 +227,9 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
         from brewhouse.engines.spark import SparkEngine
         from brewhouse.engines.spark_session import open_session
 
-        session = open_session(settings.spark_master, settings.memory_limit_mb, s3a=settings.spark_s3a)
-        engine = SparkEngine(session, settings.target_file_mb, s3a=settings.spark_s3a)
+        s3a = settings.lake.startswith(SCHEME)
+        session = open_session(settings.spark_master, settings.memory_limit_mb, s3a=s3a)
+        engine = SparkEngine(session, settings.target_file_mb)
     else:
         from brewhouse.engines.duckdb import DuckDBEngine
 

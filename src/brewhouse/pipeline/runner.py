@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from msgspec import UNSET
 from brewhouse.errors import BrewhouseError, redacted
 from brewhouse.events.alerts import WORKFLOW
 from brewhouse.events.details import (
+    TRIGGER_VARIABLE,
     ChecksFinished,
     Detail,
     JobEnded,
@@ -40,7 +42,6 @@ from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.settings import Settings, is_lineage_configured
 
 _DAYS_ARCHIVED = 7
-_END = 0
 _STEPS = (JobStarted, PagesFetched, SnapshotsProcessed, ModelStarted, ChecksFinished)
 
 _log = logging.getLogger(__name__)
@@ -105,10 +106,10 @@ def run_jobs(
         )
         on_exit.callback(_sync, events)
         planned = external.jobs if external else tuple(jobs)
-        context = RunContext(lake, settings, events, tuple(jobs), planned)
+        context = RunContext(lake, settings, events, tuple(jobs), planned, signals)
         if earlier:
             context.raw_snapshot = next((job.raw_snapshot for job in earlier.jobs[::-1] if job.raw_snapshot), "")
-        _Run(context, workflow, planned, external, earlier, signals).execute(jobs, previous.run if previous else "")
+        _Run(context, workflow, planned, external, earlier).execute(jobs, previous.run if previous else "")
     return run
 
 
@@ -122,9 +123,7 @@ class _Run:
         planned: tuple[str, ...],
         external: ExternalRun | None,
         earlier: RunReport | None,
-        signals: list[int],
     ) -> None:
-        self._signals = signals
         self._context = context
         self._events = context.events
         self._planned = planned
@@ -153,7 +152,7 @@ class _Run:
                 raise
             raise error from raw
         if name == self._planned[-1]:
-            self._signals.append(_END)
+            self._context.ignore_stops()
             message = f"run {self._events.run} succeeded"
             seconds = _since(self._started)
             self._events.emit(RunEnded(**self._identity, state="SUCCEEDED", message=message, seconds=seconds))
@@ -163,7 +162,8 @@ class _Run:
             return
         workflow, names = self._identity["workflow"], ", ".join(self._planned)
         message = f"run {self._events.run} of the {workflow} workflow starts: {names}"
-        self._events.emit(RunStarted(**self._identity, message=message))
+        trigger = "glue" if self._external else os.environ.get(TRIGGER_VARIABLE, "cli")
+        self._events.emit(RunStarted(**self._identity, trigger=trigger, message=message))
         for name in self._planned:
             self._events.emit(JobQueued(job_name=name))
 
@@ -177,7 +177,7 @@ class _Run:
                 result = job(context)
         except BaseException as raw:
             error = self._cause(raw)
-            if not isinstance(error, BrewhouseError):
+            if not isinstance(error, BrewhouseError) and not _is_stop(error):
                 _log.error("%s stops", name, exc_info=error)
             self._emit_failure(JobEnded(**identity, **_failure(error, started)))
             if error is raw:
@@ -200,7 +200,7 @@ class _Run:
 
     def _cause(self, raw: BaseException) -> BaseException:
         """Return the error that ends the run; a library may have replaced the exception of a signal by its own."""
-        number = self._signals[0] if self._signals else 0
+        number = self._context.signals[0] if self._context.signals else 0
         return _stop(number) if number and not _is_stop(raw) else _translated(raw)
 
     def _will_be_retried(self, job: str, error: BaseException) -> bool:
@@ -212,7 +212,7 @@ class _Run:
 
     def _emit_failure(self, detail: Detail) -> None:
         """Emit the end of what failed, if possible: on a full disk it is not, and must not hide the failure."""
-        self._signals.append(_END)
+        self._context.ignore_stops()
         try:
             self._events.emit(detail)
         except Exception as error:  # noqa: BLE001 - whatever it is
@@ -307,7 +307,7 @@ def _stop_listener(signals: Sequence[int]) -> Listener:
     """Create a listener that stops a run at its next step if the exception of a signal was lost."""
 
     def listen(detail: Detail, _: Event) -> None:
-        if signals and isinstance(detail, _STEPS):
+        if signals and signals[0] and isinstance(detail, _STEPS):
             raise _stop(signals[0])
 
     return listen
@@ -332,8 +332,8 @@ def _failure(error: BaseException, started: float) -> dict[str, Any]:
 def _signals_raise() -> Iterator[list[int]]:
     """Let the first Ctrl-C or SIGTERM end the run, with its events; yield the signals received so far.
 
-    Later ones are ignored, as timeout(1) sends two, and all while the end is recorded, which adds `_END`. Outside of
-    the main thread, and if they are ignored already, as in the background of a shell, signals stay as they are.
+    Later ones are ignored, as timeout(1) sends two, and all after `RunContext.ignore_stops`. Outside of the main
+    thread, and if they are ignored already, as in the background of a shell, signals stay as they are.
     """
     received: list[int] = []
 

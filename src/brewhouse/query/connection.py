@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.ids import day_of
-from brewhouse.lake.damage import DamagedFileError
+from brewhouse.lake.damage import IRREGULAR, WRONG_CHECKSUM, DamagedFileError
 from brewhouse.lake.duckdb_access import enable_s3, file_pattern, literal
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.s3 import SCHEME
 from brewhouse.query.missing_states import missing_state
 from brewhouse.query.monitoring_views import monitoring_statements
 from brewhouse.query.statements import reading_relation
@@ -76,11 +77,26 @@ def published_tables(lake: Lake) -> Tables:
 def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     """Open the connection of `connect` without its restrictions."""
     connection = (_connect_by_copy(lake) if at is None and lake.is_local else None) or _connect_by_catalog(lake, at)
+    _require_regular_files(connection)
     connection.execute("SET GLOBAL TimeZone = 'UTC'")  # also for cursors
     connection.execute("SET GLOBAL python_enable_replacements = false")  # FROM x must not read a Python variable
     for statement in monitoring_statements(lake):
         connection.execute(statement)
     return connection
+
+
+def _require_regular_files(connection: duckdb.DuckDBPyConnection) -> None:
+    """Refuse views of a file that is not a regular one: DuckDB would wait for a pipe."""
+    for file in _viewed_files(connection):
+        if file.exists() and not file.is_file():
+            raise DamagedFileError(file, IRREGULAR)
+
+
+def _viewed_files(connection: duckdb.DuckDBPyConnection) -> list[Path]:
+    """List the local files that the views of a connection read."""
+    rows = connection.execute("SELECT sql FROM duckdb_views() WHERE NOT internal").fetchall()
+    names = (name.replace("[[]", "[") for (sql,) in rows for name in _FILE.findall(sql))
+    return [Path(name) for name in names if not name.startswith(SCHEME)]
 
 
 def _all_rows(relation: duckdb.DuckDBPyRelation) -> list[Any]:
@@ -112,11 +128,7 @@ def query(
                 raise
             return read(reading_relation(connection, sql, parameters))  # event files were archived meanwhile
 
-    with (
-        _nothing_published_named(connection),
-        readable_errors(),
-        ThreadPoolExecutor(1) as thread,
-    ):
+    with _nothing_published_named(connection), readable_errors(connection), ThreadPoolExecutor(1) as thread:
         future = thread.submit(work)
         try:
             return future.result()
@@ -143,8 +155,12 @@ def _nothing_published_named(connection: duckdb.DuckDBPyConnection) -> Iterator[
 
 
 @contextmanager
-def readable_errors() -> Iterator[None]:
-    """Describe why DuckDB cannot run a query, with the line of the query and its position if known."""
+def readable_errors(connection: duckdb.DuckDBPyConnection | None = None) -> Iterator[None]:
+    """Describe why DuckDB cannot run a query, with the line of the query and its position if known.
+
+    Args:
+        connection: Of `connect`, if the query reads tables: a damaged file of theirs is found.
+    """
     import duckdb
 
     try:
@@ -152,7 +168,7 @@ def readable_errors() -> Iterator[None]:
     except duckdb.Error as error:
         if known := translate_error(error):
             raise known from error
-        if damage := _damage(error):
+        if damage := find_damage(error, connection):
             raise damage from error
         message, _, excerpt = str(error).partition("\n\n")  # the line of the query and a caret below the position
         hint = f"`brewhouse tables` lists the tables.\n{excerpt}".rstrip()
@@ -162,14 +178,20 @@ def readable_errors() -> Iterator[None]:
         raise UsageError("The query cannot be run: it is nested too deeply.", hint="Read fewer levels.") from error
 
 
-def _damage(error: duckdb.Error) -> BrewhouseError | None:
-    """Return the error of a damaged file of a lake, which DuckDB names in most of its errors."""
+def find_damage(error: duckdb.Error, connection: duckdb.DuckDBPyConnection | None) -> BrewhouseError | None:
+    """Return the error of a damaged file that made a query fail: the one that DuckDB names, else the first found."""
     import duckdb
 
     message = str(error).partition("\n")[0]
     is_of_file = isinstance(error, duckdb.InvalidInputException | duckdb.IOException)
     if is_of_file and (match := _FILE.search(message)):
         return DamagedFileError(match[1], message.replace(match[0], "this file"))
+    if connection and (is_of_file or isinstance(error, duckdb.InternalException) or "TProtocolException" in message):
+        from brewhouse.iceberg.file_io import is_damaged
+
+        for file in _viewed_files(connection):
+            if file.suffix == ".parquet" and file.is_file() and is_damaged(file.name, file.read_bytes()):
+                return DamagedFileError(file, WRONG_CHECKSUM)
     if "TProtocolException" in message:
         return BrewhouseError("A data file of the tables is damaged.", hint="`brewhouse verify` names it.")
     return None
@@ -179,7 +201,7 @@ def _connect_by_copy(lake: Lake) -> duckdb.DuckDBPyConnection | None:
     """Attach our own copy of the views; None if there is none of the published state, or it is damaged."""
     import duckdb
 
-    if (copy := views_copy(lake)) is None or not copy.exists():
+    if (copy := views_copy(lake)) is None or not copy.is_file():
         return None
     connection = duckdb.connect()  # an instance of its own: connections to one file share their settings
     try:

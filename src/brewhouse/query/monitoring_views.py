@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from brewhouse.lake.duckdb_access import file_pattern, literal
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, list_files
 
 _COLUMNS = "{id: 'VARCHAR', \"detail-type\": 'VARCHAR', source: 'VARCHAR', time: 'TIMESTAMPTZ', detail: 'JSON'}"
 _NO_EVENTS = """(
@@ -97,8 +97,9 @@ def _read_json(paths: str, columns: str) -> str:
 
 def _files(lake: Lake, folder: Path, ending: str) -> str:
     """Return the files of all days as an argument of DuckDB, which rejects a pattern without match; empty if none."""
-    files = folder.glob(f"date=*/*.{ending}")
-    if lake.is_local:
-        return literal(f"{file_pattern(str(folder))}/date=*/*.{ending}") if any(files) else ""
-    names = ", ".join(literal(str(file)) for file in files)
+    days = list(folder.glob("date=*"))
+    files = [file for day in days for file in list_files(day, f".{ending}")]
+    if lake.is_local and len(files) == len([file for day in days for file in day.glob(f"*.{ending}")]):
+        return literal(f"{file_pattern(str(folder))}/date=*/*.{ending}") if files else ""
+    names = ", ".join(literal(file_pattern(str(file))) for file in files)  # without a pipe, which DuckDB would wait for
     return f"[{names}]" if names else ""
