@@ -71,8 +71,7 @@ class _Resolver:
         self._template = template
         self._values: dict[str, object] = dict(_PSEUDO)
         for name, facts in template["Parameters"].items():
-            value = parameters[name] if name in parameters else facts["Default"]
-            self._values[name] = int(value) if facts["Type"] == "Number" else value
+            self._values[name] = str(parameters[name] if name in parameters else facts["Default"])  # numbers too
 
     def resources(self) -> dict[str, dict[str, Any]]:
         return {name: self._value(facts) for name, facts in self._template["Resources"].items() if self._exists(facts)}

@@ -239,10 +239,12 @@ def estimate(
     """
     from brewhouse.aws.prices import MonthlyUsage, prices
     from brewhouse.aws.prices import estimate as estimate_cost
-    from brewhouse.aws.template import defaults
+    from brewhouse.aws.template import check_parameters, defaults
 
+    given = parse_parameters(parameter)
+    check_parameters(given)
     use = MonthlyUsage(runs=runs, minutes_per_job=minutes, queries=queries, stored_gb=stored_gb)
-    rows = estimate_cost(use, {**defaults(), **parse_parameters(parameter)}, region)
+    rows = estimate_cost(use, {**defaults(), **given}, region)
     priced = region if region in prices().glue_dpu_hour else "us-east-1"
     if as_json:
         print_json({"as_of": prices().as_of, "region": priced, "parts": rows})
