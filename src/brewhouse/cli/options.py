@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from inspect import Parameter
@@ -154,6 +155,40 @@ def country_code(text: str) -> str:
     found = gazetteer.countries().find(text)
     hint = f"Write {found.code}." if found else "`brewhouse places` lists the codes."
     raise UsageError(f"{text!r} is not the ISO 3166 code of a country.", hint=hint)
+
+
+def state_code(text: str, country: str) -> str:
+    """Return an ISO 3166-2 code in upper case; a name of a state without one stays.
+
+    Raises:
+        UsageError: It looks like a code and is none, or is the name of a state that has one.
+    """
+    from brewhouse.places import gazetteer, reference
+
+    country = country or text[:2].upper()
+    if text.upper() in {division.code for division in reference.subdivisions(country)}:
+        return text.upper()
+    found = gazetteer.subdivisions(country).find(text) if reference.subdivisions(country) else None
+    if found or re.fullmatch(r"[A-Za-z]{2}-\w{1,3}", text):
+        hint = f"Write {found.code}." if found else "`brewhouse places` lists the codes."
+        raise UsageError(f"{text!r} is not the ISO 3166 code of a state.", hint=hint)
+    return text
+
+
+def known_type(text: str) -> str:
+    """Return a type of breweries.
+
+    Raises:
+        UsageError: The source has no such type.
+    """
+    from difflib import get_close_matches
+
+    from brewhouse.api.contract import BREWERY_TYPES
+
+    if text and text not in BREWERY_TYPES:
+        known = get_close_matches(text, BREWERY_TYPES, 1) or sorted(BREWERY_TYPES)
+        raise UsageError(f"{text!r} is not a type of breweries.", hint=f"Write {' or '.join(known)}.")
+    return text
 
 
 def setting_flags(*names: str) -> Callable[[Command], Command]:

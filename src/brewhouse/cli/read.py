@@ -31,6 +31,7 @@ from brewhouse.cli.results import (
     shown_rows,
     write,
 )
+from brewhouse.errors import BrewhouseError
 
 TableArgument = Annotated[
     str, typer.Argument(help="Zone and table, such as silver.breweries.", autocompletion=complete_table)
@@ -102,6 +103,8 @@ def tables(lake: LakeOption = None, as_json: JsonOption = False) -> None:
         published_at = current.committed_at.isoformat(timespec="milliseconds") if current else None
         count = current.rows if current else 0
         rows.append({"table": name, "rows": count, "published": published_at, "description": description})
+    if not rows:
+        raise BrewhouseError(f"The lake {place.root} has no tables yet.", hint="Run `brewhouse run` first.")
     print_result([{**row, "published": minute(row["published"])} for row in rows], as_json=as_json, value=rows)
 
 
