@@ -23,7 +23,8 @@ _TABLE = f"""
         SELECT id, name, coalesce(brewery_type, '{UNKNOWN}') AS type, city AS raw_city, city_name,
             concat_ws(', ', address_1, address_2, address_3) AS address, postal_code, state_name, country_name,
             coalesce(country_code, country_name, '{UNKNOWN}') AS country,
-            coalesce(state_code, state_name, '{UNKNOWN}') AS state, coalesce(city_name, '{UNKNOWN}') AS city, website_url, phone, longitude, latitude
+            coalesce(state_code, state_name, '{UNKNOWN}') AS state, coalesce(city_name, '{UNKNOWN}') AS city,
+            website_url, phone, longitude, latitude
         FROM silver.breweries
     )"""
 
