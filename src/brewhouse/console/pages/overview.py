@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from brewhouse.console import charts, overview
-from brewhouse.console.changes import ChangeQuery, latest_changes
+from brewhouse.console.change_list import ChangeQuery, latest_changes
 from brewhouse.console.map_drawing import draw_map
 from brewhouse.console.table_views import snapshot_options
 from brewhouse.console.web import API, HTML, ConsoleDep, LakeStateDep, page, translator_of

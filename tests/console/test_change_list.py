@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from tests.console.conftest import HOSTILE_NAME
 
-from brewhouse.console.changes import ChangeQuery, latest_changes, list_changes
+from brewhouse.console.change_list import ChangeQuery, latest_changes, list_changes
 from brewhouse.console.lake_reader import LakeReader, LakeState
 from brewhouse.lake.lake import Lake
 
