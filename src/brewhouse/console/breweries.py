@@ -10,6 +10,7 @@ from typing import Any
 from brewhouse.console.lake_reader import LakeState
 from brewhouse.console.overview import UNKNOWN, BreweryCount, require_breweries
 from brewhouse.console.projection import project
+from brewhouse.console.quality import SUSPECT_QUERIES
 from brewhouse.errors import NotFoundError
 
 PAGE_ROWS = 50
@@ -160,11 +161,12 @@ def brewery_detail(state: LakeState, id_: str) -> BreweryDetail:
         raise NotFoundError(f"Brewery {id_} not found.", hint="Search for its name.")
     known = current or [{name: changes[0][name] for name in changes[0] if not name.endswith("_before")}]
     records = rows("bronze.breweries", "WHERE contains(record, ?)")
-    doubts = rows("silver.suspect_breweries", "WHERE id = ?")
+    sql = f"SELECT {SUSPECT_QUERIES['suspects'].category}, detail FROM silver.suspect_breweries WHERE id = ?"
+    findings = cursor.execute(sql, [id_]).fetchall() if "silver.suspect_breweries" in state.tables else []
     return BreweryDetail(
         known[0],
         [_history_entry(change) for change in changes],
-        [(str(each["doubt"]), str(each["detail"])) for each in doubts],
+        [(str(reason), str(detail)) for reason, detail in findings],
         next((record["record"] for record in records if record["id"] == id_), None),
     )
 

@@ -34,7 +34,7 @@ _CACHE_TABLES = {  # in-memory copies of the columns that every request reads
     "silver.brewery_changes": f"""
         CREATE TABLE memory.main.console_changes AS
         SELECT {_RAW_KEYS}, snapshot_run, snapshot_time, kind, id, name, city, country AS country_name, changed_fields
-        FROM silver.brewery_changes WHERE previous_run IS NOT NULL""",  # the first snapshot is no change
+        FROM silver.brewery_changes WHERE previous_run IS NOT NULL""",  # without the baseline
 }
 
 
