@@ -30,7 +30,7 @@ _Key = Annotated[str, Field(max_length=200)]
 
 
 class ChangeQuery(BaseModel):
-    """Filters and page of the changes, as in the query of their address; without the first snapshot, which is the baseline."""
+    """Filters and page of the changes, as in the query of their address; the first snapshot is left out."""
 
     kind: Annotated[Literal["", "added", "closed", "removed", "reopened", "changed"], Field(description="Kind")] = ""
     since: Annotated[Day, Field(description="First day")] = None
