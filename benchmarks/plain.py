@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from brewhouse.engines.dialect import DUCKDB_MACROS, java_double, to_duckdb
+from brewhouse.engines.dialect import DUCKDB_MACROS, add_python_functions, to_duckdb
 from brewhouse.lake.duckdb_access import literal
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import newest
@@ -24,9 +24,7 @@ def main(root: str, file: str) -> None:
     assert snapshot is not None
     (staging,) = models_of("staging")
     with duckdb.connect() as connection:
-        connection.create_function("unicode_lower", str.lower, ["VARCHAR"], "VARCHAR")
-        connection.create_function("unicode_upper", str.upper, ["VARCHAR"], "VARCHAR")
-        connection.create_function("java_double", java_double, ["DOUBLE"], "VARCHAR")
+        add_python_functions(connection)
         connection.execute(DUCKDB_MACROS)
         connection.execute("CREATE SCHEMA bronze")
         connection.execute(f"CREATE VIEW bronze.breweries AS {raw_records_sql(snapshot.files)}")

@@ -122,9 +122,9 @@ class TestPathOfARun:
         switches = len(trace.deepest) - 1
         assert switches <= MAX_SWITCHES, " > ".join(trace.deepest)
 
-    def test_a_run_with_built_in_models_needs_no_sql_parser(self, trace: docs_trace.Trace) -> None:
+    def test_a_run_with_built_in_models_imports_no_sql_parser_and_no_arrays(self, trace: docs_trace.Trace) -> None:
         assert "duckdb" in trace.libraries
-        assert "sqlglot" not in trace.libraries, "run `make docs`"
+        assert not {"sqlglot", "numpy", "pyarrow"} & set(trace.libraries), "run `make docs`"
 
     def test_a_run_starts_at_the_command_and_goes_through_the_three_jobs(self, trace: docs_trace.Trace) -> None:
         jobs = ["pipeline.workflow", "pipeline.runner", "pipeline.extract", "pipeline.transform", "pipeline.aggregate"]

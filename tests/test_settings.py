@@ -25,7 +25,7 @@ def test_each_place_overrides_the_ones_below_it(tmp_path: Path) -> None:
     def concurrency(flags: dict[str, Any], environ: dict[str, str]) -> int:
         return load(flags, folder=tmp_path, environ=environ).concurrency
 
-    assert concurrency({}, {}) == 4
+    assert concurrency({}, {}) == 8
     (tmp_path / "brewhouse.toml").write_text("concurrency = 5\n")
     assert concurrency({}, {}) == 5
     assert concurrency({}, {"BREWHOUSE_CONCURRENCY": "6"}) == 6
@@ -52,7 +52,6 @@ def test_the_settings_of_all_places_are_merged(tmp_path: Path) -> None:
         ("", {"BREWHOUSE_TIMEOUT_S": "soon"}, {}, r"^BREWHOUSE_TIMEOUT_S must be a number \(got 'soon'\)"),
         ("", {"BREWHOUSE_TIMEOUT_S": "0"}, {}, r"^BREWHOUSE_TIMEOUT_S must be more than 0 \(got '0'\)"),
         ("", {"BREWHOUSE_ENGINE": "sparc"}, {}, r"^BREWHOUSE_ENGINE must be one of duckdb, spark \(got 'sparc'\)"),
-        ("", {"BREWHOUSE_SPARK_S3A": "maybe"}, {}, r"^BREWHOUSE_SPARK_S3A must be true or false"),
         ("", {"BREWHOUSE_ALERTS_KINDS": "never"}, {}, r"^BREWHOUSE_ALERTS_KINDS must be one of failed, checks_failed"),
         (
             "",
@@ -162,11 +161,6 @@ def test_the_limits_of_a_range_are_valid_and_values_beyond_them_are_not(name: st
             load({name: value}, environ={})
 
 
-@pytest.mark.parametrize(("text", "value"), [("true", True), ("1", True), ("false", False), ("0", False)])
-def test_a_variable_of_a_boolean_setting_is_parsed(text: str, *, value: bool) -> None:
-    assert load({}, environ={"BREWHOUSE_SPARK_S3A": text}).spark_s3a is value
-
-
 @pytest.mark.parametrize(
     ("variable", "hint"),
     [
@@ -190,7 +184,7 @@ def test_another_settings_file_can_be_named(tmp_path: Path) -> None:
     (tmp_path / "brewhouse.toml").write_text("concurrency = 5\n")
     (tmp_path / "other.toml").write_text("timeout_s = 5\n")
     settings = load({}, folder=tmp_path, environ={"BREWHOUSE_CONFIG": str(tmp_path / "other.toml")})
-    assert (settings.concurrency, settings.timeout_s) == (4, 5.0)
+    assert (settings.concurrency, settings.timeout_s) == (8, 5.0)
     with pytest.raises(
         UsageError, match=r"settings file nowhere\.toml does not exist\. Check --config and BREWHOUSE_CONF"
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -68,8 +69,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 ARTEFACTS = {
     "glue_job.py": b"print('a script')",
-    "brewhouse-0.1.0-py3-none-any.whl": b"a wheel",
-    "dependencies-python3.13.gluewheels.zip": b"some wheels",
+    "modules-python3.13.gluewheels.zip": b"some wheels",
 }
 
 
@@ -82,15 +82,14 @@ def _pack(
     content = {**artefacts, "functions.zip": code, "stack.json": change(stack_template).encode()}
     for name, data in content.items():
         (folder / name).write_bytes(data)
-    script, wheel, dependencies, functions, stack = (
+    script, modules, functions, stack = (
         PackageFile(name, hashlib.sha256(data).hexdigest(), len(data)) for name, data in content.items()
     )
     manifest = PackageManifest(
         glue_version="6.0",
         lock_sha256="",
         script=script,
-        wheel=wheel,
-        dependencies=dependencies,
+        modules=modules,
         functions=functions,
         template=stack,
     )
@@ -153,6 +152,7 @@ def one_cloud(
             url=strict_aws_url,
         )
         cloud.archives(enabled=False)
+        _allow_get_workflow(cloud)
         environment = {
             "STACK": STACK,
             "BUCKET": cloud.bucket,
@@ -164,6 +164,15 @@ def one_cloud(
         patch.setattr(boto3, "DEFAULT_SESSION", None)  # it caches the credentials of another module's account
         clients._create.cache_clear()
         yield cloud
+
+
+def _allow_get_workflow(cloud: Cloud) -> None:
+    """Allow the notifier what the emulator requires: it takes the name of a workflow for that of a table."""
+    table = f"arn:aws:glue:{cloud.account.region}:{cloud.account.number}:table/{STACK}"
+    statement = {"Effect": "Allow", "Action": "glue:GetWorkflow", "Resource": table}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    role = cloud.resource("NotifierRole")
+    cloud.client("iam").put_role_policy(RoleName=role, PolicyName="emulator", PolicyDocument=policy)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.stub import Stubber
+from botocore.stub import ANY, Stubber
 
 from brewhouse.aws import stacks
 from brewhouse.aws.session import Account
@@ -59,6 +59,28 @@ def test_a_stack_is_created_updated_and_deleted(account: Account) -> None:
     events = list(delete_stack(account, stack))
     assert {event.name for event in events if event.status == "DELETE_COMPLETE"} >= {"One", "Three"}
     assert find_stack(account, NAME) is None
+
+
+def test_a_parameter_that_the_template_no_longer_has_is_dropped(account: Account) -> None:
+    earlier = json.loads(small("One"))
+    earlier["Parameters"]["AdminEmail"] = {"Type": "String", "Default": ""}
+    change(account, json.dumps(earlier), {"Seconds": "40", "AdminEmail": "ann@example.org"})
+    assert change(account, small("One", "Two")) == ["Add Two"]
+    assert get_stack(account, NAME).parameters == {"Seconds": "40"}
+
+
+def test_no_value_of_a_dropped_parameter_is_sent(answers: tuple[Account, Stubber]) -> None:
+    """The emulator accepts it, CloudFormation answers "Parameters: [AdminEmail] do not exist in the template"."""
+    account, stub = answers
+    before = Stack(ARN, NAME, "UPDATE_COMPLETE", {"Seconds": "40", "AdminEmail": "ann@example.org"}, {})
+    kept = {"ParameterKey": "Seconds", "UsePreviousValue": True}
+    asked = {"StackName": NAME, "ChangeSetType": "UPDATE", "TemplateURL": "https://bucket/stack.json"}
+    same = dict.fromkeys(("ChangeSetName", "Capabilities", "Tags"), ANY)
+    answer = {"Id": "arn:change-set", "StackId": ARN}
+    stub.add_response("create_change_set", answer, {**asked, **same, "Parameters": [kept]})
+    stub.add_response("describe_change_set", {"Status": "FAILED", "StatusReason": "didn't contain changes"})
+    stub.add_response("delete_change_set", {})
+    assert create_change_set(account, NAME, small("One"), {}, before, "https://bucket/stack.json") is None
 
 
 def test_a_discarded_change_set_of_a_new_stack_leaves_no_stack(account: Account) -> None:

@@ -551,7 +551,7 @@ def test_work_is_bounded_by_what_the_source_delivers_and_not_by_what_it_claims(l
     with MockApiServer(generate(3), faults=[f"meta_total={claimed}"]) as api:
         tracemalloc.start()
         with pytest.raises(SnapshotIncomplete, match=f"3 different ids, but /meta says {claimed}"):
-            extract(lake, settings_for(api), "01A")
+            extract(lake, settings_for(api, concurrency=4), "01A")
         _, peak_bytes = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert len(api.requests) <= 25

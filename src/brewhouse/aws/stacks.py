@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -94,11 +95,14 @@ def get_stack(account: Account, name: str) -> Stack:
 
 
 def create_change_set(
-    account: Account, name: str, template: str, parameters: Mapping[str, str], before: Stack | None
+    account: Account, name: str, template: str, parameters: Mapping[str, str], before: Stack | None, url: str = ""
 ) -> ChangeSet | None:
-    """Create a change set from a template or its URL; None if nothing would change.
+    """Create a change set from a template in JSON; None if nothing would change.
 
-    Parameters that are not given keep their value or default.
+    Parameters that are not given keep their value or default; those that the template no longer has are left out.
+
+    Args:
+        url: Where CloudFormation reads the template if it does not fit into a request.
 
     Raises:
         BrewhouseError: CloudFormation rejects the change.
@@ -106,12 +110,16 @@ def create_change_set(
     creates = before is None or before.status == "REVIEW_IN_PROGRESS"
     client = account.client("cloudformation")
     given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
-    kept = set() if before is None or creates else set(before.parameters) - set(parameters)
+    kept = (
+        set()
+        if before is None or creates
+        else set(before.parameters) & set(json.loads(template).get("Parameters", ())) - set(parameters)
+    )
     made = client.create_change_set(
         StackName=name,
         ChangeSetName=f"brewhouse-{uuid.uuid4()}",
         ChangeSetType="CREATE" if creates else "UPDATE",
-        **{"TemplateURL" if template.startswith("http") else "TemplateBody": template},
+        **({"TemplateURL": url} if url else {"TemplateBody": template}),
         Parameters=[*given, *({"ParameterKey": key, "UsePreviousValue": True} for key in sorted(kept))],
         Capabilities=["CAPABILITY_IAM"],
         Tags=[{"Key": "application", "Value": "brewhouse"}],

@@ -8,8 +8,11 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import re
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from inspect import isfunction
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,40 +20,24 @@ from typing import Annotated, Any
 import typer
 
 from brewhouse import __version__
-from brewhouse.cli import aws, changes, events, jobs, models, output, read, runs, schedule, serve
+from brewhouse.cli import aws, changes, events, jobs, models, output, read, runs, schedule, serve, setup
 from brewhouse.cli.options import GroupedHelp
 from brewhouse.cli.output import safe_streams
-from brewhouse.errors import BrewhouseError, redacted
+from brewhouse.errors import BrewhouseError, UsageError, redacted
 
-app = typer.Typer(
-    name="brewhouse",
-    cls=GroupedHelp,
-    help="A lakehouse in a box: every brewery of the world, checked, published and queryable.\n\n"
-    'Example: brewhouse run && brewhouse query "SELECT country_name, sum(brewery_count) FROM '
-    'gold.breweries_by_location GROUP BY country_name"',
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
-)
 _SECTIONS: dict[str, tuple[Any, ...]] = {
     "Run": (jobs.run, jobs.extract, jobs.transform, jobs.aggregate, jobs.rebuild, jobs.backfill, serve.demo),
     "Read": (read.query, read.queries, read.tables, read.describe, changes.places, read.rejected, serve.report),
     "History": (read.history, changes.changes, changes.diff, jobs.rollback),
     "Operate": (
+        *(setup.init, setup.config, setup.doctor),
         *(runs.runs, runs.show, events.logs, events.events, events.alerts, schedule.schedule),
-        *(jobs.maintain, jobs.verify, jobs.relocate),
+        *(jobs.maintain, jobs.verify, jobs.relocate, setup.drop),
     ),
     "Console": (serve.serve,),
     "AWS": (aws.aws,),
     "Develop": (models.models, serve.mock_api),
 }
-for section, commands in _SECTIONS.items():
-    for command in commands:
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, rich_help_panel=section)
-        else:
-            app.command(command.__name__.replace("_", "-"), rich_help_panel=section)(command)
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -59,7 +46,6 @@ def _print_version(is_wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def select_options(
     config: Annotated[Path | None, typer.Option("--config", help="Settings file. Default: brewhouse.toml")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no progress and no report of a run.")] = False,
@@ -72,6 +58,38 @@ def select_options(
     if config is not None:
         os.environ["BREWHOUSE_CONFIG"] = str(config)  # inherited by the processes that this one starts
     output.is_quiet = quiet
+
+
+def _app_of(named: str = "") -> typer.Typer:
+    """Return the app of all commands, or of a named one: Typer builds the options of each, which takes 50 ms."""
+    app = typer.Typer(
+        name="brewhouse",
+        cls=GroupedHelp,
+        help="A lakehouse in a box: every brewery of the world, checked, published and queryable.\n\n"
+        'Example: brewhouse run && brewhouse query "SELECT country_name, sum(brewery_count) FROM '
+        'gold.breweries_by_location GROUP BY country_name"',
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    )
+    app.callback()(select_options)
+    for section, commands in _SECTIONS.items():
+        for command in commands:
+            if isinstance(command, typer.Typer):
+                if not named:
+                    app.add_typer(command, rich_help_panel=section)
+            elif not named or named == _name(command):
+                app.command(_name(command), rich_help_panel=section)(command)
+    return app
+
+
+def _name(command: Callable[..., None]) -> str:
+    return command.__name__.replace("_", "-")
+
+
+app = _app_of()
+_NAMES = {_name(command) for commands in _SECTIONS.values() for command in commands if isfunction(command)}
 
 
 def start() -> None:
@@ -130,12 +148,17 @@ def _exit_code(arguments: list[str], *, debug: bool) -> int | str | None:
     """Run a command, print its error, and return its exit code."""
     try:
         try:
-            app(args=arguments, prog_name="brewhouse")
+            one = _app_of(arguments[0]) if arguments and arguments[0] in _NAMES else app
+            code: int | str | None = one(args=arguments, prog_name="brewhouse", standalone_mode=False)
         except SystemExit as end:
-            sys.stdout.flush()
-            if isinstance(eof := getattr(end.__context__, "__cause__", None), EOFError):  # Typer printed `Aborted!`
-                raise BrewhouseError(f"A file ends too early: {eof}.", hint="Copy or download it again.") from eof
-            return end.code
+            code = end.code
+        except typer.Abort as end:
+            if isinstance(end.__cause__, EOFError):
+                raise BrewhouseError(
+                    f"A file ends too early: {end.__cause__}.", hint="Copy or download it again."
+                ) from end
+            raise BrewhouseError("Nothing was done: the confirmation was declined.", hint="Pass --yes.") from end
+        sys.stdout.flush()
     except BrokenPipeError:
         return 1
     except Exception as error:  # noqa: BLE001 - whatever it is
@@ -144,16 +167,37 @@ def _exit_code(arguments: list[str], *, debug: bool) -> int | str | None:
 
             print(redacted("".join(traceback.format_exception(error))), end="", file=sys.stderr)
             return 1
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error, file=sys.stderr)
+            return 2
         known = _readable_error(error)
         print(f"brewhouse: {known}", file=sys.stderr)
         return known.exit_code
-    return 0
+    return code
 
 
 def _readable_error(error: Exception) -> BrewhouseError:
     from brewhouse.lake.error_translation import translate_error, translate_system_error
 
+    if hasattr(error, "format_message"):
+        return _usage_error(error)
     known = error if isinstance(error, BrewhouseError) else translate_error(error) or translate_system_error(error)
     return known or BrewhouseError(
         f"Unexpected {type(error).__name__}: {error}.", hint="Run the command again with --debug for the traceback."
     )
+
+
+_LIMIT = r"Invalid value for '(.+)': it must be (greater|less) than or equal to (\S+)"
+
+
+def _usage_error(error: Any) -> UsageError:  # noqa: ANN401 - of the click inside Typer
+    """Describe an invalid option or argument."""
+    text = error.format_message().replace("Value error, ", "").replace(": Input should be", ": it must be")
+    if match := re.match(_LIMIT, text):
+        name, sign, bound = match.groups()
+        given = [value for option, value in zip(sys.argv, sys.argv[1:], strict=False) if option == name]
+        given += [value.partition("=")[2] for value in sys.argv if value.startswith(f"{name}=")]
+        got = f" (got {given[-1]})" if given else ""
+        text = f"{name} must be {bound} or {'more' if sign == 'greater' else 'less'}{got}."
+    path = error.ctx.command_path if error.ctx else "brewhouse"
+    return UsageError(text if text.endswith((".", "?")) else f"{text}.", hint=f"See `{path} --help`.")

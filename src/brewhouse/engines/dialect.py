@@ -14,21 +14,42 @@ from brewhouse.engines.engine import EngineError
 from brewhouse.models.model import prepared
 
 if TYPE_CHECKING:
+    import duckdb
     from sqlglot import exp
 
 DUCKDB_MACROS = """
     -- DuckDB maps case letter by letter; Java and Python handle İ, ß and the Greek final sigma.
-    CREATE MACRO spark_lower(value) AS
-        CASE WHEN strlen(value) = length(value) THEN lower(value) ELSE unicode_lower(value) END;
+    CREATE MACRO spark_lower(value) AS CASE
+        WHEN strlen(value) = length(value) THEN lower(value)
+        WHEN contains(value, 'Σ') THEN unicode_lower(value)
+        ELSE lower(replace(value, 'İ', 'i̇'))
+    END;
     CREATE MACRO spark_upper(value) AS
         CASE WHEN strlen(value) = length(value) THEN upper(value) ELSE unicode_upper(value) END;
     CREATE MACRO spark_string(value) AS CASE
-        WHEN typeof(value) = 'DOUBLE' AND NOT abs(TRY_CAST(value AS DOUBLE)) BETWEEN 0.001 AND 9999999
+        WHEN typeof(value) = 'DOUBLE' AND TRY_CAST(value AS DOUBLE) <> 0
+            AND NOT abs(TRY_CAST(value AS DOUBLE)) BETWEEN 0.001 AND 9999999
             THEN java_double(TRY_CAST(value AS DOUBLE))
         WHEN typeof(value) = 'TIMESTAMP WITH TIME ZONE' THEN regexp_replace(CAST(value AS VARCHAR), '[+]00$', '')
         ELSE CAST(value AS VARCHAR)
     END;
 """
+
+NEEDS_PYTHON = "a value needs a function in Python"
+PYTHON_FUNCTIONS = ("unicode_lower", "unicode_upper", "java_double")
+"""Functions of the macros that few values need; DuckDB imports NumPy, which takes 50 ms, to call Python."""
+PLACEHOLDERS = "".join(
+    f"CREATE MACRO {name}(value) AS CAST(error('{NEEDS_PYTHON}') AS VARCHAR);" for name in PYTHON_FUNCTIONS
+)
+
+
+def add_python_functions(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the functions of `PYTHON_FUNCTIONS`, in place of their placeholders."""
+    for name in PYTHON_FUNCTIONS:
+        connection.execute(f"DROP MACRO IF EXISTS {name}")
+    connection.create_function("unicode_lower", str.lower, ["VARCHAR"], "VARCHAR")
+    connection.create_function("unicode_upper", str.upper, ["VARCHAR"], "VARCHAR")
+    connection.create_function("java_double", java_double, ["DOUBLE"], "VARCHAR")
 
 
 def java_double(value: float) -> str:

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np  # noqa: F401 - otherwise DuckDB imports it when the first function is registered
 
-from brewhouse.engines.dialect import DUCKDB_MACROS, java_double, to_duckdb
+from brewhouse.engines.dialect import DUCKDB_MACROS, NEEDS_PYTHON, PLACEHOLDERS, add_python_functions, to_duckdb
 from brewhouse.engines.engine import EngineError, Row
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.lake.duckdb_access import enable_s3, identifier, literal
@@ -56,10 +55,7 @@ class DuckDBEngine:
         self._run("SET GLOBAL TimeZone = 'UTC'")  # otherwise dates of times depend on the machine
         for schema in _SCHEMAS:
             self._run(f"CREATE SCHEMA {schema}")
-        self._connection.create_function("unicode_lower", str.lower, ["VARCHAR"], "VARCHAR")
-        self._connection.create_function("unicode_upper", str.upper, ["VARCHAR"], "VARCHAR")
-        self._connection.create_function("java_double", java_double, ["DOUBLE"], "VARCHAR")
-        self._run(DUCKDB_MACROS)
+        self._run(PLACEHOLDERS + DUCKDB_MACROS)
 
     def attach_raw_snapshot(self, files: Sequence[str], run: str, fetched_at: str) -> None:
         """See `Engine.attach_raw_snapshot`."""
@@ -133,7 +129,7 @@ class DuckDBEngine:
 
     def _store(self, name: str, select: str, values: Sequence[Any] = ()) -> None:
         """Compute a SELECT once and expose its rows by a name."""
-        self._connection.execute(f"CREATE OR REPLACE TABLE {_computed(name)} AS {select}", values)
+        self._run(f"CREATE OR REPLACE TABLE {_computed(name)} AS {select}", values)
         self._run(f"CREATE OR REPLACE VIEW {identifier(name)} AS SELECT * FROM {_computed(name)}")
 
     def _partitions(self, spec: TableSpec) -> list[str]:
@@ -149,8 +145,14 @@ class DuckDBEngine:
             for row in self._run(source).fetchall()
         ]
 
-    def _run(self, sql: str) -> Any:  # noqa: ANN401 - DuckDB's own result
-        return self._connection.execute(sql)
+    def _run(self, sql: str, values: Sequence[Any] = ()) -> Any:  # noqa: ANN401 - DuckDB's own result
+        try:
+            return self._connection.execute(sql, values)
+        except duckdb.InvalidInputException as error:
+            if NEEDS_PYTHON not in str(error):
+                raise
+        add_python_functions(self._connection)
+        return self._connection.execute(sql, values)
 
 
 @contextmanager

@@ -5,7 +5,8 @@ stays pending until the next process sends it. An incident is
 
 - a failed workflow, until a run succeeds that includes the job that failed last;
 - a late workflow, without a success for too long, until it succeeds;
-- schema drift that the previous snapshot did not have; it has no end.
+- schema drift that the previous snapshot did not have; it has no end;
+- failed crawls of AWS Glue since the last success, a warning; it has no end either.
 
 Standard library only: the Lambda functions of the AWS stack share this module.
 """
@@ -18,10 +19,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import Any, Literal
 
-from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, EventLike
+from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CRAWL, EventLike
 from brewhouse.events.run_reports import RunReport, run_reports
 
-Kind = Literal["failed", "checks_failed", "recovered", "late", "drift", "test"]
+Kind = Literal["failed", "checks_failed", "recovered", "late", "drift", "crawl_failed", "test"]
 
 WORKFLOW = "breweries"
 """The workflow that should succeed regularly: it sends heartbeats and can be late."""
@@ -95,6 +96,7 @@ def pending_notifications(
     if late_after_hours:
         messages += _late([r for r in reports if r.workflow == WORKFLOW], sent, now, late_after_hours)
     messages += _drift([report for report in reports if report.workflow == WORKFLOW])
+    messages += _crawls(events)
     return [m for m in messages if m.kind in kinds and not all((key, m.kind) in sent for key in m.incidents)]
 
 
@@ -226,6 +228,17 @@ def _drift(reports: Sequence[RunReport]) -> Iterator[Message]:
         )
 
 
+def _crawls(events: Sequence[EventLike]) -> Iterator[Message]:
+    """Report the first failed crawl since the last success."""
+    failed: EventLike | None = None
+    for event in events:
+        if event.detail_type == CRAWL and event.detail.get("state") in ("SUCCEEDED", "FAILED"):
+            failed = (failed or event) if event.detail["state"] == "FAILED" else None
+    if failed:
+        why = tuple(str(failed.detail.get("message", "")).splitlines())
+        yield Message(kind="crawl_failed", incidents=(f"crawl:{failed.id}",), time=failed.time, why=why)
+
+
 def _late_key(workflow: str, since: str) -> str:
     return f"late:{workflow}:{since}"
 
@@ -235,7 +248,7 @@ def _what(drift: dict[str, Any]) -> tuple[str, str]:
 
 
 def _failed_job(report: RunReport) -> str:
-    return next((job.name for job in report.jobs if job.state in _FAILED_STATES), "")
+    return next((job.name for job in report.jobs if job.state in (*_FAILED_STATES, "STOPPED")), "")
 
 
 def _failed_checks(report: RunReport) -> list[dict[str, Any]]:

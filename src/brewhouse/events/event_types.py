@@ -16,6 +16,7 @@ SCHEDULE = "Brewhouse Schedule"
 WARNING = "Brewhouse Warning"
 ALERT_SENT = "Brewhouse Alert Sent"
 ALERT_FAILED = "Brewhouse Alert Failed"
+CRAWL = "Glue Crawler State Change"
 
 
 class EventLike(Protocol):

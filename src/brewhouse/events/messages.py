@@ -15,6 +15,8 @@ _CONSEQUENCE = {
     "checks_failed": f"Nothing was published: the tables are unchanged. {_ONCE}",
     "late": f"The published tables are unchanged. Check that the machine and its scheduler are running. {_ONCE}",
     "drift": "The records are kept as received, and nothing failed.",
+    "crawl_failed": "No job depends on the crawler: silver and gold are up to date, its own tables are not. "
+    "Its log is in the log group /aws-glue/crawlers.",
 }
 
 
@@ -32,6 +34,7 @@ def subject(message: Message) -> str:
         "recovered": f"Brewhouse: the {message.workflow} workflow has recovered",
         "late": f"Brewhouse: the {message.workflow} workflow is late",
         "drift": "Brewhouse: schema drift in the source",
+        "crawl_failed": "Brewhouse: warning: the crawler failed",
         "test": "Brewhouse: test message",
     }[message.kind]
 
@@ -70,6 +73,7 @@ def _summary(message: Message) -> str:
         "checks_failed": f"{what} failed its checks at {time}.",
         "recovered": f"{workflow} succeeded at {time}. {before}",
         "late": f"{workflow} has not succeeded since {time}.",
+        "crawl_failed": f"The crawler failed at {time}.",
         "drift": f"At {time} the source sent data that deviates from its contract in a new way.",
         "test": "This is a test message of `brewhouse alerts test`: notifications arrive.",
     }[message.kind]

@@ -87,10 +87,11 @@ class PageFetcher:
                 self._forget(number)
                 self._end = min(self._end, number)
 
-        missing = (number for number in range(1, expected + 1) if number not in self.pages)  # not a list: may be huge
+        # Not a list, as it may be huge. The page that ends the snapshot is fetched at the same time as the last ones.
+        missing = (number for number in range(1, expected + 2) if number not in self.pages)
         self._progress(min(len(self.pages), expected), expected)
         await self._for_each(takewhile(lambda number: number < self._end, missing), fetch)
-        number = expected + 1
+        number = expected + 2
         while number < min(self._end, 2 * expected + _EXTRA_PAGES):
             await fetch(number)
             number += 1

@@ -89,7 +89,10 @@ def _city_names(places: Sequence[Place], cities: Sequence[str | None], breweries
     for key, city, number in zip(keys, cities, breweries, strict=True):
         if key and city:
             spellings.setdefault(key, Counter())[city] += number
-    best = {key: min(counts, key=lambda city: _rank(city, counts[city])) for key, counts in spellings.items()}
+    best = {
+        key: min(counts, key=lambda city: _rank(city, counts[city])) if len(counts) > 1 else next(iter(counts))
+        for key, counts in spellings.items()
+    }
     return [best[key] if key else None for key in keys]
 
 

@@ -354,7 +354,7 @@ def test_events_of_aws_and_of_the_jobs_are_rows_of_one_table(
         ("aws.glue", "extract", "SUCCEEDED", "INFO"),
         ("aws.glue", "raw", "RUNNING", "INFO"),
         ("aws.glue", "raw", "SUCCEEDED", "INFO"),
-        ("aws.glue", "raw", "FAILED", "ERROR"),
+        ("aws.glue", "raw", "FAILED", "WARN"),
         ("brewhouse", "extract", "SUCCEEDED", "INFO"),
     ]
     assert archive_events(lake, now=datetime(2026, 8, 3, tzinfo=UTC)) == 1

@@ -86,7 +86,7 @@ def test_an_event_belongs_to_a_run_by_job_source_and_time(candidate: EventEnvelo
 @pytest.mark.parametrize(
     ("candidate", "ended"),
     [
-        *((event(5, detail_type=RUN, state=state), True) for state in ENDED),
+        *((event(5, detail_type=RUN, state=state), state != "STOPPED") for state in ENDED),
         (event(5, detail_type=RUN, state="RUNNING"), False),
         (event(5, detail_type=JOB, state="FAILED"), False),
         (event(5, detail_type=RUN, state="FAILED", runId="R2"), False),

@@ -108,7 +108,7 @@ def test_a_time_is_written_in_utc(time: str) -> None:
         (
             CRAWLER,
             {"crawlerName": "brew-raw", "state": "Failed", "errorMessage": "no role"},
-            {"jobName": "raw", "state": "FAILED", "severity": "ERROR", "message": "no role"},
+            {"jobName": "raw", "state": "FAILED", "severity": "WARN", "message": "no role"},
         ),
         (
             TABLE,

@@ -15,7 +15,7 @@ from tests.aws.cloud import Cloud
 from brewhouse.aws.functions import clients, notifier
 from brewhouse.events.alerts import Message
 from brewhouse.events.event import EventLog, read_events
-from brewhouse.events.event_types import ALERT_SENT, CHECK, JOB, RUN
+from brewhouse.events.event_types import ALERT_SENT, CHECK, CRAWL, JOB, RUN
 from brewhouse.events.messages import subject
 from brewhouse.events.run_reports import run_reports
 from brewhouse.lake.lake import Lake
@@ -195,21 +195,89 @@ def test_a_job_killed_by_glue_is_an_alert_with_the_last_lines_of_its_log(
     assert inbox.notify() == [RECOVERED]
 
 
-@pytest.mark.parametrize(("state", "alerts"), [("TIMEOUT", True), ("ERROR", True), ("STOPPED", False)])
-def test_a_job_without_events_is_an_alert_unless_it_was_stopped(
-    inbox: AlertInbox, monkeypatch: pytest.MonkeyPatch, state: str, alerts: bool
-) -> None:
+@pytest.mark.parametrize("state", ["TIMEOUT", "ERROR", "EXPIRED", "STOPPED"])
+def test_a_job_without_events_is_an_alert(inbox: AlertInbox, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
     run = _ended(inbox, monkeypatch, state)
-    assert inbox.notify() == ["Brewhouse: aggregate failed"] * alerts
+    assert inbox.notify() == ["Brewhouse: aggregate failed"]
+    assert inbox.notify() == []
     [report] = run_reports(read_events(inbox.lake))
-    assert (report.run, report.state) == (run["Id"], "STOPPED" if state == "STOPPED" else "FAILED")
+    assert (report.run, report.state) == (run["Id"], "FAILED")
+    assert report.error.startswith(f"AWS Glue ended the job aggregate as {state}: ")
+
+
+def test_a_job_that_reports_its_stop_is_an_alert(inbox: AlertInbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Glue ends a job with SIGTERM, whether someone stopped it or its time was up."""
+    inbox.run("R1", "STOPPED", "Stopped by Ctrl-C or SIGTERM.")
+    _ended(inbox, monkeypatch, "STOPPED")
+    assert inbox.notify() == ["Brewhouse: aggregate failed"]
+    assert inbox.notify() == []
+    [report] = run_reports(read_events(inbox.lake))
+    assert (report.run, report.state) == ("R1", "FAILED")
 
 
 def test_an_attempt_that_glue_retries_is_not_an_alert(inbox: AlertInbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    _ended(inbox, monkeypatch, "FAILED", attempt=0)
+    first = _ended(inbox, monkeypatch, "FAILED", attempt=0)
+    assert inbox.notify() == [], "the retry may start soon"
+    hour = timedelta(hours=1)
+    first |= {"StartedOn": first["StartedOn"] - hour, "CompletedOn": first["CompletedOn"] - hour}
+    retry = {**first, "Id": f"{first['Id']}_attempt_1", "Attempt": 1, "PreviousRunId": first["Id"]}
+    _answer(monkeypatch, {**retry, "JobRunState": "RUNNING"}, first)
     assert inbox.notify() == []
-    _ended(inbox, monkeypatch, "FAILED", attempt=1)
+    _answer(monkeypatch, retry, first)
     assert inbox.notify() == ["Brewhouse: aggregate failed"]
+
+
+def test_an_attempt_whose_retry_never_starts_is_an_alert(inbox: AlertInbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = _ended(inbox, monkeypatch, "FAILED", attempt=0)
+    first["ErrorMessage"] = "Concurrent runs exceeded for job brew-aggregate."
+    first["CompletedOn"] -= timedelta(minutes=6)
+    another = {**first, "Id": "jr_other", "JobRunState": "RUNNING", "PreviousRunId": "jr_another"}
+    _answer(monkeypatch, another, first)
+    notifier.handler({}, None)
+    [mail] = inbox.mails()
+    assert mail["Subject"] == "Brewhouse: aggregate failed"
+    assert "Concurrent runs exceeded for job brew-aggregate." in mail["Message"]
+    assert inbox.notify() == []
+
+
+@pytest.mark.parametrize(
+    ("status", "message"), [("ERROR", "Concurrent runs exceeded for workflow: brew."), ("STOPPED", "")]
+)
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_a_workflow_run_that_glue_rejects_or_stops_is_an_alert(
+    inbox: AlertInbox, monkeypatch: pytest.MonkeyPatch, status: str, message: str, has_begun: bool
+) -> None:
+    if has_begun:
+        log = EventLog(inbox.lake, "R1")
+        this = {"jobName": "breweries", "workflow": "breweries", "workflowRunId": "wr_1"}
+        log.write(RUN, {**this, "state": "RUNNING"})
+    now = datetime.now(UTC)
+    last = {"WorkflowRunId": "wr_1", "Status": status, "StartedOn": now - timedelta(seconds=2), "CompletedOn": now}
+    last |= {"ErrorMessage": message} if message else {}
+    monkeypatch.setattr(clients.client("glue"), "get_workflow", lambda **_: {"Workflow": {"LastRun": last}})
+    notifier.handler({}, None)
+    [mail] = inbox.mails()
+    assert mail["Subject"] == "Brewhouse: the breweries workflow failed"
+    assert f"AWS Glue ended the workflow as {status}: {message or 'no message'}" in mail["Message"]
+    assert inbox.notify() == []
+    [report] = run_reports(read_events(inbox.lake))
+    assert (report.run, report.state) == ("R1" if has_begun else "wr_1", "FAILED")
+    inbox.run("R2")
+    assert inbox.notify() == [RECOVERED]
+
+
+def test_a_failed_crawl_is_a_warning_until_a_crawl_succeeds(inbox: AlertInbox) -> None:
+    def crawled(state: str) -> list[str]:
+        EventLog(inbox.lake, "").write(
+            CRAWL, {"jobName": "raw", "state": state, "message": "Internal Service Exception"}
+        )
+        return inbox.notify()
+
+    warning = "Brewhouse: warning: the crawler failed"
+    notifier.handler({}, None)
+    assert [
+        crawled(state) for state in ("SUCCEEDED", "RUNNING", "FAILED", "RUNNING", "FAILED", "SUCCEEDED", "FAILED")
+    ] == [[], [], [warning], [], [], [], [warning]]
 
 
 def test_a_failure_that_the_job_reported_itself_keeps_its_message(
@@ -236,16 +304,18 @@ def _ended(inbox: AlertInbox, monkeypatch: pytest.MonkeyPatch, state: str, attem
         "ExecutionTime": 90,
         "MaxCapacity": 2.0,
     }
-    glue = clients.client("glue")
-    get_job_runs = glue.get_job_runs
-
-    def answer(**given: Any) -> dict[str, Any]:  # noqa: ANN401 - arguments of boto3
-        runs = [run] if given["JobName"] == "brew-aggregate" else get_job_runs(**given)["JobRuns"]
-        return {"JobRuns": runs}
-
-    monkeypatch.setattr(glue, "get_job_runs", answer)
+    _answer(monkeypatch, run)
     del inbox
     return run
+
+
+def _answer(monkeypatch: pytest.MonkeyPatch, *runs: dict[str, Any]) -> None:
+    """Let Glue answer with these runs of aggregate, newest first, and none of other jobs."""
+
+    def answer(**given: Any) -> dict[str, Any]:  # noqa: ANN401 - arguments of boto3
+        return {"JobRuns": [*runs] if given["JobName"] == "brew-aggregate" else []}
+
+    monkeypatch.setattr(clients.client("glue"), "get_job_runs", answer)
 
 
 def test_the_hours_since_the_last_success_are_a_metric_of_the_alarm(

@@ -93,11 +93,14 @@ def job_events(events: Iterable[EventEnvelope], job: str, run: Mapping[str, Any]
 
 
 def has_end_event(events: Iterable[EventEnvelope], run_id: str, since: datetime) -> bool:
-    """Return whether a run has an event of its end; earlier attempts, before `since`, do not count."""
+    """Return whether a run has an event of its end.
+
+    Earlier attempts, before `since`, do not count, nor does a job's report that it was stopped: it does not know why.
+    """
     return any(
         event.detail_type == RUN
         and event.run == run_id
-        and event.detail.get("state") in ENDED
+        and event.detail.get("state") in {*ENDED} - {"STOPPED"}
         and datetime.fromisoformat(event.time) >= since - _TOLERANCE
         for event in events
     )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from brewhouse.events.envelope import EMPTY_DETAIL, EventEnvelope
-from brewhouse.events.event_types import JOB
+from brewhouse.events.event_types import CRAWL, JOB
 from brewhouse.ids import id_at
 
 MAX_BYTES = 256 * 1024
@@ -110,7 +110,7 @@ def _crawler(detail: Mapping[str, Any], stack: str) -> dict[str, Any]:
     ours = {"jobName": local_job_name(str(detail.get("crawlerName", "")), stack), "state": state}
     if state != "FAILED":
         return ours
-    return {**ours, "severity": "ERROR", "message": detail.get("errorMessage") or detail.get("message", "")}
+    return {**ours, "severity": "WARN", "message": detail.get("errorMessage") or detail.get("message", "")}
 
 
 def _catalog(detail: Mapping[str, Any], _stack: str) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def _call(detail: Mapping[str, Any], _stack: str) -> dict[str, Any]:
 
 _BY_TYPE = {
     JOB: _job,
-    "Glue Crawler State Change": _crawler,
+    CRAWL: _crawler,
     "Glue Data Catalog Table State Change": _catalog,
     "Glue Data Catalog Database State Change": _catalog,
     "AWS API Call via CloudTrail": _call,

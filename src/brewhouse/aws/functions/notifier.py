@@ -2,7 +2,7 @@
 
 Glue's events may be lost, so it also runs every 30 minutes, and reads the state of the jobs from Glue and the archived
 events each time. Messages are those of a local lake (`brewhouse.events.alerts`, `.messages`). It also writes the end of
-a run that Glue ended before the job could.
+a run that Glue ended before the job could, or never started.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from brewhouse.events.event_types import ALERT_SENT, JOB, RUN
 from brewhouse.events.messages import body, subject
 from brewhouse.ids import id_at, new_id
 
-KINDS = ("failed", "checks_failed", "recovered")
+KINDS = ("failed", "checks_failed", "recovered", "crawl_failed")
 """Alerts of this function; an alarm reports a late workflow, which also covers a notifier that does not run."""
 RECEIVER = "sns"
 _DAYS_READ = 92
 _RUNS_PER_JOB = 5
 _MAX_RUN_AGE = timedelta(days=2)
+_RETRY_WAIT = timedelta(minutes=5)  # after a failed attempt; a retry that has not started by then may never come
 _LOG_LINES = 4  # after Glue's own message: as many as fit into an alert
 _LEASE = "lake/alerts.lock"
 _LEASE_S = 130.0  # longer than the function's timeout
@@ -47,7 +48,7 @@ def handler(_event: Mapping[str, Any], _context: object) -> dict[str, Any]:
         events = lake_events.read((now - timedelta(days=_DAYS_READ)).date())
         for end in _missing_ends(events, now):
             lake_events.put(end)
-            events += [_job_end(end), end]
+            events += [_job_end(end), end] if "glueJob" in end.detail else [end]
         events.sort(key=lambda event: event.id)
         pending = pending_notifications(events, now=now, kinds=KINDS, receiver=RECEIVER)
         sent = [_publish(lake_events, message, events) for message in pending]
@@ -56,7 +57,7 @@ def handler(_event: Mapping[str, Any], _context: object) -> dict[str, Any]:
 
 
 def _missing_ends(events: Sequence[EventEnvelope], now: datetime) -> Iterator[EventEnvelope]:
-    """Yield the end of each run that Glue ended and that has no event of its end."""
+    """Yield the end of each run that Glue ended and that has no event of its end; reads `events` as they grow."""
     glue = client("glue")
     for job in WORKFLOWS:
         name = f"{os.environ['STACK']}-{job}"
@@ -65,37 +66,63 @@ def _missing_ends(events: Sequence[EventEnvelope], now: datetime) -> Iterator[Ev
             runs = glue.get_job_runs(JobName=name, MaxResults=_RUNS_PER_JOB)["JobRuns"]
         except glue.exceptions.EntityNotFoundException:
             continue
+        retried = {each.get("PreviousRunId") for each in runs}
         for run in reversed(runs):
-            is_retried = run["JobRunState"] == "FAILED" and int(run.get("Attempt") or 0) < retries
             start, end = job_runs.run_period(run)
+            may_be_retried = run["JobRunState"] == "FAILED" and int(run.get("Attempt") or 0) < retries
+            is_retried = may_be_retried and (run["Id"] in retried or end > now - _RETRY_WAIT)
             if run["JobRunState"] not in job_runs.ENDED[1:] or is_retried or end < now - _MAX_RUN_AGE:
                 continue
             own = job_runs.job_events(events, job, run)
             run_id = own[-1].run if own else str(run["Id"])
             if not job_runs.has_end_event(events, run_id, start):
-                yield _run_end(job, run, run_id)
+                yield _job_run_end(job, run, run_id)
+    yield from _missing_workflow_end(events, now)
 
 
-def _run_end(job: str, run: Mapping[str, Any], run_id: str) -> EventEnvelope:
-    state = "FAILED" if run["JobRunState"] in job_runs.FAILED else str(run["JobRunState"])
-    lines = [f"AWS Glue ended the job {job} as {run['JobRunState']}: {run.get('ErrorMessage') or 'no message'}"]
-    if state == "FAILED":
-        lines += job_runs.error_lines(client("logs"), os.environ["STACK"], str(run["Id"]))[-_LOG_LINES:]
-    moment = job_runs.run_period(run)[1]
+def _missing_workflow_end(events: Sequence[EventEnvelope], now: datetime) -> Iterator[EventEnvelope]:
+    """Yield the end of the last run of the workflow if Glue rejected or stopped it, and it has no event of its end."""
+    glue = client("glue")
+    try:
+        last = glue.get_workflow(Name=os.environ["STACK"])["Workflow"].get("LastRun", {})
+    except glue.exceptions.EntityNotFoundException:
+        return
+    start, end = job_runs.run_period(last)
+    if last.get("Status") in ("ERROR", "STOPPED") and end > now - _MAX_RUN_AGE:
+        workflow_run = str(last["WorkflowRunId"])
+        runs_of = [event.run for event in events if event.detail.get("workflowRunId") == workflow_run]
+        run_id = runs_of[-1] if runs_of else workflow_run
+        if not job_runs.has_end_event(events, run_id, start):
+            why = f"AWS Glue ended the workflow as {last['Status']}: {last.get('ErrorMessage') or 'no message'}"
+            yield _run_end(last, workflow_run, run_id, WORKFLOWS["extract"], [why])
+
+
+def _job_run_end(job: str, run: Mapping[str, Any], run_id: str) -> EventEnvelope:
+    lines = [
+        f"AWS Glue ended the job {job} as {run['JobRunState']}: {run.get('ErrorMessage') or 'no message'}",
+        *job_runs.error_lines(client("logs"), os.environ["STACK"], str(run["Id"]))[-_LOG_LINES:],
+    ]
+    facts = {**job_runs.run_facts(run), "glueJob": job, "glueJobRunId": run["Id"]}
+    return _run_end(run, str(run["Id"]), run_id, WORKFLOWS[job], lines, **facts)
+
+
+def _run_end(
+    ended: Mapping[str, Any], glue_id: str, run_id: str, workflow: str, lines: Sequence[str], **facts: object
+) -> EventEnvelope:
+    """Return the end of a run as a failure, also if it was stopped: its tables are not up to date."""
+    moment = job_runs.run_period(ended)[1]
     detail = {
-        **job_runs.run_facts(run),
+        **facts,
         "runId": run_id,
-        "jobName": WORKFLOWS[job],
+        "jobName": workflow,
         "jobRunId": run_id,
-        "workflow": WORKFLOWS[job],
-        "state": state,
-        "severity": "INFO" if state == "STOPPED" else "ERROR",
+        "workflow": workflow,
+        "state": "FAILED",
+        "severity": "ERROR",
         "message": "\n".join(lines),
         "interrupted": True,
-        "glueJob": job,
-        "glueJobRunId": run["Id"],
     }
-    end_id = id_at(moment, f"end of {run['Id']}".encode())
+    end_id = id_at(moment, f"end of {glue_id}".encode())
     return EventEnvelope(id=end_id, detail_type=RUN, time=moment.isoformat(), detail=detail)
 
 
