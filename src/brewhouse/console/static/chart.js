@@ -66,12 +66,35 @@ async function draw(figure) {
     });
     drawn.get(figure)?.finalize();
     drawn.set(figure, view);
+    addDownloads(figure, view.view, JSON.parse(source.textContent).data.values);
     figure.setAttribute("role", "img"); // Vega replaces the role and the name of the element
     figure.setAttribute("aria-label", name);
     figure.dataset.drawn = "true";
   } catch (error) {
     figure.textContent = String(error.message || error);
   }
+}
+
+// Adds links to the chart as PNG, SVG and CSV below it.
+function addDownloads(figure, view, values) {
+  const bar = document.createElement("p");
+  bar.className = "chart-files small";
+  const save = (name, url) => Object.assign(document.createElement("a"), { href: url, download: name }).click();
+  const columns = Object.keys(values[0] ?? {}).filter((name) => values.some((value) => value[name] !== undefined));
+  const quote = (value) => `"${String(value ?? "").replaceAll('"', '""')}"`;
+  const csv = [columns, ...values.map((value) => columns.map((name) => value[name]))].map((row) => row.map(quote).join(",")).join("\n");
+  const files = {
+    PNG: async () => save("chart.png", await view.toImageURL("png", 2)),
+    SVG: async () => save("chart.svg", URL.createObjectURL(new Blob([await view.toSVG()], { type: "image/svg+xml" }))),
+    CSV: () => save("chart.csv", URL.createObjectURL(new Blob([csv], { type: "text/csv" }))),
+  };
+  for (const [label, run] of Object.entries(files)) {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: label });
+    button.addEventListener("click", run);
+    bar.append(button);
+  }
+  if (figure.nextElementSibling?.className === bar.className) figure.nextElementSibling.remove();
+  figure.after(bar);
 }
 
 function tooltipText(value) {
