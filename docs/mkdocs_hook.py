@@ -28,5 +28,5 @@ def on_files(files: Files, config: Any) -> Files:  # noqa: ANN401 - MkDocs' own 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:  # noqa: ANN401, ARG001
     """Replace links to files of the repository, which the site does not have, by their names."""
-    outside = r"\[([^\]]+)\]\(((?:\.\./)*(?:src|tests|CHANGELOG|CONTRIBUTING|SECURITY)[^)]*)\)"
+    outside = r"\[([^\]]+)\]\(((?:\.\./)*(?:src|tests|compose|CHANGELOG|CONTRIBUTING|SECURITY)[^)]*)\)"
     return re.sub(outside, r"\1", markdown)

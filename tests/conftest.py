@@ -33,7 +33,7 @@ from tests.s3_caches import forget
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.engines.spark import SparkEngine
 from brewhouse.engines.spark_session import open_session
-from brewhouse.errors import SECRETS
+from brewhouse.errors import SECRETS, BrewhouseError
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake import s3
 from brewhouse.lake.lake import Lake, Shared
@@ -233,7 +233,14 @@ def spark_session() -> Iterator[SparkSession]:
         pytest.skip("needs Java 17")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JDK_JAVA_OPTIONS", _SOON)
-        session = open_session("local[2]", 1024)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):  # S3A is configured by `spark_on_s3`
+            patch.setenv(name, "unused")
+        forget()
+        try:
+            session = open_session("local[2]", 1024, s3a=True)
+        except BrewhouseError:  # Maven Central is unreachable
+            session = open_session("local[2]", 1024)
+    forget()
     _configure_new_sessions(session, _FEW_ROWS)
     yield session
     session.stop()
@@ -354,14 +361,22 @@ def bucket(aws_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 
 
 @pytest.fixture
-def spark_on_s3(spark_session: SparkSession, bucket: str) -> Iterator[str]:
-    """A bucket, as `s3://name`, that Spark's Python workers reach too, as those of a cluster do by their own means."""
-    environment = spark_session.sparkContext.environment
-    variables = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-    environment.update(variables)
-    yield bucket
-    for name in variables:
-        del environment[name]
+def spark_on_s3(spark_session: SparkSession, bucket: str) -> str:
+    """A bucket, as `s3://name`, that Spark reaches too."""
+    hadoop = spark_session._jsc.hadoopConfiguration()
+    if hadoop.getClassByNameOrNull("org.apache.hadoop.fs.s3a.S3AFileSystem") is None:
+        pytest.skip("needs Maven Central, for S3A")
+    settings = {
+        "endpoint": os.environ["AWS_ENDPOINT_URL"],
+        "endpoint.region": os.environ["AWS_REGION"],
+        "path.style.access": "true",
+        "aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
+        "access.key": os.environ["AWS_ACCESS_KEY_ID"],
+        "secret.key": os.environ["AWS_SECRET_ACCESS_KEY"],
+    }
+    for name, value in settings.items():
+        hadoop.set(f"fs.s3a.{name}", value)
+    return bucket
 
 
 @pytest.fixture

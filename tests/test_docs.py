@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import typer
 import typer.main
+import yaml
 
 from brewhouse.cli.main import app
 from brewhouse.engines.dialect import translate
@@ -153,3 +154,14 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     start = (tmp_path / "pt-BR" / "index.html").read_text("utf-8")
     assert 'href="tutorial/"' in start
     assert 'src="../console-overview.png"' in start
+
+
+def test_the_kubernetes_job_runs_an_existing_command_as_the_images_user() -> None:
+    (job,) = map(yaml.safe_load, blocks("containers.md", "yaml"))
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    group = typer.main.get_command(app)
+    command = group.get_command(typer.Context(group), container["args"][0])  # type: ignore[attr-defined]
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {arg for arg in container["args"] if arg.startswith("--")} <= options
+    assert f"--uid {pod['securityContext']['runAsUser']}" in (ROOT / "Dockerfile").read_text("utf-8")

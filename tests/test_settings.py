@@ -52,7 +52,6 @@ def test_the_settings_of_all_places_are_merged(tmp_path: Path) -> None:
         ("", {"BREWHOUSE_TIMEOUT_S": "soon"}, {}, r"^BREWHOUSE_TIMEOUT_S must be a number \(got 'soon'\)"),
         ("", {"BREWHOUSE_TIMEOUT_S": "0"}, {}, r"^BREWHOUSE_TIMEOUT_S must be more than 0 \(got '0'\)"),
         ("", {"BREWHOUSE_ENGINE": "sparc"}, {}, r"^BREWHOUSE_ENGINE must be one of duckdb, spark \(got 'sparc'\)"),
-        ("", {"BREWHOUSE_SPARK_S3A": "maybe"}, {}, r"^BREWHOUSE_SPARK_S3A must be true or false"),
         ("", {"BREWHOUSE_ALERTS_KINDS": "never"}, {}, r"^BREWHOUSE_ALERTS_KINDS must be one of failed, checks_failed"),
         (
             "",
@@ -160,11 +159,6 @@ def test_the_limits_of_a_range_are_valid_and_values_beyond_them_are_not(name: st
     for value in (low - 1, high + 1):
         with pytest.raises(UsageError, match=name):
             load({name: value}, environ={})
-
-
-@pytest.mark.parametrize(("text", "value"), [("true", True), ("1", True), ("false", False), ("0", False)])
-def test_a_variable_of_a_boolean_setting_is_parsed(text: str, *, value: bool) -> None:
-    assert load({}, environ={"BREWHOUSE_SPARK_S3A": text}).spark_s3a is value
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         max_count_drop_percent: Maximum drop of the number of breweries, in percent; a larger one fails the checks.
         engine: Engine that runs the models: duckdb in this process, or spark on this machine or a cluster.
         spark_master: Spark master, such as `local[*]` or `spark://host:7077`; ignored inside a running session.
-        spark_s3a: Whether Spark itself reads a lake on S3, by S3A from Maven Central; otherwise its Python workers do.
         memory_limit_mb: Memory limit of the SQL engine, in MB; beyond it, the engine spills to disk.
         snapshot_retention_days: Days to keep table snapshots; `brewhouse maintain` expires older ones.
         min_snapshots_to_keep: Newest snapshots to keep per table, of any age; of others, the last of each day stays.
@@ -208,7 +207,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_count_drop_percent: Annotated[float, Meta(ge=0, le=100)] = 20.0
     engine: Literal["duckdb", "spark"] = "duckdb"
     spark_master: str = "local[*]"
-    spark_s3a: bool = False
     memory_limit_mb: PositiveInt = 2048
     snapshot_retention_days: Annotated[float, Meta(ge=0, le=36_500)] = 30.0
     min_snapshots_to_keep: PositiveInt = 30
@@ -229,7 +227,6 @@ _REQUIREMENTS = {
     r"Expected `\w+` > ([\d]+)": r"be more than \1",
     "Expected `int`": "be a whole number",
     "Expected `float`": "be a number",
-    "Expected `bool`": "be true or false",
     "Expected `array`": "be a list of texts",
     "Expected `object`": "be a section",
     r"Expected `str` matching regex '\^\$": "be two times such as 22:00-07:00",

@@ -69,8 +69,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 ARTEFACTS = {
     "glue_job.py": b"print('a script')",
-    "brewhouse-0.1.0-py3-none-any.whl": b"a wheel",
-    "dependencies-python3.13.gluewheels.zip": b"some wheels",
+    "modules-python3.13.gluewheels.zip": b"some wheels",
 }
 
 
@@ -83,15 +82,14 @@ def _pack(
     content = {**artefacts, "functions.zip": code, "stack.json": change(stack_template).encode()}
     for name, data in content.items():
         (folder / name).write_bytes(data)
-    script, wheel, dependencies, functions, stack = (
+    script, modules, functions, stack = (
         PackageFile(name, hashlib.sha256(data).hexdigest(), len(data)) for name, data in content.items()
     )
     manifest = PackageManifest(
         glue_version="6.0",
         lock_sha256="",
         script=script,
-        wheel=wheel,
-        dependencies=dependencies,
+        modules=modules,
         functions=functions,
         template=stack,
     )

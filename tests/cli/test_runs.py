@@ -17,16 +17,15 @@ from brewhouse.mock_api.dataset import generate
 
 
 def test_a_lake_without_runs_has_an_empty_list(call: Call, tmp_path: Path) -> None:
-    assert call("runs", "--lake", tmp_path / "lake").out == "(no rows)\n"
-    assert json.loads(call("runs", "--lake", tmp_path / "lake", "--json").out) == []
-    assert not (tmp_path / "lake").exists()
+    assert call("runs", "--lake", tmp_path).out == "(no rows)\n"
+    assert json.loads(call("runs", "--lake", tmp_path, "--json").out) == []
 
 
 @pytest.mark.parametrize("run", ["last", "no-such-run"])
 def test_an_unknown_run_is_wrong_usage_with_a_hint(call: Call, tmp_path: Path, run: str) -> None:
-    done = call("show", run, "--lake", tmp_path / "lake")
+    done = call("show", run, "--lake", tmp_path)
     assert (done.code, done.out) == (2, "")
-    assert done.err == f"brewhouse: The lake {tmp_path / 'lake'} has no run {run}. `brewhouse runs` lists them.\n"
+    assert done.err == f"brewhouse: The lake {tmp_path} has no run {run}. `brewhouse runs` lists them.\n"
 
 
 def test_runs_are_listed_newest_first(call: Call, full: Path) -> None:

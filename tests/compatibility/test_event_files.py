@@ -27,7 +27,7 @@ COMMON: dict[str, Shape] = {
     "severity": "string",
     "message": "string",
 }
-OF_RUN: dict[str, Shape] = {**COMMON, "workflow": "string", "jobs": ["string"]}
+OF_RUN: dict[str, Shape] = {**COMMON, "workflow": "string", "jobs": ["string"], "trigger?": "string"}
 ENDED: dict[str, Shape] = {"seconds": "number"}
 FAILED: dict[str, Shape] = {"seconds": "number", "errorType": "string"}
 KILLED: dict[str, Shape] = {"seconds": "number", "interrupted": "boolean"}

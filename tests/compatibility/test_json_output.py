@@ -103,6 +103,7 @@ def report(*, ended: bool = True, checks: bool = False, drift: bool = False, pub
         "started_at": "string",
         "workflow": "string",
         "workflow_run": "string",
+        "trigger": "string",
         "planned": ["string"],
         "ended_at": "string",
         "seconds": "number" if ended else "null",

@@ -29,6 +29,7 @@ ROW: Shape = {
     "seconds": "number|null",
     "jobs": ["string"],
     "error": "string",
+    "trigger": "string",
 }
 RUNS: Shape = {"runs": [ROW], "total": "integer", "page": "integer", "pages": "integer"}
 JOB: Shape = {
@@ -334,7 +335,7 @@ def test_what_is_read(ask: Ask, path: str) -> None:
 )
 def test_a_run(ask: Ask, seen: Seen, step: str, state: str, lists: set[str], can_retry: bool) -> None:
     _, answer = ask(f"/runs/{seen.run_of(step)}")
-    shape: dict[str, Shape] = {"row": ROW, "jobs": [JOB], "can_retry": "boolean"}
+    shape: dict[str, Shape] = {"row": ROW, "jobs": [JOB], "can_retry": "boolean", "retried_jobs": "list"}
     for name, one in {"checks": CHECK, "drift": DRIFT, "published": PUBLISHED}.items():
         shape[name] = [one] if name in lists else []
     assert mismatches(answer, shape) == []
@@ -358,7 +359,7 @@ def test_filters_and_times_are_said_in_the_address(ask: Ask, seen: Seen) -> None
         (404, "/tables/gold.none", "GET", None),
         (404, "/overview?at=2000-01-01", "GET", None),
         (404, "/none", "GET", None),
-        (400, "/queries/NONE", "GET", None),
+        (404, "/queries/NONE", "GET", None),
         (400, "/runs/last/retry", "POST", None),
         (400, "/runs/last/stop", "POST", None),
         (405, "/tables", "POST", None),

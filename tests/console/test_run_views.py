@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from brewhouse.console.run_views import PAGE_ROWS, JobProgress, list_runs, log_of, view_run, view_schedule
+from brewhouse.console.run_views import PAGE_ROWS, JobProgress, expected_s, list_runs, log_of, view_run, view_schedule
 from brewhouse.events.event import read_events
 from brewhouse.events.run_log import LogLine
 from brewhouse.events.run_reports import JobReport, RunReport
@@ -228,3 +228,12 @@ def test_a_schedule_that_is_off_is_shown_without_due_times(tmp_path: Path) -> No
     assert (off.cron, off.is_on, off.next) == ("0 6 * * *", False, [])
     switch(lake, is_on=True, cron="0 6 * * *", time_zone="UTC")
     assert len(view_schedule(read_events(lake), settings, 5, START).next) == 5
+
+
+def test_a_run_is_expected_to_take_as_long_as_others_with_the_same_jobs() -> None:
+    def done(seconds: float, *jobs: str, state: str = "SUCCEEDED") -> RunReport:
+        return RunReport(run="R", state=state, started_at="", seconds=seconds, planned=list(jobs))
+
+    reports = [done(9, "a"), done(1, "a"), done(2, "a"), done(50, "b"), done(90, "a", state="FAILED")]
+    assert expected_s(reports, done(0, "a")) == 2
+    assert expected_s(reports, done(0, "c")) is None

@@ -17,6 +17,7 @@ from tests.mock_api.server import MockApiServer
 from brewhouse.console.app import create_app
 from brewhouse.events.event import EventLog, read_events
 from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE
+from brewhouse.events.run_reports import ENDED
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.mock_api.dataset import generate
@@ -25,7 +26,7 @@ from brewhouse.settings import ScheduleSettings, SecretUrl, Settings
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-RUN_KEYS = {"run", "workflow", "state", "started_at", "seconds", "jobs", "error"}
+RUN_KEYS = {"run", "workflow", "state", "started_at", "seconds", "jobs", "error", "trigger"}
 JOB_KEYS = {"name", "state", "message", "seconds", "counts", "raw_snapshot", "expired_runs"} | {
     *("begin", "length", "done", "total", "doing")
 }
@@ -105,7 +106,7 @@ def test_runs_are_listed_newest_first_and_filtered(client: TestClient) -> None:
 
 def test_a_run_shows_its_jobs_checks_tables_and_log(client: TestClient) -> None:
     view = client.get("/api/v1/runs/last").json()
-    assert set(view) == {"row", "jobs", "checks", "drift", "published", "can_retry"}
+    assert set(view) == {"row", "jobs", "checks", "drift", "published", "can_retry", "retried_jobs"}
     assert set(view["row"]) == RUN_KEYS
     assert [set(job) for job in view["jobs"]] == [JOB_KEYS] * 3
     assert all(set(check) == CHECK_KEYS for check in view["checks"])
@@ -121,7 +122,7 @@ def test_a_run_shows_its_jobs_checks_tables_and_log(client: TestClient) -> None:
     html = client.get("/runs/last").text
     assert "checks passed" in html
     assert "Stop" not in html
-    assert "hx-trigger" not in html, "a finished run is not polled"
+    assert 'hx-get="/runs/' not in html, "a finished run is not polled"
     assert EVIL not in html
 
 
@@ -177,7 +178,7 @@ def test_a_run_is_shown_in_its_state(recorded: TestClient, run: str, badge: str,
     assert (f'action="/runs/{run}/stop"' in html) is is_running
     assert (f'action="/runs/{run}/retry"' in html) is can_retry
     assert ('hx-trigger="every 1s"' in html) is is_running
-    assert ("Reason" in html) is (run in {"failed-run", "timed-out-run", "stopped-run"})
+    assert ("Reason" in html) is (run in {"failed-run", "timed-out-run"})
     assert "<b>" not in html
     assert "No log yet." in html
 
@@ -219,6 +220,35 @@ def test_failed_checks_drift_and_tables_are_shown(recorded: TestClient, recorded
         assert text in re.sub(r"\s+", " ", html).replace(" ,", ","), text
     assert html.index("id is unique") < html.index("warns") < html.index("passes")
     assert EVIL not in html
+
+
+def test_a_run_that_a_user_stopped_is_no_error(recorded: TestClient, recorded_runs: RecordedRuns) -> None:
+    folder = recorded_runs.lake.logs / "date=2026-11-28"
+    folder.mkdir(parents=True)
+    line = {"time": "2026-11-28T20:00:00Z", "level": "ERROR", "run": "stopped-run", "message": "extract stops"}
+    (folder / "stopped-run.jsonl").write_text(json.dumps({**line, "traceback": "Traceback: KeyboardInterrupt"}))
+    html = recorded.get("/runs/stopped-run").text
+    assert "Stopped on request" in html
+    assert 'role="alert"' not in html
+    assert "KeyboardInterrupt" not in html, "runs of earlier versions logged it"
+    assert "stopped-run ended with" not in recorded.get("/runs?state=STOPPED").text
+
+
+def test_the_page_says_what_a_retry_runs(recorded: TestClient) -> None:
+    assert "Retry runs transform, aggregate again;" in recorded.get("/runs/failed-run").text
+    assert recorded.get("/api/v1/runs/failed-run").json()["retried_jobs"] == ["transform", "aggregate"]
+    assert "Retry runs" not in recorded.get("/runs/succeeded-run").text
+
+
+def test_the_list_draws_the_durations_and_names_what_started_a_run(
+    recorded: TestClient, recorded_runs: RecordedRuns
+) -> None:
+    recorded_runs.record("glue-run", "SUCCEEDED", trigger="glue")
+    html = recorded.get("/runs").text
+    strip = html.split('<section class="card strip"')[1].split("</section>")[0]
+    assert strip.count("<li>") == len([state for state in recorded_runs.states.values() if state in ENDED])
+    assert "AWS Glue" in html
+    assert recorded.get("/api/v1/runs/glue-run").json()["row"]["trigger"] == "glue"
 
 
 def test_a_long_log_is_cut_to_its_last_lines(recorded: TestClient, recorded_runs: RecordedRuns) -> None:
@@ -293,16 +323,15 @@ def test_one_run_at_a_time_and_the_page_names_it(fresh: TestClient, lake: Lake) 
         assert (rejected.status_code, set(rejected.json())) == (409, {"error", "hint"})
         assert "R1" in rejected.json()["error"]
         assert rejected.json()["hint"]
-        page = fresh.post("/runs")
-        assert page.status_code == 409
-        assert "Error 409" in page.text
-        assert "R1" in page.text
+        page = fresh.post("/runs", follow_redirects=False)
+        assert (page.status_code, page.headers["location"]) == (303, "/runs/R1")
         html = fresh.get("/runs").text
-        assert "Run in progress" in html
+        assert '<a class="button primary" href="/runs/R1">Show the run in progress</a>' in html
+        assert 'action="/runs"' not in html, "a second run cannot be started"
         assert 'hx-trigger="every 1s"' in html
         assert "Starting…" in fresh.get("/runs/R1").text
         assert fresh.get("/api/v1/runs/R1").json()["row"]["state"] == "RUNNING"
-    assert fresh.post("/api/v1/runs/R1/stop").status_code == 400
+    assert fresh.post("/api/v1/runs/R1/stop").status_code == 404, "it left no events"
     assert 'hx-trigger="every 5s"' in fresh.get("/runs").text
 
 

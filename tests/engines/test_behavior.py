@@ -81,7 +81,7 @@ def test_a_raw_snapshot_has_its_records_and_its_metadata(engine: Engine, tmp_pat
     engine.attach_raw_snapshot(files, "it's RUN1", "2026-08-02T14:00:00.123456+02:00")
     records = engine.rows("SELECT id, longitude, name, page, record FROM bronze.breweries ORDER BY page, id NULLS LAST")
     assert [tuple(record.values()) for record in records] == [
-        ("a", "-1.5", None, 1, lines[0]),
+        ("a", "-1.50", None, 1, lines[0]),
         (None, None, None, 1, lines[1]),
         (None, None, None, 3, lines[2]),
     ]

@@ -13,8 +13,6 @@ from tests.s3_caches import forget
 
 from brewhouse.engines import spark_s3a
 from brewhouse.errors import UsageError
-from brewhouse.pipeline.run_context import open_engine
-from brewhouse.settings import load
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -31,20 +29,11 @@ def jars(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("bucket")
-@pytest.mark.parametrize(
-    ("hadoop", "module", "bundle"),
-    [
-        ("3.4.2", "software.amazon.awssdk:s3:2.29.52", "software.amazon.awssdk:bundle"),
-        ("3.3.4", "com.amazonaws:aws-java-sdk-s3:1.12.262", "com.amazonaws:aws-java-sdk-bundle"),
-    ],
-)
-def test_the_packages_match_sparks_hadoop_and_exclude_the_bundle(
-    tmp_path: Path, hadoop: str, module: str, bundle: str
-) -> None:
-    (tmp_path / f"hadoop-client-api-{hadoop}.jar").touch()
-    config = spark_s3a.settings(tmp_path)
-    assert config["spark.jars.packages"].split(",")[:2] == [f"org.apache.hadoop:hadoop-aws:{hadoop}", module]
-    assert bundle in config["spark.jars.excludes"].split(",")
+def test_the_packages_match_sparks_hadoop_and_exclude_the_bundle(jars: Path) -> None:
+    config = spark_s3a.settings(jars)
+    packages = config["spark.jars.packages"].split(",")
+    assert packages[:2] == ["org.apache.hadoop:hadoop-aws:3.4.2", "software.amazon.awssdk:s3:2.29.52"]
+    assert "software.amazon.awssdk:bundle" in config["spark.jars.excludes"].split(",")
 
 
 @pytest.mark.usefixtures("bucket")
@@ -57,7 +46,7 @@ def test_nothing_is_fetched_if_spark_has_s3a(jars: Path, name: str) -> None:
 @pytest.mark.usefixtures("bucket")
 def test_an_unsupported_hadoop_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "hadoop-client-api-2.7.4.jar").touch()
-    with pytest.raises(UsageError, match=r"Spark has Hadoop 2\.7\.4; spark_s3a supports"):
+    with pytest.raises(UsageError, match=r"Spark has Hadoop 2\.7\.4; a lake on S3 requires 3\.4\.2"):
         spark_s3a.settings(tmp_path)
 
 
@@ -74,10 +63,14 @@ def test_endpoint_and_region_are_those_of_the_aws_tools(jars: Path, monkeypatch:
 
 
 def test_a_session_without_s3a_is_rejected(spark_session: SparkSession) -> None:
-    spark_session.createDataFrame([], "n int")  # makes it the active one, whatever ran before
-    asked = load({"engine": "spark", "spark_s3a": "true"}, environ={})
-    with pytest.raises(UsageError, match="The Spark session lacks S3A"), open_engine(asked):
-        pass
+    hadoop = spark_session._jsc.hadoopConfiguration()
+    loader = hadoop.getClassLoader()
+    hadoop.setClassLoader(loader.getParent().getParent())  # that of Java, which lacks Spark's libraries
+    try:
+        with pytest.raises(UsageError, match="The Spark session lacks S3A"):
+            spark_s3a.require(spark_session)
+    finally:
+        hadoop.setClassLoader(loader)
 
 
 @pytest.mark.usefixtures("spark_session", "bucket")
@@ -87,7 +80,7 @@ def test_unreachable_maven_central_is_an_error_with_the_next_step(tmp_path: Path
     arguments = f"--conf spark.jars.ivySettings={settings} --conf spark.jars.ivy={tmp_path / 'ivy'} pyspark-shell"
     code = (
         "from brewhouse.pipeline.run_context import open_engine; from brewhouse.settings import load; "
-        "open_engine(load({'engine': 'spark', 'spark_s3a': True}, environ={})).__enter__()"
+        "open_engine(load({'engine': 'spark', 'lake': 's3://bucket'}, environ={})).__enter__()"
     )
     environment = {**os.environ, "PYSPARK_SUBMIT_ARGS": arguments, "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
@@ -103,8 +96,6 @@ def test_libraries_of_spark_itself_are_not_fetched_again(jars: Path) -> None:
 
 
 @pytest.mark.usefixtures("bucket")
-def test_without_a_hadoop_client_the_error_lists_the_supported_versions(tmp_path: Path) -> None:
-    with pytest.raises(
-        UsageError, match=r"no Hadoop client; spark_s3a supports 3\.3\.4, 3\.4\.1, 3\.4\.2\. Start a session"
-    ):
+def test_without_a_hadoop_client_the_error_names_the_supported_version(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no Hadoop client; a lake on S3 requires 3\.4\.2"):
         spark_s3a.settings(tmp_path)

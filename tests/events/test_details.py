@@ -31,7 +31,7 @@ from brewhouse.events.details import (
 
 COMMON = {"jobName": "", "jobRunId": "", "state": "RUNNING", "severity": "INFO", "message": ""}
 EXAMPLES: list[tuple[Detail, str, dict[str, Any]]] = [
-    (RunStarted(workflow="w", jobs=["a"]), event_types.RUN, {"workflow": "w", "jobs": ["a"]}),
+    (RunStarted(workflow="w", jobs=["a"]), event_types.RUN, {"workflow": "w", "jobs": ["a"], "trigger": "cli"}),
     (
         RunEnded(workflow="w", jobs=["a"], state="SUCCEEDED", seconds=1.5),
         event_types.RUN,

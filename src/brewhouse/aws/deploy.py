@@ -16,7 +16,7 @@ from brewhouse.aws.template import parse
 from brewhouse.errors import UsageError
 
 STACK_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
-_SET_BY_DEPLOY = ("BucketName", "DataExists", "QueuesExist", "ScriptKey", "WheelKey", "DependenciesKey", "FunctionsKey")
+_SET_BY_DEPLOY = ("BucketName", "DataExists", "QueuesExist", "ScriptKey", "ModulesKey", "FunctionsKey")
 QUEUES = ("events", "dead-letters")
 ZONES = ("bronze", "silver", "gold", "monitoring")
 _SCHEDULES = ("Schedule", "MaintenanceSchedule")
@@ -81,8 +81,7 @@ def resolve_parameters(
     ours = {
         "GlueVersion": package.glue_version,
         "ScriptKey": package.script.key,
-        "WheelKey": package.wheel.key,
-        "DependenciesKey": package.dependencies.key,
+        "ModulesKey": package.modules.key,
         "FunctionsKey": package.functions.key,
     }
     if before is None or before.status == "REVIEW_IN_PROGRESS":
@@ -147,7 +146,7 @@ def stack_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
         state = trigger["State"]
         yield DeploymentCheck(f"trigger {trigger['Name']} is active", state in _ACTIVE, state.lower())
     bucket = stack.parameters["BucketName"]
-    for key in ("ScriptKey", "WheelKey", "DependenciesKey", "FunctionsKey"):
+    for key in ("ScriptKey", "ModulesKey", "FunctionsKey"):
         head = get_or_none(account.client("s3").head_object, Bucket=bucket, Key=stack.parameters[key])
         detail = f"{head['ContentLength']} bytes" if head else "missing"
         yield DeploymentCheck(f"s3://{bucket}/{stack.parameters[key]} exists", head is not None, detail)

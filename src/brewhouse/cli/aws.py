@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -238,10 +239,12 @@ def estimate(
     """
     from brewhouse.aws.prices import MonthlyUsage, prices
     from brewhouse.aws.prices import estimate as estimate_cost
-    from brewhouse.aws.template import defaults
+    from brewhouse.aws.template import check_parameters, defaults
 
+    given = parse_parameters(parameter)
+    check_parameters(given)
     use = MonthlyUsage(runs=runs, minutes_per_job=minutes, queries=queries, stored_gb=stored_gb)
-    rows = estimate_cost(use, {**defaults(), **parse_parameters(parameter)}, region)
+    rows = estimate_cost(use, {**defaults(), **given}, region)
     priced = region if region in prices().glue_dpu_hour else "us-east-1"
     if as_json:
         print_json({"as_of": prices().as_of, "region": priced, "parts": rows})
@@ -254,17 +257,32 @@ def estimate(
 
 
 @aws.command()
-def verify(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> None:
+def verify(
+    stack: StackOption = "brewhouse",
+    breaks: Annotated[
+        bool, typer.Option("--break", help="Then let extract fail, and wait for its event, alert and log lines.")
+    ] = False,
+    record: Annotated[
+        Path | None, typer.Option("--record", help="Folder for AWS's responses, without data of the account.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Check what only a real account can show; costs at most a cent for Athena queries.
 
-    Example: brewhouse aws verify
+    --break starts one failing job run, for two cents, and sends an alert to the subscribers.
+
+    Example: brewhouse aws verify --break
     """
+    from brewhouse.aws.failure_drill import failure_drill
+    from brewhouse.aws.recording import recording
     from brewhouse.aws.stacks import get_stack
     from brewhouse.aws.verify import verify as run_checks
 
     with _account() as account:
-        found = run_checks(account, get_stack(account, stack))
-        print_json(list(found)) if as_json else _print_checks(found)
+        deployed = get_stack(account, stack)
+        with recording(account, deployed, record) if record else nullcontext():
+            found = chain(run_checks(account, deployed), failure_drill(account, deployed) if breaks else ())
+            print_json(list(found)) if as_json else _print_checks(found)
 
 
 @aws.command()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import logging
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import msgspec
 
-from brewhouse.errors import UsageError
+from brewhouse.errors import BrewhouseError, UsageError, redacted
 from brewhouse.ids import day_of
 from brewhouse.lake.lake import Lake
 
@@ -327,12 +328,25 @@ def _text(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def require_lake(lake: Lake) -> None:
+    """Refuse to read a local lake that does not exist.
+
+    Raises:
+        BrewhouseError: There is no such folder.
+    """
+    if lake.is_local and not lake.root.is_dir():
+        raise BrewhouseError(
+            f"The lake {lake.root} does not exist.", hint="Check --lake, or run `brewhouse run` first."
+        )
+
+
 def reports_of(lake: Lake, since: date | None = None, first: str = "") -> list[RunReport]:
     """Return the reports of all runs of a lake, oldest first, or of those that `EventReader.read` finds events of."""
     from brewhouse.events.event import EventReader
     from brewhouse.events.run_reports import run_reports
     from brewhouse.lake.run_lock import holder
 
+    require_lake(lake)
     held = holder(lake)
     return run_reports(EventReader(lake).read(since, first), held.run if held else None)
 
@@ -343,6 +357,7 @@ def newest_reports(lake: Lake, number: int) -> tuple[list[RunReport], bool]:
     from brewhouse.events.run_reports import run_reports
     from brewhouse.lake.run_lock import holder
 
+    require_lake(lake)
     held, reader, days = holder(lake), EventReader(lake), event_days(lake)
     count = 2
     while True:
@@ -419,10 +434,30 @@ def progress_listeners(log_format: str) -> Iterator[Sequence[Listener]]:
         from rich.progress import Progress
 
         console = Console(file=_terminal(sys.stderr))
-        with Progress(console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bars:
+        with (
+            Progress(console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bars,
+            _delays_shown(lambda text: console.print(text, markup=False, highlight=False)),
+        ):
             yield (_progress_bars(bars),)
     else:
-        yield (progress_printer(sys.stderr),)
+        with _delays_shown(lambda text: print(text, file=sys.stderr, flush=True)):
+            yield (progress_printer(sys.stderr),)
+
+
+@contextmanager
+def _delays_shown(show: Callable[[str], object]) -> Iterator[None]:
+    """Show why requests to the source wait, such as its rate limit, and for how long."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            show(f"extract: {visible(redacted(record.getMessage()))}")
+
+    handler, logger = Handler(logging.WARNING), logging.getLogger("brewhouse.api")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _progress_bars(bars: Progress) -> Listener:

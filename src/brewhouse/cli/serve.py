@@ -13,7 +13,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from brewhouse.cli.options import AtOption, CountryOption, LakeOption, settings_and_lake
+from brewhouse.cli.options import (
+    AtOption,
+    CountryOption,
+    LakeOption,
+    country_code,
+    known_type,
+    settings_and_lake,
+    state_code,
+)
 from brewhouse.cli.output import make_output_optional, os_reason
 from brewhouse.cli.results import writing
 from brewhouse.errors import UsageError
@@ -136,9 +144,17 @@ def demo(
     Example: brewhouse demo --lake demo-lake
     """
     from brewhouse.cli.jobs import run_jobs
+    from brewhouse.lake.raw_snapshots import complete
     from brewhouse.mock_api.dataset import generate
     from brewhouse.mock_api.demo_server import DemoApiServer
 
+    _, place = settings_and_lake(lake)
+    sources = {snapshot.manifest.source_url for snapshot in complete(place)}
+    if others := sorted(url for url in sources if not url.startswith("http://127.0.0.1:")):
+        raise UsageError(
+            f"The lake {place.root} holds breweries of {others[0]}; the demo would add generated ones.",
+            hint="Name another folder with --lake.",
+        )
     with DemoApiServer(generate(rows, unusable=min(3, rows // 10))) as server:
         settings, place = settings_and_lake(lake, source_url=server.url)
         run_jobs(place, settings, ("extract", "transform", "aggregate"), as_json=False)
@@ -171,8 +187,10 @@ def report(
 
         from brewhouse.console.overview import OverviewFilters
         from brewhouse.console.overview_report import write_report
+    code = country_code(country) if country else ""
+    filters = OverviewFilters(code, state_code(state, code) if state else "", known_type(brewery_type))
     _, place = settings_and_lake(lake)
     with writing(output) as file:
-        write_report(place, file, OverviewFilters(country or "", state, brewery_type), at=at, language=language)
+        write_report(place, file, filters, at=at, language=language)
     make_output_optional()
     print(output)

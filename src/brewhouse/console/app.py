@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -30,6 +31,8 @@ from brewhouse.console.table_views import table_details
 from brewhouse.console.web import (
     API,
     STATIC,
+    THEME_COOKIE,
+    THEMES,
     ConsoleContext,
     ErrorBody,
     error_response,
@@ -71,14 +74,14 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
         lake, settings, LakeReader(lake), EventFeed(lake), launcher, QueryService(lake), authenticator
     )
     schedule = parse_schedule(settings.schedule.cron, settings.schedule.time_zone)
-    app.state.scheduler = Scheduler(lake, schedule, launcher.start, settings.alerts)
+    app.state.scheduler = Scheduler(lake, schedule, partial(launcher.start, trigger="schedule"), settings.alerts)
     responses: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}}
     for each in _PAGES:
         app.include_router(each.router, responses=responses)
     app.mount(f"/static/{static_version()}", _VersionedFiles(directory=STATIC))
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_api_route("/healthz", lambda: {"status": "ok"}, include_in_schema=False)
-    app.add_middleware(LanguageMiddleware)
+    app.add_middleware(PreferencesMiddleware)
     app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4)
     allowed_hosts = AllowedHosts(host, settings.console.allowed_hosts)
     app.add_middleware(SecurityMiddleware, allowed_hosts=allowed_hosts, on_error=_on_unexpected_error)
@@ -133,23 +136,27 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await asyncio.to_thread(archiving.join)
 
 
-class LanguageMiddleware:
-    """Moves `?lang=` from the address to a cookie."""
+class PreferencesMiddleware:
+    """Moves `?lang=` and `?theme=` from the address to cookies."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Redirect a request that chooses a language, and pass on any other."""
-        language = None
+        """Redirect a request that chooses a preference, and pass on any other."""
+        chosen = {}
         if scope["type"] == "http" and scope["method"] == "GET":
             request = Request(scope)
-            language = match_language(request.query_params.get("lang"))
-        if language is None:
+            query = request.query_params
+            theme = query.get("theme")
+            preferences = {COOKIE: match_language(query.get("lang")), THEME_COOKIE: theme if theme in THEMES else None}
+            chosen = {name: value for name, value in preferences.items() if value}
+        if not chosen:
             await self._app(scope, receive, send)
             return
-        response = RedirectResponse(link(request.url.path, dict(request.query_params), lang=None), 303)
-        response.set_cookie(COOKIE, language, max_age=_YEAR_S, httponly=True, samesite="lax")
+        response = RedirectResponse(link(request.url.path, dict(query), lang=None, theme=None), 303)
+        for name, value in chosen.items():
+            response.set_cookie(name, value, max_age=_YEAR_S, httponly=True, samesite="lax")
         await response(scope, receive, send)
 
 

@@ -9,6 +9,8 @@ _MONTHS = {
     "en": ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
     "pt": ["jan.", "fev.", "mar.", "abr.", "mai.", "jun.", "jul.", "ago.", "set.", "out.", "nov.", "dez."],
 }
+_DAYS = {"Mon": "segunda", "Tues": "terça", "Wednes": "quarta", "Thurs": "quinta", "Fri": "sexta"}
+_WEEKEND = {"Saturday": "sábado", "Sunday": "domingo"}
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -80,3 +82,50 @@ def moment(value: datetime | None, language: str) -> str:
         return MISSING
     value = value.astimezone(UTC) if value.tzinfo else value
     return f"{day(value, language)}, {value:%H:%M} UTC"
+
+
+def ago(value: datetime, language: str, now: datetime | None = None) -> str:
+    """Format a time relative to the present.
+
+    Example:
+        >>> from datetime import timedelta
+        >>> noon = datetime(2026, 8, 2, 12, tzinfo=UTC)
+        >>> [ago(noon, "en", noon + timedelta(minutes=minutes)) for minutes in (0, 5, -90, 5000)]
+        ['just now', '5 min ago', 'in 2 h', '3 days ago']
+        >>> ago(noon, "pt", noon + timedelta(hours=30))
+        'há 30 h'
+    """
+    is_portuguese = language.startswith("pt")
+    seconds = ((now or datetime.now(UTC)) - value).total_seconds()
+    minutes, hours, days = (round(abs(seconds) / unit) for unit in (60, 3600, 86400))
+    if not minutes:
+        return "agora" if is_portuguese else "just now"
+    days_word = "dias" if is_portuguese else "days"
+    span = f"{minutes} min" if minutes < 60 else f"{hours} h" if hours < 48 else f"{days} {days_word}"
+    if seconds < 0:
+        return f"{'em' if is_portuguese else 'in'} {span}"
+    return f"há {span}" if is_portuguese else f"{span} ago"
+
+
+def cron_words(cron: str, language: str) -> str:
+    """Describe a schedule.
+
+    Example:
+        >>> cron_words("30 2 * * 1-5", "en")
+        'At 02:30, Monday through Friday'
+        >>> cron_words("30 2 * * 1-5", "pt")
+        'Às 02:30, de segunda-feira a sexta-feira'
+    """
+    from cron_descriptor import FormatError, Options, get_description
+
+    options = Options()
+    options.locale_code = "pt_PT" if language.startswith("pt") else "en_US"  # it has no pt_BR, and no names of days
+    options.use_24hour_time_format = True
+    try:
+        words = str(get_description(cron, options))
+    except FormatError:  # it knows fewer fields than cronsim
+        return cron
+    if language.startswith("pt"):
+        for english, portuguese in {**{f"{k}day": f"{v}-feira" for k, v in _DAYS.items()}, **_WEEKEND}.items():
+            words = words.replace(english, portuguese)
+    return words

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
+from statistics import median
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -19,18 +20,23 @@ from brewhouse.events.run_reports import JobReport, RunReport
 from brewhouse.events.schedule_state import schedule_state
 from brewhouse.lake.lake import Lake
 from brewhouse.pipeline.cron_schedule import parse_schedule, upcoming
-from brewhouse.pipeline.run_launcher import retry_command
+from brewhouse.pipeline.run_launcher import RUN, retry_command
 from brewhouse.settings import ScheduleSettings
 
 PAGE_ROWS = 25
 _PROGRESS = re.compile(r"(\d+) of (\d+) (pages|snapshots)")
+_ESTIMATED_FROM = 10
 _TIMELINE = 1000
 _MIN_BAR = 4
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run in the list; `seconds` is None while it is running."""
+    """A run in the list; `seconds` is None while it is running.
+
+    Attributes:
+        trigger: What started it: cli, console, schedule or glue; empty if unknown.
+    """
 
     run: str
     workflow: str
@@ -39,6 +45,7 @@ class RunRow:
     seconds: float | None
     jobs: list[str]
     error: str
+    trigger: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,11 @@ class CheckView:
 
 @dataclass(frozen=True)
 class RunView:
-    """A run with its jobs, also those that did not start, its checks, failed ones first, and its tables."""
+    """A run with its jobs, also those that did not start, its checks, failed ones first, and its tables.
+
+    Attributes:
+        retried_jobs: The jobs that a retry would run.
+    """
 
     row: RunRow
     jobs: list[JobProgress]
@@ -94,6 +105,7 @@ class RunView:
     drift: list[dict[str, Any]]
     published: list[dict[str, Any]]
     can_retry: bool
+    retried_jobs: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -124,7 +136,15 @@ def view_run(report: RunReport, log: Sequence[LogLine], now: datetime) -> RunVie
         for name in dict.fromkeys([*report.planned, *started])
     ]
     checks = sorted(map(_check_view, report.checks), key=lambda check: (check.passed, check.severity != "error"))
-    return RunView(_row(report), jobs, checks, report.drift, report.published, _can_retry(report))
+    retried = _retried_jobs(report)
+    return RunView(_row(report), jobs, checks, report.drift, report.published, bool(retried), retried)
+
+
+def expected_s(reports: Iterable[RunReport], report: RunReport) -> float | None:
+    """Estimate the duration of a run: the median of the last ten that succeeded with the same jobs."""
+    alike = (each for each in reports if each.state == "SUCCEEDED" and each.seconds is not None)
+    seconds = [each.seconds for each in alike if each.planned == report.planned and each.seconds is not None]
+    return median(seconds[:_ESTIMATED_FROM]) if seconds else None
 
 
 def log_of(lake: Lake, run: str) -> list[LogLine]:
@@ -148,7 +168,9 @@ def view_schedule(events: Sequence[Event], settings: ScheduleSettings, count: in
 def _row(report: RunReport) -> RunRow:
     started_at = datetime.fromisoformat(report.started_at)
     jobs = report.planned or [job.name for job in report.jobs]
-    return RunRow(report.run, report.workflow, report.state, started_at, report.seconds, jobs, report.error)
+    return RunRow(
+        report.run, report.workflow, report.state, started_at, report.seconds, jobs, report.error, report.trigger
+    )
 
 
 def _job_progress(job: JobReport, log: Sequence[LogLine], start: datetime, run_s: float) -> JobProgress:
@@ -180,9 +202,12 @@ def _check_view(check: dict[str, Any]) -> CheckView:
     return CheckView(job, table, name, severity, bool(check.get("passed")), int(check.get("found") or 0), example)
 
 
-def _can_retry(report: RunReport) -> bool:
+def _retried_jobs(report: RunReport) -> list[str]:
+    """List the jobs that a retry would run; empty if there is nothing to retry."""
     try:
-        retry_command(report, None)
+        command = retry_command(report, "snapshot")
     except UsageError:
-        return False
-    return True
+        return []
+    if command == RUN:
+        return report.planned
+    return ["transform", "aggregate"] if command[0] == "run" else list(command)

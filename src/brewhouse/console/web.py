@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
@@ -24,11 +26,15 @@ from brewhouse.console import formatting
 from brewhouse.console.authentication import COOKIE as SESSION
 from brewhouse.console.authentication import Authenticator
 from brewhouse.console.event_feed import EventFeed
+from brewhouse.console.health import Health, health
 from brewhouse.console.lake_reader import LakeReader, LakeState
 from brewhouse.console.language import COOKIE, LANGUAGES, Translator, negotiate_language
 from brewhouse.console.query_service import QueryService
 from brewhouse.errors import BrewhouseError
+from brewhouse.events.schedule_state import schedule_state
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.run_lock import holder
+from brewhouse.pipeline.cron_schedule import parse_schedule
 from brewhouse.pipeline.run_launcher import RunLauncher
 from brewhouse.settings import Settings
 
@@ -53,6 +59,30 @@ class ConsoleContext:
     launcher: RunLauncher
     queries: QueryService
     authenticator: Authenticator | None = None
+
+    def data_time(self) -> datetime | None:
+        """Return when the source was read for the published breweries; None if there are none."""
+        with suppress(BrewhouseError, OSError):
+            state = self.lake_reader.state()
+            if "silver.breweries" in state.tables:
+                sql = "SELECT any_value(snapshot_time) FROM silver.breweries"
+                [(time,)] = state.cached("data time", lambda: state.cursor().execute(sql).fetchall())
+                return time if isinstance(time, datetime) else None
+        return None
+
+    def health(self) -> Health:
+        """Return the health of the lake as it is now."""
+        schedule, now = self.settings.schedule, datetime.now(UTC)
+        held, events = holder(self.lake), self.event_feed.events()
+        state = schedule_state(events)
+        plan = parse_schedule(schedule.cron, schedule.time_zone) or parse_schedule(state.cron, state.time_zone)
+        late_after_hours = self.settings.alerts.late_after_hours
+        return health(self.event_feed.reports(held), held.run if held else "", plan, state, late_after_hours, now)
+
+
+THEME_COOKIE = "brewhouse_theme"
+THEMES = {"auto": "light", "light": "dark", "dark": "auto"}
+"""Themes, and the one that the switch selects next; `auto` is that of the system."""
 
 
 class NavItem(NamedTuple):
@@ -171,13 +201,14 @@ def prose(text: str) -> Markup:
 
 def format_helpers(language: str) -> dict[str, Any]:
     """Return the functions that templates format numbers and times with."""
-    names = ("number", "size", "duration", "day", "moment")
+    names = ("number", "size", "duration", "day", "moment", "ago", "cron_words")
     return {name: partial(getattr(formatting, name), language=language) for name in names}
 
 
 def _context(request: Request) -> dict[str, Any]:
     translate = translator_of(request)
-    lake, authenticator = console_of(request).lake, console_of(request).authenticator
+    console, theme = console_of(request), request.cookies.get(THEME_COOKIE)
+    lake, authenticator = console.lake, console.authenticator
     return {
         "_": translate,
         "many": translate.many,
@@ -191,7 +222,18 @@ def _context(request: Request) -> dict[str, Any]:
         "at": request.query_params.get("at", ""),
         "link": partial(link, request.url.path, dict(request.query_params)),
         "here": "",
+        "health": partial(_health, console),
+        "data_time": console.data_time,
+        "theme": theme if theme in THEMES else "auto",
+        "themes": THEMES,
     }
+
+
+def _health(console: ConsoleContext) -> Health | None:
+    """Return the health, None if the events cannot be read: error pages show it, too."""
+    with suppress(BrewhouseError, OSError):
+        return console.health()
+    return None
 
 
 def link(path: str, query: Mapping[str, str], **changes: str | None) -> str:

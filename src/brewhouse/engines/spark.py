@@ -1,35 +1,34 @@
-"""The distributed engine: PySpark, on this machine, a cluster or AWS Glue. No row passes through the driver.
+"""The distributed engine: PySpark, on this machine, a cluster or AWS Glue. No row of a table passes through the driver.
 
-For a lake in a folder, Spark itself reads and writes the files. For a lake on S3 its Python workers write them, and
-read them unless Spark has S3A; see `spark_workers` and `spark_s3a`.
+Spark's own readers and writers process all data, in a folder and, with S3A, on S3; the executors need no Python.
 """
 
 from __future__ import annotations
 
-import math
-import os
+import json
 import re
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
+from brewhouse.api.contract import FIELDS
 from brewhouse.engines import spark_s3a
 from brewhouse.engines.dialect import to_spark, view_name
 from brewhouse.engines.engine import EngineError, Row
-from brewhouse.engines.spark_workers import PARTITION, parse_records, read_pages, read_rows, write_rows
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.lake.lake import add_checksum
 from brewhouse.lake.s3 import SCHEME
 from brewhouse.lake.s3_path import S3Path
 from brewhouse.models.inputs import INPUTS
 from brewhouse.models.model import Model
+from brewhouse.query import views
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column as SortOrder
+    from pyspark.sql import Column as Expression
     from pyspark.sql import DataFrame, SparkSession
 
 SPARK_TYPES = {name: name for name in DUCKDB_TYPES} | {"long": "bigint", "timestamptz": "timestamp"}
@@ -40,51 +39,43 @@ _ICEBERG_TYPES = {
 }
 _RECORDS = INPUTS["bronze.breweries"]
 _FIELD_ID = "parquet.field.id"
-_CACHE_BYTES_PER_FILE_BYTE = 3  # measured: a row in Spark's memory is three times as large as in a Parquet file
-_WORKER_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
-_MICROSECONDS = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}  # the default has milliseconds
+_PARTITION = "brewhouse_partition"
+_SHUFFLED_BYTES_PER_FILE_BYTE = 2  # measured: Spark's compressed rows, by which it sizes its tasks, against Parquet
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LISTED_BY_DRIVER = "spark.sql.sources.parallelPartitionDiscovery.threshold"
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "false",  # as DuckDB after sqlglot: a failed cast is null
     "spark.sql.timestampType": "TIMESTAMP_LTZ",
+    "spark.sql.adaptive.enabled": "true",  # it sizes the files
+    "spark.sql.files.openCostInBytes": "65536",  # so that small pages share tasks
+    "fs.s3a.performance.flags": "*",  # fewer requests, and no objects that represent folders
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.fieldId.write.enabled": "true",
     "spark.sql.parquet.fieldId.read.enabled": "true",
     "spark.sql.parquet.fieldId.read.ignoreMissing": "true",
-    _LISTED_BY_DRIVER: "10000",  # for fewer files, the driver is faster than a Spark job
 }
 
 
 class SparkEngine:
-    """The engine on many machines; its settings and views are in a new session of the same application.
+    """The engine on many machines; its settings and views are in a new session of the same application."""
 
-    Args:
-        s3a: Whether the session has S3A, so that Spark itself reads S3.
-    """
-
-    def __init__(self, session: SparkSession, target_file_mb: int = 128, *, s3a: bool = False) -> None:
+    def __init__(self, session: SparkSession, target_file_mb: int = 128) -> None:
         self._parent = session
-        self._s3a = s3a
         self._session = session.newSession()
         for name, value in _SETTINGS.items():
             self._session.conf.set(name, value)
-        if s3a:
-            self._session.conf.unset(_LISTED_BY_DRIVER)  # listing a file takes a request
-        self._target_bytes = target_file_mb * 1024 * 1024
+        shuffled_mb = target_file_mb * _SHUFFLED_BYTES_PER_FILE_BYTE
+        self._session.conf.set("spark.sql.adaptive.advisoryPartitionSizeInBytes", f"{shuffled_mb}m")
         self._cached: dict[str, DataFrame] = {}
 
     def attach_raw_snapshot(self, files: Sequence[str], run: str, fetched_at: str) -> None:
         """See `Engine.attach_raw_snapshot`."""
         from pyspark.sql import functions as f
 
-        if self._needs_workers(files):
-            records = self._read_by_workers(files, read_pages, _RECORDS)
-        elif files:
-            lines = self._session.read.text(_spark_paths(files), lineSep="\n")
-            named = lines.select(f.col("value").alias("json"), f.col("_metadata.file_name").alias("filename"))
-            records = named.mapInArrow(parse_records, _schema(_RECORDS))
+        if files:
+            lines = self._session.read.text(self._paths(files), lineSep="\n").where("value <> ''")
+            records = lines.select(f.col("value").alias("record"), f.col("_metadata.file_name").alias("file"))
+            records = records.select(*_record_columns()).select("fields.*", "page", "record")
         else:
             records = self._session.createDataFrame([], _schema(_RECORDS))
         self._expose("bronze.breweries", records)
@@ -93,22 +84,17 @@ class SparkEngine:
 
     def attach_table(self, spec: TableSpec, files: Sequence[str]) -> None:
         """See `Engine.attach_table`."""
-        # Spark 3.5 cannot read as long a column that is int in an older file.
-        if files and (self._needs_workers(files) or self._session.version < "4"):
-            rows = self._read_by_workers(files, partial(read_rows, spec.columns), spec.columns)
-            self._expose(spec.name, rows, cache=True)  # the workers read slower than Spark itself
-        else:
-            self._expose(spec.name, self._read(spec, files))
+        self._expose(spec.name, self._read(spec, files))
 
-    def attach_rows(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
+    def attach_rows(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
         """See `Engine.attach_rows`."""
         schema = _schema([Column(column, kind, "") for column, kind in columns.items()])
-        self._expose(name, self._session.createDataFrame([tuple(row) for row in rows], schema), cache=True)
+        self._expose(name, self._session.createDataFrame([tuple(row) for row in rows], schema))
 
     def compute(self, model: Model) -> tuple[Column, ...]:
         """See `Engine.compute`."""
         computed = self._sql(model.sql, f"{model.file}: {model.name} cannot be computed")
-        self._expose(model.name, computed, cache=True)
+        self._expose(model.name, computed, cache=model.ephemeral)
         return tuple(
             Column(name.lower(), _ICEBERG_TYPES.get(kind.partition("(")[0], kind), "") for name, kind in computed.dtypes
         )
@@ -121,21 +107,21 @@ class SparkEngine:
             f.col(f"`{c.name}`").cast(SPARK_TYPES[c.type]).alias(c.name, metadata={_FIELD_ID: field_ids[c.name]})
             for c in spec.columns
         ]
+        partition = [f.col(f"`{name}`") for name in spec.partition]
         sort = [f.col(f"`{name}`").asc_nulls_first() for name in spec.sort]
-        rows = self._distribute(spec, self._session.table(view_name(spec.name)).select(*columns), sort)
-        if spec.partition:  # identified by a checksum, since the files keep the partition columns
-            values = f.to_json(f.struct(*(f"`{name}`" for name in spec.partition)), _MICROSECONDS)
-            rows = rows.withColumn(PARTITION, f.md5(values)).sortWithinPartitions(PARTITION, *sort)
+        rows = self._session.table(view_name(spec.name)).select(*columns).hint("rebalance", *partition)
+        if partition:  # a hash identifies the partition, since the files keep the partition columns
+            values = [part for column in partition for part in (column.isNull(), column)]
+            rows = rows.withColumn(_PARTITION, f.xxhash64(*values)).sortWithinPartitions(_PARTITION, *sort)
         elif sort:
             rows = rows.sortWithinPartitions(*sort)
-        if isinstance(folder, S3Path):
-            self._configure_workers()
-            write = partial(write_rows, str(folder), spec.columns, dict(field_ids))
-            files = tuple(row.file for row in rows.mapInArrow(write, "file string").collect())
-        else:
-            files = _write_files(rows, folder)
+        attempt = folder / str(uuid.uuid4())
+        files = self._write_files(rows, attempt)
+        if not isinstance(folder, S3Path):
+            files = [str(add_checksum(Path(file).rename(folder / f"{uuid.uuid4()}.parquet"))) for file in files]
+            shutil.rmtree(attempt)
         self.attach_table(spec, files)
-        return files
+        return tuple(files)
 
     def rows(self, sql: str) -> list[Row]:
         """See `Engine.rows`."""
@@ -179,22 +165,40 @@ class SparkEngine:
             return self._session.createDataFrame([], schema)
         for field, column in zip(schema.fields, spec.columns, strict=True):
             field.metadata = {} if column.field_id is None else {_FIELD_ID: column.field_id}
-        return self._session.read.schema(schema).parquet(*_spark_paths(files))
+        return self._session.read.schema(schema).parquet(*self._paths(files))
 
-    def _needs_workers(self, files: Sequence[str]) -> bool:
-        """Return whether the files are on S3 and Spark lacks S3A."""
-        return not self._s3a and any(file.startswith(SCHEME) for file in files)
+    def _write_files(self, rows: DataFrame, folder: Path) -> list[str]:
+        """Write rows under the final names of their files in a new folder; return the files of committed tasks.
 
-    def _read_by_workers(self, files: Sequence[str], read: Any, columns: Sequence[Column]) -> DataFrame:  # noqa: ANN401
-        """Read files in the Python workers, one task per file."""
-        self._configure_workers()
-        names = self._session.createDataFrame([(file,) for file in files], "file string")
-        return names.repartition(len(files)).mapInArrow(read, _schema(columns))
+        Spark's own sink of streams does this: each attempt of a task writes files of its own, and the driver logs those
+        of the attempts that it committed. No file is renamed, which S3 cannot do.
+        """
+        jvm = self._session._jvm
+        assert jvm is not None
+        sql = jvm.org.apache.spark.sql.execution
+        (path,) = self._paths([str(folder)], is_pattern=False)
+        partition = [_PARTITION] if _PARTITION in rows.columns else []
+        sink = sql.streaming.sinks.FileStreamSink(
+            self._session._jsparkSession,
+            path,
+            sql.datasources.parquet.ParquetFileFormat(),
+            jvm.PythonUtils.toSeq(partition),
+            jvm.PythonUtils.toScalaMap({"compression": "zstd"}),
+        )
+        sink.addBatch(0, rows._jdf)
+        version, *committed = (folder / "_spark_metadata" / "0").read_bytes().decode().splitlines()
+        assert version == "v1"
+        urls = [urlsplit(json.loads(line)["path"]) for line in committed]
+        log = jvm.org.apache.hadoop.fs.Path(f"{path}/_spark_metadata")
+        log.getFileSystem(self._session._jsparkSession.sessionState().newHadoopConf()).delete(log, True)
+        return [f"{SCHEME}{url.netloc}{unquote(url.path)}" if url.netloc else unquote(url.path) for url in urls]
 
-    def _configure_workers(self) -> None:
-        """Pass region and endpoint of S3 to the Python workers; they resolve credentials on their own."""
-        variables = {name: os.environ[name] for name in _WORKER_VARIABLES if name in os.environ}
-        self._session.sparkContext.environment.update(variables)
+    def _paths(self, files: Sequence[str], *, is_pattern: bool = True) -> list[str]:
+        r"""Convert paths to Spark's: S3 URLs become S3A's, and glob characters are escaped."""
+        if any(file.startswith(SCHEME) for file in files):
+            spark_s3a.require(self._session)
+        paths = [spark_s3a.SCHEME + file.removeprefix(SCHEME) if file.startswith(SCHEME) else file for file in files]
+        return [re.sub(r"([][{}*?\\])", r"\\\1", path) for path in paths] if is_pattern else paths
 
     def _expose(self, name: str, rows: DataFrame, *, cache: bool = False) -> None:
         """Make rows readable by a name; cached rows are computed once, or again if a machine is lost."""
@@ -204,41 +208,44 @@ class SparkEngine:
         if cache:
             self._cached[name] = rows.persist()
 
-    def _distribute(self, spec: TableSpec, rows: DataFrame, sort: Sequence[SortOrder]) -> DataFrame:
-        """Repartition rows so that files are near the target size."""
-        self._session.table(view_name(spec.name)).count()  # fills the cache, so that the size is known
-        plan = self._session.table(view_name(spec.name))._jdf.queryExecution().optimizedPlan()
-        size_bytes = int(str(plan.stats().sizeInBytes())) / _CACHE_BYTES_PER_FILE_BYTE
-        number = max(1, math.ceil(size_bytes / self._target_bytes))
-        partition = [f"`{name}`" for name in spec.partition]
-        if number == 1:
-            return rows.repartition(self._session.sparkContext.defaultParallelism if partition else 1, *partition)
-        if partition or sort:
-            return rows.repartitionByRange(number, *partition, *sort)
-        return rows.repartition(number)
+
+def _record_columns() -> list[Expression]:
+    """Select the columns of `bronze.breweries` from `record`, a line of a page, and `file`, its name.
+
+    `views.records_sql` defines the meaning of a record. Spark's parser returns numbers and nested values otherwise, so
+    a record that has them is parsed with marks, as there, and encoded again with each value as text.
+    """
+    from pyspark.sql import functions as f
+
+    options = {"mode": "FAILFAST", "maxNumLen": str(2**31 - 1)}
+    options |= {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
+    record = f.validate_utf8("record")
+    escapes = f.regexp_replace(record, r"\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..", "")
+    invalid = f.raise_error(f.concat(f.lit("Malformed JSON, a lone surrogate: "), record))
+    marked = f.regexp_replace(record, rf'"((?:[^"\\]++|\\.)*+)"|({views.JSON_NUMBER})', r'"$1\\u0001$2"')
+    marked = f.regexp_replace(marked, r'\\u0001"(\s*):', '"$1:')
+    marked = f.when(escapes.rlike(r"\\u[dD][89a-fA-F]"), invalid).otherwise(marked)
+    values = f.transform_values(f.from_json(marked, "map<string, string>", options), lambda _, value: _unmarked(value))
+    is_odd = record.rlike(rf"{views.ODD_JSON}|\\u[dD][89a-fA-F]")
+    text = f.when(is_odd, f.to_json(values, {"ignoreNullFields": "false"})).otherwise(record)
+    fields = f.from_json(text, ", ".join(f"`{name}` string" for name in FIELDS), options)
+    page = f.substring_index(f.substring_index("file", "page-", -1), ".", 1).cast("bigint")
+    return [fields.alias("fields"), page.alias("page"), record.alias("record")]
 
 
-def _write_files(rows: DataFrame, folder: Path) -> tuple[str, ...]:
-    """Write with Spark into a temporary subfolder, and move the files of committed tasks to the folder."""
-    temporary = folder / f"writing-{uuid.uuid4()}"
-    writer = rows.write.options(**{"compression": "zstd", "mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"})
-    (writer.partitionBy(PARTITION) if PARTITION in rows.columns else writer).parquet(str(temporary))
-    moved = [file.rename(folder / f"{uuid.uuid4()}.parquet") for file in sorted(temporary.rglob("*.parquet"))]
-    files = tuple(str(add_checksum(file)) for file in moved)
-    shutil.rmtree(temporary)
-    return files
+def _unmarked(value: Expression) -> Expression:
+    """Remove the marks from a value of a record, so that it is its text."""
+    from pyspark.sql import functions as f
+
+    mark = f.lit("\u0001")
+    nested = f.regexp_replace(value, rf'"\\u0001({views.JSON_NUMBER})"', "$1")
+    return (
+        f.when(f.endswith(value, mark), f.substring(value, f.lit(1), f.length(value) - 1))
+        .when(f.startswith(value, mark), f.substring(value, f.lit(2), f.length(value)))
+        .when(value.rlike(r"^[{\[]"), f.replace(nested, f.lit(r'\u0001"'), f.lit('"')))
+        .otherwise(value)
+    )
 
 
 def _schema(columns: Sequence[Column]) -> str:
     return ", ".join(f"`{column.name}` {SPARK_TYPES[column.type]}" for column in columns)
-
-
-def _spark_paths(files: Sequence[str]) -> list[str]:
-    r"""Convert paths to Spark's: S3 URLs become S3A's, and glob characters are escaped.
-
-    Example:
-        >>> print(*_spark_paths(["/data/a [b]", "s3://bucket/a"]))
-        /data/a \[b\] s3a://bucket/a
-    """
-    paths = (spark_s3a.SCHEME + file.removeprefix(SCHEME) if file.startswith(SCHEME) else file for file in files)
-    return [re.sub(r"([][{}*?\\])", r"\\\1", path) for path in paths]

@@ -1,11 +1,10 @@
-"""S3A, with which Spark itself reads a lake on S3: its packages and its configuration.
+"""S3A, with which Spark reads and writes a lake on S3: its packages and its configuration.
 
 Of the AWS SDK only the modules that S3A calls are fetched: 11 MB instead of the 640 MB bundle of `hadoop-aws`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,39 +16,16 @@ if TYPE_CHECKING:
 
 SCHEME = "s3a://"
 _CLASS = "org.apache.hadoop.fs.s3a.S3AFileSystem"
-HINT = "or turn spark_s3a off: then the Python workers read."
-
-
-@dataclass(frozen=True)
-class _Sdk:
-    """The AWS SDK of a version of `hadoop-aws`: the version of its parent POM or a later patch."""
-
-    version: str
-    modules: tuple[str, ...]  # what S3A calls and what resolves credentials, in place of the bundle
-    bundle: str
-    credentials: str  # provider class that resolves credentials as `aws` does
-
-
-_V1 = _Sdk(
-    "1.12.262",
-    tuple(f"com.amazonaws:aws-java-sdk-{name}" for name in ("s3", "sts", "dynamodb")),
-    "com.amazonaws:aws-java-sdk-bundle",
-    "com.amazonaws.auth.DefaultAWSCredentialsProviderChain",
-)
-_V2 = _Sdk(
-    "2.29.52",  # 2.24.6, which Hadoop 3.4.1 names, was not published for every module
-    tuple(
-        f"software.amazon.awssdk:{name}"
-        for name in ("s3", "s3-transfer-manager", "apache-client", "netty-nio-client", "sts", "sso", "ssooidc")
-    ),
+_HADOOP = "3.4.2"  # of Spark 4.1
+_SDK_VERSION = "2.29.52"  # with which that Hadoop was built
+_SDK_MODULES = ("s3", "s3-transfer-manager", "apache-client", "netty-nio-client", "sts", "sso", "ssooidc")
+_EXCLUDED = (  # the first two are not called, the others are part of Spark
     "software.amazon.awssdk:bundle",
-    "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider",
+    "software.amazon.s3.analyticsaccelerator:*",
+    *("com.fasterxml.jackson.core:*", "com.fasterxml.jackson.dataformat:*", "commons-codec:*", "commons-logging:*"),
+    *("io.netty:*", "joda-time:*", "org.apache.httpcomponents:*", "org.slf4j:*"),
 )
-_SDKS = {"3.3.4": _V1, "3.4.1": _V2, "3.4.2": _V2}  # Hadoop of Spark 3.5, 4.0 and 4.1
-_EXCLUDED = (  # the first is not called, the others are part of Spark
-    *("software.amazon.s3.analyticsaccelerator", "com.fasterxml.jackson.core", "com.fasterxml.jackson.dataformat"),
-    *("commons-codec", "commons-logging", "io.netty", "joda-time", "org.apache.httpcomponents", "org.slf4j"),
-)
+_CREDENTIALS = "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"  # resolves them as `aws` does
 
 
 def settings(jars: Path) -> dict[str, str]:
@@ -59,25 +35,24 @@ def settings(jars: Path) -> dict[str, str]:
         jars: Spark's folder of libraries; nothing is fetched if it has `hadoop-aws`.
 
     Raises:
-        UsageError: The version of Spark's Hadoop is not supported, or AWS cannot be used.
+        UsageError: Spark has another version of Hadoop, or AWS cannot be used.
     """
     client = "hadoop-client-api-"
     hadoop = next((file.stem.removeprefix(client) for file in jars.glob(f"{client}*.jar")), "")
-    sdk = _SDKS.get(hadoop)
-    if sdk is None:
+    if hadoop != _HADOOP:
         raise UsageError(
-            f"Spark has {f'Hadoop {hadoop}' if hadoop else 'no Hadoop client'}; spark_s3a supports {', '.join(_SDKS)}.",
-            hint=f"Start a session with S3A yourself, {HINT}",
+            f"Spark has {f'Hadoop {hadoop}' if hadoop else 'no Hadoop client'}; a lake on S3 requires {_HADOOP}.",
+            hint="Install PySpark 4.1, or start a session with S3A yourself.",
         )
-    config = {"spark.hadoop.fs.s3a.aws.credentials.provider": sdk.credentials}
+    config = {"spark.hadoop.fs.s3a.aws.credentials.provider": _CREDENTIALS}
     if url := s3.endpoint("s3"):
         config |= {"spark.hadoop.fs.s3a.endpoint": url, "spark.hadoop.fs.s3a.path.style.access": "true"}
     if region := s3.session().region_name:
         config["spark.hadoop.fs.s3a.endpoint.region"] = region
     if not any(jars.glob("*hadoop-aws-*.jar")):
-        modules = (f"{module}:{sdk.version}" for module in sdk.modules)
+        modules = (f"software.amazon.awssdk:{module}:{_SDK_VERSION}" for module in _SDK_MODULES)
         config["spark.jars.packages"] = ",".join((f"org.apache.hadoop:hadoop-aws:{hadoop}", *modules))
-        config["spark.jars.excludes"] = ",".join((sdk.bundle, *(f"{group}:*" for group in _EXCLUDED)))
+        config["spark.jars.excludes"] = ",".join(_EXCLUDED)
     return config
 
 
@@ -85,6 +60,6 @@ def require(session: SparkSession) -> None:
     """Raise UsageError if a session lacks S3A."""
     if session.sparkContext._jsc.hadoopConfiguration().getClassByNameOrNull(_CLASS) is None:
         raise UsageError(
-            "The Spark session lacks S3A, which spark_s3a requires.",
-            hint=f"Add hadoop-aws in the version of its Hadoop to `spark.jars.packages`, see docs/spark.md, {HINT}",
+            "The Spark session lacks S3A, which a lake on S3 requires.",
+            hint="Add hadoop-aws in the version of its Hadoop to `spark.jars.packages`, see docs/spark.md.",
         )

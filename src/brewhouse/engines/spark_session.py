@@ -68,8 +68,8 @@ def _start(master: str, settings: Mapping[str, str]) -> SparkSession:
     except PySparkRuntimeError as error:
         hint = "PySpark 4 needs Java 17 or later; see `java -version`."
         if packages := settings.get("spark.jars.packages"):
-            fetched = f"With spark_s3a, Spark fetches {packages} from Maven Central; if it is unreachable, put them and"
-            hint = f"{fetched} what they need into {_jars()}, {spark_s3a.HINT} {hint}"
+            fetched = f"For a lake on S3, Spark fetches {packages} from Maven Central; if it is unreachable, put them"
+            hint = f"{fetched} and what they need into {_jars()}. {hint}"
         raise BrewhouseError(f"Spark cannot be started: {error}.", hint=hint) from error
     except Py4JError as error:
         what = f"Spark cannot be started at {master}: {error}."

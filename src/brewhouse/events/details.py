@@ -15,6 +15,9 @@ from msgspec import UNSET, UnsetType
 
 from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE, WARNING
 
+TRIGGER_VARIABLE = "_BREWHOUSE_TRIGGER"
+"""Environment variable in which a launcher of runs names itself."""
+
 Level = Literal["INFO", "WARN", "ERROR"]
 
 
@@ -36,12 +39,17 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class RunStarted(Detail, frozen=True, kw_only=True):
-    """A run started, or continues in another process of an external scheduler; `jobs` are planned, in order."""
+    """A run started, or continues in another process of an external scheduler; `jobs` are planned, in order.
+
+    Attributes:
+        trigger: What started it: cli, console, schedule or glue.
+    """
 
     detail_type: ClassVar[str] = RUN
 
     workflow: str
     jobs: Sequence[str]
+    trigger: str = "cli"
 
 
 class RunEnded(Detail, frozen=True, kw_only=True):

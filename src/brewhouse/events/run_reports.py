@@ -50,6 +50,7 @@ class RunReport:
         state: RUNNING, INTERRUPTED or one of `ENDED`; likewise those of its jobs.
         started_at: ISO 8601, UTC.
         workflow_run: Its id at an external scheduler, such as AWS Glue's `wr_…`; empty otherwise.
+        trigger: What started it: cli, console, schedule or glue; empty if unknown.
         planned: Names of its jobs, in order.
         ended_at: ISO 8601, UTC; empty while it runs.
         seconds: Duration; None while it runs.
@@ -61,6 +62,7 @@ class RunReport:
     started_at: str
     workflow: str = ""
     workflow_run: str = ""
+    trigger: str = ""
     planned: list[str] = field(default_factory=list)
     ended_at: str = ""
     seconds: float | None = None
@@ -107,6 +109,7 @@ def _fold_run(report: RunReport, event: EventLike) -> None:
     detail = event.detail
     report.workflow = str(detail.get("workflow") or report.workflow)
     report.workflow_run = str(detail.get("workflowRunId") or report.workflow_run)
+    report.trigger = str(detail.get("trigger") or report.trigger)
     report.planned = detail.get("jobs") or report.planned
     if detail.get("state") in ENDED:
         report.state, report.ended_at, report.seconds = detail["state"], event.time, detail.get("seconds")

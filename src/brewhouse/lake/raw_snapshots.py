@@ -93,6 +93,11 @@ def find(lake: Lake, run: str) -> RawSnapshot:
     return _read(files[run])
 
 
+def nothing_extracted(lake: Lake) -> BrewhouseError:
+    """Return the error of a lake without a complete raw snapshot."""
+    return BrewhouseError(f"The lake {lake.root} has no complete raw snapshot.", hint="Run `brewhouse extract` first.")
+
+
 def complete(lake: Lake) -> list[RawSnapshot]:
     """List the complete raw snapshots of a lake, oldest first.
 

@@ -13,7 +13,7 @@ from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import Listener
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake, recorded_root
-from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
+from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find, nothing_extracted
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.pipeline.aggregate import stage_gold
 from brewhouse.pipeline.dry_run import dry_run
@@ -51,10 +51,11 @@ def rebuild(context: RunContext) -> JobResult:
     from brewhouse.iceberg.tables import Tables
 
     lake = context.lake
+    if not (runs := complete_runs(lake)):
+        raise nothing_extracted(lake)
     tables = context.tables = Tables(lake, replaces=True)
     if context.settings.models is not None:
         dry_run(context.settings)
-    runs = complete_runs(lake)
     progress = _Rebuild(context)
     with tables.atomically():
         for error in tables.forget_damaged():

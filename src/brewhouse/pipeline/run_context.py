@@ -25,6 +25,7 @@ from brewhouse.events.details import (
 from brewhouse.events.event import EventLog
 from brewhouse.ids import CLOCK_TOLERANCE, time_of
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.s3 import SCHEME
 from brewhouse.settings import Settings
 from brewhouse.source import SchemaDrift
 
@@ -226,8 +227,9 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
         from brewhouse.engines.spark import SparkEngine
         from brewhouse.engines.spark_session import open_session
 
-        session = open_session(settings.spark_master, settings.memory_limit_mb, s3a=settings.spark_s3a)
-        engine = SparkEngine(session, settings.target_file_mb, s3a=settings.spark_s3a)
+        s3a = settings.lake.startswith(SCHEME)
+        session = open_session(settings.spark_master, settings.memory_limit_mb, s3a=s3a)
+        engine = SparkEngine(session, settings.target_file_mb)
     else:
         from brewhouse.engines.duckdb import DuckDBEngine
 

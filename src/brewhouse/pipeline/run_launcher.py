@@ -19,6 +19,7 @@ from pathlib import Path
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.events.alerts import WORKFLOW
+from brewhouse.events.details import TRIGGER_VARIABLE
 from brewhouse.events.run_reports import ENDED, RunReport
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
@@ -41,8 +42,11 @@ class RunLauncher:
         self._environment = as_environment(settings)
         self._turn = threading.Lock()
 
-    def start(self, command: Sequence[str] = RUN) -> str:
+    def start(self, command: Sequence[str] = RUN, trigger: str = "console") -> str:
         """Start a run by its command-line arguments, wait until it holds the lock, and return its id.
+
+        Args:
+            trigger: What starts it, for its events.
 
         Raises:
             BrewhouseError: It did not start, since another run holds the lock or a setting is invalid.
@@ -53,7 +57,7 @@ class RunLauncher:
             before = last_holder(self._lake)
             child = subprocess.Popen(  # noqa: S603 - a command of our own
                 [sys.executable, "-m", "brewhouse", *command, "--lake", str(self._lake.root)],
-                env={**os.environ, **self._environment},
+                env={**os.environ, **self._environment, TRIGGER_VARIABLE: trigger},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=output,  # a file: a pipe would break when this process ends

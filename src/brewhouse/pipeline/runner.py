@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from msgspec import UNSET
 from brewhouse.errors import BrewhouseError, redacted
 from brewhouse.events.alerts import WORKFLOW
 from brewhouse.events.details import (
+    TRIGGER_VARIABLE,
     ChecksFinished,
     Detail,
     JobEnded,
@@ -160,7 +162,8 @@ class _Run:
             return
         workflow, names = self._identity["workflow"], ", ".join(self._planned)
         message = f"run {self._events.run} of the {workflow} workflow starts: {names}"
-        self._events.emit(RunStarted(**self._identity, message=message))
+        trigger = "glue" if self._external else os.environ.get(TRIGGER_VARIABLE, "cli")
+        self._events.emit(RunStarted(**self._identity, trigger=trigger, message=message))
         for name in self._planned:
             self._events.emit(JobQueued(job_name=name))
 
@@ -174,7 +177,7 @@ class _Run:
                 result = job(context)
         except BaseException as raw:
             error = self._cause(raw)
-            if not isinstance(error, BrewhouseError):
+            if not isinstance(error, BrewhouseError) and not _is_stop(error):
                 _log.error("%s stops", name, exc_info=error)
             self._emit_failure(JobEnded(**identity, **_failure(error, started)))
             if error is raw:

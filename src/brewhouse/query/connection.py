@@ -128,13 +128,30 @@ def query(
                 raise
             return read(reading_relation(connection, sql, parameters))  # event files were archived meanwhile
 
-    with readable_errors(connection), ThreadPoolExecutor(1) as thread:  # DuckDB does not return to Python for a signal
+    with _nothing_published_named(connection), readable_errors(connection), ThreadPoolExecutor(1) as thread:
         future = thread.submit(work)
         try:
             return future.result()
         except KeyboardInterrupt:
-            connection.interrupt()
+            connection.interrupt()  # DuckDB does not return to Python for a signal
             raise
+
+
+@contextmanager
+def _nothing_published_named(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Name it as the reason that a query cannot be run, if it names a table and nothing is published."""
+    import duckdb
+
+    try:
+        yield
+    except UsageError as error:
+        tables = "SELECT 1 FROM duckdb_views() WHERE schema_name IN ('silver', 'gold') LIMIT 1"
+        if not isinstance(error.__cause__, duckdb.CatalogException) or connection.execute(tables).fetchall():
+            raise
+        raise BrewhouseError(
+            "The lake has no tables yet.",
+            hint="Run `brewhouse run`; `brewhouse show` says how the last run ended.",
+        ) from error
 
 
 @contextmanager

@@ -30,6 +30,11 @@ TableFiles: TypeAlias = Mapping[str, tuple[TableSpec, Sequence[str]]]
 _STORAGE_VERSION = "v1.0.0"  # DuckDB 1.0 and later open the file
 _BUSY_TIMEOUT_S = 5.0
 _SILVER = "silver.breweries"
+JSON_NUMBER = "-?[0-9][-+.0-9eE]*"
+ODD_JSON = (  # nested values, and numbers of which a parser changes the text
+    r":\s*(?:[\[{]|-0[^.]|-?[0-9]{19}|-?[0-9]{4,}\.|-?0\.000|"
+    r"-?[0-9]+(?:[eE]|\.[0-9]*(?:[eE]|[0-9]{13}|[0-9]0[^0-9])))"
+)
 _NO_HIVE = "hive_partitioning = false"  # a folder above the lake may be named `country=BE`
 
 
@@ -48,20 +53,46 @@ def raw_records_sql(files: Sequence[str]) -> str:
 def records_sql(lines: str) -> str:
     """Select what `raw_records_sql` does from a relation of `json`, a line, and `filename`, of its page.
 
-    Of a repeated field, the last one counts, as in nearly all JSON parsers; `json_transform` returns the first.
+    This defines how every engine reads a record: a field is the text of its value, a string without quotes and escapes,
+    any other value as received, but without whitespace between its tokens; of a repeated field the last value counts.
+    Parsers change numbers, so in a record with `ODD_JSON` they become strings before it is parsed. These have the
+    character U+0001 at their start, and the other strings have it at their end.
     """
-    columns = ", ".join(f"fields.{identifier(name)} AS {identifier(name)}" for name in FIELDS)
+    names = _list(FIELDS)
     structure = "{" + ", ".join(f'"{name}":"VARCHAR"' for name in FIELDS) + "}"
-    values, names = "list_reverse(json_extract(json, '$.*'))", "list_reverse(json_keys(json))"
-    last = (f"{values}[list_position({names}, '{name}')]" for name in FIELDS)
-    reread = ", ".join(f"'{n}': json_transform({value}, '\"VARCHAR\"')" for n, value in zip(FIELDS, last, strict=True))
-    is_repeated = f"json_keys(json) <> {_list(FIELDS)} AND len(json_keys(json)) > list_unique(json_keys(json))"
-    return (
-        f"SELECT {columns}, page, record FROM (SELECT CASE WHEN {is_repeated} "
-        f"THEN {{{reread}}} ELSE json_transform(json, {literal(structure)}) END AS fields, "
-        r"CAST(regexp_extract(filename, 'page-(\d+)\.[^/]*$', 1) AS BIGINT) AS page, CAST(json AS VARCHAR) AS record "
-        f"FROM {lines})"
-    )
+    columns = ", ".join(f"fields.{identifier(name)} AS {identifier(name)}" for name in FIELDS)
+    marks = ((name, f"marks[list_position(keys, '{name}')]") for name in FIELDS)
+    texts = ", ".join(f"'{name}': json_transform({mark}, '\"VARCHAR\"')" for name, mark in marks)
+    fields = ", ".join(f"'{name}': {_unmarked(f'texts.{identifier(name)}')}" for name in FIELDS)
+    is_repeated = f"json_keys(json) <> {names} AND len(json_keys(json)) > list_unique(json_keys(json))"
+    marked = rf"""regexp_replace(regexp_replace(record, '"((?:[^"\\]|\\.)*)"|({JSON_NUMBER})', '"\1\\u0001\2"', 'g'),
+        '\\u0001"(\s*):', '"\1:', 'g')"""
+    return rf"""
+        WITH line AS (
+            SELECT json, CAST(json AS VARCHAR) AS record,
+                CAST(regexp_extract(filename, 'page-(\d+)\.[^/]*$', 1) AS BIGINT) AS page
+            FROM {lines}
+        ), marked AS (
+            SELECT *, CASE WHEN NOT starts_with(record, '{{') THEN error('Malformed JSON, not an object: ' || record)
+                WHEN {is_repeated} OR regexp_matches(record, '{ODD_JSON}') THEN {marked} END AS marked
+            FROM line
+        ), parsed AS (
+            SELECT *, list_reverse(json_extract(marked, '$.*')) AS marks, list_reverse(json_keys(marked)) AS keys
+            FROM marked
+        ), odd AS (SELECT *, CASE WHEN keys IS NOT NULL THEN {{{texts}}} END AS texts FROM parsed), record AS (
+            SELECT page, record,
+                CASE WHEN keys IS NULL THEN json_transform(json, {literal(structure)}) ELSE {{{fields}}} END AS fields
+            FROM odd
+        )
+        SELECT {columns}, page, record FROM record
+    """
+
+
+def _unmarked(value: str) -> str:
+    """Remove the marks from a value of a record."""
+    nested = rf"""replace(regexp_replace({value}, '"\\u0001({JSON_NUMBER})"', '\1', 'g'), '\u0001"', '"')"""
+    return rf"""CASE WHEN {value} LIKE '%' || chr(1) THEN {value}[:-2] WHEN {value} LIKE chr(1) || '%' THEN {value}[2:]
+        WHEN {value}[1] IN ('{{', '[') THEN {nested} ELSE {value} END"""
 
 
 def table_sql(spec: TableSpec, files: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel
 
 from brewhouse.console import run_views
+from brewhouse.console.quality import example_words
 from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, ErrorBody, PageNumber, page, translator_of
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.events.run_log import LogLine
@@ -26,6 +27,7 @@ State = Annotated[Literal["", RunState], Query()]
 Seen = Annotated[str, Query(max_length=200, include_in_schema=False)]
 """Version of the list or run that the page shows; when it is still current, htmx gets an empty response."""
 _DUE_TIMES = 5
+_STRIP_RUNS = 50
 _LOG_LINES = 300
 
 
@@ -68,6 +70,12 @@ ReportDep = Annotated[RunReport, Depends(_report_of)]
 """Route parameter: the report of the run in the path; `last` is the newest run."""
 
 
+@router.get("/health", **HTML)
+def show_health(request: Request) -> Response:
+    """Show the health of the lake, which is a part of every page."""
+    return page(request, "base.html")
+
+
 @router.get("/runs", **HTML)
 def show_list(
     request: Request, console: ConsoleDep, state: State = "", number: PageNumber = 1, seen: Seen = ""
@@ -77,10 +85,12 @@ def show_list(
     version = f"{len(console.event_feed.events())}.{held.run if held else ''}"
     if seen == version and "hx-request" in request.headers:
         return Response(status_code=204)
+    reports = console.event_feed.reports(held)
     return page(
         request,
         "runs.html",
-        list=run_views.list_runs(console.event_feed.reports(held), state, number),
+        list=run_views.list_runs(reports, state, number),
+        strip=[report for report in reports[:_STRIP_RUNS] if report.seconds is not None][::-1],
         schedule=_schedule(console, _DUE_TIMES),
         state=state,
         states=get_args(RunState),
@@ -96,14 +106,26 @@ def show(request: Request, console: ConsoleDep, report: ReportDep, seen: Seen = 
     version = f"{len(console.event_feed.events())}.{len(log)}.{report.state}"
     if seen == version and "hx-request" in request.headers:
         return Response(status_code=204)
-    view = run_views.view_run(report, log, datetime.now(UTC))
-    held, lines = holder(console.lake), log[-_LOG_LINES:]
-    return page(request, "run.html", view=view, log=lines, log_lines=len(log), held=held, seen=version)
+    now, held = datetime.now(UTC), holder(console.lake)
+    return page(
+        request,
+        "run.html",
+        view=run_views.view_run(report, log, now),
+        log=log[-_LOG_LINES:],
+        log_lines=len(log),
+        example=example_words,
+        held=held,
+        seen=version,
+        elapsed=(now - datetime.fromisoformat(report.started_at)).total_seconds(),
+        expected=run_views.expected_s(console.event_feed.reports(held), report),
+    )
 
 
 @router.post("/runs", **HTML)
 def start(console: ConsoleDep) -> Response:
-    """Start a run of the workflow and show it."""
+    """Start a run of the workflow and show it, or the one that is in progress."""
+    if (held := holder(console.lake)) is not None:
+        return RedirectResponse(f"/runs/{held.run}", 303)
     return RedirectResponse(f"/runs/{start_run(console).run}", 303)
 
 

@@ -16,8 +16,12 @@ function loadVega() {
 }
 
 function theme() {
-  const style = getComputedStyle(document.documentElement);
-  const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+  const probe = document.body.appendChild(document.createElement("i"));
+  const colour = (name) => { // as computed for the current theme
+    probe.style.color = `var(--${name})`;
+    return getComputedStyle(probe).color;
+  };
+  queueMicrotask(() => probe.remove());
   const font = getComputedStyle(document.body).fontFamily;
   const text = { labelColor: colour("soft"), titleColor: colour("soft"), labelFont: font, titleFont: font, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 600 };
   return {
