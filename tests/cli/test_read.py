@@ -160,7 +160,7 @@ def test_every_zone_can_be_queried(call: Call, full: Path, zone: str) -> None:
         (
             ("runs",),
             {"run", "workflow", "state", "started_at", "ended_at", "seconds", "error", "jobs", "checks", "drift"}
-            | {"published", "planned", "workflow_run"},
+            | {"published", "planned", "workflow_run", "trigger"},
         ),
     ],
 )

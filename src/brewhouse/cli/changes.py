@@ -18,12 +18,12 @@ from brewhouse.cli.options import (
     LakeOption,
     LimitOption,
     country_code,
+    open_lake,
     settings_and_lake,
 )
 from brewhouse.cli.output import print_json, print_result, print_rows
 from brewhouse.cli.results import shown_rows
-from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.lake.lake import Lake
+from brewhouse.errors import UsageError
 
 
 class ChangeKind(StrEnum):
@@ -49,17 +49,10 @@ def changes(
 
     Example: brewhouse changes --since 2026-04-01 --country BE --kind added --kind reopened
     """
-    _, place = settings_and_lake(lake)
-    conditions = {
-        "since": ("snapshot_time >= CAST($since AS DATE)", _parse_date(since) if since is not None else None),
-        "country": ("country_code = $country", country_code(country) if country is not None else None),
-        "kind": ("list_contains($kind, kind)", [str(each) for each in kind or ()] or None),
-    }
-    values = {name: value for name, (_, value) in conditions.items() if value is not None}
-    where = " AND ".join(["true", *(conditions[name][0] for name in values)])
-    sql = f"SELECT * FROM silver.brewery_changes WHERE {where} ORDER BY snapshot_run DESC, kind, id"
-    most = shown_rows(limit, show_all=show_all, as_data=as_json)
-    _print_changes(_query(place, sql, values), most, as_json=as_json)
+    first = _parse_date(since) if since is not None else None
+    code = country_code(country) if country is not None else None
+    rows = open_lake(lake).changes(first, code, kind)
+    _print_changes(rows, shown_rows(limit, show_all=show_all, as_data=as_json), as_json=as_json)
 
 
 def diff(
@@ -94,36 +87,13 @@ def places(
 
     Example: brewhouse places --unmatched
     """
-    _, place = settings_and_lake(lake)
-    rows = _query(
-        place,
+    rows = open_lake(lake).rows(
         "SELECT country, state_province, country_code, country_name, state_code, state_name, place_match, "
         "count(*) AS breweries FROM silver.breweries WHERE place_match = 'none' OR NOT $unmatched "
         "GROUP BY ALL ORDER BY ALL",
         {"unmatched": unmatched},
     )
     print_result(rows, as_json=as_json, limit=shown_rows(limit, show_all=show_all, as_data=as_json))
-
-
-def _query(lake: Lake, sql: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
-    """Query the published tables; those of an earlier version of Brewhouse may lack some."""
-    import duckdb
-
-    from brewhouse.query.connection import connect, query
-
-    def rows(relation: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
-        return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
-
-    try:
-        found: list[dict[str, Any]] = query(connect(lake), sql, rows, values)
-    except UsageError as error:
-        if not isinstance(error.__cause__, duckdb.CatalogException | duckdb.BinderException):
-            raise
-        raise BrewhouseError(
-            f"The tables of the lake {lake.root} were made by an earlier version of Brewhouse.",
-            hint="Rebuild them with `brewhouse rebuild`.",
-        ) from error
-    return found
 
 
 def _print_changes(rows: list[dict[str, Any]], limit: int | None, *, as_json: bool) -> None:

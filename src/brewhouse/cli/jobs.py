@@ -104,14 +104,14 @@ def rollback(
 
     Example: brewhouse rollback 01KT7JWVRG5CJVXM0D2Z1Q3M5V
     """
-    from brewhouse.pipeline.rollback import run_rollback
+    from brewhouse.lakehouse import Lakehouse
     from brewhouse.query.connection import published_tables
 
     settings, place = settings_and_lake(**flags)
     with progress_listeners(settings.log_format) as listeners:
-        run_id = run_rollback(place, settings, target, snapshot, listeners=listeners)
+        report = Lakehouse.of(settings).rollback(target, snapshot, listeners)
     if snapshot is None:
-        print_report(report_of(place, run_id), as_json=as_json)
+        print_report(report, as_json=as_json)
     elif as_json:
         print_json(published_tables(place).current(target))
     else:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 import typer
 from typer.core import TyperGroup
@@ -16,6 +16,9 @@ from typer.core import TyperGroup
 from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake, lake_of
 from brewhouse.settings import Settings, load, setting_names
+
+if TYPE_CHECKING:
+    from brewhouse.lakehouse import Lakehouse
 
 
 def complete_table(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -209,6 +212,13 @@ def setting_flags(*names: str) -> Callable[[Command], Command]:
         return command
 
     return decorate
+
+
+def open_lake(lake: str | None) -> Lakehouse:
+    """Open the lake of an option with the library."""
+    from brewhouse.lakehouse import Lakehouse
+
+    return Lakehouse.of(settings_and_lake(lake)[0])
 
 
 def settings_and_lake(lake: object = None, **flags: object) -> tuple[Settings, Lake]:

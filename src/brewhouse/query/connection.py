@@ -145,7 +145,7 @@ def _nothing_published_named(connection: duckdb.DuckDBPyConnection) -> Iterator[
     try:
         yield
     except UsageError as error:
-        tables = "SELECT 1 FROM duckdb_views() WHERE schema_name = 'silver' LIMIT 1"
+        tables = "SELECT 1 FROM duckdb_views() WHERE schema_name IN ('silver', 'gold') LIMIT 1"
         if not isinstance(error.__cause__, duckdb.CatalogException) or connection.execute(tables).fetchall():
             raise
         raise BrewhouseError(
