@@ -93,7 +93,7 @@ class SQLiteCatalog(LakeCatalog):
             self._open()
 
     def _open(self) -> None:
-        if not self._file.is_file():
+        if self._file.exists() and not self._file.is_file():
             raise DamagedFileError(self._file, IRREGULAR)
         self._connection = sqlite3.connect(self._file, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         try:

@@ -242,6 +242,17 @@ class TableReader:
         snapshot = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
         return sorted(str(path_in(table, file.file_path)) for file in data_files(table, snapshot))
 
+    def verified_files(self, name: str, snapshot_id: int) -> list[str]:
+        """List the data files of a snapshot of a table; those of a local lake are compared with their checksums.
+
+        Raises:
+            BrewhouseError: A file is missing or damaged, or the table has no such snapshot.
+        """
+        table = self._load(name, snapshot_id)
+        if self._lake.is_local:
+            require_files(table, table.snapshot_by_id(snapshot_id))
+        return self.files(name, snapshot_id)
+
     def files_by_value(self, name: str, column: str, value: str | int) -> tuple[list[str], list[str]]:
         """Separate the current files that may contain a value in a column from those that certainly do not.
 
