@@ -321,6 +321,12 @@ def test_verify_checks_runs_tables_and_queries(cloud: DeployedCloud) -> None:
     names = {name.replace("brewhouse_", "", 1) for name in checks if name.endswith("is an Iceberg table")}
     assert names == {f"{name} is an Iceberg table" for name in Tables(cloud.lake).names()}
     assert checks["Athena runs top_cities"][0] is True
+    assert checks["Athena counts the records of the newest raw snapshot"][0] is True
+    assert (
+        f"Athena counts {ROWS}, the manifest {ROWS}"
+        in checks["Athena counts the records of the newest raw snapshot"][1]
+    )
+    assert checks["Athena reads an earlier snapshot"] == (True, "296 of 296 rows, 1 of 1 snapshots")
     failed = cloud.call("verify")
     assert (failed.code == 3) == any(passed is False for passed, _ in checks.values())
 
