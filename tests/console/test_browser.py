@@ -166,3 +166,11 @@ def test_an_engineer_finds_the_sql_of_a_table_and_shares_a_chart(page: Page, con
         page.get_by_role("button", name="PNG").click()
     assert download.value.suggested_filename == "chart.png"
     expect(page.locator("#share")).to_have_attribute("href", re.compile(r"run=1.*&chart=horizontal\.0\.1\."))
+
+
+def test_control_k_goes_to_a_page_or_a_brewery(page: Page, console_url: str) -> None:
+    page.goto(f"{console_url}/events")
+    page.keyboard.press("Control+k")
+    page.locator(".palette input").fill("qual")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Quality")

@@ -60,7 +60,7 @@ async function draw(figure) {
     const language = document.documentElement.lang.slice(0, 2);
     const view = await window.vegaEmbed(figure, { description: name, ...JSON.parse(source.textContent) }, {
       mode: "vega-lite", ast: true, actions: false, defaultStyle: false, renderer: "svg", config: theme(),
-      tooltip: (_handler, _event, item, value) => { figure.title = value ? tooltipText(value) : ""; },
+      tooltip: (_handler, event, _item, value) => showTooltip(event, value),
       formatLocale: { ...numbers[language], grouping: [3], currency: ["", ""] },
       ...(language === "pt" ? { timeFormatLocale: times } : {}),
     });
@@ -95,6 +95,15 @@ function addDownloads(figure, view, values) {
   }
   if (figure.nextElementSibling?.className === bar.className) figure.nextElementSibling.remove();
   figure.after(bar);
+}
+
+function showTooltip(event, value) {
+  const tip = document.querySelector(".tooltip") ?? document.body.appendChild(Object.assign(document.createElement("div"), { className: "tooltip" }));
+  tip.hidden = value === null || value === undefined || value === "";
+  if (tip.hidden) return;
+  tip.textContent = tooltipText(value);
+  tip.style.left = `${Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8)}px`;
+  tip.style.top = `${Math.max(8, event.clientY - tip.offsetHeight - 10)}px`;
 }
 
 function tooltipText(value) {
