@@ -90,7 +90,7 @@ if (opener) {
     if (step) {
       event.preventDefault();
       links[(links.indexOf(document.activeElement) + step + links.length) % links.length].focus();
-    } else if (event.key === "Enter" && document.activeElement === query) links[1]?.click();
+    } else if (event.key === "Enter" && document.activeElement === query) fill().then(() => targets.querySelector("a")?.click());
   });
   document.addEventListener("keydown", (event) => {
     if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey)) return;
