@@ -155,7 +155,7 @@ def test_filters_that_match_nothing_show_zeros(state: LakeState, filters: Overvi
 
 def test_changes_are_the_newest_ones_of_the_filtered_breweries(state: LakeState) -> None:
     changes = overview(state, ALL).changes
-    assert len(changes) == 25
+    assert {change.kind for change in changes} == {"added", "removed", "closed", "reopened", "changed"}
     assert [change.seen_at for change in changes] == sorted((change.seen_at for change in changes), reverse=True)
     newest = [change for change in changes if change.seen_at == changes[0].seen_at]
     assert {change.kind for change in newest} == {"added", "removed", "closed", "reopened", "changed"}

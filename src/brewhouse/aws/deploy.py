@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from brewhouse.aws.glue_schedule import schedule_problem
 from brewhouse.aws.package import PackageFile, PackageManifest
-from brewhouse.aws.session import Account, get_or_none, translated_aws_errors
+from brewhouse.aws.session import Account, get_or_none, reason_of, translated_aws_errors
 from brewhouse.aws.stacks import Stack
 from brewhouse.aws.template import parse
-from brewhouse.errors import UsageError
+from brewhouse.errors import BrewhouseError, UsageError
 
 STACK_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
 _SET_BY_DEPLOY = ("BucketName", "DataExists", "QueuesExist", "ScriptKey", "ModulesKey", "FunctionsKey")
@@ -30,6 +30,23 @@ class DeploymentCheck:
     name: str
     passed: bool | None
     detail: str = ""
+
+
+CheckResult = tuple[bool | None, str]
+"""Whether a check passed, and a detail."""
+
+
+def run_checks(checks: Mapping[str, Callable[[], CheckResult]], *, strict: bool) -> Iterator[DeploymentCheck]:
+    """Run checks by name; one that AWS does not answer has failed if strict, else it is unknown."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    for name, check in checks.items():
+        try:
+            passed, detail = check()
+        except (BotoCoreError, ClientError, BrewhouseError) as error:
+            reason = reason_of(error)
+            passed, detail = (False, reason) if strict else (None, f"could not be checked: {reason}")
+        yield DeploymentCheck(name, passed, detail)
 
 
 def bucket_name(account: Account, stack: str) -> str:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from brewhouse.aws import stacks
 from brewhouse.aws.athena import run_query
-from brewhouse.aws.deploy import DeploymentCheck, resources, stack_checks
+from brewhouse.aws.deploy import CheckResult, DeploymentCheck, resources, run_checks, stack_checks
 from brewhouse.aws.glue_workflow import last_job_runs
 from brewhouse.aws.monitoring import monitoring_checks, runtime_checks
 from brewhouse.aws.preflight import Preflight
 from brewhouse.aws.row_counts import row_count_checks, stack_lake
-from brewhouse.aws.session import Account, reason_of
+from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
 from brewhouse.aws.template import defaults
-from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.raw_snapshots import newest
 from brewhouse.query.saved_queries import saved_queries
@@ -29,9 +29,8 @@ def verify(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
     """Check a deployed stack: first the account and its resources, then its runs, tables, queries and alarms."""
     yield from Preflight(account, stack.name, {**defaults(), **stack.parameters}).checks()
     yield from stack_checks(account, stack)
-    yield from _guarded(
-        account, stack, {"no resource was changed by hand": _drift, "each role has its permissions": _roles}
-    )
+    checks = {"no resource was changed by hand": _drift, "each role has its permissions": _roles}
+    yield from run_checks({name: partial(check, account, stack) for name, check in checks.items()}, strict=True)
     for step in last_job_runs(account, stack.name):
         passed = None if step.state in {"WAITING", "RUNNING", "STARTING"} else step.state == "SUCCEEDED"
         yield DeploymentCheck(f"job {step.name} ran and succeeded", passed, step.message or step.state.lower())
@@ -41,14 +40,11 @@ def verify(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
     yield from _table_checks(account, stack)
     yield from _query_checks(account, stack)
     yield from row_count_checks(account, stack)
-    yield from _guarded(
-        account,
-        stack,
-        {
-            "Athena counts the records of the newest raw snapshot": _bronze,
-            "Athena reads an earlier snapshot": _time_travel,
-        },
-    )
+    checks = {
+        "Athena counts the records of the newest raw snapshot": _bronze,
+        "Athena reads an earlier snapshot": _time_travel,
+    }
+    yield from run_checks({name: partial(check, account, stack) for name, check in checks.items()}, strict=True)
     for crawler in resources(account, stack.name, "AWS::Glue::Crawler"):
         crawl = account.client("glue").get_crawler(Name=crawler)["Crawler"].get("LastCrawl", {})
         state = crawl.get("Status")
@@ -79,33 +75,15 @@ def _query_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
         "SELECT (SELECT count(*) FROM silver.breweries) AS silver, "
         "(SELECT sum(brewery_count) FROM gold.breweries_by_location) AS gold"
     )
-    queries: list[tuple[str, str, Callable[[list[tuple[int, ...]]], bool]]] = [
-        ("silver and gold count the same breweries", sums, lambda rows: len(set(rows[0])) == 1),
-        *((f"Athena runs {query.name}", query.sql, lambda rows: len(rows) > 0) for query in saved_queries()),
-    ]
-    for name, sql, is_expected in queries:
-        try:
-            rows = run_query(account, stack.name, stack.parameters["CatalogDatabase"], sql).rows
-        except BrewhouseError as error:
-            yield DeploymentCheck(name, passed=False, detail=str(error))
-        else:
-            yield DeploymentCheck(name, is_expected(rows), f"{rows[0] if rows else 'no rows'}")
+    database = stack.parameters["CatalogDatabase"]
 
+    def ask(sql: str, is_expected: Callable[[list[tuple[int, ...]]], bool]) -> CheckResult:
+        rows = run_query(account, stack.name, database, sql).rows
+        return is_expected(rows), f"{rows[0] if rows else 'no rows'}"
 
-def _guarded(
-    account: Account, stack: Stack, checks: Mapping[str, Callable[[Account, Stack], tuple[bool | None, str]]]
-) -> Iterator[DeploymentCheck]:
-    """Run checks; one whose requests fail is a failed check."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    for name, check in checks.items():
-        try:
-            passed, detail = check(account, stack)
-        except (BotoCoreError, ClientError) as error:
-            passed, detail = False, reason_of(error)
-        except BrewhouseError as error:
-            passed, detail = False, str(error)
-        yield DeploymentCheck(name, passed, detail)
+    checks = {"silver and gold count the same breweries": partial(ask, sums, lambda rows: len(set(rows[0])) == 1)}
+    checks |= {f"Athena runs {query.name}": partial(ask, query.sql, bool) for query in saved_queries()}
+    yield from run_checks(checks, strict=True)
 
 
 def _crawled(account: Account, stack: Stack) -> DeploymentCheck:
@@ -118,7 +96,7 @@ def _crawled(account: Account, stack: Stack) -> DeploymentCheck:
     return DeploymentCheck("the crawler made its two tables", names == _CRAWLED, ", ".join(names))
 
 
-def _bronze(account: Account, stack: Stack) -> tuple[bool | None, str]:
+def _bronze(account: Account, stack: Stack) -> CheckResult:
     snapshot = newest(stack_lake(stack))
     if snapshot is None:
         return None, "no raw snapshot yet"
@@ -128,7 +106,7 @@ def _bronze(account: Account, stack: Stack) -> tuple[bool | None, str]:
     return count == snapshot.records, f"{day}: Athena counts {count}, the manifest {snapshot.records}"
 
 
-def _time_travel(account: Account, stack: Stack) -> tuple[bool | None, str]:
+def _time_travel(account: Account, stack: Stack) -> CheckResult:
     tables = Tables(stack_lake(stack))
     if "silver.breweries" not in tables.names():
         return None, "no table yet"
@@ -142,7 +120,7 @@ def _time_travel(account: Account, stack: Stack) -> tuple[bool | None, str]:
     return rows == first.rows and snapshots >= len(history), detail
 
 
-def _drift(account: Account, stack: Stack) -> tuple[bool | None, str]:
+def _drift(account: Account, stack: Stack) -> CheckResult:
     client = account.client("cloudformation")
     started = client.detect_stack_drift(StackName=stack.name)["StackDriftDetectionId"]
     while (found := client.describe_stack_drift_detection_status(StackDriftDetectionId=started))[
@@ -162,7 +140,7 @@ def _drift(account: Account, stack: Stack) -> tuple[bool | None, str]:
     return not drifts, detail
 
 
-def _roles(account: Account, stack: Stack) -> tuple[bool | None, str]:
+def _roles(account: Account, stack: Stack) -> CheckResult:
     """Let IAM simulate each statement of each role: a boundary or an organisation's policy may deny what it allows."""
     iam, denied, roles = account.client("iam"), set(), resources(account, stack.name, "AWS::IAM::Role")
     for role in roles:

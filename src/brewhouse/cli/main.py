@@ -34,7 +34,7 @@ _SECTIONS: dict[str, tuple[Any, ...]] = {
         *(runs.runs, runs.show, events.logs, events.events, events.alerts, schedule.schedule),
         *(jobs.maintain, jobs.verify, jobs.relocate, setup.drop),
     ),
-    "Console": (serve.serve,),
+    "Console": (serve.serve, serve.mcp),
     "AWS": (aws.aws,),
     "Develop": (models.models, serve.mock_api),
 }

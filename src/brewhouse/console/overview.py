@@ -15,6 +15,7 @@ UNKNOWN = "none"
 """Key of a country, state or type that is missing."""
 
 _MAX_CHANGES = 25
+_MAX_OF_KIND = 6  # so that every kind is shown
 _KEYS = (
     f"coalesce(country_code, {{country_name}}, '{UNKNOWN}') AS country, "
     f"coalesce(state_code, {{state_name}}, '{UNKNOWN}') AS state, coalesce(brewery_type, '{UNKNOWN}') AS type"
@@ -33,7 +34,7 @@ _CACHE_TABLES = {  # in-memory copies of the columns that every request reads
     "silver.brewery_changes": f"""
         CREATE TABLE memory.main.console_changes AS
         SELECT {_RAW_KEYS}, snapshot_run, snapshot_time, kind, id, name, city, country AS country_name, changed_fields
-        FROM silver.brewery_changes""",
+        FROM silver.brewery_changes WHERE previous_run IS NOT NULL""",  # without the baseline
 }
 
 
@@ -180,7 +181,8 @@ def overview(state: LakeState, filters: OverviewFilters) -> Overview:
     if "silver.brewery_changes" in state.tables:
         changes = rows(
             "SELECT snapshot_time, kind, id, name, type, city, country_name, changed_fields FROM "
-            f"memory.main.console_changes WHERE {{where}} ORDER BY snapshot_run DESC, kind, name LIMIT {_MAX_CHANGES}"
+            "memory.main.console_changes WHERE {where} QUALIFY row_number() OVER (PARTITION BY snapshot_run, kind "
+            f"ORDER BY name, id) <= {_MAX_OF_KIND} ORDER BY snapshot_run DESC, kind, name LIMIT {_MAX_CHANGES}"
         )
     return Overview(
         filters,

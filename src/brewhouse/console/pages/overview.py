@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from brewhouse.console import charts, overview
+from brewhouse.console.change_list import ChangeQuery, latest_changes
 from brewhouse.console.map_drawing import draw_map
 from brewhouse.console.table_views import snapshot_options
 from brewhouse.console.web import API, HTML, ConsoleDep, LakeStateDep, page, translator_of
@@ -34,6 +35,7 @@ def show(request: Request, console: ConsoleDep, lake_state: LakeStateDep, filter
         request,
         "overview.html",
         shown=shown,
+        latest=latest_changes(lake_state, ChangeQuery(country=filters.country, state=filters.state, type=filters.type)),
         drawing=draw_map(lake_state, shown, full_detail=request.headers.get("hx-target") == "map"),
         snapshots=snapshot_options(console.lake, console.lake_reader.state()),
         chart=charts.line_chart(shown.over_time, translator_of(request)),
