@@ -10,7 +10,7 @@ import secrets
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,6 +82,7 @@ class GlueSimulator:
         environment_of: Returns the environment variables of the jobs of a role.
         before: Called with a job's name and attempt before it starts.
         runs: Every attempt of a job.
+        provided: Folders of packages that Glue itself has, behind those of the job.
     """
 
     account: Account
@@ -91,6 +92,7 @@ class GlueSimulator:
     environment_of: Callable[[str], Mapping[str, str]] = lambda _: {}
     before: Callable[[str, int], object] = lambda *_: None
     runs: list[JobRun] = field(default_factory=list)
+    provided: Sequence[Path] = ()
 
     def run(self) -> dict[str, str]:
         """Run the workflow; return the last state of each job and crawler that was started."""
@@ -198,6 +200,8 @@ class GlueSimulator:
         python = home / "bin" / "python"
         if not home.exists():
             subprocess.run([self.pythons[glue_version], "-m", "venv", "--without-pip", home], check=True)
+            (packages,) = home.glob("lib/python*/site-packages")
+            (packages / "glue.pth").write_text("".join(f"{folder}\n" for folder in self.provided))
             install_modules(
                 [sys.executable, "-m", "pip", "--python", str(python)],
                 modules,

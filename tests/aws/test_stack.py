@@ -143,6 +143,9 @@ def test_the_jobs_need_no_package_index_and_read_what_deploy_uploads(stack: dict
 
 def test_spark_is_the_engine_and_leaves_its_event_logs_where_they_expire(stack: dict[str, Any]) -> None:
     assert stack["Parameters"]["Engine"]["Default"] == "spark"
+    rule = stack["Rules"]["SparkVersion"]
+    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "Engine"}, "spark"]}
+    assert rule["Assertions"][0]["Assert"] == {"Fn::Equals": [{"Ref": "GlueVersion"}, "6.0"]}
     jobs = {
         facts["Properties"]["DefaultArguments"]["--job"]: facts["Properties"]
         for facts in stack["Resources"].values()
