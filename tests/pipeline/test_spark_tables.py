@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import closing
 
 import pytest
+from pyiceberg.catalog import load_catalog
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.iceberg.tables import Tables
@@ -72,6 +73,13 @@ def test_changes_are_the_same_across_engines(made: Lake) -> None:
     runs = sorted(folder.name.removeprefix("run=") for folder in made.bronze.glob("date=*/run=*"))
     results = [compare(made, settings(engine), runs[0], runs[1]) for engine in ("duckdb", "spark")]
     assert results[0] == results[1]
+
+
+def test_pyiceberg_scans_the_rows_of_the_tables_that_spark_wrote(made: Lake) -> None:
+    catalog = load_catalog("brewhouse", type="sql", uri=f"sqlite:///{made.catalog_file}")
+    for name, rows in content(made).items():
+        scanned = catalog.load_table(name).scan().to_arrow().to_pylist()
+        assert sorted(map(repr, (tuple(row.values()) for row in scanned))) == sorted(map(repr, rows))
 
 
 def test_a_rebuild_on_spark_gives_the_same_rows(made: Lake) -> None:
