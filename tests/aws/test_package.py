@@ -180,3 +180,15 @@ def test_the_wheel_records_the_hash_and_size_of_every_file(tmp_path: Path) -> No
             encoded = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
             assert (digest, size) == (f"sha256={encoded}", str(len(content)))
         assert sorted(name for name, *_ in lines) == archive.namelist()
+
+
+def test_an_environment_without_pip_uses_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pip", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match=r"needs pip, which is not installed\. Install pip or uv\."):
+        make_package(tmp_path / "package", "6.0")
+    (tmp_path / "uv").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\necho no index >&2; exit 1\n')
+    (tmp_path / "uv").chmod(0o755)
+    with pytest.raises(BrewhouseError, match="could not be downloaded: no index"):
+        make_package(tmp_path / "package", "6.0")
+    assert (tmp_path / "arguments").read_text().startswith("tool run pip download --quiet")

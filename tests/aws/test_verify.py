@@ -109,6 +109,11 @@ def test_drift_names_the_resources_and_properties(deployed: Account) -> None:
     assert found == (False, "ExtractJob modified /Timeout /MaxRetries; Dashboard deleted")
 
 
+def test_a_failed_crawl_is_a_warning_with_its_reason(deployed: Account) -> None:
+    replay(deployed, {"glue.GetCrawler": {"Crawler": {"LastCrawl": {"Status": "FAILED", "ErrorMessage": "no role"}}}})
+    assert result(deployed, f"crawler {STACK}-raw succeeded") == (None, "warning: no role")
+
+
 @pytest.mark.parametrize(
     ("tables", "passed"),
     [

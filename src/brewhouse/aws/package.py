@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -131,6 +133,19 @@ def _unpack_dependencies(modules: Path, wheels: Path) -> None:
                 (wheels / Path(name).name).write_bytes(archive.read(name))
 
 
+def _pip() -> list[str]:
+    """Return the command of pip, which environments made by uv do not have; uv can run it.
+
+    Raises:
+        UsageError: Neither is installed.
+    """
+    if find_spec("pip"):
+        return [sys.executable, "-m", "pip"]
+    if uv := shutil.which("uv"):
+        return [uv, "tool", "run", "pip"]
+    raise UsageError("The package needs pip, which is not installed.", hint="Install pip or uv.")
+
+
 def _download_dependencies(locked: bytes, python: str, wheels: Path) -> None:
     """Download the wheels for Glue's Python and platform with pip."""
     with tempfile.NamedTemporaryFile(prefix="brewhouse-", suffix=".lock") as lock:
@@ -138,7 +153,7 @@ def _download_dependencies(locked: bytes, python: str, wheels: Path) -> None:
         lock.flush()
         platforms = [word for platform in _PLATFORMS for word in ("--platform", platform)]
         command = [
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+            *(*_pip(), "download", "--quiet", "--disable-pip-version-check"),
             *("--no-deps", "--require-hashes", "--only-binary", ":all:", "--implementation", "cp"),
             *("--python-version", python, *platforms),
             *("--dest", str(wheels), "--requirement", lock.name),

