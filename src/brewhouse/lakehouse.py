@@ -217,7 +217,7 @@ class Lakehouse:
                 "raw_snapshot": snapshot.raw_snapshot or None,
                 "rows": snapshot.rows,
                 "current": snapshot.current,
-                "rolled_back": snapshot.rolled_back,
+                "rolled_back": snapshot.rolled_back and not snapshot.branch,
                 "branch": snapshot.branch or None,
             }
             for snapshot in published_tables(self._lake).history(table)

@@ -195,6 +195,20 @@ def overview(state: LakeState, filters: OverviewFilters) -> Overview:
     )
 
 
+def figures_over_time(state: LakeState, filters: OverviewFilters) -> dict[str, list[int]]:
+    """Return the totals of the filtered breweries in each day's snapshot, oldest first, by the names of `Totals`."""
+    if "gold.brewery_counts_over_time" not in state.tables:
+        return {}
+    rows = _reader(state, filters)(
+        "SELECT sum(brewery_count), coalesce(sum(brewery_count) FILTER (type NOT IN ('closed', 'planning')), 0), "
+        "coalesce(sum(brewery_count) FILTER (type = 'planning'), 0), "
+        "coalesce(sum(brewery_count) FILTER (type = 'closed'), 0), count(DISTINCT country) "
+        "FROM memory.main.console_counts WHERE {where} GROUP BY day ORDER BY day"
+    )
+    names = ("breweries", "operating", "planned", "closed", "countries")
+    return {name: [int(row[index]) for row in rows] for index, name in enumerate(names)}
+
+
 def map_bounds(state: LakeState, filters: OverviewFilters) -> tuple[int, int, int, int] | None:
     """Compute minimum x and y and maximum x and y of the filtered breweries on the map; None without any."""
     [(left, top, right, bottom)] = _reader(state, filters)(

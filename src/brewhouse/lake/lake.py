@@ -113,6 +113,11 @@ class Lake:
         return self.root / "views"
 
     @property
+    def may_have_tables(self) -> bool:
+        """Whether a local lake has a catalog, or has lost the one of its tables; others are not asked."""
+        return not self.is_local or self.catalog_file.exists() or self.warehouse.exists()
+
+    @property
     def lock_file(self) -> Path:
         """The lock file; it names the run that holds the lock or held it last."""
         return self.root / "run.lock"

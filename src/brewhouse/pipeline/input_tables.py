@@ -85,7 +85,7 @@ def attach_previous(engine: Engine, lake: Lake, tables: Tables, breweries: Model
         engine.compute(replace(breweries, name=_PREVIOUS))
     elif published:
         seen = (fitting or published)[-1].snapshot_id
-        files = tables.verified_files(BREWERIES, seen)
+        files = tables.files(BREWERIES, seen, verified=True)
         engine.attach_table(replace(tables.describe(BREWERIES, seen), name=_PREVIOUS), files)
     else:
         raise BrewhouseError(

@@ -31,7 +31,7 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.models.model import parse
 from brewhouse.models.project import models_of
-from brewhouse.pipeline.publishing import raise_on_failure, refresh_views
+from brewhouse.pipeline.publishing import list_states, raise_on_failure, refresh_views
 from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.pipeline.runner import run_jobs
 from brewhouse.query.connection import published_tables
@@ -199,14 +199,13 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
     drop_expired_records(lake, now)
     _sweep_logs(lake, context.settings, now, reports, delete=True)
 
-    states = [tables.current(rewrite.table) for rewrite in rewrites]
     done = list(reports.values())
     total = total_of(done)
     return JobResult(
         message=f"{total.snapshots_expired} snapshots expired, {total.files_compacted} files compacted to "
         f"{total.files_written}, {total.files_removed} files removed, {total.bytes_freed} bytes freed",
         counts={name: value for name, value in msgspec.structs.asdict(total).items() if name != "table"},
-        published=[{"table": s.table, "snapshot": s.snapshot_id, "rows": s.rows} for s in states if s],
+        published=list_states(tables, [rewrite.table for rewrite in rewrites]),
         expired_runs=sorted(known - tables.runs()),
     ), done
 
@@ -227,7 +226,7 @@ def total_of(reports: Sequence[TableMaintenance]) -> TableMaintenance:
 
 
 def _require_tables(lake: Lake) -> None:
-    if lake.is_local and not lake.catalog_file.exists() and not lake.warehouse.exists():
+    if not lake.may_have_tables:
         raise BrewhouseError(f"The lake {lake.root} has no tables.", hint="`brewhouse run` creates them.")
 
 
