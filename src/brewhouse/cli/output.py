@@ -398,12 +398,15 @@ def print_report(report: RunReport, *, as_json: bool) -> None:
     print(f"run {report.run} {report.state.lower()}{seconds}, started {report.started_at[:19]}Z")
     if report.error:
         print(f"error: {report.error}")
+    print()
     print_rows(
         [{"job": j.name, "state": j.state.lower(), "seconds": j.seconds, "result": j.message} for j in report.jobs]
     )
     if report.published:
+        print()
         print_rows(report.published)
     if report.checks:
+        print()
         _print_checks(report.checks)
     for drift in report.drift:
         print(f"schema drift: {drift['name']} {drift['detail']}, {drift['count']} times; example: {drift['example']}")
