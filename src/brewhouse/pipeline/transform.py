@@ -91,6 +91,7 @@ def stage_silver(
     counts = count_rows(engine, _COUNTED)
     published = None if rebuilds or BREWERIES not in tables.names() else tables.current(BREWERIES)
     checks += reconcile_silver(engine, snapshot.manifest)
+    engine.attach_rows("staging.cleaned_records", {"id": "string"}, [])  # frees its memory, as no model reads it now
     limit = context.settings.max_count_drop_percent
     checks.append(count_drop(counts["breweries"], published.rows if published else None, limit))
     return StagedTables(
