@@ -12,7 +12,7 @@ RUNTIME_MB := 180
 demo: $(VENV)/.runtime  ## run the whole workflow against a mock of the API
 	@$(BIN)/brewhouse demo --lake $(DEMO_LAKE)
 
-test: $(VENV)/.dev  ## run the tests
+test: $(VENV)/.dev $(VENV)/.linters  ## run the tests
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-slow: $(VENV)/.dev  ## run the loops of kills, faults and corrupt files as well, which take long
@@ -34,6 +34,8 @@ lock: $(VENV)/.uv  ## pin the dependencies again, with hashes and for every plat
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--python-version 3.11 --extra console --constraint requirements/dev.lock \
 		$(LOCK_FLAGS) pyproject.toml requirements/build.in -o requirements/runtime.lock  # so that the extras fit on top
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		--python-version 3.11 $(LOCK_FLAGS) requirements/linters.in -o requirements/linters.lock
 	@for python in 3.11 3.13; do $(UV) pip compile --quiet --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--python-version $$python --python-platform x86_64-manylinux_2_34 --only-binary :all: \
 		--extra aws --extra alerts --extra lineage --constraint requirements/dev.lock \
@@ -76,3 +78,8 @@ $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(VENV)/.uv
 	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m compileall -q src || true  # the sources may be read-only
 	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.linters: requirements/linters.lock | $(VENV)/.uv  # apart, since checkov needs older versions of libraries
+	@$(BIN)/python -m venv --without-pip $(VENV)/linters
+	@$(UV) pip install --quiet --require-hashes --python $(VENV)/linters/bin/python -r requirements/linters.lock
+	@touch $@

@@ -227,7 +227,7 @@ def small_spark() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def spark_session() -> Iterator[SparkSession]:
-    """Spark on this machine, configured for a few rows."""
+    """Spark on this machine, configured for a few rows; a task has two attempts."""
     pytest.importorskip("pyspark", reason="needs PySpark, as `pip install 'brewhouse[spark]'` brings it")
     if shutil.which("java") is None:
         pytest.skip("needs Java 17")
@@ -237,9 +237,9 @@ def spark_session() -> Iterator[SparkSession]:
             patch.setenv(name, "unused")
         forget()
         try:
-            session = open_session("local[2]", 1024, s3a=True)
+            session = open_session("local[2,2]", 1024, s3a=True)
         except BrewhouseError:  # Maven Central is unreachable
-            session = open_session("local[2]", 1024)
+            session = open_session("local[2,2]", 1024)
     forget()
     _configure_new_sessions(session, _FEW_ROWS)
     yield session

@@ -69,8 +69,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 ARTEFACTS = {
     "glue_job.py": b"print('a script')",
-    "brewhouse-0.1.0-py3-none-any.whl": b"a wheel",
-    "dependencies-python3.13.gluewheels.zip": b"some wheels",
+    "modules-python3.13.gluewheels.zip": b"some wheels",
 }
 
 
@@ -83,15 +82,14 @@ def _pack(
     content = {**artefacts, "functions.zip": code, "stack.json": change(stack_template).encode()}
     for name, data in content.items():
         (folder / name).write_bytes(data)
-    script, wheel, dependencies, functions, stack = (
+    script, modules, functions, stack = (
         PackageFile(name, hashlib.sha256(data).hexdigest(), len(data)) for name, data in content.items()
     )
     manifest = PackageManifest(
         glue_version="6.0",
         lock_sha256="",
         script=script,
-        wheel=wheel,
-        dependencies=dependencies,
+        modules=modules,
         functions=functions,
         template=stack,
     )
@@ -154,7 +152,7 @@ def one_cloud(
             url=strict_aws_url,
         )
         cloud.archives(enabled=False)
-        _allow_get_workflow(cloud)
+        _allow_as_on_aws(cloud)
         environment = {
             "STACK": STACK,
             "BUCKET": cloud.bucket,
@@ -168,13 +166,16 @@ def one_cloud(
         yield cloud
 
 
-def _allow_get_workflow(cloud: Cloud) -> None:
-    """Allow the notifier what the emulator requires: it takes the name of a workflow for that of a table."""
-    table = f"arn:aws:glue:{cloud.account.region}:{cloud.account.number}:table/{STACK}"
-    statement = {"Effect": "Allow", "Action": "glue:GetWorkflow", "Resource": table}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    role = cloud.resource("NotifierRole")
-    cloud.client("iam").put_role_policy(RoleName=role, PolicyName="emulator", PolicyDocument=policy)
+def _allow_as_on_aws(cloud: Cloud) -> None:
+    """Allow the functions what the emulator refuses: it evaluates a workflow as a table, a log stream as its group."""
+    at = f"{cloud.account.region}:{cloud.account.number}"
+    read_log = ("logs:GetLogEvents", f"arn:aws:logs:{at}:log-group:/aws-glue/{STACK}/output")
+    read_workflow = ("glue:GetWorkflow", f"arn:aws:glue:{at}:table/{STACK}")
+    for role, allowed in {"ArchiverRole": [read_log], "NotifierRole": [read_log, read_workflow]}.items():
+        statements = [{"Effect": "Allow", "Action": action, "Resource": resource} for action, resource in allowed]
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        name = cloud.resource(role)
+        cloud.client("iam").put_role_policy(RoleName=name, PolicyName="emulator", PolicyDocument=policy)
 
 
 @pytest.fixture

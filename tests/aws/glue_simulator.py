@@ -10,7 +10,7 @@ import secrets
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,6 +82,7 @@ class GlueSimulator:
         environment_of: Returns the environment variables of the jobs of a role.
         before: Called with a job's name and attempt before it starts.
         runs: Every attempt of a job.
+        provided: Folders of packages that Glue itself has, behind those of the job.
     """
 
     account: Account
@@ -91,6 +92,7 @@ class GlueSimulator:
     environment_of: Callable[[str], Mapping[str, str]] = lambda _: {}
     before: Callable[[str, int], object] = lambda *_: None
     runs: list[JobRun] = field(default_factory=list)
+    provided: Sequence[Path] = ()
 
     def run(self) -> dict[str, str]:
         """Run the workflow; return the last state of each job and crawler that was started."""
@@ -192,35 +194,20 @@ class GlueSimulator:
                 logs.put_log_events(**place, logEvents=events)
 
     def _environment(self, glue_version: str, arguments: Mapping[str, str]) -> Path:
-        """Create a clean environment with the job's modules, once per list of modules, without a package index."""
-        modules = [self._download(place) for place in arguments["--additional-python-modules"].split(",")]
-        option = arguments["--python-modules-installer-option"]
-        home = self.folder / "-".join(["python", glue_version, *(module.parent.name for module in modules)])
+        """Create a clean environment with the job's modules, once per zip of wheels, without a package index."""
+        modules = self._download(arguments["--additional-python-modules"])
+        home = self.folder / f"python-{glue_version}-{modules.parent.name}"
         python = home / "bin" / "python"
         if not home.exists():
             subprocess.run([self.pythons[glue_version], "-m", "venv", "--without-pip", home], check=True)
-            for module in modules:
-                pip = [
-                    sys.executable,
-                    "-m",
-                    "pip",
-                    "--python",
-                    str(python),
-                    "install",
-                    "--quiet",
-                    "--no-compile",
-                    option,
-                ]
-                if module.name.endswith(".gluewheels.zip"):
-                    with zipfile.ZipFile(module) as archive:
-                        archive.extractall(home / "unpacked")
-                    wheels = home / "unpacked" / "wheels"
-                    pip += ["--find-links", str(wheels), "--requirement", str(wheels / "requirements.txt")]
-                else:
-                    pip += [str(module)]
-                done = subprocess.run(pip, capture_output=True, text=True, check=False)
-                if done.returncode:
-                    raise BrewhouseError(f"{module.name} cannot be installed: {done.stderr}")
+            (packages,) = home.glob("lib/python*/site-packages")
+            (packages / "glue.pth").write_text("".join(f"{folder}\n" for folder in self.provided))
+            install_modules(
+                [sys.executable, "-m", "pip", "--python", str(python)],
+                modules,
+                home / "unpacked",
+                arguments["--python-modules-installer-option"],
+            )
         return python
 
     def _download(self, place: str) -> Path:
@@ -229,6 +216,19 @@ class GlueSimulator:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.account.client("s3").download_file(bucket, key, str(file))
         return file
+
+
+def install_modules(pip: list[str], modules: Path, folder: Path, option: str) -> str:
+    """Install a zip of wheels with one call of pip, as Glue does, and return what pip printed."""
+    with zipfile.ZipFile(modules) as archive:
+        archive.extractall(folder)
+    wheels = folder / "wheels"
+    source = ["--find-links", str(wheels), "--requirement", str(wheels / "requirements.txt")]
+    command = [*pip, "install", "--quiet", "--no-compile", option, *source]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BrewhouseError(f"{modules.name} cannot be installed: {done.stderr}")
+    return done.stdout + done.stderr
 
 
 def _is_met(predicate: Mapping[str, Any], states: Mapping[str, str]) -> bool:

@@ -12,8 +12,7 @@ KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555"
 SET_BY_DEPLOY = {
     "BucketName": BUCKET,
     "ScriptKey": "artefacts/1/glue_job.py",
-    "WheelKey": "artefacts/2/brewhouse-0.1.0-py3-none-any.whl",
-    "DependenciesKey": "artefacts/3/dependencies-python3.13.gluewheels.zip",
+    "ModulesKey": "artefacts/2/modules-python3.13.gluewheels.zip",
     "FunctionsKey": "artefacts/4/functions.zip",
 }
 VARIANTS: dict[str, dict[str, str]] = {
@@ -72,8 +71,7 @@ class _Resolver:
         self._template = template
         self._values: dict[str, object] = dict(_PSEUDO)
         for name, facts in template["Parameters"].items():
-            value = parameters[name] if name in parameters else facts["Default"]
-            self._values[name] = int(value) if facts["Type"] == "Number" else value
+            self._values[name] = str(parameters[name] if name in parameters else facts["Default"])  # numbers too
 
     def resources(self) -> dict[str, dict[str, Any]]:
         return {name: self._value(facts) for name, facts in self._template["Resources"].items() if self._exists(facts)}

@@ -8,6 +8,7 @@ model of the service. All other calls are forwarded to the emulator unchanged, s
 
 from __future__ import annotations
 
+import gzip
 import json
 import secrets
 import threading
@@ -179,7 +180,7 @@ class SimulatedAthena:
         return {"ResultSet": {"ResultSetMetadata": {"ColumnInfo": columns}, "Rows": data}}
 
     def _run(self, parsed: Any, database: str) -> _Query:  # noqa: ANN401 - sqlglot
-        """Run a query over its tables, each read from the current snapshot in the catalog."""
+        """Run a query over its tables, each read from the catalog, in the version that the query names."""
         import duckdb
         from pyiceberg.catalog import load_catalog
         from sqlglot import exp
@@ -187,20 +188,48 @@ class SimulatedAthena:
         catalog = load_catalog("simulated", **self.catalog)
         query = _Query({"State": "SUCCEEDED"})
         inner = {cte.alias for cte in parsed.find_all(exp.CTE)}
-        named = {(table.db or database, table.name) for table in parsed.find_all(exp.Table)}
         with closing(duckdb.connect()) as connection:
             connection.execute(f"CREATE SCHEMA {database}")
-            for schema, name in sorted(each for each in named if each[1] not in inner):
-                scan = catalog.load_table((schema, name)).scan()
-                query.scanned_bytes += sum(task.file.file_size_in_bytes for task in scan.plan_files())
+            for table in [each for each in parsed.find_all(exp.Table) if each.name not in inner]:
+                schema, name, version = table.db or database, table.name, table.args.pop("version", None)
+                snapshot_id = int(version.expression.name) if version else None
+                if name == "breweries" and schema.endswith("_bronze"):
+                    rows = _raw_records(catalog, schema, self.catalog["s3.endpoint"])
+                elif name.endswith("$snapshots"):
+                    rows = catalog.load_table((schema, name.removesuffix("$snapshots"))).inspect.snapshots()
+                else:
+                    scan = catalog.load_table((schema, name)).scan(snapshot_id=snapshot_id)
+                    query.scanned_bytes += sum(task.file.file_size_in_bytes for task in scan.plan_files())
+                    rows = scan.to_arrow()
+                name = f"{name}{snapshot_id or ''}"
+                table.set("this", exp.to_identifier(name, quoted=True))
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-                connection.register("rows", scan.to_arrow())
-                connection.execute(f"CREATE TABLE {schema}.{name} AS SELECT * FROM rows")
+                connection.register("rows", rows)
+                connection.execute(f'CREATE TABLE IF NOT EXISTS {schema}."{name}" AS SELECT * FROM rows')
             connection.execute(f"USE {database}")
             result = connection.execute(parsed.sql(dialect="duckdb"))
             query.columns = [(name, _TYPES.get(str(kind), str(kind).lower())) for name, kind, *_ in result.description]
             query.rows = result.fetchall()
         return query
+
+
+def _raw_records(catalog: Any, schema: str, endpoint: str) -> Any:  # noqa: ANN401 - PyIceberg, Arrow
+    """Read each line below the table's location, with the hidden column `$path` and the projected `date`."""
+    import boto3
+    import pyarrow as pa
+
+    table = catalog.glue.get_table(DatabaseName=schema, Name="breweries")["Table"]
+    bucket, prefix = table["StorageDescriptor"]["Location"].removeprefix("s3://").split("/", 1)
+    s3 = boto3.client("s3", endpoint_url=endpoint)
+    lines: dict[str, list[str]] = {"$path": [], "date": [], "line": []}
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for key in (each["Key"] for each in page.get("Contents", [])):
+            content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            for line in (gzip.decompress(content) if key.endswith(".gz") else content).decode().splitlines():
+                day = key.partition("date=")[2][:10]
+                for name, value in zip(lines, (f"s3://{bucket}/{key}", day, line), strict=True):
+                    lines[name].append(value)
+    return pa.table(lines)
 
 
 @dataclass

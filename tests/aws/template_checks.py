@@ -43,7 +43,7 @@ def _jobs(resources: Resources) -> Iterator[str]:
         version = job.get("GlueVersion")
         if version not in GLUE_PYTHON:
             yield f"{name}: Glue version {version} is not one of {', '.join(GLUE_PYTHON)}."
-        workers = job.get("NumberOfWorkers", 0)
+        workers = int(job.get("NumberOfWorkers", 0))
         if workers < 2:
             yield f"{name}: {workers or 'no'} workers; a Spark job of Glue needs at least 2."
         if not job.get("Timeout"):

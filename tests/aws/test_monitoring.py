@@ -58,7 +58,7 @@ def test_dead_letters_and_firing_alarms_fail(deployed: Account, stack: Stack) ->
     for name, state in (("dead-letters", "ALARM"), ("no-success", "OK"), ("archiver-errors", "INSUFFICIENT_DATA")):
         cloudwatch.set_alarm_state(AlarmName=f"{STACK}-{name}", StateValue=state, StateReason=f"because of {name}")
     found = runtime(deployed, stack)
-    assert found[f"{DEAD_LETTERS} is empty"] == (False, "1 messages")
+    assert found[f"{DEAD_LETTERS} is empty"] == (False, "1 messages; a message without an error code")
     assert found[f"alarm {STACK}-dead-letters does not fire"] == (False, "because of dead-letters")
     assert found[f"alarm {STACK}-no-success does not fire"] == (True, "because of no-success")
     assert found[f"alarm {STACK}-archiver-errors does not fire"][0] is None
@@ -94,3 +94,55 @@ def test_a_disabled_mapping_fails(deployed: Account, stack: Stack) -> None:
     functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
     failed = [check.name for check in monitoring_checks(deployed, stack) if check.passed is False]
     assert failed == ["the archiver reads the event queue"]
+
+
+def test_no_event_of_glue_after_a_run_is_a_failure(
+    deployed: Account, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed.client("glue").start_job_run(JobName=f"{STACK}-extract")
+    name = "events of Glue arrive in the lake"
+    assert runtime(deployed, stack)[name][0] is None, "it may still arrive"
+    monkeypatch.setattr("brewhouse.aws.monitoring._EVENT_DELAY", timedelta(minutes=-1))
+    assert runtime(deployed, stack)[name] == (False, "0 in the last two days")
+    put_event(deployed, stack, timedelta(0), "aws.glue")
+    assert runtime(deployed, stack)[name] == (True, "1 in the last two days")
+
+
+def test_the_last_run_of_each_job_has_a_stream_in_both_log_groups(deployed: Account, stack: Stack) -> None:
+    groups = {name: f"log group /aws-glue/{STACK}/{name} has the last runs" for name in ("output", "error")}
+    run = deployed.client("glue").start_job_run(JobName=f"{STACK}-extract")["JobRunId"]
+    deployed.client("logs").create_log_stream(logGroupName=f"/aws-glue/{STACK}/output", logStreamName=run)
+    found = runtime(deployed, stack)
+    assert found[groups["output"]] == (True, "of 1 jobs")
+    assert found[groups["error"]] == (False, f"missing: {run}")
+
+
+def test_failed_invocations_and_dead_letters_are_reported_for_their_rule(deployed: Account, stack: Stack) -> None:
+    rules = deployed.client("events").list_rules()["Rules"]
+    job, crawler = (
+        next(each for each in rules if each["Name"].startswith(f"{STACK}-{n}")) for n in ("JobRule", "Craw")
+    )
+    deployed.client("cloudwatch").put_metric_data(
+        Namespace="AWS/Events",
+        MetricData=[
+            {"MetricName": name, "Value": value, "Dimensions": [{"Name": "RuleName", "Value": job["Name"]}]}
+            for name, value in (("FailedInvocations", 3), ("InvocationsSentToDlq", 2))
+        ],
+    )
+    facts = {"RULE_ARN": crawler["Arn"], "ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "not allowed"}
+    attributes = {name: {"DataType": "String", "StringValue": value} for name, value in facts.items()}
+    sqs, url = deployed.client("sqs"), stack.outputs["DeadLetterQueue"]
+    sqs.send_message(QueueUrl=url, MessageBody="an event", MessageAttributes=attributes)
+    sqs.send_message(
+        QueueUrl=url,
+        MessageBody="no event",
+        MessageAttributes={"reason": {"DataType": "String", "StringValue": "not valid JSON"}},
+    )
+    found = runtime(deployed, stack)
+    assert found[f"rule {job['Name']} reaches its targets"] == (False, "3 failedInvocations; 2 invocationsSentToDlq")
+    assert found[f"rule {crawler['Name']} reaches its targets"] == (False, "NO_PERMISSIONS: not allowed")
+    others = [passed for name, (passed, _) in found.items() if name.startswith("rule ")]
+    assert others.count(True) == len(others) - 2 == 4
+    letters = (False, "2 messages; NO_PERMISSIONS: not allowed; not valid JSON")
+    assert found[f"{DEAD_LETTERS} is empty"] == letters
+    assert runtime(deployed, stack)[f"{DEAD_LETTERS} is empty"] == letters, "the messages stay"

@@ -8,7 +8,9 @@ import resource
 import subprocess
 import sys
 import venv
+from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from zipfile import ZipFile
 
 import msgspec
@@ -17,6 +19,8 @@ import pytest
 from brewhouse.aws.package import MANIFEST, PackageFile, PackageManifest, make_package, read_package
 from brewhouse.aws.wheel import write_wheel, write_zip
 from brewhouse.errors import BrewhouseError, UsageError
+
+VERSION = version("brewhouse")
 
 
 @pytest.fixture
@@ -59,14 +63,32 @@ def test_the_manifest_has_the_checksum_of_every_file(tmp_path: Path, lock: Path)
     assert listed == {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
 
 
-def test_dependencies_are_for_the_python_and_platform_of_glue(tmp_path: Path, lock: Path) -> None:
+def test_one_zip_has_the_project_and_dependencies_for_the_python_and_platform_of_glue(
+    tmp_path: Path, lock: Path
+) -> None:
     made = make_package(tmp_path / "out", "6.0", lock)
-    with ZipFile(tmp_path / "out" / made.dependencies.name) as archive:
+    with ZipFile(tmp_path / "out" / made.modules.name) as archive:
         assert archive.namelist() == [
+            f"wheels/brewhouse-{VERSION}-py3-none-any.whl",
             "wheels/requirements.txt",
             "wheels/small-1.0-cp313-cp313-manylinux_2_28_x86_64.whl",
         ]
-        assert archive.read("wheels/requirements.txt") == b"small==1.0\n"
+        assert archive.read("wheels/requirements.txt").decode() == f"small==1.0\nbrewhouse=={VERSION}\n"
+        assert archive.read(f"wheels/brewhouse-{VERSION}-py3-none-any.whl") == write_wheel(tmp_path).read_bytes()
+    assert [file.name for file in made.uploads] == ["glue_job.py", made.modules.name, "functions.zip", "stack.json"]
+
+
+def test_the_project_is_updated_without_downloading_its_dependencies(
+    tmp_path: Path, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_package(tmp_path / "out", "6.0", lock)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
+    monkeypatch.setattr("brewhouse.aws.wheel.distribution", lambda _: SimpleNamespace(version="9.9", read_text=str))
+    second = make_package(tmp_path / "out", "6.0", lock)
+    assert second.modules.sha256 != first.modules.sha256
+    with ZipFile(tmp_path / "out" / second.modules.name) as archive:
+        assert archive.namelist()[0] == "wheels/brewhouse-9.9-py3-none-any.whl"
+        assert len(archive.namelist()) == 3
 
 
 def test_intact_dependencies_are_not_downloaded_again(
@@ -75,7 +97,7 @@ def test_intact_dependencies_are_not_downloaded_again(
     made = make_package(tmp_path / "out", "6.0", lock)
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
     assert make_package(tmp_path / "out", "6.0", lock) == made
-    (tmp_path / "out" / made.dependencies.name).write_bytes(b"half")
+    (tmp_path / "out" / made.modules.name).write_bytes(b"half")
     with pytest.raises(BrewhouseError, match="could not be downloaded"):
         make_package(tmp_path / "out", "6.0", lock)
 
@@ -158,3 +180,15 @@ def test_the_wheel_records_the_hash_and_size_of_every_file(tmp_path: Path) -> No
             encoded = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
             assert (digest, size) == (f"sha256={encoded}", str(len(content)))
         assert sorted(name for name, *_ in lines) == archive.namelist()
+
+
+def test_an_environment_without_pip_uses_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pip", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match=r"needs pip, which is not installed\. Install pip or uv\."):
+        make_package(tmp_path / "package", "6.0")
+    (tmp_path / "uv").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\necho no index >&2; exit 1\n')
+    (tmp_path / "uv").chmod(0o755)
+    with pytest.raises(BrewhouseError, match="could not be downloaded: no index"):
+        make_package(tmp_path / "package", "6.0")
+    assert (tmp_path / "arguments").read_text().startswith("tool run pip download --quiet")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 from tests.aws.cloud import STACK
+from tests.aws.replay import replay
 
 from brewhouse.aws.key_policy import key_policy
 from brewhouse.aws.preflight import NO_TRAIL, Preflight
@@ -43,14 +43,7 @@ def checked(answers: Mapping[str, Any], **parameters: str) -> dict[str, tuple[bo
         ACCOUNT.number, "eu-central-1", ACCOUNT.caller, boto3.Session("k", "s", region_name="eu-central-1")
     )
 
-    def answer(model: Any, **_: object) -> tuple[SimpleNamespace, dict[str, Any]]:  # noqa: ANN401 - botocore
-        found = {**READY, **answers}[f"{model.service_model.service_name}.{model.name}"]
-        if isinstance(found, tuple):
-            return SimpleNamespace(status_code=400), {"Error": {"Code": found[0], "Message": found[1]}}
-        return SimpleNamespace(status_code=200), found
-
-    for service in {name.split(".")[0] for name in READY}:
-        account.client(service).meta.events.register("before-call", answer)
+    replay(account, {**READY, **answers})
     whole = {**defaults(), "BucketName": "mine", "KmsKeyArn": "", **parameters}
     return {check.name: (check.passed, check.detail) for check in Preflight(account, STACK, whole).checks()}
 

@@ -56,7 +56,8 @@ def test_a_query_is_estimated_as_at_least_ten_megabytes() -> None:
     assert _total(MonthlyUsage(queries=10_000, query_mb=0.1)) == _total(MonthlyUsage(queries=10_000, query_mb=10))
 
 
-def test_the_command_prints_date_and_source_without_an_account(call: Call) -> None:
+def test_the_command_prints_date_and_source_without_an_account(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_REGION", raising=False)
     code, out, err = call("estimate", "--runs", "10")
     assert (code, err) == (0, "")
     assert str(prices().as_of) in out

@@ -16,11 +16,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ from brewhouse.aws.row_counts import row_count_checks
 from brewhouse.aws.session import Account, open_account
 from brewhouse.aws.stacks import get_stack
 from brewhouse.cli.main import main
+from brewhouse.engines import spark_s3a
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
 from brewhouse.events.run_reports import RunReport, run_reports
@@ -100,6 +102,7 @@ class DeployedCloud:
         package: Path,
         home: Path,
         patch: pytest.MonkeyPatch,
+        more_parameters: Sequence[str],
     ) -> None:
         self.services = services
         self.simulator = services.glue.simulator
@@ -107,12 +110,13 @@ class DeployedCloud:
         self.source = source
         self.package = package
         self.patch = patch
+        self.more_parameters = more_parameters
         self.lake = Lake.at(f"s3://{STACK}-{self.account.number}-{self.account.region}/lake")
         self.local = Lake(home / "local")
 
     def make(self, version: str) -> None:
         """Deploy and run with one command, then run the same workflow on this machine."""
-        parameters = (f"SourceUrl={self.source.url}", f"GlueVersion={version}", "Engine=duckdb")
+        parameters = (f"SourceUrl={self.source.url}", f"GlueVersion={version}", *self.more_parameters)
         self.deployment = self.deploy_and_run(*(word for each in parameters for word in ("--parameter", each)))
         self.states = self.last_states()
         settings = load({"source_url": self.source.url, "extract_retry_wait_s": 0}, environ={})
@@ -148,10 +152,12 @@ class DeployedCloud:
 def cloud(
     strict_aws_url: str,
     enter_account: EnterAccount,
+    small_spark: Mapping[str, str],
     pytestconfig: pytest.Config,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[DeployedCloud]:
     version, python = _glue()
+    has_spark = bool(version == "6.0" and find_spec("pyspark") and shutil.which("java"))
     home = tmp_path_factory.mktemp("cloud")
     package = _package(pytestconfig.cache.mkdir(f"glue-{version}"), home / "package", version)
     supported, unsupported = emulator.split_unsupported((package / "stack.json").read_text("utf-8"))
@@ -163,12 +169,14 @@ def cloud(
             patch.setattr(f"brewhouse.aws.{module}.POLL_S", 0.05)
         account = open_account()
         emulator.create_unsupported(account.session, unsupported, STACK)
-        simulator = GlueSimulator(account, STACK, home, {version: python}, _as_on_aws(account))
+        spark = _spark_of_glue(small_spark) if has_spark else {}
+        simulator = GlueSimulator(account, STACK, home, {version: python}, _as_on_aws(account, spark))
+        simulator.provided = (_link_pyspark(home),)
         with simulate_services(simulator, strict_aws_url) as services:
             patch.setenv("AWS_ENDPOINT_URL_GLUE", services.url)
             patch.setenv("AWS_ENDPOINT_URL_ATHENA", services.url)
             forget()
-            cloud = DeployedCloud(services, source, package, home, patch)
+            cloud = DeployedCloud(services, source, package, home, patch, () if has_spark else ("Engine=duckdb",))
             cloud.make(version)
             yield cloud
         forget()
@@ -206,7 +214,35 @@ def _renew_manifest(folder: Path) -> None:
     (folder / MANIFEST).write_bytes(msgspec.json.encode(changed))
 
 
-def _as_on_aws(account: Account) -> Callable[[str], Mapping[str, str]]:
+def _link_pyspark(home: Path) -> Path:
+    """Link PySpark, which Glue has itself, into a folder of its own."""
+    spark = home / "spark"
+    spark.mkdir()
+    for package in ("pyspark", "py4j"):
+        if (found := find_spec(package)) and found.origin:
+            (spark / package).symlink_to(Path(found.origin).parent)
+    return spark
+
+
+def _spark_of_glue(small_spark: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment in which a script finds a Spark with S3A, as Glue's launcher leaves it."""
+    import pyspark
+
+    settings = {
+        "spark.master": "local[2]",
+        "spark.driver.memory": "1g",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        **spark_s3a.settings(Path(pyspark.__file__).with_name("jars")),
+    }
+    options = " ".join(f"--conf {name}={value}" for name, value in settings.items())
+    names = ("JDK_JAVA_OPTIONS", "PYSPARK_SUBMIT_ARGS")
+    given = {name: small_spark[name] for name in names}
+    return {**given, "PYSPARK_SUBMIT_ARGS": f"{options} {given['PYSPARK_SUBMIT_ARGS']}"}
+
+
+def _as_on_aws(account: Account, spark: Mapping[str, str]) -> Callable[[str], Mapping[str, str]]:
     """Allow what the emulator requires, and return a function for the environment of a role's jobs."""
     iam, sts = account.client("iam"), account.client("sts")
     catalog = f"arn:aws:glue:{account.region}:{account.number}"
@@ -233,6 +269,7 @@ def _as_on_aws(account: Account) -> Callable[[str], Mapping[str, str]]:
             "AWS_SESSION_TOKEN": found["SessionToken"],
             "AWS_ENDPOINT_URL": url,
             "AWS_EC2_METADATA_DISABLED": "true",
+            **spark,
         }
 
     return assume
@@ -284,11 +321,17 @@ def test_verify_checks_runs_tables_and_queries(cloud: DeployedCloud) -> None:
     names = {name.replace("brewhouse_", "", 1) for name in checks if name.endswith("is an Iceberg table")}
     assert names == {f"{name} is an Iceberg table" for name in Tables(cloud.lake).names()}
     assert checks["Athena runs top_cities"][0] is True
+    assert checks["Athena counts the records of the newest raw snapshot"][0] is True
+    assert (
+        f"Athena counts {ROWS}, the manifest {ROWS}"
+        in checks["Athena counts the records of the newest raw snapshot"][1]
+    )
+    assert checks["Athena reads an earlier snapshot"] == (True, "296 of 296 rows, 1 of 1 snapshots")
     failed = cloud.call("verify")
     assert (failed.code == 3) == any(passed is False for passed, _ in checks.values())
 
 
-def test_the_tables_equal_those_of_a_local_run(cloud: DeployedCloud, content: Content) -> None:
+def test_the_tables_of_spark_equal_those_of_a_local_run(cloud: DeployedCloud, content: Content) -> None:
     assert set(cloud.states.values()) == {"SUCCEEDED"}, cloud.output()
     assert list(cloud.states) == [f"{STACK}-{job}" for job in (*JOBS, "raw")]
     assert content(cloud.lake) == content(cloud.local)
@@ -307,7 +350,7 @@ def test_a_table_changed_since_the_run_fails_the_command_and_is_named(
         catalog.load_table("brewhouse_silver.breweries").delete("country = 'Ireland'")
 
     monkeypatch.setattr(cloud.services.athena, "before", delete)
-    result = cloud.deploy_and_run()
+    result = cloud.deploy_and_run("--parameter", "Engine=duckdb")  # also of the runs below, which end sooner with it
     assert set(cloud.last_states().values()) == {"SUCCEEDED"}, cloud.output()
     assert result.code == 3
     assert result.err.count("matches the run") == 1

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.aws.resolved_template import resolve
+from tests.aws.api_calls import shape_problems
+from tests.aws.resolved_template import VARIANTS, resolve
 from tests.aws.template_checks import problems
 
 from brewhouse.aws.package import GLUE_PYTHON
@@ -32,11 +33,41 @@ def stack() -> dict[str, Any]:
 def test_cfn_lint_finds_nothing() -> None:
     from cfnlint.api import ManualArgs, lint
 
-    assert [str(match) for match in lint(template(), config=ManualArgs(regions=["eu-central-1", "us-east-1"]))] == []
+    config = ManualArgs(regions=["eu-central-1", "us-east-1", "sa-east-1"], include_checks=["I"])
+    assert [str(match) for match in lint(template(), config=config)] == []
 
 
 def test_our_own_checks_find_nothing(stack: dict[str, Any]) -> None:
     assert problems(stack) == []
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_property_satisfies_the_input_shapes_of_its_service(stack: dict[str, Any], variant: str) -> None:
+    assert shape_problems(resolve(stack, VARIANTS[variant])) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "found"),
+    [
+        ("ExtractJob", {"WorkerType": "G.3X"}, "WorkerType is 'G.3X', not one of"),
+        ("ExtractJob", {"Workers": 2}, 'Unknown parameter in input: "Workers"'),
+        ("ExtractJob", {"Description": "x" * 2049}, "Description is 'x"),
+        ("ExtractJob", {"GlueVersion": "six"}, "GlueVersion is 'six', unlike"),
+        ("ExtractJob", {"DefaultArguments": {"--retries": 1}}, "DefaultArguments.--retries, value: 1"),
+        ("ArchiverMapping", {"BatchSize": 10_001}, "BatchSize is 10001, more than 10000"),
+        ("Archiver", {"Runtime": "python4"}, "Runtime is 'python4'"),
+        ("EventQueue", {"KmsKey": "x"}, "Attributes (key: KmsKey) is 'KmsKey'"),
+        ("NotifierRole", {"Description": "\u2014" * 3}, "Description is"),
+        ("Bucket", {"VersioningConfiguration": {"Status": "On"}}, "Status is 'On'"),
+        ("NoSuccessAlarm", {"AlarmName": ""}, "Invalid length for parameter AlarmName"),
+    ],
+)
+def test_a_property_that_its_service_would_reject_is_found(
+    stack: dict[str, Any], name: str, change: dict[str, Any], found: str
+) -> None:
+    resources = resolve(stack)
+    resources[name]["Properties"] |= change
+    assert [problem for problem in shape_problems({name: resources[name]}) if found in problem]
 
 
 def test_the_template_fits_into_a_bucket_and_the_first_one_into_a_request() -> None:
@@ -112,6 +143,9 @@ def test_the_jobs_need_no_package_index_and_read_what_deploy_uploads(stack: dict
 
 def test_spark_is_the_engine_and_leaves_its_event_logs_where_they_expire(stack: dict[str, Any]) -> None:
     assert stack["Parameters"]["Engine"]["Default"] == "spark"
+    rule = stack["Rules"]["SparkVersion"]
+    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "Engine"}, "spark"]}
+    assert rule["Assertions"][0]["Assert"] == {"Fn::Equals": [{"Ref": "GlueVersion"}, "6.0"]}
     jobs = {
         facts["Properties"]["DefaultArguments"]["--job"]: facts["Properties"]
         for facts in stack["Resources"].values()

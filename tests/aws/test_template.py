@@ -44,8 +44,7 @@ def test_parameters_without_a_default_are_set_by_deploy() -> None:
     assert set(parameters) - set(defaults()) == {
         "BucketName",
         "ScriptKey",
-        "WheelKey",
-        "DependenciesKey",
+        "ModulesKey",
         "FunctionsKey",
     }
     assert defaults()["NumberOfWorkers"] == "2"

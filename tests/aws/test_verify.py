@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.aws.cloud import STACK
+from tests.aws.replay import replay
 
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import get_stack
 from brewhouse.aws.verify import verify
 from brewhouse.query.saved_queries import saved_queries
 
+NOW = datetime(2026, 8, 2, 6, tzinfo=UTC)
+
 
 @pytest.fixture(autouse=True)
 def workflow_runs(deployed: Account) -> list[dict[str, Any]]:
     """Runs of the workflow, which the emulator does not list."""
-    runs: list[dict[str, Any]] = []
-
-    def answer(**_: object) -> tuple[SimpleNamespace, dict[str, Any]]:
-        return SimpleNamespace(status_code=200), {"Runs": runs}
-
-    deployed.client("glue").meta.events.register("before-call.glue.GetWorkflowRuns", answer)
+    answer: dict[str, Any] = {"Runs": []}
+    replay(deployed, {"glue.GetWorkflowRuns": answer})
+    runs: list[dict[str, Any]] = answer["Runs"]
     return runs
 
 
 def results(account: Account) -> dict[str, tuple[bool | None, str]]:
     return {check.name: (check.passed, check.detail) for check in verify(account, get_stack(account, STACK))}
+
+
+def result(account: Account, name: str) -> tuple[bool | None, str]:
+    """Verify until the named check."""
+    return next((c.passed, c.detail) for c in verify(account, get_stack(account, STACK)) if c.name == name)
 
 
 def test_a_new_stack_has_no_run_no_table_and_no_event_yet(deployed: Account) -> None:
@@ -53,7 +57,7 @@ def test_queries_fail_without_tables(deployed: Account) -> None:
 
 
 def test_runs_crawls_and_tables_are_reported(deployed: Account, workflow_runs: list[dict[str, Any]]) -> None:
-    workflow_runs.append({"StartedOn": datetime(2026, 8, 2, 6, tzinfo=UTC)})
+    workflow_runs.append({"StartedOn": NOW})
     glue = deployed.client("glue")
     glue.start_job_run(JobName=f"{STACK}-extract")
     glue.start_crawler(Name=f"{STACK}-raw")
@@ -64,3 +68,79 @@ def test_runs_crawls_and_tables_are_reported(deployed: Account, workflow_runs: l
     assert found[f"job {STACK}-extract ran and succeeded"] == (True, "succeeded")
     assert found["brewhouse_gold.iceberg is an Iceberg table"] == (True, "s3://b/m.json")
     assert found["brewhouse_gold.broken is an Iceberg table"] == (False, "")
+
+
+def test_a_permission_that_a_boundary_denies_is_named_with_its_role(deployed: Account) -> None:
+    allowed = {"EvaluationResults": [{"EvalActionName": "s3:PutObject", "EvalDecision": "allowed"}]}
+    replay(deployed, {"iam.SimulatePrincipalPolicy": allowed})
+    assert result(deployed, "each role has its permissions") == (True, "5 roles")
+    denied = {"EvaluationResults": [{"EvalActionName": "glue:UpdateTable", "EvalDecision": "implicitDeny"}]}
+    asked: list[dict[str, Any]] = []
+    deployed.client("iam").meta.events.register(
+        "provide-client-params.iam.SimulatePrincipalPolicy", lambda params, **_: asked.append(params)
+    )
+    allowed.update(denied)
+    passed, detail = result(deployed, "each role has its permissions")
+    assert passed is False
+    assert detail.count("glue:UpdateTable") == 5
+    names = {each["PolicySourceArn"].split("/")[1].split("-")[1] for each in asked}
+    assert names == {"ExtractRole", "TablesRole", "CrawlerRole", "ArchiverRole", "NotifierRole"}
+    metrics = next(each for each in asked if each["ActionNames"] == ["cloudwatch:PutMetricData"])
+    context = {"ContextKeyName": "cloudwatch:namespace", "ContextKeyValues": ["Glue"], "ContextKeyType": "string"}
+    assert metrics["ContextEntries"] == [context], "else IAM denies what has a condition"
+    assert not [target for each in asked for target in each["ResourceArns"] if "*" in target and target != "*"]
+
+
+def test_drift_names_the_resources_and_properties(deployed: Account) -> None:
+    assert result(deployed, "no resource was changed by hand") == (True, "")
+    drift = {
+        "LogicalResourceId": "ExtractJob",
+        "StackResourceDriftStatus": "MODIFIED",
+        "PropertyDifferences": [{"PropertyPath": "/Timeout"}, {"PropertyPath": "/MaxRetries"}],
+    }
+    deleted = {"LogicalResourceId": "Dashboard", "StackResourceDriftStatus": "DELETED"}
+    states = [{"DetectionStatus": "DETECTION_IN_PROGRESS"}, {"DetectionStatus": "DETECTION_COMPLETE"}]
+    responses = {
+        "cloudformation.DescribeStackDriftDetectionStatus": states,
+        "cloudformation.DescribeStackResourceDrifts": {"StackResourceDrifts": [drift, deleted]},
+    }
+    replay(deployed, responses)
+    found = result(deployed, "no resource was changed by hand")
+    assert found == (False, "ExtractJob modified /Timeout /MaxRetries; Dashboard deleted")
+
+
+def test_a_failed_crawl_is_a_warning_with_its_reason(deployed: Account) -> None:
+    replay(deployed, {"glue.GetCrawler": {"Crawler": {"LastCrawl": {"Status": "FAILED", "ErrorMessage": "no role"}}}})
+    assert result(deployed, f"crawler {STACK}-raw succeeded") == (None, "warning: no role")
+
+
+@pytest.mark.parametrize(
+    ("tables", "passed"),
+    [
+        (("crawled_breweries", "crawled_events", "breweries"), True),
+        (("crawled_breweries",), False),
+        (("crawled_breweries", "crawled_events", "crawled_started_json"), False),
+    ],
+)
+def test_the_crawler_must_have_made_exactly_two_tables(
+    deployed: Account, tables: tuple[str, ...], passed: bool
+) -> None:
+    replay(deployed, {"glue.GetCrawler": {"Crawler": {"LastCrawl": {"Status": "SUCCEEDED"}}}})
+    for name in set(tables) - {"breweries"}:
+        deployed.client("glue").create_table(DatabaseName="brewhouse_bronze", TableInput={"Name": name})
+    assert result(deployed, "the crawler made its two tables")[0] is passed
+
+
+def test_a_request_that_fails_is_a_failed_check(deployed: Account) -> None:
+    denial = "User: arn:x is not authorized to perform: cloudformation:DetectStackDrift"
+    replay(deployed, {"cloudformation.DetectStackDrift": ("AccessDenied", denial)})
+    passed, detail = result(deployed, "no resource was changed by hand")
+    assert passed is False
+    assert "AWS denies cloudformation:DetectStackDrift" in detail
+
+
+def test_the_account_is_checked_too(deployed: Account) -> None:
+    found = results(deployed)
+    assert found["Glue is enabled"] == (True, "")
+    assert found["no other stack owns the databases"] == (True, "")
+    assert found["a CloudTrail trail records calls"][0] is None

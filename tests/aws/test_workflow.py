@@ -43,13 +43,13 @@ def _artefacts(fails: str = "nothing", *, complete: bool = True) -> dict[str, by
     """Return a minimal script, project and package that the project needs."""
     bundle = io.BytesIO()
     with zipfile.ZipFile(bundle, "w") as archive:
-        archive.writestr("wheels/requirements.txt", "needed==1.0\n" if complete else "")
+        archive.writestr("wheels/requirements.txt", "needed==1.0\nproject==1.0\n" if complete else "project==1.0\n")
+        archive.writestr("wheels/project-1.0-py3-none-any.whl", _wheel("project", f"FAILS = {fails!r}", "needed"))
         if complete:
             archive.writestr("wheels/needed-1.0-py3-none-any.whl", _wheel("needed", ""))
     return {
         "glue_job.py": SCRIPT.encode(),
-        "project-1.0-py3-none-any.whl": _wheel("project", f"FAILS = {fails!r}", "needed"),
-        "dependencies-python3.13.gluewheels.zip": bundle.getvalue(),
+        "modules-python3.13.gluewheels.zip": bundle.getvalue(),
     }
 
 

@@ -123,3 +123,17 @@ def test_an_unknown_glue_version_is_wrong_usage(call: Call, tmp_path: Path) -> N
     assert (done.code, done.out) == (2, "")
     assert "5.1" in done.err
     assert not (tmp_path / "package").exists()
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ("Colour=red", "Unknown parameter Colour. Parameters: AlertEmail, "),
+        ("GlueVersion=9", "GlueVersion must be one of 5.1, 6.0 (got '9')."),
+        ("NumberOfWorkers=many", "NumberOfWorkers must be a number (got 'many')."),
+    ],
+)
+def test_an_estimate_rejects_parameters_that_the_stack_would_reject(call: Call, parameter: str, message: str) -> None:
+    done = call("aws", "estimate", "--parameter", parameter)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"brewhouse: {message}")

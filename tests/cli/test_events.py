@@ -110,9 +110,9 @@ def test_an_event_is_one_line_and_a_long_message_is_shortened(call: Call, tmp_pa
 
 @pytest.mark.parametrize(("command", "code"), [("events", 0), ("logs", 2)])
 def test_a_lake_without_runs_has_no_events_and_no_log(call: Call, tmp_path: Path, command: str, code: int) -> None:
-    done = call(command, "--lake", tmp_path / "lake")
+    done = call(command, "--lake", tmp_path)
     assert (done.code, done.out) == (code, "")
-    assert not (tmp_path / "lake").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_events_of_an_unknown_run_are_wrong_usage(call: Call, full: Path) -> None:
@@ -139,7 +139,10 @@ def test_alerts_without_receivers_are_wrong_usage_with_the_setting(call: Call, t
 def test_a_check_of_a_missing_lake_is_an_error(call: Call, tmp_path: Path) -> None:
     done = call("alerts", "check", "--lake", tmp_path / "none")
     assert (done.code, done.out) == (1, "")
-    assert done.err == f"brewhouse: The lake {tmp_path / 'none'} does not exist. Run `brewhouse run` first.\n"
+    assert (
+        done.err
+        == f"brewhouse: The lake {tmp_path / 'none'} does not exist. Check --lake, or run `brewhouse run` first.\n"
+    )
 
 
 def test_messages_that_cannot_be_sent_are_counted_and_fail(

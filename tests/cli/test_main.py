@@ -97,7 +97,7 @@ def test_a_group_without_a_command_prints_its_help(call: Call, group: str) -> No
     [
         (("no-such-command",), 2),
         (("query",), 2),
-        (("show", "no-such-run"), 2),
+        (("show", "no-such-run"), 1),
         (("query", "SELECT 1"), 1),
         (("transform",), 1),
         (("run", "--source-url", "http://127.0.0.1:1/v1"), 1),
@@ -419,3 +419,16 @@ def test_commands_tables_runs_and_values_are_completed(
 def test_a_shell_has_a_completion_script(call: Call, monkeypatch: pytest.MonkeyPatch, shell_name: str) -> None:
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "true")
     assert "_BREWHOUSE_COMPLETE" in call("--show-completion", shell_name).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("runs", "--limit", "0"), "--limit must be 1 or more (got 0). See `brewhouse runs --help`."),
+        (("mock-api", "--port=65536"), "--port must be 65535 or less (got 65536). See `brewhouse mock-api --help`."),
+        (("describe",), "Missing argument 'table'. See `brewhouse describe --help`."),
+        (("no-such",), "No such command 'no-such'. See `brewhouse --help`."),
+    ],
+)
+def test_wrong_usage_is_one_line_with_the_value_given(call: Call, arguments: tuple[str, ...], message: str) -> None:
+    assert call(*arguments).err == f"brewhouse: {message}\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import pty
 import subprocess
@@ -30,6 +31,7 @@ from brewhouse.cli.output import (
     print_report,
     print_result,
     print_rows,
+    progress_listeners,
     shorten,
     table_text,
     visible,
@@ -352,3 +354,12 @@ def test_a_file_is_printed_exactly_and_in_a_terminal_visibly(tmp_path: Path) -> 
     subprocess.run(command, stdout=theirs, check=True)
     os.close(theirs)
     assert read_terminal(ours) == f"{visible(EVIL)}\r\n"
+
+
+def test_a_wait_for_the_rate_limit_is_shown_with_its_duration(capsys: Capture) -> None:
+    with progress_listeners("text"):
+        logging.getLogger("brewhouse.api.rate_limit").warning("the rate limit is used up; waiting %.0f s", 42)
+    assert capsys.readouterr().err == "extract: the rate limit is used up; waiting 42 s\n"
+    with progress_listeners("json"):
+        logging.getLogger("brewhouse.api.rate_limit").info("nothing")
+    assert capsys.readouterr().err == ""

@@ -10,11 +10,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog
+from tests.iceberg.parquet import publish, spec_of
+
+from brewhouse.iceberg.lake_catalog import NAME
+from brewhouse.iceberg.tables import Tables
+from brewhouse.lake.lake import Lake
 
 COUNT = "SELECT 'breweries' AS what, count(*) AS number FROM silver.breweries"
 Call = Callable[..., Any]
@@ -160,7 +167,7 @@ def test_every_zone_can_be_queried(call: Call, full: Path, zone: str) -> None:
         (
             ("runs",),
             {"run", "workflow", "state", "started_at", "ended_at", "seconds", "error", "jobs", "checks", "drift"}
-            | {"published", "planned", "workflow_run"},
+            | {"published", "planned", "workflow_run", "trigger"},
         ),
     ],
 )
@@ -274,3 +281,17 @@ def test_ctrl_c_stops_a_query_with_130(full: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=60)
     assert (process.returncode, out, b"Traceback" in errors) == (130, b"", False), errors
+
+
+def test_the_history_marks_snapshots_of_other_branches(call: Call, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    publish(Tables(lake), spec_of(n="long"), (1,))
+    with closing(SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}", warehouse=f"file://{lake.warehouse}")) as other:
+        table = other.load_table("silver.t")
+        table.manage_snapshots().create_branch(table.metadata.current_snapshot_id or 0, "audit").commit()
+        table.append(table.scan().to_arrow(), branch="audit")
+    rows = json.loads(call("history", "silver.t", "--lake", lake.root, "--json").out)
+    assert [(row["rows"], row["current"], row["rolled_back"], row["branch"]) for row in rows] == [
+        (1, True, False, None),
+        (2, False, False, "audit"),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,16 +17,15 @@ from brewhouse.mock_api.dataset import generate
 
 
 def test_a_lake_without_runs_has_an_empty_list(call: Call, tmp_path: Path) -> None:
-    assert call("runs", "--lake", tmp_path / "lake").out == "(no rows)\n"
-    assert json.loads(call("runs", "--lake", tmp_path / "lake", "--json").out) == []
-    assert not (tmp_path / "lake").exists()
+    assert call("runs", "--lake", tmp_path).out == "(no rows)\n"
+    assert json.loads(call("runs", "--lake", tmp_path, "--json").out) == []
 
 
 @pytest.mark.parametrize("run", ["last", "no-such-run"])
 def test_an_unknown_run_is_wrong_usage_with_a_hint(call: Call, tmp_path: Path, run: str) -> None:
-    done = call("show", run, "--lake", tmp_path / "lake")
+    done = call("show", run, "--lake", tmp_path)
     assert (done.code, done.out) == (2, "")
-    assert done.err == f"brewhouse: The lake {tmp_path / 'lake'} has no run {run}. `brewhouse runs` lists them.\n"
+    assert done.err == f"brewhouse: The lake {tmp_path} has no run {run}. `brewhouse runs` lists them.\n"
 
 
 def test_runs_are_listed_newest_first(call: Call, full: Path) -> None:
@@ -34,6 +34,23 @@ def test_runs_are_listed_newest_first(call: Call, full: Path) -> None:
     text = call("runs", "--lake", full).out
     assert text.index(rows[0]["run"]) < text.index(rows[1]["run"])
     assert text.count("extract, transform, aggregate") == 2
+
+
+def test_the_newest_runs_are_listed_without_reading_all_events(call: Call, full: Path, tmp_path: Path) -> None:
+    shutil.copytree(full / "events", tmp_path / "events")
+    for date in ("2019-12-30", "2019-12-31"):
+        (tmp_path / "events" / f"date={date}").mkdir()
+    (tmp_path / "events" / "date=2019-12-30" / "events.0.json").write_text("not read")
+    done = call("runs", "--lake", tmp_path, "--limit", "1")
+    assert done.out.splitlines()[-1] == "… older runs (--all)"
+    newest = json.loads(call("runs", "--lake", full, "--json").out)[0]["run"]
+    assert [line.split()[0] for line in done.out.splitlines()[2:-1]] == [newest]
+    shown = call("show", newest, "--lake", tmp_path)
+    assert shown.out == call("show", newest, "--lake", full).out
+    assert (done.err, shown.err.count("events.0.json")) == ("", 1)  # what expired it is sought in all events
+    every = call("runs", "--lake", tmp_path)
+    assert every.out.count("extract, transform, aggregate") == 2
+    assert "events.0.json" in every.err
 
 
 def test_show_prints_the_last_run_by_default(call: Call, full: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -96,3 +97,44 @@ def test_the_demo_runs_on_s3(call: Call, bucket: str, monkeypatch: pytest.Monkey
     done = call("demo", "--rows", "50", "--lake", f"{bucket}/demo")
     assert done.code == 0, done.err
     assert f"--lake {bucket}/demo" in done.out
+
+
+@pytest.mark.parametrize("library", ["boto3", "fsspec"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            "run",
+            "extract",
+            "transform",
+            "aggregate",
+            "rebuild",
+            "tables",
+            "rejected",
+            "changes",
+            "places",
+            "runs",
+            "show",
+        ),
+        *("logs", "events", "schedule", "models", "verify", "maintain", "relocate", "doctor", "report", "mcp"),
+        *(
+            "query -",
+            "describe gold.x",
+            "history gold.x",
+            "diff last last",
+            "alerts check",
+            "drop gold.x",
+            "rollback x",
+        ),
+    ],
+)
+def test_every_command_says_what_a_lake_on_s3_needs(
+    call: Call, monkeypatch: pytest.MonkeyPatch, command: str, library: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("SELECT 1"))
+    done = call(*command.split(), "--lake", "s3://bucket/lake")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f'brewhouse: A lake on S3 needs {library}, which is not installed. Run `pip install "brewhouse[aws]"`.\n'
+    )

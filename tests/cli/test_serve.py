@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,11 +16,13 @@ import urllib.request
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 from tests.cli.conftest import Call, shell
 
 from brewhouse.events.schedule_state import switch
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.raw_snapshots import encode_manifest, newest
 from brewhouse.mock_api.dataset import CSV_COLUMNS
 
 
@@ -241,3 +244,29 @@ def test_serve_logs_errors_reports_a_schedule_that_is_off_and_trusts_no_unknown_
     assert statuses == [403] * 5 + [429], "the header of a client does not give it more attempts"
     assert "The schedule 0 6 * * * is switched off" in errors
     assert "NotADirectoryError" in errors
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--country", "Belgium"), "'Belgium' is not the ISO 3166 code of a country. Write BE."),
+        (("--type", "mcro"), "'mcro' is not a type of breweries. Write micro."),
+        (("--state", "US-ZZ"), "'US-ZZ' is not the ISO 3166 code of a state. `brewhouse places` lists the codes."),
+        (("--state", "Oregon", "--country", "US"), "'Oregon' is not the ISO 3166 code of a state. Write US-OR."),
+    ],
+)
+def test_a_filter_that_matches_nothing_known_is_rejected(call: Call, options: tuple[str, ...], message: str) -> None:
+    done = call("report", "--output", "/dev/null", *options)
+    assert (done.code, done.err) == (2, f"brewhouse: {message}\n")
+
+
+def test_the_demo_refuses_a_lake_of_another_source(call: Call, full: Path, tmp_path: Path) -> None:
+    shutil.copytree(full / "bronze", tmp_path / "lake" / "bronze")
+    for manifest in (tmp_path / "lake").rglob("manifest.json"):
+        known = newest(Lake(full))
+        assert known is not None
+        other = msgspec.structs.replace(known.manifest, source_url="https://api.openbrewerydb.org/v1")
+        manifest.write_bytes(encode_manifest(other))
+    done = call("demo", "--lake", tmp_path / "lake", "--rows", "5")
+    assert (done.code, done.out) == (2, "")
+    assert "holds breweries of https://api.openbrewerydb.org/v1; the demo would add generated ones." in done.err

@@ -116,3 +116,61 @@ def test_an_error_of_a_filter_is_shown_until_the_filter_is_corrected(browser: Br
     expect(page.locator("#list tbody tr")).not_to_have_count(0)
     expect(page.locator(".notice.bad")).to_have_count(0)
     page.close()
+
+
+def test_an_analyst_finds_a_brewery_by_typing_and_what_was_added_in_a_country(page: Page, console_url: str) -> None:
+    page.goto(console_url)
+    page.get_by_role("link", name="Breweries", exact=True).click()  # 1
+    first = page.locator("#found tbody a").first.inner_text()
+    page.get_by_label("Search by name").fill("zz no such brewery")
+    expect(page.get_by_role("heading", name="No breweries.")).to_be_visible()
+    page.get_by_label("Search by name").fill(first.upper())
+    expect(page.locator("#found tbody a").first).to_have_text(first)
+    page.locator("#found tbody a").first.click()  # 2
+    expect(page.get_by_role("heading", level=1)).to_have_text(first)
+
+    page.get_by_role("link", name="Changes", exact=True).click()  # 1
+    page.get_by_label("Kind", exact=True).select_option("added")  # 2
+    expect(page).to_have_url(re.compile("kind=added"))
+    expect(page.get_by_role("status").filter(has_text="change")).to_have_text(re.compile("1 change"))
+
+
+def test_on_call_sees_the_health_on_the_first_page_and_the_theme_is_kept(page: Page, console_url: str) -> None:
+    page.goto(console_url)
+    expect(page.locator("#health")).to_contain_text("Last success")
+    expect(page.locator("#health time").first).to_have_attribute("title", re.compile("UTC"))
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    for theme in ("Light theme", "Dark theme"):
+        page.get_by_label("Switch the theme").click()
+        expect(page.get_by_title(theme)).to_be_visible()
+    assert page.evaluate(background) != light
+    page.locator("#health a").first.click()
+    expect(page.get_by_text("succeeded").first).to_be_visible()
+    assert page.evaluate(background) != light
+
+
+def test_an_engineer_finds_the_sql_of_a_table_and_shares_a_chart(page: Page, console_url: str) -> None:
+    page.goto(console_url)
+    page.get_by_role("link", name="Tables", exact=True).click()  # 1
+    page.get_by_role("row").get_by_role("link", name="silver.breweries", exact=True).click()  # 2
+    expect(page.locator("dl.facts").get_by_text("Data as of")).to_be_visible()
+    page.get_by_text("SQL of the model").click()  # 3
+    expect(page.get_by_text("FROM staging.records AS record")).to_be_visible()
+
+    page.goto(f"{console_url}/explore?sql=FROM+(VALUES+('a',1),('b',2))+t(x,y)&run=1&chart=horizontal.0.1.")
+    expect(page.locator("figure[data-drawn] svg")).to_be_visible()
+    expect(page.locator("#history li").first).to_contain_text("VALUES")
+    expect(page.get_by_label("Chart of the result")).to_be_visible()  # its name, not Vega's
+    with page.expect_download() as download:
+        page.get_by_role("button", name="PNG").click()
+    assert download.value.suggested_filename == "chart.png"
+    expect(page.locator("#share")).to_have_attribute("href", re.compile(r"run=1.*&chart=horizontal\.0\.1\."))
+
+
+def test_control_k_goes_to_a_page_or_a_brewery(page: Page, console_url: str) -> None:
+    page.goto(f"{console_url}/events")
+    page.keyboard.press("Control+k")
+    page.locator(".palette input").fill("qual")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Quality")

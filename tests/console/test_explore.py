@@ -176,7 +176,7 @@ def test_the_page_works_without_scripts(client: TestClient) -> None:
     page = submit(client, "SELECT 1 AS one, NULL AS nothing, 12345 AS big, [true] AS l").text
     assert "1 row," in page
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", page)
-    assert cells == ["1", "—", "12345", "[true]"]
+    assert cells == ["1", "—", "12,345", "[true]"]
     assert page.count('<th scope="col" class="right">') == 2
 
 
@@ -220,6 +220,23 @@ def test_a_query_that_is_too_long_is_an_error_in_the_result(client: TestClient) 
     assert answer.status_code == 400
     assert '<section class="notice bad"' in answer.text
     assert "up to 100,000 characters" in answer.text
+
+
+def test_the_page_opens_with_a_query_of_a_published_table_and_links_that_run(client: TestClient) -> None:
+    page = client.get("/explore").text
+    assert "data-default" in page
+    assert "FROM gold.breweries_by_location" in page
+    assert 'href="/explore?saved=top_cities&amp;run=1"' in page
+    assert '<option value="' in page.split('<datalist id="snapshots">')[1].split("</datalist>")[0]
+    status = finished(client, "SELECT 1")
+    assert 'id="share" href="/explore?sql=SELECT+1&amp;run=1"' in client.get(f"/explore?result={status['id']}").text
+
+
+def test_a_result_updates_the_history_of_the_page(client: TestClient) -> None:
+    status = finished(client, "SELECT 4711")
+    part = client.get(f"/explore?result={status['id']}", headers={"HX-Request": "true", "HX-Target": "result"}).text
+    history = part.split('id="history" hx-swap-oob="true"')[1].split("</section>")[0]
+    assert "SELECT 4711" in history
 
 
 def test_the_history_links_to_earlier_results(client: TestClient) -> None:
@@ -266,7 +283,7 @@ def test_a_query_is_written_run_sorted_charted_and_downloaded_in_a_browser(
     page.locator("#chart-kind").select_option("point")
     page.wait_for_selector("figure[data-drawn] .mark-symbol")
     with page.expect_download() as download:
-        page.locator("#rows a >> text=CSV").click()
+        page.get_by_role("link", name="CSV", exact=True).click()
     download.value.save_as(tmp_path / "result.csv")
     assert len((tmp_path / "result.csv").read_text("utf-8").splitlines()) == 401
 

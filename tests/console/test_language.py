@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from jinja2 import nodes
 
 import brewhouse.console
+from brewhouse.api.contract import BREWERY_TYPES
 from brewhouse.console.language import (
     COOKIE,
     FOLDER,
@@ -30,8 +31,8 @@ PACKAGE = Path(brewhouse.console.__file__).parent
 FIRST = slice(0, 1)
 TRANSLATORS = {"_": FIRST, "words": FIRST, "translate": FIRST, "many": slice(0, 2), "error_response": slice(2, 4)}
 """Names of translating functions, and which of their arguments are texts."""
-TEXTS_OF_DATA = {"added", "removed", "closed", "reopened", "changed"}
-"""Values of `silver.brewery_changes.kind`, translated where a page shows them."""
+TEXTS_OF_DATA = set(BREWERY_TYPES) - {"closed", "unknown"}
+"""Values of `silver.breweries.brewery_type`, translated where a page shows them."""
 TRANSLATIONS = [language for language in LANGUAGES if language != "en"]
 
 

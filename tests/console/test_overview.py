@@ -18,6 +18,7 @@ from brewhouse.console.overview import (
     UNKNOWN,
     OverviewFilters,
     brewery_locations,
+    figures_over_time,
     has_breweries,
     map_regions,
     overview,
@@ -155,7 +156,7 @@ def test_filters_that_match_nothing_show_zeros(state: LakeState, filters: Overvi
 
 def test_changes_are_the_newest_ones_of_the_filtered_breweries(state: LakeState) -> None:
     changes = overview(state, ALL).changes
-    assert len(changes) == 25
+    assert {change.kind for change in changes} == {"added", "removed", "closed", "reopened", "changed"}
     assert [change.seen_at for change in changes] == sorted((change.seen_at for change in changes), reverse=True)
     newest = [change for change in changes if change.seen_at == changes[0].seen_at]
     assert {change.kind for change in newest} == {"added", "removed", "closed", "reopened", "changed"}
@@ -288,3 +289,44 @@ def test_htmx_receives_only_the_block_that_it_requests(client: TestClient) -> No
     assert 'id="map"' in block
     unknown = client.get("/?type=micro", headers={"HX-Request": "true", "HX-Target": "nothing"}).text
     assert "<html" in unknown
+
+
+def test_figures_over_time_end_with_the_totals(state: LakeState) -> None:
+    for filters in (ALL, OverviewFilters("US"), OverviewFilters(type="micro")):
+        totals = overview(state, filters).totals
+        for name, values in figures_over_time(state, filters).items():
+            assert values[-1] == getattr(totals, name), (filters, name)
+
+
+@pytest.mark.parametrize(
+    ("query", "language", "title"),
+    [
+        ("", "en", "Breweries of the world"),
+        ("country=IE&type=brewpub", "en", "Brewpubs in Ireland"),
+        ("country=IE&type=brewpub", "pt", "Brewpubs em Irlanda"),
+        ("country=US", "pt", "Cervejarias em Estados Unidos"),
+        ("type=closed", "en", "Closed breweries of the world"),
+    ],
+)
+def test_the_headline_names_the_filters(client: TestClient, query: str, language: str, title: str) -> None:
+    html = client.get(f"/?{query}", headers={"Accept-Language": language}).text
+    assert title in " ".join(html.split("<h1>")[1].split("</h1>")[0].split())
+
+
+def test_an_earlier_state_is_marked_and_reports_cover_the_filters_only(client: TestClient) -> None:
+    snapshot = client.get("/api/v1/tables/silver.breweries").json()["snapshots"][-1]["snapshot"]
+    assert "This is an earlier state of the data." in client.get(f"/?at={snapshot}").text
+    assert "This is an earlier state" not in client.get("/").text
+    assert 'href="/report.html?country=US"' in client.get("/?country=US").text
+    report = client.get("/report.html?country=US")
+    assert "attachment" in report.headers["content-disposition"]
+    assert "United States" in report.text
+    assert "Germany" not in report.text
+    assert client.get("/report.exe").status_code == 404
+
+
+def test_lists_are_cut_and_say_how_many_there_are(client: TestClient) -> None:
+    html = client.get("/").text
+    states = len(client.get("/api/v1/overview").json()["by_state"])
+    assert states > 10
+    assert f"<summary>all {states}</summary>" in html

@@ -14,7 +14,7 @@ from tests.console.conftest import EVIL
 from brewhouse.console import authentication
 from brewhouse.console.app import create_app
 from brewhouse.console.authentication import COOKIE, SESSION_S, Authenticator
-from brewhouse.console.pages import events, explore, login, overview, quality, runs, tables
+from brewhouse.console.pages import breweries, changes, events, explore, login, overview, quality, runs, tables
 from brewhouse.console.security import HEADERS, AllowedHosts, address_of, is_loopback, password_for
 from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake
@@ -24,7 +24,7 @@ PASSWORD = "corręct horse"
 PARAMETERS = {"run": "last", "name": "silver.breweries", "kind": "rejected"}
 ROUTES = [
     (method, re.sub(r"{(\w+)(:\w+)?}", lambda match: PARAMETERS.get(match[1], "x"), route.path))
-    for module in (login, overview, explore, tables, runs, quality, events)
+    for module in (login, overview, breweries, changes, explore, tables, runs, quality, events)
     for route in module.router.routes
     if isinstance(route, APIRoute)
     for method in route.methods or ()

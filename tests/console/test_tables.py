@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from brewhouse.console.app import create_app
 from brewhouse.console.lake_reader import LakeReader
-from brewhouse.console.table_views import SAMPLE_ROWS, neighbors, snapshot_options, table_details, table_sample
+from brewhouse.console.table_views import SAMPLE_ROWS, neighbors, profile, snapshot_options, table_details, table_sample
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.models.lineage import SOURCE, lineage
@@ -216,3 +216,37 @@ def test_neighbors_are_consistent_in_both_directions() -> None:
         assert all(node.name in neighbors(nodes, name)[1] for name in reads)
     assert neighbors(nodes, "unknown.table") == ([], [])
     assert re.fullmatch(r"silver\.\w+", neighbors(nodes, "gold.breweries_by_location")[0][0])
+
+
+def test_a_table_shows_its_model_checks_profile_and_the_day_of_its_data(client: TestClient) -> None:
+    page = client.get("/tables/silver.breweries").text
+    assert "FROM staging.records AS record" in html.unescape(page), "the SQL of its model"
+    assert "(id) is unique" in page
+    assert page.count("Data as of") >= 3, "in the frame, the facts and the snapshots"
+    row = re.search(r"<code>name</code><p.*?</tr>", page, re.DOTALL)
+    assert row
+    assert re.findall(r'<td class="right">([\d,]+)</td>', row[0])[0] == "0", "no name is missing"
+    assert "No rows." not in page
+
+
+def test_columns_are_profiled(console_lake: Lake) -> None:
+    state = LakeReader(console_lake).state()
+    table = table_details(console_lake, state)["silver.breweries"]
+    found = {each.name: each for each in profile(state, table)}
+    assert list(found) == [column.name for column in table.columns]
+    [(nulls, distinct, least, greatest)] = (
+        state.cursor()
+        .execute("SELECT count(*) - count(phone), count(DISTINCT phone), min(phone), max(phone) FROM silver.breweries")
+        .fetchall()
+    )
+    phone = found["phone"]
+    assert (phone.nulls, phone.distinct, phone.least, phone.greatest) == (nulls, distinct, least, greatest)
+    assert "micro" in found["brewery_type"].top
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_whole_table_is_downloaded(client: TestClient, kind: str) -> None:
+    answer = client.post("/tables/gold.breweries_by_location/download", data={"kind": kind})
+    assert answer.headers["content-disposition"].endswith(f'.{kind}"')
+    assert answer.content.startswith(b"country_code," if kind == "csv" else b"PAR1")
+    assert client.post("/tables/silver.nothing/download", data={"kind": kind}).status_code == 404

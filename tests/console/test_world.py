@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from brewhouse.console.projection import HEIGHT, NORTH_DEGREES, SOUTH_DEGREES, WIDTH, XY_SQL, project
-from brewhouse.console.world import NEAR, outlines, rings, view_box
+from brewhouse.console.world import NEAR, outlines, rings, view_box, with_country
 
 longitudes = st.floats(-180, 180)
 latitudes = st.floats(SOUTH_DEGREES, NORTH_DEGREES)
@@ -111,3 +111,15 @@ def test_a_single_place_and_the_whole_map_are_the_limits_of_the_view() -> None:
     assert view_box((0, 0, WIDTH, HEIGHT)) == view_box() == (0, 0, WIDTH, HEIGHT)
     assert view_box((0, 0, 0, 0))[:2] == (0, 0)
     assert view_box((WIDTH, HEIGHT, WIDTH, HEIGHT))[0] == WIDTH - 260
+
+
+def test_a_country_is_shown_whole_but_not_its_distant_islands() -> None:
+    x, y = map(round, project(-8.0, 52.0))  # in the south of Ireland
+    left, top, right, bottom = with_country((x, y, x, y), "IE")
+    for longitude, latitude in ((-9.9, 53.5), (-7.3, 54.9), (-6.1, 53.3)):
+        inside_x, inside_y = project(longitude, latitude)
+        assert left <= inside_x <= right
+        assert top <= inside_y <= bottom
+    west, *_ = with_country((3000, 1500, 3010, 1510), "US")
+    assert project(-157.8, 21.3)[0] < west, "Hawaii"
+    assert with_country((1, 2, 3, 4), "XX") == (1, 2, 3, 4)

@@ -226,6 +226,19 @@ def test_views_of_one_engine_are_not_visible_in_another(spark_session: SparkSess
     engine.close()
 
 
+def test_rows_of_the_driver_and_empty_tables_need_no_python_in_the_executors(
+    spark_session: SparkSession, spark: SparkEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spark_session.sparkContext, "pythonExec", "no-such-python")
+    rows = [("a\nb", 0.1, datetime(2026, 8, 2, 23, 30, 0, 123456, UTC)), (None, None, None), ("\u2028\x00", -0.0, None)]
+    spark.attach_rows("reference.given", {"name": "string", "size": "double", "at": "timestamptz"}, rows)
+    found = spark.rows("SELECT * FROM reference.given ORDER BY size")
+    assert [tuple(row.values()) for row in found] == [rows[1], rows[2], rows[0]]
+    spark.attach_table(SPEC, [])
+    spark.attach_raw_snapshot([], "RUN", "2026-08-02T23:30:00+00:00")
+    assert spark.rows("SELECT n FROM silver.places UNION ALL SELECT page FROM bronze.breweries") == []
+
+
 @pytest.mark.parametrize(("master", "is_local"), [("local[2]", True), ("spark://host:7077", False)])
 def test_only_a_local_session_is_bound_to_the_loopback(master: str, is_local: bool) -> None:
     settings = _settings(master, 512)

@@ -204,5 +204,5 @@ def test_a_damaged_page_is_named_and_nothing_is_published(lake: Lake, number: in
 
 
 def test_a_lake_without_raw_snapshots_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(BrewhouseError, match="None of the 0 raw snapshots"):
+    with pytest.raises(BrewhouseError, match="has no complete raw snapshot"):
         rebuild(Lake(tmp_path / "lake"))

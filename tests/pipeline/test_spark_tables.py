@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 
 import pytest
@@ -90,7 +91,7 @@ def test_maintenance_on_spark_keeps_the_rows_in_fewer_files(made: Lake) -> None:
 
 
 def test_sparks_own_iceberg_reads_the_tables_of_both_engines_and_those_on_s3_by_the_glue_catalog(
-    made: Lake, shared_lake: Lake
+    made: Lake, shared_lake: Lake, small_spark: Mapping[str, str]
 ) -> None:
     with MockApiServer(generate(ROWS, unusable=3)) as source:
         run_workflow(shared_lake, settings("duckdb", source.url))
@@ -102,6 +103,7 @@ def test_sparks_own_iceberg_reads_the_tables_of_both_engines_and_those_on_s3_by_
     ended = subprocess.run(
         [sys.executable, "-c", READ],
         input=json.dumps({"settings": _iceberg_settings(), "tables": [*newest, *in_glue]}),
+        env={**os.environ, **small_spark},
         capture_output=True,
         text=True,
         check=False,

@@ -73,10 +73,14 @@ class Client:
 
     Args:
         window_s: Length of the source's rate limit window in seconds.
+
+    Attributes:
+        headers: Those of the last response.
     """
 
     def __init__(self, settings: Settings, window_s: float = WINDOW_S) -> None:
         self._settings = settings
+        self.headers: Mapping[str, str] = {}
         self._rate_limit = RateLimit(window_s)
 
     async def __aenter__(self) -> Client:
@@ -165,7 +169,7 @@ class Client:
             resource, _, query = url.removeprefix(str(self._settings.source_url)).partition("?")
             full_url = yarl.URL(self._settings.source_url.resource(resource, query))
             async with self._http.get(full_url, allow_redirects=False) as response:
-                headers = response.headers
+                headers = self.headers = response.headers
                 return _Response(response.status, headers, await self._body(response))
         except aiohttp.ClientError as error:
             raise _translated(error) from error

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from brewhouse.aws.glue_schedule import schedule_problem
 from brewhouse.aws.package import PackageFile, PackageManifest
-from brewhouse.aws.session import Account, get_or_none, translated_aws_errors
+from brewhouse.aws.session import Account, get_or_none, reason_of, translated_aws_errors
 from brewhouse.aws.stacks import Stack
 from brewhouse.aws.template import parse
-from brewhouse.errors import UsageError
+from brewhouse.errors import BrewhouseError, UsageError
 
 STACK_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
-_SET_BY_DEPLOY = ("BucketName", "DataExists", "QueuesExist", "ScriptKey", "WheelKey", "DependenciesKey", "FunctionsKey")
+_SET_BY_DEPLOY = ("BucketName", "DataExists", "QueuesExist", "ScriptKey", "ModulesKey", "FunctionsKey")
 QUEUES = ("events", "dead-letters")
 ZONES = ("bronze", "silver", "gold", "monitoring")
 _SCHEDULES = ("Schedule", "MaintenanceSchedule")
@@ -30,6 +30,23 @@ class DeploymentCheck:
     name: str
     passed: bool | None
     detail: str = ""
+
+
+CheckResult = tuple[bool | None, str]
+"""Whether a check passed, and a detail."""
+
+
+def run_checks(checks: Mapping[str, Callable[[], CheckResult]], *, strict: bool) -> Iterator[DeploymentCheck]:
+    """Run checks by name; one that AWS does not answer has failed if strict, else it is unknown."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    for name, check in checks.items():
+        try:
+            passed, detail = check()
+        except (BotoCoreError, ClientError, BrewhouseError) as error:
+            reason = reason_of(error)
+            passed, detail = (False, reason) if strict else (None, f"could not be checked: {reason}")
+        yield DeploymentCheck(name, passed, detail)
 
 
 def bucket_name(account: Account, stack: str) -> str:
@@ -81,8 +98,7 @@ def resolve_parameters(
     ours = {
         "GlueVersion": package.glue_version,
         "ScriptKey": package.script.key,
-        "WheelKey": package.wheel.key,
-        "DependenciesKey": package.dependencies.key,
+        "ModulesKey": package.modules.key,
         "FunctionsKey": package.functions.key,
     }
     if before is None or before.status == "REVIEW_IN_PROGRESS":
@@ -147,7 +163,7 @@ def stack_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
         state = trigger["State"]
         yield DeploymentCheck(f"trigger {trigger['Name']} is active", state in _ACTIVE, state.lower())
     bucket = stack.parameters["BucketName"]
-    for key in ("ScriptKey", "WheelKey", "DependenciesKey", "FunctionsKey"):
+    for key in ("ScriptKey", "ModulesKey", "FunctionsKey"):
         head = get_or_none(account.client("s3").head_object, Bucket=bucket, Key=stack.parameters[key])
         detail = f"{head['ContentLength']} bytes" if head else "missing"
         yield DeploymentCheck(f"s3://{bucket}/{stack.parameters[key]} exists", head is not None, detail)

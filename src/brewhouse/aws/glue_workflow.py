@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from brewhouse.aws.functions.job_runs import ENDED, driver_streams, output_group
@@ -27,6 +28,7 @@ class WorkflowStep:
     seconds: float | None = None  # None until it ends
     message: str = ""  # why it failed
     run: str = ""  # id of the job run
+    ended: datetime | None = None
     is_crawler: bool = False
 
     @property
@@ -156,4 +158,5 @@ def _step(name: str, run: dict[str, Any] | None) -> WorkflowStep:
     if run is None:
         return WorkflowStep(name, "WAITING")
     seconds = float(run.get("ExecutionTime") or 0) if run["JobRunState"] in _DONE else None
-    return WorkflowStep(name, run["JobRunState"], seconds, run.get("ErrorMessage", ""), run["Id"])
+    ended = run.get("CompletedOn") if seconds is not None else None
+    return WorkflowStep(name, run["JobRunState"], seconds, run.get("ErrorMessage", ""), run["Id"], ended=ended)

@@ -7,10 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from brewhouse.aws.deploy import DeploymentCheck, resources
+from brewhouse.aws.glue_workflow import last_job_runs
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
 
 _RECENT = timedelta(days=2)
+_EVENT_DELAY = timedelta(minutes=10)  # an event of Glue that has not arrived by then is lost
+_RULE_METRICS = ("FailedInvocations", "InvocationsSentToDlq", "InvocationsFailedToBeSentToDlq")
 
 
 def alarms(account: Account, stack: Stack) -> list[dict[str, str]]:
@@ -62,17 +65,78 @@ def monitoring_checks(account: Account, stack: Stack) -> Iterator[DeploymentChec
 
 
 def runtime_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
-    """Check what only a real account can show: Glue's events arrive, none is rejected, no alarm fires."""
-    since = (datetime.now(UTC) - _RECENT).date()
+    """Check what only a real account can show: events and logs arrive, none is rejected, no alarm fires."""
+    since = datetime.now(UTC) - _RECENT
     s3, bucket = account.client("s3"), stack.parameters["BucketName"]
     pages = s3.get_paginator("list_objects_v2").paginate(
-        Bucket=bucket, Prefix="lake/events/", StartAfter=f"lake/events/date={since}"
+        Bucket=bucket, Prefix="lake/events/", StartAfter=f"lake/events/date={since.date()}"
     )
     keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
     count = sum(b'"source":"aws.glue"' in s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys)
-    yield DeploymentCheck("events of Glue arrive in the lake", True if count else None, f"{count} in the last two days")
+    steps = last_job_runs(account, stack.name)
+    ends = [step.ended for step in steps if step.ended and since < step.ended < datetime.now(UTC) - _EVENT_DELAY]
+    passed = True if count else (False if ends else None)  # a job ended, so there was an event
+    yield DeploymentCheck("events of Glue arrive in the lake", passed, f"{count} in the last two days")
+    yield from _log_checks(account, stack, [step.run for step in steps if step.ended])
+    letters = _dead_letters(account, stack)
+    yield from _rule_checks(account, stack, letters)
     depth = queue_depths(account, stack)[-1]
-    yield DeploymentCheck(f"{depth['queue']} is empty", depth["messages"] == 0, f"{depth['messages']} messages")
+    detail = "; ".join([f"{depth['messages']} messages", *sorted({reason for _, reason in letters})])
+    yield DeploymentCheck(f"{depth['queue']} is empty", depth["messages"] == 0, detail)
     for alarm in alarms(account, stack):
         passed = {"ok": True, "alarm": False}.get(alarm["state"])
         yield DeploymentCheck(f"alarm {alarm['alarm']} does not fire", passed, alarm["why"])
+
+
+def _log_checks(account: Account, stack: Stack, runs: list[str]) -> Iterator[DeploymentCheck]:
+    """Check that the last run of each job has a stream in both log groups."""
+    client = account.client("logs")
+    for group in (f"/aws-glue/{stack.name}/output", f"/aws-glue/{stack.name}/error"):
+        lacking = [
+            run
+            for run in runs
+            if not client.describe_log_streams(logGroupName=group, logStreamNamePrefix=run)["logStreams"]
+        ]
+        detail = f"missing: {', '.join(lacking)}" if lacking else f"of {len(runs)} jobs"
+        yield DeploymentCheck(f"log group {group} has the last runs", not lacking if runs else None, detail)
+
+
+def _rule_checks(account: Account, stack: Stack, letters: list[tuple[str, str]]) -> Iterator[DeploymentCheck]:
+    """Check that no rule failed to reach its target in the last two days."""
+    now = datetime.now(UTC)
+    for rule in sorted(resources(account, stack.name, "AWS::Events::Rule")):
+        dimensions = [{"Name": "RuleName", "Value": rule}]
+        queries = [
+            {
+                "Id": metric[0].lower() + metric[1:],
+                "MetricStat": {
+                    "Metric": {"Namespace": "AWS/Events", "MetricName": metric, "Dimensions": dimensions},
+                    "Period": 3600,
+                    "Stat": "Sum",
+                },
+            }
+            for metric in _RULE_METRICS
+        ]
+        found = account.client("cloudwatch").get_metric_data(
+            MetricDataQueries=queries, StartTime=now - _RECENT, EndTime=now
+        )["MetricDataResults"]
+        counts = {each["Id"]: int(sum(each["Values"])) for each in found if sum(each["Values"])}
+        reasons = sorted({reason for source, reason in letters if source.endswith(f"/{rule}")})
+        detail = "; ".join([*(f"{count} {name}" for name, count in counts.items()), *reasons])
+        yield DeploymentCheck(f"rule {rule} reaches its targets", not counts and not reasons, detail)
+
+
+def _dead_letters(account: Account, stack: Stack) -> list[tuple[str, str]]:
+    """Return the ARN of the rule, if any, and the reason of up to ten messages of the dead-letter queue."""
+    found = account.client("sqs").receive_message(
+        QueueUrl=stack.outputs["DeadLetterQueue"],
+        MaxNumberOfMessages=10,
+        VisibilityTimeout=0,
+        MessageAttributeNames=["All"],
+    )
+    letters = []
+    for message in found.get("Messages", []):
+        facts = {name: each.get("StringValue", "") for name, each in message.get("MessageAttributes", {}).items()}
+        reason = ": ".join(facts[name] for name in ("ERROR_CODE", "ERROR_MESSAGE", "reason") if name in facts)
+        letters.append((facts.get("RULE_ARN", ""), reason or "a message without an error code"))
+    return letters

@@ -1,14 +1,17 @@
-"""The deployment package: template, script, wheel, dependencies and functions in a folder, each with its checksum."""
+"""The deployment package: template, script, modules and functions in a folder, each with its checksum."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
+from zipfile import ZipFile
 
 import msgspec
 
@@ -37,20 +40,19 @@ class PackageFile(msgspec.Struct, frozen=True):
 
 
 class PackageManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The files of a package, the Glue version and the checksum of the lock file that its dependencies are for."""
+    """The files of a package, the Glue version and the checksum of the lock file that its modules are for."""
 
     glue_version: str
     lock_sha256: str
     script: PackageFile
-    wheel: PackageFile
-    dependencies: PackageFile
+    modules: PackageFile
     functions: PackageFile
     template: PackageFile
 
     @property
     def uploads(self) -> tuple[PackageFile, ...]:
         """The files that Glue, Lambda and CloudFormation read from the bucket."""
-        return (self.script, self.wheel, self.dependencies, self.functions, self.template)
+        return (self.script, self.modules, self.functions, self.template)
 
 
 def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> PackageManifest:
@@ -71,12 +73,15 @@ def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> P
     locked = lock.read_bytes() if lock else files(__package__).joinpath(f"python{python}.lock").read_bytes()
     folder.mkdir(parents=True, exist_ok=True)
     lock_sha256 = hashlib.sha256(locked).hexdigest()
-    dependencies = folder / f"dependencies-python{python}.gluewheels.zip"
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as name:
+    before = folder / f"modules-python{python}.gluewheels.zip"
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as name, tempfile.TemporaryDirectory() as wheels:
         new = Path(name)
-        if not _has_dependencies(folder, dependencies, lock_sha256):
-            dependencies = new / dependencies.name
-            _write_dependencies(dependencies, locked, python)
+        if _has_dependencies(folder, before, lock_sha256):
+            _unpack_dependencies(before, Path(wheels))
+        else:
+            _download_dependencies(locked, python, Path(wheels))
+        modules = new / before.name
+        _write_modules(modules, locked, Path(wheels))
         script, functions, stack = new / "glue_job.py", new / "functions.zip", new / "stack.json"
         script.write_bytes(files(__package__).joinpath("glue_job.py").read_bytes())
         write_functions(functions)
@@ -85,8 +90,7 @@ def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> P
             glue_version=glue_version,
             lock_sha256=lock_sha256,
             script=_file(script),
-            wheel=_file(write_wheel(new)),
-            dependencies=_file(dependencies),
+            modules=_file(modules),
             functions=_file(functions),
             template=_file(stack),
         )
@@ -112,40 +116,66 @@ def read_package(folder: Path) -> PackageManifest:
     return manifest
 
 
-def _has_dependencies(folder: Path, dependencies: Path, lock_sha256: str) -> bool:
-    """Return whether the folder has the dependencies of a lock file, intact."""
+def _has_dependencies(folder: Path, modules: Path, lock_sha256: str) -> bool:
+    """Return whether the folder has the modules of a lock file, intact."""
     try:
         before = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=PackageManifest)
-        return before.lock_sha256 == lock_sha256 and before.dependencies == _file(dependencies)
+        return before.lock_sha256 == lock_sha256 and before.modules == _file(modules)
     except (OSError, msgspec.DecodeError):
         return False
 
 
-def _write_dependencies(file: Path, locked: bytes, python: str) -> None:
-    """Download the wheels for Glue's Python and platform with pip, and zip them in the layout of Glue.
+def _unpack_dependencies(modules: Path, wheels: Path) -> None:
+    """Unpack the wheels of an earlier package, without the project's own."""
+    with ZipFile(modules) as archive:
+        for name in archive.namelist():
+            if name.endswith(".whl") and not name.startswith("wheels/brewhouse-"):
+                (wheels / Path(name).name).write_bytes(archive.read(name))
+
+
+def _pip() -> list[str]:
+    """Return the command of pip, which environments made by uv do not have; uv can run it.
+
+    Raises:
+        UsageError: Neither is installed.
+    """
+    if find_spec("pip"):
+        return [sys.executable, "-m", "pip"]
+    if uv := shutil.which("uv"):
+        return [uv, "tool", "run", "pip"]
+    raise UsageError("The package needs pip, which is not installed.", hint="Install pip or uv.")
+
+
+def _download_dependencies(locked: bytes, python: str, wheels: Path) -> None:
+    """Download the wheels for Glue's Python and platform with pip."""
+    with tempfile.NamedTemporaryFile(prefix="brewhouse-", suffix=".lock") as lock:
+        lock.write(locked)
+        lock.flush()
+        platforms = [word for platform in _PLATFORMS for word in ("--platform", platform)]
+        command = [
+            *(*_pip(), "download", "--quiet", "--disable-pip-version-check"),
+            *("--no-deps", "--require-hashes", "--only-binary", ":all:", "--implementation", "cp"),
+            *("--python-version", python, *platforms),
+            *("--dest", str(wheels), "--requirement", lock.name),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed command
+    if done.returncode:
+        raise BrewhouseError(
+            f"The dependencies for Python {python} could not be downloaded: {done.stderr.strip()[-500:]}",
+            hint="This needs pip and a package index (PIP_INDEX_URL) or a folder of wheels (PIP_FIND_LINKS).",
+        )
+
+
+def _write_modules(file: Path, locked: bytes, wheels: Path) -> None:
+    """Zip the wheels with the project's own in the layout of Glue, which installs them with one call of pip.
 
     https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-python-libraries.html
     """
-    with tempfile.TemporaryDirectory(prefix="brewhouse-") as name:
-        wheels = Path(name) / "wheels"
-        lock = Path(name) / "requirements.lock"
-        lock.write_bytes(locked)
-        platforms = [word for platform in _PLATFORMS for word in ("--platform", platform)]
-        command = [
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-            *("--no-deps", "--require-hashes", "--only-binary", ":all:", "--implementation", "cp"),
-            *("--python-version", python, *platforms),
-            *("--dest", str(wheels), "--requirement", str(lock)),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed command
-        if done.returncode:
-            raise BrewhouseError(
-                f"The dependencies for Python {python} could not be downloaded: {done.stderr.strip()[-500:]}",
-                hint="This needs pip and a package index (PIP_INDEX_URL) or a folder of wheels (PIP_FIND_LINKS).",
-            )
-        pins = re.findall(r"^[\w.\[\]-]+==[^\s\\;]+", locked.decode(), re.MULTILINE)
-        downloaded = {f"wheels/{wheel.name}": wheel for wheel in wheels.iterdir()}
-        write_zip(file, {**downloaded, "wheels/requirements.txt": "".join(f"{pin}\n" for pin in pins).encode()})
+    pins = re.findall(r"^[\w.\[\]-]+==[^\s\\;]+", locked.decode(), re.MULTILINE)
+    own = write_wheel(wheels)
+    requirements = "".join(f"{pin}\n" for pin in [*pins, "==".join(own.name.split("-")[:2])])
+    content = {f"wheels/{wheel.name}": wheel for wheel in wheels.iterdir()}
+    write_zip(file, {**content, "wheels/requirements.txt": requirements.encode()})
 
 
 def _file(path: Path) -> PackageFile:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from brewhouse.aws.deploy import ZONES, DeploymentCheck
+from brewhouse.aws.deploy import ZONES, CheckResult, DeploymentCheck, run_checks
 from brewhouse.aws.key_policy import key_policy, missing_permissions
 from brewhouse.aws.prices import DPU
 from brewhouse.aws.session import Account, get_or_none, reason_of
@@ -32,8 +32,6 @@ class Preflight:
 
     def checks(self) -> Iterator[DeploymentCheck]:
         """Check the account; the detail of a failed check says what to do."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
         checks = {
             "Glue is enabled": self._glue,
             "no other stack owns the databases": self._databases,
@@ -44,14 +42,9 @@ class Preflight:
             "the policy of the KMS key admits the services": self._key,
             "a CloudTrail trail records calls": self._trail,
         }
-        for name, check in checks.items():
-            try:
-                passed, detail = check()
-            except (BotoCoreError, ClientError) as error:
-                passed, detail = None, f"could not be checked: {reason_of(error)}"
-            yield DeploymentCheck(name, passed, detail)
+        return run_checks(checks, strict=False)
 
-    def _glue(self) -> tuple[bool | None, str]:
+    def _glue(self) -> CheckResult:
         from botocore.exceptions import ClientError, EndpointConnectionError
 
         try:
@@ -64,7 +57,7 @@ class Preflight:
             return False, f"{reason_of(error)}: ask AWS Support to enable Glue for this account and region"
         return True, ""
 
-    def _databases(self) -> tuple[bool | None, str]:
+    def _databases(self) -> CheckResult:
         for zone in ZONES:
             name = f"{self.parameters['CatalogDatabase']}_{zone}"
             found = get_or_none(self.account.client("glue").get_database, Name=name)
@@ -73,7 +66,7 @@ class Preflight:
                 return False, f"{name} belongs to {owner}: set --parameter CatalogDatabase to another name"
         return True, ""
 
-    def _lake_formation(self) -> tuple[bool | None, str]:
+    def _lake_formation(self) -> CheckResult:
         settings = self.account.client("lakeformation").get_data_lake_settings()["DataLakeSettings"]
         for kind in ("CreateDatabaseDefaultPermissions", "CreateTableDefaultPermissions"):
             principals = [each["Principal"]["DataLakePrincipalIdentifier"] for each in settings.get(kind, [])]
@@ -84,7 +77,7 @@ class Preflight:
                 )
         return True, ""
 
-    def _catalog_encryption(self) -> tuple[bool | None, str]:
+    def _catalog_encryption(self) -> CheckResult:
         found = self.account.client("glue").get_data_catalog_encryption_settings()
         at_rest = found["DataCatalogEncryptionSettings"].get("EncryptionAtRest", {})
         key = at_rest.get("SseAwsKmsKeyId", "the key aws/glue")
@@ -94,7 +87,7 @@ class Preflight:
             return True, f"by {role}"
         return None, f"the catalog is encrypted with {key}: allow the stack's roles to use it, or set KmsKeyArn to it"
 
-    def _lambda(self) -> tuple[bool | None, str]:
+    def _lambda(self) -> CheckResult:
         limits = self.account.client("lambda").get_account_settings()["AccountLimit"]
         left = limits.get("UnreservedConcurrentExecutions", limits["ConcurrentExecutions"])
         advice = (
@@ -102,7 +95,7 @@ class Preflight:
         )
         return not advice, f"{left} concurrent executions{advice}"
 
-    def _quotas(self) -> tuple[bool | None, str]:
+    def _quotas(self) -> CheckResult:
         dpu = DPU[self.parameters["WorkerType"]] * int(self.parameters["NumberOfWorkers"])
         client, details = self.account.client("service-quotas"), []
         for (code, name), needed in zip(_QUOTAS.items(), (2, 2 * dpu), strict=True):  # a job, and maintenance
@@ -112,7 +105,7 @@ class Preflight:
             details.append(f"{value:g} {name}")
         return True, ", ".join(details)
 
-    def _key(self) -> tuple[bool | None, str]:
+    def _key(self) -> CheckResult:
         if not (key := self.parameters["KmsKeyArn"]):
             return True, "keys of AWS"
         policy = json.loads(self.account.client("kms").get_key_policy(KeyId=key, PolicyName="default")["Policy"])
@@ -122,7 +115,7 @@ class Preflight:
             return True, key
         return False, f"{'; '.join(missing)}: add what `brewhouse aws key-policy --stack {self.stack}` prints"
 
-    def _trail(self) -> tuple[bool | None, str]:
+    def _trail(self) -> CheckResult:
         if self.parameters["RecordManagementCalls"] == "true":
             return True, "the stack's own"
         client = self.account.client("cloudtrail")

@@ -13,6 +13,7 @@ import msgspec
 from brewhouse.aws.functions.job_runs import dpu_hour_usd
 
 DPU = {"G.1X": 1, "G.2X": 2, "G.4X": 4, "G.8X": 8}
+_EXTRACT_DPU = 2  # whatever the parameters, since it uses the driver alone
 _CRAWLER_DPU = 2
 _CRAWLER_MINUTES = 10
 _PUTS_A_RUN = 400  # pages, table files, metadata and events, counted on the whole dataset and rounded up
@@ -78,15 +79,15 @@ def estimate(
     p = prices()
     dpu = DPU[parameters["WorkerType"]] * int(parameters["NumberOfWorkers"])
     version = parameters["GlueVersion"]
-    job = dpu * max(usage.minutes_per_job, 1) / 60 * dpu_hour_usd(version, region)
+    hour = max(usage.minutes_per_job, 1) / 60 * dpu_hour_usd(version, region)
     crawl = _CRAWLER_DPU * _CRAWLER_MINUTES / 60 * p.crawler_dpu_hour if parameters["RunCrawler"] == "true" else 0.0
     requests = (_PUTS_A_RUN * p.s3_1000_puts + _GETS_A_RUN * p.s3_1000_gets) / 1000
     scanned_tb = usage.queries * max(usage.query_mb, 10) / 1e6
     events = usage.runs * _EVENTS_A_RUN
     calls = events + _NOTIFIER_CALLS + usage.runs * 3
     parts = {
-        f"Glue {version} jobs: {usage.runs} runs of 3 jobs, {dpu} DPU": usage.runs * 3 * job,
-        f"Glue maintenance: {usage.maintenance_runs} runs": usage.maintenance_runs * job,
+        f"Glue {version} jobs: {usage.runs} runs of 3 jobs, {dpu} DPU": usage.runs * (_EXTRACT_DPU + 2 * dpu) * hour,
+        f"Glue maintenance: {usage.maintenance_runs} runs": usage.maintenance_runs * dpu * hour,
         f"Glue crawler: {usage.runs if crawl else 0} crawls": usage.runs * crawl,
         f"Athena: {usage.queries} queries of {usage.query_mb:g} MB": scanned_tb * p.athena_tb,
         f"S3 storage: {usage.stored_gb:g} GB": usage.stored_gb * p.s3_gb_month,

@@ -27,12 +27,16 @@ def count_rows(account: Account, stack: Stack, tables: Iterable[str]) -> dict[st
     return dict(run_query(account, stack.name, stack.parameters["CatalogDatabase"], sql).rows)
 
 
+def stack_lake(stack: Stack) -> Lake:
+    """Open the lake of a stack."""
+    shared = Shared(catalog_database_prefix=stack.parameters["CatalogDatabase"])
+    return Lake.at(f"s3://{stack.parameters['BucketName']}/lake", shared)
+
+
 def row_count_checks(account: Account, stack: Stack, workflow_run: str | None = None) -> Iterator[DeploymentCheck]:
     """Compare Athena's row counts with the last two weeks' reports; a given run of the workflow must have succeeded."""
-    root, prefix = f"s3://{stack.parameters['BucketName']}/lake", stack.parameters["CatalogDatabase"]
     try:
-        lake = Lake.at(root, Shared(catalog_database_prefix=prefix))
-        reports = run_reports(read_events(lake, datetime.now(UTC).date() - timedelta(days=_DAYS)))
+        reports = run_reports(read_events(stack_lake(stack), datetime.now(UTC).date() - timedelta(days=_DAYS)))
         if workflow_run is not None:
             states = [report.state for report in reports if report.workflow_run == workflow_run]
             state = states[0] if states else "no events"

@@ -43,6 +43,11 @@ class Account:
             self._clients[service] = self.session.client(service, config=retries)
         return self._clients[service]
 
+    def watch(self, handler: Callable[..., None]) -> None:
+        """Call a function with every response of AWS; as botocore's event `after-call`."""
+        for emitter in (self.session.events, *(client.meta.events for client in self._clients.values())):
+            emitter.register("after-call", handler)
+
 
 def open_account() -> Account:
     """Find credentials and region as the AWS command line does, and ask AWS for the account.

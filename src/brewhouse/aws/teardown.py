@@ -1,8 +1,14 @@
-"""Removal of what a deleted stack keeps: its bucket, with every version of every object, and its databases."""
+"""Removal of what a deleted stack keeps: its bucket, with every version of every object, its databases and queues."""
 
 from __future__ import annotations
 
+import time
+
+from brewhouse.aws.deploy import queues_of
 from brewhouse.aws.session import Account, translated_aws_errors
+from brewhouse.aws.stacks import POLL_S
+
+_QUEUE_DELETION_S = 60  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteQueue.html
 
 
 def databases_of(account: Account, bucket: str) -> list[str]:
@@ -16,6 +22,15 @@ def remove_databases(account: Account, names: list[str]) -> None:
     """Delete databases with their tables."""
     for name in names:
         account.client("glue").delete_database(Name=name)
+
+
+def remove_queues(account: Account, stack: str) -> None:
+    """Delete the queues of a stack, and wait until SQS no longer finds them, as the next deployment must not either."""
+    for url in queues_of(account, stack):
+        account.client("sqs").delete_queue(QueueUrl=url)
+    deadline = time.monotonic() + _QUEUE_DELETION_S
+    while queues_of(account, stack) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
 
 
 def remove_bucket(account: Account, bucket: str) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -41,6 +43,24 @@ def defaults() -> dict[str, str]:
     """Return the default of every parameter that has one."""
     parameters = parse(template())["Parameters"]
     return {name: str(facts["Default"]) for name, facts in parameters.items() if "Default" in facts}
+
+
+def check_parameters(given: Mapping[str, str]) -> None:
+    """Verify that the template has these parameters and allows their values.
+
+    Raises:
+        UsageError: It does not.
+    """
+    parameters = parse(template())["Parameters"]
+    for name, value in given.items():
+        if name not in parameters:
+            hint = f"Parameters: {', '.join(sorted(parameters))}."
+            raise UsageError(f"Unknown parameter {name}.", hint=hint)
+        allowed = list(map(str, parameters[name].get("AllowedValues", ())))
+        if allowed and value not in allowed:
+            raise UsageError(f"{name} must be one of {', '.join(allowed)} (got {value!r}).")
+        if parameters[name]["Type"] == "Number" and not re.fullmatch(r"-?\d+(\.\d+)?", value):
+            raise UsageError(f"{name} must be a number (got {value!r}).")
 
 
 def parse(text: str) -> dict[str, Any]:

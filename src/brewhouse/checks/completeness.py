@@ -140,8 +140,13 @@ class CompletenessCheck:
             state if province is None or province is UNSET else province
             for province, state in zip(values["by_state"], records.columns["state"], strict=True)
         ]
+        keys = (
+            ids
+            if len(present) == len(ids)
+            else [line if key is None else key for key, line in zip(ids, lines, strict=True)]
+        )
         self._pages[number] = PageCounts(
-            keys=array("q", [hash(line if key is None else key) for key, line in zip(ids, lines, strict=True)]),
+            keys=array("q", map(hash, keys)),
             groups={group: self._names.encode(names) for group, names in values.items()},
             without_id=len(ids) - len(present),
             first_id=ids[0] if ids else None,

@@ -83,7 +83,9 @@ def measured(engine: Engine, measures: Sequence[Measure], table: str = "") -> li
 def _rows_where(engine: Engine, name: str, table: str, condition: str, severity: Severity) -> Measure:
     """Count the rows of a table that meet a condition."""
     sql = f"SELECT * FROM {'.'.join(map(_quoted, table.split('.')))} WHERE {condition}"
-    return Measure(f"count(CASE WHEN {condition} THEN 1 END)", partial(_with_example, engine, name, table, sql, severity))
+    return Measure(
+        f"count(CASE WHEN {condition} THEN 1 END)", partial(_with_example, engine, name, table, sql, severity)
+    )
 
 
 def _with_example(engine: Engine, name: str, table: str, sql: str, severity: Severity, violations: int) -> Check:

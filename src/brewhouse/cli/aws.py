@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,16 +26,13 @@ from brewhouse.cli.results import (
     shown_rows,
     write,
 )
-from brewhouse.errors import BrewhouseError, ChecksFailed, UsageError
+from brewhouse.cli.stack_changes import GLUE_VERSION, change_stack, confirm, print_checks, print_events
+from brewhouse.errors import UsageError
 
 if TYPE_CHECKING:
-    from brewhouse.aws.deploy import DeploymentCheck
-    from brewhouse.aws.package import PackageManifest
     from brewhouse.aws.session import Account
-    from brewhouse.aws.stacks import ChangeSet, Stack, StackEvent
 
 _FOLDER = Path("brewhouse-aws")
-_GLUE_VERSION = "6.0"
 
 StackOption = Annotated[str, typer.Option("--stack", help="Name of the stack.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Skip all confirmations.")]
@@ -55,7 +53,7 @@ aws = typer.Typer(
 @aws.command()
 def package(
     folder: FolderOption = _FOLDER,
-    glue_version: Annotated[str, typer.Option("--glue-version", help="5.1 or 6.0.")] = _GLUE_VERSION,
+    glue_version: Annotated[str, typer.Option("--glue-version", help="5.1 or 6.0.")] = GLUE_VERSION,
     as_json: JsonOption = False,
 ) -> None:
     """Build the package of the stack: template, script, wheel and dependencies, with checksums.
@@ -91,15 +89,15 @@ def deploy(
     validate_stack_name(stack)
     given = parse_parameters(parameter)
     with _account() as account:
-        changed = _change(account, stack, folder, given, packaged=packaged, yes=yes)
+        changed = change_stack(account, stack, folder, given, packaged=packaged, yes=yes)
         for name in start_triggers(account, stack):
             print(f"started trigger {name}, which was inactive")
             changed = True
         deployed = get_stack(account, stack)
-        _print_checks([*stack_checks(account, deployed), *monitoring_checks(account, deployed)])
+        print_checks([*stack_checks(account, deployed), *monitoring_checks(account, deployed)])
         if first_run:
             workflow_run = _run_workflow(account, stack, wait=True)
-            _print_checks(row_count_checks(account, deployed, workflow_run))
+            print_checks(row_count_checks(account, deployed, workflow_run))
             print("Next: `brewhouse aws query --saved breweries_by_country`.")
     if changed and not first_run:
         print("Next: `brewhouse aws run --wait`, then `brewhouse aws query --saved breweries_by_country`.")
@@ -238,10 +236,12 @@ def estimate(
     """
     from brewhouse.aws.prices import MonthlyUsage, prices
     from brewhouse.aws.prices import estimate as estimate_cost
-    from brewhouse.aws.template import defaults
+    from brewhouse.aws.template import check_parameters, defaults
 
+    given = parse_parameters(parameter)
+    check_parameters(given)
     use = MonthlyUsage(runs=runs, minutes_per_job=minutes, queries=queries, stored_gb=stored_gb)
-    rows = estimate_cost(use, {**defaults(), **parse_parameters(parameter)}, region)
+    rows = estimate_cost(use, {**defaults(), **given}, region)
     priced = region if region in prices().glue_dpu_hour else "us-east-1"
     if as_json:
         print_json({"as_of": prices().as_of, "region": priced, "parts": rows})
@@ -254,17 +254,32 @@ def estimate(
 
 
 @aws.command()
-def verify(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> None:
+def verify(
+    stack: StackOption = "brewhouse",
+    breaks: Annotated[
+        bool, typer.Option("--break", help="Then let extract fail, and wait for its event, alert and log lines.")
+    ] = False,
+    record: Annotated[
+        Path | None, typer.Option("--record", help="Folder for AWS's responses, without data of the account.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Check what only a real account can show; costs at most a cent for Athena queries.
 
-    Example: brewhouse aws verify
+    --break starts one failing job run, for two cents, and sends an alert to the subscribers.
+
+    Example: brewhouse aws verify --break
     """
+    from brewhouse.aws.failure_drill import failure_drill
+    from brewhouse.aws.recording import recording
     from brewhouse.aws.stacks import get_stack
     from brewhouse.aws.verify import verify as run_checks
 
     with _account() as account:
-        found = run_checks(account, get_stack(account, stack))
-        print_json(list(found)) if as_json else _print_checks(found)
+        deployed = get_stack(account, stack)
+        with recording(account, deployed, record) if record else nullcontext():
+            found = chain(run_checks(account, deployed), failure_drill(account, deployed) if breaks else ())
+            print_json(list(found)) if as_json else print_checks(found)
 
 
 @aws.command()
@@ -279,27 +294,26 @@ def destroy(
     """
     from brewhouse.aws.deploy import bucket_exists, bucket_name, queues_of
     from brewhouse.aws.stacks import delete_stack, find_stack
-    from brewhouse.aws.teardown import databases_of, remove_bucket, remove_databases
+    from brewhouse.aws.teardown import databases_of, remove_bucket, remove_databases, remove_queues
 
     with _account() as account:
         found = find_stack(account, stack)
         bucket = found.parameters["BucketName"] if found else bucket_name(account, stack)
         data = [bucket] if bucket_exists(account, bucket) else []
         databases = databases_of(account, bucket)
-        queues = {url.rsplit("/", 1)[-1]: url for url in queues_of(account, stack)}
+        queues = [url.rsplit("/", 1)[-1] for url in queues_of(account, stack)]
         if not found and not (with_data and (data or databases or queues)):
             raise UsageError(f"Account {account.number} has no stack {stack} in {account.region}.")
-        _confirm(f"Delete the stack {stack} in account {account.number}, {account.region}?", yes=yes)
+        confirm(f"Delete the stack {stack} in account {account.number}, {account.region}?", yes=yes)
         if with_data:
             targets = ", ".join([*(f"s3://{name}" for name in data), *databases, *queues]) or "nothing"
-            _confirm(f"Permanently delete the lake with all object versions: {targets}?", yes=yes)
+            confirm(f"Permanently delete the lake with all object versions: {targets}?", yes=yes)
         if found:
-            _print_events(delete_stack(account, found))
+            print_events(delete_stack(account, found))
         if with_data:
             remove_databases(account, databases)
             removed = remove_bucket(account, bucket) if data else 0
-            for url in queues.values():
-                account.client("sqs").delete_queue(QueueUrl=url)
+            remove_queues(account, stack)
             print(f"Deleted the lake: {removed} objects and versions, {len(databases)} databases.")
         else:
             print(f"Kept: s3://{bucket}, and databases and queues: {', '.join([*databases, *queues]) or '(none)'}.")
@@ -333,117 +347,3 @@ def _run_workflow(account: Account, stack: str, *, wait: bool) -> str:
                 )
         print("every job succeeded")
     return run_id
-
-
-def _updatable(account: Account, stack: Stack | None) -> Stack | None:
-    """Return the stack if it can be updated; delete one that failed to be created."""
-    from brewhouse.aws.stacks import delete_stack
-
-    if stack and stack.is_working:
-        raise BrewhouseError(f"CloudFormation is changing {stack.name}: {stack.status}.", hint="Try again later.")
-    if stack and stack.status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"}:
-        print(f"deleting the remains of {stack.name}, which failed to be created earlier")
-        _print_events(delete_stack(account, stack))
-        return None
-    return stack
-
-
-def _manifest(folder: Path, given: dict[str, str], before: Stack | None, *, packaged: bool) -> PackageManifest:
-    """Build the package for the given, deployed or default Glue version, or read the existing one."""
-    from brewhouse.aws.package import make_package, read_package
-
-    deployed = before.parameters.get("GlueVersion") if before else None
-    version = given.pop("GlueVersion", deployed or _GLUE_VERSION)
-    if not packaged:
-        return make_package(folder, version)
-    manifest = read_package(folder)
-    if manifest.glue_version != version:
-        raise UsageError(
-            f"The package in {folder} is for Glue {manifest.glue_version}, not {version}.",
-            hint=f"Build it again: brewhouse aws package --glue-version {version}.",
-        )
-    return manifest
-
-
-def _change(account: Account, stack: str, folder: Path, given: dict[str, str], *, packaged: bool, yes: bool) -> bool:
-    """Upload the package, then plan, confirm and apply the changes; return whether there were any."""
-    from brewhouse.aws.deploy import bucket_exists, resolve_parameters, upload, url_of
-    from brewhouse.aws.stacks import create_change_set, find_stack
-    from brewhouse.aws.template import first_template
-
-    before = _updatable(account, find_stack(account, stack))
-    manifest = _manifest(folder, given, before, packaged=packaged)
-    template = (folder / manifest.template.name).read_text("utf-8")
-    parameters = resolve_parameters(account, stack, before, manifest, template, given)
-    _check_account(account, stack, parameters, before, yes=yes)
-    bucket = parameters.get("BucketName") or (before.parameters["BucketName"] if before else "")
-    if not bucket_exists(account, bucket):
-        if before and before.status != "REVIEW_IN_PROGRESS":
-            raise BrewhouseError(f"The bucket {bucket} of {stack} does not exist.", hint="Destroy the stack first.")
-        print("Step 1 creates the bucket for the package; step 2 shows and creates everything else.")
-        _apply(account, stack, create_change_set(account, stack, first_template(template), parameters, before), yes=yes)
-        before = find_stack(account, stack)
-    sent = upload(account, bucket, folder, manifest)
-    for file in sent:
-        print(f"uploaded {file.name} ({file.size_bytes} bytes)")
-    url = url_of(account, bucket, manifest.template)
-    change_set = create_change_set(account, stack, template, parameters, before, url)
-    _apply(account, stack, change_set, yes=yes)
-    return bool(change_set or sent)
-
-
-def _check_account(
-    account: Account, stack: str, parameters: dict[str, str], before: Stack | None, *, yes: bool
-) -> None:
-    """Check the account before a change set, and offer a trail if it has none."""
-    from brewhouse.aws.preflight import NO_TRAIL, Preflight
-    from brewhouse.aws.template import defaults
-
-    whole = {**defaults(), **(before.parameters if before else {}), **parameters}
-    checks = list(Preflight(account, stack, whole).checks())
-    _print_checks(checks, unknown="warning")
-    if any(check.detail == NO_TRAIL for check in checks) and not yes:
-        question = "Create a trail? AWS records a first copy of management calls free of charge."
-        if typer.confirm(question, default=False):
-            parameters["RecordManagementCalls"] = "true"
-
-
-def _apply(account: Account, stack: str, change_set: ChangeSet | None, *, yes: bool) -> None:
-    """Show, confirm and execute a change set."""
-    from brewhouse.aws.stacks import discard_change_set, execute_change_set
-
-    if change_set is None:
-        print(f"{stack} is up to date: nothing to change")
-        return
-    print(f"{stack} in {account.number}, {account.region}, as {account.caller}:")
-    print_rows(
-        [
-            {"action": c.action.lower(), "resource": c.name, "type": c.kind, "replaced": c.replacement, "reason": c.why}
-            for c in change_set.changes
-        ]
-    )
-    if not (yes or typer.confirm("Make these changes?")):
-        discard_change_set(account, change_set)
-        raise typer.Exit(1)
-    _print_events(execute_change_set(account, change_set))
-
-
-def _print_events(events: Iterable[StackEvent]) -> None:
-    for event in events:
-        print(f"{event.time:%H:%M:%S} {event.status.lower():28} {event.name} {event.reason}".rstrip(), flush=True)
-
-
-def _print_checks(found: Iterable[DeploymentCheck], unknown: str = "not yet") -> None:
-    failed = []
-    for check in found:
-        label = {True: "ok", False: "FAILED", None: unknown}[check.passed]
-        print(f"{label:8} {check.name}{f': {check.detail}' if check.detail else ''}", flush=True)
-        failed += [check.name] if check.passed is False else []
-    if failed:
-        raise ChecksFailed(f"{len(failed)} checks failed: {'; '.join(failed)}.")
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    if not (yes or typer.confirm(question)):
-        raise typer.Exit(1)
-    make_output_optional()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -18,12 +18,12 @@ from brewhouse.cli.options import (
     LakeOption,
     LimitOption,
     country_code,
+    open_lake,
     settings_and_lake,
 )
 from brewhouse.cli.output import print_json, print_result, print_rows
 from brewhouse.cli.results import shown_rows
-from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.lake.lake import Lake
+from brewhouse.errors import UsageError
 
 
 class ChangeKind(StrEnum):
@@ -49,17 +49,10 @@ def changes(
 
     Example: brewhouse changes --since 2026-04-01 --country BE --kind added --kind reopened
     """
-    _, place = settings_and_lake(lake)
-    conditions = {
-        "snapshot_time >= CAST(? AS DATE)": _parse_date(since) if since is not None else None,
-        "country_code = ?": country_code(country) if country is not None else None,
-        "list_contains(?, kind)": kind or None,
-    }
-    given = {condition: value for condition, value in conditions.items() if value is not None}
-    where = " AND ".join(["true", *given])
-    sql = f"SELECT * FROM silver.brewery_changes WHERE {where} ORDER BY snapshot_run DESC, kind, id"
-    most = shown_rows(limit, show_all=show_all, as_data=as_json)
-    _print_changes(_query(place, sql, list(given.values())), most, as_json=as_json)
+    first = _parse_date(since) if since is not None else None
+    code = country_code(country) if country is not None else None
+    rows = open_lake(lake).changes(first, code, kind)
+    _print_changes(rows, shown_rows(limit, show_all=show_all, as_data=as_json), as_json=as_json)
 
 
 def diff(
@@ -94,39 +87,13 @@ def places(
 
     Example: brewhouse places --unmatched
     """
-    _, place = settings_and_lake(lake)
-    rows = _query(
-        place,
+    rows = open_lake(lake).rows(
         "SELECT country, state_province, country_code, country_name, state_code, state_name, place_match, "
-        "count(*) AS breweries FROM silver.breweries WHERE place_match = 'none' OR NOT ? GROUP BY ALL ORDER BY ALL",
-        [unmatched],
+        "count(*) AS breweries FROM silver.breweries WHERE place_match = 'none' OR NOT $unmatched "
+        "GROUP BY ALL ORDER BY ALL",
+        {"unmatched": unmatched},
     )
     print_result(rows, as_json=as_json, limit=shown_rows(limit, show_all=show_all, as_data=as_json))
-
-
-def _query(lake: Lake, sql: str, values: Sequence[object]) -> list[dict[str, Any]]:
-    """Query the published tables; those of an earlier version of Brewhouse may lack some."""
-    import duckdb
-
-    from brewhouse.query.connection import connect, readable_errors
-
-    connection = connect(lake)
-    try:
-        with readable_errors(connection):
-            result = connection.execute(sql, values)
-            names = [column[0] for column in result.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-    except UsageError as error:
-        if not isinstance(error.__cause__, duckdb.CatalogException | duckdb.BinderException):
-            raise
-        if not connection.execute("SELECT 1 FROM duckdb_views() WHERE schema_name = 'silver' LIMIT 1").fetchall():
-            raise BrewhouseError(
-                f"The lake {lake.root} has no tables yet.", hint="Run `brewhouse run` first."
-            ) from error
-        raise BrewhouseError(
-            f"The tables of the lake {lake.root} were made by an earlier version of Brewhouse.",
-            hint="Rebuild them with `brewhouse rebuild`.",
-        ) from error
 
 
 def _print_changes(rows: list[dict[str, Any]], limit: int | None, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from brewhouse.cli.options import GroupedHelp, JsonOption, LakeOption, RunArgument, complete_run, settings_and_lake
-from brewhouse.cli.output import make_output_optional, print_json, print_rows, report_of, shorten
+from brewhouse.cli.output import make_output_optional, print_json, print_rows, report_of, require_lake, shorten
 from brewhouse.errors import BrewhouseError, UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def events(
     from brewhouse.events.event import LEVELS, read_events
 
     _, place = settings_and_lake(lake)
+    require_lake(place)
     levels = LEVELS[LEVELS.index(level.upper()) :]
     run_id = report_of(place, run).run if run else None
 
@@ -72,7 +73,10 @@ def logs(
     from brewhouse.events.run_log import read_log
 
     _, place = settings_and_lake(lake)
-    for line in read_log(place, report_of(place, run).run, job):
+    report = report_of(place, run)
+    if job and job not in (jobs := [each.name for each in report.jobs]):
+        raise UsageError(f"Run {report.run} has no job {job}.", hint=f"Its jobs are {', '.join(jobs) or 'none'}.")
+    for line in read_log(place, report.run, job):
         if as_json:
             print(msgspec.json.encode(line).decode())
             continue
@@ -117,8 +121,7 @@ def send_due_messages(lake: LakeOption = None, as_json: JsonOption = False) -> N
     from brewhouse.pipeline.interrupted_runs import close_killed_runs
 
     settings, place = settings_and_lake(lake)
-    if not place.root.exists():
-        raise BrewhouseError(f"The lake {place.root} does not exist.", hint="Run `brewhouse run` first.")
+    require_lake(place)
     close_killed_runs(place)
     held = holder(place)
     _print_outcomes(notify(place, settings.alerts, held.run if held else None), as_json=as_json)

@@ -21,7 +21,15 @@ from brewhouse.cli.options import (
     setting_flags,
     settings_and_lake,
 )
-from brewhouse.cli.output import print_json, print_report, print_result, print_rows, progress_listeners, report_of
+from brewhouse.cli.output import (
+    print_json,
+    print_report,
+    print_result,
+    print_rows,
+    progress_listeners,
+    report_of,
+    require_lake,
+)
 from brewhouse.errors import ChecksFailed
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
@@ -96,14 +104,14 @@ def rollback(
 
     Example: brewhouse rollback 01KT7JWVRG5CJVXM0D2Z1Q3M5V
     """
-    from brewhouse.pipeline.rollback import run_rollback
+    from brewhouse.lakehouse import Lakehouse
     from brewhouse.query.connection import published_tables
 
     settings, place = settings_and_lake(**flags)
     with progress_listeners(settings.log_format) as listeners:
-        run_id = run_rollback(place, settings, target, snapshot, listeners=listeners)
+        report = Lakehouse.of(settings).rollback(target, snapshot, listeners)
     if snapshot is None:
-        print_report(report_of(place, run_id), as_json=as_json)
+        print_report(report, as_json=as_json)
     elif as_json:
         print_json(published_tables(place).current(target))
     else:
@@ -211,6 +219,7 @@ def verify(lake: LakeOption = None, as_json: JsonOption = False) -> None:
     from brewhouse.pipeline.lake_audit import verify as find_damages
 
     _, place = settings_and_lake(lake)
+    require_lake(place)
     findings = list(find_damages(place, lambda step: print(f"verify: {step}", file=sys.stderr)))
     if findings or as_json:
         print_result([msgspec.structs.asdict(finding) for finding in findings], as_json=as_json)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,20 +20,21 @@ from typing import Annotated, Any
 import typer
 
 from brewhouse import __version__
-from brewhouse.cli import aws, changes, events, jobs, models, output, read, runs, schedule, serve
+from brewhouse.cli import aws, changes, events, jobs, models, output, read, runs, schedule, serve, setup
 from brewhouse.cli.options import GroupedHelp
 from brewhouse.cli.output import safe_streams
-from brewhouse.errors import BrewhouseError, redacted
+from brewhouse.errors import BrewhouseError, UsageError, redacted
 
 _SECTIONS: dict[str, tuple[Any, ...]] = {
     "Run": (jobs.run, jobs.extract, jobs.transform, jobs.aggregate, jobs.rebuild, jobs.backfill, serve.demo),
     "Read": (read.query, read.queries, read.tables, read.describe, changes.places, read.rejected, serve.report),
     "History": (read.history, changes.changes, changes.diff, jobs.rollback),
     "Operate": (
+        *(setup.init, setup.config, setup.doctor),
         *(runs.runs, runs.show, events.logs, events.events, events.alerts, schedule.schedule),
-        *(jobs.maintain, jobs.verify, jobs.relocate),
+        *(jobs.maintain, jobs.verify, jobs.relocate, setup.drop),
     ),
-    "Console": (serve.serve,),
+    "Console": (serve.serve, serve.mcp),
     "AWS": (aws.aws,),
     "Develop": (models.models, serve.mock_api),
 }
@@ -147,12 +149,16 @@ def _exit_code(arguments: list[str], *, debug: bool) -> int | str | None:
     try:
         try:
             one = _app_of(arguments[0]) if arguments and arguments[0] in _NAMES else app
-            one(args=arguments, prog_name="brewhouse")
+            code: int | str | None = one(args=arguments, prog_name="brewhouse", standalone_mode=False)
         except SystemExit as end:
-            sys.stdout.flush()
-            if isinstance(eof := getattr(end.__context__, "__cause__", None), EOFError):  # Typer printed `Aborted!`
-                raise BrewhouseError(f"A file ends too early: {eof}.", hint="Copy or download it again.") from eof
-            return end.code
+            code = end.code
+        except typer.Abort as end:
+            if isinstance(end.__cause__, EOFError):
+                raise BrewhouseError(
+                    f"A file ends too early: {end.__cause__}.", hint="Copy or download it again."
+                ) from end
+            raise BrewhouseError("Nothing was done: the confirmation was declined.", hint="Pass --yes.") from end
+        sys.stdout.flush()
     except BrokenPipeError:
         return 1
     except Exception as error:  # noqa: BLE001 - whatever it is
@@ -161,16 +167,37 @@ def _exit_code(arguments: list[str], *, debug: bool) -> int | str | None:
 
             print(redacted("".join(traceback.format_exception(error))), end="", file=sys.stderr)
             return 1
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error, file=sys.stderr)
+            return 2
         known = _readable_error(error)
         print(f"brewhouse: {known}", file=sys.stderr)
         return known.exit_code
-    return 0
+    return code
 
 
 def _readable_error(error: Exception) -> BrewhouseError:
     from brewhouse.lake.error_translation import translate_error, translate_system_error
 
+    if hasattr(error, "format_message"):
+        return _usage_error(error)
     known = error if isinstance(error, BrewhouseError) else translate_error(error) or translate_system_error(error)
     return known or BrewhouseError(
         f"Unexpected {type(error).__name__}: {error}.", hint="Run the command again with --debug for the traceback."
     )
+
+
+_LIMIT = r"Invalid value for '(.+)': it must be (greater|less) than or equal to (\S+)"
+
+
+def _usage_error(error: Any) -> UsageError:  # noqa: ANN401 - of the click inside Typer
+    """Describe an invalid option or argument."""
+    text = error.format_message().replace("Value error, ", "").replace(": Input should be", ": it must be")
+    if match := re.match(_LIMIT, text):
+        name, sign, bound = match.groups()
+        given = [value for option, value in zip(sys.argv, sys.argv[1:], strict=False) if option == name]
+        given += [value.partition("=")[2] for value in sys.argv if value.startswith(f"{name}=")]
+        got = f" (got {given[-1]})" if given else ""
+        text = f"{name} must be {bound} or {'more' if sign == 'greater' else 'less'}{got}."
+    path = error.ctx.command_path if error.ctx else "brewhouse"
+    return UsageError(text if text.endswith((".", "?")) else f"{text}.", hint=f"See `{path} --help`.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 import typer
 from typer.core import TyperGroup
@@ -15,6 +16,9 @@ from typer.core import TyperGroup
 from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake, lake_of
 from brewhouse.settings import Settings, load, setting_names
+
+if TYPE_CHECKING:
+    from brewhouse.lakehouse import Lakehouse
 
 
 def complete_table(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -156,6 +160,40 @@ def country_code(text: str) -> str:
     raise UsageError(f"{text!r} is not the ISO 3166 code of a country.", hint=hint)
 
 
+def state_code(text: str, country: str) -> str:
+    """Return an ISO 3166-2 code in upper case; a name of a state without one stays.
+
+    Raises:
+        UsageError: It looks like a code and is none, or is the name of a state that has one.
+    """
+    from brewhouse.places import gazetteer, reference
+
+    country = country or text[:2].upper()
+    if text.upper() in {division.code for division in reference.subdivisions(country)}:
+        return text.upper()
+    found = gazetteer.subdivisions(country).find(text) if reference.subdivisions(country) else None
+    if found or re.fullmatch(r"[A-Za-z]{2}-\w{1,3}", text):
+        hint = f"Write {found.code}." if found else "`brewhouse places` lists the codes."
+        raise UsageError(f"{text!r} is not the ISO 3166 code of a state.", hint=hint)
+    return text
+
+
+def known_type(text: str) -> str:
+    """Return a type of breweries.
+
+    Raises:
+        UsageError: The source has no such type.
+    """
+    from difflib import get_close_matches
+
+    from brewhouse.api.contract import BREWERY_TYPES
+
+    if text and text not in BREWERY_TYPES:
+        known = get_close_matches(text, BREWERY_TYPES, 1) or sorted(BREWERY_TYPES)
+        raise UsageError(f"{text!r} is not a type of breweries.", hint=f"Write {' or '.join(known)}.")
+    return text
+
+
 def setting_flags(*names: str) -> Callable[[Command], Command]:
     """Give a command an option for each of these settings, in this order; it receives them as `**flags`.
 
@@ -174,6 +212,13 @@ def setting_flags(*names: str) -> Callable[[Command], Command]:
         return command
 
     return decorate
+
+
+def open_lake(lake: str | None) -> Lakehouse:
+    """Open the lake of an option with the library."""
+    from brewhouse.lakehouse import Lakehouse
+
+    return Lakehouse.of(settings_and_lake(lake)[0])
 
 
 def settings_and_lake(lake: object = None, **flags: object) -> tuple[Settings, Lake]:

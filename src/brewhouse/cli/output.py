@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import logging
 import os
 import re
 import shutil
@@ -15,12 +16,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import msgspec
 
-from brewhouse.errors import UsageError
+from brewhouse.errors import BrewhouseError, UsageError, redacted
+from brewhouse.ids import day_of
 from brewhouse.lake.lake import Lake
 
 if TYPE_CHECKING:
@@ -325,14 +328,46 @@ def _text(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def reports_of(lake: Lake) -> list[RunReport]:
-    """Return the reports of all runs of a lake, oldest first."""
-    from brewhouse.events.event import read_events
+def require_lake(lake: Lake) -> None:
+    """Refuse to read a local lake that does not exist.
+
+    Raises:
+        BrewhouseError: There is no such folder.
+    """
+    if lake.is_local and not lake.root.is_dir():
+        raise BrewhouseError(
+            f"The lake {lake.root} does not exist.", hint="Check --lake, or run `brewhouse run` first."
+        )
+
+
+def reports_of(lake: Lake, since: date | None = None, first: str = "") -> list[RunReport]:
+    """Return the reports of all runs of a lake, oldest first, or of those that `EventReader.read` finds events of."""
+    from brewhouse.events.event import EventReader
     from brewhouse.events.run_reports import run_reports
     from brewhouse.lake.run_lock import holder
 
+    require_lake(lake)
     held = holder(lake)
-    return run_reports(read_events(lake), held.run if held else None)
+    return run_reports(EventReader(lake).read(since, first), held.run if held else None)
+
+
+def newest_reports(lake: Lake, number: int) -> tuple[list[RunReport], bool]:
+    """Return the reports of the newest runs, oldest first, and whether there are older ones; reads few days."""
+    from brewhouse.events.event import EventReader, event_days
+    from brewhouse.events.run_reports import run_reports
+    from brewhouse.lake.run_lock import holder
+
+    require_lake(lake)
+    held, reader, days = holder(lake), EventReader(lake), event_days(lake)
+    count = 2
+    while True:
+        since = date.fromisoformat(days[-count].name.removeprefix("date=")) if count < len(days) else None
+        found = run_reports(reader.read(since), held.run if held else None)
+        # A run of the first day may have begun before.
+        reports = [report for report in found if since is None or report.started_at[:10] > str(since)]
+        if since is None or len(reports) > number:
+            return reports[-number:], len(reports) > number
+        count *= 4
 
 
 def report_of(lake: Lake, run: str) -> RunReport:
@@ -341,9 +376,14 @@ def report_of(lake: Lake, run: str) -> RunReport:
     Raises:
         UsageError: The lake has no such run.
     """
-    for report in reversed(reports_of(lake)):
-        if run in ("last", report.run):
-            return report
+    if run == "last":
+        found, _ = newest_reports(lake, 1)
+    else:
+        day = day_of(run)  # its events are newer than its id, unless the clock was set back
+        quickly = reports_of(lake, date.fromisoformat(day), run) if day else []
+        found = [each for each in quickly if each.run == run] or [each for each in reports_of(lake) if each.run == run]
+    if found:
+        return found[-1]
     raise UsageError(f"The lake {lake.root} has no run {run}.", hint="`brewhouse runs` lists them.")
 
 
@@ -394,10 +434,30 @@ def progress_listeners(log_format: str) -> Iterator[Sequence[Listener]]:
         from rich.progress import Progress
 
         console = Console(file=_terminal(sys.stderr))
-        with Progress(console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bars:
+        with (
+            Progress(console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bars,
+            _delays_shown(lambda text: console.print(text, markup=False, highlight=False)),
+        ):
             yield (_progress_bars(bars),)
     else:
-        yield (progress_printer(sys.stderr),)
+        with _delays_shown(lambda text: print(text, file=sys.stderr, flush=True)):
+            yield (progress_printer(sys.stderr),)
+
+
+@contextmanager
+def _delays_shown(show: Callable[[str], object]) -> Iterator[None]:
+    """Show why requests to the source wait, such as its rate limit, and for how long."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            show(f"extract: {visible(redacted(record.getMessage()))}")
+
+    handler, logger = Handler(logging.WARNING), logging.getLogger("brewhouse.api")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _progress_bars(bars: Progress) -> Listener:

@@ -14,6 +14,7 @@ from brewhouse.cli.options import (
     LakeOption,
     LimitOption,
     complete_table,
+    open_lake,
     reject_together,
     settings_and_lake,
 )
@@ -57,8 +58,6 @@ def query(
 
     Example: brewhouse query "SELECT country_name, sum(operating_count) FROM gold.breweries_by_location GROUP BY 1"
     """
-    from brewhouse.query.connection import connect
-    from brewhouse.query.connection import query as run_query
     from brewhouse.query.saved_queries import for_duckdb
 
     chosen = result_format(output_format, output, as_json=as_json)
@@ -71,10 +70,10 @@ def query(
         query_on_athena(query_text(sql, saved, file), "brewhouse", chosen, output, rows)
         return
     text, values = query_text(sql, saved, file, for_duckdb), parse_parameters(param)
-    _, place = settings_and_lake(lake)
+    opened = open_lake(lake)
     with result_file(chosen, output) as target:
-        connection = connect(place, at, target.parent if target else None)
-        run_query(connection, text, partial(write, output_format=chosen, file=target, limit=rows), values)
+        result = opened.query(text, values, at=at, output=target.parent if target else None)
+        result.read(partial(write, output_format=chosen, file=target, limit=rows))
 
 
 def queries(as_json: JsonOption = False) -> None:
@@ -92,16 +91,7 @@ def tables(lake: LakeOption = None, as_json: JsonOption = False) -> None:
 
     Example: brewhouse tables
     """
-    from brewhouse.query.connection import published_tables
-
-    _, place = settings_and_lake(lake)
-    published = published_tables(place)
-    rows = []
-    for name in published.names():
-        current, description = published.current(name), published.describe(name).description
-        published_at = current.committed_at.isoformat(timespec="milliseconds") if current else None
-        count = current.rows if current else 0
-        rows.append({"table": name, "rows": count, "published": published_at, "description": description})
+    rows = open_lake(lake).tables
     print_result([{**row, "published": minute(row["published"])} for row in rows], as_json=as_json, value=rows)
 
 
@@ -133,22 +123,7 @@ def history(
 
     Example: brewhouse history gold.breweries_by_location
     """
-    from brewhouse.query.connection import published_tables
-
-    _, place = settings_and_lake(lake)
-    rows = [
-        {
-            "snapshot": snapshot.snapshot_id,
-            "committed": snapshot.committed_at.isoformat(timespec="milliseconds"),
-            "run": snapshot.run or None,
-            "raw_snapshot": snapshot.raw_snapshot or None,
-            "rows": snapshot.rows,
-            "current": snapshot.current,
-            "rolled_back": snapshot.rolled_back,
-            "branch": snapshot.branch or None,
-        }
-        for snapshot in published_tables(place).history(table)
-    ]
+    rows = open_lake(lake).history(table)
     shown = [
         {
             "committed": minute(row["committed"]),
@@ -169,13 +144,10 @@ def rejected(
 
     Example: brewhouse rejected --limit 5
     """
-    from brewhouse.query.connection import connect
-    from brewhouse.query.connection import query as run_query
-
     rows = shown_rows(limit, show_all=show_all, as_data=as_json)
-    _, place = settings_and_lake(lake)
     sql = "SELECT reasons, page, record FROM silver.rejected_breweries ORDER BY page, record"
     output_format: Format = "json" if as_json else "table"
+    opened = open_lake(lake)
     with result_file(output_format, None) as file:
-        connection = connect(place, output=file.parent if file else None)
-        run_query(connection, sql, partial(write, output_format=output_format, file=file, limit=rows))
+        result = opened.query(sql, output=file.parent if file else None)
+        result.read(partial(write, output_format=output_format, file=file, limit=rows))

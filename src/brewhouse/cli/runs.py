@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from brewhouse.cli.options import AllOption, JsonOption, LakeOption, LimitOption, RunArgument, settings_and_lake
-from brewhouse.cli.output import minute, print_report, print_result, report_of, reports_of, shorten
+from brewhouse.cli.output import minute, newest_reports, print_report, print_result, report_of, reports_of, shorten
 from brewhouse.cli.results import shown_rows
 
 _ERROR_CHARACTERS = 80
@@ -17,7 +17,9 @@ def runs(
     Example: brewhouse runs --json
     """
     _, place = settings_and_lake(lake)
-    reports = reports_of(place)[::-1]
+    wanted = shown_rows(limit, show_all=show_all, as_data=as_json)
+    found, has_older = (reports_of(place), False) if wanted is None else newest_reports(place, wanted)
+    reports = found[::-1]
     has_errors = any(report.error for report in reports)
     rows = [
         {
@@ -30,7 +32,9 @@ def runs(
         }
         for report in reports
     ]
-    print_result(rows, as_json=as_json, value=reports, limit=shown_rows(limit, show_all=show_all, as_data=as_json))
+    print_result(rows, as_json=as_json, value=reports)
+    if has_older and not as_json:
+        print("… older runs (--all)")
 
 
 def show(

@@ -9,12 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from brewhouse.cli.options import AtOption, CountryOption, LakeOption, settings_and_lake
-from brewhouse.cli.output import make_output_optional, os_reason
+from brewhouse.cli.options import (
+    AtOption,
+    CountryOption,
+    LakeOption,
+    country_code,
+    known_type,
+    settings_and_lake,
+    state_code,
+)
+from brewhouse.cli.output import make_output_optional, os_reason, require_lake
 from brewhouse.cli.results import writing
 from brewhouse.errors import UsageError
 from brewhouse.events.run_log import log_to_stderr
@@ -71,17 +79,51 @@ def serve(
         uvicorn.Server(config).run(sockets=[listening])
 
 
+def mcp(
+    lake: LakeOption = None,
+    http: Annotated[bool, typer.Option("--http", help="Serve HTTP instead of standard input and output.")] = False,
+    host: Annotated[str, typer.Option("--host", help="Address; all but 127.0.0.1 need a password.")] = "127.0.0.1",
+    port: PortOption = 8041,
+) -> None:
+    """Serve tools for assistants over the Model Context Protocol: tables, read-only SQL, runs, changes.
+
+    Example: brewhouse mcp --lake demo-lake
+    """
+    with _console_extra("The MCP server", extra="mcp"):
+        from brewhouse.console.authentication import Authenticator
+        from brewhouse.console.security import address_of, password_for
+        from brewhouse.mcp_server import PasswordMiddleware, create_server
+    settings, place = settings_and_lake(lake)
+    require_lake(place)
+    server = create_server(settings)
+    if not http:
+        server.run()
+        return
+    import uvicorn
+
+    with _listen(host, port) as listening, suppress(KeyboardInterrupt):
+        password, is_generated = password_for(host, settings.console.password)
+        app: Any = server.streamable_http_app(host=host)
+        if password:
+            app = PasswordMiddleware(app, Authenticator(password))
+        make_output_optional()
+        print(f"Brewhouse serves {place.root} at {address_of(host, listening.getsockname()[1])}/mcp", flush=True)
+        if password and is_generated:
+            print(f"password: {password.reveal()}", flush=True)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, ws="none")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
 @contextmanager
-def _console_extra(feature: str) -> Iterator[None]:
-    """Report a missing dependency of the extra `console` as a usage error."""
+def _console_extra(feature: str, extra: str = "console") -> Iterator[None]:
+    """Report a missing dependency of an extra as a usage error."""
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "brewhouse":
             raise
-        raise UsageError(
-            f"{feature} needs {error.name}, which is not installed.", hint='Run `pip install "brewhouse[console]"`.'
-        ) from error
+        hint = f'Run `pip install "brewhouse[{extra}]"`.'
+        raise UsageError(f"{feature} needs {error.name}, which is not installed.", hint=hint) from error
 
 
 def _warn_if_off(lake: Lake, settings: Settings) -> None:
@@ -136,9 +178,17 @@ def demo(
     Example: brewhouse demo --lake demo-lake
     """
     from brewhouse.cli.jobs import run_jobs
+    from brewhouse.lake.raw_snapshots import complete
     from brewhouse.mock_api.dataset import generate
     from brewhouse.mock_api.demo_server import DemoApiServer
 
+    _, place = settings_and_lake(lake)
+    sources = {snapshot.manifest.source_url for snapshot in complete(place)}
+    if others := sorted(url for url in sources if not url.startswith("http://127.0.0.1:")):
+        raise UsageError(
+            f"The lake {place.root} holds breweries of {others[0]}; the demo would add generated ones.",
+            hint="Name another folder with --lake.",
+        )
     with DemoApiServer(generate(rows, unusable=min(3, rows // 10))) as server:
         settings, place = settings_and_lake(lake, source_url=server.url)
         run_jobs(place, settings, ("extract", "transform", "aggregate"), as_json=False)
@@ -171,8 +221,10 @@ def report(
 
         from brewhouse.console.overview import OverviewFilters
         from brewhouse.console.overview_report import write_report
+    code = country_code(country) if country else ""
+    filters = OverviewFilters(code, state_code(state, code) if state else "", known_type(brewery_type))
     _, place = settings_and_lake(lake)
     with writing(output) as file:
-        write_report(place, file, OverviewFilters(country or "", state, brewery_type), at=at, language=language)
+        write_report(place, file, filters, at=at, language=language)
     make_output_optional()
     print(output)

@@ -21,10 +21,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from brewhouse.console import overview as overview_numbers
 from brewhouse.console.authentication import Authenticator
+from brewhouse.console.breweries import BreweryFilters, search
 from brewhouse.console.event_feed import EventFeed
 from brewhouse.console.lake_reader import LakeReader
 from brewhouse.console.language import COOKIE, match_language
-from brewhouse.console.pages import events, explore, login, overview, quality, runs, tables
+from brewhouse.console.pages import breweries, changes, events, explore, login, overview, quality, runs, tables
 from brewhouse.console.query_service import QueryService
 from brewhouse.console.security import AllowedHosts, SecurityMiddleware
 from brewhouse.console.table_views import table_details
@@ -52,7 +53,7 @@ from brewhouse.query.connection import NothingPublishedError
 from brewhouse.settings import Secret, Settings
 
 _log = logging.getLogger(__name__)
-_PAGES = (login, overview, explore, tables, runs, quality, events)
+_PAGES = (login, overview, breweries, changes, explore, tables, runs, quality, events)
 _YEAR_S = 365 * 24 * 3600
 _ARCHIVE_EVERY_S = 3600.0
 
@@ -113,6 +114,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             table_details(console.lake, state)
             if overview_numbers.has_breweries(state):
                 overview_numbers.overview(state, overview_numbers.OverviewFilters())
+                search(state, BreweryFilters(), 1)
 
     stopping = threading.Event()
 

@@ -14,10 +14,12 @@ from brewhouse.console.world import outlines, rings
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _SHEET_WIDTH = 900
 _MAX_BARS = 20
+_LONG_DAYS = 60  # from here on, the axis has months and years
 
 
 def line_chart(days: Sequence[DayCount], translate: Translator) -> dict[str, Any]:
     """Specify a line chart of counts by day."""
+    is_long = bool(days) and (days[-1].day - days[0].day).days > _LONG_DAYS
     return {
         "$schema": _SCHEMA,
         "width": "container",
@@ -25,8 +27,19 @@ def line_chart(days: Sequence[DayCount], translate: Translator) -> dict[str, Any
         "data": {"values": [{"day": each.day.isoformat(), "breweries": each.breweries} for each in days]},
         "layer": [{"mark": {"type": "area", "opacity": 0.12}}, {"mark": {"type": "line", "point": len(days) < 60}}],
         "encoding": {
-            "x": {"field": "day", "type": "temporal", "scale": {"type": "utc"}, "title": None},
-            "y": {"field": "breweries", "type": "quantitative", "title": None},
+            "x": {
+                "field": "day",
+                "type": "temporal",
+                "scale": {"type": "utc"},
+                "title": None,
+                "axis": {"tickCount": 8, "labelOverlap": True, **({"format": "%b %Y"} if is_long else {})},
+            },
+            "y": {
+                "field": "breweries",
+                "type": "quantitative",
+                "title": None,
+                "axis": {"tickMinStep": 1, "format": ",d", "tickCount": 5},
+            },
             "tooltip": [
                 {"field": "day", "type": "temporal", "timeUnit": "utcyearmonthdate", "title": translate("Day")},
                 {"field": "breweries", "type": "quantitative", "format": ",", "title": translate("Breweries")},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gettext
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -50,9 +51,20 @@ class Translator:
         translation = self._texts.get(text, text)
         return translation.format(**values) if values else translation
 
+    def country(self, name: str) -> str:
+        """Translate the English name of a country, by the catalogue of pycountry; unknown names stay."""
+        return _countries(self.language).gettext(name)
+
     def many(self, one: str, other: str, number: int, **values: object) -> str:
         """Translate the singular or the plural text, by a number."""
         return self(one if number == 1 else other, **values)
+
+
+@cache
+def _countries(language: str) -> gettext.NullTranslations:
+    import pycountry
+
+    return gettext.translation("iso3166-1", pycountry.LOCALES_DIR, [language.replace("-", "_")], fallback=True)
 
 
 @cache

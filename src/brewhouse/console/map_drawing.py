@@ -23,7 +23,10 @@ class MapDrawing:
 def draw_map(state: LakeState, shown: overview.Overview, *, full_detail: bool = False) -> MapDrawing:
     """Draw the breweries of an overview, by default only as detailed as the initial view needs."""
     filters = shown.filters
-    view = world.view_box(overview.map_bounds(state, filters) if filters.country or filters.state else None)
+    bounds = overview.map_bounds(state, filters) if filters.country or filters.state else None
+    if bounds and not filters.state:
+        bounds = world.with_country(bounds, filters.country)
+    view = world.view_box(bounds)
     counts = {count.key: count for count in shown.by_country}
     paths = world.outlines(None if full_detail else view)
     return MapDrawing(

@@ -15,6 +15,7 @@ UNKNOWN = "none"
 """Key of a country, state or type that is missing."""
 
 _MAX_CHANGES = 25
+_MAX_OF_KIND = 6  # so that every kind is shown
 _KEYS = (
     f"coalesce(country_code, {{country_name}}, '{UNKNOWN}') AS country, "
     f"coalesce(state_code, {{state_name}}, '{UNKNOWN}') AS state, coalesce(brewery_type, '{UNKNOWN}') AS type"
@@ -33,7 +34,7 @@ _CACHE_TABLES = {  # in-memory copies of the columns that every request reads
     "silver.brewery_changes": f"""
         CREATE TABLE memory.main.console_changes AS
         SELECT {_RAW_KEYS}, snapshot_run, snapshot_time, kind, id, name, city, country AS country_name, changed_fields
-        FROM silver.brewery_changes""",
+        FROM silver.brewery_changes WHERE previous_run IS NOT NULL""",  # without the baseline
 }
 
 
@@ -180,7 +181,8 @@ def overview(state: LakeState, filters: OverviewFilters) -> Overview:
     if "silver.brewery_changes" in state.tables:
         changes = rows(
             "SELECT snapshot_time, kind, id, name, type, city, country_name, changed_fields FROM "
-            f"memory.main.console_changes WHERE {{where}} ORDER BY snapshot_run DESC, kind, name LIMIT {_MAX_CHANGES}"
+            "memory.main.console_changes WHERE {where} QUALIFY row_number() OVER (PARTITION BY snapshot_run, kind "
+            f"ORDER BY name, id) <= {_MAX_OF_KIND} ORDER BY snapshot_run DESC, kind, name LIMIT {_MAX_CHANGES}"
         )
     return Overview(
         filters,
@@ -191,6 +193,20 @@ def overview(state: LakeState, filters: OverviewFilters) -> Overview:
         over_time=[DayCount(*row) for row in days],
         changes=[BreweryChange(*row) for row in changes],
     )
+
+
+def figures_over_time(state: LakeState, filters: OverviewFilters) -> dict[str, list[int]]:
+    """Return the totals of the filtered breweries in each day's snapshot, oldest first, by the names of `Totals`."""
+    if "gold.brewery_counts_over_time" not in state.tables:
+        return {}
+    rows = _reader(state, filters)(
+        "SELECT sum(brewery_count), coalesce(sum(brewery_count) FILTER (type NOT IN ('closed', 'planning')), 0), "
+        "coalesce(sum(brewery_count) FILTER (type = 'planning'), 0), "
+        "coalesce(sum(brewery_count) FILTER (type = 'closed'), 0), count(DISTINCT country) "
+        "FROM memory.main.console_counts WHERE {where} GROUP BY day ORDER BY day"
+    )
+    names = ("breweries", "operating", "planned", "closed", "countries")
+    return {name: [int(row[index]) for row in rows] for index, name in enumerate(names)}
 
 
 def map_bounds(state: LakeState, filters: OverviewFilters) -> tuple[int, int, int, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -51,7 +52,7 @@ def write_report(
     state = LakeReader(lake).state(at)
     overview.require_breweries(state)
     filters = _known(state, filters)
-    shown = overview.overview(state, filters)
+    shown = _only(overview.overview(state, filters))
     translate = Translator(language)
     title = _title(shown, translate)
     if suffix == ".html":
@@ -83,6 +84,21 @@ def _known(state: LakeState, filters: overview.OverviewFilters) -> overview.Over
             raise UsageError(f"No brewery of the lake has the {name} {wanted!r}.", hint=hint)
         known[name] = keys.get(wanted.casefold(), "")
     return overview.OverviewFilters(**known)
+
+
+def _only(shown: overview.Overview) -> overview.Overview:
+    """Leave out the types and places that the filters exclude; on the page, they can be chosen instead."""
+    filters = shown.filters
+
+    def wanted(counts: list[overview.BreweryCount], key: str) -> list[overview.BreweryCount]:
+        return [count for count in counts if key in {"", count.key}]
+
+    return replace(
+        shown,
+        by_type=wanted(shown.by_type, filters.type),
+        by_country=wanted(shown.by_country, filters.country),
+        by_state=wanted(shown.by_state, filters.state),
+    )
 
 
 def _title(shown: overview.Overview, translate: Translator) -> str:

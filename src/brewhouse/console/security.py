@@ -161,7 +161,7 @@ class SecurityMiddleware:
             return error_response(request, 413, _("The request is too large."), signed_in=False)
         authenticator = console_of(request).authenticator
         is_open = request.url.path in _OPEN or request.url.path.startswith(_STATIC)
-        if authenticator and not is_open and not _is_signed_in(request, authenticator):
+        if authenticator and not is_open and not is_signed_in(request, authenticator):
             return _require_login(request)
         return None
 
@@ -194,7 +194,8 @@ def _is_same_site(request: Request, host: str) -> bool:
     return origin is None or urlsplit(origin).netloc.lower() == host.lower()
 
 
-def _is_signed_in(request: Request, authenticator: Authenticator) -> bool:
+def is_signed_in(request: Request, authenticator: Authenticator) -> bool:
+    """Check the session of a request, or its bearer token, which is the password."""
     if authenticator.is_valid_session(request.cookies.get(COOKIE)):
         return True
     scheme, _, token = request.headers.get("authorization", "").partition(" ")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from brewhouse.iceberg.tables import Tables
 
 SAMPLE_ROWS = 20
+_TOP_VALUES = 3
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ class SnapshotDetail:
     raw_snapshot: str
     current: bool
 
+    @property
+    def data_day(self) -> date | None:
+        """The day on which the source was read."""
+        day = day_of(self.raw_snapshot)
+        return date.fromisoformat(day) if day else None
+
 
 @dataclass(frozen=True)
 class TableDetail:
@@ -68,6 +75,18 @@ class TableSample:
 
     columns: list[str]
     rows: list[list[Any]]
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """What a column contains; `top` has its most frequent values, approximately."""
+
+    name: str
+    nulls: int
+    distinct: int
+    least: str | None
+    greatest: str | None
+    top: list[str]
 
 
 @dataclass(frozen=True)
@@ -114,6 +133,26 @@ def table_sample(state: LakeState, name: str) -> TableSample | None:
         return None
     result = state.cursor().execute(f"SELECT * FROM {identifier(name)} LIMIT {SAMPLE_ROWS}")
     return TableSample([column[0] for column in result.description or []], [list(row) for row in result.fetchall()])
+
+
+def profile(state: LakeState, table: TableDetail) -> list[ColumnProfile]:
+    """Profile the columns of a table, once for each state."""
+    name, columns = table.summary.name, [column.name for column in table.columns]
+    if name not in state.tables:
+        return []
+
+    def read() -> list[ColumnProfile]:
+        column = "count(*) - count({0}), count(DISTINCT {0}), CAST(min({0}) AS VARCHAR), CAST(max({0}) AS VARCHAR), "
+        column += f"approx_top_k(CAST({{0}} AS VARCHAR), {_TOP_VALUES})"
+        facts = ", ".join(column.format(identifier(each)) for each in columns)
+        [row] = state.cursor().execute(f"SELECT {facts} FROM {identifier(name)}").fetchall()
+        found = []
+        for number, each in enumerate(columns):
+            nulls, distinct, least, greatest, top = row[number * 5 : number * 5 + 5]
+            found.append(ColumnProfile(each, nulls, distinct, least, greatest, [str(value) for value in top or []]))
+        return found
+
+    return state.cached(("profile", name), read)
 
 
 def neighbors(nodes: list[Node], name: str) -> tuple[list[str], list[str]]:

@@ -100,6 +100,8 @@ def _(text: str) -> str:
 
 NAVIGATION = (
     NavItem("overview", "/", _("Overview")),
+    NavItem("breweries", "/breweries", _("Breweries")),
+    NavItem("changes", "/changes", _("Changes")),
     NavItem("explore", "/explore", _("Explore")),
     NavItem("tables", "/tables", _("Tables")),
     NavItem("runs", "/runs", _("Runs")),
@@ -213,6 +215,7 @@ def _context(request: Request) -> dict[str, Any]:
         "_": translate,
         "many": translate.many,
         **format_helpers(translate.language),
+        "country_name": translate.country,
         "language": translate.language,
         "languages": LANGUAGES,
         "navigation": NAVIGATION,

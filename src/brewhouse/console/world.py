@@ -55,6 +55,15 @@ def outlines(view: ViewBox | None = None) -> dict[str, str]:
     return {code: near[code] if is_visible(code) else path for code, path in far.items()}
 
 
+def with_country(bounds: Bounds, code: str) -> Bounds:
+    """Extend some bounds to the parts of a country that they overlap, so that it is shown whole."""
+    left, top, right, bottom = bounds
+    for x1, y1, x2, y2 in _ring_bounds().get(code, []):
+        if x1 <= bounds[2] and x2 >= bounds[0] and y1 <= bounds[3] and y2 >= bounds[1]:
+            left, top, right, bottom = min(left, x1), min(top, y1), max(right, x2), max(bottom, y2)
+    return left, top, right, bottom
+
+
 def rings(path: str) -> list[list[tuple[int, int]]]:
     """Parse an outline into closed rings of map coordinates.
 

@@ -101,7 +101,7 @@ class DuckDBEngine:
             for column in spec.columns
         )
         ids = ", ".join(f"{identifier(column.name)}: {field_ids[column.name]}" for column in spec.columns)
-        order = ", ".join(f"{identifier(name)} NULLS FIRST" for name in spec.sort)
+        order = ", ".join(f"{identifier(name)} NULLS FIRST" for name in self._varying(spec))
 
         def copy(condition: str) -> str:
             file = str(folder / f"{uuid.uuid4()}.parquet")
@@ -134,6 +134,14 @@ class DuckDBEngine:
         """Compute a SELECT once and expose its rows by a name."""
         self._run(f"CREATE OR REPLACE TABLE {_computed(name)} AS {select}", values)
         self._run(f"CREATE OR REPLACE VIEW {identifier(name)} AS SELECT * FROM {_computed(name)}")
+
+    def _varying(self, spec: TableSpec) -> tuple[str, ...]:
+        """Return the sort columns without a first one that has the same value in all rows, as the batch often has."""
+        for name in map(identifier, spec.sort[:1]):
+            limits = f"SELECT count(DISTINCT {name}) <= 1 AND count({name}) = count(*) FROM {_computed(spec.name)}"
+            if self._run(limits).fetchone()[0]:
+                return spec.sort[1:]
+        return spec.sort
 
     def _partitions(self, spec: TableSpec) -> list[str]:
         """List the condition of each partition, largest first so that the longest COPY does not start last."""

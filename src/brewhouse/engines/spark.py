@@ -78,7 +78,7 @@ class SparkEngine:
             records = lines.select(f.col("value").alias("record"), f.col("_metadata.file_name").alias("file"))
             records = records.select(*_record_columns())
         else:
-            records = self._session.createDataFrame([], _schema(_RECORDS))
+            records = self._local(_RECORDS)
         self._expose("bronze.breweries", records)
         metadata = {"run": "string", "taken_at": "timestamptz"}
         self.attach_rows("bronze.snapshot", metadata, [(run, datetime.fromisoformat(fetched_at))])
@@ -91,8 +91,8 @@ class SparkEngine:
         """See `Engine.attach_rows`."""
         from pyspark.sql import functions as f
 
-        schema = _schema([Column(column, kind, "") for column, kind in columns.items()])
-        self._expose(name, f.broadcast(self._session.createDataFrame([tuple(row) for row in rows], schema)))
+        given = self._local([Column(column, kind, "") for column, kind in columns.items()], rows)
+        self._expose(name, f.broadcast(given))
 
     def compute(self, model: Model) -> tuple[Column, ...]:
         """See `Engine.compute`."""
@@ -158,6 +158,20 @@ class SparkEngine:
         except AnalysisException as error:
             raise EngineError(f"{what}: {error}") from error
 
+    def _local(self, columns: Sequence[Column], rows: Sequence[Sequence[object]] = ()) -> DataFrame:
+        """Expose rows of the driver through the JVM alone: PySpark's `createDataFrame` runs Python in the executors."""
+        from pyspark.sql import DataFrame
+        from pyspark.sql import functions as f
+
+        jvm = self._session._jvm
+        assert jvm is not None
+        names = [column.name for column in columns]
+        lines = "\n".join(json.dumps(dict(zip(names, row, strict=True)), default=str) for row in rows)
+        values = jvm.org.apache.hadoop.util.StringUtils.getStringCollection(lines, "\n")
+        encoder = jvm.org.apache.spark.sql.Encoders.STRING()
+        texts = DataFrame(self._session._jsparkSession.createDataset(values, encoder), self._session)
+        return texts.select(f.from_json("value", _schema(columns), {"mode": "FAILFAST"}).alias("row")).select("row.*")
+
     def _read(self, spec: TableSpec, files: Sequence[str]) -> DataFrame:
         """Read columns by field id where they have one, else by name; a column that a file lacks is null."""
         from pyspark.sql.types import StructType, _parse_datatype_string
@@ -165,7 +179,7 @@ class SparkEngine:
         schema = _parse_datatype_string(_schema(spec.columns))
         assert isinstance(schema, StructType)
         if not files:
-            return self._session.createDataFrame([], schema)
+            return self._local(spec.columns)
         for field, column in zip(schema.fields, spec.columns, strict=True):
             field.metadata = {} if column.field_id is None else {_FIELD_ID: column.field_id}
         return self._session.read.schema(schema).parquet(*self._paths(files))

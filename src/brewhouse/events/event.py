@@ -189,16 +189,20 @@ def _sorted(groups: Iterable[list[Event]]) -> list[Event]:
 
 def find_damage(file: Path, content: bytes) -> DamagedFileError | None:
     """Return the error of a file that has lines that are not events, or none at all."""
-    lines = len(content.splitlines())
-    invalid = lines - len(parse_events(content))
+    return _damage(file, len(content.splitlines()), len(parse_events(content)))
+
+
+def _damage(file: Path, lines: int, events: int) -> DamagedFileError | None:
+    invalid = lines - events
     reason = f"{invalid} of {lines} lines are not events" if lines else "it is empty"
     return DamagedFileError(file, reason) if invalid or not lines else None
 
 
 def _parse_file(file: Path, content: bytes) -> tuple[Path, list[Event]]:
-    if damage := find_damage(file, content):
+    events = parse_events(content)
+    if damage := _damage(file, len(content.splitlines()), len(events)):
         print(f"brewhouse: {damage}", file=sys.stderr)
-    return file, parse_events(content)
+    return file, events
 
 
 def parse_events(content: bytes) -> list[Event]:

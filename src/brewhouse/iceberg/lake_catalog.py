@@ -32,6 +32,10 @@ class LakeCatalog(MetastoreCatalog):
     def reading(self) -> AbstractContextManager[None]:
         """Load all tables as of one moment for the duration of the block."""
 
+    @abstractmethod
+    def forget(self, name: str) -> None:
+        """Remove a table without its files."""
+
     def _stage(
         self, current: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
     ) -> StagedTable:

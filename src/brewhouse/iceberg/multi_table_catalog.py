@@ -146,6 +146,11 @@ class MultiTableCatalog(LakeCatalog):
         location = {"location": f"{self._lake.warehouse}/{zone}"}
         self._cloud.catalog.create_namespace(f"{self._prefix}{zone}", {**location, **properties})
 
+    def forget(self, name: str) -> None:
+        """Remove a table without its files."""
+        self._cloud.catalog.drop_table(f"{self._prefix}{name}")
+        self._loaded = None
+
     def _commit(self, changes: list[TableChange], version: str | None) -> None:
         """Write everything that can be written, then swap the pointers, with a write intent if there are several."""
         with ThreadPoolExecutor(_PARALLEL_REQUESTS) as threads:

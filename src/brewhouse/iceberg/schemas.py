@@ -81,7 +81,7 @@ def properties_of(spec: TableSpec) -> dict[str, str]:
     return {
         "comment": spec.description,
         "write.metadata.delete-after-commit.enabled": "true",
-        "write.metadata.previous-versions-max": "20",
+        "write.metadata.previous-versions-max": "5",
     }
 
 

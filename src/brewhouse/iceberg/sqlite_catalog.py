@@ -93,7 +93,7 @@ class SQLiteCatalog(LakeCatalog):
             self._open()
 
     def _open(self) -> None:
-        if not self._file.is_file():
+        if self._file.exists() and not self._file.is_file():
             raise DamagedFileError(self._file, IRREGULAR)
         self._connection = sqlite3.connect(self._file, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         try:
@@ -167,9 +167,11 @@ class SQLiteCatalog(LakeCatalog):
 
     def _write_hint(self, location: str) -> None:
         file = Path(path_of(location))
-        new = file.with_name(f"{VERSION_HINT}.new")
-        new.write_bytes(_hinted(file))
-        new.replace(file.with_name(VERSION_HINT))
+        content, hint = file.name.removesuffix(".metadata.json").encode(), file.with_name(VERSION_HINT)
+        if not hint.is_file() or hint.read_bytes() != content:
+            new = hint.with_suffix(".text.new")
+            new.write_bytes(content)
+            new.replace(hint)
 
     def close(self) -> None:
         """Close the file."""
@@ -241,9 +243,7 @@ class SQLiteCatalog(LakeCatalog):
     def refresh_hints(self) -> None:
         """Let the hints name the current metadata, which a process killed right after its commit left undone."""
         for file in self._metadata_files():
-            hint = file.with_name(VERSION_HINT)
-            if not hint.is_file() or hint.read_bytes() != _hinted(file):
-                self._write_hint(uri_of(file))
+            self._write_hint(uri_of(file))
 
     def _metadata_files(self) -> list[Path]:
         """List the current metadata files of the tables of this warehouse."""
@@ -321,11 +321,6 @@ class SQLiteCatalog(LakeCatalog):
 
     def _key(self, identifier: str | Identifier) -> tuple[str, str, str]:
         return NAME, self.namespace_to_string(self.namespace_from(identifier)), self.table_name_from(identifier)
-
-
-def _hinted(metadata: Path) -> bytes:
-    """Return the content of the hint that names a metadata file."""
-    return metadata.name.removesuffix(".metadata.json").encode()
 
 
 def _unlogged(change: _Change) -> set[str]:

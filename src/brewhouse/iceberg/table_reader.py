@@ -232,14 +232,20 @@ class TableReader:
         """List the snapshots of a table that a branch or tag refers to, the current one among them."""
         return {reference.snapshot_id for reference in self._load(name).metadata.refs.values()}
 
-    def files(self, name: str, snapshot_id: int | None = None) -> list[str]:
+    def files(self, name: str, snapshot_id: int | None = None, *, verified: bool = False) -> list[str]:
         """List the data files of a table, now or in one of its snapshots, as absolute paths.
+
+        Args:
+            verified: Whether those of a local lake are compared with their checksums first.
 
         Raises:
             UsageError: The table has no such snapshot.
+            BrewhouseError: A file is missing or damaged.
         """
         table = self._load(name, snapshot_id)
         snapshot = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
+        if verified and self._lake.is_local:
+            require_files(table, snapshot)
         return sorted(str(path_in(table, file.file_path)) for file in data_files(table, snapshot))
 
     def files_by_value(self, name: str, column: str, value: str | int) -> tuple[list[str], list[str]]:

@@ -149,6 +149,15 @@ class Tables(TableReader):
         """
         self._load(name, snapshot_id).manage_snapshots().set_current_snapshot(snapshot_id=snapshot_id).commit()
 
+    def drop(self, name: str) -> None:
+        """Remove a table from the catalog; its files stay.
+
+        Raises:
+            BrewhouseError: There is no such table.
+        """
+        self._load(name)
+        self._catalog.forget(name)
+
     def relocate(self, *, forget_incomplete: bool = False) -> list[str]:
         """Let the tables of a lake that was moved or copied refer to its present place; see `relocate_tables`."""
         if not isinstance(self._catalog, SQLiteCatalog):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.damage import IRREGULAR, DamagedFileError
-from brewhouse.lake.s3 import SCHEME, bucket_store
+from brewhouse.lake.s3 import SCHEME, bucket_store, require_aws_extra
 from brewhouse.lake.s3_path import S3Path
 from brewhouse.settings import SecretUrl, Settings
 
@@ -113,6 +113,11 @@ class Lake:
         return self.root / "views"
 
     @property
+    def may_have_tables(self) -> bool:
+        """Whether a local lake has a catalog, or has lost the one of its tables; others are not asked."""
+        return not self.is_local or self.catalog_file.exists() or self.warehouse.exists()
+
+    @property
     def lock_file(self) -> Path:
         """The lock file; it names the run that holds the lock or held it last."""
         return self.root / "run.lock"
@@ -140,7 +145,9 @@ def lake_of(settings: Settings) -> Lake:
     """
     shared = Shared(settings.catalog, settings.catalog_uri, settings.catalog_database_prefix, settings.lock_ttl_s)
     lake = Lake.at(settings.lake, shared)
-    if lake.is_local:
+    if not lake.is_local:
+        require_aws_extra()
+    else:
         try:
             is_folder = stat.S_ISDIR(lake.root.stat().st_mode)
         except FileNotFoundError:  # a run creates it

@@ -29,11 +29,10 @@ def session() -> boto3.Session:
     Raises:
         UsageError: boto3 is not installed, the profile does not exist, or no credentials are configured.
     """
-    try:
-        import boto3
-        from botocore.exceptions import BotoCoreError
-    except ImportError as error:
-        raise UsageError("A lake on S3 requires boto3.", hint="Install `brewhouse[aws]`.") from error
+    require_aws_extra()
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
     try:
         opened = boto3.Session(region_name=os.environ.get("AWS_REGION"))  # boto3 itself only reads AWS_DEFAULT_REGION
         credentials = opened.get_credentials()
@@ -45,6 +44,20 @@ def session() -> boto3.Session:
             hint="Set AWS_PROFILE, or log in with `aws configure` or `aws sso login`.",
         )
     return opened
+
+
+def require_aws_extra() -> None:
+    """Refuse a lake on S3 without the libraries of the extra `aws`.
+
+    Raises:
+        UsageError: boto3 or fsspec is not installed.
+    """
+    try:
+        import boto3  # noqa: F401
+        import fsspec  # noqa: F401
+    except ImportError as error:
+        what = f"A lake on S3 needs {error.name}, which is not installed."
+        raise UsageError(what, hint='Run `pip install "brewhouse[aws]"`.') from error
 
 
 @cache
@@ -67,6 +80,7 @@ def endpoint(service: str) -> str | None:
 @cache
 def bucket_store(bucket: str, prefix: str = "") -> S3Store:
     """Open a bucket, or the part of it below a prefix, as an object store."""
+    require_aws_extra()
     from obstore.auth.boto3 import Boto3CredentialProvider
 
     from brewhouse.lake.object_store import RetryingStore

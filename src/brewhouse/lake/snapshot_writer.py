@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -58,7 +59,7 @@ class SnapshotWriter:
         """Day of its start, UTC, as YYYY-MM-DD."""
         return self.started.started_at[:10]
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """Folder of the snapshot."""
         return self.lake.bronze / f"date={self.date}" / f"run={self.run}"

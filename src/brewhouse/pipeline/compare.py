@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.raw_snapshots import complete_runs, find
+from brewhouse.lake.raw_snapshots import complete_runs, find, nothing_extracted
 from brewhouse.models.project import models_of
 from brewhouse.pipeline.input_tables import BREWERIES, attach_previous, attach_snapshot
 from brewhouse.pipeline.publishing import version_of
@@ -54,8 +54,9 @@ def named(lake: Lake, name: str) -> str:
     """
     from brewhouse.iceberg.tables import Tables
 
-    runs = complete_runs(lake)
-    if name == "last" and runs:
+    if not (runs := complete_runs(lake)):
+        raise nothing_extracted(lake)
+    if name == "last":
         return runs[-1]
     if name in runs:
         return name

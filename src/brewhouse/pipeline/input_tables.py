@@ -85,7 +85,8 @@ def attach_previous(engine: Engine, lake: Lake, tables: Tables, breweries: Model
         engine.compute(replace(breweries, name=_PREVIOUS))
     elif published:
         seen = (fitting or published)[-1].snapshot_id
-        engine.attach_table(replace(tables.describe(BREWERIES, seen), name=_PREVIOUS), tables.files(BREWERIES, seen))
+        files = tables.files(BREWERIES, seen, verified=True)
+        engine.attach_table(replace(tables.describe(BREWERIES, seen), name=_PREVIOUS), files)
     else:
         raise BrewhouseError(
             f"Changes cannot be computed: the raw snapshot {run} and the table made of it no longer exist.",

@@ -56,18 +56,14 @@ def _errors(lake: Lake, on_step: Callable[[str], None]) -> Iterator[BrewhouseErr
                 damage = error
             if damage:
                 yield damage
-    try:
-        is_readable = not lake.lock_file.exists() or last_holder(lake) is not None
-    except ValueError:
-        is_readable = False
-    if not is_readable:
+    if lake.lock_file.exists() and last_holder(lake) is None:
         yield DamagedFileError(lake.lock_file, "it does not name the run that held it last")
 
 
 def _table_errors(lake: Lake, on_step: Callable[[str], None]) -> Iterator[BrewhouseError]:
     from brewhouse.iceberg.tables import Tables
 
-    if lake.is_local and not lake.catalog_file.exists() and not lake.warehouse.exists():
+    if not lake.may_have_tables:
         return
     try:
         tables = Tables(lake)

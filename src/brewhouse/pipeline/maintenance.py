@@ -6,6 +6,7 @@ Each step is one commit or can be repeated, so that a kill at any moment leaves 
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from brewhouse.checks.compaction import same_rows
-from brewhouse.errors import BrewhouseError
+from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.events.event import Listener
 from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, compactions, expired
 from brewhouse.iceberg.pending_delete import (
@@ -29,9 +30,11 @@ from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.models.model import parse
-from brewhouse.pipeline.publishing import raise_on_failure, refresh_views
+from brewhouse.models.project import models_of
+from brewhouse.pipeline.publishing import list_states, raise_on_failure, refresh_views
 from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.pipeline.runner import run_jobs
+from brewhouse.query.connection import published_tables
 from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -90,6 +93,41 @@ def run_maintenance(lake: Lake, settings: Settings, *, listeners: Sequence[Liste
 
     run_jobs(lake, settings, "maintain", {"maintain": maintain}, listeners=listeners)
     return done
+
+
+def require_droppable(lake: Lake, settings: Settings, name: str) -> None:
+    """Refuse to drop a table that does not exist, or that the next run would publish again.
+
+    Raises:
+        BrewhouseError: There is no such table, or nothing is published.
+        UsageError: The table has a model.
+    """
+    published_tables(lake).describe(name)
+    if found := next((m for m in models_of("silver", "gold", folder=settings.models) if m.name == name), None):
+        raise UsageError(
+            f"{name} has a model, so that the next run would publish it again.",
+            hint=f"Delete {found.file} first." if found.user_defined else "Built-in tables cannot be dropped.",
+        )
+
+
+def drop_table(lake: Lake, settings: Settings, name: str, *, listeners: Sequence[Listener] = ()) -> None:
+    """Delete a table with its files and its history, as a run with one job.
+
+    Raises:
+        BrewhouseError: Another run holds the lake, or there is no such table.
+    """
+
+    def drop(context: RunContext) -> JobResult:
+        folder = context.tables.folders()[name]
+        context.tables.drop(name)
+        refresh_views(lake, context.tables, context.warn)
+        for file in stored_files(lake, folder):
+            lake.store.delete(file.path)
+        if lake.is_local:
+            shutil.rmtree(lake.root / folder, ignore_errors=True)
+        return JobResult(message=f"{name} was deleted")
+
+    run_jobs(lake, settings, "drop", {"drop": drop}, listeners=listeners)
 
 
 def relocate(lake: Lake, warn: Callable[[str], None]) -> list[str]:
@@ -161,14 +199,13 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
     drop_expired_records(lake, now)
     _sweep_logs(lake, context.settings, now, reports, delete=True)
 
-    states = [tables.current(rewrite.table) for rewrite in rewrites]
     done = list(reports.values())
     total = total_of(done)
     return JobResult(
         message=f"{total.snapshots_expired} snapshots expired, {total.files_compacted} files compacted to "
         f"{total.files_written}, {total.files_removed} files removed, {total.bytes_freed} bytes freed",
         counts={name: value for name, value in msgspec.structs.asdict(total).items() if name != "table"},
-        published=[{"table": s.table, "snapshot": s.snapshot_id, "rows": s.rows} for s in states if s],
+        published=list_states(tables, [rewrite.table for rewrite in rewrites]),
         expired_runs=sorted(known - tables.runs()),
     ), done
 
@@ -189,7 +226,7 @@ def total_of(reports: Sequence[TableMaintenance]) -> TableMaintenance:
 
 
 def _require_tables(lake: Lake) -> None:
-    if lake.is_local and not lake.catalog_file.exists() and not lake.warehouse.exists():
+    if not lake.may_have_tables:
         raise BrewhouseError(f"The lake {lake.root} has no tables.", hint="`brewhouse run` creates them.")
 
 

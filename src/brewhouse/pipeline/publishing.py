@@ -155,8 +155,13 @@ def commit(context: RunContext, *stages: StagedTables) -> list[dict[str, str | i
         for publication in staged.publications
     ]
     context.tables.publish(publications, {RUN: context.run}, _expiring(context, publications))
-    snapshots = [context.tables.current(publication.spec.name) for publication in publications]
-    return [{"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows} for now in snapshots if now]
+    return list_states(context.tables, [publication.spec.name for publication in publications])
+
+
+def list_states(tables: Tables, names: Iterable[str], run: str | None = None) -> list[dict[str, str | int]]:
+    """List the current snapshot and rows of tables, by default of any run."""
+    current = [now for name in names if (now := tables.current(name)) and run in (None, now.run)]
+    return [{"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows} for now in current]
 
 
 def _expiring(context: RunContext, publications: Sequence[Publication]) -> dict[str, list[int]]:

@@ -13,12 +13,12 @@ from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import Listener
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake, recorded_root
-from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
+from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find, nothing_extracted
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.pipeline.aggregate import stage_gold
 from brewhouse.pipeline.dry_run import dry_run
 from brewhouse.pipeline.input_tables import BREWERIES
-from brewhouse.pipeline.publishing import attach_staged, commit, raise_on_failure, refresh_views
+from brewhouse.pipeline.publishing import attach_staged, commit, list_states, raise_on_failure, refresh_views
 from brewhouse.pipeline.run_context import REBUILD, JobResult, RunContext, StagedTables
 from brewhouse.pipeline.runner import run_jobs
 from brewhouse.pipeline.transform import stage_silver
@@ -51,10 +51,11 @@ def rebuild(context: RunContext) -> JobResult:
     from brewhouse.iceberg.tables import Tables
 
     lake = context.lake
+    if not (runs := complete_runs(lake)):
+        raise nothing_extracted(lake)
     tables = context.tables = Tables(lake, replaces=True)
     if context.settings.models is not None:
         dry_run(context.settings)
-    runs = complete_runs(lake)
     progress = _Rebuild(context)
     with tables.atomically():
         for error in tables.forget_damaged():
@@ -70,13 +71,12 @@ def rebuild(context: RunContext) -> JobResult:
             )
         context.ignore_stops()
     refresh_views(lake, tables, context.warn)
-    current = [tables.current(name) for name in tables.names()]
-    published = [now for now in current if now and now.run == context.run]
+    published = list_states(tables, tables.names(), context.run)
     return JobResult(
         message=f"{len(published)} tables rebuilt from {len(runs) - len(progress.left_out)} raw snapshots; "
         f"they show {progress.snapshot}",
         counts={"raw_snapshots": len(runs), "left_out": len(progress.left_out)},
-        published=[{"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows} for now in published],
+        published=published,
     )
 
 

@@ -9,7 +9,7 @@ from brewhouse.errors import UsageError
 from brewhouse.events.event import Listener, read_events
 from brewhouse.events.run_reports import run_reports
 from brewhouse.lake.lake import Lake
-from brewhouse.pipeline.publishing import refresh_views
+from brewhouse.pipeline.publishing import list_states, refresh_views
 from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.pipeline.runner import run_jobs
 from brewhouse.query.connection import published_tables
@@ -60,10 +60,9 @@ def run_rollback(
                 tables.rollback(name, snapshot_id)
             context.ignore_stops()
         refresh_views(lake, tables, context.warn)
-        shown = [state for name in chosen if (state := tables.current(name))]
         return JobResult(
             message=f"{len(chosen)} of {len(tables.names())} tables show {snapshot or f'run {target}'} again",
-            published=[{"table": now.table, "snapshot": now.snapshot_id, "rows": now.rows} for now in shown],
+            published=list_states(tables, chosen),
         )
 
     states(published_tables(lake))  # before anything is recorded

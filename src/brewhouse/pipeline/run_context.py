@@ -93,13 +93,7 @@ class RunContext:
     """
 
     def __init__(
-        self,
-        lake: Lake,
-        settings: Settings,
-        events: EventLog,
-        jobs: Sequence[str],
-        planned: Sequence[str] = (),
-        signals: list[int] | None = None,
+        self, lake: Lake, settings: Settings, events: EventLog, jobs: Sequence[str], planned: Sequence[str] = ()
     ) -> None:
         self.lake = lake
         self.settings = settings
@@ -109,7 +103,7 @@ class RunContext:
         self.job = self.jobs[0]
         self.staged: list[StagedTables] = []
         self.raw_snapshot = ""
-        self.signals = [] if signals is None else signals
+        self.signals: list[int] = []
         self._opened = ExitStack()
 
     @contextmanager

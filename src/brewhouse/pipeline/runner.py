@@ -106,7 +106,8 @@ def run_jobs(
         )
         on_exit.callback(_sync, events)
         planned = external.jobs if external else tuple(jobs)
-        context = RunContext(lake, settings, events, tuple(jobs), planned, signals)
+        context = RunContext(lake, settings, events, tuple(jobs), planned)
+        context.signals = signals
         on_exit.callback(context.close)
         if earlier:
             context.raw_snapshot = next((job.raw_snapshot for job in earlier.jobs[::-1] if job.raw_snapshot), "")

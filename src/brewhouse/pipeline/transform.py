@@ -7,8 +7,7 @@ tables are published all at once after every check has passed, in a run of the w
 from __future__ import annotations
 
 from brewhouse.checks.reconciliation import count_drop, count_rows, reconcile_silver
-from brewhouse.errors import BrewhouseError
-from brewhouse.lake.raw_snapshots import RawSnapshot, find, newest
+from brewhouse.lake.raw_snapshots import RawSnapshot, find, newest, nothing_extracted
 from brewhouse.models.project import models_of
 from brewhouse.pipeline.input_tables import (
     BREWERIES,
@@ -45,9 +44,7 @@ def transform(context: RunContext, snapshot_run: str | None = None) -> JobResult
     wanted = snapshot_run or context.raw_snapshot
     snapshot = find(lake, wanted) if wanted else newest(lake)
     if snapshot is None:
-        raise BrewhouseError(
-            f"The lake {lake.root} has no complete raw snapshot.", hint="Run `brewhouse extract` first."
-        )
+        raise nothing_extracted(lake)
     models = models_of("silver", folder=context.settings.models)
     if is_published(tables, models, version_of(models), snapshot.run):
         refresh_views(lake, tables, context.warn)  # missing if a run was killed right after its commit

@@ -16,7 +16,7 @@ from brewhouse.ids import day_of
 from brewhouse.lake.damage import IRREGULAR, WRONG_CHECKSUM, DamagedFileError
 from brewhouse.lake.duckdb_access import enable_s3, file_pattern, literal
 from brewhouse.lake.error_translation import translate_error
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, has_checksum
 from brewhouse.lake.s3 import SCHEME
 from brewhouse.query.missing_states import missing_state
 from brewhouse.query.monitoring_views import monitoring_statements
@@ -67,7 +67,7 @@ def published_tables(lake: Lake) -> Tables:
     """
     from brewhouse.iceberg.tables import Tables
 
-    if lake.is_local and not lake.catalog_file.exists() and not lake.warehouse.exists():
+    if not lake.may_have_tables:
         raise _nothing_published(lake)
     tables = Tables(lake)
     tables.recover(by_metadata=True)
@@ -128,13 +128,30 @@ def query(
                 raise
             return read(reading_relation(connection, sql, parameters))  # event files were archived meanwhile
 
-    with readable_errors(connection), ThreadPoolExecutor(1) as thread:  # DuckDB does not return to Python for a signal
+    with _nothing_published_named(connection), readable_errors(connection), ThreadPoolExecutor(1) as thread:
         future = thread.submit(work)
         try:
             return future.result()
         except KeyboardInterrupt:
-            connection.interrupt()
+            connection.interrupt()  # DuckDB does not return to Python for a signal
             raise
+
+
+@contextmanager
+def _nothing_published_named(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Name it as the reason that a query cannot be run, if it names a table and nothing is published."""
+    import duckdb
+
+    try:
+        yield
+    except UsageError as error:
+        tables = "SELECT 1 FROM duckdb_views() WHERE schema_name IN ('silver', 'gold') LIMIT 1"
+        if not isinstance(error.__cause__, duckdb.CatalogException) or connection.execute(tables).fetchall():
+            raise
+        raise BrewhouseError(
+            "The lake has no tables yet.",
+            hint="Run `brewhouse run`; `brewhouse show` says how the last run ended.",
+        ) from error
 
 
 @contextmanager
@@ -170,10 +187,8 @@ def find_damage(error: duckdb.Error, connection: duckdb.DuckDBPyConnection | Non
     if is_of_file and (match := _FILE.search(message)):
         return DamagedFileError(match[1], message.replace(match[0], "this file"))
     if connection and (is_of_file or isinstance(error, duckdb.InternalException) or "TProtocolException" in message):
-        from brewhouse.iceberg.file_io import is_damaged
-
         for file in _viewed_files(connection):
-            if file.suffix == ".parquet" and file.is_file() and is_damaged(file.name, file.read_bytes()):
+            if file.suffix == ".parquet" and file.is_file() and not has_checksum(file):
                 return DamagedFileError(file, WRONG_CHECKSUM)
     if "TProtocolException" in message:
         return BrewhouseError("A data file of the tables is damaged.", hint="`brewhouse verify` names it.")
@@ -198,8 +213,7 @@ def _connect_by_copy(lake: Lake) -> duckdb.DuckDBPyConnection | None:
 
 def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection:
     """Create views in memory from the catalog, current or at an earlier time."""
-    has_tables = not lake.is_local or lake.catalog_file.exists() or lake.warehouse.exists()
-    if at is None and not has_tables and lake.events.is_dir():
+    if at is None and not lake.may_have_tables and lake.events.is_dir():
         return _connect_to(view_statements({}, []))  # the events show why nothing is published
     tables = published_tables(lake)
     with tables.reading():

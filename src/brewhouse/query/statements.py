@@ -7,6 +7,7 @@ DuckDB classifies some statements with side effects as SELECT: a WITH clause may
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,7 @@ def files_read_by_views(connection: duckdb.DuckDBPyConnection) -> list[str]:
     views = connection.execute("SELECT sql FROM duckdb_views() WHERE NOT internal").fetchall()
     found: dict[str, None] = {}
     for (sql,) in views:
-        select = sql[sql.index(" AS SELECT ") + len(" AS ") :]
+        select = re.split(r" AS (?=SELECT |WITH )", sql, maxsplit=1)[1]
         for node in _dictionaries(_tree(connection, select)):
             if node.get("type") == "TABLE_FUNCTION" and node["function"]["function_name"] in _READ_FILES:
                 paths = node["function"]["arguments"][0]

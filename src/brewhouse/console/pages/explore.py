@@ -13,8 +13,10 @@ from fastapi import APIRouter, Body, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from brewhouse.console.downloads import MEDIA_TYPES
+from brewhouse.console.formatting import number as number_text
 from brewhouse.console.query_service import QueryService, QueryStatus, ResultPage
-from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, _, link, page
+from brewhouse.console.table_views import SnapshotOption, snapshot_options
+from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, _, link, page, translator_of
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.query.saved_queries import SavedQuery, for_duckdb, saved_queries, saved_query
 
@@ -22,10 +24,15 @@ router = APIRouter(tags=["queries"])
 
 DOWNLOADS = {"csv": "CSV", "excel.csv": _("CSV for Excel"), "xlsx": "Excel", "json": "JSON", "parquet": "Parquet"}
 """Names of the formats of a download."""
+_FIRST_SQL = """SELECT country_name, sum(brewery_count) AS breweries, sum(operating_count) AS operating
+FROM gold.breweries_by_location
+GROUP BY ALL
+ORDER BY breweries DESC"""
 _INITIAL_WAIT_S = 0.5  # most queries finish in this time, so the first response has their rows
 _ROWS = 100
 _HISTORY = 20
 _MAX_CELL_CHARACTERS = 300
+_SEPARATED_FROM = 10_000  # years and the like stay
 _NUMERIC = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|DOUBLE|FLOAT|DECIMAL")
 _PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**9, description="Page number")]
 _Sort = Annotated[int | None, Query(ge=-(10**6), le=10**6, description="Sort column from 1; negative: descending")]
@@ -44,11 +51,16 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
 ) -> Response:
     """Show the editor, and the result of the query `?result=`."""
     console.queries.prepare()
+    language = translator_of(request).language
     status = _wait(console.queries, result)
     if status is not None:
         sql, at = status.sql, status.at or ""
     elif saved:
         sql = _displayed_sql(saved)
+    is_default = not (sql or result)
+    tables = _table_columns(console)
+    if is_default and "gold.breweries_by_location" in tables:
+        sql = _FIRST_SQL
     rows = console.queries.page(status.id, number, _ROWS, sort) if status is not None and status.has_result else None
     return page(
         request,
@@ -59,15 +71,17 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
         query=status,
         is_unknown=bool(result) and status is None,
         rows=rows,
-        cells=[[_cell(value) for value in row] for row in rows.rows] if rows else [],
+        cells=[[_cell(value, language) for value in row] for row in rows.rows] if rows else [],
         numeric=[bool(_NUMERIC.match(column.type)) for column in rows.columns] if rows else [],
         offset=(rows.page - 1) * _ROWS if rows else 0,
         sort=sort,
         downloads=DOWNLOADS,
         history=console.queries.newest()[:_HISTORY],
         saved=saved_queries(),
-        tables=_table_columns(console),
-        share=link("/explore", {"sql": sql, "at": at}),
+        tables=tables,
+        is_default=is_default,
+        snapshots=_snapshots(console),
+        share=link("/explore", {"sql": sql, "at": at, "run": "1"}),
     )
 
 
@@ -152,12 +166,22 @@ def _displayed_sql(name: str) -> str:
     return for_duckdb(saved_query(name).sql.split("\n", 2)[2], pretty=True)
 
 
-def _cell(value: object) -> str | None:
-    """Format a JSON value for a table cell, truncated."""
+def _cell(value: object, language: str) -> str | None:
+    """Format a JSON value for a table cell, truncated; large numbers with separators of thousands."""
     if value is None:
         return None
+    if isinstance(value, int) and abs(value) >= _SEPARATED_FROM and not isinstance(value, bool):
+        return number_text(value, language)
     text = msgspec.json.encode(value).decode() if isinstance(value, list | dict | bool) else str(value)
     return text if len(text) <= _MAX_CELL_CHARACTERS else f"{text[:_MAX_CELL_CHARACTERS]}…"
+
+
+def _snapshots(console: ConsoleContext) -> list[SnapshotOption]:
+    """List the snapshots to choose from; empty while no tables are published."""
+    try:
+        return snapshot_options(console.lake, console.lake_reader.state())
+    except BrewhouseError:
+        return []
 
 
 def _table_columns(console: ConsoleContext) -> dict[str, list[tuple[str, str]]]:

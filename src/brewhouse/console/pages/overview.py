@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from brewhouse.console import charts, overview
+from brewhouse.console.change_list import ChangeQuery, latest_changes
 from brewhouse.console.map_drawing import draw_map
+from brewhouse.console.overview_report import write_report
 from brewhouse.console.table_views import snapshot_options
 from brewhouse.console.web import API, HTML, ConsoleDep, LakeStateDep, page, translator_of
 
@@ -34,10 +38,25 @@ def show(request: Request, console: ConsoleDep, lake_state: LakeStateDep, filter
         request,
         "overview.html",
         shown=shown,
+        latest=latest_changes(lake_state, ChangeQuery(country=filters.country, state=filters.state, type=filters.type)),
         drawing=draw_map(lake_state, shown, full_detail=request.headers.get("hx-target") == "map"),
         snapshots=snapshot_options(console.lake, console.lake_reader.state()),
+        figures=overview.figures_over_time(lake_state, filters),
         chart=charts.line_chart(shown.over_time, translator_of(request)),
     )
+
+
+@router.get("/report.{kind}", **HTML)
+def download_report(
+    request: Request, console: ConsoleDep, filters: _Filters, kind: Literal["html", "pdf"], at: _Key = ""
+) -> Response:
+    """Download what the overview shows as one file."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / f"report.{kind}"
+        write_report(console.lake, file, filters, at=at or None, language=translator_of(request).language)
+        content = file.read_bytes()
+    headers = {"Content-Disposition": f'attachment; filename="breweries.{kind}"'}
+    return Response(content, media_type={"html": "text/html", "pdf": "application/pdf"}[kind], headers=headers)
 
 
 @router.get(f"{API}/overview")

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import Response
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Form, HTTPException, Request
+from fastapi.responses import RedirectResponse, Response
 from markupsafe import Markup
 
 from brewhouse.console import table_views
-from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, LakeStateDep, page, translator_of
+from brewhouse.console.pages.explore import DOWNLOADS
+from brewhouse.console.quality import example_words
+from brewhouse.console.run_views import view_run
+from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, LakeStateDep, link, page, translator_of
 from brewhouse.errors import BrewhouseError
+from brewhouse.lake.duckdb_access import identifier
 from brewhouse.models.lineage import Node, lineage
 from brewhouse.models.lineage_svg import draw_svg
 from brewhouse.models.model import ZONES
 from brewhouse.models.project import models_of
 
 router = APIRouter(tags=["tables"])
+
+_CHECKED_RUNS = 50
+_DOWNLOAD_S = 60.0
 
 
 @router.get("/tables", **HTML)
@@ -36,6 +47,8 @@ def show(request: Request, console: ConsoleDep) -> Response:
 def show_table(request: Request, console: ConsoleDep, lake_state: LakeStateDep, name: str) -> Response:
     """Show a table."""
     table = get_table(console, name)
+    reports = console.event_feed.reports(None)
+    checks = [view_run(report, [], datetime.now(UTC)).checks for report in reports if report.checks][:_CHECKED_RUNS]
     try:
         reads, read_by = table_views.neighbors(_lineage(console), name)
     except BrewhouseError:  # an invalid user-defined model, reported by the list of tables
@@ -48,7 +61,23 @@ def show_table(request: Request, console: ConsoleDep, lake_state: LakeStateDep, 
         names={each.name for each in list_tables(console)},
         reads=reads,
         read_by=read_by,
+        profile={each.name: each for each in table_views.profile(lake_state, table)},
+        checks=next(filter(None, ([check for check in run if check.table == name] for run in checks)), []),
+        example=example_words,
+        model=_model_text(console, name),
+        formats=DOWNLOADS,
     )
+
+
+@router.post("/tables/{name}/download", **HTML)
+def download(console: ConsoleDep, name: str, kind: Annotated[str, Form()], at: Annotated[str, Form()] = "") -> Response:
+    """Read a whole table as a query, and lead to its file."""
+    get_table(console, name)
+    query = console.queries.start(f"SELECT * FROM {identifier(name)}", at or None)
+    status = console.queries.wait(query.id, _DOWNLOAD_S)
+    if kind not in DOWNLOADS or not status.has_result:
+        return RedirectResponse(link("/explore", {"result": query.id}), 303)
+    return RedirectResponse(f"{API}/queries/{query.id}/result.{kind}", 303)
 
 
 @router.get(f"{API}/tables")
@@ -74,6 +103,14 @@ def get_sample(lake_state: LakeStateDep, name: str) -> table_views.TableSample:
     if sample is None:
         raise HTTPException(404)
     return sample
+
+
+def _model_text(console: ConsoleContext, name: str) -> str:
+    """Return the SQL file that defines a table; empty if it is invalid or was deleted."""
+    with suppress(BrewhouseError):
+        models = models_of(*ZONES, folder=console.settings.models)
+        return next((model.text for model in models if model.name == name), "")
+    return ""
 
 
 def _lineage(console: ConsoleContext) -> list[Node]:

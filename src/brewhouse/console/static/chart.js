@@ -60,18 +60,50 @@ async function draw(figure) {
     const language = document.documentElement.lang.slice(0, 2);
     const view = await window.vegaEmbed(figure, { description: name, ...JSON.parse(source.textContent) }, {
       mode: "vega-lite", ast: true, actions: false, defaultStyle: false, renderer: "svg", config: theme(),
-      tooltip: (_handler, _event, item, value) => { figure.title = value ? tooltipText(value) : ""; },
+      tooltip: (_handler, event, _item, value) => showTooltip(event, value),
       formatLocale: { ...numbers[language], grouping: [3], currency: ["", ""] },
       ...(language === "pt" ? { timeFormatLocale: times } : {}),
     });
     drawn.get(figure)?.finalize();
     drawn.set(figure, view);
+    addDownloads(figure, view.view, JSON.parse(source.textContent).data.values);
     figure.setAttribute("role", "img"); // Vega replaces the role and the name of the element
     figure.setAttribute("aria-label", name);
     figure.dataset.drawn = "true";
   } catch (error) {
     figure.textContent = String(error.message || error);
   }
+}
+
+// Adds links to the chart as PNG, SVG and CSV below it.
+function addDownloads(figure, view, values) {
+  const bar = document.createElement("p");
+  bar.className = "chart-files small";
+  const save = (name, url) => Object.assign(document.createElement("a"), { href: url, download: name }).click();
+  const columns = Object.keys(values[0] ?? {}).filter((name) => values.some((value) => value[name] !== undefined));
+  const quote = (value) => `"${String(value ?? "").replaceAll('"', '""')}"`;
+  const csv = [columns, ...values.map((value) => columns.map((name) => value[name]))].map((row) => row.map(quote).join(",")).join("\n");
+  const files = {
+    PNG: async () => save("chart.png", await view.toImageURL("png", 2)),
+    SVG: async () => save("chart.svg", URL.createObjectURL(new Blob([await view.toSVG()], { type: "image/svg+xml" }))),
+    CSV: () => save("chart.csv", URL.createObjectURL(new Blob([csv], { type: "text/csv" }))),
+  };
+  for (const [label, run] of Object.entries(files)) {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: label });
+    button.addEventListener("click", run);
+    bar.append(button);
+  }
+  if (figure.nextElementSibling?.className === bar.className) figure.nextElementSibling.remove();
+  figure.after(bar);
+}
+
+function showTooltip(event, value) {
+  const tip = document.querySelector(".tooltip") ?? document.body.appendChild(Object.assign(document.createElement("div"), { className: "tooltip" }));
+  tip.hidden = value === null || value === undefined || value === "";
+  if (tip.hidden) return;
+  tip.textContent = tooltipText(value);
+  tip.style.left = `${Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8)}px`;
+  tip.style.top = `${Math.max(8, event.clientY - tip.offsetHeight - 10)}px`;
 }
 
 function tooltipText(value) {

@@ -131,9 +131,27 @@ text.addEventListener("keydown", (event) => {
     accept(list.children[index].textContent);
   }
 });
-highlight();
 
-// Charts of results
+// Typed text is kept until it is run; a link with `run` runs its query, which can only read.
+const TYPED = "brewhouse-typed";
+const parameters = new URLSearchParams(location.search);
+if ("default" in form.dataset) text.value = localStorage.getItem(TYPED) || text.value;
+text.addEventListener("input", () => localStorage.setItem(TYPED, text.value));
+form.addEventListener("submit", () => localStorage.removeItem(TYPED));
+highlight();
+if (parameters.has("run") && !parameters.has("result")) addEventListener("load", () => form.requestSubmit());
+
+for (const button of document.querySelectorAll("[data-insert]")) {
+  button.addEventListener("click", () => {
+    text.setRangeText(button.dataset.insert, text.selectionStart, text.selectionEnd, "end");
+    text.focus();
+    text.dispatchEvent(new Event("input"));
+    close();
+  });
+}
+
+// Charts of results; a link carries the choice as `chart=kind.x.y.series`.
+let chosen = parameters.get("chart");
 function kindOf(values) {
   const present = values.filter((value) => value !== null);
   if (present.every((value) => typeof value === "number")) return "quantitative";
@@ -147,6 +165,10 @@ async function draw(chart) {
     const response = await fetch(`/api/v1/queries/${chart.dataset.query}/rows?size=${CHART_ROWS}`);
     if (!response.ok) throw new Error(response.statusText);
     const { columns, rows } = await response.json();
+    if (!chart.dataset.chosen && chosen) {
+      [at("kind").value, at("x").value, at("y").value, at("series").value] = chosen.split(".");
+      chart.dataset.chosen = "yes";
+    }
     if (!chart.dataset.chosen) {
       const kinds = columns.map((_, index) => kindOf(rows.map((row) => row[index])));
       const x = Math.max(0, kinds.findIndex((kind) => kind !== "quantitative"));
@@ -157,13 +179,26 @@ async function draw(chart) {
       chart.dataset.chosen = "yes";
     }
     const [x, y] = [Number(at("x").value), Number(at("y").value)];
+    const kind = at("kind").value;
+    const series = at("series").value;
+    chosen = [kind, x, y, series].join(".");
+    const share = document.querySelector("#share");
+    if (share) share.href = `${share.href.replace(/&chart=[^&]*/, "")}&chart=${chosen}`;
     const axis = (column) => ({ type: kindOf(rows.map((row) => row[column])), title: columns[column].name });
+    const marks = { horizontal: { type: "bar" }, step: { type: "line", interpolate: "step-after" } };
+    const across = { field: "x", sort: null, ...axis(x) };
+    const up = { field: "y", ...axis(y) };
+    if (up.type === "quantitative" && rows.every((row) => Number.isInteger(row[y] ?? 0))) up.axis = { tickMinStep: 1 };
     const spec = {
       width: "container",
-      height: 320,
-      data: { values: rows.map((row) => ({ x: row[x], y: row[y] })) },
-      mark: { type: at("kind").value, tooltip: true, ...(at("kind").value === "line" ? { point: rows.length < 60 } : {}) },
-      encoding: { x: { field: "x", sort: null, ...axis(x) }, y: { field: "y", ...axis(y) } },
+      height: kind === "horizontal" ? Math.min(4000, 40 + 20 * new Set(rows.map((row) => row[x])).size) : 320,
+      data: { values: rows.map((row) => ({ x: row[x], y: row[y], series: row[series] })) },
+      mark: { type: kind, tooltip: true, ...(kind === "line" ? { point: rows.length < 60 } : {}), ...marks[kind] },
+      encoding: {
+        x: kind === "horizontal" ? up : across,
+        y: kind === "horizontal" ? across : up,
+        ...(series === "" ? {} : { color: { field: "series", type: "nominal", title: columns[series].name } }),
+      },
     };
     chart.querySelector("script").textContent = JSON.stringify(spec);
     delete figure.dataset.drawn;
@@ -174,6 +209,10 @@ async function draw(chart) {
 }
 
 document.addEventListener("toggle", (event) => event.target.matches?.(".result-chart") && event.target.open && draw(event.target), true);
+document.addEventListener("htmx:afterSettle", () => { // a shared chart is shown at once
+  const chart = document.querySelector(".result-chart:not([open])");
+  if (chosen && chart && parameters.has("chart")) chart.open = true;
+});
 document.addEventListener("change", (event) => {
   const chart = event.target.closest?.(".result-chart");
   if (chart) draw(chart);

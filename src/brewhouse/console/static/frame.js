@@ -40,3 +40,61 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   }
 });
 document.querySelector(".navigation [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
+// Ctrl+K: go to a page, a table or a brewery.
+const opener = document.querySelector("#go");
+const palette = document.createElement("dialog");
+palette.className = "palette";
+palette.setAttribute("aria-label", opener?.title ?? "");
+const query = Object.assign(document.createElement("input"), { type: "search", placeholder: opener?.title ?? "", ariaLabel: opener?.title ?? "" });
+const targets = document.createElement("ul");
+palette.append(query, targets);
+let tables;
+
+async function fill() {
+  const words = query.value.trim().toLowerCase();
+  tables ??= await fetch("/api/v1/tables").then((each) => (each.ok ? each.json() : [])).catch(() => []);
+  const pages = [...document.querySelectorAll(".navigation a")].map((each) => [each.textContent.trim(), each.pathname, ""]);
+  const known = [...pages, ...tables.map((table) => [table.name, `/tables/${table.name}`, ""])];
+  let items = known.filter(([name]) => name.toLowerCase().includes(words));
+  if (words.length > 1) {
+    const response = await fetch(`/api/v1/breweries?q=${encodeURIComponent(words)}`).catch(() => null);
+    if (query.value.trim().toLowerCase() !== words) return; // more was typed meanwhile
+    const found = response?.ok ? (await response.json()).breweries.slice(0, 8) : [];
+    items = [...items, ...found.map((each) => [each.name, `/breweries/${encodeURIComponent(each.id)}`, each.city ?? ""])];
+  }
+  targets.replaceChildren(...items.slice(0, 16).map(([name, href, note]) => {
+    const link = Object.assign(document.createElement("a"), { href });
+    link.append(Object.assign(document.createElement("span"), { textContent: name }), Object.assign(document.createElement("small"), { textContent: note }));
+    const item = document.createElement("li");
+    item.append(link);
+    return item;
+  }));
+}
+
+function openPalette() {
+  document.body.append(palette);
+  palette.showModal();
+  query.value = "";
+  fill();
+}
+
+if (opener) {
+  opener.hidden = false;
+  opener.addEventListener("click", openPalette);
+  query.addEventListener("input", fill);
+  palette.addEventListener("click", (event) => event.target === palette && palette.close());
+  palette.addEventListener("keydown", (event) => {
+    const links = [query, ...targets.querySelectorAll("a")];
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) {
+      event.preventDefault();
+      links[(links.indexOf(document.activeElement) + step + links.length) % links.length].focus();
+    } else if (event.key === "Enter" && document.activeElement === query) fill().then(() => targets.querySelector("a")?.click());
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    if (!palette.open) openPalette();
+  });
+}

@@ -84,6 +84,14 @@ function prepare(map) {
     if (!target) return;
     event.preventDefault();
     if (dragged) return;
+    if (target.closest(".points") && box[2] < NEAR) { // close up, a dot is one brewery
+      const [fx, fy] = position(event);
+      const query = new URLSearchParams(location.search);
+      query.set("x", box[0] + fx * box[2]);
+      query.set("y", box[1] + fy * box[3]);
+      location.assign(`/breweries/nearest?${query}`);
+      return;
+    }
     if (event.ctrlKey || event.metaKey || event.shiftKey) window.open(target.getAttribute("href"));
     else follow(target.getAttribute("href"));
   });

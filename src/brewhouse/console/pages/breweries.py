@@ -1,0 +1,71 @@
+"""Breweries: search as you type, and a page for each."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import RedirectResponse, Response
+
+from brewhouse.console import breweries, world
+from brewhouse.console.projection import project
+from brewhouse.console.web import API, HTML, LakeStateDep, PageNumber, page
+
+router = APIRouter(tags=["breweries"])
+
+_Key = Annotated[str, Query(max_length=200)]
+_SHOWN_BY_FACET = 8
+
+
+def filters_of(
+    q: _Key = "",
+    country: _Key = "",
+    state: _Key = "",
+    city: _Key = "",
+    type: _Key = "",  # noqa: A002 - name of the URL parameter
+) -> breweries.BreweryFilters:
+    """Read the filters from the query string."""
+    return breweries.BreweryFilters(q, country, state, city, type)
+
+
+Filters = Annotated[breweries.BreweryFilters, Depends(filters_of)]
+
+
+@router.get("/breweries", **HTML)
+def show(request: Request, state: LakeStateDep, filters: Filters, number: PageNumber = 1) -> Response:
+    """Show the matching breweries and the facets."""
+    found = breweries.search(state, filters, number)
+    return page(request, "breweries.html", found=found, filters=filters, shown=_SHOWN_BY_FACET)
+
+
+@router.get("/breweries/nearest", **HTML)
+def show_nearest(state: LakeStateDep, filters: Filters, x: float, y: float) -> Response:
+    """Show the brewery nearest to a point of the map, which a reader clicked."""
+    return RedirectResponse(f"/breweries/{breweries.nearest(state, filters, x, y)}", 303)
+
+
+@router.get("/breweries/{name}", **HTML)
+def show_brewery(request: Request, state: LakeStateDep, name: str) -> Response:
+    """Show a brewery."""
+    detail = breweries.brewery_detail(state, name)
+    longitude, latitude = detail.fields.get("longitude"), detail.fields.get("latitude")
+    place = None
+    if longitude is not None and latitude is not None and abs(latitude) < 85:
+        x, y = project(longitude, latitude)
+        view = world.view_box((round(x), round(y), round(x), round(y)))
+        place = {"x": round(x, 1), "y": round(y, 1), "view": view, "land": "".join(world.outlines(view).values())}
+    record = json.dumps(json.loads(detail.record), indent=2, ensure_ascii=False) if detail.record else ""
+    return page(request, "brewery.html", detail=detail, place=place, record=record)
+
+
+@router.get(f"{API}/breweries")
+def list_breweries(state: LakeStateDep, filters: Filters, number: PageNumber = 1) -> breweries.BreweryList:
+    """Search breweries by words of their name, address or place, and count them by country, state, city and type."""
+    return breweries.search(state, filters, number)
+
+
+@router.get(f"{API}/breweries/{{name}}")
+def get_brewery(state: LakeStateDep, name: str) -> breweries.BreweryDetail:
+    """Return all that is known of a brewery."""
+    return breweries.brewery_detail(state, name)

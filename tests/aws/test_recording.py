@@ -1,0 +1,98 @@
+"""Responses are recorded without data of the account, and replaying them gives the same results."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from tests.aws.cloud import STACK
+from tests.aws.replay import replay
+
+from brewhouse.aws.recording import FILE, recording, scrubbed
+from brewhouse.aws.session import Account
+from brewhouse.aws.stacks import Stack, get_stack
+from brewhouse.aws.verify import verify
+
+Call = Callable[..., tuple[int, str, str]]
+ACCOUNT = Account(
+    "210987654321", "eu-central-1", "arn:aws:sts::210987654321:assumed-role/Admin/ann", boto3.Session("k", "s")
+)
+
+
+def scrub(text: str, stack: str = "beer", database: str = "pub") -> str:
+    return scrubbed(text, ACCOUNT, Stack("arn", stack, "CREATE_COMPLETE", {"CatalogDatabase": database}, {}))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("210987654321", "123456789012"),
+        ('"ann.b+x@corp.example.com", "ann.b+x@corp.example.com"', '"someone-1@example.org", "someone-1@example.org"'),
+        (
+            "User: arn:aws:sts::210987654321:assumed-role/Admin/ann@corp is not",
+            "User: arn:aws:sts::123456789012:assumed-role/name-1 is not",
+        ),
+        ('"arn:aws:iam::210987654321:user/ann", "ann"', '"arn:aws:iam::123456789012:user/name-1", "name-1"'),
+        (
+            "arn:aws:kms:eu-central-1:210987654321:key/0f0f0f0f-1111-2222-3333-444444444444",
+            "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000001",
+        ),
+        ('"Id": "0f0f0f0f-1111-2222-3333-444444444444"', '"Id": "00000000-0000-0000-0000-000000000001"'),
+        ("AROAIOSFODNN7EXAMPLE", "AIDA0000000000000001"),
+        ('"S3BucketName": "corp-secret-logs"', '"S3BucketName": "name-1"'),
+        (
+            "arn:aws:glue:eu-central-1:210987654321:job/beer-extract",
+            "arn:aws:glue:eu-central-1:123456789012:job/brewhouse-extract",
+        ),
+        (
+            "arn:aws:s3:::beer-210987654321-eu-central-1/lake/*",
+            "arn:aws:s3:::brewhouse-123456789012-eu-central-1/lake/*",
+        ),
+        (
+            "arn:aws:glue:eu-central-1:210987654321:database/pub_gold",
+            "arn:aws:glue:eu-central-1:123456789012:database/brewhouse_gold",
+        ),
+        ("arn:aws:glue:eu-central-1:210987654321:catalog", "arn:aws:glue:eu-central-1:123456789012:catalog"),
+        ("strawbeer beers pubs", "strawbeer beers pubs"),
+    ],
+)
+def test_data_of_the_account_is_replaced(text: str, expected: str) -> None:
+    assert scrub(text) == expected
+
+
+def test_replaying_a_recording_gives_the_same_results(deployed: Account, tmp_path: Path) -> None:
+    replay(deployed, {"glue.GetWorkflowRuns": {"Runs": []}})
+    stack = get_stack(deployed, STACK)
+    with recording(deployed, stack, tmp_path / "new" / "folder"):
+        before = [(check.name, check.passed) for check in verify(deployed, stack)]
+    text = (tmp_path / "new" / "folder" / FILE).read_text()
+    assert deployed.number not in text
+    assert "ResponseMetadata" not in text
+    responses: dict[str, Any] = json.loads(text)
+    assert {"glue.GetTrigger", "iam.SimulatePrincipalPolicy", "cloudwatch.GetMetricData"} <= set(responses)
+    assert not [name for name in responses if name.startswith("s3.")]
+    replay(deployed, responses)
+    recorded = get_stack(deployed, "brewhouse")
+    place = {"LocationConstraint": deployed.region}
+    deployed.client("s3").create_bucket(Bucket=recorded.parameters["BucketName"], CreateBucketConfiguration=place)
+    after = [(check.name, check.passed) for check in verify(deployed, recorded)]
+    assert len(before) > 50
+    assert alike(after) == alike(before)
+
+
+def alike(checks: list[tuple[str, bool | None]]) -> list[str]:
+    """Return the results with the recorded name of the stack, without those of the lake, which is not recorded."""
+    found = {name: passed for name, passed in checks if not name.startswith(("s3://", "Athena reads"))}
+    own = re.compile(rf"(?<!\w){STACK}(?!\w)")
+    return [own.sub("brewhouse", f"{name}: {passed}") for name, passed in found.items()]
+
+
+def test_the_command_records_and_reports_the_folder(deployed: Account, call: Call, tmp_path: Path) -> None:
+    call("verify", "--stack", STACK, "--record", tmp_path / "recorded", "--json")
+    assert json.loads((tmp_path / "recorded" / FILE).read_text())["glue.GetTrigger"]
+    assert deployed.number not in (tmp_path / "recorded" / FILE).read_text()

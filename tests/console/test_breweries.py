@@ -1,0 +1,140 @@
+"""Breweries: search by words and facets, and everything that is known of one."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from tests.console.conftest import HOSTILE_NAME
+
+from brewhouse.console.breweries import BreweryFilters, nearest, search
+from brewhouse.console.lake_reader import LakeReader, LakeState
+from brewhouse.console.projection import project
+from brewhouse.errors import NotFoundError
+from brewhouse.lake.lake import Lake
+
+
+@pytest.fixture(scope="module")
+def state(varied_lake: Lake) -> LakeState:
+    return LakeReader(varied_lake).state()
+
+
+def rows(state: LakeState, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+    return state.cursor().execute(sql, list(parameters)).fetchall()
+
+
+def test_without_words_all_breweries_are_listed_by_name(state: LakeState) -> None:
+    found = search(state, BreweryFilters(), 1)
+    [(total,)] = rows(state, "SELECT count(*) FROM silver.breweries")
+    assert (found.total, found.pages, len(found.breweries)) == (total, 3, 50)
+    assert [each.name.lower() for each in found.breweries] == sorted(each.name.lower() for each in found.breweries)
+    last = search(state, BreweryFilters(), 99)
+    assert (last.page, len(last.breweries)) == (3, total - 100)
+
+
+@pytest.mark.parametrize("query", ["o'brien", "O'BRIEN", "brien  o'", "Ö'Brîen", '"&"'])
+def test_words_are_found_in_any_order_whatever_their_case_and_accents(state: LakeState, query: str) -> None:
+    assert [each.name for each in search(state, BreweryFilters(query), 1).breweries] == [HOSTILE_NAME]
+
+
+def test_words_are_found_in_names_addresses_and_cities(state: LakeState) -> None:
+    [(id_, name, address, city)] = rows(
+        state, "SELECT id, name, address_1, city FROM silver.breweries WHERE address_1 IS NOT NULL ORDER BY id LIMIT 1"
+    )
+    found = search(state, BreweryFilters(f"{name} {address} {city}"), 1)
+    assert id_ in [each.id for each in found.breweries]
+    assert search(state, BreweryFilters("no such brewery anywhere"), 1).total == 0
+
+
+@pytest.mark.parametrize("query", ["%", "_", "'; DROP TABLE x", "\\", "{table}"])
+def test_words_have_no_special_characters(state: LakeState, query: str) -> None:
+    assert search(state, BreweryFilters(query), 1).total == 0
+
+
+def test_facets_count_the_matching_breweries_without_their_own_filter(state: LakeState) -> None:
+    country = search(state, BreweryFilters(), 1).facets["country"][0]
+    found = search(state, BreweryFilters(country=country.key), 1)
+    assert found.total == country.breweries
+    assert found.facets["country"] == search(state, BreweryFilters(), 1).facets["country"]
+    for facet in ("state", "city", "type"):
+        assert sum(count.breweries for count in found.facets[facet]) == country.breweries
+    kind = found.facets["type"][0]
+    assert search(state, BreweryFilters(country=country.key, type=kind.key), 1).total == kind.breweries
+
+
+def test_the_nearest_brewery_to_a_point_of_the_map_is_found_among_the_filtered_ones(state: LakeState) -> None:
+    [(id_, longitude, latitude, kind)] = rows(
+        state,
+        "SELECT id, longitude, latitude, brewery_type FROM silver.breweries WHERE latitude BETWEEN -50 AND 70 "
+        "ORDER BY name LIMIT 1",
+    )
+    x, y = project(longitude, latitude)
+    assert nearest(state, BreweryFilters(), x, y) == id_
+    other = nearest(state, BreweryFilters(type="micro" if kind != "micro" else "brewpub"), x, y)
+    assert other != id_
+    with pytest.raises(NotFoundError):
+        nearest(state, BreweryFilters(type="none"), x, y)
+
+
+def test_a_page_lists_the_results_escaped_and_with_facets(varied_client: TestClient) -> None:
+    html = varied_client.get("/breweries", params={"q": "o'brien"}).text
+    assert "1 brewery" in html
+    assert "&lt;b onclick=x&gt;" in html
+    assert "<b onclick" not in html
+    assert 'class="facets"' in html
+    assert "No breweries." in varied_client.get("/breweries?q=nothing+like+it").text
+    part = varied_client.get("/breweries", headers={"HX-Request": "true", "HX-Target": "found"}).text
+    assert part.strip().startswith('<div id="found"')
+
+
+def test_a_brewery_has_its_fields_place_history_and_record(varied_client: TestClient) -> None:
+    changed = next(
+        each
+        for each in varied_client.get("/api/v1/changes?kind=changed").json()["changes"]
+        if "phone" in each["changed_fields"]
+    )
+    detail = varied_client.get(f"/api/v1/breweries/{changed['id']}").json()
+    assert detail["fields"]["phone"] == "5035550100"
+    assert [entry["kind"] for entry in detail["history"]] == ["changed", "first"]
+    assert detail["history"][0]["fields"][-1]["field"] == "phone"
+    assert changed["id"] in detail["record"]
+    html = varied_client.get(f"/breweries/{changed['id']}").text
+    assert '<a href="tel:5035550100">' in html
+    assert 'class="pin"' in html
+    assert re.search(r'<a href="https?://[^"]+" rel="noopener', html)
+    assert "in the first snapshot" in html
+    assert "&#34;id&#34;" in html, "the record as received"
+
+
+def test_a_removed_brewery_keeps_its_page(varied_client: TestClient) -> None:
+    removed = varied_client.get("/api/v1/changes?kind=removed").json()["changes"][0]["id"]
+    html = varied_client.get(f"/breweries/{removed}").text
+    assert '<span class="badge bad">removed</span>' in html
+    assert varied_client.get(f"/api/v1/breweries/{removed}").json()["record"] is None
+
+
+def test_a_suspect_brewery_shows_the_finding(varied_client: TestClient) -> None:
+    suspect = varied_client.get("/api/v1/quality/suspects").json()["rows"][0]
+    assert suspect["detail"] in varied_client.get(f"/breweries/{suspect['id']}").text
+
+
+def test_a_click_on_the_map_leads_to_a_brewery(varied_client: TestClient) -> None:
+    answer = varied_client.get("/breweries/nearest?x=5000&y=1500&country=US", follow_redirects=False)
+    assert answer.status_code == 303
+    assert 'class="facts"' in varied_client.get(answer.headers["location"]).text
+
+
+@pytest.mark.parametrize(
+    "path", ["/breweries/nothing", "/api/v1/breweries/nothing", "/breweries/nearest?x=1&y=1&type=none"]
+)
+def test_an_unknown_brewery_is_not_found(varied_client: TestClient, path: str) -> None:
+    assert varied_client.get(path).status_code == 404
+
+
+def test_names_of_countries_and_types_are_in_the_language_of_the_page(varied_client: TestClient) -> None:
+    html = varied_client.get("/breweries", headers={"Accept-Language": "pt-BR"}).text
+    assert "Estados Unidos" in html
+    assert "United States" not in html
+    assert "fechada" in html
