@@ -34,7 +34,8 @@ def _cli() -> str:
     group = typer.main.get_command(app)
     context = typer.Context(group, info_name="brewhouse")
     introduction = (
-        "Exit codes: 0 success, 1 failure, 2 usage error, 3 checks failed. `--debug` shows the traceback of an error. "
+        "Exit codes: 0 success, 1 failure, 2 usage error, 3 checks failed, 130 Ctrl-C. "
+        "`--config`, `--quiet` and `--debug` are accepted in any position. "
         "Errors go to standard error, results to standard output.\n"
     )
     parts = [GENERATED, "# Commands\n", introduction]

@@ -252,7 +252,10 @@ def test_ctrl_c_ends_a_command_without_a_traceback(full: Path) -> None:
     assert (process.returncode, errors) == (0, "")
 
 
-HEAVY = ("aiohttp", "boto3", "duckdb", "fastapi", "numpy", "pyarrow", "pyiceberg", "pyspark", "rich", "sqlglot")
+HEAVY = (
+    *("aiohttp", "boto3", "duckdb", "fastapi", "numpy", "pyarrow", "pydantic", "pyiceberg", "pyspark", "rich"),
+    "sqlglot",
+)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["query", "--help"], ["queries"]])

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 
 import pytest
+from pyiceberg.catalog import load_catalog
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.iceberg.tables import Tables
@@ -72,6 +74,16 @@ def test_changes_are_the_same_across_engines(made: Lake) -> None:
     runs = sorted(folder.name.removeprefix("run=") for folder in made.bronze.glob("date=*/run=*"))
     results = [compare(made, settings(engine), runs[0], runs[1]) for engine in ("duckdb", "spark")]
     assert results[0] == results[1]
+
+
+def test_pyiceberg_scans_the_rows_of_the_tables_that_spark_wrote(made: Lake) -> None:
+    catalog = load_catalog("brewhouse", type="sql", uri=f"sqlite:///{made.catalog_file}")
+    for name, rows in content(made).items():
+        scanned = Counter(
+            tuple(map(str, row.values())) for row in catalog.load_table(name).scan().to_arrow().to_pylist()
+        )
+        assert scanned - Counter(tuple(map(str, row)) for row in rows) == Counter()
+        assert scanned.total() == len(rows)
 
 
 def test_a_rebuild_on_spark_gives_the_same_rows(made: Lake) -> None:

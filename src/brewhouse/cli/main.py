@@ -15,9 +15,11 @@ from contextlib import suppress
 from inspect import isfunction
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
+import typer.main
+from typer._coercion import build_runtime_param
 
 from brewhouse import __version__
 from brewhouse.cli import aws, changes, events, jobs, models, output, read, runs, schedule, serve, setup
@@ -88,6 +90,28 @@ def _name(command: Callable[..., None]) -> str:
     return command.__name__.replace("_", "-")
 
 
+class _QuickCoercion:
+    """Coerces a parameter as Typer does, for which it imports pydantic, unless the value stays as it is."""
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ANN401 - of the click inside Typer
+        kind, is_list = param.type_descriptor.annotation, param.multiple or param.nargs == -1
+        if value is None:
+            return () if is_list else None
+        if not is_list and (type(value) is kind or (get_origin(kind) is Literal and value in get_args(kind))):
+            return value
+        return build_runtime_param(param.type_descriptor).coerce(value, param=param, ctx=ctx)
+
+
+def _command_of(name: str) -> Any:  # noqa: ANN401 - of the click inside Typer
+    """Return the command line with one command, which starts 0.1 s earlier than that of all commands."""
+    group: Any = typer.main.get_command(_app_of(name))
+    context = typer.Context(group, **group.context_settings)
+    command = group.commands[name]
+    for parameter in [*group.get_params(context), *command.get_params(typer.Context(command, parent=context))]:
+        parameter._runtime_param = _QuickCoercion()  # private in Typer, which else creates it when needed
+    return group
+
+
 app = _app_of()
 _NAMES = {_name(command) for commands in _SECTIONS.values() for command in commands if isfunction(command)}
 
@@ -148,8 +172,8 @@ def _exit_code(arguments: list[str], *, debug: bool) -> int | str | None:
     """Run a command, print its error, and return its exit code."""
     try:
         try:
-            one = _app_of(arguments[0]) if arguments and arguments[0] in _NAMES else app
-            code: int | str | None = one(args=arguments, prog_name="brewhouse", standalone_mode=False)
+            run = _command_of(arguments[0]) if arguments and arguments[0] in _NAMES else app
+            code: int | str | None = run(args=arguments, prog_name="brewhouse", standalone_mode=False)
         except SystemExit as end:
             code = end.code
         except typer.Abort as end:
