@@ -81,7 +81,7 @@ def test_the_file_has_all_changes(varied_client: TestClient) -> None:
 
 def test_the_overview_summarises_them_and_the_baseline_is_not_listed(varied_client: TestClient) -> None:
     html = varied_client.get("/").text
-    assert "<strong>1</strong> closed</a>" in html
+    assert "<strong>1 closed</strong></a>" in "".join(html.split("\n"))
     assert "kind=closed&amp;since=" in html
     assert {change["kind"] for change in varied_client.get("/api/v1/overview").json()["changes"]} == set(COUNTS)
 
