@@ -154,7 +154,7 @@ def test_a_table_can_be_incremental_by_a_batch_column(batch: str) -> None:
         ("row count: 5 to 1", "5 is greater than 1"),
         ("no row: SELECT 1", "no row: <condition>: SELECT"),
         ("no row: : SELECT 1", "no row: <condition>: SELECT"),
-        ("ephemeral: perhaps", "ephemeral must be yes or no, not 'perhaps'"),
+        ("ephemeral: perhaps", "ephemeral must be yes or no or view, not 'perhaps'"),
         ("incremental by: city", "incremental by must be snapshot_run or snapshot_date, not 'city'"),
         ("sort: b", "sort is specified twice"),
         ("column a: b", "column a is specified twice"),

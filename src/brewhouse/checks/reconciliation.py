@@ -7,22 +7,26 @@ from collections.abc import Mapping
 
 from brewhouse.api.contract import GROUPS
 from brewhouse.checks.check import Check
-from brewhouse.checks.data_contract import check_result, query_check
+from brewhouse.checks.data_contract import Measure, check_result, measured, query_measure
 from brewhouse.engines.engine import Engine
 from brewhouse.lake.manifest import Manifest
 
 
 def reconcile_silver(engine: Engine, manifest: Manifest) -> list[Check]:
     """Check that each record of the snapshot is a brewery, a rejected record or an exact duplicate, in silver."""
-    counts = {
-        "breweries": _count(engine, "silver.breweries"),
-        "rejected": _count(engine, "silver.rejected_breweries"),
-        "exact duplicates": _count(engine, "staging.records WHERE is_exact_duplicate"),
-    }
+    counts = count_rows(
+        engine,
+        {
+            "breweries": "silver.breweries",
+            "rejected": "silver.rejected_breweries",
+            "exact duplicates": "staging.records WHERE is_exact_duplicate",
+        },
+    )
     records = manifest.proof.records
     difference = abs(records - sum(counts.values()))
     parts = " + ".join(f"{number} {part}" for part, number in counts.items())
-    first = engine.rows("SELECT reasons, record FROM silver.rejected_breweries ORDER BY page, record LIMIT 1")
+    query = "SELECT reasons, record FROM silver.rejected_breweries ORDER BY page, record LIMIT 1"
+    first = engine.rows(query) if counts["rejected"] else []
     reason = next((f"{row['reasons']}: {row['record']}" for row in first), None)
     return [
         check_result(
@@ -53,15 +57,16 @@ def count_drop(count: int, published: int | None, max_percent: float) -> Check:
 def gold_sums(engine: Engine) -> list[Check]:
     """Check that the gold tables count every row of silver once, in every country, state and type."""
     place = "country_code, country_name, state_code, state_name"
-    return [
+    measures = [
         _same_sums(engine, "gold.breweries_by_location", place, "country and state"),
         _same_sums(engine, "gold.breweries_by_type_and_location", place, "country and state"),
         _same_sums(engine, "gold.breweries_by_type_and_location", "brewery_type", "type"),
     ]
+    return measured(engine, measures)
 
 
-def _same_sums(engine: Engine, table: str, columns: str, group: str) -> Check:
-    return query_check(
+def _same_sums(engine: Engine, table: str, columns: str, group: str) -> Measure:
+    return query_measure(
         engine,
         f"its counts add up to silver.breweries in every {group}",
         table,
@@ -84,28 +89,36 @@ def source_counts(engine: Engine, manifest: Manifest) -> list[Check]:
     Gold uses canonical names; another check compares it with silver. A group that the source does not count is compared
     with the counts of the snapshot. Breweries that the source could not return are subtracted from its counts.
     """
-    return [_group_check(engine, manifest, group, column) for group, column in GROUPS.items()]
+    counted = _group_counts(engine)
+    return [_group_check(counted[group], manifest, group, column) for group, column in GROUPS.items()]
 
 
-def _group_check(engine: Engine, manifest: Manifest, group: str, column: str) -> Check:
+def _group_check(counted: Counter[str], manifest: Manifest, group: str, column: str) -> Check:
     reported: Mapping[str, int] | None = getattr(manifest.meta_after, group)
     if reported is None:
         expected = _cleaned(getattr(manifest.received, group), column)
     else:
         expected = _cleaned(reported, column)
         expected.subtract(_cleaned(manifest.missing.get(group, {}), column))
-    rejected = "coalesce(state_province, state)" if column == "state_province" else column
-    counted = _cleaned(_group_counts(engine, "silver.breweries", column), column)
-    counted.update(_cleaned(_group_counts(engine, "silver.rejected_breweries", rejected), column))
     differing = sorted(name for name in expected.keys() | counted.keys() if expected[name] != counted[name])
     example = next((f"{name}: {expected[name]} expected, {counted[name]} counted" for name in differing), None)
     origin = "/meta" if reported is not None else "the snapshot"
     return check_result(f"its counts equal {origin}'s own {group}", "silver.breweries", len(differing), example)
 
 
-def _group_counts(engine: Engine, table: str, value: str) -> dict[str, int]:
-    rows = engine.rows(f"SELECT {value} AS name, count(*) AS n FROM {table} GROUP BY {value}")
-    return {row["name"]: int(row["n"]) for row in rows if row["name"] is not None}
+def _group_counts(engine: Engine) -> dict[str, Counter[str]]:
+    """Count the breweries and the rejected records of every group, in one query, by its clean name."""
+    rejected = GROUPS | {"by_state": "coalesce(state_province, state)"}
+    selects = (
+        f"SELECT '{group}' AS part, {value} AS name, count(*) AS n FROM {table} GROUP BY {value}"
+        for table, values in (("silver.breweries", GROUPS), ("silver.rejected_breweries", rejected))
+        for group, value in values.items()
+    )
+    counted: dict[str, Counter[str]] = {group: Counter() for group in GROUPS}
+    for row in engine.rows(" UNION ALL ".join(selects)):
+        if row["name"] is not None:
+            counted[row["part"]].update(_cleaned({row["name"]: int(row["n"])}, GROUPS[row["part"]]))
+    return counted
 
 
 def _cleaned(groups: Mapping[str, int], column: str) -> Counter[str]:
@@ -118,5 +131,8 @@ def _cleaned(groups: Mapping[str, int], column: str) -> Counter[str]:
     return counter
 
 
-def _count(engine: Engine, rows: str) -> int:
-    return int(engine.rows(f"SELECT count(*) AS n FROM {rows}")[0]["n"])
+def count_rows(engine: Engine, tables: Mapping[str, str]) -> dict[str, int]:
+    """Count the rows of tables, in one query, by a name of each."""
+    counts = ", ".join(f"(SELECT count(*) FROM {rows}) AS n{number}" for number, rows in enumerate(tables.values()))
+    (row,) = engine.rows(f"SELECT {counts}")
+    return {name: int(row[f"n{number}"]) for number, name in enumerate(tables)}

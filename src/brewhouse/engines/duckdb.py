@@ -82,10 +82,13 @@ class DuckDBEngine:
         self._run(f"SET GLOBAL preserve_insertion_order = {not model.ephemeral}")
         try:
             with _translated(f"{model.file}: {model.name} cannot be computed"):
-                self._store(model.name, to_duckdb(model.sql))
+                if model.ephemeral == "view":
+                    self._run(f"CREATE OR REPLACE VIEW {identifier(model.name)} AS {to_duckdb(model.sql)}")
+                else:
+                    self._store(model.name, to_duckdb(model.sql))
         finally:
             self._run("RESET GLOBAL preserve_insertion_order")
-        described = self._run(f"DESCRIBE {_computed(model.name)}").fetchall()
+        described = self._run(f"DESCRIBE {identifier(model.name)}").fetchall()
         return tuple(
             Column(name.lower(), _ICEBERG_TYPES.get(kind.partition("(")[0], kind), "") for name, kind, *_ in described
         )

@@ -47,6 +47,7 @@ _SETTINGS = {
     "spark.sql.ansi.enabled": "false",  # as DuckDB after sqlglot: a failed cast is null
     "spark.sql.timestampType": "TIMESTAMP_LTZ",
     "spark.sql.adaptive.enabled": "true",  # it sizes the files
+    "spark.sql.codegen.hugeMethodLimit": "8000",  # Java does not compile larger ones
     "spark.sql.files.openCostInBytes": "65536",  # so that small pages share tasks
     "fs.s3a.performance.flags": "*",  # fewer requests, and no objects that represent folders
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
@@ -75,7 +76,7 @@ class SparkEngine:
         if files:
             lines = self._session.read.text(self._paths(files), lineSep="\n").where("value <> ''")
             records = lines.select(f.col("value").alias("record"), f.col("_metadata.file_name").alias("file"))
-            records = records.select(*_record_columns()).select("fields.*", "page", "record")
+            records = records.select(*_record_columns())
         else:
             records = self._local(_RECORDS)
         self._expose("bronze.breweries", records)
@@ -88,12 +89,15 @@ class SparkEngine:
 
     def attach_rows(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
         """See `Engine.attach_rows`."""
-        self._expose(name, self._local([Column(column, kind, "") for column, kind in columns.items()], rows))
+        from pyspark.sql import functions as f
+
+        given = self._local([Column(column, kind, "") for column, kind in columns.items()], rows)
+        self._expose(name, f.broadcast(given))
 
     def compute(self, model: Model) -> tuple[Column, ...]:
         """See `Engine.compute`."""
         computed = self._sql(model.sql, f"{model.file}: {model.name} cannot be computed")
-        self._expose(model.name, computed, cache=model.ephemeral)
+        self._expose(model.name, computed, cache=model.ephemeral is True)
         return tuple(
             Column(name.lower(), _ICEBERG_TYPES.get(kind.partition("(")[0], kind), "") for name, kind in computed.dtypes
         )
@@ -243,7 +247,8 @@ def _record_columns() -> list[Expression]:
     text = f.when(is_odd, f.to_json(values, {"ignoreNullFields": "false"})).otherwise(record)
     fields = f.from_json(text, ", ".join(f"`{name}` string" for name in FIELDS), options)
     page = f.substring_index(f.substring_index("file", "page-", -1), ".", 1).cast("bigint")
-    return [fields.alias("fields"), page.alias("page"), record.alias("record")]
+    # A generator, since the optimizer would parse the record again for each field.
+    return [f.inline(f.array(fields)), page.alias("page"), record.alias("record")]
 
 
 def _unmarked(value: Expression) -> Expression:

@@ -78,7 +78,8 @@ class Header:
         sort: Columns by which the rows of a file are ordered.
         incremental_by: Batch column of a table that keeps the rows of earlier snapshots: a run replaces the rows of
             its own batch. Empty if each run rebuilds the whole table.
-        ephemeral: Whether only other models read the table, and it is not published.
+        ephemeral: Whether only other models read the table, and it is not published; `view` if each of them computes it
+            again, since that is faster than to keep its rows.
         rules: Rules for the rows; the uniqueness of the key first.
         columns: Descriptions of columns, by name.
         lines: Line of each field except the rules, by its word, as `key` or `column total`.
@@ -89,7 +90,7 @@ class Header:
     partition: tuple[str, ...] = ()
     sort: tuple[str, ...] = ()
     incremental_by: str = ""
-    ephemeral: bool = False
+    ephemeral: bool | str = False
     rules: tuple[Rule, ...] = ()
     columns: dict[str, str] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
@@ -242,7 +243,7 @@ _FIELDS: dict[str, Callable[[str], Any]] = {
     "partition": _names,
     "sort": _names,
     "incremental by": _one_of("incremental by", {name: name for name in ("snapshot_run", "snapshot_date")}),
-    "ephemeral": _one_of("ephemeral", {"yes": True, "no": False}),
+    "ephemeral": _one_of("ephemeral", {"yes": True, "no": False, "view": "view"}),
 }
 _RULES: dict[str, Callable[[str, int], Rule]] = {
     "unique": lambda value, line: Unique(columns=_names(value), line=line),

@@ -42,7 +42,7 @@ def _dry_run_model(engine: Engine, model: Model) -> TableSpec | None:
         spec = None if model.ephemeral else model.spec(columns)
         for rule in model.rules:
             place = Problem(model.file, rule.line, 0, "")
-            list(rule_checks(engine, model.name, rule))
+            rule_checks(engine, model.name, [rule])
     except EngineError as error:
         reason = str(error.__cause__).partition("\n")[0].rstrip(".")
         raise ModelError([replace(place, what=f"the engine cannot run it: {reason}")]) from error

@@ -108,13 +108,18 @@ class RunContext:
 
     @contextmanager
     def running(self, job: str) -> Iterator[Self]:
-        """Run a job in the block; leaving it closes the engine."""
+        """Run a job in the block; the last one closes the engine on exit, as does one that fails."""
         self.job = job
-        try:
+        with ExitStack() as on_exit:
+            on_exit.callback(self.close)
             yield self
-        finally:
-            self._opened.close()
-            self.__dict__.pop("engine", None)
+            if job != self.jobs[-1]:
+                on_exit.pop_all()
+
+    def close(self) -> None:
+        """Close the engine, which all jobs of this process share."""
+        self._opened.close()
+        self.__dict__.pop("engine", None)
 
     def ignore_stops(self) -> None:
         """Let no signal stop the run from now on: it is about to commit or to end, and is not stopped once it has."""

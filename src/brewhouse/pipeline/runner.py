@@ -108,6 +108,7 @@ def run_jobs(
         planned = external.jobs if external else tuple(jobs)
         context = RunContext(lake, settings, events, tuple(jobs), planned)
         context.signals = signals
+        on_exit.callback(context.close)
         if earlier:
             context.raw_snapshot = next((job.raw_snapshot for job in earlier.jobs[::-1] if job.raw_snapshot), "")
         _Run(context, workflow, planned, external, earlier).execute(jobs, previous.run if previous else "")

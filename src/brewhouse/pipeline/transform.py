@@ -6,8 +6,7 @@ tables are published all at once after every check has passed, in a run of the w
 
 from __future__ import annotations
 
-from brewhouse.checks.reconciliation import count_drop, reconcile_silver
-from brewhouse.engines.engine import Engine
+from brewhouse.checks.reconciliation import count_drop, count_rows, reconcile_silver
 from brewhouse.lake.raw_snapshots import RawSnapshot, find, newest, nothing_extracted
 from brewhouse.models.project import models_of
 from brewhouse.pipeline.input_tables import (
@@ -27,7 +26,11 @@ from brewhouse.pipeline.publishing import (
 )
 from brewhouse.pipeline.run_context import JobResult, RunContext, StagedTables
 
-_COUNTED = {"breweries": "breweries", "rejected": "rejected_breweries", "changes": "brewery_changes"}
+_COUNTED = {
+    "breweries": "silver.breweries",
+    "rejected": "silver.rejected_breweries",
+    "changes": "silver.brewery_changes",
+}
 
 
 def transform(context: RunContext, snapshot_run: str | None = None) -> JobResult:
@@ -82,9 +85,10 @@ def stage_silver(
         attach_nothing_previous(engine, breweries)
 
     publications, checks = stage_models(context, models, snapshot, rebuilds=rebuilds)
-    counts = {name: _count(engine, f"silver.{table}") for name, table in _COUNTED.items()}
+    counts = count_rows(engine, _COUNTED)
     published = None if rebuilds or BREWERIES not in tables.names() else tables.current(BREWERIES)
     checks += reconcile_silver(engine, snapshot.manifest)
+    engine.attach_rows("staging.cleaned_records", {"id": "string"}, [])  # frees its memory, as no model reads it now
     limit = context.settings.max_count_drop_percent
     checks.append(count_drop(counts["breweries"], published.rows if published else None, limit))
     return StagedTables(
@@ -97,7 +101,3 @@ def stage_silver(
         counts={"records": snapshot.records, **counts},
         compared_with=previous,
     )
-
-
-def _count(engine: Engine, table: str) -> int:
-    return int(engine.rows(f"SELECT count(*) AS n FROM {table}")[0]["n"])

@@ -9,25 +9,21 @@
 --   SELECT id, name, country_name, detail FROM silver.suspect_breweries WHERE doubt = 'probable duplicate'
 -- sort: doubt, country_code, id
 
-WITH inside AS (
-    SELECT
-        brewery.id,
-        max(CASE WHEN brewery.longitude BETWEEN box.west AND box.east AND brewery.latitude BETWEEN box.south AND box.north THEN 1 ELSE 0 END) AS as_received,
-        max(CASE WHEN brewery.latitude BETWEEN box.west AND box.east AND brewery.longitude BETWEEN box.south AND box.north THEN 1 ELSE 0 END) AS if_swapped
+WITH misplaced AS (
+    SELECT brewery.*, concat('latitude ', CAST(latitude AS STRING), ', longitude ', CAST(longitude AS STRING), ' is not in ', country_name) AS detail
     FROM silver.breweries AS brewery
-    INNER JOIN reference.country_boxes AS box ON brewery.country_code = box.country_code
-    WHERE brewery.longitude IS NOT NULL
-    GROUP BY brewery.id
+    LEFT ANTI JOIN reference.country_boxes AS box
+        ON brewery.country_code = box.country_code
+        AND brewery.longitude BETWEEN box.west AND box.east AND brewery.latitude BETWEEN box.south AND box.north
+    WHERE longitude IS NOT NULL AND country_code IN (SELECT country_code FROM reference.country_boxes)
 ),
 
-misplaced AS (
-    SELECT
-        brewery.*,
-        CASE WHEN inside.if_swapped = 1 THEN 'coordinates swapped' ELSE 'coordinates outside the country' END AS doubt,
-        concat('latitude ', CAST(brewery.latitude AS STRING), ', longitude ', CAST(brewery.longitude AS STRING), ' is not in ', brewery.country_name) AS detail
-    FROM silver.breweries AS brewery
-    INNER JOIN inside ON brewery.id = inside.id
-    WHERE inside.as_received = 0
+swapped AS (
+    SELECT misplaced.*
+    FROM misplaced
+    LEFT SEMI JOIN reference.country_boxes AS box
+        ON misplaced.country_code = box.country_code
+        AND misplaced.latitude BETWEEN box.west AND box.east AND misplaced.longitude BETWEEN box.south AND box.north
 ),
 
 shared AS (
@@ -49,7 +45,7 @@ duplicates AS (
         AND brewery.city_name = shared.city_name AND lower(brewery.address_1) = shared.address_key
 )
 
-SELECT id, name, brewery_type, address_1, city_name, country_code, country_name, longitude, latitude, doubt, detail, snapshot_run, snapshot_time
+SELECT id, name, brewery_type, address_1, city_name, country_code, country_name, longitude, latitude, CASE WHEN id IN (SELECT id FROM swapped) THEN 'coordinates swapped' ELSE 'coordinates outside the country' END AS doubt, detail, snapshot_run, snapshot_time
 FROM misplaced
 UNION ALL
 SELECT id, name, brewery_type, address_1, city_name, country_code, country_name, longitude, latitude, doubt, detail, snapshot_run, snapshot_time

@@ -1,93 +1,7 @@
 -- One row per record of the raw snapshot, cleaned, with its rejection reasons: the base of breweries and rejected_breweries.
--- ephemeral: yes
+-- ephemeral: view
 
-WITH received AS (
-    -- Most records need no whitespace normalization: single spaces between words, no character or escape that may be other whitespace.
-    SELECT
-        *,
-        NOT (
-            contains(record, '  ') OR contains(record, '" ') OR contains(record, ' "')
-            OR bit_length(record) > 8 * length(record)
-            OR record RLIKE '\\\\([bfnrt]|u(00[0128aA]|1680|20|3000))'
-        ) AS is_tidy
-    FROM bronze.breweries
-),
-
-cleaned AS (
-    SELECT
-        lower(nullif(CASE WHEN is_tidy THEN id ELSE trim(regexp_replace(id, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '')) AS id,
-        nullif(CASE WHEN is_tidy THEN name ELSE trim(regexp_replace(name, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS name,
-        lower(nullif(CASE WHEN is_tidy THEN brewery_type ELSE trim(regexp_replace(brewery_type, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '')) AS brewery_type,
-        coalesce(nullif(CASE WHEN is_tidy THEN address_1 ELSE trim(regexp_replace(address_1, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, ''), nullif(CASE WHEN is_tidy THEN street ELSE trim(regexp_replace(street, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '')) AS address_1,
-        nullif(CASE WHEN is_tidy THEN address_2 ELSE trim(regexp_replace(address_2, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS address_2,
-        nullif(CASE WHEN is_tidy THEN address_3 ELSE trim(regexp_replace(address_3, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS address_3,
-        nullif(CASE WHEN is_tidy THEN city ELSE trim(regexp_replace(city, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS city,
-        coalesce(nullif(CASE WHEN is_tidy THEN state_province ELSE trim(regexp_replace(state_province, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, ''), nullif(CASE WHEN is_tidy THEN state ELSE trim(regexp_replace(state, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '')) AS state_province,
-        nullif(CASE WHEN is_tidy THEN postal_code ELSE trim(regexp_replace(postal_code, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS postal_code,
-        nullif(CASE WHEN is_tidy THEN country ELSE trim(regexp_replace(country, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS country,
-        nullif(CASE WHEN is_tidy THEN longitude ELSE trim(regexp_replace(longitude, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS longitude_text,
-        nullif(CASE WHEN is_tidy THEN latitude ELSE trim(regexp_replace(latitude, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS latitude_text,
-        nullif(CASE WHEN is_tidy THEN phone ELSE trim(regexp_replace(phone, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS phone,
-        nullif(CASE WHEN is_tidy THEN website_url ELSE trim(regexp_replace(website_url, '[\\s\\x0B\\x1C-\\x1F\\x85\\p{Z}]+', ' ')) END, '') AS website_url,
-        struct(id, name, brewery_type, address_1, address_2, address_3, city, state_province, postal_code, country, longitude, latitude, phone, website_url, state, street) AS fields,
-        page,
-        record
-    FROM received
-),
-
-repeated AS (
-    SELECT id FROM cleaned GROUP BY id HAVING count(*) > 1
-),
-
-copies AS (
-    SELECT cleaned.*, row_number() OVER (PARTITION BY record ORDER BY page) AS copy_number
-    FROM cleaned
-    LEFT SEMI JOIN repeated ON cleaned.id <=> repeated.id
-),
-
-numbered AS (
-    SELECT cleaned.*, 1 AS copy_number, 1 AS id_number
-    FROM cleaned
-    LEFT ANTI JOIN repeated ON cleaned.id <=> repeated.id
-    UNION ALL
-    SELECT *, CASE WHEN copy_number = 1 THEN row_number() OVER (PARTITION BY id, copy_number ORDER BY name IS NULL, page, record) END AS id_number
-    FROM copies
-),
-
-measured AS (
-    SELECT
-        *,
-        CASE WHEN longitude_text RLIKE '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$' THEN try_cast(longitude_text AS DOUBLE) END AS longitude_number,
-        CASE WHEN latitude_text RLIKE '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$' THEN try_cast(latitude_text AS DOUBLE) END AS latitude_number
-    FROM numbered
-),
-
-located AS (
-    SELECT
-        *,
-        CASE
-            WHEN longitude_text IS NULL AND latitude_text IS NULL THEN NULL
-            WHEN longitude_text IS NULL OR latitude_text IS NULL THEN 'only one'
-            WHEN longitude_number IS NULL OR latitude_number IS NULL THEN 'not a number'
-            WHEN NOT (longitude_number BETWEEN -180 AND 180 AND latitude_number BETWEEN -90 AND 90) THEN 'out of range'
-            WHEN longitude_number = 0 AND latitude_number = 0 THEN 'zero'
-        END AS coordinates_issue
-    FROM measured
-),
-
-validated AS (
-    SELECT
-        *,
-        nullif(concat_ws(
-            '; ',
-            CASE WHEN id IS NULL THEN 'id is missing' END,
-            CASE WHEN NOT id RLIKE '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN 'id is not a UUID' END,
-            CASE WHEN name IS NULL THEN 'name is missing' END,
-            CASE WHEN id IS NOT NULL AND id_number > 1 THEN 'id is also in another record with different content' END
-        ), '') AS reasons
-    FROM located
-)
-
+-- In a WITH, Spark would not find the rows of staging.cleaned_records that it keeps.
 SELECT
     id,
     name,
@@ -109,4 +23,43 @@ SELECT
     CASE WHEN reasons IS NOT NULL THEN record END AS record,
     copy_number > 1 AS is_exact_duplicate,
     reasons
-FROM validated
+FROM (
+    SELECT
+        *,
+        nullif(concat_ws(
+            '; ',
+            CASE WHEN id IS NULL THEN 'id is missing' END,
+            CASE WHEN NOT id RLIKE '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN 'id is not a UUID' END,
+            CASE WHEN name IS NULL THEN 'name is missing' END,
+            CASE WHEN id IS NOT NULL AND id_number > 1 THEN 'id is also in another record with different content' END
+        ), '') AS reasons
+    FROM (
+        SELECT
+            *,
+            CASE
+                WHEN longitude_text IS NULL AND latitude_text IS NULL THEN NULL
+                WHEN longitude_text IS NULL OR latitude_text IS NULL THEN 'only one'
+                WHEN longitude_number IS NULL OR latitude_number IS NULL THEN 'not a number'
+                WHEN NOT (longitude_number BETWEEN -180 AND 180 AND latitude_number BETWEEN -90 AND 90) THEN 'out of range'
+                WHEN longitude_number = 0 AND latitude_number = 0 THEN 'zero'
+            END AS coordinates_issue
+        FROM (
+            SELECT
+                *,
+                CASE WHEN longitude_text RLIKE '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$' THEN try_cast(longitude_text AS DOUBLE) END AS longitude_number,
+                CASE WHEN latitude_text RLIKE '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$' THEN try_cast(latitude_text AS DOUBLE) END AS latitude_number
+            FROM (
+                SELECT cleaned.*, 1 AS copy_number, 1 AS id_number
+                FROM staging.cleaned_records AS cleaned
+                LEFT ANTI JOIN staging.repeated_ids AS repeated ON cleaned.id <=> repeated.id
+                UNION ALL
+                SELECT *, CASE WHEN copy_number = 1 THEN row_number() OVER (PARTITION BY id, copy_number ORDER BY name IS NULL, page, record) END AS id_number
+                FROM (
+                    SELECT cleaned.*, row_number() OVER (PARTITION BY record ORDER BY page) AS copy_number
+                    FROM staging.cleaned_records AS cleaned
+                    LEFT SEMI JOIN staging.repeated_ids AS repeated ON cleaned.id <=> repeated.id
+                ) AS copies
+            ) AS numbered
+        ) AS measured
+    ) AS located
+) AS validated
