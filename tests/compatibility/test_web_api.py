@@ -217,6 +217,9 @@ READ: dict[str, Shape] = {
 ROUTES = {
     ("get", "/overview"),
     ("get", "/overview/spots"),
+    ("get", "/breweries"),
+    ("get", "/breweries/*"),
+    ("get", "/changes"),
     ("get", "/queries"),
     ("post", "/queries"),
     ("get", "/queries/*"),
