@@ -182,6 +182,58 @@ def test_any_rows_have_the_same_result(differing: Differing, before: Pages, now:
     assert differing(before, [*now, before[0][::2]]) == {}
 
 
+digits = st.from_regex(r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,20})?([eE][-+]?[0-9]{1,3})?", fullmatch=True)
+texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cn"]) | st.sampled_from("\0\x01\x1f\x7f\u2028{}[]:,"))
+strings = texts.flatmap(lambda text: st.sampled_from([json.dumps(text), json.dumps(text, ensure_ascii=False)]))
+spaces = st.sampled_from(["", "", " ", "\t "])
+
+
+def nested(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Encode lists and objects, with whitespace between tokens and keys that may repeat."""
+    pairs = st.tuples(spaces, strings, spaces, inner).map(lambda pair: f"{pair[0]}{pair[1]}{pair[2]}:{pair[3]}")
+    lists = st.lists(st.tuples(spaces, inner).map("".join), max_size=3).map(lambda items: f"[{','.join(items)} ]")
+    return lists | st.lists(pairs, max_size=3).map(lambda items: f"{{{','.join(items)} }}")
+
+
+any_value = st.recursive(digits | strings | st.sampled_from(["null", "true", "false"]), nested, max_leaves=5)
+keys = st.sampled_from(['"name"', '"n\\u0061me"', '"NAME"', '"city"', '"longitude"', '"phone"', '"other"'])
+members = st.tuples(keys, spaces, spaces, any_value).map(lambda parts: f"{parts[0]}{parts[1]}:{parts[2]}{parts[3]}")
+json_lines = st.lists(members, max_size=6).map(lambda parts: f"{{{','.join(parts)}}}")
+
+
+@settings(
+    max_examples=3,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
+)
+@given(lines=st.lists(json_lines, min_size=40, max_size=80))
+def test_any_json_object_is_read_alike(
+    engine: DuckDBEngine, spark: SparkEngine, tmp_path: Path, lines: list[str]
+) -> None:
+    page = tmp_path / "page-00001.abcdef123456.jsonl.gz"
+    page.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), 1))
+    read = []
+    for each in (engine, spark):
+        each.attach_raw_snapshot([str(page)], "RUN", "2026-08-02T12:00:00+00:00")
+        rows = each.rows("SELECT name, city, longitude, phone, record FROM bronze.breweries")
+        read.append(sorted(rows, key=lambda row: str(row["record"])))
+    assert read[0] == read[1]
+    assert [row["record"] for row in read[0]] == sorted(lines)
+
+
+@pytest.mark.parametrize("line", ['{"name":"\\ud83c"}', '{"name":"a\tb"}', '[{"name":1}]', "null", '{"name":01}', "{"])
+def test_a_line_that_is_not_a_json_object_fails_alike(
+    engine: DuckDBEngine, spark: SparkEngine, tmp_path: Path, line: str
+) -> None:
+    page = tmp_path / "page-00001.abcdef123456.jsonl.gz"
+    page.write_bytes(gzip.compress(f"{line}\n".encode()))
+    for each in (engine, spark):
+        each.attach_raw_snapshot([str(page)], "RUN", "2026-08-02T12:00:00+00:00")
+        with pytest.raises(Exception, match=r"(?i)malformed"):
+            each.rows("SELECT name FROM bronze.breweries")
+
+
 @pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data/breweries-*.csv")
 def test_the_real_dataset_has_the_same_result(differing: Differing, spark_by_default: SparkEngine) -> None:
     def paged(version: str) -> Pages:

@@ -257,12 +257,24 @@ def _unmarked(value: Expression) -> Expression:
 
     mark = f.lit("\u0001")
     nested = f.regexp_replace(value, rf'"\\u0001({views.JSON_NUMBER})"', "$1")
+    pairs = f.regexp_extract_all(
+        nested, f.lit(r"(\\uD[89AB]..\\uD[C-F]..)"), 1
+    )  # Spark's parser escapes such characters
+    nested = f.aggregate(f.array_distinct(pairs), nested, _unescaped)
     return (
         f.when(f.endswith(value, mark), f.substring(value, f.lit(1), f.length(value) - 1))
         .when(f.startswith(value, mark), f.substring(value, f.lit(2), f.length(value)))
         .when(value.rlike(r"^[{\[]"), f.replace(nested, f.lit(r'\u0001"'), f.lit('"')))
         .otherwise(value)
     )
+
+
+def _unescaped(text: Expression, pair: Expression) -> Expression:
+    """Replace an escaped pair of surrogates in a text by its character."""
+    from pyspark.sql import functions as f
+
+    character = f.from_json(f.concat(f.lit('["'), pair, f.lit('"]')), "array<string>")[0]
+    return f.replace(text, pair, character)
 
 
 def _schema(columns: Sequence[Column]) -> str:
