@@ -30,6 +30,8 @@ PAGES = sorted(
     for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
     if page.name not in GENERATED
 )
+QUICK = {"docs/tutorial.md", "docs/history.md"}
+"""Pages of `make test`; `make test-slow` runs the others."""
 STARTS_EMPTY = {"README.md", "README.pt-BR.md", "docs/tutorial.md", "docs/pt-BR/tutorial.md", "docs/history.md"}
 """Pages whose commands make the lake that they use."""
 PROGRAMS = r"(?:brewhouse|make|pip|pipx|uv|uvx|git|curl|python3?|dagster|docker|aws|export|source|cp|mv|rm) "
@@ -96,7 +98,14 @@ def source() -> Iterator[str]:
         yield server.url
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page) and page not in RUN_ELSEWHERE])
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=() if page in QUICK else pytest.mark.slow)
+        for page in PAGES
+        if commands(page) and page not in RUN_ELSEWHERE
+    ],
+)
 def test_the_commands_of_a_page_succeed(page: str, source: str, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     for day, rows in VERSIONS.items():

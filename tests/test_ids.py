@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brewhouse import ids
 from brewhouse.ids import CHECKSUM_CHARACTERS, day_of, id_at, later, new_id, time_of
 
 MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
@@ -48,12 +47,6 @@ def test_ids_of_different_milliseconds_sort_by_them(moments: list[datetime], one
 
 def test_ids_of_past_times_sort_before_new_ones() -> None:
     assert id_at(datetime.now(UTC) - timedelta(milliseconds=2), b"") < new_id()
-
-
-def test_ids_sort_after_an_earlier_id_even_if_it_is_dated_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ids, "_last", 0)  # and afterwards as before
-    ahead = id_at(datetime(2062, 5, 14, tzinfo=UTC), b"")
-    assert ahead < new_id(after=ahead) < new_id() < new_id(after="last")
 
 
 @given(st.lists(st.builds(id_at, MOMENTS, st.binary(max_size=3)), min_size=2, max_size=2))

@@ -20,18 +20,15 @@ _last = 0
 _lock = threading.Lock()
 
 
-def new_id(after: str = "") -> str:
+def new_id() -> str:
     """Create the id of a run or an event.
-
-    Args:
-        after: An earlier id; all ids that this process creates from now on sort after it, whatever the clock says.
 
     Returns:
         26 characters; ids of one process sort in the order of their creation, those of several by the millisecond.
     """
     global _last  # noqa: PLW0603 - ids of the whole process are ordered
     with _lock:
-        _last = number = max((time.time_ns() // 1_000_000 << 80) | secrets.randbits(80), _last + 1, _number(after) + 1)
+        _last = number = max((time.time_ns() // 1_000_000 << 80) | secrets.randbits(80), _last + 1)
     return _encode(number)
 
 

@@ -109,6 +109,7 @@ def test_the_region_of_the_stack_is_used_unless_one_is_set(run_job: RunJob, monk
     assert os.environ["AWS_REGION"] == "eu-central-1"
 
 
+@pytest.mark.slow  # it needs a session of its own
 def test_spark_shuffles_into_twice_as_many_partitions_as_the_executors_have_cores(spark_session: SparkSession) -> None:
     spark_session.createDataFrame([], "n int")  # makes it the active one, whatever ran before
     before = spark_session.conf.get("spark.sql.shuffle.partitions")

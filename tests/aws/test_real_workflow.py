@@ -148,8 +148,9 @@ class DeployedCloud:
         return "\n".join(run.output for run in self.simulator.runs)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["duckdb", pytest.param("spark", marks=pytest.mark.slow)])
 def cloud(
+    request: pytest.FixtureRequest,
     strict_aws_url: str,
     enter_account: EnterAccount,
     small_spark: Mapping[str, str],
@@ -157,7 +158,9 @@ def cloud(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[DeployedCloud]:
     version, python = _glue()
-    has_spark = bool(version == "6.0" and find_spec("pyspark") and shutil.which("java"))
+    if is_spark := request.param == "spark":  # the stack's default
+        if version != "6.0" or not find_spec("pyspark") or not shutil.which("java"):
+            pytest.skip("needs Python 3.13, PySpark and Java 17")
     home = tmp_path_factory.mktemp("cloud")
     package = _package(pytestconfig.cache.mkdir(f"glue-{version}"), home / "package", version)
     supported, unsupported = emulator.split_unsupported((package / "stack.json").read_text("utf-8"))
@@ -169,14 +172,14 @@ def cloud(
             patch.setattr(f"brewhouse.aws.{module}.POLL_S", 0.05)
         account = open_account()
         emulator.create_unsupported(account.session, unsupported, STACK)
-        spark = _spark_of_glue(small_spark) if has_spark else {}
+        spark = _spark_of_glue(small_spark) if is_spark else {}
         simulator = GlueSimulator(account, STACK, home, {version: python}, _as_on_aws(account, spark))
         simulator.provided = (_link_pyspark(home),)
         with simulate_services(simulator, strict_aws_url) as services:
             patch.setenv("AWS_ENDPOINT_URL_GLUE", services.url)
             patch.setenv("AWS_ENDPOINT_URL_ATHENA", services.url)
             forget()
-            cloud = DeployedCloud(services, source, package, home, patch, () if has_spark else ("Engine=duckdb",))
+            cloud = DeployedCloud(services, source, package, home, patch, () if is_spark else ("Engine=duckdb",))
             cloud.make(version)
             yield cloud
         forget()
@@ -331,7 +334,7 @@ def test_verify_checks_runs_tables_and_queries(cloud: DeployedCloud) -> None:
     assert (failed.code == 3) == any(passed is False for passed, _ in checks.values())
 
 
-def test_the_tables_of_spark_equal_those_of_a_local_run(cloud: DeployedCloud, content: Content) -> None:
+def test_the_tables_equal_those_of_a_local_run(cloud: DeployedCloud, content: Content) -> None:
     assert set(cloud.states.values()) == {"SUCCEEDED"}, cloud.output()
     assert list(cloud.states) == [f"{STACK}-{job}" for job in (*JOBS, "raw")]
     assert content(cloud.lake) == content(cloud.local)

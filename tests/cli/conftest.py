@@ -18,6 +18,7 @@ import pytest
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.cli.main import main
+from brewhouse.cli.output import PIPED_WIDTH
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
@@ -33,6 +34,12 @@ class Outcome:
 
 
 Call = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def output_as_wide_as_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever terminal the tests, or a worker of theirs, have."""
+    monkeypatch.setenv("COLUMNS", str(PIPED_WIDTH))
 
 
 def shell(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401 - of `subprocess.run`

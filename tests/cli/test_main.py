@@ -385,7 +385,7 @@ def test_a_quiet_run_prints_nothing_and_errors_still(call: Call, tmp_path: Path)
         done = call("run", *options)
         assert (done.code, done.out, done.err) == (0, "", "")
         assert json.loads(call("run", *options, "--json").out)["state"] == "SUCCEEDED"
-    assert "extract: started" in call("run", *options[:4]).err
+        assert "extract: started" in call("run", *options[:4]).err
     done = call("--quiet", "transform", "--lake", tmp_path / "lake", "--snapshot", "NONE")
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
 

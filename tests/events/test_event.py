@@ -106,12 +106,18 @@ def test_events_are_read_in_the_order_of_their_writing(lake: Lake) -> None:
     assert read_events(lake) == written
 
 
-def test_an_event_is_later_than_those_of_a_clock_that_was_set_back(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brewhouse.ids._last", 0)  # as in a new process, and restored
+def test_an_event_is_later_than_those_of_a_clock_that_was_set_back(lake: Lake) -> None:
     (future,) = on_day(lake, date(2062, 5, 14), "future")
-    written = EventLog(lake, "").write(RUN, {"name": "now"})
-    assert [event.id for event in read_events(lake)] == [future.id, written.id]
-    assert written.time < future.time
+    log = EventLog(lake, "")
+    written = [log.write(RUN, {"name": "now"}) for _ in range(2)]
+    assert [event.id for event in read_events(lake)] == [future.id, *(event.id for event in written)]
+    assert written[0].time < future.time
+
+
+def test_the_clock_of_one_lake_does_not_change_that_of_another(lake: Lake, tmp_path: Path) -> None:
+    (future,) = on_day(lake, date(2062, 5, 14), "future")
+    EventLog(lake, "").write(RUN, {"name": "now"})
+    assert EventLog(Lake(tmp_path / "other"), "").write(RUN, {"name": "now"}).id < future.id
 
 
 def test_concurrent_writers_lose_no_event(lake: Lake) -> None:
@@ -138,7 +144,7 @@ def test_a_lake_without_events_has_none(lake: Lake) -> None:
 def test_an_event_is_never_overwritten(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     from obstore.exceptions import AlreadyExistsError
 
-    monkeypatch.setattr(event_module, "new_id", lambda _: "SAME")
+    monkeypatch.setattr(event_module, "new_id", lambda: "SAME")
     log = EventLog(lake, "R1")
     first = log.write(RUN, {"state": "RUNNING"})
     with pytest.raises(AlreadyExistsError):

@@ -140,7 +140,7 @@ def metadata_files(lake: Lake) -> set[str]:
     return {file.name for file in (lake.warehouse / "gold" / "two").rglob("*.metadata.json")}
 
 
-def test_a_table_keeps_its_current_metadata_file_and_twenty_earlier_ones(lake: Lake) -> None:
+def test_a_table_keeps_its_current_metadata_file_and_five_earlier_ones(lake: Lake) -> None:
     tables = Tables(lake)
 
     def publish_two() -> None:
@@ -153,11 +153,11 @@ def test_a_table_keeps_its_current_metadata_file_and_twenty_earlier_ones(lake: L
 
     for _ in range(22):
         publish_two()
-    assert len(metadata_files(lake)) == 21
+    assert len(metadata_files(lake)) == 6
     with tables.atomically():
         for _ in range(23):
             publish_two()
-    assert len(metadata_files(lake)) == 21, "a transaction of many commits leaves one"
+    assert len(metadata_files(lake)) == 6, "a transaction of many commits leaves one"
     before = metadata_files(lake)
     with pytest.raises(ZeroDivisionError):
         publish_and_fail()
@@ -167,7 +167,7 @@ def test_a_table_keeps_its_current_metadata_file_and_twenty_earlier_ones(lake: L
     assert len(before - metadata_files(lake)) == 1
     catalog = SqlCatalog(NAME, uri=f"sqlite:///{lake.catalog_file}")
     table = catalog.load_table("gold.two")
-    assert len(table.metadata.metadata_log) == 20
+    assert len(table.metadata.metadata_log) == 5
     assert {Path(entry.metadata_file).name for entry in table.metadata.metadata_log} <= metadata_files(lake)
     assert table.scan().to_arrow().num_rows == 0
     catalog.close()
@@ -187,7 +187,7 @@ def test_a_table_of_an_earlier_version_keeps_as_few_metadata_files(lake: Lake) -
     assert len(metadata_files(lake)) == 27
     for _ in range(2):  # the first one sets the properties
         tables.publish([Publication(TWO, ())], {})
-    assert len(metadata_files(lake)) == 21
+    assert len(metadata_files(lake)) == 6
 
 
 def test_snapshots_expire_in_the_commit_that_publishes(lake: Lake) -> None:

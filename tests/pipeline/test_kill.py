@@ -92,6 +92,7 @@ def source() -> Iterator[MockApiServer]:
         yield server
 
 
+@pytest.mark.slow  # the moments of publishing are tried in `make test`
 @pytest.mark.parametrize("moments", MOMENTS)
 def test_a_run_killed_at_any_moment_leaves_nothing_half_published(
     source: MockApiServer, tmp_path: Path, content: Content, moments: int

@@ -127,7 +127,7 @@ def start(lake: Lake) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=dict(os.environ))
 
 
-@pytest.mark.parametrize("line", ["rebuild: 1 of 3", "rebuild: 2 of 3"])
+@pytest.mark.parametrize("line", ["rebuild: 1 of 3", pytest.param("rebuild: 2 of 3", marks=pytest.mark.slow)])
 def test_a_killed_rebuild_leaves_the_tables_unchanged(lake: Lake, line: str) -> None:
     before, history = content(lake), histories(lake)
     process = start(lake)

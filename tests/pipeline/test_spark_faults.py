@@ -151,6 +151,7 @@ def test_a_driver_killed_in_each_job_publishes_nothing_and_the_next_run_complete
     assert content(lake) == expected
 
 
+@pytest.mark.slow
 def test_a_driver_killed_in_the_middle_publishes_nothing_and_the_next_run_completes(
     source: MockApiServer,
     expected: dict[str, list[tuple[object, ...]]],

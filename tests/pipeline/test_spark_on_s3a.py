@@ -36,6 +36,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.slow
 def test_the_three_jobs_by_s3a_give_the_rows_of_the_embedded_engine(
     shared_lake: Lake,
     tmp_path: Path,

@@ -86,6 +86,7 @@ def test_pyiceberg_scans_the_rows_of_the_tables_that_spark_wrote(made: Lake) -> 
         assert scanned.total() == len(rows)
 
 
+@pytest.mark.slow
 def test_a_rebuild_on_spark_gives_the_same_rows(made: Lake) -> None:
     before = content(made)
     for engine in ("spark", "duckdb"):

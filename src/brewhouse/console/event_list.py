@@ -11,12 +11,23 @@ from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 
 from brewhouse.console.web import paginate
 from brewhouse.events.event import LEVELS, Event
-from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE, WARNING
+from brewhouse.events.event_types import (
+    ALERT_FAILED,
+    ALERT_SENT,
+    CHECK,
+    CRAWL,
+    DRIFT,
+    JOB,
+    PUBLISHED,
+    RUN,
+    SCHEDULE,
+    WARNING,
+)
 
 PAGE_ROWS = 50
 KINDS = {
     "run": (RUN,),
-    "job": (JOB,),
+    "job": (JOB, CRAWL),
     "check": (CHECK,),
     "drift": (DRIFT,),
     "published": (PUBLISHED,),

@@ -6,6 +6,7 @@ The envelope is https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -17,7 +18,7 @@ import msgspec
 
 from brewhouse.events.details import Detail
 from brewhouse.events.envelope import event_key, run_of_detail
-from brewhouse.ids import new_id
+from brewhouse.ids import later, new_id
 from brewhouse.lake.damage import DamagedFileError
 from brewhouse.lake.lake import Lake, list_files, read_many, sync_files
 
@@ -80,6 +81,7 @@ class EventLog:
         self._listeners = listeners
         self._facts = facts
         self._written: list[Path] = []
+        self._lock = threading.Lock()
 
     def emit(self, detail: Detail) -> Event:
         """Write an event and pass it to the listeners; progress is only passed on.
@@ -108,15 +110,16 @@ class EventLog:
         detail = {"runId": self.run, **self._facts, **detail}
         if not detail.get("jobRunId"):
             detail["jobRunId"] = f"{detail['jobName']}-{self.run}"
-        event_id = new_id(self._newest)
+        with self._lock:
+            event_id = self._newest = later(new_id(), self._newest)
         return Event(id=event_id, detail_type=detail_type, time=datetime.now(UTC).isoformat(), detail=detail)
 
     @cached_property
     def _newest(self) -> str:
-        """Id of the newest event of a local lake, which later ones sort after even if the clock was set back."""
+        """Id of the newest event of a local lake, or of the run; the next one sorts after it, whatever the clock is."""
         days = event_days(self._lake)[-1:] if self._lake.is_local else []
         names = (file.stem for day in days for file in list_files(day, ".json"))
-        return max((name for name in names if not name.startswith("events.")), default="")  # an archive
+        return max((*(name for name in names if not name.startswith("events.")), self.run))  # without archives
 
     def _put(self, event: Event) -> None:
         key = event_key(event.id, event.time)

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from brewhouse.errors import BrewhouseError
-from brewhouse.ids import CLOCK_TOLERANCE, new_id
+from brewhouse.ids import CLOCK_TOLERANCE, later, new_id
 from brewhouse.lake.lake import Lake, require_relocated
 from brewhouse.lake.temp_dir import open_regular
 
@@ -74,7 +74,7 @@ def run_lock(lake: Lake, run: str, *, is_moved: bool = False) -> AbstractContext
 def new_run_id(lake: Lake) -> str:
     """Create the id of a run, which sorts after that of the last run even if the clock was set back since."""
     last = last_holder(lake)
-    return new_id(last.run if last else "")
+    return later(new_id(), last.run) if last else new_id()
 
 
 def require_lock(lake: Lake) -> None:

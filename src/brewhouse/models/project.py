@@ -34,8 +34,8 @@ def models_of(*zones: str, folder: Path | None = None) -> list[Model]:
         UsageError: The folder does not exist.
 
     Example:
-        >>> [model.name for model in models_of("staging", "silver")][:2]
-        ['staging.records', 'silver.breweries']
+        >>> [model.name for model in models_of("silver")][:2]
+        ['silver.breweries', 'silver.rejected_breweries']
     """
     models = {model.name: model for model in _built_in()}
     if folder is not None:
