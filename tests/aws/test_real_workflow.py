@@ -158,9 +158,9 @@ def cloud(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[DeployedCloud]:
     version, python = _glue()
-    if is_spark := request.param == "spark":  # the stack's default
-        if version != "6.0" or not find_spec("pyspark") or not shutil.which("java"):
-            pytest.skip("needs Python 3.13, PySpark and Java 17")
+    is_spark = request.param == "spark"  # the stack's default
+    if is_spark and (version != "6.0" or not find_spec("pyspark") or not shutil.which("java")):
+        pytest.skip("needs Python 3.13, PySpark and Java 17")
     home = tmp_path_factory.mktemp("cloud")
     package = _package(pytestconfig.cache.mkdir(f"glue-{version}"), home / "package", version)
     supported, unsupported = emulator.split_unsupported((package / "stack.json").read_text("utf-8"))
