@@ -226,7 +226,8 @@ def compare(folder: Path, rows: int, page_rows: int, cores: int, engines: Sequen
                 str(memory_mb),
             ]
         cost = measure(command, environment)
-        took = dict(map(json.loads, cost.output.splitlines())) if engine != PLAIN else {}
+        lines = [line for line in cost.output.splitlines() if line.startswith("[")]  # others are of libraries
+        took = dict(map(json.loads, lines)) if engine != PLAIN else {}
         plain_cpu_s = cost.cpu_s if engine == PLAIN else plain_cpu_s
         jobs = " | ".join(f"{took[job]:.1f}" if job in took else "" for job in ("transform", "aggregate"))
         ratio = f"{cost.cpu_s / plain_cpu_s:.1f}" if plain_cpu_s else ""
