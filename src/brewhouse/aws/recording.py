@@ -32,7 +32,7 @@ _NAME = re.compile(
 )
 _OF_AWS = re.compile(r"\*|[\w.-]+\.amazonaws\.com")
 _KIND = ("jobName", "crawlerName", "state", "typeOfChange", "eventName")
-"""Fields of the detail that tell the kind of an event."""
+"""Fields of the detail by which kinds of events differ."""
 
 
 @contextmanager

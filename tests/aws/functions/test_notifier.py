@@ -258,9 +258,9 @@ def test_a_chain_that_an_inactive_trigger_breaks_is_an_alert(
     log.write(RUN, {"jobName": "breweries", "workflow": "breweries", "state": "RUNNING"})
     log.write(JOB, {"jobName": "extract", "jobRunId": "jr_1", "state": "SUCCEEDED"})
     ended = now + timedelta(seconds=1)
-    extract = {"Id": "jr_1", "JobRunState": "SUCCEEDED", "TriggerName": "brew-start"}
+    extract: dict[str, Any] = {"Id": "jr_1", "JobRunState": "SUCCEEDED", "TriggerName": "brew-start"}
     extract |= {"StartedOn": ended - timedelta(minutes=1), "CompletedOn": ended}
-    before = {"Id": "jr_0", "JobRunState": "SUCCEEDED"}
+    before: dict[str, Any] = {"Id": "jr_0", "JobRunState": "SUCCEEDED"}
     before |= {"StartedOn": ended - timedelta(days=1), "CompletedOn": ended - timedelta(days=1)}
     started = {"Id": "jr_2", "JobRunState": "RUNNING", "TriggerName": "x", "StartedOn": ended + timedelta(seconds=1)}
     _answer(monkeypatch, extract=[extract], transform=[before])
