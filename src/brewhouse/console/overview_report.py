@@ -13,7 +13,6 @@ from typing import Any
 from brewhouse.console import charts, overview
 from brewhouse.console.lake_reader import LakeReader, LakeState
 from brewhouse.console.language import Translator
-from brewhouse.console.map_drawing import MapDrawing, draw_map
 from brewhouse.console.web import format_helpers, templates
 from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake
@@ -55,10 +54,11 @@ def write_report(
     shown = _only(overview.overview(state, filters))
     translate = Translator(language)
     title = _title(shown, translate)
+    locations = overview.brewery_locations(state, filters)
     if suffix == ".html":
-        content = _html(shown, draw_map(state, shown), title, translate, at).encode()
+        content = _html(shown, locations, title, translate, at).encode()
     else:
-        sheet = charts.overview_sheet(shown, overview.brewery_locations(state, filters), title, translate)
+        sheet = charts.overview_sheet(shown, locations, title, translate)
         content = _render(sheet, suffix, translate.language)
     output.write_bytes(content)
 
@@ -113,7 +113,13 @@ def _title(shown: overview.Overview, translate: Translator) -> str:
     return " · ".join([translate("Breweries: {place}", place=place), *([filters.type] if filters.type else [])])
 
 
-def _html(shown: overview.Overview, drawing: MapDrawing, title: str, translate: Translator, at: str | None) -> str:
+def _html(
+    shown: overview.Overview,
+    locations: list[overview.BreweryLocation],
+    title: str,
+    translate: Translator,
+    at: str | None,
+) -> str:
     style = _STYLE.read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     line = {**charts.line_chart(shown.over_time, translate), "width": 1000, "background": "transparent"}
@@ -126,7 +132,9 @@ def _html(shown: overview.Overview, drawing: MapDrawing, title: str, translate: 
         "title": title,
         "shown": shown,
         "max_bars": _MAX_BARS,
-        "drawing": drawing,
+        "map": _render(
+            {**charts.map_chart(locations, shown.filters), "background": "transparent"}, ".svg", "en"
+        ).decode(),
         "chart": _render(line, ".svg", translate.language).decode() if shown.over_time else "",
         "at": at,
         "created_at": datetime.now(UTC),

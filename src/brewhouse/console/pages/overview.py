@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from brewhouse.console import charts, overview
 from brewhouse.console.change_list import ChangeQuery, latest_changes
-from brewhouse.console.map_drawing import draw_map
+from brewhouse.console.language import Translator
 from brewhouse.console.overview_report import write_report
 from brewhouse.console.table_views import snapshot_options
 from brewhouse.console.web import API, HTML, ConsoleDep, LakeStateDep, page, translator_of
@@ -31,7 +31,7 @@ _Filters = Annotated[overview.OverviewFilters, Depends(filters_of)]
 
 @router.get("/", **HTML)
 def show(request: Request, console: ConsoleDep, lake_state: LakeStateDep, filters: _Filters) -> Response:
-    """Show the overview, or the map alone in full detail, which `static/map.js` requests when a reader zooms in."""
+    """Show the overview."""
     overview.require_breweries(lake_state)
     shown = overview.overview(lake_state, filters)
     return page(
@@ -39,11 +39,26 @@ def show(request: Request, console: ConsoleDep, lake_state: LakeStateDep, filter
         "overview.html",
         shown=shown,
         latest=latest_changes(lake_state, ChangeQuery(country=filters.country, state=filters.state, type=filters.type)),
-        drawing=draw_map(lake_state, shown, full_detail=request.headers.get("hx-target") == "map"),
+        map_data=_map_data(shown, translator_of(request)),
         snapshots=snapshot_options(console.lake, console.lake_reader.state()),
         figures=overview.figures_over_time(lake_state, filters),
         chart=charts.line_chart(shown.over_time, translator_of(request)),
     )
+
+
+def _map_data(shown: overview.Overview, translate: Translator) -> dict[str, Any]:
+    """Return what `static/map.js` shows apart from the locations: filters, counts and texts."""
+    return {
+        "country": shown.filters.country,
+        "state": shown.filters.state,
+        "countries": {count.key: count.breweries for count in shown.by_country},
+        "states": [{**vars(count), "title": count.name} for count in shown.by_state],
+        "words": {
+            "breweries": translate("{count} breweries"),
+            "one": translate("one brewery"),
+            "several": translate("several, a click zooms in"),
+        },
+    }
 
 
 @router.get("/report.{kind}", **HTML)
