@@ -101,8 +101,8 @@ class Translator:
         if not values:
             return "", self.message(example)
         id_, name = values.pop("id", ""), values.pop("name", "null")
-        words = [name, *(self.message(self.country(value)) for value in values.values())]
-        return id_, " · ".join(word.replace('\\"', '"') for word in words if word != "null")
+        shown = [name, *(self.message(self.country(value)) for value in values.values())]
+        return id_, " · ".join(value.replace('\\"', '"') for value in shown if value != "null")
 
     def country(self, name: str) -> str:
         """Translate the English name of a country, by the catalogue of pycountry; unknown names stay."""
