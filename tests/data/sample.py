@@ -57,7 +57,11 @@ def _first(version: Version, group: Callable[[Row], Hashable]) -> set[str]:
 def _outside(version: Version) -> Iterator[str]:
     for key, row in version.items():
         country = countries().find(row["country"])
-        if row["longitude"] and country and not lies_in(country.code, float(row["longitude"]), float(row["latitude"])):
+        if (
+            row["longitude"]
+            and country
+            and not lies_in(country.code or "", float(row["longitude"]), float(row["latitude"]))
+        ):
             yield key
 
 
