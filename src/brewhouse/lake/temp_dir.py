@@ -28,7 +28,7 @@ class TempDir:
         self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
         descriptor = open_regular(self.path / _LOCK, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         try_lock(descriptor)
-        os.write(descriptor, b"1")  # an empty file is not locked yet, and nobody else locks it
+        os.write(descriptor, b"1")  # an empty file is not locked yet, and left alone
         self._finalizer = weakref.finalize(self, _delete, self.path, descriptor)
 
     def delete(self) -> None:
