@@ -25,6 +25,33 @@ _TABLE_FUNCTIONS = {
 _READ_FILES = {"read_parquet", "read_json", "read_json_objects"}
 _WRITE_HINT = "To change tables, write a model or use `brewhouse rollback`."
 _TABLES_HINT = "`SHOW ALL TABLES` lists the tables."
+PLACEHOLDER = r"\{\{\s*([A-Za-z_]\w*)\s*\}\}"
+_TOKENS = re.compile(rf"""--[^\n]*|/\*.*?\*/|"(?:[^"]|"")*"|('(?:[^']|'')*')|{PLACEHOLDER}""", re.DOTALL | re.ASCII)
+
+
+def with_parameters(sql: str) -> tuple[str, list[str]]:
+    """Turn placeholders, in texts too, into parameters of a statement; returns their names in order of appearance.
+
+    Example:
+        >>> with_parameters("SELECT {{n}} -- {{no}}")
+        ('SELECT $n -- {{no}}', ['n'])
+        >>> with_parameters("FROM t WHERE name LIKE '{{start}}%'")
+        ("FROM t WHERE name LIKE ('' || $start || '%')", ['start'])
+    """
+    names: list[str] = []
+
+    def bound(match: re.Match[str]) -> str:
+        whole, text, name = match.group(0, 1, 2)
+        if text:
+            names.extend(re.findall(PLACEHOLDER, text, re.ASCII))
+            parts = re.sub(PLACEHOLDER, r"' || $\1 || '", text, flags=re.ASCII)
+            return f"({parts})" if parts != text else text
+        if name:
+            names.append(name)
+            return f"${name}"
+        return whole
+
+    return _TOKENS.sub(bound, sql), list(dict.fromkeys(names))
 
 
 def reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
