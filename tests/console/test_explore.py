@@ -150,7 +150,7 @@ def test_a_placeholder_without_a_value_gets_a_field_first(client: TestClient) ->
     page = client.post("/explore", data={"sql": sql})
     assert 'name="p.n" value=""' in page.text
     assert "result=" not in str(page.url)
-    assert '<td class="right">42</td>' in submit(client, sql, **{"p.n": "41"}).text
+    assert '<td class="right">42</td>' in submit(client, sql, None, **{"p.n": "41"}).text
 
 
 def test_a_query_is_formatted_with_its_placeholders(client: TestClient) -> None:

@@ -83,7 +83,7 @@ def formatted(sql: str) -> str:
         parts = sqlglot.transpile(named, read="duckdb", write="duckdb", pretty=True)
     except sqlglot.errors.SqlglotError as error:
         raise UsageError(
-            "The query cannot be formatted: it has a syntax error.", hint="Run it to see where."
+            "The query has a syntax error and cannot be formatted.", hint="Run it to see where."
         ) from error
     return re.sub(r"placeholder_(\w+?)_\b", r"{{\1}}", ";\n".join(parts))
 
