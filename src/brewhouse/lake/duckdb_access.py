@@ -45,14 +45,12 @@ def scratch(files: Iterable[str] = ()) -> Iterator[duckdb.DuckDBPyConnection]:
     Args:
         files: What is going to be read; access to S3 is enabled if any of them is there.
     """
-    import duckdb
-
     try:
         with _database().cursor() as connection:
             enable_s3(connection, files)
             yield connection
-    except duckdb.Error:
-        _database.cache_clear()  # a fatal error, as of a full disk, makes it unusable
+    except BaseException:
+        _database.cache_clear()  # a fatal error, as of a full disk, makes it unusable; files may still be attached
         raise
 
 
