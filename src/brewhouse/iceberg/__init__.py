@@ -16,5 +16,5 @@ class _Deferred(ModuleType):
         return getattr(importlib.import_module(self.__name__), name)
 
 
-for _name in ("strictyaml", "pyiceberg.expressions.parser"):  # PyIceberg imports them, which takes 40 ms, for no use here
+for _name in ("strictyaml", "pyiceberg.expressions.parser"):  # of PyIceberg, not used here; importing takes 40 ms
     sys.modules.setdefault(_name, _Deferred(_name))
