@@ -37,6 +37,11 @@ def test_the_overview_is_filtered_by_form_and_by_list(page: Page, console_url: s
 
     page.go_back()
     expect(page.locator("#total")).to_have_text(str(micro))
+    countries = page.get_by_role("region", name="By country")
+    for kind, start in (("CSV", b'"name","breweries"\n"United States","'), ("SVG", b"<svg"), ("PNG", b"\x89PNG")):
+        with page.expect_download() as download:  # a list of bars is saved as other charts are
+            countries.get_by_role("button", name=kind).click()
+        assert download.value.path().read_bytes().startswith(start), kind
     page.get_by_role("link", name="Clear filters").click()
     expect(page.locator("#total")).to_have_text("400")
 

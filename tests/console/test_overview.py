@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -260,8 +261,8 @@ def test_the_page_shows_the_counts_in_the_notation_of_the_reader(varied_client: 
 
 def test_a_chosen_entry_links_to_the_page_without_its_filter(client: TestClient) -> None:
     page = client.get("/", params={"country": "US", "type": "micro"}).text
-    assert '<a href="/?country=US" aria-current="true">' in page
-    assert '<a href="/?type=micro" aria-current="true">' in page
+    assert re.search(r'<a href="/\?country=US"[^>]* aria-current="true">', page)
+    assert re.search(r'<a href="/\?type=micro"[^>]* aria-current="true">', page)
     assert '<option value="US" selected>' in page
     assert '<option value="micro" selected>' in page
 

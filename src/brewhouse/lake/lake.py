@@ -175,8 +175,9 @@ def recorded_root(lake: Lake) -> str | None:
     with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as catalog:
         rows = catalog.execute(_TABLES).fetchall()
     roots = {location.rpartition(f"/warehouse/{zone}/{name}/metadata/")[0] for location, zone, name in rows}
-    others = roots - {"", f"file://{lake.root}"}  # "" is of a table stored elsewhere
-    return min(others).removeprefix("file://") if others else None
+    paths = {re.sub("^file:/+", "/", root) for root in roots}  # of Java: file:/folder
+    others = paths - {"", str(lake.root)}  # "" is of a table stored elsewhere
+    return min(others) if others else None
 
 
 def require_relocated(lake: Lake) -> None:
