@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from brewhouse.aws.glue_schedule import schedule_problem
+from brewhouse.aws.glue_workflow import ACTIVE
 from brewhouse.aws.package import PackageFile, PackageManifest
 from brewhouse.aws.session import Account, get_or_none, reason_of, translated_aws_errors
 from brewhouse.aws.stacks import Stack
@@ -20,7 +21,6 @@ _SET_BY_DEPLOY = ("BucketName", "DataExists", "QueuesExist", "ScriptKey", "Modul
 QUEUES = ("events", "dead-letters")
 ZONES = ("bronze", "silver", "gold", "monitoring")
 _SCHEDULES = ("Schedule", "MaintenanceSchedule")
-_ACTIVE = {"ACTIVATED", "ACTIVATING"}
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def start_triggers(account: Account, stack: str) -> list[str]:
     """Start the triggers of a stack that would never fire, and return their names."""
     started = []
     for trigger in triggers(account, stack):
-        if trigger["Type"] != "ON_DEMAND" and trigger["State"] not in _ACTIVE:
+        if trigger["Type"] != "ON_DEMAND" and trigger["State"] not in ACTIVE:
             account.client("glue").start_trigger(Name=trigger["Name"])
             started.append(trigger["Name"])
     return started
@@ -142,26 +142,27 @@ def start_triggers(account: Account, stack: str) -> list[str]:
 def triggers(account: Account, stack: str) -> list[dict[str, Any]]:
     """Return the triggers of a stack, sorted by name."""
     glue = account.client("glue")
-    names = resources(account, stack, "AWS::Glue::Trigger")
-    return [glue.get_trigger(Name=name)["Trigger"] for name in sorted(names)]
+    return [glue.get_trigger(Name=name)["Trigger"] for name in resources(account, stack, "AWS::Glue::Trigger").values()]
 
 
-def resources(account: Account, stack: str, kind: str) -> list[str]:
-    """Return the physical ids of a stack's resources of one type."""
+def resources(account: Account, stack: str, kind: str) -> dict[str, str]:
+    """Return the physical ids of a stack's resources of one type by their logical ids, sorted."""
     pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
-    return [
-        each["PhysicalResourceId"]
+    found = {
+        each["LogicalResourceId"]: each["PhysicalResourceId"]
         for page in pages
         for each in page["StackResourceSummaries"]
         if each["ResourceType"] == kind and not each["ResourceStatus"].startswith("DELETE")
-    ]
+    }
+    return dict(sorted(found.items(), key=lambda each: each[1]))
 
 
 def stack_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
     """Check that triggers are active, uploads and databases exist, and the workgroup limits queries."""
     for trigger in triggers(account, stack.name):
-        state = trigger["State"]
-        yield DeploymentCheck(f"trigger {trigger['Name']} is active", state in _ACTIVE, state.lower())
+        is_active, state = trigger["State"] in ACTIVE, trigger["State"].lower()
+        detail = state if is_active else f"{state}, so what follows it never starts: `brewhouse aws deploy` starts it"
+        yield DeploymentCheck(f"trigger {trigger['Name']} is active", is_active, detail)
     bucket = stack.parameters["BucketName"]
     for key in ("ScriptKey", "ModulesKey", "FunctionsKey"):
         head = get_or_none(account.client("s3").head_object, Bucket=bucket, Key=stack.parameters[key])

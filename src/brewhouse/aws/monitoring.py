@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from brewhouse.aws.deploy import DeploymentCheck, resources
+from brewhouse.aws.functions.lake_events import LakeEvents
 from brewhouse.aws.glue_workflow import last_job_runs
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
@@ -18,7 +19,7 @@ _RULE_METRICS = ("FailedInvocations", "InvocationsSentToDlq", "InvocationsFailed
 
 def alarms(account: Account, stack: Stack) -> list[dict[str, str]]:
     """Return the state of each alarm of a stack, sorted by name."""
-    names = sorted(resources(account, stack.name, "AWS::CloudWatch::Alarm"))
+    names = list(resources(account, stack.name, "AWS::CloudWatch::Alarm").values())
     found = account.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"] if names else []
     return [
         {"alarm": each["AlarmName"], "state": each["StateValue"].lower(), "why": each.get("StateReason", "")}
@@ -50,10 +51,10 @@ def subscribers(account: Account, stack: Stack) -> list[dict[str, Any]]:
 def monitoring_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
     """Check that events will be archived and alerts delivered: functions, event source mapping, subscribers."""
     functions = account.client("lambda")
-    for name in sorted(resources(account, stack.name, "AWS::Lambda::Function")):
+    for name in resources(account, stack.name, "AWS::Lambda::Function").values():
         state = functions.get_function_configuration(FunctionName=name).get("State", "Active")
         yield DeploymentCheck(f"function {name} is active", state == "Active", state.lower())
-    for mapping in resources(account, stack.name, "AWS::Lambda::EventSourceMapping"):
+    for mapping in resources(account, stack.name, "AWS::Lambda::EventSourceMapping").values():
         state = functions.get_event_source_mapping(UUID=mapping)["State"]
         yield DeploymentCheck("the archiver reads the event queue", state in {"Enabled", "Enabling"}, state.lower())
     receivers = subscribers(account, stack)
@@ -67,12 +68,8 @@ def monitoring_checks(account: Account, stack: Stack) -> Iterator[DeploymentChec
 def runtime_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
     """Check what only a real account can show: events and logs arrive, none is rejected, no alarm fires."""
     since = datetime.now(UTC) - _RECENT
-    s3, bucket = account.client("s3"), stack.parameters["BucketName"]
-    pages = s3.get_paginator("list_objects_v2").paginate(
-        Bucket=bucket, Prefix="lake/events/", StartAfter=f"lake/events/date={since.date()}"
-    )
-    keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
-    count = sum(b'"source":"aws.glue"' in s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys)
+    events = LakeEvents(account.client("s3"), stack.parameters["BucketName"]).read(since.date())
+    count = sum(event.source == "aws.glue" for event in events)
     steps = last_job_runs(account, stack.name)
     ends = [step.ended for step in steps if step.ended and since < step.ended < datetime.now(UTC) - _EVENT_DELAY]
     passed = True if count else (False if ends else None)  # a job ended, so there was an event
@@ -104,7 +101,7 @@ def _log_checks(account: Account, stack: Stack, runs: list[str]) -> Iterator[Dep
 def _rule_checks(account: Account, stack: Stack, letters: list[tuple[str, str]]) -> Iterator[DeploymentCheck]:
     """Check that no rule failed to reach its target in the last two days."""
     now = datetime.now(UTC)
-    for rule in sorted(resources(account, stack.name, "AWS::Events::Rule")):
+    for rule in resources(account, stack.name, "AWS::Events::Rule").values():
         dimensions = [{"Name": "RuleName", "Value": rule}]
         queries = [
             {

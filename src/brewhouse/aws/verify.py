@@ -45,7 +45,7 @@ def verify(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
         "Athena reads an earlier snapshot": _time_travel,
     }
     yield from run_checks({name: partial(check, account, stack) for name, check in checks.items()}, strict=True)
-    for crawler in resources(account, stack.name, "AWS::Glue::Crawler"):
+    for crawler in resources(account, stack.name, "AWS::Glue::Crawler").values():
         crawl = account.client("glue").get_crawler(Name=crawler)["Crawler"].get("LastCrawl", {})
         state = crawl.get("Status")
         detail = f"warning: {crawl['ErrorMessage']}" if "ErrorMessage" in crawl else state or "no crawl yet"
@@ -142,7 +142,7 @@ def _drift(account: Account, stack: Stack) -> CheckResult:
 
 def _roles(account: Account, stack: Stack) -> CheckResult:
     """Let IAM simulate each statement of each role: a boundary or an organisation's policy may deny what it allows."""
-    iam, denied, roles = account.client("iam"), set(), resources(account, stack.name, "AWS::IAM::Role")
+    iam, denied, roles = account.client("iam"), set(), resources(account, stack.name, "AWS::IAM::Role").values()
     for role in roles:
         arn = iam.get_role(RoleName=role)["Role"]["Arn"]
         for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:

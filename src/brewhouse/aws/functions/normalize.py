@@ -70,9 +70,8 @@ def parse_time(text: str) -> datetime:
 
 
 def normalize(event: Mapping[str, Any], stack: str, facts: Mapping[str, Any]) -> EventEnvelope:
-    """Return a decoded event of AWS as an event of the lake, with more facts in its detail."""
+    """Return a decoded event of AWS as an event of the lake; its detail has more facts, and the event as received."""
     moment = parse_time(event["time"])
-    origin = {name: event[name] for name in ("id", "account", "region", "resources") if name in event}
     derive = _BY_TYPE.get(event["detail-type"])
     ours = derive(event["detail"], stack) if derive else {}
     return EventEnvelope(
@@ -80,7 +79,7 @@ def normalize(event: Mapping[str, Any], stack: str, facts: Mapping[str, Any]) ->
         detail_type=event["detail-type"],
         time=moment.isoformat(),
         source=event["source"],
-        detail={**EMPTY_DETAIL, **event["detail"], **ours, **facts, "aws": origin},
+        detail={**EMPTY_DETAIL, **event["detail"], **ours, **facts, "aws": dict(event)},
     )
 
 

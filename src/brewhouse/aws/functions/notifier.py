@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
@@ -31,7 +32,8 @@ RECEIVER = "sns"
 _DAYS_READ = 92
 _RUNS_PER_JOB = 5
 _MAX_RUN_AGE = timedelta(days=2)
-_RETRY_WAIT = timedelta(minutes=5)  # after a failed attempt; a retry that has not started by then may never come
+_START_WAIT = timedelta(minutes=5)  # a retry or the next job that has not started by then may never start
+_CHAIN = ("extract", "transform", "aggregate")
 _LOG_LINES = 4  # after Glue's own message: as many as fit into an alert
 _LEASE = "lake/alerts.lock"
 _LEASE_S = 130.0  # longer than the function's timeout
@@ -59,25 +61,62 @@ def handler(_event: Mapping[str, Any], _context: object) -> dict[str, Any]:
 def _missing_ends(events: Sequence[EventEnvelope], now: datetime) -> Iterator[EventEnvelope]:
     """Yield the end of each run that Glue ended and that has no event of its end; reads `events` as they grow."""
     glue = client("glue")
+    started: dict[str, Sequence[Mapping[str, Any]]] = {}
     for job in WORKFLOWS:
         name = f"{os.environ['STACK']}-{job}"
         try:
             retries = int(glue.get_job(JobName=name)["Job"].get("MaxRetries", 0))
-            runs = glue.get_job_runs(JobName=name, MaxResults=_RUNS_PER_JOB)["JobRuns"]
+            started[job] = glue.get_job_runs(JobName=name, MaxResults=_RUNS_PER_JOB)["JobRuns"]
         except glue.exceptions.EntityNotFoundException:
             continue
-        retried = {each.get("PreviousRunId") for each in runs}
-        for run in reversed(runs):
+        retried = {each.get("PreviousRunId") for each in started[job]}
+        for run in reversed(started[job]):
             start, end = job_runs.run_period(run)
             may_be_retried = run["JobRunState"] == "FAILED" and int(run.get("Attempt") or 0) < retries
-            is_retried = may_be_retried and (run["Id"] in retried or end > now - _RETRY_WAIT)
+            is_retried = may_be_retried and (run["Id"] in retried or end > now - _START_WAIT)
             if run["JobRunState"] not in job_runs.ENDED[1:] or is_retried or end < now - _MAX_RUN_AGE:
                 continue
             own = job_runs.job_events(events, job, run)
             run_id = own[-1].run if own else str(run["Id"])
             if not job_runs.has_end_event(events, run_id, start):
                 yield _job_run_end(job, run, run_id)
+    for job, following in pairwise(_CHAIN):
+        yield from _missing_successor(events, now, job, started.get(job, ()), started.get(following, ()))
     yield from _missing_workflow_end(events, now)
+
+
+def _missing_successor(
+    events: Sequence[EventEnvelope],
+    now: datetime,
+    job: str,
+    runs: Sequence[Mapping[str, Any]],
+    successors: Sequence[Mapping[str, Any]],
+) -> Iterator[EventEnvelope]:
+    """Yield the end of the last run if its next job never started: a trigger that is not active fails nothing in Glue.
+
+    Args:
+        runs: Of the job, newest first; Glue starts no other job after one that no trigger started.
+        successors: Runs of the next job.
+    """
+    last = next((run for run in runs if run["JobRunState"] == "SUCCEEDED" and run.get("TriggerName")), None)
+    if last is None:
+        return
+    end = job_runs.run_period(last)[1]
+    if not now - _MAX_RUN_AGE < end < now - _START_WAIT or any(
+        job_runs.run_period(run)[0] >= end for run in successors
+    ):
+        return
+    own = job_runs.job_events(events, job, last)
+    run_id = own[-1].run if own else str(last["Id"])
+    if not job_runs.has_end_event(events, run_id, end):
+        name = f"{os.environ['STACK']}-after-{job}"
+        glue = client("glue")
+        try:
+            state = glue.get_trigger(Name=name)["Trigger"]["State"].lower()
+        except glue.exceptions.EntityNotFoundException:
+            state = "deleted"
+        why = f"AWS Glue started no job after {job}: the trigger {name} is {state}. `brewhouse aws deploy` starts it."
+        yield _run_end(last, str(last["Id"]), run_id, WORKFLOWS[job], [why])
 
 
 def _missing_workflow_end(events: Sequence[EventEnvelope], now: datetime) -> Iterator[EventEnvelope]:

@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from brewhouse.console import table_views
 from brewhouse.console.pages.explore import DOWNLOADS
-from brewhouse.console.quality import example_words
 from brewhouse.console.run_views import view_run
 from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, LakeStateDep, link, page, translator_of
 from brewhouse.errors import BrewhouseError
@@ -63,7 +62,6 @@ def show_table(request: Request, console: ConsoleDep, lake_state: LakeStateDep, 
         read_by=read_by,
         profile={each.name: each for each in table_views.profile(lake_state, table)},
         checks=next(filter(None, ([check for check in run if check.table == name] for run in checks)), []),
-        example=example_words,
         model=_model_text(console, name),
         formats=DOWNLOADS,
     )
