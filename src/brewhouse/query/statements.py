@@ -30,7 +30,9 @@ _VIEW_FILES = re.compile(  # as DuckDB writes the SQL of a view; texts and quote
 _WRITE_HINT = "To change tables, write a model or use `brewhouse rollback`."
 _TABLES_HINT = "`SHOW ALL TABLES` lists the tables."
 PLACEHOLDER = r"\{\{\s*([A-Za-z_]\w*)\s*\}\}"
-_TOKENS = re.compile(rf"""--[^\n]*|/\*.*?\*/|"(?:[^"]|"")*"|('(?:[^']|'')*')|{PLACEHOLDER}""", re.DOTALL | re.ASCII)
+_PLACEHOLDERS = re.compile(
+    rf"""--[^\n]*|/\*.*?\*/|"(?:[^"]|"")*"|('(?:[^']|'')*')|{PLACEHOLDER}""", re.DOTALL | re.ASCII
+)
 
 
 def with_parameters(sql: str) -> tuple[str, list[str]]:
@@ -55,7 +57,7 @@ def with_parameters(sql: str) -> tuple[str, list[str]]:
             return f"${name}"
         return whole
 
-    return _TOKENS.sub(bound, sql), list(dict.fromkeys(names))
+    return _PLACEHOLDERS.sub(bound, sql), list(dict.fromkeys(names))
 
 
 def reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
