@@ -28,6 +28,7 @@ FOLDER = Path(__file__).parent / "locale"
 MESSAGES = "messages"
 """Folder of the templates of messages."""
 _PAIR = re.compile(r'"(\w+)":(?:"((?:[^"\\]|\\.)*)|([^,}"]+))')
+_MARKS = re.compile("[\u0300-\u036f]")  # accents
 _VALUE = re.compile(r"{(\w+)}")
 _END = re.compile(r"(?<=[.!?…]) (?=\S)|; |\n+")
 _GROUPED = re.compile(r"\d{1,3}(,\d{3})+")
@@ -118,7 +119,7 @@ class Translator:
     def sorted_labels(self, field: str, counts: Iterable[BreweryCount]) -> list[tuple[BreweryCount, str]]:
         """Name what breweries are counted by, in the order of the names, ignoring case and accents."""
         labelled = [(count, self.label(field, count)) for count in counts]
-        return sorted(labelled, key=lambda each: unicodedata.normalize("NFD", each[1].casefold()))
+        return sorted(labelled, key=lambda each: _MARKS.sub("", unicodedata.normalize("NFD", each[1].casefold())))
 
 
 @cache
