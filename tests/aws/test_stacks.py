@@ -55,7 +55,6 @@ def test_a_stack_is_created_updated_and_deleted(account: Account) -> None:
     assert get_stack(account, NAME).parameters == {"Seconds": "40"}, "a parameter that is not given is kept"
     assert sorted(change(account, small("One", "Three"))) == ["add Three", "remove Two"]
     stack = get_stack(account, NAME)
-    assert not stack.is_working
     events = list(delete_stack(account, stack))
     assert {event["LogicalResourceId"] for event in events if event["ResourceStatus"] == "DELETE_COMPLETE"} >= {
         "One",
@@ -107,20 +106,6 @@ def test_a_discarded_change_set_of_a_stack_leaves_the_stack(account: Account) ->
 def test_a_missing_stack_is_an_error_with_the_next_step(account: Account) -> None:
     with pytest.raises(BrewhouseError, match=r"has no stack small in eu-central-1\. Create it: `brewhouse aws deploy`"):
         get_stack(account, NAME)
-
-
-@pytest.mark.parametrize(
-    ("status", "is_working"),
-    [
-        ("CREATE_IN_PROGRESS", True),
-        ("UPDATE_ROLLBACK_IN_PROGRESS", True),
-        ("REVIEW_IN_PROGRESS", False),
-        ("UPDATE_COMPLETE", False),
-        ("ROLLBACK_FAILED", False),
-    ],
-)
-def test_a_stack_in_review_is_not_in_progress(status: str, is_working: bool) -> None:
-    assert Stack(ARN, NAME, status, {}, {}).is_working is is_working
 
 
 @pytest.fixture

@@ -126,11 +126,6 @@ def upload(account: Account, bucket: str, folder: Path, manifest: PackageManifes
     return sent
 
 
-def url_of(account: Account, bucket: str, file: PackageFile) -> str:
-    """Return the URL under which CloudFormation reads an uploaded file."""
-    return f"{account.client('s3').meta.endpoint_url}/{bucket}/{file.key}"
-
-
 def start_triggers(account: Account, stack: str) -> list[str]:
     """Start the triggers of a stack that would never fire, and return their names."""
     inactive = [trigger["Name"] for trigger in triggers(account, stack) if trigger["State"] not in ACTIVE]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from brewhouse.aws.deploy import DeploymentCheck, resources
@@ -17,7 +18,7 @@ _EVENT_DELAY = timedelta(minutes=10)  # an event of Glue that has not arrived by
 _RULE_METRICS = ("FailedInvocations", "InvocationsSentToDlq", "InvocationsFailedToBeSentToDlq")
 
 
-def alarms(account: Account, stack: Stack) -> list[dict[str, str]]:
+def alarms(account: Account, stack: Stack) -> list[dict[str, Any]]:
     """Return the state of each alarm of a stack, sorted by name."""
     names = list(resources(account, stack.name, "AWS::CloudWatch::Alarm").values())
     found = account.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"] if names else []
@@ -27,15 +28,15 @@ def alarms(account: Account, stack: Stack) -> list[dict[str, str]]:
     ]
 
 
-def queue_depths(account: Account, stack: Stack) -> list[dict[str, str | int]]:
+def queue_depths(account: Account, stack: Stack) -> list[dict[str, Any]]:
     """Count the messages in each queue of a stack."""
-    sqs = account.client("sqs")
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    rows: list[dict[str, str | int]] = []
-    for url in (stack.outputs["EventQueue"], stack.outputs["DeadLetterQueue"]):
-        counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        rows.append({"queue": url.rsplit("/", 1)[-1], "messages": sum(int(counts[name]) for name in names)})
-    return rows
+    ask = partial(account.client("sqs").get_queue_attributes, AttributeNames=names)
+    counts = {stack.outputs[name]: ask(QueueUrl=stack.outputs[name]) for name in ("EventQueue", "DeadLetterQueue")}
+    return [
+        {"queue": url.rsplit("/", 1)[-1], "messages": sum(map(int, found["Attributes"].values()))}
+        for url, found in counts.items()
+    ]
 
 
 def subscribers(account: Account, stack: Stack) -> list[dict[str, Any]]:

@@ -115,8 +115,4 @@ def _replace(text: str, pattern: re.Pattern[str], form: str) -> str:
 
 
 def _text(recorded: object) -> str:
-    return json.dumps(recorded, indent=1, sort_keys=True, ensure_ascii=False, default=_encode) + "\n"
-
-
-def _encode(value: Any) -> str:  # noqa: ANN401 - what JSON lacks
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return json.dumps(recorded, indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"

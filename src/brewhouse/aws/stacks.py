@@ -34,11 +34,6 @@ class Stack:
         """Return the name of the Glue database of a zone."""
         return f"{self.parameters['CatalogDatabase']}_{zone}"
 
-    @property
-    def is_working(self) -> bool:
-        """Whether CloudFormation is changing it."""
-        return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
-
 
 @dataclass(frozen=True)
 class ChangeSet:

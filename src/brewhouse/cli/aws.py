@@ -153,8 +153,8 @@ def status(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> Non
                 {"job": step.name, "state": step.state.lower(), "seconds": step.seconds, "message": step.message}
                 for step in last_job_runs(account, stack)
             ],
-            "alarms": [dict(row) for row in alarms(account, found)],
-            "queues": [dict(row) for row in queue_depths(account, found)],
+            "alarms": alarms(account, found),
+            "queues": queue_depths(account, found),
             "alerts": subscribers(account, found),
         }
     if as_json:

@@ -24,13 +24,15 @@ def _updatable(account: Account, stack: Stack | None) -> Stack | None:
     """Return the stack if it can be updated; delete one that failed to be created, ignore one that was only planned."""
     from brewhouse.aws.stacks import delete_stack
 
-    if stack and stack.is_working:
+    if stack is None or stack.status == "REVIEW_IN_PROGRESS":
+        return None
+    if stack.status.endswith("_IN_PROGRESS"):
         raise BrewhouseError(f"CloudFormation is changing {stack.name}: {stack.status}.", hint="Try again later.")
-    if stack and stack.status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"}:
+    if stack.status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"}:
         print(f"deleting the remains of {stack.name}, which failed to be created earlier")
         print_events(delete_stack(account, stack))
         return None
-    return stack if stack and stack.status != "REVIEW_IN_PROGRESS" else None
+    return stack
 
 
 def _manifest(folder: Path, given: dict[str, str], before: Stack | None, *, packaged: bool) -> PackageManifest:
@@ -54,7 +56,7 @@ def change_stack(
     account: Account, stack: str, folder: Path, given: dict[str, str], *, packaged: bool, yes: bool
 ) -> bool:
     """Upload the package, then plan, confirm and apply the changes; return whether there were any."""
-    from brewhouse.aws.deploy import bucket_exists, resolve_parameters, upload, url_of
+    from brewhouse.aws.deploy import bucket_exists, resolve_parameters, upload
     from brewhouse.aws.stacks import create_change_set, find_stack
     from brewhouse.aws.template import first_template
 
@@ -73,7 +75,7 @@ def change_stack(
     sent = upload(account, bucket, folder, manifest)
     for file in sent:
         print(f"uploaded {file.name} ({file.size_bytes} bytes)")
-    url = url_of(account, bucket, manifest.template)
+    url = f"{account.client('s3').meta.endpoint_url}/{bucket}/{manifest.template.key}"
     change_set = create_change_set(account, stack, template, parameters, before, url)
     _apply(account, stack, change_set, yes=yes)
     return bool(change_set or sent)
