@@ -98,6 +98,12 @@ def test_drift_names_the_resources_and_properties(deployed: Account) -> None:
     assert found == (False, "ExtractJob modified /Timeout /MaxRetries; Dashboard deleted")
 
 
+def test_a_trigger_that_does_not_fire_is_a_failure(deployed: Account) -> None:
+    deployed.client("glue").stop_trigger(Name=f"{STACK}-after-extract")
+    passed, detail = result(deployed, f"trigger {STACK}-after-extract is active")
+    assert (passed, detail) == (False, "deactivated, so what follows it never starts: `brewhouse aws deploy` starts it")
+
+
 def test_a_failed_crawl_is_a_warning_with_its_reason(deployed: Account) -> None:
     replay(deployed, {"glue.GetCrawler": {"Crawler": {"LastCrawl": {"Status": "FAILED", "ErrorMessage": "no role"}}}})
     assert result(deployed, f"crawler {STACK}-raw succeeded") == (None, "warning: no role")
