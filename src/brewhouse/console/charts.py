@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from brewhouse.console.formatting import number
@@ -14,12 +15,16 @@ from brewhouse.console.world import outlines, rings
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _SHEET_WIDTH = 900
 _MAX_BARS = 20
-_LONG_DAYS = 60  # from here on, the axis has months and years
+_LONG_DAYS = 60  # above, the axis has months instead of days
+_MAX_TICKS = 8
 
 
 def line_chart(days: Sequence[DayCount], translate: Translator) -> dict[str, Any]:
     """Specify a line chart of counts by day."""
-    is_long = bool(days) and (days[-1].day - days[0].day).days > _LONG_DAYS
+    axis: dict[str, Any] = {"format": "%b %Y", "tickCount": _MAX_TICKS}
+    if days and (days[-1].day - days[0].day).days <= _LONG_DAYS:
+        ticks = [datetime(*each.day.timetuple()[:3], tzinfo=UTC) for each in days[:: -(-len(days) // _MAX_TICKS)]]
+        axis = {"format": "%d %b %Y", "values": [tick.timestamp() * 1000 for tick in ticks]}
     return {
         "$schema": _SCHEMA,
         "width": "container",
@@ -32,7 +37,7 @@ def line_chart(days: Sequence[DayCount], translate: Translator) -> dict[str, Any
                 "type": "temporal",
                 "scale": {"type": "utc"},
                 "title": None,
-                "axis": {"tickCount": 8, "labelOverlap": True, "format": "%b %Y" if is_long else "%d %b"},
+                "axis": {"labelOverlap": True, **axis},
             },
             "y": {
                 "field": "breweries",
