@@ -99,7 +99,7 @@ def test_the_sheet_shows_every_chart_with_its_data(
     for title in ("A title", *map(translate, ("Map", "Counts over time", "By type", "By country"))):
         assert title in texts
     assert f"{shown.totals.breweries} {translate('Breweries').lower()}" in texts
-    assert {count.name for count in shown.by_country if count.key != UNKNOWN} <= set(texts)
+    assert {translate.label("country", count) for count in shown.by_country if count.key != UNKNOWN} <= set(texts)
     assert {f"{count.breweries:,}" for count in shown.by_type} <= set(texts)
 
 

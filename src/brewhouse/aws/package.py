@@ -146,15 +146,15 @@ def _pip() -> list[str]:
 
 def _download_dependencies(locked: bytes, python: str, wheels: Path) -> None:
     """Download the wheels for Glue's Python and platform with pip."""
-    with tempfile.NamedTemporaryFile(prefix="brewhouse-", suffix=".lock") as lock:
-        lock.write(locked)
-        lock.flush()
+    with tempfile.TemporaryDirectory(prefix="brewhouse-") as folder:
+        lock = Path(folder) / "requirements.txt"
+        lock.write_bytes(locked)
         platforms = [word for platform in _PLATFORMS for word in ("--platform", platform)]
         command = [
             *(*_pip(), "download", "--quiet", "--disable-pip-version-check"),
             *("--no-deps", "--require-hashes", "--only-binary", ":all:", "--implementation", "cp"),
             *("--python-version", python, *platforms),
-            *("--dest", str(wheels), "--requirement", lock.name),
+            *("--dest", str(wheels), "--requirement", str(lock)),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed command
     if done.returncode:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from brewhouse.console.formatting import number
 from brewhouse.console.language import Translator
-from brewhouse.console.overview import UNKNOWN, BreweryCount, BreweryLocation, DayCount, Overview
+from brewhouse.console.overview import BreweryLocation, DayCount, Overview
 from brewhouse.console.projection import HEIGHT, WIDTH, project
 from brewhouse.console.world import outlines, rings
 
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _SHEET_WIDTH = 900
 _MAX_BARS = 20
-_LONG_DAYS = 60  # from here on, the axis has months and years
+_LONG_DAYS = 60  # above, the axis has months instead of days
+_MAX_TICKS = 8
 
 
 def line_chart(days: Sequence[DayCount], translate: Translator) -> dict[str, Any]:
     """Specify a line chart of counts by day."""
-    is_long = bool(days) and (days[-1].day - days[0].day).days > _LONG_DAYS
+    axis: dict[str, Any] = {"format": "%b %Y", "tickCount": _MAX_TICKS}
+    if days and (days[-1].day - days[0].day).days <= _LONG_DAYS:
+        ticks = [datetime(*each.day.timetuple()[:3], tzinfo=UTC) for each in days[:: -(-len(days) // _MAX_TICKS)]]
+        axis = {"format": "%d %b %Y", "values": [tick.timestamp() * 1000 for tick in ticks]}
     return {
         "$schema": _SCHEMA,
         "width": "container",
@@ -32,7 +37,7 @@ def line_chart(days: Sequence[DayCount], translate: Translator) -> dict[str, Any
                 "type": "temporal",
                 "scale": {"type": "utc"},
                 "title": None,
-                "axis": {"tickCount": 8, "labelOverlap": True, **({"format": "%b %Y"} if is_long else {})},
+                "axis": {"labelOverlap": True, **axis},
             },
             "y": {
                 "field": "breweries",
@@ -41,7 +46,13 @@ def line_chart(days: Sequence[DayCount], translate: Translator) -> dict[str, Any
                 "axis": {"tickMinStep": 1, "format": ",d", "tickCount": 5},
             },
             "tooltip": [
-                {"field": "day", "type": "temporal", "timeUnit": "utcyearmonthdate", "title": translate("Day")},
+                {
+                    "field": "day",
+                    "type": "temporal",
+                    "timeUnit": "utcyearmonthdate",
+                    "format": "%d %b %Y",
+                    "title": translate("Day"),
+                },
                 {"field": "breweries", "type": "quantitative", "format": ",", "title": translate("Breweries")},
             ],
         },
@@ -54,14 +65,16 @@ def overview_sheet(
     """Specify one sheet with all charts of an overview: map, counts over time, bars by type and by country."""
     rows: list[dict[str, Any]] = []
     if locations:
-        places = sorted({(round(each.longitude, 1), round(each.latitude, 1)) for each in locations})
-        rows.append(_map(places, translate("Map")))
+        dots = sorted({(round(each.longitude, 1), round(each.latitude, 1)) for each in locations})
+        rows.append(_map(dots, translate("Map")))
     if shown.over_time:
         line = line_chart(shown.over_time, translate)
         del line["$schema"]
         rows.append({**line, "width": _SHEET_WIDTH, "title": translate("Counts over time")})
     by_type, by_country = translate("By type"), translate("By country")
-    rows.append({"hconcat": [_bars(shown.by_type, by_type, translate), _bars(shown.by_country, by_country, translate)]})
+    types = [(translate.label("type", each), each.breweries) for each in shown.by_type]
+    places = [(translate.label("country", each), each.breweries) for each in shown.by_country]
+    rows.append({"hconcat": [_bars(types, by_type), _bars(places, by_country)]})
     subtitle = f"{number(shown.totals.breweries, translate.language)} {translate('Breweries').lower()}"
     return {
         "$schema": _SCHEMA,
@@ -94,11 +107,8 @@ def _map(places: Sequence[tuple[float, float]], title: str) -> dict[str, Any]:
     }
 
 
-def _bars(counts: Sequence[BreweryCount], title: str, translate: Translator) -> dict[str, Any]:
-    values = [
-        {"name": translate("unknown") if count.key == UNKNOWN else count.name, "breweries": count.breweries}
-        for count in counts[:_MAX_BARS]
-    ]
+def _bars(counts: Sequence[tuple[str, int]], title: str) -> dict[str, Any]:
+    values = [{"name": name, "breweries": count} for name, count in counts[:_MAX_BARS]]
     return {
         "title": title,
         "width": _SHEET_WIDTH // 2 - 120,

@@ -14,7 +14,7 @@ from brewhouse.console import charts, overview
 from brewhouse.console.lake_reader import LakeReader, LakeState
 from brewhouse.console.language import Translator
 from brewhouse.console.map_drawing import MapDrawing, draw_map
-from brewhouse.console.web import format_helpers, templates
+from brewhouse.console.web import templates, text_helpers
 from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake
 
@@ -26,7 +26,14 @@ _INK, _SOFT, _LINE, _ACCENT = "#211e18", "#635c50", "#e2ddd1", "#9a5808"  # as i
 _THEME = {
     "background": "#ffffff",
     "view": {"stroke": None},
-    "axis": {"labelColor": _SOFT, "titleColor": _SOFT, "gridColor": _LINE, "domainColor": _LINE, "tickColor": _LINE},
+    "axis": {
+        "aria": False,
+        "labelColor": _SOFT,
+        "titleColor": _SOFT,
+        "gridColor": _LINE,
+        "domainColor": _LINE,
+        "tickColor": _LINE,
+    },
     "axisX": {"grid": False},
     "title": {"color": _INK, "anchor": "start", "subtitleColor": _SOFT},
     "mark": {"color": _ACCENT},
@@ -59,7 +66,7 @@ def write_report(
         content = _html(shown, draw_map(state, shown), title, translate, at).encode()
     else:
         sheet = charts.overview_sheet(shown, overview.brewery_locations(state, filters), title, translate)
-        content = _render(sheet, suffix, translate.language)
+        content = render(sheet, suffix, translate.language)
     output.write_bytes(content)
 
 
@@ -105,12 +112,16 @@ def _title(shown: overview.Overview, translate: Translator) -> str:
     """Name the filters of a report."""
     filters = shown.filters
     names = [
-        next((count.name for count in counts if count.key == key), key)
-        for key, counts in ((filters.state, shown.by_state), (filters.country, shown.by_country))
+        next((translate.label(field, count) for count in counts if count.key == key), key)
+        for field, key, counts in (
+            ("state", filters.state, shown.by_state),
+            ("country", filters.country, shown.by_country),
+        )
         if key
     ]
     place = ", ".join(names) or translate("the world")
-    return " · ".join([translate("Breweries: {place}", place=place), *([filters.type] if filters.type else [])])
+    types = [translate(filters.type)] if filters.type else []
+    return " · ".join([translate("Breweries: {place}", place=place), *types])
 
 
 def _html(shown: overview.Overview, drawing: MapDrawing, title: str, translate: Translator, at: str | None) -> str:
@@ -118,23 +129,21 @@ def _html(shown: overview.Overview, drawing: MapDrawing, title: str, translate: 
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     line = {**charts.line_chart(shown.over_time, translate), "width": 1000, "background": "transparent"}
     values = {
-        **format_helpers(translate.language),
-        "_": translate,
-        "language": translate.language,
+        **text_helpers(translate),
         "style": style,
         "policy": f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         "title": title,
         "shown": shown,
         "max_bars": _MAX_BARS,
         "drawing": drawing,
-        "chart": _render(line, ".svg", translate.language).decode() if shown.over_time else "",
+        "chart": render(line, ".svg", translate.language).decode() if shown.over_time else "",
         "at": at,
         "created_at": datetime.now(UTC),
     }
     return templates().get_template("report.html").render(values)
 
 
-def _render(spec: dict[str, Any], suffix: str, language: str) -> bytes:
+def render(spec: dict[str, Any], suffix: str, language: str) -> bytes:
     """Render a Vega-Lite specification without a browser and without network access."""
     import vl_convert
 
