@@ -23,7 +23,7 @@ _TABLE_FUNCTIONS = {
     *("duckdb_columns", "duckdb_functions", "duckdb_tables", "duckdb_types", "duckdb_views", "pragma_table_info"),
 }
 _TEXT = re.compile("'(?:[^']|'')*'")
-_TOKENS = re.compile(  # as DuckDB writes the SQL of a view; texts and quoted names hide what they contain
+_VIEW_FILES = re.compile(  # as DuckDB writes the SQL of a view; texts and quoted names hide what they contain
     rf"read_(?:parquet|json|json_objects)\((?:list_value\()?(?P<files>{_TEXT.pattern}(?:, {_TEXT.pattern})*)"
     rf'|{_TEXT.pattern}|"(?:[^"]|"")*"'
 )
@@ -120,7 +120,7 @@ def reading_relation(
 def files_read_by_views(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """List the files and file patterns that the views of a connection read, without duplicates."""
     views = connection.execute("SELECT sql FROM duckdb_views() WHERE NOT internal").fetchall()
-    lists = [match["files"] for (sql,) in views for match in _TOKENS.finditer(sql) if match["files"]]
+    lists = [match["files"] for (sql,) in views for match in _VIEW_FILES.finditer(sql) if match["files"]]
     return list(dict.fromkeys(text[1:-1].replace("''", "'") for each in lists for text in _TEXT.findall(each)))
 
 
