@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brewhouse.aws.recording import EVENTS
 from brewhouse.aws.session import Account
 
 STACK = "brew"
-RECORDED_EVENTS = json.loads(Path(__file__).with_name("recorded_events.json").read_text("utf-8"))
-"""Events as AWS sends them, each with the rules that match it."""
+RECORDED = Path(__file__).with_name("recorded")
+"""What `brewhouse aws verify --record` wrote in a real account; missing until somebody has done so."""
+DOCUMENTED_EVENTS = json.loads(Path(__file__).with_name("documented_events.json").read_text("utf-8"))
+"""Events as AWS documents them, each with the rules that match it."""
+RECORDED_EVENTS = [
+    *DOCUMENTED_EVENTS,
+    *(json.loads((RECORDED / EVENTS).read_text("utf-8")) if (RECORDED / EVENTS).exists() else []),
+]
 
 
 @dataclass

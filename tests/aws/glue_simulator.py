@@ -151,7 +151,7 @@ class GlueSimulator:
     def _act(self, action: Mapping[str, Any], run: str) -> tuple[str, str]:
         if "JobName" in action:
             return action["JobName"], self.run_job(action["JobName"], run)
-        assert action["CrawlerName"] in resources(self.account, self.stack, "AWS::Glue::Crawler")
+        assert action["CrawlerName"] in resources(self.account, self.stack, "AWS::Glue::Crawler").values()
         self.account.client("glue").get_crawler(Name=action["CrawlerName"])
         return action["CrawlerName"], "SUCCEEDED"
 

@@ -1,4 +1,4 @@
-"""Events of AWS, recorded in `recorded_events.json`, pass from the deployed rules to the lake.
+"""Events of AWS, in `documented_events.json` and `recorded/events.json`, pass from the deployed rules to the lake.
 
 The emulator's services send no events, and events of AWS cannot be sent by others; so each is tested against the
 deployed rules (TestEventPattern) and then published to their target. A second emulator, moto, accepts events of AWS,
@@ -10,20 +10,25 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.aws.cloud import RECORDED_EVENTS, Cloud
+from tests.aws.cloud import DOCUMENTED_EVENTS, RECORDED_EVENTS, STACK, Cloud
 
+from brewhouse.aws import recording
+from brewhouse.aws.functions.lake_events import LakeEvents
+from brewhouse.aws.functions.normalize import decode_event, normalize
+from brewhouse.aws.stacks import get_stack
 from brewhouse.events.event import read_events
 from brewhouse.lake.lake import Lake
 
-RULES = ("JobRule", "CrawlerRule", "CatalogRule", "CallRule", "AlertRule")
+RULES = ("AlertRule", "CallRule", "CatalogRule", "CrawlerRule", "JobRule")
 
 
 def as_text(cloud: Cloud, event: dict[str, Any]) -> str:
     text = json.dumps(event)
-    names = {"stack": "brew", "account": cloud.account.number, "region": cloud.account.region, "bucket": cloud.bucket}
+    names = {"stack": "brew", "account": cloud.account.number, "region": cloud.account.region}
     for name, value in names.items():
         text = text.replace(f"{{{name}}}", value)
     return text
@@ -102,6 +107,26 @@ def test_the_deployed_archiver_writes_the_published_events_under_its_role(
     assert all(key.startswith(f"lake/events/date={event['time'][:10]}/") for key, event in archived.items())
     assert _reasons(cloud) == ["not valid JSON"]
     assert len(read_events(Lake.at(f"s3://{cloud.bucket}/lake"))) == len(texts)
+
+
+def test_events_are_recorded_as_aws_sent_them_in_the_form_of_these_tests(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "_DAYS", 3_650)
+    arrived = [each for each in DOCUMENTED_EVENTS if each["rules"]]
+    archive = LakeEvents(cloud.client("s3"), cloud.bucket)
+    for each in (
+        *arrived,
+        arrived[0] | {"event": arrived[0]["event"] | {"id": "another", "time": "2026-08-03T06:03:11Z"}},
+    ):
+        archive.put(normalize(decode_event(as_text(cloud, each["event"])), STACK, {"costUsd": 1.5}))
+    with recording.recording(cloud.account, get_stack(cloud.account, STACK), tmp_path):
+        pass
+    text = (tmp_path / recording.EVENTS).read_text("utf-8")
+    found = json.loads(text)
+    assert [(each["rules"], each["event"]) for each in found] == [(each["rules"], each["event"]) for each in arrived]
+    assert found[0]["name"] == "Glue Job State Change {stack}-extract SUCCEEDED", "one of each kind"
+    assert not [name for name in (STACK + "-", cloud.account.number, cloud.account.region) if name in text]
 
 
 def _reasons(cloud: Cloud) -> list[str]:

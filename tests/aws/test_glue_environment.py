@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from tests.mock_api.server import MockApiServer
 
 from brewhouse.aws.package import GLUE_PYTHON, read_package
 from brewhouse.aws.session import Account
+from brewhouse.engines import spark_s3a
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 from brewhouse.pipeline.workflow import JOBS, run_workflow
@@ -56,13 +57,28 @@ def test_the_zip_replaces_nothing_that_glue_itself_needs(glue: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
-@pytest.mark.parametrize(("engine", "is_local"), [("duckdb", False), ("spark", True)])
+@pytest.fixture
+def s3a(glue: Path, account: Account, small_spark: Mapping[str, str]) -> list[str]:
+    """Arguments by which Spark has S3A, as in Glue, whose `s3://` is S3A too."""
+    assert account.region
+    [jars] = glue.glob("venv/lib/python*/site-packages/pyspark/jars")
+    config = spark_s3a.settings(jars) | {
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        "spark.jars.ivy": str(Path.home() / ".ivy2.5.2"),  # fetched once per machine
+        "spark.ui.enabled": "false",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.driver.extraJavaOptions": small_spark["JDK_JAVA_OPTIONS"],
+    }
+    return [word for name, value in config.items() for word in ("--conf", f"{name}={value}")]
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
 def test_the_script_runs_under_spark_submit_with_glues_arguments(
-    glue: Path, account: Account, tmp_path: Path, content: Content, engine: str, is_local: bool
+    glue: Path, account: Account, s3a: list[str], tmp_path: Path, content: Content, engine: str
 ) -> None:
     place = {"LocationConstraint": account.region}
     account.client("s3").create_bucket(Bucket=f"glue-{account.number}", CreateBucketConfiguration=place)
-    lake = Lake.at(str(tmp_path / "lake") if is_local else f"s3://glue-{account.number}/lake")
+    lake = Lake.at(f"s3://glue-{account.number}/lake")
     environment = {
         name: value for name, value in os.environ.items() if name.startswith("AWS_") and name != "AWS_REGION"
     }
@@ -90,7 +106,8 @@ def test_the_script_runs_under_spark_submit_with_glues_arguments(
                 "--additional-python-modules": "s3://x/modules-python3.13.gluewheels.zip",
             }
             words = [word for pair in {**of_glue, **ours}.items() for word in pair]
-            submit = [str(glue / "venv/bin/spark-submit"), "--master", "local[2]", str(glue / "package/glue_job.py")]
+            script = str(glue / "package/glue_job.py")
+            submit = [str(glue / "venv/bin/spark-submit"), "--master", "local[2]", *s3a, script]
             done = subprocess.run(
                 [*submit, *words], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
             )

@@ -79,6 +79,23 @@ def test_a_job_that_never_started_is_a_failure() -> None:
         raise_on_failure([EXTRACTED, WorkflowStep("b-transform", "WAITING")], "COMPLETED")
 
 
+@pytest.mark.parametrize("state", ["DEACTIVATED", "CREATED"])
+def test_a_chain_that_an_inactive_trigger_breaks_is_a_failure_that_names_it(
+    glue: tuple[Account, Stubber], state: str
+) -> None:
+    account, stub = glue
+    triggers = [
+        {"Type": "TRIGGER", "Name": name, "TriggerDetails": {"Trigger": {"Name": name, "State": now}}}
+        for name, now in (("b-start", "ACTIVATED"), ("b-after-extract", state))
+    ]
+    nodes = [*triggers, _node("b-extract", "SUCCEEDED"), _node("b-transform")]
+    stub.add_response("get_workflow_run", {"Run": {"Status": "COMPLETED", "Graph": {"Nodes": nodes}}})
+    why = "never started: b-transform, since a trigger is inactive: b-after-extract"
+    with pytest.raises(BrewhouseError, match=why) as error:
+        list(follow(account, "b", "wr_1"))
+    assert "`brewhouse aws deploy` starts" in str(error.value)
+
+
 def test_a_failed_attempt_is_reported_even_if_the_next_one_has_started() -> None:
     account = Account("1", "eu-central-1", "arn", boto3.Session("key", "secret", region_name="eu-central-1"))
     job = _node("b-extract", "FAILED", "no network")

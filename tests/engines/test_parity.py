@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.engines.pages import write_page
 from tests.mock_api.php_json import dumps
+from tests.real_data import DATA
 
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.engines.engine import Engine, Row
@@ -24,7 +25,6 @@ from brewhouse.pipeline.input_tables import attach_places
 
 Pages = Sequence[Sequence[Mapping[str, Any] | str]]
 Differing = Callable[..., dict[str, list[Any]]]
-DATA = Path(__file__).parents[3] / "shared" / "data"
 PER_PAGE = 200
 
 
@@ -236,7 +236,6 @@ def test_a_line_that_is_not_a_json_object_fails_alike(
             each.rows("SELECT name FROM bronze.breweries")
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data/breweries-*.csv")
 def test_the_real_dataset_has_the_same_result(differing: Differing, spark_by_default: SparkEngine) -> None:
     def paged(version: str) -> Pages:
         every = list(read_csv(DATA / f"breweries-{version}.csv"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -90,6 +91,24 @@ def test_a_lake_in_its_place_has_nothing_to_relocate(published: Lake) -> None:
     assert recorded_root(published) is None
     require_relocated(published)
     assert Tables(published).relocate() == []
+
+
+def test_a_lake_is_in_its_place_however_its_locations_are_written(tmp_path: Path) -> None:
+    """Hadoop's paths, which Iceberg's Java clients write, have one slash after the scheme."""
+    lake = Lake(tmp_path / "lake")
+    publish(lake, 1)
+    with closing(sqlite3.connect(lake.catalog_file)) as catalog, catalog:
+        catalog.execute(
+            "UPDATE iceberg_tables SET metadata_location = replace(metadata_location, 'file:///', 'file:/')"
+        )
+    assert recorded_root(lake) is None
+    publish(lake, 2)
+    copy = Lake(shutil.copytree(lake.root, tmp_path / "copy"))
+    assert recorded_root(copy) == str(lake.root)
+    for _ in range(2):
+        assert state(copy) == state(lake)
+        Tables(copy).relocate()
+    assert recorded_root(copy) is None
 
 
 def test_a_moved_lake_reads_its_own_files(lake: Lake, published: Lake) -> None:

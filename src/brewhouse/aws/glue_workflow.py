@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +15,8 @@ from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import POLL_S
 from brewhouse.errors import BrewhouseError, ChecksFailed, UsageError
 
+ACTIVE = {"ACTIVATED", "ACTIVATING"}
+"""States of a trigger that fires."""
 _DONE = {*ENDED, "CANCELLED"}  # the latter of crawlers
 _WAIT_HINT = "One run at a time: `brewhouse aws status` shows the state of its jobs; start another when it has ended."
 
@@ -67,10 +69,13 @@ def follow(account: Account, workflow: str, run: str) -> Iterator[WorkflowStep]:
         if found["Status"] not in {"RUNNING", "STOPPING"}:
             break
         time.sleep(POLL_S)
-    raise_on_failure(list(steps_of(found)), found["Status"], found.get("ErrorMessage", ""))
+    nodes = found.get("Graph", {}).get("Nodes", [])
+    triggers = [each["TriggerDetails"]["Trigger"] for each in nodes if each.get("TriggerDetails")]
+    inactive = [each["Name"] for each in triggers if each["State"] not in ACTIVE]
+    raise_on_failure(list(steps_of(found)), found["Status"], found.get("ErrorMessage", ""), inactive)
 
 
-def raise_on_failure(steps: list[WorkflowStep], status: str, message: str = "") -> None:
+def raise_on_failure(steps: list[WorkflowStep], status: str, message: str = "", inactive: Sequence[str] = ()) -> None:
     """Raise the failure of a workflow run; Glue reports `COMPLETED` even if its jobs failed.
 
     A failed crawler is not a failure of the run, since no job depends on the crawler.
@@ -78,6 +83,7 @@ def raise_on_failure(steps: list[WorkflowStep], status: str, message: str = "") 
     Args:
         steps: Last attempt of each.
         message: Glue sets one only if too many runs were in progress.
+        inactive: Names of the triggers that do not fire.
 
     Raises:
         ChecksFailed: A job failed because a check of its tables failed.
@@ -94,9 +100,10 @@ def raise_on_failure(steps: list[WorkflowStep], status: str, message: str = "") 
             )
     waiting = [step.name for step in steps if step.state == "WAITING"]
     if waiting or status != "COMPLETED":
+        reason = f", since a trigger is inactive: {', '.join(inactive)}" if waiting and inactive else ""
         raise BrewhouseError(
-            f"The run ended as {status.lower()}; never started: {', '.join(waiting) or 'none'}.",
-            hint="Check with `brewhouse aws status` that every trigger is active.",
+            f"The run ended as {status.lower()}; never started: {', '.join(waiting) or 'none'}{reason}.",
+            hint="`brewhouse aws status` shows the triggers, `brewhouse aws deploy` starts those that are inactive.",
         )
 
 
@@ -145,11 +152,10 @@ def logs(account: Account, stack: str, job: str, run: str | None = None, *, exec
     streams = client.get_paginator("describe_log_streams").paginate(logGroupName=group, logStreamNamePrefix=run)
     with suppress(client.exceptions.ResourceNotFoundException):
         names = [stream["logStreamName"] for page in streams for stream in page["logStreams"]]
-        labels = {name: "" for name in names if name in driver_streams(run)}
-        if executors:  # not those of a retry, whose id begins with this one
-            others = [name for name in names if name.startswith((f"{run}_g-", f"{run}-")) and name not in labels]
-            labels |= {name: f"{name.removeprefix(run)[1:]}: " for name in others}
-        for name, label in labels.items():
+        drivers = [name for name in names if name in driver_streams(run)]
+        others = [name for name in names if name.startswith((f"{run}_g-", f"{run}-")) and name not in drivers]
+        for name in [*drivers, *(others if executors else [])]:  # none of a retry, whose id begins with this one
+            label = "" if name in drivers else f"{name.removeprefix(run)[1:]}: "
             pages = client.get_paginator("filter_log_events").paginate(logGroupName=group, logStreamNames=[name])
             yield from (f"{label}{event['message'].rstrip()}" for page in pages for event in page["events"])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +34,14 @@ def uri_of(path: str | Path) -> str:
 
 
 def path_of(uri: str) -> str:
-    """Return the path of a URI of `uri_of`."""
-    return uri.removeprefix("file://")
+    """Return the path of a URI of `uri_of`, also as Hadoop writes it: `file:/folder/file`."""
+    return re.sub("^file:/+", "/", uri)
+
+
+def moved(location: str, before: str, after: str) -> str:
+    """Return where a location is now that what is below `before` is below `after`; both are URIs."""
+    path, root = path_of(location), path_of(before)
+    return after + path.removeprefix(root) if f"{path}/".startswith(f"{root}/") else location
 
 
 def is_damaged(name: str, content: bytes) -> bool:
@@ -77,9 +84,9 @@ class _Object(InputFile, OutputFile):
 
     @property
     def path(self) -> Path:
-        location, before = self.location, self._properties.get("moved_from")
-        if before and location.startswith(f"{before}/"):
-            location = self._properties["moved_to"] + location.removeprefix(before)
+        location = self.location
+        if before := self._properties.get("moved_from"):
+            location = moved(location, before, self._properties["moved_to"])
         return path_at(location) if location.startswith(SCHEME) else Path(path_of(location))
 
     def __len__(self) -> int:

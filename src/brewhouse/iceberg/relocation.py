@@ -18,7 +18,7 @@ from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
 from pyiceberg.typedef import Record
 
 from brewhouse.errors import BrewhouseError
-from brewhouse.iceberg.file_io import path_of
+from brewhouse.iceberg.file_io import moved, path_of
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.lake.error_translation import translate_error
 
@@ -32,7 +32,7 @@ def relocate_tables(catalog: SQLiteCatalog, *, forget_incomplete: bool) -> list[
     Raises:
         BrewhouseError: A file of a table is missing or damaged.
     """
-    moved = []
+    names = []
     for name in [".".join(table) for zone in catalog.list_namespaces() for table in catalog.list_tables(zone)]:
         try:
             table = catalog.load_table(name)
@@ -48,8 +48,8 @@ def relocate_tables(catalog: SQLiteCatalog, *, forget_incomplete: bool) -> list[
                     hint="Copy the lake again while no run writes it, or run `brewhouse rebuild`.",
                 ) from error
             catalog.forget(name)
-        moved.append(name)
-    return moved
+        names.append(name)
+    return names
 
 
 class _Relocation:
@@ -81,8 +81,7 @@ class _Relocation:
             return {key: self._moved(inner) for key, inner in value.items()}
         if isinstance(value, list):
             return [self._moved(inner) for inner in value]
-        is_moved = isinstance(value, str) and f"{value}/".startswith(f"{self._before}/")
-        return self._after + value.removeprefix(self._before) if is_moved else value
+        return moved(value, self._before, self._after) if isinstance(value, str) else value
 
     def _move_manifest(self, names: list[str], manifest: Record) -> None:
         path, length = names.index("manifest_path"), names.index("manifest_length")

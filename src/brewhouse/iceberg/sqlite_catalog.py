@@ -316,7 +316,7 @@ class SQLiteCatalog(LakeCatalog):
     def _io(self, location: str) -> ObjectIO:
         """Return the FileIO of a table with this metadata, written in this place of the lake or in an earlier one."""
         recorded, own = location.rsplit("/", 4)[0], self.properties["warehouse"]
-        is_moved = recorded.endswith("/warehouse") and recorded != own
+        is_moved = recorded.endswith("/warehouse") and recorded not in {own, own.replace("///", "/", 1)}  # as of Java
         return ObjectIO(self.properties | ({"moved_from": recorded, "moved_to": own} if is_moved else {}))
 
     def _key(self, identifier: str | Identifier) -> tuple[str, str, str]:

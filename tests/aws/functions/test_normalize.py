@@ -137,7 +137,7 @@ def test_each_type_of_event_gets_job_state_and_message(
     kind: str, detail: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     added = derived(kind, detail)
-    assert added.pop("aws") == {name: event()[name] for name in ("id", "account", "region", "resources")}
+    assert added.pop("aws") == event(**{"detail-type": kind}, detail=detail), "as received"
     assert added == expected
 
 

@@ -241,6 +241,48 @@ def test_an_attempt_whose_retry_never_starts_is_an_alert(inbox: AlertInbox, monk
 
 
 @pytest.mark.parametrize(
+    ("state", "shown"), [("DEACTIVATED", "deactivated"), ("CREATED", "created"), (None, "deleted")]
+)
+def test_a_chain_that_an_inactive_trigger_breaks_is_an_alert(
+    inbox: AlertInbox, monkeypatch: pytest.MonkeyPatch, state: str | None, shown: str
+) -> None:
+    glue, now = clients.client("glue"), datetime.now(UTC)
+
+    def trigger(Name: str) -> dict[str, Any]:  # noqa: N803 - boto3's
+        if state is None:
+            raise glue.exceptions.EntityNotFoundException({}, "GetTrigger")
+        return {"Trigger": {"Name": Name, "State": state}}
+
+    monkeypatch.setattr(glue, "get_trigger", trigger)
+    log = EventLog(inbox.lake, "R1")
+    log.write(RUN, {"jobName": "breweries", "workflow": "breweries", "state": "RUNNING"})
+    log.write(JOB, {"jobName": "extract", "jobRunId": "jr_1", "state": "SUCCEEDED"})
+    ended = now + timedelta(seconds=1)
+    extract: dict[str, Any] = {"Id": "jr_1", "JobRunState": "SUCCEEDED", "TriggerName": "brew-start"}
+    extract |= {"StartedOn": ended - timedelta(minutes=1), "CompletedOn": ended}
+    before: dict[str, Any] = {"Id": "jr_0", "JobRunState": "SUCCEEDED"}
+    before |= {"StartedOn": ended - timedelta(days=1), "CompletedOn": ended - timedelta(days=1)}
+    started = {"Id": "jr_2", "JobRunState": "RUNNING", "TriggerName": "x", "StartedOn": ended + timedelta(seconds=1)}
+    _answer(monkeypatch, extract=[extract], transform=[before])
+    assert inbox.notify() == [], "the next job may start soon"
+    monkeypatch.setattr(notifier, "_START_WAIT", timedelta(minutes=-1))
+    _answer(monkeypatch, extract=[extract], transform=[started, before])
+    assert inbox.notify() == [], "the next job has started"
+    _answer(monkeypatch, extract=[{**extract, "TriggerName": ""}], transform=[before])
+    assert inbox.notify() == [], "someone started the job without its workflow"
+    _answer(monkeypatch, extract=[extract], transform=[before])
+    notifier.handler({}, None)
+    [mail] = inbox.mails()
+    assert mail["Subject"] == "Brewhouse: the breweries workflow failed"
+    assert f"no job after extract: the trigger brew-after-extract is {shown}." in mail["Message"]
+    assert inbox.notify() == []
+    [report] = run_reports(read_events(inbox.lake))
+    assert (report.run, report.state) == ("R1", "FAILED")
+    inbox.run("R2")
+    assert inbox.notify() == [RECOVERED]
+
+
+@pytest.mark.parametrize(
     ("status", "message"), [("ERROR", "Concurrent runs exceeded for workflow: brew."), ("STOPPED", "")]
 )
 @pytest.mark.parametrize("has_begun", [False, True])
@@ -309,11 +351,11 @@ def _ended(inbox: AlertInbox, monkeypatch: pytest.MonkeyPatch, state: str, attem
     return run
 
 
-def _answer(monkeypatch: pytest.MonkeyPatch, *runs: dict[str, Any]) -> None:
-    """Let Glue answer with these runs of aggregate, newest first, and none of other jobs."""
+def _answer(monkeypatch: pytest.MonkeyPatch, *runs: dict[str, Any], **others: list[dict[str, Any]]) -> None:
+    """Let Glue answer with these runs of aggregate, and of other jobs by name, newest first."""
 
     def answer(**given: Any) -> dict[str, Any]:  # noqa: ANN401 - arguments of boto3
-        return {"JobRuns": [*runs] if given["JobName"] == "brew-aggregate" else []}
+        return {"JobRuns": {"aggregate": [*runs], **others}.get(given["JobName"].removeprefix("brew-"), [])}
 
     monkeypatch.setattr(clients.client("glue"), "get_job_runs", answer)
 

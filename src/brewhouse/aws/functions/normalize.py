@@ -70,9 +70,8 @@ def parse_time(text: str) -> datetime:
 
 
 def normalize(event: Mapping[str, Any], stack: str, facts: Mapping[str, Any]) -> EventEnvelope:
-    """Return a decoded event of AWS as an event of the lake, with more facts in its detail."""
+    """Return a decoded event of AWS as an event of the lake; its detail has more facts, and the event as received."""
     moment = parse_time(event["time"])
-    origin = {name: event[name] for name in ("id", "account", "region", "resources") if name in event}
     derive = _BY_TYPE.get(event["detail-type"])
     ours = derive(event["detail"], stack) if derive else {}
     return EventEnvelope(
@@ -80,18 +79,8 @@ def normalize(event: Mapping[str, Any], stack: str, facts: Mapping[str, Any]) ->
         detail_type=event["detail-type"],
         time=moment.isoformat(),
         source=event["source"],
-        detail={**EMPTY_DETAIL, **event["detail"], **ours, **facts, "aws": origin},
+        detail={**EMPTY_DETAIL, **event["detail"], **ours, **facts, "aws": dict(event)},
     )
-
-
-def local_job_name(name: str, stack: str) -> str:
-    """Return the name of a job or crawler without the stack's prefix.
-
-    Example:
-        >>> local_job_name("brew-extract", "brew")
-        'extract'
-    """
-    return name.removeprefix(f"{stack}-")
 
 
 def _reject_constant(name: str) -> None:
@@ -100,14 +89,14 @@ def _reject_constant(name: str) -> None:
 
 def _job(detail: Mapping[str, Any], stack: str) -> dict[str, Any]:
     name = str(detail.get("jobName", ""))
-    job = local_job_name(name, stack)
+    job = name.removeprefix(f"{stack}-")
     ours = {"jobName": job, "glueJobName": name, "workflow": WORKFLOWS.get(job, "")}
     return ours if detail.get("state") in ("SUCCEEDED", "STOPPED") else {**ours, "severity": "ERROR"}
 
 
 def _crawler(detail: Mapping[str, Any], stack: str) -> dict[str, Any]:
     state = _CRAWLER_STATES.get(str(detail.get("state")), str(detail.get("state", "")).upper())
-    ours = {"jobName": local_job_name(str(detail.get("crawlerName", "")), stack), "state": state}
+    ours = {"jobName": str(detail.get("crawlerName", "")).removeprefix(f"{stack}-"), "state": state}
     if state != "FAILED":
         return ours
     return {**ours, "severity": "WARN", "message": detail.get("errorMessage") or detail.get("message", "")}

@@ -1,6 +1,8 @@
 // Draws Vega-Lite specifications: <figure data-chart="ID"> shows the one in <script type="application/json" id="ID">.
 // Vega is loaded with the first chart, after the first paint; expressions are interpreted, since the
 // Content-Security-Policy forbids eval. Colours come from the style sheet and follow the light or dark scheme.
+import { addFiles, asUrl, csv } from "./save.js";
+
 const drawn = new Map();
 let loading;
 
@@ -25,10 +27,10 @@ function theme() {
   const font = getComputedStyle(document.body).fontFamily;
   const text = { labelColor: colour("soft"), titleColor: colour("soft"), labelFont: font, titleFont: font, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 600 };
   return {
-    background: null,
+    background: colour("card"), // also that of saved images
     font,
     view: { stroke: null },
-    axis: { ...text, gridColor: colour("line"), domainColor: colour("line-strong"), tickColor: colour("line-strong") },
+    axis: { ...text, aria: false, gridColor: colour("line"), domainColor: colour("line-strong"), tickColor: colour("line-strong") },
     axisX: { grid: false },
     legend: text,
     title: { color: colour("ink"), font },
@@ -51,19 +53,23 @@ const times = {
   shortMonths: ["jan", "fev", "mar", "abr", "mai", "jun", "jul", "ago", "set", "out", "nov", "dez"],
 };
 
+async function embed(element, spec) {
+  await loadVega();
+  const language = document.documentElement.lang.slice(0, 2);
+  return window.vegaEmbed(element, spec, {
+    mode: "vega-lite", ast: true, actions: false, defaultStyle: false, renderer: "svg", config: theme(),
+    tooltip: (_handler, event, _item, value) => showTooltip(event, value),
+    formatLocale: { ...numbers[language], grouping: [3], currency: ["", ""] },
+    ...(language === "pt" ? { timeFormatLocale: times } : {}),
+  });
+}
+
 async function draw(figure) {
   const source = document.getElementById(figure.dataset.chart);
   if (!source?.textContent) return;
   const name = figure.getAttribute("aria-label");
   try {
-    await loadVega();
-    const language = document.documentElement.lang.slice(0, 2);
-    const view = await window.vegaEmbed(figure, { description: name, ...JSON.parse(source.textContent) }, {
-      mode: "vega-lite", ast: true, actions: false, defaultStyle: false, renderer: "svg", config: theme(),
-      tooltip: (_handler, event, _item, value) => showTooltip(event, value),
-      formatLocale: { ...numbers[language], grouping: [3], currency: ["", ""] },
-      ...(language === "pt" ? { timeFormatLocale: times } : {}),
-    });
+    const view = await embed(figure, { description: name, ...JSON.parse(source.textContent) });
     drawn.get(figure)?.finalize();
     drawn.set(figure, view);
     addDownloads(figure, view.view, JSON.parse(source.textContent).data.values);
@@ -75,26 +81,42 @@ async function draw(figure) {
   }
 }
 
-// Adds links to the chart as PNG, SVG and CSV below it.
+// The files of a chart are those of its Vega view, and its data.
 function addDownloads(figure, view, values) {
-  const bar = document.createElement("p");
-  bar.className = "chart-files small";
-  const save = (name, url) => Object.assign(document.createElement("a"), { href: url, download: name }).click();
   const columns = Object.keys(values[0] ?? {}).filter((name) => values.some((value) => value[name] !== undefined));
-  const quote = (value) => `"${String(value ?? "").replaceAll('"', '""')}"`;
-  const csv = [columns, ...values.map((value) => columns.map((name) => value[name]))].map((row) => row.map(quote).join(",")).join("\n");
-  const files = {
-    PNG: async () => save("chart.png", await view.toImageURL("png", 2)),
-    SVG: async () => save("chart.svg", URL.createObjectURL(new Blob([await view.toSVG()], { type: "image/svg+xml" }))),
-    CSV: () => save("chart.csv", URL.createObjectURL(new Blob([csv], { type: "text/csv" }))),
-  };
-  for (const [label, run] of Object.entries(files)) {
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: label });
-    button.addEventListener("click", run);
-    bar.append(button);
-  }
-  if (figure.nextElementSibling?.className === bar.className) figure.nextElementSibling.remove();
-  figure.after(bar);
+  addFiles(figure, "chart", {
+    PNG: () => view.toImageURL("png", 2),
+    SVG: async () => asUrl(await view.toSVG(), "image/svg+xml"),
+    CSV: () => asUrl(csv(columns, values), "text/csv"),
+  });
+}
+
+// A list of bars is drawn by Vega only to be saved: as an image what is shown, as CSV every bar.
+function addBarDownloads(list) {
+  list.dataset.files = "true";
+  const section = list.closest("section");
+  const values = (bars) => [...bars].map((bar) => ({
+    name: bar.querySelector(".name").textContent.replace(/\s+/g, " ").trim(), breweries: Number(bar.dataset.count),
+  }));
+  const draw = async () => (await embed(document.createElement("div"), {
+    title: { text: section.querySelector("h2").textContent, anchor: "start" },
+    width: 420,
+    padding: 16,
+    data: { values: values((section.querySelector("details[open]") ? section : list).querySelectorAll("[data-count]")) },
+    encoding: {
+      y: { field: "name", type: "nominal", sort: null, title: null, axis: { labelLimit: 220, ticks: false, domain: false } },
+      x: { field: "breweries", type: "quantitative", axis: null },
+    },
+    layer: [
+      { mark: "bar" },
+      { mark: { type: "text", align: "left", dx: 4, color: theme().legend.labelColor }, encoding: { text: { field: "breweries", format: ",d" } } },
+    ],
+  })).view;
+  addFiles(section.lastElementChild, "bars", {
+    PNG: async () => (await draw()).toImageURL("png", 2),
+    SVG: async () => asUrl(await (await draw()).toSVG(), "image/svg+xml"),
+    CSV: () => asUrl(csv(["name", "breweries"], values(section.querySelectorAll("[data-count]"))), "text/csv"),
+  });
 }
 
 function showTooltip(event, value) {
@@ -118,6 +140,7 @@ export function drawAll(root = document) {
     }
   }
   for (const figure of root.querySelectorAll("figure[data-chart]:not([data-drawn])")) draw(figure);
+  for (const list of root.querySelectorAll("h2 + .bars:not([data-files]):has([data-count])")) addBarDownloads(list);
 }
 
 drawAll();
