@@ -1,7 +1,7 @@
 """Measure whole processes, start-up included: median of several runs.
 
 `python -m benchmarks` runs those that take seconds, `python -m benchmarks peers query` some, `python -m benchmarks all`
-also `peers` and `growth`, which take a quarter of an hour.
+also `peers` and `growth`, which take minutes; `--help` lists them.
 The mock API runs in its own process on the same machine, without a rate limit. Lakes are deleted only at the end: for
 five minutes ext4 avoids the inodes of deleted files, and a thousand new pages take up to a second longer. Wait as long
 after deleting other files.
@@ -9,11 +9,11 @@ after deleting other files.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,7 +24,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.peers import compare_all
+from benchmarks.peers import DEFAULT_SIZES, SIZES, compare_all
 from benchmarks.processes import ROOT, Usage, measure, source
 
 BREWHOUSE = [sys.executable, "-m", "brewhouse"]
@@ -87,6 +87,17 @@ def archived_events(folder: str, number: int) -> None:
     lake = tempfile.mkdtemp(dir=folder)
     with source("--rows", "2000") as url:
         measure([*BREWHOUSE, "run", "--lake", lake, "--source-url", url])
+    _archive_events(lake, number)
+    for what, sql in {
+        "count by kind": "SELECT detail_type, level, count(*) FROM monitoring.events GROUP BY ALL",
+        "newest failures": "SELECT * FROM monitoring.runs ORDER BY started_at DESC LIMIT 10",
+    }.items():
+        command = [*BREWHOUSE, "query", "--lake", lake, sql]
+        report(f"`brewhouse query` of {number:,} events, {what}", [measure(command) for _ in range(5)])
+
+
+def _archive_events(lake: str, number: int) -> None:
+    """Write events of a hundred days, like those of the lake's runs, one archived file a day."""
     templates = [json.loads(file.read_bytes()) for file in sorted(Path(lake).glob("events/date=*/*.json"))]
     for day in range(100):
         date = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
@@ -98,33 +109,41 @@ def archived_events(folder: str, number: int) -> None:
             event["detail"] = {**event["detail"], "runId": f"run-{day}-{index // len(templates)}"}
             lines.append(json.dumps(event) + "\n")
         file.write_text("".join(lines))
-    for what, sql in {
-        "count by kind": "SELECT detail_type, level, count(*) FROM monitoring.events GROUP BY ALL",
-        "newest failures": "SELECT * FROM monitoring.runs ORDER BY started_at DESC LIMIT 10",
-    }.items():
-        command = [*BREWHOUSE, "query", "--lake", lake, sql]
-        report(f"`brewhouse query` of {number:,} events, {what}", [measure(command) for _ in range(5)])
 
 
 def growth(folder: str) -> None:
-    """Measure 300 runs of one lake on one day: the CPU time of each, and what they leave."""
+    """Make 300 runs of one lake on one day and events of 100 days, and measure runs and commands on the way.
 
-    def cpu_s() -> float:
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return used.ru_utime + used.ru_stime
+    The runs that are not measured share a process, which imports everything once.
+    """
+    lake = tempfile.mkdtemp(dir=folder)
 
     def megabytes(pattern: str) -> float:
         return sum(file.stat().st_size for file in Path(lake).rglob(pattern) if file.is_file()) / 1e6
 
-    lake = tempfile.mkdtemp(dir=folder)
-    print("\n| runs | CPU s per run | lake MB | of it metadata.json |\n| --- | --- | --- | --- |")
+    def measure_all(command: list[str]) -> str:
+        usages = [measure([*BREWHOUSE, *command, "--lake", lake]) for _ in range(5)]
+        wall, cpu = (statistics.median(values) for values in ([u.wall_s for u in usages], [u.cpu_s for u in usages]))
+        return f"{wall:.2f} ({cpu:.2f})"
+
+    print("\n| runs | events | `run` s (CPU s) | `runs` s (CPU s) | runs page s | metadata MB | lake MB |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     with source("--rows", "500") as url:
-        for number in range(50, 301, 50):
-            before = cpu_s()
-            for _ in range(50):
-                measure([*BREWHOUSE, "run", "--lake", lake, "--source-url", url])
-            used = (cpu_s() - before) / 50
-            print(f"| {number} | {used:.2f} | {megabytes('*'):.1f} | {megabytes('*.metadata.json'):.1f} |", flush=True)
+        for number, events in ((5, 0), (95, 0), (290, 100_000)):
+            made = len(list(Path(lake).glob("bronze/breweries/*/*/manifest.json")))
+            many = [sys.executable, "-m", "benchmarks.many_runs", lake, url, str(number - made)]
+            measure(many)
+            if events:
+                _archive_events(lake, events)
+            run = measure_all(["run", "--source-url", url])
+            listed = measure_all(["runs"])
+            page = _serve(lake, "runs", warm=True).wall_s
+            total = len(list(Path(lake).glob("events/*/*.json"))) + events
+            print(
+                f"| {number + 5} | {total:,} | {run} | {listed} | {page:.2f} | "
+                f"{megabytes('metadata/*'):.1f} | {megabytes('*'):.1f} |",
+                flush=True,
+            )
 
 
 def first_page(folder: str) -> None:
@@ -132,25 +151,29 @@ def first_page(folder: str) -> None:
     lake = tempfile.mkdtemp(dir=folder)
     with source(*REAL) as url:
         measure([*BREWHOUSE, "run", "--lake", lake, "--source-url", url])
+    report("first page of the console after `brewhouse serve`", [_serve(lake) for _ in range(5)])
 
-    def serve() -> Usage:
-        began = perf_counter()
-        process = subprocess.Popen(
-            [*BREWHOUSE, "serve", "--lake", lake, "--port", "0"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert process.stdout is not None
-        url = next(found[0] for line in process.stdout if (found := re.search(r"http://127.0.0.1:\d+", line)))
+
+def _serve(lake: str, page: str = "", *, warm: bool = False) -> Usage:
+    """Start the console and measure the time until a page is read; with `warm`, after the overview."""
+    began = perf_counter()
+    process = subprocess.Popen(
+        [*BREWHOUSE, "serve", "--lake", lake, "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    url = next(found[0] for line in process.stdout if (found := re.search(r"http://127.0.0.1:\d+", line)))
+    if warm:
         urllib.request.urlopen(url).read()
-        seconds = perf_counter() - began
-        process.terminate()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        return Usage(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
-
-    report("first page of the console after `brewhouse serve`", [serve() for _ in range(5)])
+        began = perf_counter()
+    urllib.request.urlopen(f"{url}/{page}").read()
+    seconds = perf_counter() - began
+    process.terminate()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return Usage(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 BENCHMARKS: dict[str, Callable[[str], None]] = {
@@ -163,24 +186,37 @@ BENCHMARKS: dict[str, Callable[[str], None]] = {
     "help": lambda _: report("`brewhouse --help`", [measure([*BREWHOUSE, "--help"]) for _ in range(5)]),
     "console": first_page,
 }
-TABLES: dict[str, Callable[[str], None]] = {"peers": lambda folder: compare_all(folder, REAL), "growth": growth}
+TABLES = ("peers", "growth")
 """They print a table of their own, and take minutes."""
 
 
-def main(names: Sequence[str]) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the named benchmarks, or those that take seconds."""
-    if names and names[0] == "all":
-        names = (*BENCHMARKS, *TABLES)
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__.partition("\n")[0])
+    known = (*BENCHMARKS, *TABLES)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(known)}, or all; default: the first eight"
+    )
+    parser.add_argument(
+        "--sizes", nargs="+", choices=SIZES, default=DEFAULT_SIZES, help=f"of peers: {', '.join(SIZES)}", metavar="SIZE"
+    )
+    parser.add_argument("--runs", type=int, default=3, help="of each peer and size; default: 3")
+    options = parser.parse_args(arguments)
+    names = known if options.names == ["all"] else options.names or tuple(BENCHMARKS)
+    if unknown := set(names) - set(known):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
     machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{machine}, {datetime.now(UTC).date()}")
     with tempfile.TemporaryDirectory() as folder:
-        if chosen := [name for name in names or BENCHMARKS if name in BENCHMARKS]:
+        if chosen := [name for name in names if name in BENCHMARKS]:
             print("\n| what | median s | range s | peak MB | runs |\n| --- | --- | --- | --- | --- |")
             for name in chosen:
                 BENCHMARKS[name](folder)
-        for name in (name for name in names if name not in BENCHMARKS):
-            TABLES[name](folder)
+        if "peers" in names:
+            compare_all(folder, REAL, options.sizes, options.runs)
+        if "growth" in names:
+            growth(folder)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -79,22 +79,34 @@ SPARK = Peer(
 )
 
 
-def compare_all(folder: str, real: Sequence[str]) -> None:
-    """Compare the peers at every size and print a table.
+SIZES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "real": ("11,822", ()),
+    "latency": ("11,822, 80 ms latency", ("--fault", "slow_s=0.08,endpoint=any")),
+    "200k": ("200,000", ("--rows", "200000")),
+    "1m": ("1,000,000", ("--rows", "1000000")),
+}
+"""What a size is called in the table, and its options of the mock API, after those of the real breweries."""
+DEFAULT_SIZES = ("real", "latency", "200k")
+
+
+def compare_all(folder: str, real: Sequence[str], sizes: Sequence[str] = DEFAULT_SIZES, runs: int = 3) -> None:
+    """Compare the peers and print a table; PySpark, which takes longest, at the size of the real breweries alone.
 
     Args:
         folder: Where the peers write; nothing is deleted meanwhile.
         real: Options of the mock API that serve the real breweries.
+        sizes: Names in `SIZES`.
+        runs: Of each peer and size; one more comes first and is not counted.
     """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     subprocess.run([sys.executable, "-m", "compileall", "-q", str(ROOT / "src")], check=True, env=environment)
     commands = {peer: python for peer in (BREWHOUSE, BARE, DLT, SPARK) if (python := _environment(peer))}
     print("\n| breweries | who | median s | range s | to bare | CPU s | peak MB | runs |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
-    _compare(folder, commands, "11,822", real, 5)
-    _compare(folder, commands, "11,822, 80 ms latency", [*real, "--fault", "slow_s=0.08,endpoint=any"], 5)
-    _compare(folder, commands, "200,000", ["--rows", "200000"], 3)
-    _compare(folder, commands, "1,000,000", ["--rows", "1000000"], 3)
+    for size in sizes:
+        what, options = SIZES[size]
+        chosen = {peer: python for peer, python in commands.items() if peer is not SPARK or size == "real"}
+        _compare(folder, chosen, what, [*(real if "--rows" not in options else ()), *options], runs)
 
 
 def _compare(folder: str, commands: Mapping[Peer, Path], what: str, options: Sequence[str], runs: int) -> None:

@@ -93,7 +93,7 @@ def test_every_month_has_its_own_name_in_each_language() -> None:
         days = [formatting.day(date(2026, month, 1), language) for month in range(1, 13)]
         assert len(set(days)) == 12
     assert formatting.day(date(2026, 9, 7), PT) == "7 de set. de 2026"
-    assert formatting.day(date(2026, 9, 7), EN) == "7 Sep 2026"
+    assert formatting.day(date(2026, 9, 7), EN) == "7 Sept 2026"
 
 
 def test_a_time_is_converted_to_utc() -> None:

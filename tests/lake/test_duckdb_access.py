@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brewhouse.lake import object_cache
-from brewhouse.lake.duckdb_access import enable_s3, identifier, literal
+from brewhouse.lake.duckdb_access import enable_s3, identifier, literal, scratch
 from brewhouse.lake.s3 import bucket_store
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
@@ -56,3 +56,13 @@ def test_files_on_s3_are_prefetched_and_local_ones_ignored(connection: duckdb.Du
         assert opened.read() == b"content"
     with pytest.raises(FileNotFoundError):
         enable_s3(connection, [f"{bucket}/pre/missing"], prefetch=True)
+
+
+def test_the_shared_database_is_kept_until_an_error() -> None:
+    with scratch() as one, scratch() as other:
+        one.execute("CREATE OR REPLACE TABLE shared AS SELECT TIMESTAMPTZ '2026-01-01 00:00+02'::VARCHAR AS time")
+        assert other.execute("FROM shared").fetchall() == [("2025-12-31 22:00:00+00",)]
+    with pytest.raises(duckdb.CatalogException), scratch() as failing:
+        failing.execute("FROM missing")
+    with scratch() as fresh, pytest.raises(duckdb.CatalogException):
+        fresh.execute("FROM shared")

@@ -172,6 +172,12 @@ def test_the_files_that_views_read_are_listed(tmp_path: Path) -> None:
         for path in paths:
             connection.execute(f"COPY (SELECT 1 AS n, 'x.parquet' AS s) TO '{path.replace(chr(39), chr(39) * 2)}'")
         quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-        connection.execute(f"CREATE VIEW v AS SELECT n FROM read_parquet([{quoted}]) WHERE s <> '/etc/passwd'")
-        connection.execute("CREATE VIEW w AS SELECT n + 1 AS m FROM v")
-        assert sorted(files_read_by_views(connection)) == sorted(paths)
+        hidden = "s <> 'read_parquet(''/etc/passwd'')'"
+        connection.execute(f"CREATE VIEW v AS SELECT n FROM read_parquet([{quoted}]) WHERE {hidden}")
+        connection.execute("""CREATE VIEW w AS SELECT n + 1 AS "read_json('/etc/hosts')" FROM v""")
+        lines = tmp_path / "[a] day" / "e.json"
+        lines.parent.mkdir()
+        lines.write_text("{}\n")
+        pattern = str(lines).replace("[", "[[]")
+        connection.execute(f"CREATE VIEW x AS SELECT * FROM read_json('{pattern}', columns = {{a: 'VARCHAR'}})")
+        assert sorted(files_read_by_views(connection)) == sorted([*paths, pattern])

@@ -1,30 +1,31 @@
-"""Numbers, sizes and times in the notation of a language."""
+"""Numbers, sizes and times in the notation of a language, by Unicode CLDR."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from functools import lru_cache
+
+from babel.dates import format_date, format_skeleton, format_timedelta
+from babel.numbers import format_decimal
+
+from brewhouse.console.language import locale_of
 
 MISSING = "—"
-_MONTHS = {
-    "en": ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
-    "pt": ["jan.", "fev.", "mar.", "abr.", "mai.", "jun.", "jul.", "ago.", "set.", "out.", "nov.", "dez."],
-}
-_DAYS = {"Mon": "segunda", "Tues": "terça", "Wednes": "quarta", "Thurs": "quinta", "Fri": "sexta"}
-_WEEKEND = {"Saturday": "sábado", "Sunday": "domingo"}
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
+@lru_cache(10_000)
 def number(value: float | None, language: str, decimals: int = 0) -> str:
     """Format a number with thousands separators; a dash for None.
 
     Example:
-        >>> number(9083, "en"), number(9083.25, "pt", 1), number(None, "en")
+        >>> number(9083, "en"), number(9083.25, "pt-BR", 1), number(None, "en")
         ('9,083', '9.083,2', '—')
     """
     if value is None:
         return MISSING
-    text = f"{value:,.{decimals}f}"
-    return text.translate(str.maketrans(",.", ".,")) if language.startswith("pt") else text
+    pattern = f"#,##0.{'0' * decimals}" if decimals else "#,##0"
+    return format_decimal(value, pattern, locale_of(language))
 
 
 def size(count_bytes: float | None, language: str) -> str:
@@ -46,7 +47,7 @@ def duration(seconds: float | None, language: str) -> str:
     """Format a duration.
 
     Example:
-        >>> duration(0.514, "en"), duration(75, "en"), duration(3700, "pt")
+        >>> duration(0.514, "en"), duration(75, "en"), duration(3700, "pt-BR")
         ('0.5 s', '1 min 15 s', '1 h 1 min')
     """
     if seconds is None:
@@ -62,13 +63,20 @@ def day(value: date | None, language: str) -> str:
     """Format a date.
 
     Example:
-        >>> day(date(2026, 8, 2), "en"), day(date(2026, 8, 2), "pt")
+        >>> day(date(2026, 8, 2), "en"), day(date(2026, 8, 2), "pt-BR")
         ('2 Aug 2026', '2 de ago. de 2026')
     """
-    if value is None:
-        return MISSING
-    joint = " de " if language.startswith("pt") else " "
-    return joint.join([str(value.day), _MONTHS[language[:2]][value.month - 1], str(value.year)])
+    return MISSING if value is None else format_date(value, "medium", locale_of(language))
+
+
+def date_part(value: date, fields: str, language: str) -> str:
+    """Format some fields of a date: `yMMM` is its month, `MMMd` its day without the year.
+
+    Example:
+        >>> date_part(date(2026, 8, 2), "yMMM", "pt-BR"), date_part(date(2026, 8, 2), "MMMd", "pt-BR")
+        ('ago. de 2026', '2 de ago.')
+    """
+    return format_skeleton(fields, value, locale=locale_of(language))
 
 
 def moment(value: datetime | None, language: str) -> str:
@@ -90,21 +98,15 @@ def ago(value: datetime, language: str, now: datetime | None = None) -> str:
     Example:
         >>> from datetime import timedelta
         >>> noon = datetime(2026, 8, 2, 12, tzinfo=UTC)
-        >>> [ago(noon, "en", noon + timedelta(minutes=minutes)) for minutes in (0, 5, -90, 5000)]
-        ['just now', '5 min ago', 'in 2 h', '3 days ago']
-        >>> ago(noon, "pt", noon + timedelta(hours=30))
+        >>> [ago(noon, "en", noon + timedelta(minutes=minutes)) for minutes in (5, -150, 5000)]
+        ['5 min ago', 'in 2 hr', '3 days ago']
+        >>> ago(noon, "pt-BR", noon + timedelta(hours=30))
         'há 30 h'
     """
-    is_portuguese = language.startswith("pt")
-    seconds = ((now or datetime.now(UTC)) - value).total_seconds()
-    minutes, hours, days = (round(abs(seconds) / unit) for unit in (60, 3600, 86400))
-    if not minutes:
-        return "agora" if is_portuguese else "just now"
-    days_word = "dias" if is_portuguese else "days"
-    span = f"{minutes} min" if minutes < 60 else f"{hours} h" if hours < 48 else f"{days} {days_word}"
-    if seconds < 0:
-        return f"{'em' if is_portuguese else 'in'} {span}"
-    return f"há {span}" if is_portuguese else f"{span} ago"
+    span = value - (now or datetime.now(UTC))
+    return format_timedelta(
+        span, granularity="minute", threshold=2, add_direction=True, format="short", locale=locale_of(language)
+    )
 
 
 def cron_words(cron: str, language: str) -> str:
@@ -113,19 +115,22 @@ def cron_words(cron: str, language: str) -> str:
     Example:
         >>> cron_words("30 2 * * 1-5", "en")
         'At 02:30, Monday through Friday'
-        >>> cron_words("30 2 * * 1-5", "pt")
-        'Às 02:30, de segunda-feira a sexta-feira'
+        >>> cron_words("30 2 * * 1,5", "pt-BR")
+        'Às 02:30, somente segunda-feira e sexta-feira'
     """
     from cron_descriptor import FormatError, Options, get_description
 
+    english, local = locale_of("en"), locale_of(language)
     options = Options()
-    options.locale_code = "pt_PT" if language.startswith("pt") else "en_US"  # it has no pt_BR, and no names of days
+    options.locale_code = "pt_PT" if local.language == "pt" else "en_US"  # it has no pt_BR, and no names of days
     options.use_24hour_time_format = True
     try:
         words = str(get_description(cron, options))
     except FormatError:  # it knows fewer fields than cronsim
         return cron
-    if language.startswith("pt"):
-        for english, portuguese in {**{f"{k}day": f"{v}-feira" for k, v in _DAYS.items()}, **_WEEKEND}.items():
-            words = words.replace(english, portuguese)
+    if local != english:
+        for names in ("days", "months"):
+            for key, name in getattr(english, names)["format"]["wide"].items():
+                words = words.replace(name, getattr(local, names)["format"]["wide"][key])
+        words = words.replace("somente de ", "somente ").replace(", e ", " e ")
     return words

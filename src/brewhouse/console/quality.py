@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,6 @@ from brewhouse.errors import BrewhouseError
 from brewhouse.events.run_reports import RunReport
 
 MAX_RUNS = 20
-_PAIR = re.compile(r'"(\w+)":(?:"((?:[^"\\]|\\.)*)|([^,}"]+))')
 PAGE_ROWS = 50
 
 
@@ -122,21 +120,6 @@ def checks_over_time(reports: Iterable[RunReport]) -> ChecksOverTime:
         histories.values(), key=lambda check: (not any(check.found), check.severity != "error", check.table)
     )
     return ChecksOverTime([CheckedRun(r.run, datetime.fromisoformat(r.started_at)) for r in runs], checks)
-
-
-def example_words(example: str) -> tuple[str, str]:
-    """Split the example of a check, JSON that may be cut off, into the id of a brewery and its other values.
-
-    Example:
-        >>> example_words('{"id":"b-54","name":"Batzen","country_name":"Italy","detail":"latitude 11.3 is n…')
-        ('b-54', 'Batzen · Italy · latitude 11.3 is n…')
-        >>> example_words("3 rows too many")
-        ('', '3 rows too many')
-    """
-    values = {name: text or plain for name, text, plain in _PAIR.findall(example)}
-    if not values:
-        return "", example
-    return values.pop("id", ""), " · ".join(value.replace('\\"', '"') for value in values.values() if value != "null")
 
 
 def suspect_rows(state: LakeState, kind: str, page: int) -> SuspectRows:

@@ -157,16 +157,19 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     loaded = templates().get_template(template)
     target = request.headers.get("hx-target", "") if "hx-request" in request.headers and status < 400 else ""
     part = target if target in loaded.blocks else ""  # then base.html renders this block alone
-    html = loaded.render({**_context(request), "part": part, **values})
-    return HTMLResponse(html, status, {"Vary": "HX-Request, HX-Target, Cookie, Accept-Language"})
+    context = _context(request)
+    html = loaded.render({**context, "part": part, **values})
+    headers = {"Content-Language": context["language"], "Vary": "HX-Request, HX-Target, Cookie, Accept-Language"}
+    return HTMLResponse(html, status, headers)
 
 
 def error_response(request: Request, status: int, what: str, hint: str = "", **values: Any) -> Response:  # noqa: ANN401
     """Respond with a translated error: a page, or `ErrorBody` below `/api/v1/`; `signed_in=False` hides the lake."""
     translate = translator_of(request)
-    what, hint = translate(what), translate(hint)
+    what, hint = translate.message(what), translate.message(hint)
     if request.url.path.startswith(API):
-        return JSONResponse({"error": what, "hint": hint}, status)
+        headers = {"Content-Language": translate.language, "Vary": "Cookie, Accept-Language"}
+        return JSONResponse({"error": what, "hint": hint}, status, headers)
     return page(request, "error.html", status=status, what=what, hint=hint, code=status, **values)
 
 
@@ -201,10 +204,20 @@ def prose(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - it is escaped
 
 
-def format_helpers(language: str) -> dict[str, Any]:
-    """Return the functions that templates format numbers and times with."""
-    names = ("number", "size", "duration", "day", "moment", "ago", "cron_words")
-    return {name: partial(getattr(formatting, name), language=language) for name in names}
+def text_helpers(translate: Translator) -> dict[str, Any]:
+    """Return the functions that templates translate texts and format numbers and times with."""
+    names = ("number", "size", "duration", "day", "date_part", "moment", "ago", "cron_words")
+    return {
+        **{name: partial(getattr(formatting, name), language=translate.language) for name in names},
+        "_": translate,
+        "many": translate.many,
+        "message": translate.message,
+        "example": translate.example,
+        "country_name": translate.country,
+        "label": translate.label,
+        "sorted_labels": translate.sorted_labels,
+        "language": translate.language,
+    }
 
 
 def _context(request: Request) -> dict[str, Any]:
@@ -212,11 +225,7 @@ def _context(request: Request) -> dict[str, Any]:
     console, theme = console_of(request), request.cookies.get(THEME_COOKIE)
     lake, authenticator = console.lake, console.authenticator
     return {
-        "_": translate,
-        "many": translate.many,
-        **format_helpers(translate.language),
-        "country_name": translate.country,
-        "language": translate.language,
+        **text_helpers(translate),
         "languages": LANGUAGES,
         "navigation": NAVIGATION,
         "lake_name": str(lake.root),

@@ -19,10 +19,9 @@ from pyiceberg.utils.truncate import truncate_upper_bound_text_string
 from brewhouse.iceberg.file_io import uri_of
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES
 from brewhouse.lake.damage import DamagedFileError
-from brewhouse.lake.duckdb_access import enable_s3, file_pattern, identifier, literal
+from brewhouse.lake.duckdb_access import file_pattern, identifier, literal, scratch
 
 if TYPE_CHECKING:
-    import duckdb
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
@@ -93,11 +92,11 @@ class ParquetFooter:
 
 
 def read_footers(files: Sequence[str]) -> dict[str, ParquetFooter]:
-    """Read the footers of Parquet files, by absolute path or S3 URL, all at once, since connecting takes longest."""
+    """Read the footers of Parquet files, by absolute path or S3 URL, all at once."""
     if not files:
         return {}
     patterns = {"files": [file_pattern(file) for file in files]}
-    with _connect(files) as connection:
+    with scratch(files) as connection:
         columns: dict[str, list[ColumnStatistics]] = defaultdict(list)
         for file, *row in connection.execute(_COLUMNS, patterns).fetchall():
             columns[file].append(_statistics(*row))
@@ -114,7 +113,7 @@ def check_rows(file: str, rows: int) -> None:
     import duckdb
 
     try:
-        with _connect([file]) as connection:
+        with scratch([file]) as connection:
             rows_of = f"read_parquet({literal(file_pattern(file))}, hive_partitioning = false) AS row"
             found = connection.execute(f"SELECT count(*), bit_xor(hash(row)) FROM {rows_of}").fetchall()[0][0]
     except duckdb.Error as error:
@@ -217,15 +216,6 @@ def _partition_value(footer: ParquetFooter, field: PartitionField, column: Colum
 def _distinct_values(file: str, column: str) -> list[Any]:
     """Read the distinct values of a column of a file, in no particular order."""
     source = f"{literal(file_pattern(file))}, hive_partitioning = false"
-    with _connect([file]) as connection:
+    with scratch([file]) as connection:
         found = connection.execute(f"SELECT DISTINCT {identifier(column)} FROM read_parquet({source})")
         return [value for (value,) in found.fetchall()]
-
-
-def _connect(files: Sequence[str]) -> duckdb.DuckDBPyConnection:
-    import duckdb
-
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    enable_s3(connection, files)
-    return connection

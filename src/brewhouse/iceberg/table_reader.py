@@ -90,6 +90,7 @@ class TableReader:
 
     def __init__(self, lake: Lake, *, replaces: bool = False) -> None:
         self._lake = lake
+        self._files: dict[int, list[str]] = {}  # by snapshot, which never changes
         self._catalog: LakeCatalog
         if lake.is_local:
             self._catalog = SQLiteCatalog(lake.catalog_file, uri_of(lake.warehouse), replaces=replaces)
@@ -246,7 +247,10 @@ class TableReader:
         snapshot = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
         if verified and self._lake.is_local:
             require_files(table, snapshot)
-        return sorted(str(path_in(table, file.file_path)) for file in data_files(table, snapshot))
+        key = snapshot.snapshot_id if snapshot else 0
+        if key not in self._files:
+            self._files[key] = sorted(str(path_in(table, file.file_path)) for file in data_files(table, snapshot))
+        return self._files[key]
 
     def files_by_value(self, name: str, column: str, value: str | int) -> tuple[list[str], list[str]]:
         """Separate the current files that may contain a value in a column from those that certainly do not.

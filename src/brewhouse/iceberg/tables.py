@@ -105,7 +105,9 @@ class Tables(TableReader):
                 change = SnapshotChange(added, frozenset(map(uri_of, publication.kept)))
                 merged = {**properties, **publication.properties}
                 removal = _removal(table.metadata, expired.get(publication.spec.name, ()))
-                self._commit(table, updates, write_snapshot(table, metadata, change, merged, timestamp_ms), removal)
+                snapshot = write_snapshot(table, metadata, change, merged, timestamp_ms)
+                self._files[snapshot.snapshot_id] = sorted((*publication.kept, *publication.files))
+                self._commit(table, updates, snapshot, removal)
 
     def rewrite(self, rewrites: Sequence[Rewrite]) -> None:
         """Replace files by others with the same rows, and merge manifests, in one transaction.

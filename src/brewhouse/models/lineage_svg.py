@@ -79,12 +79,14 @@ class _Slot:
 
 
 def draw_svg(
-    nodes: Sequence[Node], title: str = "Table lineage", address: Callable[[Node], str | None] | None = None
+    nodes: Sequence[Node],
+    translate: Callable[[str], str] = str,
+    address: Callable[[Node], str | None] | None = None,
 ) -> str:
     """Draw a lineage as a standalone SVG, or with links as a part of a page.
 
     Args:
-        title: For screen readers.
+        translate: Translates the title, the descriptions and the legend.
         address: Link target of a box, None for no link. With it, the page's style sheet applies and no style is
             included.
     """
@@ -93,22 +95,23 @@ def draw_svg(
     for column, forward in _sweeps(grid):
         _sort(column, forward, grid)
     width, height = _lay_out(grid)
-    parts = [*_lanes(grid, height), *(_edge(path) for path in paths)]
-    parts += [_box(slot, slot.node, address) for column in grid for slot in column if slot.node]
+    parts = [*_lanes(grid, height, translate), *(_edge(path) for path in paths)]
+    parts += [_box(slot, slot.node, translate, address) for column in grid for slot in column if slot.node]
     if any(node.user_defined for node in nodes):
+        legend = escape(translate("user-defined"))
         parts += [
             f'<rect class="box own" x="{_MARGIN:.1f}" y="{height - 2:.1f}" width="16" height="12" rx="3"/>',
-            f'<text class="note" x="{_MARGIN + 24:.1f}" y="{height + 8:.1f}">user-defined</text>',
+            f'<text class="note" x="{_MARGIN + 24:.1f}" y="{height + 8:.1f}">{legend}</text>',
         ]
         height += _LEGEND_HEIGHT
-    sentences = [f"{node.name} is built from {' and '.join(node.reads)}." for node in nodes if node.reads]
+    sentences = [translate(f"{node.name} is built from {', '.join(node.reads)}.") for node in nodes if node.reads]
     size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}"'
     role = "img" if address is None else "group"  # screen readers ignore the links of an image
     names = f'role="{role}" aria-labelledby="lineage-title lineage-desc"'
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" {size} {names}>',
-            f'<title id="lineage-title">{escape(title)}</title>',
+            f'<title id="lineage-title">{escape(translate("Table lineage"))}</title>',
             f'<desc id="lineage-desc">{escape(" ".join(sentences))}</desc>',
             f"<style>{_STYLE}</style>" if address is None else "",
             f'<rect class="ground" width="{width:.0f}" height="{height:.0f}" rx="10"/>',
@@ -201,7 +204,7 @@ def _label(node: Node) -> str:
     return node.name.partition(".")[2] if node.zone in _STAGES[1:] else node.name
 
 
-def _lanes(grid: list[list[_Slot]], height: float) -> Iterator[str]:
+def _lanes(grid: list[list[_Slot]], height: float, translate: Callable[[str], str]) -> Iterator[str]:
     """Draw a band with the zone's name behind the columns of each zone."""
     lanes: dict[int, list[_Slot]] = {}
     for slot in (slot for column in grid for slot in column):
@@ -210,10 +213,11 @@ def _lanes(grid: list[list[_Slot]], height: float) -> Iterator[str]:
     for stage, slots in sorted(lanes.items()):
         left = min(slot.x for slot in slots) - _PADDING
         right = max(slot.x + slot.width for slot in slots) + _PADDING
+        zone = escape(translate(_STAGES[stage]))
         yield (
             f'<rect class="lane" x="{left:.1f}" y="{_MARGIN / 2:.1f}" width="{right - left:.1f}" '
             f'height="{height - _MARGIN:.1f}" rx="8"/>'
-            f'<text class="zone" x="{left + _PADDING:.1f}" y="{_MARGIN / 2 + 23:.1f}">{_STAGES[stage]}</text>'
+            f'<text class="zone" x="{left + _PADDING:.1f}" y="{_MARGIN / 2 + 23:.1f}">{zone}</text>'
         )
 
 
@@ -234,12 +238,13 @@ def _edge(path: list[_Slot]) -> str:
     return f'<path class="edge{kind}" d="{" ".join(steps)}"/><path class="tip{kind}" d="{tip}"/>'
 
 
-def _box(slot: _Slot, node: Node, address: Callable[[Node], str | None] | None) -> str:
+def _box(slot: _Slot, node: Node, translate: Callable[[str], str], address: Callable[[Node], str | None] | None) -> str:
+    title = ": ".join(filter(None, (node.name, translate(node.description))))
     kind = "own" if node.user_defined else "source" if node.zone == "source" else "built-in"
     target = address(node) if address else None
     begin, end = (f'<a href="{escape(target)}">', "</a>") if target else ("<g>", "</g>")
     return (
-        f"{begin}<title>{escape(': '.join(filter(None, (node.name, node.description))))}</title>"
+        f"{begin}<title>{escape(title)}</title>"
         f'<rect class="box {kind}" x="{slot.x:.1f}" y="{slot.y:.1f}" '
         f'width="{slot.width:.1f}" height="{slot.height:.1f}" rx="7"/>'
         f'<text x="{slot.x + slot.width / 2:.1f}" y="{slot.middle + 4:.1f}" text-anchor="middle">'

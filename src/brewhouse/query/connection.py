@@ -20,7 +20,7 @@ from brewhouse.lake.lake import Lake, has_checksum
 from brewhouse.lake.s3 import SCHEME
 from brewhouse.query.missing_states import missing_state
 from brewhouse.query.monitoring_views import monitoring_statements
-from brewhouse.query.statements import reading_relation
+from brewhouse.query.statements import files_read_by_views, reading_relation
 from brewhouse.query.views import shown_pages, view_statements, views_copy
 
 if TYPE_CHECKING:
@@ -94,9 +94,8 @@ def _require_regular_files(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _viewed_files(connection: duckdb.DuckDBPyConnection) -> list[Path]:
     """List the local files that the views of a connection read."""
-    rows = connection.execute("SELECT sql FROM duckdb_views() WHERE NOT internal").fetchall()
-    names = (name.replace("[[]", "[") for (sql,) in rows for name in _FILE.findall(sql))
-    return [Path(name) for name in names if not name.startswith(SCHEME)]
+    names = files_read_by_views(connection)
+    return [Path(name.replace("[[]", "[")) for name in names if not name.startswith(SCHEME)]
 
 
 def _all_rows(relation: duckdb.DuckDBPyRelation) -> list[Any]:

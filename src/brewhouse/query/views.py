@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from brewhouse.api.contract import FIELDS
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, TableSpec
 from brewhouse.lake.damage import IRREGULAR, DamagedFileError
-from brewhouse.lake.duckdb_access import file_pattern, identifier, literal
+from brewhouse.lake.duckdb_access import file_pattern, identifier, literal, scratch
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake, sync_files
 from brewhouse.lake.raw_snapshots import find, newest
@@ -228,21 +229,17 @@ def views_copy(lake: Lake) -> Path | None:
 
 def _write(file: Path, statements: Sequence[str]) -> None:
     """Write a DuckDB file and check that it is complete: closing a file on a full disk reports no error."""
-    import duckdb
-
-    views = "SELECT count(*) FROM duckdb_views() WHERE NOT internal"
-    with duckdb.connect() as connection:
-        connection.execute(f"ATTACH {literal(str(file))} AS views (STORAGE_VERSION {literal(_STORAGE_VERSION)})")
-        connection.execute("USE views")
-        connection.begin()
-        for statement in statements:
-            connection.execute(statement)
-        connection.commit()
-        connection.execute("CHECKPOINT")
+    name = f"views_{threading.get_ident()}"
+    views = f"SELECT count(*) FROM duckdb_views() WHERE database_name = '{name}'"
+    with scratch() as connection:
+        connection.execute(f"ATTACH {literal(str(file))} AS {name} (STORAGE_VERSION {literal(_STORAGE_VERSION)})")
+        connection.execute(f"USE {name}; BEGIN; {'; '.join(statements)}; COMMIT; CHECKPOINT")
         written = connection.execute(views).fetchone()
-    with duckdb.connect(str(file), read_only=True) as connection:
-        if connection.execute(views).fetchone() != written:
-            raise OSError(f"{file} is incomplete after it was written")
+        connection.execute(f"USE memory; DETACH {name}; ATTACH {literal(str(file))} AS {name} (READ_ONLY)")
+        found = connection.execute(views).fetchone()
+        connection.execute(f"DETACH {name}")
+    if found != written:
+        raise OSError(f"{file} is incomplete after it was written")
 
 
 def _replace_copy(file: Path, copy: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
-from brewhouse.console.quality import ChecksOverTime, SuspectRows, checks_over_time, example_words, suspect_rows
+from brewhouse.console.quality import ChecksOverTime, SuspectRows, checks_over_time, suspect_rows
 from brewhouse.console.web import API, HTML, ConsoleDep, LakeStateDep, PageNumber, page
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.run_lock import holder
@@ -21,7 +21,7 @@ Kind = Literal["rejected", "places", "suspects"]
 def show_checks(request: Request, console: ConsoleDep) -> Response:
     """Show the check results over time."""
     checks = list_checks(console)
-    return page(request, "quality.html", kind="checks", checks=checks, example=example_words, suspects=None, error="")
+    return page(request, "quality.html", kind="checks", checks=checks, suspects=None, error="")
 
 
 @router.get("/quality/{kind}", **HTML)

@@ -12,7 +12,6 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel
 
 from brewhouse.console import run_views
-from brewhouse.console.quality import example_words
 from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, ErrorBody, PageNumber, page, translator_of
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.events.run_log import LogLine
@@ -113,7 +112,6 @@ def show(request: Request, console: ConsoleDep, report: ReportDep, seen: Seen = 
         view=run_views.view_run(report, log, now),
         log=log[-_LOG_LINES:],
         log_lines=len(log),
-        example=example_words,
         held=held,
         seen=version,
         elapsed=(now - datetime.fromisoformat(report.started_at)).total_seconds(),

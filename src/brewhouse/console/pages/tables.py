@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from brewhouse.console import table_views
 from brewhouse.console.pages.explore import DOWNLOADS
-from brewhouse.console.quality import example_words
 from brewhouse.console.run_views import view_run
 from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, LakeStateDep, link, page, translator_of
 from brewhouse.errors import BrewhouseError
@@ -33,10 +32,11 @@ def show(request: Request, console: ConsoleDep) -> Response:
     """Show the list of tables and their lineage."""
     tables = list_tables(console)
     names = {table.name for table in tables}
-    title = translator_of(request)("Table lineage")
+    translate = translator_of(request).message
     picture, problem = None, None
     try:
-        svg = draw_svg(_lineage(console), title, lambda node: f"/tables/{node.name}" if node.name in names else None)
+        nodes = _lineage(console)
+        svg = draw_svg(nodes, translate, lambda node: f"/tables/{node.name}" if node.name in names else None)
         picture = Markup(svg)  # noqa: S704 - draw_svg escapes
     except BrewhouseError as error:  # an invalid user-defined model
         problem = error
@@ -63,7 +63,6 @@ def show_table(request: Request, console: ConsoleDep, lake_state: LakeStateDep, 
         read_by=read_by,
         profile={each.name: each for each in table_views.profile(lake_state, table)},
         checks=next(filter(None, ([check for check in run if check.table == name] for run in checks)), []),
-        example=example_words,
         model=_model_text(console, name),
         formats=DOWNLOADS,
     )
