@@ -22,6 +22,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.real_data import DATA
 
 from brewhouse.backfill.backfill_job import BackfillResult, VersionResult, backfill, run_backfill
 from brewhouse.backfill.id_mapping import uuid_of
@@ -35,7 +36,6 @@ from brewhouse.pipeline.run_context import RunContext
 from brewhouse.pipeline.transform import transform
 from brewhouse.settings import Settings
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 COLUMNS = (
     "id", "name", "brewery_type", "address_1", "address_2", "address_3", "city", "state_province", "postal_code",
     "country", "phone", "website_url", "longitude", "latitude",
@@ -233,10 +233,6 @@ def test_invalid_bytes_and_missing_columns_are_drift(lake: Lake) -> None:
     assert newest(lake) is not None
 
 
-needs_data = pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data/breweries-*.csv")
-
-
-@needs_data
 def test_the_real_versions_become_snapshots_and_tables(lake: Lake) -> None:
     paths = sorted(DATA.glob("breweries-*.csv"))
     result = run(lake, *list_versions(paths))

@@ -18,6 +18,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tests.compatibility import warm_process
+from tests.mock_api.server import MockApiServer
+
+from brewhouse.mock_api.dataset import read_csv
+
 COLUMNS = (
     "id", "name", "brewery_type", "address_1", "address_2", "address_3", "city", "state_province", "postal_code",
     "country", "longitude", "latitude", "phone", "website_url",
@@ -116,14 +121,8 @@ def brewhouse(*arguments: object, variables: Mapping[str, str] = _NONE) -> subpr
         variables: Of its environment.
     """
     with tempfile.TemporaryDirectory() as folder:
-        return subprocess.run(
-            command(*arguments),
-            cwd=folder,
-            env=environment(variables),
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
+        return warm_process.run(
+            [*map(str, arguments)], cwd=folder, environment=environment(variables), timeout_s=_TIMEOUT_S
         )
 
 
@@ -183,18 +182,8 @@ def mock_api(source: Sequence[Brewery], *faults: str) -> Iterator[str]:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(source)
-        wanted = [part for fault in faults for part in ("--fault", fault)]
-        with subprocess.Popen(
-            [sys.executable, "-m", "tests.mock_api", "--data", data, *wanted],
-            cwd=Path(__file__).parents[2],
-            env=environment(),
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
-            try:
-                yield address_of(process)
-            finally:
-                process.kill()
+        with MockApiServer(read_csv(data), faults=faults) as server:
+            yield server.url
 
 
 def address_of(process: subprocess.Popen[str]) -> str:

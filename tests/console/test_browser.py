@@ -96,7 +96,16 @@ def test_the_pages_fit_a_phone_and_start_with_a_link_to_the_content(page: Page, 
 
 def test_events_are_filtered_as_the_form_changes(page: Page, console_url: str) -> None:
     page.goto(f"{console_url}/events")
+    size = "all => all.map(each => each.getBoundingClientRect()).map(each => [each.width, each.top])"
+    ((form_width, _),) = page.locator("form.filters > .row").evaluate_all(size)
+    ((list_width, _),) = page.locator("#list .card").evaluate_all(size)
+    assert form_width > 0.95 * list_width
+    tops = {top for _, top in page.locator("form.filters .field").evaluate_all(size)}
+    assert len(tops) == 1, "all fields are in one row"
     rows = page.locator("#list tbody tr")
+    utc = rows.first.locator("time").get_attribute("title") or ""
+    assert re.fullmatch(r"[0-9-]{10} [0-9:]{8} UTC", utc)
+    expect(rows.first.locator("time")).not_to_have_text(utc)  # local, also where that is UTC
     total = int(page.locator("#list [role=status]").inner_text().split()[0].replace(",", ""))
     page.get_by_label("Kind").select_option("published")
     expect(page).to_have_url(re.compile("kind=published"))

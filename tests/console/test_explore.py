@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,21 @@ if TYPE_CHECKING:
 ENDLESS = "SELECT count(*) FROM range(100000000) a, range(100000) b"
 PORTUGUESE = {"Accept-Language": "pt-BR"}
 STATUS_KEYS = {
-    *("id", "sql", "at", "state", "asked_at", "seconds", "rows", "is_cut", "has_result", "columns", "error", "hint")
+    *(
+        "id",
+        "sql",
+        "parameters",
+        "at",
+        "state",
+        "asked_at",
+        "seconds",
+        "rows",
+        "is_cut",
+        "has_result",
+        "columns",
+        "error",
+        "hint",
+    )
 }
 
 
@@ -41,9 +56,9 @@ def finished(client: TestClient, sql: str, at: str | None = None) -> dict[str, A
         time.sleep(0.02)
 
 
-def submit(client: TestClient, sql: str, headers: dict[str, str] | None = None) -> Response:
+def submit(client: TestClient, sql: str, headers: dict[str, str] | None = None, **fields: str) -> Response:
     """Run a query through the form of the page, without scripts, until the result is shown."""
-    answer = client.post("/explore", data={"sql": sql}, headers=headers)
+    answer = client.post("/explore", data={"sql": sql, **fields}, headers=headers)
     while "http-equiv" in answer.text.split("</head>")[0]:
         answer = client.get(answer.url.path + "?" + answer.url.query.decode(), headers=headers)
     return answer
@@ -109,8 +124,40 @@ def test_a_query_reads_as_of_an_earlier_snapshot(client: TestClient) -> None:
     assert status["at"] == snapshot
     assert client.get(f"/api/v1/queries/{status['id']}/rows").json()["rows"] == [[399]]
     page = client.get("/explore", params={"result": status["id"]}).text
-    assert f'name="at" value="{snapshot}"' in page, "the editor keeps the time of the query"
+    assert f'<option value="{snapshot}" selected>' in page, "the editor keeps the time of the query"
     assert "'x' is neither a time" in finished(client, "SELECT 1", "x")["error"]
+
+
+@pytest.mark.parametrize("value", ["micro", "' OR true --", "{{other}}", "$kind", "1; SELECT 2"])
+def test_a_placeholder_is_bound_as_a_parameter(client: TestClient, value: str) -> None:
+    sql = "SELECT {{kind}} AS whole, '<{{ kind }}>' AS part, '$kind' AS text /* {{no}} */"
+    started = client.post("/api/v1/queries", json={"sql": sql, "parameters": {"kind": value, "unused": "x"}}).json()
+    assert (started["sql"], started["parameters"]) == (sql, {"kind": value})
+    result = f"/api/v1/queries/{started['id']}"
+    while client.get(result).json()["state"] in {"waiting", "running"}:
+        time.sleep(0.02)
+    assert client.get(f"{result}/rows").json()["rows"] == [[value, f"<{value}>", "$kind"]]
+    page = client.get("/explore", params={"result": started["id"]}).text
+    assert f'name="p.kind" value="{value}"' in unescape(page)
+    (share,) = re.findall(r'id="share" href="([^"]*)"', page)
+    assert f'name="p.kind" value="{value}"' in unescape(client.get(unescape(share)).text)
+
+
+def test_a_placeholder_without_a_value_gets_a_field_first(client: TestClient) -> None:
+    sql = "SELECT {{n}}::INTEGER + 1 AS more"
+    answer = client.post("/api/v1/queries", json={"sql": sql})
+    assert (answer.status_code, answer.json()["error"]) == (400, "The query has no value for `n`.")
+    page = client.post("/explore", data={"sql": sql})
+    assert 'name="p.n" value=""' in page.text
+    assert "result=" not in str(page.url)
+    assert '<td class="right">42</td>' in submit(client, sql, None, **{"p.n": "41"}).text
+
+
+def test_a_query_is_formatted_with_its_placeholders(client: TestClient) -> None:
+    answer = client.post("/api/v1/format", json={"sql": "select a from t where b={{ b }} and c like '{{c}}%'"})
+    assert answer.json() == {"sql": "SELECT\n  a\nFROM t\nWHERE\n  b = {{b}} AND c LIKE '{{c}}%'"}
+    answer = client.post("/api/v1/format", json={"sql": "selec x frm"})
+    assert (answer.status_code, answer.json()["hint"]) == (400, "Run it to see where.")
 
 
 @pytest.mark.parametrize("path", ["", "/rows", "/result.csv"], ids=["status", "rows", "file"])
@@ -148,7 +195,7 @@ def test_a_saved_query_or_a_link_fills_the_editor_and_runs_nothing(client: TestC
     assert "FROM gold.breweries_by_location" in client.get("/explore", params={"saved": "top_cities"}).text
     shared = client.get("/explore", params={"sql": "SELECT '</textarea><script>'", "at": "2026-08-02"}).text
     assert "SELECT &#39;&lt;/textarea&gt;&lt;script&gt;&#39;" in shared
-    assert 'value="2026-08-02"' in shared
+    assert '<option value="2026-08-02" selected>' in shared
     assert len(client.get("/api/v1/queries").json()) == before
     assert client.get("/explore", params={"saved": "nothing"}).status_code == 404
 
@@ -183,7 +230,7 @@ def test_the_page_works_without_scripts(client: TestClient) -> None:
 def test_a_failed_query_is_shown_with_the_position_of_its_error(client: TestClient) -> None:
     page = submit(client, "SELECT nowhere\nFROM silver.breweries").text
     assert "Query failed" in page
-    assert "<pre>LINE 1: SELECT nowhere" in page
+    assert ">LINE 1: SELECT nowhere" in page
     assert "<textarea" in page
     assert "SELECT nowhere\nFROM silver.breweries</textarea>" in page, "the editor keeps the text"
     assert "A consulta falhou" in submit(client, "SELECT nowhere", PORTUGUESE).text
@@ -209,7 +256,7 @@ def test_a_result_without_rows_or_with_more_than_one_page(client: TestClient) ->
 @pytest.mark.parametrize("value", ["<img src=x onerror=y>", "{{ 7*7 }}", "</td><script>", "x" * 1000])
 def test_values_are_escaped_and_truncated(varied_client: TestClient, value: str) -> None:
     page = submit(varied_client, f"SELECT '{value}' || '' AS v").text
-    cells = page[page.index("<tbody>") :]
+    cells = page[page.index("<tbody>") : page.index("</tbody>")]
     assert value not in cells or value == "{{ 7*7 }}"
     assert "49" not in re.findall(r"<td[^>]*>([^<]*)</td>", cells)
     assert ("x" * 300 + "…" in cells) == (len(value) == 1000)
@@ -227,7 +274,7 @@ def test_the_page_opens_with_a_query_of_a_published_table_and_links_that_run(cli
     assert "data-default" in page
     assert "FROM gold.breweries_by_location" in page
     assert 'href="/explore?saved=top_cities&amp;run=1"' in page
-    assert '<option value="' in page.split('<datalist id="snapshots">')[1].split("</datalist>")[0]
+    assert page.split('<select id="at" name="at">')[1].split("</select>")[0].count("<option") == 2
     status = finished(client, "SELECT 1")
     assert 'id="share" href="/explore?sql=SELECT+1&amp;run=1"' in client.get(f"/explore?result={status['id']}").text
 
@@ -296,3 +343,27 @@ def test_a_query_is_written_run_sorted_charted_and_downloaded_in_a_browser(
     page.wait_for_selector("text=Query stopped")
     page.goto(f"{console_url}/explore")
     assert page.locator("ol a").count() >= 3, "the history"
+
+
+def test_an_editor_has_fields_for_placeholders_and_keeps_a_draft(console_url: str, page: Page) -> None:
+    page.goto(f"{console_url}/explore")
+    editor = page.locator("#sql")
+    editor.fill("select name from silver.breweries where brewery_type={{type}} -- {{not}}")
+    page.get_by_label("type", exact=True).fill("micro")
+    assert page.locator("#parameters input").count() == 1
+    page.get_by_role("button", name="Format").click()
+    page.wait_for_function("document.querySelector('#sql').value.startsWith('SELECT\\n  name')")
+    assert page.get_by_label("type", exact=True).input_value() == "micro"
+    page.goto(f"{console_url}/explore")
+    assert "brewery_type = {{type}}" in editor.input_value(), "the draft is kept"
+    page.locator("summary >> text=silver.breweries").click()
+    page.get_by_role("button", name="city_name").click()
+    assert editor.input_value().endswith(" city_name")
+    editor.fill("SELECT {{type}} AS kind")
+    page.get_by_label("type", exact=True).fill("brewpub")
+    editor.press("Control+Enter")
+    page.wait_for_selector("#rows td >> text=brewpub")
+    link = page.locator("#share").get_attribute("href") or ""
+    page.goto(console_url + link)
+    page.wait_for_selector("#rows td >> text=brewpub")
+    assert page.get_by_label("type", exact=True).input_value() == "brewpub"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.mock_api.server import MockApiServer
 
+from brewhouse.backfill.backfill_job import run_backfill
+from brewhouse.backfill.version_sources import DatasetVersion
 from brewhouse.console.lake_reader import LakeReader, LakeState
 from brewhouse.console.overview import (
     UNKNOWN,
@@ -244,9 +250,9 @@ def test_a_time_without_tables_is_not_found(client: TestClient, at: str) -> None
 def test_the_page_offers_every_snapshot_and_keeps_an_unknown_time(client: TestClient) -> None:
     page = client.get("/").text
     assert page.count("<option") > 10
-    assert "Now · " in page
+    assert '<option value="">Now</option>' in page
     run = client.get("/api/v1/tables/silver.breweries").json()["snapshots"][1]["raw_snapshot"]
-    assert f'<option value="{run}" selected>' in client.get("/", params={"at": run}).text
+    assert f'<option value="{run}" selected' in client.get("/", params={"at": run}).text
     assert '<option value="2999-01-01" selected>2999-01-01' in client.get("/", params={"at": "2999-01-01"}).text
 
 
@@ -293,10 +299,34 @@ def test_htmx_receives_only_the_block_that_it_requests(client: TestClient) -> No
 
 
 def test_figures_over_time_end_with_the_totals(state: LakeState) -> None:
-    for filters in (ALL, OverviewFilters("US"), OverviewFilters(type="micro")):
-        totals = overview(state, filters).totals
-        for name, values in figures_over_time(state, filters).items():
-            assert values[-1] == getattr(totals, name), (filters, name)
+    for filters in FILTERS:
+        figures = figures_over_time(state, filters)
+        assert {name: values[-1] for name, values in figures.items()} == {
+            name: value for name, value in asdict(overview(state, filters).totals).items() if name in figures
+        }, filters
+        assert "cities" in figures
+
+
+def test_figures_over_time_are_the_totals_of_each_day(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    records = [{name: str(value or "") for name, value in record.items()} for record in generate(40)]
+    days = [records[:30], records[5:], [{**records[5], "city": "Elsewhere"}, *records[6:38]], records[6:38]]
+    days[3][2] = {**days[3][2], "brewery_type": "closed"}
+    versions = []
+    for day, breweries in enumerate(days, 1):
+        text = io.StringIO()
+        writer = csv.DictWriter(text, records[0])
+        writer.writeheader()
+        writer.writerows(breweries)
+        time = datetime(2026, 1, day, tzinfo=UTC)
+        versions.append(DatasetVersion(f"{day}.csv", time, partial(bytes, text.getvalue().encode())))
+    run_backfill(lake, load({}, environ={}), versions)
+    reader = LakeReader(lake)
+    for filters in (ALL, OverviewFilters("US"), OverviewFilters(type="closed"), OverviewFilters("XX")):
+        figures = figures_over_time(reader.state(), filters)
+        for day in range(len(days)):
+            totals = asdict(overview(reader.state(f"2026-01-0{day + 1}"), filters).totals)
+            assert {name: values[day] for name, values in figures.items()} == {name: totals[name] for name in figures}
 
 
 @pytest.mark.parametrize(
@@ -316,8 +346,8 @@ def test_the_headline_names_the_filters(client: TestClient, query: str, language
 
 def test_an_earlier_state_is_marked_and_reports_cover_the_filters_only(client: TestClient) -> None:
     snapshot = client.get("/api/v1/tables/silver.breweries").json()["snapshots"][-1]["snapshot"]
-    assert "This is an earlier state of the data." in client.get(f"/?at={snapshot}").text
-    assert "This is an earlier state" not in client.get("/").text
+    assert re.search(r'role="status"><strong>Data of \d+ \w{3,4} 20\d\d\.<', client.get(f"/?at={snapshot}").text)
+    assert 'class="past"' not in client.get("/").text
     assert 'href="/report.html?country=US"' in client.get("/?country=US").text
     report = client.get("/report.html?country=US")
     assert "attachment" in report.headers["content-disposition"]

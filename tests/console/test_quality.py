@@ -185,7 +185,7 @@ def test_the_page_marks_violations_with_their_number_and_links_to_the_runs(varie
     assert duplicates
     assert duplicates[0].count('<span class="mark warn">2</span>') == 2
     newest, oldest = (run["run"] for run in reversed(varied_client.get("/api/v1/quality/checks").json()["runs"]))
-    assert page.index(f'<a href="/runs/{newest}" title=') < page.index(f'<a href="/runs/{oldest}" title=')
+    assert page.index(f'<th scope="col"><a href="/runs/{newest}">') < page.index(f'<a href="/runs/{oldest}">')
     assert re.search(r'Example: <a href="/breweries/[0-9a-f-]{36}">[^{<]+ · same name', page), "in words, with a link"
     folded = page.split("<details")[1]
     assert "(id) is unique" in folded

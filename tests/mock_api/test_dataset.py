@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.mock_api.php_json import dumps
+from tests.real_data import DATA, DATES
 
 from brewhouse.api.contract import BREWERY_TYPES, FIELDS
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.mock_api.dataset import generate, read_csv
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 HEADER = (
     "id,name,brewery_type,address_1,address_2,address_3,city,state_province,postal_code,country,"
     "phone,website_url,longitude,latitude"
@@ -173,11 +173,9 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         list(read_csv(path))
 
 
-@pytest.mark.parametrize("version", ["2025-10-03", "2026-05-14", "2026-08-02"])
+@pytest.mark.parametrize("version", DATES)
 def test_the_public_dataset_is_read_digit_for_digit(version: str) -> None:
     path = DATA / f"breweries-{version}.csv"
-    if not path.exists():
-        pytest.skip(f"the public dataset {path} is missing")
     with path.open(encoding="utf-8", newline="") as file:
         cells = list(csv.DictReader(file))
     records = list(read_csv(path))

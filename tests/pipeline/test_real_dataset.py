@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.mock_api.server import MockApiServer
+from tests.real_data import DATA, DATES
 
 from brewhouse.backfill.backfill_job import run_backfill
 from brewhouse.backfill.version_sources import list_versions
@@ -21,10 +22,8 @@ from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 VERSIONS = ("2025-10-03", "2026-08-02")
 GOLD = ("gold.breweries_by_type_and_location", "gold.breweries_by_location")
-pytestmark = pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data/breweries-*.csv")
 
 
 class Loaded:
@@ -122,7 +121,6 @@ def test_history_has_both_versions_and_the_second_is_current(loaded: Loaded, tab
     assert [snapshot.current for snapshot in history] == [False, True]
 
 
-DATES = ("2025-10-03", "2026-05-14", "2026-08-02")
 CHANGES = "silver.brewery_changes"
 
 

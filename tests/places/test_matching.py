@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.real_data import DATA, DATES
 
 from brewhouse.places.matching import Location, Place, match_places
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 PAIRS = Path(__file__).parent / "pairs-2026-08-02.csv"
 NAMES = st.none() | st.text(max_size=12) | st.sampled_from(["England", "USA", "Germany", "Bavaria", "ca", " Cork "])
 LOCATIONS = st.lists(st.builds(Location, NAMES, NAMES, NAMES, st.integers(0, 50)), max_size=20)
-needs_data = pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data/breweries-*.csv")
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -49,21 +48,18 @@ def test_only_isle_of_man_and_singapore_have_no_code_for_the_state() -> None:
     assert {row["country"] for row in rows(PAIRS) if not row["state_code"]} == {"Isle of Man", "Singapore"}
 
 
-@needs_data
 def test_the_expected_pairs_are_those_of_the_dataset() -> None:
     listed = [(row["country"], row["state_province"]) for row in rows(PAIRS)]
     assert len(listed) == 213
     assert set(listed) == pairs("2026-08-02")
 
 
-@needs_data
-@pytest.mark.parametrize("version", ["2025-10-03", "2026-05-14", "2026-08-02"])
+@pytest.mark.parametrize("version", DATES)
 def test_every_pair_of_every_version_is_matched(version: str) -> None:
     unmatched = {pair for pair in pairs(version) if place(*pair).match == "none"}
     assert unmatched == set()
 
 
-@needs_data
 def test_damaged_pairs_of_older_versions_get_the_same_codes() -> None:
     damaged = pairs("2025-10-03") - pairs("2026-08-02")
     assert {pair: place(*pair).state_code for pair in damaged} == {

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 from itertools import chain
-from pathlib import Path
 
 import pycountry
 import pytest
+from tests.data.sample import lies_in
+from tests.real_data import DATA
 
 from brewhouse.places import gazetteer, reference
 from brewhouse.places.gazetteer import Gazetteer, fold, tidy
 from brewhouse.places.reference import country_boxes
 
 ALIASES = list(chain.from_iterable(reference.aliases().values()))
-DATA = Path(__file__).parents[3] / "shared" / "data"
 CAPITALS = [
     ("AU", 149.13, -35.28),
     ("AT", 16.37, 48.21),
@@ -53,13 +53,6 @@ REMOTE = [
     ("RU", -173.2, 64.4),  # Provideniya
     ("FJ", 178.44, -18.14),  # Suva
 ]
-
-
-def lies_in(country_code: str, longitude: float, latitude: float) -> bool:
-    return any(
-        box.country_code == country_code and box.west <= longitude <= box.east and box.south <= latitude <= box.north
-        for box in country_boxes()
-    )
 
 
 def test_aliases_are_sorted_and_each_key_is_unique() -> None:
@@ -106,7 +99,6 @@ def test_capitals_and_remote_parts_lie_in_their_country(country_code: str, longi
     assert lies_in(country_code, longitude, latitude)
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data/breweries-*.csv")
 def test_few_breweries_of_the_dataset_lie_outside_their_country() -> None:
     with (DATA / "breweries-2026-08-02.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["longitude"]]

@@ -37,6 +37,28 @@ _CACHE_TABLES = {  # in-memory copies of the columns that every request reads
         FROM silver.brewery_changes WHERE previous_run IS NOT NULL""",  # without the baseline
 }
 
+_SPARKLINE_DAYS = 60
+_DAYS_TABLE = f"""
+    CREATE TABLE memory.main.console_days AS
+    WITH days AS (
+        SELECT snapshot_date AS day, max(snapshot_run) AS run FROM gold.brewery_counts_over_time
+        GROUP BY day ORDER BY day DESC LIMIT {_SPARKLINE_DAYS}
+    ), known AS (
+        SELECT *, lead(snapshot_run) OVER (PARTITION BY id ORDER BY snapshot_run) AS next_run
+        FROM silver.brewery_changes
+    ), places AS (
+        SELECT DISTINCT country, state_province, city, country_code, country_name, state_code, state_name, city_name
+        FROM silver.breweries
+    )
+    SELECT day, coalesce(p.country_code, p.country_name, k.country_code, k.country, '{UNKNOWN}') AS country,
+        coalesce(p.state_code, p.state_name, k.state_code, k.state_province, '{UNKNOWN}') AS state,
+        coalesce(brewery_type, '{UNKNOWN}') AS type, coalesce(city_name, k.city) AS city, count(*) AS breweries
+    FROM days JOIN known AS k ON run >= snapshot_run AND (next_run IS NULL OR run < next_run) AND kind <> 'removed'
+    LEFT JOIN places AS p ON p.country IS NOT DISTINCT FROM k.country
+        AND p.state_province IS NOT DISTINCT FROM k.state_province AND p.city IS NOT DISTINCT FROM k.city
+    GROUP BY ALL"""
+"""Breweries of the newest days by place and type, from their changes; places have the names of today."""
+
 
 @dataclass(frozen=True)
 class OverviewFilters:
@@ -196,17 +218,24 @@ def overview(state: LakeState, filters: OverviewFilters) -> Overview:
 
 
 def figures_over_time(state: LakeState, filters: OverviewFilters) -> dict[str, list[int]]:
-    """Return the totals of the filtered breweries in each day's snapshot, oldest first, by the names of `Totals`."""
-    if "gold.brewery_counts_over_time" not in state.tables:
+    """Return the totals of the filtered breweries in each of the newest days' snapshots, by the names of `Totals`."""
+    if not {"gold.brewery_counts_over_time", "silver.brewery_changes"} <= state.tables.keys():
         return {}
+    state.cached("overview days", lambda: state.cursor().execute(_DAYS_TABLE) is not None)
+    count = "coalesce(sum(breweries) FILTER ({}), 0)".format
+    wanted = {
+        "breweries": count("true"),
+        "operating": count("type NOT IN ('closed', 'planning')"),
+        "planned": count("type = 'planning'"),
+        "closed": count("type = 'closed'"),
+        "countries": "count(DISTINCT country)",
+        "cities": "count(DISTINCT (country, state, city)) FILTER (country IS NOT NULL)",
+    }
     rows = _reader(state, filters)(
-        "SELECT sum(brewery_count), coalesce(sum(brewery_count) FILTER (type NOT IN ('closed', 'planning')), 0), "
-        "coalesce(sum(brewery_count) FILTER (type = 'planning'), 0), "
-        "coalesce(sum(brewery_count) FILTER (type = 'closed'), 0), count(DISTINCT country) "
-        "FROM memory.main.console_counts WHERE {where} GROUP BY day ORDER BY day"
+        f"SELECT {', '.join(wanted.values())} FROM (SELECT DISTINCT day FROM memory.main.console_days) "
+        "LEFT JOIN (FROM memory.main.console_days WHERE {where}) USING (day) GROUP BY day ORDER BY day"
     )
-    names = ("breweries", "operating", "planned", "closed", "countries")
-    return {name: [int(row[index]) for row in rows] for index, name in enumerate(names)}
+    return {name: [int(row[index]) for row in rows] for index, name in enumerate(wanted)}
 
 
 def map_bounds(state: LakeState, filters: OverviewFilters) -> tuple[int, int, int, int] | None:

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from brewhouse.console import downloads
@@ -28,6 +29,7 @@ from brewhouse.lake.lake import Lake
 from brewhouse.lake.temp_dir import TempDir
 from brewhouse.query.connection import readable_errors
 from brewhouse.query.export import converted, sort_key
+from brewhouse.query.statements import with_parameters
 
 if TYPE_CHECKING:
     import duckdb
@@ -59,6 +61,7 @@ class QueryStatus(QueryResult):
 
     Attributes:
         id: Unguessable.
+        parameters: Values of the placeholders.
         at: Time, snapshot or run to read as of; null for the current state.
         seconds: Elapsed time, without waiting.
         has_result: Whether rows are available: the query is done and its result has not expired.
@@ -68,6 +71,7 @@ class QueryStatus(QueryResult):
 
     id: str
     sql: str
+    parameters: dict[str, str]
     at: str | None
     state: QueryState
     asked_at: datetime
@@ -91,6 +95,7 @@ class _Execution:
 
     id: str
     sql: str
+    parameters: dict[str, str]
     at: str | None
     folder: Path
     asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -109,6 +114,7 @@ class _Execution:
         return QueryStatus(
             id=self.id,
             sql=self.sql,
+            parameters=self.parameters,
             at=self.at,
             state=self.state,
             asked_at=self.asked_at,
@@ -154,14 +160,24 @@ class QueryService:
             if self._spare is None and not self._is_closed:
                 self._spare = Sandbox()
 
-    def start(self, sql: str, at: str | None = None) -> QueryStatus:
+    def start(
+        self, sql: str, at: str | None = None, parameters: Mapping[str, str] = MappingProxyType({})
+    ) -> QueryStatus:
         """Queue a query that reads as of a time, snapshot or run, see `brewhouse.query.connection.connect`.
 
+        Args:
+            parameters: Values of the placeholders, `{{name}}`; others are left out.
+
         Raises:
-            UsageError: The text is too long or not valid UTF-8.
+            UsageError: The text is too long or not valid UTF-8, or a placeholder has no value.
             BrewhouseError: Too many queries are waiting.
         """
-        if len(sql) > _MAX_CHARACTERS or _NOT_UTF8.search(sql):
+        names = with_parameters(sql)[1]
+        if missing := [name for name in names if name not in parameters]:
+            raise UsageError(f"The query has no value for `{missing[0]}`.", hint="Pass it as a parameter.")
+        given = {name: parameters[name] for name in names}
+        whole = "".join([sql, *given.values()])
+        if len(whole) > _MAX_CHARACTERS or _NOT_UTF8.search(whole):
             raise UsageError(
                 f"Invalid query: it must be UTF-8 text of up to {_MAX_CHARACTERS:,} characters.", hint="Shorten it."
             )
@@ -170,7 +186,8 @@ class QueryService:
             if sum(not execution.state.is_final for execution in self._executions.values()) >= self._max_unfinished:
                 raise BrewhouseError("Too many queries are running.", hint="Stop one, or try again in a moment.")
             name = new_id()
-            execution = self._executions[name] = _Execution(name, sql, at or None, self._temp_dir.path / name)
+            execution = _Execution(name, sql, given, at or None, self._temp_dir.path / name)
+            self._executions[name] = execution
             self._threads.submit(self._run, execution)
             return execution.status()
 
@@ -290,6 +307,7 @@ class QueryService:
                 shared=self._lake.shared,
                 at=execution.at,
                 sql=execution.sql,
+                parameters=execution.parameters,
                 folder=str(execution.folder),
                 limits=self._limits,
             )

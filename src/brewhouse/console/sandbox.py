@@ -24,7 +24,7 @@ from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake, Shared
 from brewhouse.query.connection import open_views
 from brewhouse.query.export import storable
-from brewhouse.query.statements import files_read_by_views, reading_relation
+from brewhouse.query.statements import files_read_by_views, reading_relation, with_parameters
 
 if TYPE_CHECKING:
     import duckdb
@@ -55,6 +55,7 @@ class QueryRequest(msgspec.Struct, frozen=True, kw_only=True):
     shared: Shared = Shared()
     at: str | None = None
     sql: str
+    parameters: dict[str, str] = {}
     folder: str
     limits: QueryLimits = QueryLimits()
 
@@ -166,7 +167,8 @@ def confined_connection(request: QueryRequest) -> duckdb.DuckDBPyConnection:
 
 
 def _execute(connection: duckdb.DuckDBPyConnection, request: QueryRequest) -> QueryResult:
-    relation = reading_relation(connection, request.sql)
+    sql, _ = with_parameters(request.sql)
+    relation = reading_relation(connection, sql, request.parameters)
     if len(relation.columns) > request.limits.columns:
         raise UsageError(
             f"The result has {len(relation.columns):,} columns; at most {request.limits.columns:,} can be shown.",

@@ -6,14 +6,13 @@ acknowledge in time, is sent once more.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from shlex import quote
@@ -26,7 +25,7 @@ from brewhouse.events.details import Detail, NotificationFailed, NotificationSen
 from brewhouse.events.event import Event, EventLog, EventReader
 from brewhouse.events.messages import body, subject
 from brewhouse.lake.lake import Lake, require_relocated
-from brewhouse.lake.temp_dir import open_regular
+from brewhouse.lake.local_files import open_regular, try_lock
 from brewhouse.settings import AlertSettings, Secret
 
 _LOCK_TIMEOUT_S = 60.0
@@ -145,10 +144,7 @@ def _send_lock(lake: Lake) -> Iterator[None]:
     require_relocated(lake)
     with os.fdopen(open_regular(lake.root / "alerts.lock", os.O_RDWR | os.O_CREAT), "r+b") as file:
         deadline = time.monotonic() + _LOCK_TIMEOUT_S
-        while time.monotonic() < deadline:
-            with suppress(BlockingIOError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+        while time.monotonic() < deadline and not try_lock(file.fileno()):
             time.sleep(_LOCK_POLL_S)
         yield
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.damage import IRREGULAR, DamagedFileError
+from brewhouse.lake.local_files import sync
 from brewhouse.lake.s3 import SCHEME, bucket_store, require_aws_extra
 from brewhouse.lake.s3_path import S3Path
 from brewhouse.settings import SecretUrl, Settings
@@ -297,12 +298,4 @@ def sync_files(root: Path, files: Iterable[Path]) -> None:
     folders = {folder for parent in {file.parent for file in local} for folder in (parent, *parent.parents)}
     inside = [folder for folder in folders if folder.is_relative_to(root)]
     with ThreadPoolExecutor(_PARALLEL_READS) as threads:  # the file system combines concurrent flushes
-        list(threads.map(_sync, [*local, *inside]))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        list(threads.map(sync, [*local, *inside]))

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from fsspec.spec import AbstractFileSystem
 
+from brewhouse.lake.local_files import open_regular, read_at
 from brewhouse.lake.s3 import SCHEME, bucket_store
 from brewhouse.lake.temp_dir import TempDir
 
@@ -85,7 +86,7 @@ class _CachedFile(io.RawIOBase):
     """
 
     def __init__(self, file: Path) -> None:
-        self._descriptor = os.open(file, os.O_RDONLY)
+        self._descriptor = open_regular(file, os.O_RDONLY)
         self._position = 0
         self._epoch = object()
         self._seeks = threading.local()
@@ -111,7 +112,7 @@ class _CachedFile(io.RawIOBase):
         epoch, position = self._seeks.__dict__.pop("last", (None, 0))
         if epoch is not self._epoch:
             self._epoch, position = object(), self._position
-        content = os.pread(self._descriptor, len(buffer), position)
+        content = read_at(self._descriptor, len(buffer), position)
         buffer[: len(content)] = content
         self._position = position + len(content)
         return len(content)

@@ -7,7 +7,6 @@ puts. A released lock stays as an expired object, so that every change of it is 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import threading
@@ -23,7 +22,7 @@ import msgspec
 from brewhouse.errors import BrewhouseError
 from brewhouse.ids import CLOCK_TOLERANCE, later, new_id
 from brewhouse.lake.lake import Lake, require_relocated
-from brewhouse.lake.temp_dir import open_regular
+from brewhouse.lake.local_files import open_regular, try_lock
 
 _ATTEMPTS = 5
 _PAUSE_S = 0.02
@@ -94,12 +93,10 @@ def holder(lake: Lake) -> LockInfo | None:
         return lease if lease and lease.is_held else None
     try:
         with os.fdopen(open_regular(lake.lock_file, os.O_RDONLY), "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _read_file(lake)
+            is_free = try_lock(file.fileno(), is_shared=True)
     except OSError:  # never acquired; or not a file, which a run refuses
         return None
-    return None
+    return None if is_free else _read_file(lake)
 
 
 def last_holder(lake: Lake) -> LockInfo | None:
@@ -126,8 +123,7 @@ def _file_lock(lake: Lake, run: str) -> Iterator[LockInfo | None]:
 def _acquire(descriptor: int) -> bool:
     """Try to lock a file, a few times, since `holder` in another process locks it for an instant."""
     for _ in range(_ATTEMPTS):
-        with suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if try_lock(descriptor):
             return True
         time.sleep(_PAUSE_S)
     return False

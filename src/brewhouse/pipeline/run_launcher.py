@@ -62,6 +62,7 @@ class RunLauncher:
                 stdout=subprocess.DEVNULL,
                 stderr=output,  # a file: a pipe would break when this process ends
                 start_new_session=True,  # Ctrl-C in the terminal of this process must not stop the run
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
             )
             threading.Thread(target=child.wait, daemon=True).start()  # reaps it
             deadline = time.monotonic() + _START_S

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from brewhouse.errors import NotFoundError
+from brewhouse.errors import NotFoundError, UsageError
+from brewhouse.query.statements import PLACEHOLDER
 
 _ZONES = ("bronze", "silver", "gold", "monitoring")
 
@@ -59,6 +60,32 @@ def for_duckdb(sql: str, *, pretty: bool = False) -> str:
     import sqlglot
 
     return sqlglot.transpile(sql, read="athena", write="duckdb", pretty=pretty)[0]
+
+
+def formatted(sql: str) -> str:
+    """Format a query in DuckDB's dialect, with its placeholders.
+
+    Raises:
+        UsageError: It cannot be parsed.
+
+    Example:
+        >>> print(formatted("select name from silver.breweries where country_code={{country}}"))
+        SELECT
+          name
+        FROM silver.breweries
+        WHERE
+          country_code = {{country}}
+    """
+    import sqlglot
+
+    named = re.sub(PLACEHOLDER, r"placeholder_\1_", sql, flags=re.ASCII)
+    try:
+        parts = sqlglot.transpile(named, read="duckdb", write="duckdb", pretty=True)
+    except sqlglot.errors.SqlglotError as error:
+        raise UsageError(
+            "The query has a syntax error and cannot be formatted.", hint="Run it to see where."
+        ) from error
+    return re.sub(r"placeholder_(\w+?)_\b", r"{{\1}}", ";\n".join(parts))
 
 
 def for_athena(sql: str, database: str) -> str:

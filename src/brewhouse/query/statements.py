@@ -23,12 +23,41 @@ _TABLE_FUNCTIONS = {
     *("duckdb_columns", "duckdb_functions", "duckdb_tables", "duckdb_types", "duckdb_views", "pragma_table_info"),
 }
 _TEXT = re.compile("'(?:[^']|'')*'")
-_TOKENS = re.compile(  # as DuckDB writes the SQL of a view; texts and quoted names hide what they contain
+_VIEW_FILES = re.compile(  # as DuckDB writes the SQL of a view; texts and quoted names hide what they contain
     rf"read_(?:parquet|json|json_objects)\((?:list_value\()?(?P<files>{_TEXT.pattern}(?:, {_TEXT.pattern})*)"
     rf'|{_TEXT.pattern}|"(?:[^"]|"")*"'
 )
 _WRITE_HINT = "To change tables, write a model or use `brewhouse rollback`."
 _TABLES_HINT = "`SHOW ALL TABLES` lists the tables."
+PLACEHOLDER = r"\{\{\s*([A-Za-z_]\w*)\s*\}\}"
+_PLACEHOLDERS = re.compile(
+    rf"""--[^\n]*|/\*.*?\*/|"(?:[^"]|"")*"|('(?:[^']|'')*')|{PLACEHOLDER}""", re.DOTALL | re.ASCII
+)
+
+
+def with_parameters(sql: str) -> tuple[str, list[str]]:
+    """Turn placeholders, in texts too, into parameters of a statement; returns their names in order of appearance.
+
+    Example:
+        >>> with_parameters("SELECT {{n}} -- {{no}}")
+        ('SELECT $n -- {{no}}', ['n'])
+        >>> with_parameters("FROM t WHERE name LIKE '{{start}}%'")
+        ("FROM t WHERE name LIKE ('' || $start || '%')", ['start'])
+    """
+    names: list[str] = []
+
+    def bound(match: re.Match[str]) -> str:
+        whole, text, name = match.group(0, 1, 2)
+        if text:
+            names.extend(re.findall(PLACEHOLDER, text, re.ASCII))
+            parts = re.sub(PLACEHOLDER, r"' || $\1 || '", text, flags=re.ASCII)
+            return f"({parts})" if parts != text else text
+        if name:
+            names.append(name)
+            return f"${name}"
+        return whole
+
+    return _PLACEHOLDERS.sub(bound, sql), list(dict.fromkeys(names))
 
 
 def reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
@@ -91,7 +120,7 @@ def reading_relation(
 def files_read_by_views(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """List the files and file patterns that the views of a connection read, without duplicates."""
     views = connection.execute("SELECT sql FROM duckdb_views() WHERE NOT internal").fetchall()
-    lists = [match["files"] for (sql,) in views for match in _TOKENS.finditer(sql) if match["files"]]
+    lists = [match["files"] for (sql,) in views for match in _VIEW_FILES.finditer(sql) if match["files"]]
     return list(dict.fromkeys(text[1:-1].replace("''", "'") for each in lists for text in _TEXT.findall(each)))
 
 

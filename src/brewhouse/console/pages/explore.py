@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
 from typing import Annotated, Literal
 
 import msgspec
-from fastapi import APIRouter, Body, Form, Query, Request
+from fastapi import APIRouter, Body, Depends, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from brewhouse.console.downloads import MEDIA_TYPES
@@ -18,7 +19,8 @@ from brewhouse.console.query_service import QueryService, QueryStatus, ResultPag
 from brewhouse.console.table_views import SnapshotOption, snapshot_options
 from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, _, link, page, translator_of
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.query.saved_queries import SavedQuery, for_duckdb, saved_queries, saved_query
+from brewhouse.query.saved_queries import SavedQuery, for_duckdb, formatted, saved_queries, saved_query
+from brewhouse.query.statements import with_parameters
 
 router = APIRouter(tags=["queries"])
 
@@ -28,6 +30,7 @@ _FIRST_SQL = """SELECT country_name, sum(brewery_count) AS breweries, sum(operat
 FROM gold.breweries_by_location
 GROUP BY ALL
 ORDER BY breweries DESC"""
+_PREFIX = "p."  # of the names of placeholders in forms and addresses
 _INITIAL_WAIT_S = 0.5  # most queries finish in this time, so the first response has their rows
 _ROWS = 100
 _HISTORY = 20
@@ -36,6 +39,13 @@ _SEPARATED_FROM = 10_000  # years and the like stay
 _NUMERIC = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|DOUBLE|FLOAT|DECIMAL")
 _PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**9, description="Page number")]
 _Sort = Annotated[int | None, Query(ge=-(10**6), le=10**6, description="Sort column from 1; negative: descending")]
+
+
+@dataclass(frozen=True)
+class FormattedSQL:
+    """A query with one clause a line."""
+
+    sql: str
 
 
 @router.get("/explore", **HTML)
@@ -58,6 +68,7 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
     elif saved:
         sql = _displayed_sql(saved)
     is_default = not (sql or result)
+    given = status.parameters if status is not None else _parameters(request.query_params)
     tables = _table_columns(console)
     if is_default and "gold.breweries_by_location" in tables:
         sql = _FIRST_SQL
@@ -68,6 +79,7 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
         status=404 if result and status is None else 200,
         sql=sql,
         at=at,
+        parameters={name: given.get(name, "") for name in with_parameters(sql)[1]},
         query=status,
         is_unknown=bool(result) and status is None,
         rows=rows,
@@ -81,14 +93,25 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
         tables=tables,
         is_default=is_default,
         snapshots=_snapshots(console),
-        share=link("/explore", {"sql": sql, "at": at, "run": "1"}),
+        share=link("/explore", {"sql": sql, "at": at, **_prefixed(given), "run": "1"}),
     )
 
 
+async def _form_parameters(request: Request) -> dict[str, str]:
+    return _parameters(await request.form())
+
+
 @router.post("/explore", **HTML)
-def run(console: ConsoleDep, sql: Annotated[str, Form()] = "", at: Annotated[str, Form()] = "") -> Response:
-    """Run the query of the editor."""
-    return RedirectResponse(link("/explore", {"result": console.queries.start(sql, at.strip() or None).id}), 303)
+def run(
+    console: ConsoleDep,
+    given: Annotated[dict[str, str], Depends(_form_parameters)],
+    sql: Annotated[str, Form()] = "",
+    at: Annotated[str, Form()] = "",
+) -> Response:
+    """Run the query of the editor, or show the fields of its placeholders if their values are missing."""
+    if not given.keys() >= set(with_parameters(sql)[1]):
+        return RedirectResponse(link("/explore", {"sql": sql, "at": at, **_prefixed(given)}), 303)
+    return RedirectResponse(link("/explore", {"result": console.queries.start(sql, at, given).id}), 303)
 
 
 @router.post("/explore/stop", **HTML)
@@ -102,9 +125,16 @@ def start_query(
     console: ConsoleDep,
     sql: Annotated[str, Body(description="A single SELECT")],
     at: Annotated[str | None, Body(description="Time (ISO 8601), table snapshot id or run id to read as of")] = None,
+    parameters: Annotated[dict[str, str] | None, Body(description="Values of the placeholders, `{{name}}`")] = None,
 ) -> QueryStatus:
     """Start a query; poll its state until it is `done`, `failed` or `stopped`."""
-    return console.queries.start(sql, at)
+    return console.queries.start(sql, at, parameters or {})
+
+
+@router.post(f"{API}/format")
+def format_sql(sql: Annotated[str, Body(embed=True, max_length=100_000)]) -> FormattedSQL:
+    """Format a query: one clause a line, keywords in capitals; the query stays the same."""
+    return FormattedSQL(formatted(sql))
 
 
 @router.get(f"{API}/queries")
@@ -150,6 +180,15 @@ def download(console: ConsoleDep, name: str, kind: Literal["csv", "excel.csv", "
     first = next(parts)  # most errors are found by then
     headers = {"Content-Disposition": f'attachment; filename="brewhouse-{name.lower()}.{kind}"'}
     return StreamingResponse(chain([first], parts), media_type=MEDIA_TYPES[kind], headers=headers)
+
+
+def _parameters(values: Mapping[str, object]) -> dict[str, str]:
+    """Select the values of placeholders from those of a form or an address, where their names have a prefix."""
+    return {name[len(_PREFIX) :]: str(value) for name, value in values.items() if name.startswith(_PREFIX)}
+
+
+def _prefixed(parameters: Mapping[str, str]) -> dict[str, str]:
+    return {_PREFIX + name: value for name, value in parameters.items()}
 
 
 def _wait(queries: QueryService, name: str) -> QueryStatus | None:

@@ -33,6 +33,40 @@ function highlight() {
   code.parentElement.scrollTo(text.scrollLeft, text.scrollTop);
 }
 
+// One field for each {{name}} outside of comments; what was typed into a field stays.
+const PLACEHOLDER = /\{\{\s*([A-Za-z_]\w*)\s*\}\}/g;
+function showParameters() {
+  const fields = document.querySelector("#parameters");
+  const sql = text.value.replace(/--[^\n]*|\/\*[\s\S]*?\*\//g, "");
+  const names = [...new Set([...sql.matchAll(PLACEHOLDER)].map((match) => match[1]))];
+  const known = new Map([...fields.children].map((field) => [field.querySelector("input").name.slice(2), field]));
+  if (names.join() === [...known.keys()].join()) return;
+  fields.replaceChildren(...names.map((name) => {
+    if (known.has(name)) return known.get(name);
+    const field = Object.assign(document.createElement("div"), { className: "field" });
+    const id = `p.${name}`;
+    field.append(
+      Object.assign(document.createElement("label"), { htmlFor: id, textContent: name }),
+      Object.assign(document.createElement("input"), { id, name: id, maxLength: 1000, autocomplete: "off" }),
+    );
+    return field;
+  }));
+}
+
+// Formats the query, as one step that Ctrl+Z takes back.
+const format = document.querySelector("#format");
+format.hidden = false;
+format.addEventListener("click", async () => {
+  const response = await fetch("/api/v1/format", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ sql: text.value }) });
+  const answer = await response.json();
+  text.setCustomValidity(response.ok ? "" : answer.error);
+  if (!response.ok) return text.reportValidity();
+  text.focus();
+  text.select();
+  if (!document.execCommand("insertText", false, answer.sql)) text.value = answer.sql;
+  close();
+});
+
 function candidates(word) {
   const start = word.toLowerCase();
   const names = Object.keys(tables);
@@ -106,6 +140,8 @@ text.setAttribute("aria-controls", "completions");
 text.setAttribute("aria-autocomplete", "list");
 text.addEventListener("input", () => {
   highlight();
+  text.setCustomValidity("");
+  showParameters();
   complete(false);
 });
 text.addEventListener("scroll", () => code.parentElement.scrollTo(text.scrollLeft, text.scrollTop));
@@ -138,12 +174,15 @@ const parameters = new URLSearchParams(location.search);
 if ("default" in form.dataset) text.value = localStorage.getItem(TYPED) || text.value;
 text.addEventListener("input", () => localStorage.setItem(TYPED, text.value));
 form.addEventListener("submit", () => localStorage.removeItem(TYPED));
+text.setSelectionRange(text.value.length, text.value.length);
 highlight();
+showParameters();
 if (parameters.has("run") && !parameters.has("result")) addEventListener("load", () => form.requestSubmit());
 
 for (const button of document.querySelectorAll("[data-insert]")) {
   button.addEventListener("click", () => {
-    text.setRangeText(button.dataset.insert, text.selectionStart, text.selectionEnd, "end");
+    const before = text.value.slice(0, text.selectionStart);
+    text.setRangeText((/[^\s(.]$/.test(before) ? " " : "") + button.dataset.insert, text.selectionStart, text.selectionEnd, "end");
     text.focus();
     text.dispatchEvent(new Event("input"));
     close();
@@ -185,8 +224,9 @@ async function draw(chart) {
     const share = document.querySelector("#share");
     if (share) share.href = `${share.href.replace(/&chart=[^&]*/, "")}&chart=${chosen}`;
     const axis = (column) => ({ type: kindOf(rows.map((row) => row[column])), title: columns[column].name });
-    const marks = { horizontal: { type: "bar" }, step: { type: "line", interpolate: "step-after" } };
+    const marks = { horizontal: { type: "bar" }, stacked: { type: "bar" }, step: { type: "line", interpolate: "step-after" } };
     const across = { field: "x", sort: null, ...axis(x) };
+    if (across.type === "nominal" && kind !== "horizontal") across.axis = { labelAngle: new Set(rows.map((row) => row[x])).size > 10 ? -45 : 0, labelLimit: 120 };
     const up = { field: "y", ...axis(y) };
     if (up.type === "quantitative" && rows.every((row) => Number.isInteger(row[y] ?? 0))) up.axis = { tickMinStep: 1 };
     const spec = {
@@ -198,6 +238,7 @@ async function draw(chart) {
         x: kind === "horizontal" ? up : across,
         y: kind === "horizontal" ? across : up,
         ...(series === "" ? {} : { color: { field: "series", type: "nominal", title: columns[series].name } }),
+        ...(series !== "" && kind === "bar" ? { xOffset: { field: "series" } } : {}),
       },
     };
     chart.querySelector("script").textContent = JSON.stringify(spec);

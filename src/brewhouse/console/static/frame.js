@@ -2,6 +2,11 @@
 const page = document.documentElement.lang;
 const language = navigator.languages.find((each) => each.slice(0, 2) === page.slice(0, 2)) ?? page; // with its region
 const local = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+const formats = {
+  clock: new Intl.DateTimeFormat(language, { timeStyle: "medium" }),
+  seconds: new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" }),
+  short: new Intl.DateTimeFormat(language, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }),
+};
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" });
 
 // The server writes UTC, as without scripts the time zone of the reader is unknown.
@@ -12,12 +17,19 @@ function localize() {
     time.dataset.utc ??= time.title || time.textContent.trim();
     const isRelative = "relative" in time.dataset;
     time.title = isRelative ? `${local.format(date)} (${time.dataset.utc})` : time.dataset.utc;
-    time.textContent = isRelative ? ago(date) : "clock" in time.dataset ? date.toLocaleTimeString(language) : local.format(date);
+    time.textContent = isRelative ? ago(date) : (Object.entries(formats).find(([name]) => name in time.dataset)?.[1] ?? local).format(date);
+  }
+  for (const each of document.querySelectorAll("[data-at]")) { // a title or an option with a time
+    each.dataset.utc ??= each.title || each.textContent;
+    const text = each.dataset.utc.replace(/\d[^·]*UTC/, (utc) => (each.title ? `${local.format(new Date(each.dataset.at))} (${utc})` : local.format(new Date(each.dataset.at))));
+    if (each.title) each.title = text;
+    else each.textContent = text;
   }
 }
 
 function ago(date) {
   const minutes = Math.round((date - Date.now()) / 60000);
+  if (!minutes) return relative.format(0, "second");
   if (Math.abs(minutes) < 60) return relative.format(minutes, "minute");
   if (Math.abs(minutes) < 48 * 60) return relative.format(Math.round(minutes / 60), "hour");
   return relative.format(Math.round(minutes / 1440), "day");
