@@ -222,17 +222,30 @@ def _readable_error(error: Exception) -> BrewhouseError:
     )
 
 
-_LIMIT = r"Invalid value for '(.+)': it must be (greater|less) than or equal to (\S+)"
+_USAGE = (
+    (r"Value error, |\.$", ""),
+    (r": (?:Input should be|it must be) ", " must be "),
+    (r"greater than or equal to (\S+)", r"\1 or more"),
+    (r"less than or equal to (\S+)", r"\1 or less"),
+    (r"a valid integer, .*", "a whole number"),
+    (r"a valid number, .*", "a number"),
+    (r": '.*' is not one of (.*)", r" must be one of \1"),
+    (r"^No such option: (\S+)", r"No such option \1"),
+    (r" \(Possible options: (.*)\)$", r". Did you mean \1?"),
+    (r"^Got unexpected extra argument(?:\(s\)|s)? \((.*)\)", r"Unexpected argument \1"),
+)
+"""What the click inside Typer writes, and what we write."""
 
 
 def _usage_error(error: Any) -> UsageError:  # noqa: ANN401 - of the click inside Typer
-    """Describe an invalid option or argument."""
-    text = error.format_message().replace("Value error, ", "").replace(": Input should be", ": it must be")
-    if match := re.match(_LIMIT, text):
-        name, sign, bound = match.groups()
+    """Describe an invalid option or argument, with its value."""
+    text = error.format_message()
+    for pattern, ours in _USAGE:
+        text = re.sub(pattern, ours, text)
+    if match := re.match("Invalid value for '(.+?)'( must be .*)", text):
+        name, requirement = match.groups()
         given = [value for option, value in zip(sys.argv, sys.argv[1:], strict=False) if option == name]
         given += [value.partition("=")[2] for value in sys.argv if value.startswith(f"{name}=")]
-        got = f" (got {given[-1]})" if given else ""
-        text = f"{name} must be {bound} or {'more' if sign == 'greater' else 'less'}{got}."
+        text = f"{name}{requirement}{f' (got {given[-1]})' if given else ''}"
     path = error.ctx.command_path if error.ctx else "brewhouse"
-    return UsageError(text if text.endswith((".", "?")) else f"{text}.", hint=f"See `{path} --help`.")
+    return UsageError(text if text.endswith("?") else f"{text}.", hint=f"See `{path} --help`.")
