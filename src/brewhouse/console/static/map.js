@@ -312,7 +312,7 @@ async function prepare(element) {
     svg.on("pointermove", describe).on("focusin", describe).on("pointerleave focusout pointerdown", (event) => showTooltip(event, null));
   }
 
-  // A click on an area waits until it is no double-click.
+  // A click on an area waits for a second one, which zooms.
   let waiting;
   const later = (action) => { clearTimeout(waiting); waiting = setTimeout(action, 260); };
   svg.on("dblclick.wait", () => clearTimeout(waiting));
