@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from brewhouse.aws.prices import prices
 from brewhouse.aws.session import Account
 from brewhouse.errors import UsageError
-from brewhouse.query.export import unique_names
+from brewhouse.query.export import quoted, unique_names
 from brewhouse.query.saved_queries import for_athena
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ class AthenaResult:
     def relation(self) -> DuckDBPyRelation:
         """Return all rows as DuckDB's own result."""
         import duckdb
-        import pyarrow as pa
 
         columns = list(zip(*self.rows, strict=True)) or [()] * len(self.description)
         names = unique_names([name for name, _ in self.description])
-        return duckdb.from_arrow(pa.table(dict(zip(names, map(list, columns), strict=True))))
+        select = ", ".join(f"unnest(${n}) AS {quoted(name)}" for n, name in enumerate(names, start=1))
+        return duckdb.sql(f"SELECT {select}", params=list(map(list, columns)))
 
 
 def run_query(account: Account, workgroup: str, database: str, sql: str) -> AthenaResult:
