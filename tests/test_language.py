@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+from tests.message_texts import PACKAGES, message_texts, source_texts
+
+from brewhouse.console.language import Translator
 
 ROOT = Path(__file__).parents[1]
 NOT_BUT = {
@@ -76,3 +80,32 @@ def test_a_text_uses_the_terms_of_the_field(file: Path) -> None:
 def test_a_phrase_is_found_in_prose_and_in_identifiers() -> None:
     text = "A hole is told anew.\nstand_in = Verdict()\ntold_of = 1\nThis is no longer so; whole rooms."
     assert [entry.split(":")[1] for entry in sorted(phrases(text, "x.py"))] == ["1", "1", "1", "2", "2", "3", "4"]
+
+
+MESSAGES = ROOT / "src" / "brewhouse" / "console" / "locale" / "pt-BR" / "messages"
+LIBRARIES = "libraries.toml"
+"""Messages of libraries, which are not in the source."""
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_message_has_a_portuguese_text(package: str) -> None:
+    portuguese = Translator("pt-BR")
+    missing = {
+        f"{file}: {text}"
+        for file, text in message_texts(package)
+        for sentence in re.split(r"(?<=[.!?]) |; ", text)
+        if re.search("[a-z]{3} [a-z]", sentence)
+        and sentence in portuguese.message(text)
+        and sentence in portuguese.message(f"{text}: ⟨9⟩")  # with its reason
+    }
+    assert not missing, f"add to {MESSAGES}:\n" + "\n".join(sorted(missing))
+
+
+def test_every_template_of_a_message_is_of_a_text_in_the_source() -> None:
+    source = source_texts().replace("_", " ")
+    for file in sorted(set(MESSAGES.glob("*.toml")) - {MESSAGES / LIBRARIES}):
+        for english in tomllib.loads(file.read_text("utf-8")):
+            words = re.sub(r"{\w+}", "…", english).replace("_", " ").split()
+            pairs = [" ".join(words[first : first + 2]) for first in range(max(len(words) - 1, 1))]
+            parts = [part.strip(' .:;,()"') for pair in pairs for part in pair.split("…")]
+            assert any(part in source for part in parts if part), f"{file.name}: {english}"

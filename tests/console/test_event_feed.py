@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from tests.console.conftest import RecordedRuns
 
+from brewhouse.console import event_feed
 from brewhouse.console.event_feed import EventFeed
 from brewhouse.events.event import Event, EventLog, read_events
 from brewhouse.events.event_archive import archive_events
@@ -188,7 +189,7 @@ def test_an_unchanged_report_is_not_computed_again(recorded_runs: RecordedRuns) 
 
 def test_a_run_of_another_scheduler_is_interrupted_after_an_hour_without_events(lake: Lake) -> None:
     feed = EventFeed(lake)
-    almost_an_hour_ago = datetime.now(UTC) - timedelta(hours=1) + timedelta(seconds=2)
+    almost_an_hour_ago = datetime.now(UTC) - timedelta(hours=1) + timedelta(seconds=0.5)
     write_event(lake, almost_an_hour_ago, runId="R1", workflow="breweries", workflowRunId="wr_1", state="RUNNING")
 
     def state() -> str:
@@ -211,7 +212,7 @@ def test_no_event_is_missing_before_a_known_one_while_a_run_writes(lake: Lake) -
     feed = EventFeed(lake)
 
     def write() -> None:
-        for number in range(1500):
+        for number in range(400):
             EventLog(lake, "R1").write(RUN, {"number": number})
 
     writer = threading.Thread(target=write)
@@ -220,7 +221,7 @@ def test_no_event_is_missing_before_a_known_one_while_a_run_writes(lake: Lake) -
         known = [event.detail["number"] for event in feed.events()]
         assert known == list(range(len(known)))
     writer.join()
-    assert len(feed.events()) == 1500
+    assert len(feed.events()) == 400
 
 
 def test_readers_see_every_event_while_another_process_archives(lake: Lake) -> None:
@@ -252,11 +253,13 @@ def test_readers_see_every_event_while_another_process_archives(lake: Lake) -> N
     assert [len(feed.events()) for feed in feeds] == [200] * 3
 
 
-def test_a_lake_on_s3_is_listed_again_after_some_seconds(shared_lake: Lake) -> None:
+def test_a_lake_on_s3_is_listed_again_after_some_seconds(shared_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_feed, "_S3_LISTING_INTERVAL_S", 3600)
     feed = EventFeed(shared_lake)
     EventLog(shared_lake, "R1").write(RUN, {"workflow": "breweries"})
     assert len(feed.events()) == 1
     EventLog(shared_lake, "R1").write(RUN, {"workflow": "breweries", "state": "SUCCEEDED"})
     assert len(feed.events()) == 1, "S3 is not listed for every request"
-    assert eventually(lambda: len(feed.events()) == 2)
+    monkeypatch.setattr(event_feed, "_S3_LISTING_INTERVAL_S", 0)
+    assert len(feed.events()) == 2
     assert [report.state for report in feed.reports(None)] == ["SUCCEEDED"]

@@ -33,7 +33,9 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 def address() -> Iterator[tuple[str, int]]:
     """A server whose clients have 0.3 seconds for a request."""
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(hello, http=HurriedProtocol, lifespan="off", log_level="critical", ws="none")
+    config = uvicorn.Config(
+        hello, http=HurriedProtocol, lifespan="off", log_level="critical", ws="none", timeout_keep_alive=1
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

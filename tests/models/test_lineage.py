@@ -40,9 +40,8 @@ def test_the_svg_is_well_formed_and_has_every_box_every_edge_and_a_description()
     edges = [path for path in root.iter(f"{SVG}path") if path.get("class", "").startswith("edge")]
     assert len(edges) == sum(len(node.reads) for node in NODES)
     assert root.find(f"{SVG}title") is not None
-    assert (
-        "gold.own is built from gold.breweries_by_location and silver.rejected_breweries" in ET.tostring(root).decode()
-    )
+    assert "gold.own is built from gold.breweries_by_location, silver.rejected_breweries" in ET.tostring(root).decode()
+    assert ET.fromstring(draw_svg(NODES, lambda text: text.replace("lineage", "linhagem")))[0].text == "Table linhagem"
     assert "prefers-color-scheme: dark" in draw_svg(NODES)
 
 
@@ -120,10 +119,10 @@ def test_each_zone_has_a_lane_in_order_with_its_boxes_in_it() -> None:
 
 def test_title_and_names_are_escaped() -> None:
     nodes = [Node("silver.a<b>", user_defined=False, description='"x" & <y>', reads=())]
-    root = ET.fromstring(draw_svg(nodes, title="<T> & more", address=lambda _: '/a?b="c"&d'))
-    assert root.findtext(f"{SVG}title") == "<T> & more"
+    root = ET.fromstring(draw_svg(nodes, lambda text: f"<T> & {text}", address=lambda _: '/a?b="c"&d'))
+    assert root.findtext(f"{SVG}title") == "<T> & Table lineage"
     (link,) = root.iter(f"{SVG}a")
-    assert (link.get("href"), link.findtext(f"{SVG}title")) == ('/a?b="c"&d', 'silver.a<b>: "x" & <y>')
+    assert (link.get("href"), link.findtext(f"{SVG}title")) == ('/a?b="c"&d', 'silver.a<b>: <T> & "x" & <y>')
 
 
 def test_an_edge_that_crosses_a_column_keeps_clear_of_its_boxes() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.lake_template import LakeTemplate
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, UsageError
@@ -101,23 +102,37 @@ def three_runs(lake: Lake, source: MockApiServer) -> list[str]:
     runs = [run(lake, source)]
     edited(source)
     runs.append(run(lake, source))
-    source.change(IDS[0], city="Elsewhere")
-    source.add([next(record for record in RECORDS if record["id"] == IDS[1])])
+    edit_again(source)
     return [*runs, run(lake, source)]
 
 
-@pytest.fixture
-def history(lake: Lake, source: MockApiServer) -> list[str]:
-    """Three snapshots in the lake."""
-    return three_runs(lake, source)
+def edit_again(source: MockApiServer) -> None:
+    source.change(IDS[0], city="Elsewhere")
+    source.add([next(record for record in RECORDS if record["id"] == IDS[1])])
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, list[str]]:
-    """A lake with three snapshots; tests only read it."""
-    lake = Lake(tmp_path_factory.mktemp("changes") / "lake")
+def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[LakeTemplate, list[str]]:
+    """A lake with three snapshots, and their runs."""
+    template = LakeTemplate(tmp_path_factory.mktemp("changes"))
     with MockApiServer(RECORDS) as source:
-        return lake, three_runs(lake, source)
+        runs = three_runs(template.lake, source)
+    template.keep()
+    return template, runs
+
+
+@pytest.fixture
+def full(template: tuple[LakeTemplate, list[str]]) -> tuple[Lake, list[str]]:
+    """A lake with three snapshots, and their runs."""
+    return template[0].restore(), template[1]
+
+
+@pytest.fixture
+def edited_source(source: MockApiServer) -> MockApiServer:
+    """The source as it is after the three runs."""
+    edited(source)
+    edit_again(source)
+    return source
 
 
 def test_each_run_logs_the_changes_of_its_snapshot(lake: Lake, source: MockApiServer) -> None:
@@ -157,7 +172,8 @@ def test_any_edit_is_a_change_and_not_a_removal(lake: Lake, source: MockApiServe
     assert rows(lake, sql) == list(zip(IDS, COMPARED, strict=False))
 
 
-def test_a_repeated_job_appends_nothing(lake: Lake, history: list[str]) -> None:
+def test_a_repeated_job_appends_nothing(full: tuple[Lake, list[str]]) -> None:
+    lake, history = full
     before = content(lake)
     run(lake, None, JOBS[1:])
     run(lake, None, JOBS[1:])
@@ -187,7 +203,8 @@ def test_a_change_of_the_models_is_not_a_change_of_a_brewery(
     assert set(log(lake, first).values()) == {"added"}
 
 
-def test_an_older_snapshot_can_be_republished_and_then_the_newest(lake: Lake, history: list[str]) -> None:
+def test_an_older_snapshot_can_be_republished_and_then_the_newest(full: tuple[Lake, list[str]]) -> None:
+    lake, history = full
     before = content(lake)
     republish(lake, history[0])
     assert rows(lake, "SELECT DISTINCT snapshot_run FROM silver.breweries") == [(history[0],)]
@@ -246,13 +263,16 @@ def forget_older_table_snapshots(lake: Lake) -> None:
     run_maintenance(lake, load({"snapshot_retention_days": 0, "min_snapshots_to_keep": 1}, environ={}))
 
 
-def test_a_lake_with_expired_table_snapshots_continues(lake: Lake, source: MockApiServer, history: list[str]) -> None:
+def test_a_lake_with_expired_table_snapshots_continues(
+    full: tuple[Lake, list[str]], edited_source: MockApiServer
+) -> None:
+    lake, history = full
     forget_older_table_snapshots(lake)
     assert len(Tables(lake).history("silver.breweries")) == 1
     republish(lake, history[1])
     republish(lake, history[2])
-    source.remove([IDS[5]])
-    assert log(lake, run(lake, source)) == {IDS[5]: "removed"}
+    edited_source.remove([IDS[5]])
+    assert log(lake, run(lake, edited_source)) == {IDS[5]: "removed"}
     assert replayed(lake) == shown(lake)
 
 
@@ -262,14 +282,16 @@ def raw_folder(lake: Lake, snapshot: str) -> Path:
 
 
 def test_the_published_table_replaces_a_lost_raw_snapshot(
-    lake: Lake, source: MockApiServer, history: list[str]
+    full: tuple[Lake, list[str]], edited_source: MockApiServer
 ) -> None:
+    lake, history = full
     shutil.rmtree(raw_folder(lake, history[-1]))
-    source.remove([IDS[5]])
-    assert log(lake, run(lake, source)) == {IDS[5]: "removed"}
+    edited_source.remove([IDS[5]])
+    assert log(lake, run(lake, edited_source)) == {IDS[5]: "removed"}
 
 
-def test_without_the_raw_snapshot_and_its_table_nothing_is_published(lake: Lake, history: list[str]) -> None:
+def test_without_the_raw_snapshot_and_its_table_nothing_is_published(full: tuple[Lake, list[str]]) -> None:
+    lake, history = full
     republish(lake, history[0])
     forget_older_table_snapshots(lake)
     shutil.rmtree(raw_folder(lake, history[1]))

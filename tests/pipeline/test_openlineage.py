@@ -78,7 +78,9 @@ def test_a_failed_run_is_sent_with_its_error(
 def test_an_unreachable_server_or_a_missing_client_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_installed: bool
 ) -> None:
-    monkeypatch.setenv("OPENLINEAGE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("OPENLINEAGE__TRANSPORT__TYPE", "http")
+    monkeypatch.setenv("OPENLINEAGE__TRANSPORT__URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("OPENLINEAGE__TRANSPORT__RETRY__TOTAL", "0")  # five retries, with waits, take 9 s
     if not is_installed:
         monkeypatch.setitem(sys.modules, "openlineage.client.client", None)
     lake = Lake(tmp_path / "lake")

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.background import repeating
+from tests.lake_template import LakeTemplate
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, ChecksFailed
@@ -62,23 +63,36 @@ def histories(lake: Lake) -> dict[str, list[str]]:
     }
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> LakeTemplate:
+    """A lake after three runs."""
+    template = LakeTemplate(tmp_path_factory.mktemp("rebuild"))
+    with MockApiServer(RECORDS) as source:
+        run(template.lake, source)
+        edit(source)
+        source.remove([IDS[1]])
+        run(template.lake, source)
+        source.add([record for record in RECORDS if record.get("id") == IDS[1]])
+        run(template.lake, source)
+    template.keep()
+    return template
+
+
+def edit(source: MockApiServer) -> None:
+    source.change(IDS[0], name="A New Name", brewery_type="closed")
+
+
 @pytest.fixture
 def source() -> Iterator[MockApiServer]:
+    """The source as it is after the runs."""
     with MockApiServer(RECORDS) as server:
+        edit(server)
         yield server
 
 
 @pytest.fixture
-def lake(tmp_path: Path, source: MockApiServer) -> Lake:
-    """A lake after three runs."""
-    lake = Lake(tmp_path / "lake")
-    run(lake, source)
-    source.change(IDS[0], name="A New Name", brewery_type="closed")
-    source.remove([IDS[1]])
-    run(lake, source)
-    source.add([record for record in RECORDS if record.get("id") == IDS[1]])
-    run(lake, source)
-    return lake
+def lake(template: LakeTemplate) -> Lake:
+    return template.restore()
 
 
 def read(lake: Lake) -> tuple[Any, ...]:

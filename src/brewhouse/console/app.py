@@ -185,8 +185,9 @@ def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     if any(each["loc"][0] == "path" for each in error.errors()):
         return _on_http_error(request, HTTPException(404))
-    reasons = "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors())
-    return error_response(request, 422, translator_of(request)("Invalid request: {reasons}", reasons=reasons))
+    translate = translator_of(request)
+    reasons = (f"{'.'.join(map(str, each['loc'][1:]))}: {translate.message(each['msg'])}" for each in error.errors())
+    return error_response(request, 422, translate("Invalid request: {reasons}", reasons="; ".join(reasons)))
 
 
 def _on_unexpected_error(request: Request, error: Exception) -> Response:

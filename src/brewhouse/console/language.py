@@ -28,11 +28,13 @@ FOLDER = Path(__file__).parent / "locale"
 MESSAGES = "messages"
 """Folder of the templates of messages."""
 _PAIR = re.compile(r'"(\w+)":(?:"((?:[^"\\]|\\.)*)|([^,}"]+))')
+_MARKS = re.compile("[\u0300-\u036f]")  # accents
 _VALUE = re.compile(r"{(\w+)}")
 _END = re.compile(r"(?<=[.!?…]) (?=\S)|; |\n+")
 _GROUPED = re.compile(r"\d{1,3}(,\d{3})+")
+_MAX_CHARACTERS = 5000
 _MAX_SENTENCES = 30
-_MAX_TEMPLATE_SENTENCES = 6
+_MAX_TEMPLATE_SENTENCES = 4
 _BY_PRIMARY_SUBTAG = {language.partition("-")[0]: language for language in LANGUAGES}
 
 
@@ -85,7 +87,7 @@ class Translator:
             >>> Translator("pt-BR").message("page is never null")
             'page nunca é nulo'
         """
-        return _message(self.language, text)
+        return _message(self.language, self(text))
 
     def example(self, example: str) -> tuple[str, str]:
         """Split the example of a check, JSON that may be cut off, into the id of a brewery and its other values.
@@ -117,7 +119,7 @@ class Translator:
     def sorted_labels(self, field: str, counts: Iterable[BreweryCount]) -> list[tuple[BreweryCount, str]]:
         """Name what breweries are counted by, in the order of the names, ignoring case and accents."""
         labelled = [(count, self.label(field, count)) for count in counts]
-        return sorted(labelled, key=lambda each: unicodedata.normalize("NFD", each[1].casefold()))
+        return sorted(labelled, key=lambda each: _MARKS.sub("", unicodedata.normalize("NFD", each[1].casefold())))
 
 
 @cache
@@ -158,7 +160,8 @@ def _templates(language: str) -> list[tuple[re.Pattern[str], str]]:
 def _message(language: str, text: str, depth: int = 3) -> str:
     """Translate sentence by sentence, as a sentence may be a whole template or a part of one."""
     done = ""
-    for _ in range(_MAX_SENTENCES if text and depth and _templates(language) else 0):
+    is_translatable = depth and len(text) <= _MAX_CHARACTERS and _templates(language)
+    for _ in range(_MAX_SENTENCES if is_translatable else 0):
         ends = [(end.start(), end.end()) for end in islice(_END.finditer(text), _MAX_TEMPLATE_SENTENCES)]
         ends.append((len(text), len(text)))
         known = ((end, next_, _sentence(language, text[:end], depth)) for end, next_ in ends)
@@ -180,4 +183,5 @@ def _sentence(language: str, text: str, depth: int) -> str | None:
                 for name, value in match.groupdict().items()
             }
             return translation.format(**values)
-    return None
+    full_stop = _sentence(language, text[:-1], depth) if text.endswith(".") else None
+    return full_stop and f"{full_stop}."

@@ -166,7 +166,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
 def error_response(request: Request, status: int, what: str, hint: str = "", **values: Any) -> Response:  # noqa: ANN401
     """Respond with a translated error: a page, or `ErrorBody` below `/api/v1/`; `signed_in=False` hides the lake."""
     translate = translator_of(request)
-    what, hint = translate.message(translate(what)), translate.message(translate(hint))
+    what, hint = translate.message(what), translate.message(hint)
     if request.url.path.startswith(API):
         headers = {"Content-Language": translate.language, "Vary": "Cookie, Accept-Language"}
         return JSONResponse({"error": what, "hint": hint}, status, headers)

@@ -79,12 +79,14 @@ class _Slot:
 
 
 def draw_svg(
-    nodes: Sequence[Node], title: str = "Table lineage", address: Callable[[Node], str | None] | None = None
+    nodes: Sequence[Node],
+    translate: Callable[[str], str] = str,
+    address: Callable[[Node], str | None] | None = None,
 ) -> str:
     """Draw a lineage as a standalone SVG, or with links as a part of a page.
 
     Args:
-        title: For screen readers.
+        translate: Translates the title, the descriptions and the legend.
         address: Link target of a box, None for no link. With it, the page's style sheet applies and no style is
             included.
     """
@@ -94,21 +96,22 @@ def draw_svg(
         _sort(column, forward, grid)
     width, height = _lay_out(grid)
     parts = [*_lanes(grid, height), *(_edge(path) for path in paths)]
-    parts += [_box(slot, slot.node, address) for column in grid for slot in column if slot.node]
+    parts += [_box(slot, slot.node, translate, address) for column in grid for slot in column if slot.node]
     if any(node.user_defined for node in nodes):
+        legend = escape(translate("user-defined"))
         parts += [
             f'<rect class="box own" x="{_MARGIN:.1f}" y="{height - 2:.1f}" width="16" height="12" rx="3"/>',
-            f'<text class="note" x="{_MARGIN + 24:.1f}" y="{height + 8:.1f}">user-defined</text>',
+            f'<text class="note" x="{_MARGIN + 24:.1f}" y="{height + 8:.1f}">{legend}</text>',
         ]
         height += _LEGEND_HEIGHT
-    sentences = [f"{node.name} is built from {' and '.join(node.reads)}." for node in nodes if node.reads]
+    sentences = [translate(f"{node.name} is built from {', '.join(node.reads)}.") for node in nodes if node.reads]
     size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}"'
     role = "img" if address is None else "group"  # screen readers ignore the links of an image
     names = f'role="{role}" aria-labelledby="lineage-title lineage-desc"'
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" {size} {names}>',
-            f'<title id="lineage-title">{escape(title)}</title>',
+            f'<title id="lineage-title">{escape(translate("Table lineage"))}</title>',
             f'<desc id="lineage-desc">{escape(" ".join(sentences))}</desc>',
             f"<style>{_STYLE}</style>" if address is None else "",
             f'<rect class="ground" width="{width:.0f}" height="{height:.0f}" rx="10"/>',
@@ -234,12 +237,13 @@ def _edge(path: list[_Slot]) -> str:
     return f'<path class="edge{kind}" d="{" ".join(steps)}"/><path class="tip{kind}" d="{tip}"/>'
 
 
-def _box(slot: _Slot, node: Node, address: Callable[[Node], str | None] | None) -> str:
+def _box(slot: _Slot, node: Node, translate: Callable[[str], str], address: Callable[[Node], str | None] | None) -> str:
+    title = ": ".join(filter(None, (node.name, translate(node.description))))
     kind = "own" if node.user_defined else "source" if node.zone == "source" else "built-in"
     target = address(node) if address else None
     begin, end = (f'<a href="{escape(target)}">', "</a>") if target else ("<g>", "</g>")
     return (
-        f"{begin}<title>{escape(': '.join(filter(None, (node.name, node.description))))}</title>"
+        f"{begin}<title>{escape(title)}</title>"
         f'<rect class="box {kind}" x="{slot.x:.1f}" y="{slot.y:.1f}" '
         f'width="{slot.width:.1f}" height="{slot.height:.1f}" rx="7"/>'
         f'<text x="{slot.x + slot.width / 2:.1f}" y="{slot.middle + 4:.1f}" text-anchor="middle">'

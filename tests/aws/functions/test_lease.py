@@ -48,8 +48,10 @@ def test_a_second_holder_times_out_until_the_first_releases_it(account: Account,
 
 @pytest.mark.parametrize("status", [None, 500])
 def test_a_lease_whose_response_was_lost_is_held_and_released(
-    account: Account, acquire: Acquire, status: int | None
+    account: Account, acquire: Acquire, status: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda *_, **_more: 0)
     del acquire  # which makes the bucket
     proxy = FaultProxy(os.environ["AWS_ENDPOINT_URL"])
     with closing(proxy):

@@ -32,10 +32,11 @@ def show(request: Request, console: ConsoleDep) -> Response:
     """Show the list of tables and their lineage."""
     tables = list_tables(console)
     names = {table.name for table in tables}
-    title = translator_of(request)("Table lineage")
+    translate = translator_of(request).message
     picture, problem = None, None
     try:
-        svg = draw_svg(_lineage(console), title, lambda node: f"/tables/{node.name}" if node.name in names else None)
+        nodes = _lineage(console)
+        svg = draw_svg(nodes, translate, lambda node: f"/tables/{node.name}" if node.name in names else None)
         picture = Markup(svg)  # noqa: S704 - draw_svg escapes
     except BrewhouseError as error:  # an invalid user-defined model
         problem = error

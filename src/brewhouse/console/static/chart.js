@@ -30,7 +30,7 @@ function theme() {
     background: colour("card"), // also that of saved images
     font,
     view: { stroke: null },
-    axis: { ...text, gridColor: colour("line"), domainColor: colour("line-strong"), tickColor: colour("line-strong") },
+    axis: { ...text, aria: false, gridColor: colour("line"), domainColor: colour("line-strong"), tickColor: colour("line-strong") },
     axisX: { grid: false },
     legend: text,
     title: { color: colour("ink"), font },
