@@ -49,7 +49,9 @@ class AthenaResult:
         columns = list(zip(*self.rows, strict=True)) or [()] * len(self.description)
         names = unique_names([name for name, _ in self.description])
         select = ", ".join(f"unnest(${n}) AS {quoted(name)}" for n, name in enumerate(names, start=1))
-        return duckdb.sql(f"SELECT {select}", params=list(map(list, columns)))
+        relation = duckdb.sql(f"SELECT {select}", params=list(map(list, columns)))
+        assert relation is not None
+        return relation
 
 
 def run_query(account: Account, workgroup: str, database: str, sql: str) -> AthenaResult:

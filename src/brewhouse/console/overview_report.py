@@ -15,7 +15,7 @@ from brewhouse.console.lake_reader import LakeReader, LakeState
 from brewhouse.console.language import Translator
 from brewhouse.console.map_drawing import MapDrawing, draw_map
 from brewhouse.console.web import templates, text_helpers
-from brewhouse.errors import UsageError
+from brewhouse.errors import UsageError, install_command
 from brewhouse.lake.lake import Lake
 
 FORMATS = (".html", ".pdf", ".png", ".svg")
@@ -127,7 +127,6 @@ def _title(shown: overview.Overview, translate: Translator) -> str:
 def _html(shown: overview.Overview, drawing: MapDrawing, title: str, translate: Translator, at: str | None) -> str:
     style = _STYLE.read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    line = {**charts.line_chart(shown.over_time, translate), "width": 1000, "background": "transparent"}
     values = {
         **text_helpers(translate),
         "style": style,
@@ -136,7 +135,7 @@ def _html(shown: overview.Overview, drawing: MapDrawing, title: str, translate: 
         "shown": shown,
         "max_bars": _MAX_BARS,
         "drawing": drawing,
-        "chart": render(line, ".svg", translate.language).decode() if shown.over_time else "",
+        "line": charts.line_path(shown.over_time) if shown.over_time else "",
         "at": at,
         "created_at": datetime.now(UTC),
     }
@@ -144,9 +143,17 @@ def _html(shown: overview.Overview, drawing: MapDrawing, title: str, translate: 
 
 
 def render(spec: dict[str, Any], suffix: str, language: str) -> bytes:
-    """Render a Vega-Lite specification without a browser and without network access."""
-    import vl_convert
+    """Render a Vega-Lite specification without a browser and without network access.
 
+    Raises:
+        UsageError: The library for it is not installed.
+    """
+    try:
+        import vl_convert
+    except ImportError as error:
+        what = f"A report as {suffix[1:].upper()} needs {error.name}, which is not installed."
+        hint = f"Run `{install_command('report')}`, or write it as HTML."
+        raise UsageError(what, hint=hint) from error
     locale = "en-US" if language == "en" else language
     options: dict[str, Any] = {"allowed_base_urls": [], "format_locale": locale, "time_format_locale": locale}
     if suffix == ".png":
