@@ -5,21 +5,34 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from time import perf_counter
 
 from playwright.sync_api import Page, sync_playwright
 
-PAGES = ("/", "/explore", "/tables", "/tables/silver.breweries", "/runs", "/quality", "/events")
+PAGES = (
+    "/",
+    "/breweries",
+    "/changes",
+    "/explore",
+    "/tables",
+    "/tables/silver.breweries",
+    "/runs",
+    "/quality",
+    "/events",
+)
 FILTERS = (("Type", "micro"), ("Country", "US"), ("State or region", "US-CA"), ("Country", ""), ("Type", ""))
 TIMES = 11
+WORDS = ("brau", "portland", "são", "12 main", "co")
+STARTS = 5
 READERS = 20
 WINDOW_MS = 1000  # a new Chromium window loads pages of its own, which readers with an open window do not wait for
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
@@ -50,12 +63,27 @@ def first_paint(page: Page, address: str) -> float:
     return float(page.evaluate(PAINT))
 
 
-def filter_time(page: Page, label: str, value: str) -> float:
-    """Apply a filter and return the milliseconds until the page shows its result."""
+def first_page(lake: str) -> tuple[float, float]:
+    """Start a console; return the milliseconds from its start, and from its announcement, to its first page."""
+    began = perf_counter()
+    with served(lake) as address:
+        announced = perf_counter()
+        urllib.request.urlopen(address, timeout=60).read()
+        ended = perf_counter()
+    return (ended - began) * 1000, (ended - announced) * 1000
+
+
+def time_to_result(page: Page, act: Callable[[], object]) -> float:
+    """Apply a filter or type words, and return the milliseconds from the request until the page shows its result."""
     page.evaluate("window.took = 0")
-    page.get_by_label(label, exact=True).select_option(value)
+    act()
     page.wait_for_function("() => window.took > 0")
     return float(page.evaluate("window.took"))
+
+
+def filter_time(page: Page, label: str, value: str) -> float:
+    """Measure one filter of the overview."""
+    return time_to_result(page, lambda: page.get_by_label(label, exact=True).select_option(value))
 
 
 def report(what: str, milliseconds: list[float]) -> None:
@@ -77,10 +105,14 @@ def readers(address: str) -> list[float]:
 
 
 def main(lake: str) -> None:
-    """Print a table of the results."""
+    """Print a table of the results, and the load of the machine before and after."""
+    print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} CPUs")
+    print("| what | median, ms | longest, ms |\n| --- | --- | --- |")
+    starts = [first_page(lake) for _ in range(STARTS)]
+    report("from start to first page", [each for each, _ in starts])
+    report("from announcement to first page", [each for _, each in starts])
     with served(lake) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        print("| what | median, ms | longest, ms |\n| --- | --- | --- |")
         for path in PAGES:
             paints = []
             for _ in range(TIMES):
@@ -97,8 +129,12 @@ def main(lake: str) -> None:
         took = [[filter_time(page, *each) for each in FILTERS] for _ in range(TIMES)]
         for number, (label, value) in enumerate(FILTERS):
             report(f"{label}: {value or 'all'}", [each[number] for each in took])
+        page.goto(f"{address}/breweries")
+        page.evaluate(CLOCK)
+        report("search", [time_to_result(page, lambda word=word: page.fill("#q", word)) for word in WORDS * 3])  # type: ignore[misc]
         browser.close()
         report(f"the overview for {READERS} readers at once", readers(address))
+    print(f"load {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

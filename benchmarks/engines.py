@@ -36,6 +36,7 @@ import msgspec
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.manifest import Counts, Manifest, Page, Proof
+from brewhouse.lake.snapshot_writer import page_name
 from brewhouse.mock_api.dataset import generate
 from brewhouse.source import Meta
 
@@ -77,7 +78,7 @@ def write_snapshot(lake: Lake, rows: int, page_rows: int) -> None:
             counts[group].update(str(record[field]) for record in records if record[field] is not None)
         content = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
         checksum = hashlib.sha256(content).hexdigest()
-        name = f"page-{number:05}.{checksum[:12]}.jsonl.gz"
+        name = page_name(number, checksum)
         (folder / name).write_bytes(gzip.compress(content, 1))
         pages.append(
             Page(
@@ -206,7 +207,8 @@ def compare(folder: Path, rows: int, page_rows: int, cores: int, engines: Sequen
         lake, log = folder / engine, folder / "log"
         log.mkdir()
         shutil.copytree(source.root, lake, copy_function=os.link)
-        logs = f"--conf spark.eventLog.enabled=true --conf spark.eventLog.dir={log.as_uri()} pyspark-shell"
+        collector = "--conf spark.driver.defaultJavaOptions=-XX:+UseParallelGC"  # for all alike
+        logs = f"{collector} --conf spark.eventLog.enabled=true --conf spark.eventLog.dir={log.as_uri()} pyspark-shell"
         environment = {
             "PYSPARK_SUBMIT_ARGS": f"--conf spark.eventLog.compress=false {logs}",
             "BREWHOUSE_LAKE": str(lake),

@@ -93,7 +93,7 @@ def _tables() -> str:
     for model in models_of("staging"):
         engine.compute(model)
     attach_places(engine)
-    attach_nothing_previous(engine, models_of("silver")[0])
+    attach_nothing_previous(engine)
     for model in models_of("silver", "gold"):
         spec = model.spec(engine.compute(model))
         parts.append(f"## {spec.name}\n\n{spec.description}\n")

@@ -304,7 +304,7 @@ def transform(engine: DuckDBEngine, tmp_path_factory: pytest.TempPathFactory) ->
             engine.compute(replace(breweries, name="previous.breweries"))
         attach(pages, "RUN1", "2026-08-02T12:00:00+00:00")
         if before is None:
-            attach_nothing_previous(engine, breweries)
+            attach_nothing_previous(engine)
         for model in silver:
             engine.compute(model)
         return engine

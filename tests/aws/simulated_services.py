@@ -91,10 +91,6 @@ class SimulatedGlue:
         graph = {"Graph": {"Nodes": list(self._nodes(run))}} if asked.get("IncludeGraph") else {}
         return {"Run": {"Name": asked["Name"], "WorkflowRunId": run.id, "StartedOn": run.started, **over, **graph}}
 
-    def GetWorkflowRuns(self, asked: Mapping[str, Any], _: Forward) -> dict[str, Any]:  # noqa: N802
-        newest_first = [*self.runs.values()][::-1]
-        return {"Runs": [{"Name": asked["Name"], "StartedOn": run.started} for run in newest_first]}
-
     def GetJobRuns(self, asked: Mapping[str, Any], forward: Forward) -> dict[str, Any]:  # noqa: N802
         forward()
         found = [_job_run(run) for run in self.simulator.runs if run.name == asked["JobName"]]

@@ -22,6 +22,7 @@ from brewhouse.errors import UsageError
 
 Call = Callable[..., tuple[int, str, str]]
 SQL = "SELECT 'a' AS name, 42 AS number"
+BREW = Stack("arn", "brew", "CREATE_COMPLETE", {"CatalogDatabase": "beer"}, {})
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_a_query_is_polled_until_it_ends_and_all_pages_are_read(athena: tuple[Ac
     add_states(stub, "QUEUED", "RUNNING", "SUCCEEDED")
     stub.add_response("get_query_results", page(columns, ("name", "number"), ("a", "1"), token="next"))
     stub.add_response("get_query_results", page(columns, ("b", None)), {"QueryExecutionId": "q", "NextToken": "next"})
-    result = run_query(account, "brew", "beer", "SELECT 1")
+    result = run_query(account, BREW, "SELECT 1")
     assert result.description == [("name", "varchar"), ("number", "bigint")]
     assert result.rows == [("a", 1), ("b", None)]
     assert result.scanned_bytes == 0
@@ -145,14 +146,14 @@ def test_a_result_without_a_header_row_keeps_its_first_row(athena: tuple[Account
     account, stub = athena
     add_states(stub, "SUCCEEDED")
     stub.add_response("get_query_results", page({"table": "varchar"}, ("breweries",)))
-    assert run_query(account, "brew", "beer", "SHOW TABLES").rows == [("breweries",)]
+    assert run_query(account, BREW, "SHOW TABLES").rows == [("breweries",)]
 
 
 def test_a_result_without_rows_has_columns(athena: tuple[Account, Stubber]) -> None:
     account, stub = athena
     add_states(stub, "SUCCEEDED")
     stub.add_response("get_query_results", page({"name": "varchar"}, ("name",)))
-    result = run_query(account, "brew", "beer", "SELECT 1 WHERE false")
+    result = run_query(account, BREW, "SELECT 1 WHERE false")
     assert result.rows == []
     assert result.relation().columns == ["name"]
 
@@ -171,4 +172,4 @@ def test_a_query_that_does_not_succeed_has_its_reason(
     account, stub = athena
     add_states(stub, state, **status)
     with pytest.raises(UsageError, match=f"could not run the query: {reason} Tables are named by zone"):
-        run_query(account, "brew", "beer", "SELECT 1")
+        run_query(account, BREW, "SELECT 1")

@@ -11,8 +11,10 @@ from tests.aws import emulator
 from tests.aws.cloud import STACK
 
 from brewhouse.aws.session import Account
-from brewhouse.aws.stacks import find_stack
+from brewhouse.aws.stacks import Stack, find_stack
 from brewhouse.aws.template import template
+from brewhouse.cli.stack_changes import _updatable
+from brewhouse.errors import BrewhouseError
 from brewhouse.query.saved_queries import saved_queries
 
 Call = Callable[..., tuple[int, str, str]]
@@ -265,6 +267,23 @@ def test_a_retained_lake_can_be_deleted_later(call: Call) -> None:
     assert (code, err) == (0, "")
     assert "4 databases" in out
     assert call("destroy", "--stack", STACK, "--with-data", "--yes")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "is_updated"),
+    [("REVIEW_IN_PROGRESS", False), ("UPDATE_COMPLETE", True), ("UPDATE_ROLLBACK_COMPLETE", True)],
+)
+def test_a_stack_in_review_is_created_and_a_complete_one_updated(
+    account: Account, status: str, is_updated: bool
+) -> None:
+    stack = Stack("arn", STACK, status, {}, {})
+    assert _updatable(account, stack) == (stack if is_updated else None)
+
+
+@pytest.mark.parametrize("status", ["CREATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"])
+def test_a_stack_that_is_changing_is_an_error(account: Account, status: str) -> None:
+    with pytest.raises(BrewhouseError, match=f"CloudFormation is changing brew: {status}"):
+        _updatable(account, Stack("arn", STACK, status, {}, {}))
 
 
 def test_nothing_is_created_without_confirmation(account: Account, package: Callable[[], object], call: Call) -> None:

@@ -139,7 +139,7 @@ def test_failed_invocations_and_dead_letters_are_reported_for_their_rule(deploye
         MessageAttributes={"reason": {"DataType": "String", "StringValue": "not valid JSON"}},
     )
     found = runtime(deployed, stack)
-    assert found[f"rule {job['Name']} reaches its targets"] == (False, "3 failedInvocations; 2 invocationsSentToDlq")
+    assert found[f"rule {job['Name']} reaches its targets"] == (False, "3 FailedInvocations; 2 InvocationsSentToDlq")
     assert found[f"rule {crawler['Name']} reaches its targets"] == (False, "NO_PERMISSIONS: not allowed")
     others = [passed for name, (passed, _) in found.items() if name.startswith("rule ")]
     assert others.count(True) == len(others) - 2 == 4

@@ -4,77 +4,78 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from brewhouse.aws.functions.job_runs import dpu_hour_usd, run_facts
+from brewhouse.aws.functions.job_runs import dpu_hour_usd, prices, run_facts
 from brewhouse.aws.package import GLUE_PYTHON
-from brewhouse.aws.prices import MonthlyUsage, estimate, prices
+from brewhouse.aws.prices import estimate
 from brewhouse.aws.template import defaults
 
 Call = Callable[..., tuple[int, str, str]]
 
 
-def _total(usage: MonthlyUsage, **parameters: str) -> float:
-    return float(estimate(usage, {**defaults(), **parameters})[-1]["usd_month"])
+def _total(usage: dict[str, Any] | None = None, **parameters: str) -> float:
+    return float(estimate({**defaults(), **parameters}, **(usage or {}))[-1]["usd_month"])
 
 
 def test_the_total_is_the_sum_of_the_parts() -> None:
-    *parts, total = estimate(MonthlyUsage(), defaults())
+    *parts, total = estimate(defaults())
     assert sum(float(part["usd_month"]) for part in parts) == pytest.approx(total["usd_month"], abs=0.05)
 
 
-def test_without_usage_only_monitoring_costs_money() -> None:
-    rows = estimate(MonthlyUsage(runs=0, maintenance_runs=0, queries=0, stored_gb=0), defaults())
+def test_without_usage_only_monitoring_and_maintenance_cost_money() -> None:
+    rows = estimate(defaults(), runs=0, queries=0, stored_gb=0)
     costs = {str(row["part"]).split(":")[0] for row in rows if row["usd_month"] and row["part"] != "total"}
-    assert costs == {"CloudWatch", "Events", "Lambda"}
+    assert costs == {"CloudWatch", "Functions and queues", "Glue maintenance"}
 
 
 @pytest.mark.parametrize(
     ("more", "parameters"),
     [
-        (MonthlyUsage(runs=60), {}),
-        (MonthlyUsage(minutes_per_job=4), {}),
-        (MonthlyUsage(queries=100_000), {}),
-        (MonthlyUsage(stored_gb=100), {}),
-        (MonthlyUsage(), {"WorkerType": "G.2X"}),
-        (MonthlyUsage(), {"NumberOfWorkers": "4"}),
-        (MonthlyUsage(), {"KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/x"}),
+        ({"runs": 60}, {}),
+        ({"minutes_per_job": 4}, {}),
+        ({"queries": 100_000}, {}),
+        ({"stored_gb": 100}, {}),
+        ({}, {"WorkerType": "G.2X"}),
+        ({}, {"NumberOfWorkers": "4"}),
+        ({}, {"KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/x"}),
     ],
 )
-def test_more_costs_more(more: MonthlyUsage, parameters: dict[str, str]) -> None:
-    assert _total(more, **parameters) > _total(MonthlyUsage())
+def test_more_costs_more(more: dict[str, Any], parameters: dict[str, str]) -> None:
+    assert _total(more, **parameters) > _total()
 
 
 def test_the_crawler_costs_more_than_a_job() -> None:
-    saved = _total(MonthlyUsage()) - _total(MonthlyUsage(), RunCrawler="false")
+    saved = _total() - _total(RunCrawler="false")
     job = 2 * 2 / 60 * dpu_hour_usd("6.0", "us-east-1")
     assert saved / 30 > job
 
 
-def test_a_query_is_estimated_as_at_least_ten_megabytes() -> None:
-    assert _total(MonthlyUsage(queries=10_000, query_mb=0.1)) == _total(MonthlyUsage(queries=10_000, query_mb=10))
+def test_a_query_is_estimated_as_the_ten_megabytes_that_are_billed_at_least() -> None:
+    assert _total({"queries": 20_000}) - _total({"queries": 0}) == pytest.approx(1)
 
 
 def test_the_command_prints_date_and_source_without_an_account(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_REGION", raising=False)
     code, out, err = call("estimate", "--runs", "10")
     assert (code, err) == (0, "")
-    assert str(prices().as_of) in out
-    assert prices().source[:30] in out
+    assert str(prices()["as_of"]) in out
+    assert prices()["source"][:30] in out
     listed = json.loads(call("estimate", "--json")[1])
     assert listed["parts"][-1]["part"] == "total"
     assert listed["region"] == "us-east-1"
 
 
 def test_jobs_cost_what_their_glue_version_costs_in_their_region() -> None:
-    found = [dpu_hour_usd(version, region) for region in prices().glue_dpu_hour for version in ("6.0", "5.1")]
+    found = [dpu_hour_usd(version, region) for region in prices()["glue_dpu_hour"] for version in ("6.0", "5.1")]
     assert found == [0.308, 0.44, 0.308, 0.44, 0.483, 0.69]
-    assert list(prices().glue_dpu_hour) == ["us-east-1", "eu-central-1", "sa-east-1"]
-    assert all(set(versions) == set(GLUE_PYTHON) for versions in prices().glue_dpu_hour.values())
-    jobs = [float(estimate(MonthlyUsage(), defaults(), region)[0]["usd_month"]) for region in prices().glue_dpu_hour]
+    assert list(prices()["glue_dpu_hour"]) == ["us-east-1", "eu-central-1", "sa-east-1"]
+    assert set(prices()["glue_discount"]) < set(GLUE_PYTHON)
+    jobs = [float(estimate(defaults(), region)[0]["usd_month"]) for region in prices()["glue_dpu_hour"]]
     assert jobs == [1.85, 1.85, 2.9]
-    assert _total(MonthlyUsage(), GlueVersion="5.1") > _total(MonthlyUsage(), GlueVersion="6.0")
+    assert _total(GlueVersion="5.1") > _total(GlueVersion="6.0")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_the_cost_of_a_job_run_is_of_its_own_version(
 
 
 def test_the_crawler_is_billed_for_ten_minutes_of_two_dpu() -> None:
-    crawls = next(row for row in estimate(MonthlyUsage(runs=30), defaults()) if "crawler" in str(row["part"]))
+    crawls = next(row for row in estimate(defaults(), runs=30) if "crawler" in str(row["part"]))
     assert crawls["usd_month"] == 4.4
 
 
@@ -106,3 +107,13 @@ def test_the_command_says_which_region_it_prices(call: Call) -> None:
     out = call("estimate", "--region", "eu-north-1")[1]
     assert "Glue jobs in us-east-1" in out
     assert "The price of eu-north-1 is not known here." in out
+
+
+@pytest.mark.parametrize(
+    ("region", "version", "derived"),
+    [("us-east-1", "6.0", False), ("sa-east-1", "6.0", True), ("sa-east-1", "5.1", False)],
+)
+def test_a_derived_price_is_reported_as_such(call: Call, region: str, version: str, derived: bool) -> None:
+    options = ("--region", region, "--parameter", f"GlueVersion={version}")
+    assert ("price of the jobs is derived: that of Glue 5.1" in call("estimate", *options)[1]) is derived
+    assert json.loads(call("estimate", *options, "--json")[1])["derived"] is derived

@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 from tests.aws.api_calls import shape_problems
-from tests.aws.resolved_template import VARIANTS, resolve
+from tests.aws.resolved_template import ACCOUNT, REGION, STACK, VARIANTS, resolve
 from tests.aws.template_checks import problems
 
+from brewhouse.aws.functions import notifier
+from brewhouse.aws.functions.job_runs import output_group
+from brewhouse.aws.key_policy import as_list
 from brewhouse.aws.package import GLUE_PYTHON
 from brewhouse.aws.template import first_template, parse, template
 from brewhouse.backfill.version_sources import list_versions
@@ -103,6 +106,36 @@ def test_every_role_has_the_permissions_boundary(stack: dict[str, Any]) -> None:
     roles = [facts for facts in stack["Resources"].values() if facts["Type"] == "AWS::IAM::Role"]
     assert roles
     assert all(role["Properties"]["PermissionsBoundary"]["Fn::If"][0] == "HasBoundary" for role in roles)
+
+
+def test_the_functions_may_read_what_they_ask_for(stack: dict[str, Any]) -> None:
+    """The emulator's policies do not know log streams, workflows and triggers."""
+    resources, here = resolve(stack), f"{REGION}:{ACCOUNT}"
+    groups = [
+        facts["Properties"]["LogGroupName"] for facts in resources.values() if "LogGroupName" in facts["Properties"]
+    ]
+    assert output_group(STACK) in groups
+    prefixes = [
+        facts["Properties"].get("DefaultArguments", {}).get("--custom-logGroup-prefix") for facts in resources.values()
+    ]
+    assert {f"{prefix}/output" for prefix in prefixes if prefix} == {output_group(STACK)}
+    log = ("logs:GetLogEvents", f"arn:aws:logs:{here}:log-group:{output_group(STACK)}:*")
+    assert log in _allowed(resources["ArchiverRole"])
+    triggers = [("glue:GetTrigger", f"arn:aws:glue:{here}:trigger/{STACK}-after-{job}") for job in notifier._CHAIN[:-1]]
+    workflow = ("glue:GetWorkflow", f"arn:aws:glue:{here}:workflow/{STACK}")
+    assert {log, workflow, *triggers} <= _allowed(resources["NotifierRole"])
+
+
+def _allowed(role: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return the actions of a role, each with a resource."""
+    statements = [s for policy in role["Properties"]["Policies"] for s in policy["PolicyDocument"]["Statement"]]
+    return {(action, on) for s in statements for action in as_list(s["Action"]) for on in as_list(s["Resource"])}
+
+
+def test_the_description_says_why_the_tables_need_no_crawler(stack: dict[str, Any]) -> None:
+    assert stack["Description"].endswith(
+        "The jobs commit the silver and gold tables to the Glue catalog, so these need no crawler."
+    )
 
 
 def test_the_named_queries_are_the_saved_ones(stack: dict[str, Any]) -> None:

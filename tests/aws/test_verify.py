@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,17 +12,6 @@ from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import get_stack
 from brewhouse.aws.verify import verify
 from brewhouse.query.saved_queries import saved_queries
-
-NOW = datetime(2026, 8, 2, 6, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def workflow_runs(deployed: Account) -> list[dict[str, Any]]:
-    """Runs of the workflow, which the emulator does not list."""
-    answer: dict[str, Any] = {"Runs": []}
-    replay(deployed, {"glue.GetWorkflowRuns": answer})
-    runs: list[dict[str, Any]] = answer["Runs"]
-    return runs
 
 
 def results(account: Account) -> dict[str, tuple[bool | None, str]]:
@@ -56,15 +44,16 @@ def test_queries_fail_without_tables(deployed: Account) -> None:
         assert "Athena could not run the query" in detail
 
 
-def test_runs_crawls_and_tables_are_reported(deployed: Account, workflow_runs: list[dict[str, Any]]) -> None:
-    workflow_runs.append({"StartedOn": NOW})
+def test_runs_crawls_and_tables_are_reported(deployed: Account) -> None:
     glue = deployed.client("glue")
+    glue.start_workflow_run(Name=STACK)
     glue.start_job_run(JobName=f"{STACK}-extract")
     glue.start_crawler(Name=f"{STACK}-raw")
     for name, parameters in (("iceberg", {"metadata_location": "s3://b/m.json"}), ("broken", {})):
         glue.create_table(DatabaseName="brewhouse_gold", TableInput={"Name": name, "Parameters": parameters})
     found = results(deployed)
-    assert found["the workflow has run"] == (True, "the last run began 2026-08-02 06:00")
+    started = glue.get_workflow(Name=STACK)["Workflow"]["LastRun"]["StartedOn"]
+    assert found["the workflow has run"] == (True, f"the last run began {started:%Y-%m-%d %H:%M}")
     assert found[f"job {STACK}-extract ran and succeeded"] == (True, "succeeded")
     assert found["brewhouse_gold.iceberg is an Iceberg table"] == (True, "s3://b/m.json")
     assert found["brewhouse_gold.broken is an Iceberg table"] == (False, "")
@@ -107,6 +96,12 @@ def test_drift_names_the_resources_and_properties(deployed: Account) -> None:
     replay(deployed, responses)
     found = result(deployed, "no resource was changed by hand")
     assert found == (False, "ExtractJob modified /Timeout /MaxRetries; Dashboard deleted")
+
+
+def test_a_trigger_that_does_not_fire_is_a_failure(deployed: Account) -> None:
+    deployed.client("glue").stop_trigger(Name=f"{STACK}-after-extract")
+    passed, detail = result(deployed, f"trigger {STACK}-after-extract is active")
+    assert (passed, detail) == (False, "deactivated, so what follows it never starts: `brewhouse aws deploy` starts it")
 
 
 def test_a_failed_crawl_is_a_warning_with_its_reason(deployed: Account) -> None:

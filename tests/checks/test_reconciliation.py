@@ -11,7 +11,15 @@ import pytest
 from brewhouse.api.contract import parse_page
 from brewhouse.checks.check import Check
 from brewhouse.checks.completeness import CompletenessCheck
-from brewhouse.checks.reconciliation import count_drop, gold_sums, reconcile_silver, source_counts
+from brewhouse.checks.data_contract import measured
+from brewhouse.checks.reconciliation import (
+    ACCOUNTED,
+    count_drop,
+    count_rows,
+    gold_sums,
+    reconcile_silver,
+    source_counts,
+)
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.lake.manifest import Counts, Manifest, Proof
 from brewhouse.models.model import parse
@@ -65,12 +73,20 @@ def lakehouse(transform: Transform) -> DuckDBEngine:
     return engine
 
 
+def accounted(engine: DuckDBEngine, proven: Manifest) -> list[Check]:
+    return reconcile_silver(engine, proven, count_rows(engine, ACCOUNTED))
+
+
+def sums(engine: DuckDBEngine) -> list[Check]:
+    return measured(engine, gold_sums(engine))
+
+
 def failed(checks: list[Check]) -> dict[str, tuple[int, str | None]]:
     return {check.name: (check.violations, check.example) for check in checks if not check.passed}
 
 
 def test_every_record_is_accounted_for_and_rejected_ones_are_a_warning(lakehouse: DuckDBEngine) -> None:
-    accounts, usable = reconcile_silver(lakehouse, manifest())
+    accounts, usable = accounted(lakehouse, manifest())
     assert accounts.passed
     assert (accounts.severity, usable.severity, usable.violations) == ("error", "warning", 1)
     assert usable.example is not None
@@ -79,7 +95,7 @@ def test_every_record_is_accounted_for_and_rejected_ones_are_a_warning(lakehouse
 
 @pytest.mark.parametrize("records", [4, 7])
 def test_a_lost_or_invented_record_is_an_error(lakehouse: DuckDBEngine, records: int) -> None:
-    check = reconcile_silver(lakehouse, manifest(records))[0]
+    check = accounted(lakehouse, manifest(records))[0]
     assert check.violations == abs(records - 5)
     assert check.example == f"{records} records, but 3 breweries + 1 rejected + 1 exact duplicates"
 
@@ -95,7 +111,7 @@ def test_a_drop_beyond_the_threshold_is_an_error(count: int, published: int | No
 
 
 def test_correct_tables_add_up_and_equal_the_sources_counts(lakehouse: DuckDBEngine) -> None:
-    assert failed(gold_sums(lakehouse)) == {}
+    assert failed(sums(lakehouse)) == {}
     assert failed(source_counts(lakehouse, manifest())) == {}
 
 
@@ -104,7 +120,7 @@ def test_a_gold_table_that_lost_a_country_is_an_error(lakehouse: DuckDBEngine) -
     lakehouse.compute(
         parse("gold.breweries_by_location", "SELECT * FROM staging.all_places WHERE country_code <> 'IT'")
     )
-    by_place, *by_type = gold_sums(lakehouse)
+    by_place, *by_type = sums(lakehouse)
     assert all(check.passed for check in by_type)
     assert by_place.violations == 1
     assert by_place.example is not None
@@ -183,7 +199,7 @@ def test_a_gold_table_with_lost_or_duplicate_rows_is_an_error(
 ) -> None:
     lakehouse.compute(parse("staging.before", f"SELECT * FROM {table}"))
     lakehouse.compute(parse(table, sql))
-    assert name in {check.name for check in gold_sums(lakehouse) if not check.passed}
+    assert name in {check.name for check in sums(lakehouse) if not check.passed}
 
 
 def test_an_empty_lakehouse_reconciles(transform: Transform) -> None:
@@ -192,7 +208,7 @@ def test_an_empty_lakehouse_reconciles(transform: Transform) -> None:
         engine.compute(model)
     none: dict[str, dict[str, int]] = {"by_type": {}, "by_country": {}, "by_state": {}}
     empty = msgspec.structs.replace(manifest(0, None, **none), received=Counts(total=0, **none))
-    checks = [*reconcile_silver(engine, empty), *gold_sums(engine), *source_counts(engine, empty)]
+    checks = [*accounted(engine, empty), *sums(engine), *source_counts(engine, empty)]
     assert failed(checks) == {}
 
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewhouse.console.charts import line_chart, overview_sheet
+from brewhouse.console.formatting import number
 from brewhouse.console.lake_reader import LakeReader
 from brewhouse.console.language import LANGUAGES, Translator
 from brewhouse.console.overview import (
@@ -93,7 +94,7 @@ def test_the_sheet_shows_every_chart_with_its_data(
     shown: Overview, locations: list[BreweryLocation], language: str
 ) -> None:
     translate = Translator(language)
-    spec = overview_sheet(shown, locations, "A title", translate)
+    spec = overview_sheet(shown, {"cities": [8, 8000]}, locations, "A title", translate)
     assert compiled(spec)
     texts = svg_texts(spec)
     for title in ("A title", *map(translate, ("Map", "Counts over time", "By type", "By country"))):
@@ -101,12 +102,14 @@ def test_the_sheet_shows_every_chart_with_its_data(
     assert f"{shown.totals.breweries} {translate('Breweries').lower()}" in texts
     assert {translate.label("country", count) for count in shown.by_country if count.key != UNKNOWN} <= set(texts)
     assert {f"{count.breweries:,}" for count in shown.by_type} <= set(texts)
+    assert {translate("By state"), translate("Cities"), f"+{number(7992, language)}"} <= set(texts)
+    assert {change.name for change in shown.changes if len(change.name) < 30} <= set(texts)
 
 
 def test_the_map_of_the_sheet_shows_the_locations_that_are_on_it(
     shown: Overview, locations: list[BreweryLocation]
 ) -> None:
-    countries, points = overview_sheet(shown, locations, "", EN)["vconcat"][0]["layer"]
+    countries, points = overview_sheet(shown, {}, locations, "", EN)["vconcat"][1]["layer"]
     values = points["data"]["values"]
     assert 0 < len(values) < len(locations)
     assert all(0 <= value["x"] <= WIDTH and 0 <= value["y"] <= HEIGHT for value in values)
@@ -122,17 +125,18 @@ def test_the_sheet_leaves_out_charts_without_data(shown: Overview, locations: li
     def titles(spec: dict[str, Any]) -> list[str]:
         return [row.get("title", "bars") for row in spec["vconcat"]]
 
-    assert titles(overview_sheet(shown, locations, "", EN)) == ["Map", "Counts over time", "bars"]
-    empty = replace(shown, over_time=[], by_type=[], by_country=[])
-    spec = overview_sheet(empty, [], "", EN)
-    assert titles(spec) == ["bars"]
+    every = ["", "Map", "Counts over time", "bars", "Latest changes"]
+    assert titles(overview_sheet(shown, {}, locations, "", EN)) == every
+    empty = replace(shown, over_time=[], by_type=[], by_country=[], changes=[])
+    spec = overview_sheet(empty, {}, [], "", EN)
+    assert titles(spec) == ["", "bars"]
     assert compiled(spec)
 
 
 def test_bars_are_limited_and_name_what_is_unknown(shown: Overview) -> None:
     counts = [BreweryCount(UNKNOWN, UNKNOWN, 99), *(BreweryCount(str(n), f"Name {n}", n) for n in range(30, 0, -1))]
-    spec = overview_sheet(replace(shown, by_country=counts), [], "", PT)
-    bars = spec["vconcat"][-1]["hconcat"][1]["data"]["values"]
+    spec = overview_sheet(replace(shown, by_country=counts), {}, [], "", PT)
+    bars = spec["vconcat"][-2]["hconcat"][1]["data"]["values"]
     assert len(bars) == 20
     assert bars[0] == {"name": "desconhecido", "breweries": 99}
     assert [bar["breweries"] for bar in bars] == sorted((bar["breweries"] for bar in bars), reverse=True)
@@ -141,11 +145,11 @@ def test_bars_are_limited_and_name_what_is_unknown(shown: Overview) -> None:
 @pytest.mark.parametrize(("translate", "number"), [(EN, "1,234,567"), (PT, "1.234.567")])
 def test_the_subtitle_uses_the_separators_of_the_language(shown: Overview, translate: Translator, number: str) -> None:
     many = replace(shown, totals=replace(shown.totals, breweries=1_234_567))
-    assert overview_sheet(many, [], "", translate)["title"]["subtitle"].startswith(number)
+    assert overview_sheet(many, {}, [], "", translate)["title"]["subtitle"].startswith(number)
 
 
 @pytest.mark.parametrize("name", ["</script><script>alert(1)</script>", "a.b[0]['c']", "=1+1", "\u202e", ""])
 def test_hostile_names_are_data_and_not_expressions(shown: Overview, name: str) -> None:
-    spec = overview_sheet(replace(shown, by_type=[BreweryCount(name, name, 3)]), [], name, EN)
+    spec = overview_sheet(replace(shown, by_type=[BreweryCount(name, name, 3)]), {}, [], name, EN)
     svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
     assert "<script" not in svg

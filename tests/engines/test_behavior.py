@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
+from tests.engines.pages import write_page
 
 from brewhouse.api.contract import FIELDS
 from brewhouse.engines.duckdb import DuckDBEngine
@@ -56,10 +56,7 @@ def contents(files: Sequence[str]) -> list[list[tuple[object, ...]]]:
 
 def pages(folder: Path, *texts: str) -> list[str]:
     """Write raw pages."""
-    files = [folder / f"page-{number:05}.abcdef123456.jsonl.gz" for number in range(1, len(texts) + 1)]
-    for file, text in zip(files, texts, strict=True):
-        file.write_bytes(gzip.compress(text.encode()))
-    return [str(file) for file in files]
+    return [write_page(folder, number, text) for number, text in enumerate(texts, 1)]
 
 
 def test_rows_are_exposed_with_their_types_and_nulls(engine: Engine) -> None:

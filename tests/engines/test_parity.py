@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tests.engines.pages import write_page
 from tests.mock_api.php_json import dumps
 from tests.real_data import DATA
 
@@ -68,11 +68,15 @@ def differing(engine: DuckDBEngine, spark: SparkEngine, tmp_path_factory: pytest
     folder = tmp_path_factory.mktemp("parity [0]")
 
     def files(name: str, pages: Pages) -> list[str]:
-        paths = [folder / f"{name}-page-{number:05}.abcdef123456.jsonl.gz" for number in range(1, len(pages) + 1)]
-        for path, records in zip(paths, pages, strict=True):
-            lines = [record if isinstance(record, str) else encode(record) for record in records]
-            path.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), 1))
-        return [str(path) for path in paths]
+        (folder / name).mkdir(exist_ok=True)
+        return [
+            write_page(
+                folder / name,
+                number,
+                "".join(f"{record if isinstance(record, str) else encode(record)}\n" for record in records),
+            )
+            for number, records in enumerate(pages, 1)
+        ]
 
     def compare(before: Pages, now: Pages, on: SparkEngine = spark) -> dict[str, list[Any]]:
         given_files = files("before", before), files("now", now)
@@ -211,11 +215,10 @@ json_lines = st.lists(members, max_size=6).map(lambda parts: f"{{{','.join(parts
 def test_any_json_object_is_read_alike(
     engine: DuckDBEngine, spark: SparkEngine, tmp_path: Path, lines: list[str]
 ) -> None:
-    page = tmp_path / "page-00001.abcdef123456.jsonl.gz"
-    page.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), 1))
+    page = write_page(tmp_path, 1, "".join(f"{line}\n" for line in lines))
     read = []
     for each in (engine, spark):
-        each.attach_raw_snapshot([str(page)], "RUN", "2026-08-02T12:00:00+00:00")
+        each.attach_raw_snapshot([page], "RUN", "2026-08-02T12:00:00+00:00")
         rows = each.rows("SELECT name, city, longitude, phone, record FROM bronze.breweries")
         read.append(sorted(rows, key=lambda row: str(row["record"])))
     assert read[0] == read[1]
@@ -226,10 +229,9 @@ def test_any_json_object_is_read_alike(
 def test_a_line_that_is_not_a_json_object_fails_alike(
     engine: DuckDBEngine, spark: SparkEngine, tmp_path: Path, line: str
 ) -> None:
-    page = tmp_path / "page-00001.abcdef123456.jsonl.gz"
-    page.write_bytes(gzip.compress(f"{line}\n".encode()))
+    page = write_page(tmp_path, 1, f"{line}\n")
     for each in (engine, spark):
-        each.attach_raw_snapshot([str(page)], "RUN", "2026-08-02T12:00:00+00:00")
+        each.attach_raw_snapshot([page], "RUN", "2026-08-02T12:00:00+00:00")
         with pytest.raises(Exception, match=r"(?i)malformed"):
             each.rows("SELECT name FROM bronze.breweries")
 

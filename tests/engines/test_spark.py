@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from pyarrow import BufferReader, parquet
+from tests.engines.pages import write_page
 
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.engines.engine import EngineError
@@ -109,6 +111,65 @@ def test_files_have_the_target_size_with_any_partitioning_of_the_input(
         assert cities == sorted(cities)
     assert engine.rows("SELECT count(*) AS n, count(DISTINCT n) AS d FROM silver.places") == [{"n": 60000, "d": 60000}]
     engine.close()
+
+
+def shuffled_bytes(session: SparkSession) -> int:
+    """Return what all stages of the application wrote for shuffles."""
+    store = session._jsc.sc().statusStore()
+    jvm, gateway = session._jvm, session.sparkContext._gateway
+    assert jvm is not None
+    assert gateway is not None
+    stages = store.stageList(None, False, False, gateway.new_array(jvm.double, 0), None)
+    return sum(stages.apply(number).shuffleWriteBytes() for number in range(stages.size()))
+
+
+def test_the_rows_of_files_are_written_without_a_shuffle_and_in_order(
+    spark_session: SparkSession, spark_by_default: SparkEngine, tmp_path: Path
+) -> None:
+    computed(spark_by_default, ROWS)
+    spark_by_default.write(replace(SPEC, name="silver.places", partition=()), IDS, tmp_path)
+    spark_by_default.attach_rows("previous.snapshot", {"run": "string"}, [(None,)])
+    before = shuffled_bytes(spark_session)
+    spark_by_default.compute(
+        parse("silver.copy", "SELECT p.* FROM silver.places AS p CROSS JOIN previous.snapshot AS s")
+    )
+    (file,) = spark_by_default.write(replace(SPEC, name="silver.copy", partition=()), IDS, tmp_path)
+    assert shuffled_bytes(spark_session) == before
+    assert parquet.ParquetFile(file).read()["n"].to_pylist() == [5, 3, 4, 2, 1]
+    spark_by_default.compute(parse("silver.copy", "SELECT * FROM silver.places WHERE n > 1"))
+    (file,) = spark_by_default.write(replace(SPEC, name="silver.copy", partition=()), IDS, tmp_path)
+    assert shuffled_bytes(spark_session) > before, "filtered rows, of perhaps many small parts, are put together"
+
+
+def test_a_page_that_differs_from_its_checksum_fails_the_query_and_other_files_are_not_read(
+    spark: SparkEngine, tmp_path: Path
+) -> None:
+    files = [write_page(tmp_path, number, f'{{"id":"{number}"}}\n') for number in (1, 2, 3)]
+    spark.attach_raw_snapshot(files, "RUN", "2026-08-02T12:00:00+00:00")
+    assert len(spark.rows("SELECT id FROM bronze.breweries")) == 3
+    spark.attach_raw_snapshot(files[:2], "RUN", "2026-08-02T12:00:00+00:00")
+    assert len(spark.rows("SELECT id FROM bronze.breweries")) == 2
+    Path(files[2]).rename(files[0])
+    spark.attach_raw_snapshot(files[:2], "RUN", "2026-08-02T12:00:00+00:00")
+    with pytest.raises(Exception, match=r"not that of its name: page-00001\."):
+        spark.rows("SELECT count(*) AS n FROM bronze.breweries")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "execution.streaming.sinks.FileStreamSink",  # files of committed tasks alone, under their final names
+        "execution.datasources.parquet.ParquetFileFormat",
+        "classic.Dataset",  # plans that begin with the rows that are kept
+    ],
+)
+def test_the_internal_classes_of_spark_that_the_engine_uses_exist(spark_session: SparkSession, name: str) -> None:
+    jvm = spark_session._jvm
+    assert jvm is not None
+    try:
+        jvm.java.lang.Class.forName(f"org.apache.spark.sql.{name}")
+    except Exception:  # noqa: BLE001 - of Java
+        pytest.fail(f"Spark {spark_session.version} has no {name}: engines/spark.py must do its work in another way.")
 
 
 @pytest.fixture
@@ -245,3 +306,30 @@ def test_only_a_local_session_is_bound_to_the_loopback(master: str, is_local: bo
     assert settings["spark.driver.memory"] == "512m"
     assert (settings.get("spark.driver.host") == "127.0.0.1") is is_local
     assert ("spark.sql.shuffle.partitions" in settings) is is_local
+
+
+COLLECTOR = "-XX:+UseParallelGC"
+
+
+def test_the_collector_is_the_parallel_one_unless_options_of_java_are_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_set(master: str = "local[2]") -> bool:
+        return COLLECTOR in _settings(master, 512)["spark.driver.extraJavaOptions"]
+
+    for name in ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "SPARK_SUBMIT_OPTS", "PYSPARK_SUBMIT_ARGS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path))
+    assert is_set()
+    assert not is_set("spark://host:7077")
+    for name in ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "SPARK_SUBMIT_OPTS"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "-XX:+UseSerialGC")
+            assert not is_set()
+    monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", "--conf spark.sql.shuffle.partitions=2 pyspark-shell")
+    assert is_set()
+    monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", "--conf spark.driver.defaultJavaOptions=-XX:+UseG1GC pyspark-shell")
+    assert not is_set()
+    monkeypatch.delenv("PYSPARK_SUBMIT_ARGS")
+    (tmp_path / "spark-defaults.conf").write_text("spark.driver.defaultJavaOptions -XX:+UseZGC\n")
+    assert not is_set()

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from pyiceberg.catalog import load_catalog
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.iceberg.tables import Tables
+from brewhouse.lake.damage import DamagedFileError
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.raw_snapshots import complete, complete_runs
 from brewhouse.mock_api.dataset import generate
 from brewhouse.pipeline.compare import compare
 from brewhouse.pipeline.maintenance import run_maintenance
@@ -65,6 +70,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Lake:
         source.remove([str(record["id"]) for record in records[:20]])
         run_workflow(lake, settings("spark", source.url))
     return lake
+
+
+def test_a_damaged_page_is_named_on_spark(made: Lake, tmp_path: Path) -> None:
+    lake = Lake(shutil.copytree(made.root, tmp_path / "lake"))
+    page = sorted(complete(lake)[1].folder.glob("page-*"))[1]
+    content = page.read_bytes()
+    page.write_bytes(gzip.compress(gzip.decompress(content).replace(b"e", b"a", 1)))
+    with pytest.raises(DamagedFileError) as raised:
+        compare(lake, settings("spark"), *complete_runs(lake))
+    assert str(page) in raised.value.what
+    page.unlink()
+    with pytest.raises(DamagedFileError, match="does not exist"):
+        compare(lake, settings("spark"), *complete_runs(lake))
 
 
 def test_changes_are_the_same_across_engines(made: Lake) -> None:

@@ -9,8 +9,9 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from brewhouse.aws.prices import prices
+from brewhouse.aws.functions.job_runs import prices
 from brewhouse.aws.session import Account
+from brewhouse.aws.stacks import Stack
 from brewhouse.errors import UsageError
 from brewhouse.query.export import quoted, unique_names
 from brewhouse.query.saved_queries import for_athena
@@ -40,7 +41,7 @@ class AthenaResult:
     @property
     def cost_usd(self) -> float:
         """Cost of the query in US dollars."""
-        return max(self.scanned_bytes, _MINIMUM_BYTES) / 1e12 * prices().athena_tb
+        return float(max(self.scanned_bytes, _MINIMUM_BYTES) / 1e12 * prices()["athena_tb"])
 
     def relation(self) -> DuckDBPyRelation:
         """Return all rows as DuckDB's own result."""
@@ -54,11 +55,8 @@ class AthenaResult:
         return relation
 
 
-def run_query(account: Account, workgroup: str, database: str, sql: str) -> AthenaResult:
+def run_query(account: Account, stack: Stack, sql: str) -> AthenaResult:
     """Run a query in Athena's dialect, with tables named by zone, and wait for its result.
-
-    Args:
-        database: Prefix of the names of the Glue databases.
 
     Raises:
         UsageError: Athena rejects the query, or the query fails.
@@ -66,9 +64,9 @@ def run_query(account: Account, workgroup: str, database: str, sql: str) -> Athe
     client = account.client("athena")
     try:
         query = client.start_query_execution(
-            QueryString=for_athena(sql, database),
-            WorkGroup=workgroup,
-            QueryExecutionContext={"Database": f"{database}_gold"},
+            QueryString=for_athena(sql, stack.parameters["CatalogDatabase"]),
+            WorkGroup=stack.name,
+            QueryExecutionContext={"Database": stack.database("gold")},
         )["QueryExecutionId"]
     except client.exceptions.InvalidRequestException as error:  # a query that cannot be parsed
         raise _query_error(error.response["Error"]["Message"]) from error

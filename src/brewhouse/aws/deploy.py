@@ -36,13 +36,15 @@ CheckResult = tuple[bool | None, str]
 """Whether a check passed, and a detail."""
 
 
-def run_checks(checks: Mapping[str, Callable[[], CheckResult]], *, strict: bool) -> Iterator[DeploymentCheck]:
-    """Run checks by name; one that AWS does not answer has failed if strict, else it is unknown."""
+def run_checks(
+    checks: Mapping[str, Callable[..., CheckResult]], *arguments: object, strict: bool
+) -> Iterator[DeploymentCheck]:
+    """Run checks by name with arguments; one that AWS does not answer has failed if strict, else it is unknown."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     for name, check in checks.items():
         try:
-            passed, detail = check()
+            passed, detail = check(*arguments)
         except (BotoCoreError, ClientError, BrewhouseError) as error:
             reason = reason_of(error)
             passed, detail = (False, reason) if strict else (None, f"could not be checked: {reason}")
@@ -71,8 +73,8 @@ def bucket_exists(account: Account, bucket: str) -> bool:
         BrewhouseError: It belongs to another account, or access is denied.
     """
     with translated_aws_errors(f"arn:aws:s3:::{bucket}"):
-        head = account.client("s3").head_bucket
-        return get_or_none(head, Bucket=bucket, ExpectedBucketOwner=account.number) is not None
+        owned = {"Bucket": bucket, "ExpectedBucketOwner": account.number}
+        return get_or_none(account.client("s3").head_bucket, **owned) is not None
 
 
 def queues_of(account: Account, stack: str) -> list[str]:
@@ -101,7 +103,7 @@ def resolve_parameters(
         "ModulesKey": package.modules.key,
         "FunctionsKey": package.functions.key,
     }
-    if before is None or before.status == "REVIEW_IN_PROGRESS":
+    if before is None:
         bucket = bucket_name(account, name)
         ours |= {"BucketName": bucket, "DataExists": str(bucket_exists(account, bucket)).lower()}
         ours["QueuesExist"] = str(len(queues_of(account, name)) == len(QUEUES)).lower()
@@ -124,19 +126,12 @@ def upload(account: Account, bucket: str, folder: Path, manifest: PackageManifes
     return sent
 
 
-def url_of(account: Account, bucket: str, file: PackageFile) -> str:
-    """Return the URL under which CloudFormation reads an uploaded file."""
-    return f"{account.client('s3').meta.endpoint_url}/{bucket}/{file.key}"
-
-
 def start_triggers(account: Account, stack: str) -> list[str]:
     """Start the triggers of a stack that would never fire, and return their names."""
-    started = []
-    for trigger in triggers(account, stack):
-        if trigger["Type"] != "ON_DEMAND" and trigger["State"] not in ACTIVE:
-            account.client("glue").start_trigger(Name=trigger["Name"])
-            started.append(trigger["Name"])
-    return started
+    inactive = [trigger["Name"] for trigger in triggers(account, stack) if trigger["State"] not in ACTIVE]
+    for name in inactive:
+        account.client("glue").start_trigger(Name=name)
+    return inactive
 
 
 def triggers(account: Account, stack: str) -> list[dict[str, Any]]:
@@ -169,7 +164,7 @@ def stack_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
         detail = f"{head['ContentLength']} bytes" if head else "missing"
         yield DeploymentCheck(f"s3://{bucket}/{stack.parameters[key]} exists", head is not None, detail)
     for zone in ZONES:
-        name = f"{stack.parameters['CatalogDatabase']}_{zone}"
+        name = stack.database(zone)
         exists = get_or_none(account.client("glue").get_database, Name=name) is not None
         yield DeploymentCheck(f"database {name} exists", exists, "" if exists else "missing")
     group = account.client("athena").get_work_group(WorkGroup=stack.name)["WorkGroup"]["Configuration"]

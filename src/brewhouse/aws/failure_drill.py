@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from brewhouse.aws.deploy import DeploymentCheck
@@ -22,39 +22,34 @@ _DEAD_SOURCE = "http://127.0.0.1:9"  # the port of the discard protocol, which n
 
 def failure_drill(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
     """Start the failing job run, and yield a check for each effect once it is there, or when the time is over."""
-    begin = datetime.now(UTC)
+    begin, deadline = datetime.now(UTC), time.monotonic() + TIMEOUT_S
     s3, bucket = account.client("s3"), stack.parameters["BucketName"]
     run = account.client("glue").start_job_run(
         JobName=f"{stack.name}-extract", Arguments={"--source-url": _DEAD_SOURCE}
     )["JobRunId"]
-
-    def ends(events: Sequence[EventEnvelope]) -> list[EventEnvelope]:
-        return [
-            each
-            for each in events
-            if (each.detail_type, each.source, each.detail.get("state")) == (JOB, "aws.glue", "FAILED")
-            and str(each.detail.get("jobRunId")).startswith(run)
-        ]
-
-    def has_alert(events: Sequence[EventEnvelope]) -> bool:
-        return any(each.detail_type == ALERT_SENT and each.detail.get("kind") == "failed" for each in events)
-
-    def has_log(events: Sequence[EventEnvelope]) -> bool:
-        keys = (f"lake/job_logs/{end.key.split('/', 1)[1]}" for end in ends(events))
-        return any(s3.list_objects_v2(Bucket=bucket, Prefix=key).get("KeyCount") for key in keys)
-
-    waiting: dict[str, Callable[[Sequence[EventEnvelope]], object]] = {
-        "the event of a failed job arrives": ends,
-        "its log lines are archived": has_log,
-        "an alert is sent": has_alert,
-    }
-    deadline = time.monotonic() + TIMEOUT_S
-    while waiting:
+    reported: set[str] = set()
+    while True:
+        is_over = time.monotonic() > deadline
         events = LakeEvents(s3, bucket).read(begin.date(), after=id_at(begin - timedelta(seconds=1), b""))
-        for name in [name for name, is_there in waiting.items() if is_there(events)]:
-            del waiting[name]
-            yield DeploymentCheck(name, passed=True, detail=f"after {(datetime.now(UTC) - begin).seconds} s")
-        if waiting and time.monotonic() > deadline:
-            yield from (DeploymentCheck(name, passed=False, detail=f"not within {TIMEOUT_S:.0f} s") for name in waiting)
+        ends = [each for each in events if _is_failure(each, run)]
+        logs = [f"lake/job_logs/{end.key.split('/', 1)[1]}" for end in ends]
+        effects = {
+            "the event of a failed job arrives": bool(ends),
+            "its log lines are archived": any(
+                s3.list_objects_v2(Bucket=bucket, Prefix=key)["KeyCount"] for key in logs
+            ),
+            "an alert is sent": any((e.detail_type, e.detail.get("kind")) == (ALERT_SENT, "failed") for e in events),
+        }
+        for name in [name for name, is_there in effects.items() if name not in reported and (is_there or is_over)]:
+            reported.add(name)
+            after = f"after {(datetime.now(UTC) - begin).seconds} s"
+            yield DeploymentCheck(name, effects[name], after if effects[name] else f"not within {TIMEOUT_S:.0f} s")
+        if len(reported) == len(effects):
             return
-        time.sleep(POLL_S if waiting else 0)
+        time.sleep(POLL_S)
+
+
+def _is_failure(event: EventEnvelope, run: str) -> bool:
+    """Return whether an event of Glue is the end of an attempt of a job run that failed."""
+    kind = (event.source, event.detail_type, event.detail.get("state"))
+    return kind == ("aws.glue", JOB, "FAILED") and str(event.detail.get("jobRunId")).startswith(run)

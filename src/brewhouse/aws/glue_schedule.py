@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 
-_FIELDS = (
-    ("minute", 0, 59),
-    ("hour", 0, 23),
-    ("day of month", 1, 31),
-    ("month", 1, 12),
-    ("day of week", 1, 7),
-    ("year", 1970, 2199),
-)
-_NAMES = {
-    "month": "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC",
-    "day of week": "SUN|MON|TUE|WED|THU|FRI|SAT",
+_DAY = "[1-9]|[12][0-9]|3[01]"
+_FIELDS = {  # a value of each, and what may stand there instead of values
+    "minute": ("[0-5]?[0-9]", "[*]"),
+    "hour": ("[01]?[0-9]|2[0-3]", "[*]"),
+    "day of month": (f"0?(?:{_DAY})", rf"[*?]|L|L?W|(?:{_DAY})W"),
+    "month": ("0?[1-9]|1[0-2]|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC", "[*]"),
+    "day of week": ("[1-7]|SUN|MON|TUE|WED|THU|FRI|SAT", "[*?]|[1-7]?L|[1-7]#[1-5]"),
+    "year": ("19[7-9][0-9]|2[01][0-9][0-9]", "[*]"),
 }
-_SPECIAL = {"day of month": r"\?|L|L?W|([1-9]|[12]\d|3[01])W", "day of week": r"\?|[1-7]?L|[1-7]#[1-5]"}
 
 
 def schedule_problem(expression: str) -> str:
@@ -37,16 +33,8 @@ def schedule_problem(expression: str) -> str:
         return "it must be cron() with six fields, UTC"
     if (fields[2] == "?") == (fields[4] == "?"):
         return "exactly one of day of month and day of week must be ?"
-    for text, (name, low, high) in zip(fields, _FIELDS, strict=True):
-        if not _is_valid(text, name, low, high):
+    for text, (name, (value, special)) in zip(fields, _FIELDS.items(), strict=True):
+        values = rf"(?:{value})(?:-(?:{value}))?"
+        if not re.fullmatch(rf"{special}|(?:[*]|{values})(?:/[0-9]+)?(?:,{values})*", text):
             return f"{text} is an invalid {name}"
     return ""
-
-
-def _is_valid(text: str, name: str, low: int, high: int) -> bool:
-    if text == "*" or re.fullmatch(_SPECIAL.get(name, "(?!)"), text):
-        return True
-    value = rf"(?:{_NAMES.get(name, '(?!)')}|\d+)"
-    if not re.fullmatch(rf"(?:\*|{value}(?:-{value})?)(?:/\d+)?(?:,{value}(?:-{value})?)*", text):
-        return False
-    return all(low <= int(number) <= high for number in re.findall(r"(?<!/)\b\d+", text))

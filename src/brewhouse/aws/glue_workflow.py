@@ -152,11 +152,10 @@ def logs(account: Account, stack: str, job: str, run: str | None = None, *, exec
     streams = client.get_paginator("describe_log_streams").paginate(logGroupName=group, logStreamNamePrefix=run)
     with suppress(client.exceptions.ResourceNotFoundException):
         names = [stream["logStreamName"] for page in streams for stream in page["logStreams"]]
-        labels = {name: "" for name in names if name in driver_streams(run)}
-        if executors:  # not those of a retry, whose id begins with this one
-            others = [name for name in names if name.startswith((f"{run}_g-", f"{run}-")) and name not in labels]
-            labels |= {name: f"{name.removeprefix(run)[1:]}: " for name in others}
-        for name, label in labels.items():
+        drivers = [name for name in names if name in driver_streams(run)]
+        others = [name for name in names if name.startswith((f"{run}_g-", f"{run}-")) and name not in drivers]
+        for name in [*drivers, *(others if executors else [])]:  # none of a retry, whose id begins with this one
+            label = "" if name in drivers else f"{name.removeprefix(run)[1:]}: "
             pages = client.get_paginator("filter_log_events").paginate(logGroupName=group, logStreamNames=[name])
             yield from (f"{label}{event['message'].rstrip()}" for page in pages for event in page["events"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from brewhouse.aws.deploy import DeploymentCheck, resources
@@ -17,7 +18,7 @@ _EVENT_DELAY = timedelta(minutes=10)  # an event of Glue that has not arrived by
 _RULE_METRICS = ("FailedInvocations", "InvocationsSentToDlq", "InvocationsFailedToBeSentToDlq")
 
 
-def alarms(account: Account, stack: Stack) -> list[dict[str, str]]:
+def alarms(account: Account, stack: Stack) -> list[dict[str, Any]]:
     """Return the state of each alarm of a stack, sorted by name."""
     names = list(resources(account, stack.name, "AWS::CloudWatch::Alarm").values())
     found = account.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"] if names else []
@@ -27,15 +28,15 @@ def alarms(account: Account, stack: Stack) -> list[dict[str, str]]:
     ]
 
 
-def queue_depths(account: Account, stack: Stack) -> list[dict[str, str | int]]:
+def queue_depths(account: Account, stack: Stack) -> list[dict[str, Any]]:
     """Count the messages in each queue of a stack."""
-    sqs = account.client("sqs")
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    rows: list[dict[str, str | int]] = []
-    for url in (stack.outputs["EventQueue"], stack.outputs["DeadLetterQueue"]):
-        counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        rows.append({"queue": url.rsplit("/", 1)[-1], "messages": sum(int(counts[name]) for name in names)})
-    return rows
+    ask = partial(account.client("sqs").get_queue_attributes, AttributeNames=names)
+    counts = {stack.outputs[name]: ask(QueueUrl=stack.outputs[name]) for name in ("EventQueue", "DeadLetterQueue")}
+    return [
+        {"queue": url.rsplit("/", 1)[-1], "messages": sum(map(int, found["Attributes"].values()))}
+        for url, found in counts.items()
+    ]
 
 
 def subscribers(account: Account, stack: Stack) -> list[dict[str, Any]]:
@@ -67,16 +68,24 @@ def monitoring_checks(account: Account, stack: Stack) -> Iterator[DeploymentChec
 
 def runtime_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
     """Check what only a real account can show: events and logs arrive, none is rejected, no alarm fires."""
-    since = datetime.now(UTC) - _RECENT
-    events = LakeEvents(account.client("s3"), stack.parameters["BucketName"]).read(since.date())
+    now = datetime.now(UTC)
+    events = LakeEvents(account.client("s3"), stack.parameters["BucketName"]).read((now - _RECENT).date())
     count = sum(event.source == "aws.glue" for event in events)
-    steps = last_job_runs(account, stack.name)
-    ends = [step.ended for step in steps if step.ended and since < step.ended < datetime.now(UTC) - _EVENT_DELAY]
-    passed = True if count else (False if ends else None)  # a job ended, so there was an event
+    ended = [step for step in last_job_runs(account, stack.name) if step.ended]
+    is_due = any(step.ended and now - _RECENT < step.ended < now - _EVENT_DELAY for step in ended)
+    passed = True if count else (False if is_due else None)  # a job ended, so there was an event
     yield DeploymentCheck("events of Glue arrive in the lake", passed, f"{count} in the last two days")
-    yield from _log_checks(account, stack, [step.run for step in steps if step.ended])
+    for name in ("output", "error"):
+        group = f"/aws-glue/{stack.name}/{name}"
+        missing = [step.run for step in ended if not _has_stream(account, group, step.run)]
+        detail = f"missing: {', '.join(missing)}" if missing else f"of {len(ended)} jobs"
+        yield DeploymentCheck(f"log group {group} has the last runs", not missing if ended else None, detail)
     letters = _dead_letters(account, stack)
-    yield from _rule_checks(account, stack, letters)
+    for rule in resources(account, stack.name, "AWS::Events::Rule").values():
+        counts = {metric: _sum(account, metric, rule, now) for metric in _RULE_METRICS}
+        reasons = sorted({reason for source, reason in letters if source.endswith(f"/{rule}")})
+        found = [*(f"{count} {metric}" for metric, count in counts.items() if count), *reasons]
+        yield DeploymentCheck(f"rule {rule} reaches its targets", not found, "; ".join(found))
     depth = queue_depths(account, stack)[-1]
     detail = "; ".join([f"{depth['messages']} messages", *sorted({reason for _, reason in letters})])
     yield DeploymentCheck(f"{depth['queue']} is empty", depth["messages"] == 0, detail)
@@ -85,42 +94,23 @@ def runtime_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
         yield DeploymentCheck(f"alarm {alarm['alarm']} does not fire", passed, alarm["why"])
 
 
-def _log_checks(account: Account, stack: Stack, runs: list[str]) -> Iterator[DeploymentCheck]:
-    """Check that the last run of each job has a stream in both log groups."""
-    client = account.client("logs")
-    for group in (f"/aws-glue/{stack.name}/output", f"/aws-glue/{stack.name}/error"):
-        lacking = [
-            run
-            for run in runs
-            if not client.describe_log_streams(logGroupName=group, logStreamNamePrefix=run)["logStreams"]
-        ]
-        detail = f"missing: {', '.join(lacking)}" if lacking else f"of {len(runs)} jobs"
-        yield DeploymentCheck(f"log group {group} has the last runs", not lacking if runs else None, detail)
+def _has_stream(account: Account, group: str, run: str) -> bool:
+    logs = account.client("logs")
+    return bool(logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=run)["logStreams"])
 
 
-def _rule_checks(account: Account, stack: Stack, letters: list[tuple[str, str]]) -> Iterator[DeploymentCheck]:
-    """Check that no rule failed to reach its target in the last two days."""
-    now = datetime.now(UTC)
-    for rule in resources(account, stack.name, "AWS::Events::Rule").values():
-        dimensions = [{"Name": "RuleName", "Value": rule}]
-        queries = [
-            {
-                "Id": metric[0].lower() + metric[1:],
-                "MetricStat": {
-                    "Metric": {"Namespace": "AWS/Events", "MetricName": metric, "Dimensions": dimensions},
-                    "Period": 3600,
-                    "Stat": "Sum",
-                },
-            }
-            for metric in _RULE_METRICS
-        ]
-        found = account.client("cloudwatch").get_metric_data(
-            MetricDataQueries=queries, StartTime=now - _RECENT, EndTime=now
-        )["MetricDataResults"]
-        counts = {each["Id"]: int(sum(each["Values"])) for each in found if sum(each["Values"])}
-        reasons = sorted({reason for source, reason in letters if source.endswith(f"/{rule}")})
-        detail = "; ".join([*(f"{count} {name}" for name, count in counts.items()), *reasons])
-        yield DeploymentCheck(f"rule {rule} reaches its targets", not counts and not reasons, detail)
+def _sum(account: Account, metric: str, rule: str, now: datetime) -> int:
+    """Return the sum of a metric of a rule over the last two days."""
+    found = account.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/Events",
+        MetricName=metric,
+        Dimensions=[{"Name": "RuleName", "Value": rule}],
+        StartTime=now - _RECENT,
+        EndTime=now,
+        Period=3600,
+        Statistics=["Sum"],
+    )
+    return int(sum(each["Sum"] for each in found["Datapoints"]))
 
 
 def _dead_letters(account: Account, stack: Stack) -> list[tuple[str, str]]:

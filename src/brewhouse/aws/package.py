@@ -80,20 +80,18 @@ def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> P
             _unpack_dependencies(before, Path(wheels))
         else:
             _download_dependencies(locked, python, Path(wheels))
-        modules = new / before.name
-        _write_modules(modules, locked, Path(wheels))
-        script, functions, stack = new / "glue_job.py", new / "functions.zip", new / "stack.json"
-        script.write_bytes(files(__package__).joinpath("glue_job.py").read_bytes())
-        write_functions(functions)
-        stack.write_text(template(), "utf-8")
-        manifest = PackageManifest(
-            glue_version=glue_version,
-            lock_sha256=lock_sha256,
-            script=_file(script),
-            modules=_file(modules),
-            functions=_file(functions),
-            template=_file(stack),
-        )
+        _write_modules(new / before.name, locked, Path(wheels))
+        (new / "glue_job.py").write_bytes(files(__package__).joinpath("glue_job.py").read_bytes())
+        write_functions(new / "functions.zip")
+        (new / "stack.json").write_text(template(), "utf-8")
+        names = {
+            "script": "glue_job.py",
+            "modules": before.name,
+            "functions": "functions.zip",
+            "template": "stack.json",
+        }
+        made = {role: _file(new / name) for role, name in names.items()}
+        manifest = PackageManifest(glue_version=glue_version, lock_sha256=lock_sha256, **made)
         (new / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
         for file in new.iterdir():  # nothing was replaced before everything was written
             file.replace(folder / file.name)

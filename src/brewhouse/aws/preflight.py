@@ -13,6 +13,7 @@ from brewhouse.aws.session import Account, get_or_none, reason_of
 from brewhouse.lake.aws_errors import denial_in
 
 NO_TRAIL = "none, so calls that change the stack are not archived: set --parameter RecordManagementCalls=true for one"
+_GRANT = "grant the jobs' roles ALL on the databases after the deployment, or restore it under Data Catalog settings"
 _FUNCTIONS_AT_ONCE = 6  # the event source mapping runs up to five archivers; and the notifier
 _QUOTAS = {"L-5E4153CA": "concurrent job runs", "L-08F3B322": "DPUs of concurrent job runs"}
 """Codes of the quotas of Glue for an account."""
@@ -69,12 +70,9 @@ class Preflight:
     def _lake_formation(self) -> CheckResult:
         settings = self.account.client("lakeformation").get_data_lake_settings()["DataLakeSettings"]
         for kind in ("CreateDatabaseDefaultPermissions", "CreateTableDefaultPermissions"):
-            principals = [each["Principal"]["DataLakePrincipalIdentifier"] for each in settings.get(kind, [])]
+            principals = {each["Principal"]["DataLakePrincipalIdentifier"] for each in settings.get(kind, [])}
             if "IAM_ALLOWED_PRINCIPALS" not in principals:
-                return None, (
-                    f"{kind} lacks IAM_ALLOWED_PRINCIPALS: grant the jobs' roles ALL on the databases after the "
-                    "deployment, or restore the default under Data Catalog settings"
-                )
+                return None, f"{kind} lacks IAM_ALLOWED_PRINCIPALS: {_GRANT}"
         return True, ""
 
     def _catalog_encryption(self) -> CheckResult:
@@ -90,20 +88,13 @@ class Preflight:
     def _lambda(self) -> CheckResult:
         limits = self.account.client("lambda").get_account_settings()["AccountLimit"]
         left = limits.get("UnreservedConcurrentExecutions", limits["ConcurrentExecutions"])
-        advice = (
-            "" if left >= _FUNCTIONS_AT_ONCE else f", fewer than {_FUNCTIONS_AT_ONCE}: raise it with Service Quotas"
-        )
-        return not advice, f"{left} concurrent executions{advice}"
+        return _enough({"concurrent executions": (left, _FUNCTIONS_AT_ONCE)})
 
     def _quotas(self) -> CheckResult:
         dpu = DPU[self.parameters["WorkerType"]] * int(self.parameters["NumberOfWorkers"])
-        client, details = self.account.client("service-quotas"), []
-        for (code, name), needed in zip(_QUOTAS.items(), (2, 2 * dpu), strict=True):  # a job, and maintenance
-            value = client.get_service_quota(ServiceCode="glue", QuotaCode=code)["Quota"]["Value"]
-            if value < needed:
-                return False, f"{value:g} {name}, fewer than {needed}: raise it with Service Quotas"
-            details.append(f"{value:g} {name}")
-        return True, ", ".join(details)
+        client, needed = self.account.client("service-quotas"), (2, 2 * dpu)  # for a job, and maintenance
+        values = [client.get_service_quota(ServiceCode="glue", QuotaCode=code)["Quota"]["Value"] for code in _QUOTAS]
+        return _enough(dict(zip(_QUOTAS.values(), zip(values, needed, strict=True), strict=True)))
 
     def _key(self) -> CheckResult:
         if not (key := self.parameters["KmsKeyArn"]):
@@ -122,3 +113,11 @@ class Preflight:
         trails = client.describe_trails(includeShadowTrails=True)["trailList"]
         active = [each["Name"] for each in trails if client.get_trail_status(Name=each["TrailARN"])["IsLogging"]]
         return (True, ", ".join(active)) if active else (None, NO_TRAIL)
+
+
+def _enough(quotas: Mapping[str, tuple[float, int]]) -> CheckResult:
+    """Check quotas, by name, for what is needed of them."""
+    few = [f"{value:g} {name}, fewer than {needed}" for name, (value, needed) in quotas.items() if value < needed]
+    if few:
+        return False, f"{'; '.join(few)}: raise it with Service Quotas"
+    return True, ", ".join(f"{value:g} {name}" for name, (value, _) in quotas.items())

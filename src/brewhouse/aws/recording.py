@@ -24,11 +24,13 @@ _PATTERNS = {  # what is replaced by the format, with a number
     re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+"): "someone-{}@example.org",
     _ID: "00000000-0000-0000-0000-{:012}",
     re.compile(r"\bA[A-Z]{3}[A-Z0-9]{12,}\b"): "AIDA{:016}",  # of a key, user or role
-    re.compile(r"\b(?:jr|wr)_[0-9a-f]{32,}"): "jr_{:064}",
+    re.compile(r"\bjr_[0-9a-f]{32,}"): "jr_{:064}",
+    re.compile(r"\bwr_[0-9a-f]{32,}"): "wr_{:064}",
 }
 _ARN = re.compile(r"arn:[\w-]+:(?!s3:)[\w-]+:[\w-]*:(?:\d{12})?:(?P<name>[^\s\"\\,]+)")
-_NAME = re.compile(
-    r'arn:[\w-]+:s3:::(?P<bucket>[\w.-]+)|"(?:S3BucketName|sourceIPAddress|userName|vpcEndpointId)": "(?P<field>[^"]+)"'
+_NAME = re.compile(  # also in JSON within JSON
+    r"arn:[\w-]+:s3:::(?P<bucket>[\w.-]+)"
+    r'|\\?"(?:S3BucketName|sourceIPAddress|userName|vpcEndpointId)\\?": ?\\?"(?P<field>[^"\\]+)'
 )
 _OF_AWS = re.compile(r"\*|[\w.-]+\.amazonaws\.com")
 _KIND = ("jobName", "crawlerName", "state", "typeOfChange", "eventName")
@@ -115,8 +117,4 @@ def _replace(text: str, pattern: re.Pattern[str], form: str) -> str:
 
 
 def _text(recorded: object) -> str:
-    return json.dumps(recorded, indent=1, sort_keys=True, ensure_ascii=False, default=_encode) + "\n"
-
-
-def _encode(value: Any) -> str:  # noqa: ANN401 - what JSON lacks
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return json.dumps(recorded, indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"

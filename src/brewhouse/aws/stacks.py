@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from brewhouse.aws.session import Account, denial_or, get_or_none
 from brewhouse.errors import BrewhouseError
 
+StackEvent: TypeAlias = Mapping[str, Any]
+"""A state change of one resource of a stack, as CloudFormation describes it."""
 POLL_S = 2.0
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 _CANCELLED = "cancelled"  # reason of a resource that was given up because another one failed
@@ -28,42 +30,23 @@ class Stack:
     parameters: Mapping[str, str]
     outputs: Mapping[str, str]
 
-    @property
-    def is_working(self) -> bool:
-        """Whether CloudFormation is changing it."""
-        return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
-
-
-@dataclass(frozen=True)
-class ResourceChange:
-    """What a change set does to one resource of the template."""
-
-    action: str  # Add, Modify or Remove
-    name: str
-    kind: str
-    replacement: str  # True, False, Conditional, or empty
-    why: str  # names of the properties that change
+    def database(self, zone: str) -> str:
+        """Return the name of the Glue database of a zone."""
+        return f"{self.parameters['CatalogDatabase']}_{zone}"
 
 
 @dataclass(frozen=True)
 class ChangeSet:
-    """A change set that waits for its execution, and whether it creates the stack."""
+    """A change set that waits for its execution, and whether it creates the stack.
+
+    Attributes:
+        changes: What it does to each resource: action, name, type, whether it is replaced, and the changed properties.
+    """
 
     arn: str
     stack_arn: str
     creates: bool
-    changes: tuple[ResourceChange, ...]
-
-
-@dataclass(frozen=True)
-class StackEvent:
-    """A state change of one resource of a stack."""
-
-    id: str
-    time: datetime
-    name: str
-    status: str
-    reason: str
+    changes: list[dict[str, str]]
 
 
 def find_stack(account: Account, name: str) -> Stack | None:
@@ -107,18 +90,14 @@ def create_change_set(
     Raises:
         BrewhouseError: CloudFormation rejects the change.
     """
-    creates = before is None or before.status == "REVIEW_IN_PROGRESS"
     client = account.client("cloudformation")
     given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
-    kept = (
-        set()
-        if before is None or creates
-        else set(before.parameters) & set(json.loads(template).get("Parameters", ())) - set(parameters)
-    )
+    earlier = set(before.parameters) if before else set()
+    kept = earlier & set(json.loads(template).get("Parameters", ())) - set(parameters)
     made = client.create_change_set(
         StackName=name,
         ChangeSetName=f"brewhouse-{uuid.uuid4()}",
-        ChangeSetType="CREATE" if creates else "UPDATE",
+        ChangeSetType="UPDATE" if before else "CREATE",
         **({"TemplateURL": url} if url else {"TemplateBody": template}),
         Parameters=[*given, *({"ParameterKey": key, "UsePreviousValue": True} for key in sorted(kept))],
         Capabilities=["CAPABILITY_IAM"],
@@ -129,8 +108,8 @@ def create_change_set(
         time.sleep(POLL_S)
     if found["Status"] == "CREATE_COMPLETE":
         pages = client.get_paginator("describe_change_set").paginate(**ids)
-        changes = tuple(_change(each["ResourceChange"]) for page in pages for each in page["Changes"])
-        return ChangeSet(made["Id"], made["StackId"], creates, changes)
+        changes = [_change(each["ResourceChange"]) for page in pages for each in page["Changes"]]
+        return ChangeSet(made["Id"], made["StackId"], before is None, changes)
     client.delete_change_set(**ids)
     reason = found.get("StatusReason", "")
     if any(words in reason for words in _NO_CHANGES):
@@ -152,9 +131,9 @@ def execute_change_set(account: Account, change_set: ChangeSet) -> Iterator[Stac
     Raises:
         BrewhouseError: It failed and was rolled back; names the resources that failed, with the reasons.
     """
-    before = {event.id for event in _events(account, change_set.stack_arn)}
-    account.client("cloudformation").execute_change_set(ChangeSetName=change_set.arn, StackName=change_set.stack_arn)
-    yield from _follow(account, change_set.stack_arn, before, {"CREATE_COMPLETE", "UPDATE_COMPLETE"})
+    names = {"ChangeSetName": change_set.arn, "StackName": change_set.stack_arn}
+    begin = partial(account.client("cloudformation").execute_change_set, **names)
+    return _follow(account, change_set.stack_arn, begin, {"CREATE_COMPLETE", "UPDATE_COMPLETE"})
 
 
 def delete_stack(account: Account, stack: Stack) -> Iterator[StackEvent]:
@@ -163,29 +142,30 @@ def delete_stack(account: Account, stack: Stack) -> Iterator[StackEvent]:
     Raises:
         BrewhouseError: A resource could not be deleted; names it, with the reason.
     """
-    before = {event.id for event in _events(account, stack.arn)}
-    account.client("cloudformation").delete_stack(StackName=stack.arn)
-    yield from _follow(account, stack.arn, before, {"DELETE_COMPLETE"})
+    begin = partial(account.client("cloudformation").delete_stack, StackName=stack.arn)
+    return _follow(account, stack.arn, begin, {"DELETE_COMPLETE"})
 
 
-def _follow(account: Account, arn: str, seen: set[str], good: set[str]) -> Iterator[StackEvent]:
-    failed: list[StackEvent] = []
+def _follow(account: Account, arn: str, begin: Callable[[], object], good: set[str]) -> Iterator[StackEvent]:
+    seen = {event["EventId"] for event in _events(account, arn)}
+    reasons: list[str] = []
+    begin()
     while True:
         stack = find_stack(account, arn)  # before the events, so that none of the last ones is missed
         for event in _events(account, arn):
-            if event.id not in seen:
-                seen.add(event.id)
-                if event.status.endswith("_FAILED") and _CANCELLED not in event.reason:
-                    failed.append(event)
+            if event["EventId"] not in seen:
+                seen.add(event["EventId"])
+                reason = event.get("ResourceStatusReason", "")
+                if event["ResourceStatus"].endswith("_FAILED") and _CANCELLED not in reason:
+                    reasons.append(f"{event['LogicalResourceId']}: {denial_or(reason)}")
                 yield event
         status = stack.status if stack else "DELETE_COMPLETE"
         if not status.endswith("_IN_PROGRESS"):
             break
         time.sleep(POLL_S)
     if status not in good:
-        reasons = "; ".join(f"{event.name}: {denial_or(event.reason)}" for event in failed)
         raise BrewhouseError(
-            f"The stack ended as {status}. {reasons or 'CloudFormation gave no reason'}.",
+            f"The stack ended as {status}. {'; '.join(reasons) or 'CloudFormation gave no reason'}.",
             hint="The lake is unchanged. Fix the cause, then run the command again.",
         )
 
@@ -193,20 +173,11 @@ def _follow(account: Account, arn: str, seen: set[str], good: set[str]) -> Itera
 def _events(account: Account, arn: str) -> list[StackEvent]:
     pages = account.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=arn)
     answer = get_or_none(lambda: [event for page in pages for event in page["StackEvents"]])
-    return [
-        StackEvent(
-            id=event["EventId"],
-            time=event["Timestamp"],
-            name=event["LogicalResourceId"],
-            status=event.get("ResourceStatus", ""),
-            reason=event.get("ResourceStatusReason", ""),
-        )
-        for event in reversed(answer or [])
-    ]
+    return [*reversed(answer or [])]
 
 
-def _change(change: Mapping[str, Any]) -> ResourceChange:
+def _change(change: Mapping[str, Any]) -> dict[str, str]:
     targets = [detail["Target"] for detail in change.get("Details", [])]
     why = ", ".join(sorted({target.get("Name") or target["Attribute"] for target in targets}))
-    name, kind, replacement = change["LogicalResourceId"], change["ResourceType"], change.get("Replacement", "")
-    return ResourceChange(change["Action"], name, kind, replacement, why)
+    of = {"action": change["Action"].lower(), "resource": change["LogicalResourceId"], "type": change["ResourceType"]}
+    return {**of, "replaced": change.get("Replacement", ""), "reason": why}

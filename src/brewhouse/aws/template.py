@@ -15,17 +15,15 @@ from brewhouse.query.saved_queries import SavedQuery, for_athena, saved_queries
 if TYPE_CHECKING:
     import yaml
 
-_PLACEHOLDER = "  # [named queries]\n"
 _FIRST = ("Bucket", "BucketPolicy")
 
 
 @cache
 def template() -> str:
     """Return the template as deployed, JSON."""
-    source = files(__package__).joinpath("stack.yaml").read_text("utf-8")
-    before, after = source.split(_PLACEHOLDER)
-    text = before + "\n".join(_named_query(query) for query in saved_queries()) + after
-    return json.dumps(parse(text), ensure_ascii=False, indent=1) + "\n"
+    parsed = parse(files(__package__).joinpath("stack.yaml").read_text("utf-8"))
+    parsed["Resources"] |= {_logical_name(query): _named_query(query) for query in saved_queries()}
+    return json.dumps(parsed, ensure_ascii=False, indent=1) + "\n"
 
 
 def first_template(whole: str) -> str:
@@ -102,16 +100,16 @@ def _intrinsic(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, 
     return {tag if tag in {"Ref", "Condition"} else f"Fn::{tag}": value}
 
 
-def _named_query(query: SavedQuery) -> str:
-    logical = "".join(word.capitalize() for word in query.name.split("_"))
-    sql = for_athena(query.sql, "${CatalogDatabase}")
-    return (
-        f"  {logical}Query:\n"
-        "    Type: AWS::Athena::NamedQuery\n"
-        "    Properties:\n"
-        f"      Name: {query.title}\n"
-        f"      Description: {query.question!r}\n"
-        "      WorkGroup: !Ref WorkGroup\n"
-        "      Database: !Sub ${CatalogDatabase}_gold\n"
-        "      QueryString: !Sub |\n" + "".join(f"        {line}\n" for line in sql.splitlines())
-    )
+def _logical_name(query: SavedQuery) -> str:
+    return f"{query.name.title().replace('_', '')}Query"
+
+
+def _named_query(query: SavedQuery) -> dict[str, Any]:
+    properties = {
+        "Name": query.title,
+        "Description": query.question,
+        "WorkGroup": {"Ref": "WorkGroup"},
+        "Database": {"Fn::Sub": "${CatalogDatabase}_gold"},
+        "QueryString": {"Fn::Sub": for_athena(query.sql, "${CatalogDatabase}")},
+    }
+    return {"Type": "AWS::Athena::NamedQuery", "Properties": properties}

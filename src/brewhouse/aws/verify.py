@@ -11,6 +11,7 @@ from brewhouse.aws import stacks
 from brewhouse.aws.athena import run_query
 from brewhouse.aws.deploy import CheckResult, DeploymentCheck, resources, run_checks, stack_checks
 from brewhouse.aws.glue_workflow import last_job_runs
+from brewhouse.aws.key_policy import as_list
 from brewhouse.aws.monitoring import monitoring_checks, runtime_checks
 from brewhouse.aws.preflight import Preflight
 from brewhouse.aws.row_counts import row_count_checks, stack_lake
@@ -23,6 +24,10 @@ from brewhouse.query.saved_queries import saved_queries
 
 _CRAWLED = ["crawled_breweries", "crawled_events"]
 """The crawler's tables: its prefix and the last folder of each target."""
+_SUMS = """
+SELECT (SELECT count(*) FROM silver.breweries) AS silver,
+  (SELECT sum(brewery_count) FROM gold.breweries_by_location) AS gold
+"""
 
 
 def verify(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
@@ -30,94 +35,79 @@ def verify(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
     yield from Preflight(account, stack.name, {**defaults(), **stack.parameters}).checks()
     yield from stack_checks(account, stack)
     checks = {"no resource was changed by hand": _drift, "each role has its permissions": _roles}
-    yield from run_checks({name: partial(check, account, stack) for name, check in checks.items()}, strict=True)
+    yield from run_checks(checks, account, stack, strict=True)
     for step in last_job_runs(account, stack.name):
         passed = None if step.state in {"WAITING", "RUNNING", "STARTING"} else step.state == "SUCCEEDED"
         yield DeploymentCheck(f"job {step.name} ran and succeeded", passed, step.message or step.state.lower())
-    runs = account.client("glue").get_workflow_runs(Name=stack.name, MaxResults=20).get("Runs", [])
-    last = f"the last run began {runs[0]['StartedOn']:%Y-%m-%d %H:%M}" if runs else "no run yet"
-    yield DeploymentCheck("the workflow has run", True if runs else None, last)
-    yield from _table_checks(account, stack)
-    yield from _query_checks(account, stack)
+    run = account.client("glue").get_workflow(Name=stack.name)["Workflow"].get("LastRun")
+    last = f"the last run began {run['StartedOn']:%Y-%m-%d %H:%M}" if run else "no run yet"
+    yield DeploymentCheck("the workflow has run", True if run else None, last)
+    for zone in ("silver", "gold"):
+        tables = _tables(account, stack, zone)
+        if not tables:
+            yield DeploymentCheck(f"{stack.database(zone)} has tables", None, "none yet")
+        for name, parameters in tables.items():
+            location = parameters.get("metadata_location", "")
+            yield DeploymentCheck(f"{stack.database(zone)}.{name} is an Iceberg table", bool(location), location)
+    asked = {"silver and gold count the same breweries": partial(_ask, sql=_SUMS, expected=_are_equal)}
+    asked |= {f"Athena runs {query.name}": partial(_ask, sql=query.sql, expected=bool) for query in saved_queries()}
+    yield from run_checks(asked, account, stack, strict=True)
     yield from row_count_checks(account, stack)
     checks = {
-        "Athena counts the records of the newest raw snapshot": _bronze,
+        "Athena counts the records of the newest raw snapshot": _raw_records,
         "Athena reads an earlier snapshot": _time_travel,
     }
-    yield from run_checks({name: partial(check, account, stack) for name, check in checks.items()}, strict=True)
+    yield from run_checks(checks, account, stack, strict=True)
     for crawler in resources(account, stack.name, "AWS::Glue::Crawler").values():
         crawl = account.client("glue").get_crawler(Name=crawler)["Crawler"].get("LastCrawl", {})
         state = crawl.get("Status")
         detail = f"warning: {crawl['ErrorMessage']}" if "ErrorMessage" in crawl else state or "no crawl yet"
         yield DeploymentCheck(f"crawler {crawler} succeeded", True if state == "SUCCEEDED" else None, detail)
         if state == "SUCCEEDED":
-            yield _crawled(account, stack)
+            made = sorted(name for name in _tables(account, stack, "bronze") if name.startswith("crawled_"))
+            yield DeploymentCheck("the crawler made its two tables", made == _CRAWLED, ", ".join(made))
     yield from monitoring_checks(account, stack)
     yield from runtime_checks(account, stack)
 
 
-def _table_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
-    """Check that every table points to its metadata."""
-    pages = account.client("glue").get_paginator("get_tables").paginate
-    for zone in ("silver", "gold"):
-        database = f"{stack.parameters['CatalogDatabase']}_{zone}"
-        tables = [table for page in pages(DatabaseName=database) for table in page["TableList"]]
-        if not tables:
-            yield DeploymentCheck(f"{database} has tables", None, "none yet")
-        for table in tables:
-            location = table.get("Parameters", {}).get("metadata_location", "")
-            yield DeploymentCheck(f"{database}.{table['Name']} is an Iceberg table", bool(location), location)
+def _tables(account: Account, stack: Stack, zone: str) -> dict[str, Mapping[str, str]]:
+    """Return the parameters of each table of a zone in the Glue catalog."""
+    pages = account.client("glue").get_paginator("get_tables").paginate(DatabaseName=stack.database(zone))
+    return {table["Name"]: table.get("Parameters", {}) for page in pages for table in page["TableList"]}
 
 
-def _query_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
-    """Check with Athena that gold and silver count the same breweries, and that every saved query runs."""
-    sums = (
-        "SELECT (SELECT count(*) FROM silver.breweries) AS silver, "
-        "(SELECT sum(brewery_count) FROM gold.breweries_by_location) AS gold"
-    )
-    database = stack.parameters["CatalogDatabase"]
-
-    def ask(sql: str, is_expected: Callable[[list[tuple[int, ...]]], bool]) -> CheckResult:
-        rows = run_query(account, stack.name, database, sql).rows
-        return is_expected(rows), f"{rows[0] if rows else 'no rows'}"
-
-    checks = {"silver and gold count the same breweries": partial(ask, sums, lambda rows: len(set(rows[0])) == 1)}
-    checks |= {f"Athena runs {query.name}": partial(ask, query.sql, bool) for query in saved_queries()}
-    yield from run_checks(checks, strict=True)
+def _ask(account: Account, stack: Stack, sql: str, expected: Callable[[list[tuple[Any, ...]]], bool]) -> CheckResult:
+    rows = run_query(account, stack, sql).rows
+    return expected(rows), f"{rows[0] if rows else 'no rows'}"
 
 
-def _crawled(account: Account, stack: Stack) -> DeploymentCheck:
-    """Check that the crawler made one table of each of its targets."""
-    pages = account.client("glue").get_paginator("get_tables").paginate
-    found = pages(DatabaseName=f"{stack.parameters['CatalogDatabase']}_bronze")
-    names = sorted(
-        table["Name"] for page in found for table in page["TableList"] if table["Name"].startswith("crawled_")
-    )
-    return DeploymentCheck("the crawler made its two tables", names == _CRAWLED, ", ".join(names))
+def _are_equal(rows: list[tuple[Any, ...]]) -> bool:
+    return len(set(rows[0])) == 1
 
 
-def _bronze(account: Account, stack: Stack) -> CheckResult:
+def _raw_records(account: Account, stack: Stack) -> CheckResult:
     snapshot = newest(stack_lake(stack))
     if snapshot is None:
         return None, "no raw snapshot yet"
     day = snapshot.folder.parent.name.removeprefix("date=")
     sql = f"SELECT count(*) FROM bronze.breweries WHERE date = '{day}' AND \"$path\" LIKE '%/run={snapshot.run}/page-%'"
-    [(count,)] = run_query(account, stack.name, stack.parameters["CatalogDatabase"], sql).rows
+    [(count,)] = run_query(account, stack, sql).rows
     return count == snapshot.records, f"{day}: Athena counts {count}, the manifest {snapshot.records}"
 
 
 def _time_travel(account: Account, stack: Stack) -> CheckResult:
     tables = Tables(stack_lake(stack))
-    if "silver.breweries" not in tables.names():
+    is_there = "silver.breweries" in tables.names()
+    history = [each for each in tables.history("silver.breweries") if not each.branch] if is_there else []
+    if not history:
         return None, "no table yet"
-    first, *_ = history = [snapshot for snapshot in tables.history("silver.breweries") if not snapshot.branch]
     sql = (
-        f"SELECT (SELECT count(*) FROM silver.breweries FOR VERSION AS OF {first.snapshot_id}), "
+        f"SELECT (SELECT count(*) FROM silver.breweries FOR VERSION AS OF {history[0].snapshot_id}), "
         'count(*) FROM silver."breweries$snapshots"'
     )
-    [(rows, snapshots)] = run_query(account, stack.name, stack.parameters["CatalogDatabase"], sql).rows
-    detail = f"{rows} of {first.rows} rows, {snapshots} of {len(history)} snapshots"
-    return rows == first.rows and snapshots >= len(history), detail
+    [(rows, snapshots)] = run_query(account, stack, sql).rows
+    detail = f"{rows} of {history[0].rows} rows, {snapshots} of {len(history)} snapshots"
+    return rows == history[0].rows and snapshots >= len(history), detail
 
 
 def _drift(account: Account, stack: Stack) -> CheckResult:
@@ -132,12 +122,15 @@ def _drift(account: Account, stack: Stack) -> CheckResult:
     drifts = client.describe_stack_resource_drifts(
         StackName=stack.name, StackResourceDriftStatusFilters=["MODIFIED", "DELETED"], MaxResults=100
     )["StackResourceDrifts"]
-    detail = "; ".join(
-        f"{each['LogicalResourceId']} {each['StackResourceDriftStatus'].lower()}"
-        + "".join(f" {difference['PropertyPath']}" for difference in each.get("PropertyDifferences", []))
+    changed = [
+        " ".join([each["LogicalResourceId"], each["StackResourceDriftStatus"].lower(), *_changed_properties(each)])
         for each in drifts
-    )
-    return not drifts, detail
+    ]
+    return not changed, "; ".join(changed)
+
+
+def _changed_properties(drift: Mapping[str, Any]) -> list[str]:
+    return [each["PropertyPath"] for each in drift.get("PropertyDifferences", [])]
 
 
 def _roles(account: Account, stack: Stack) -> CheckResult:
@@ -153,19 +146,15 @@ def _roles(account: Account, stack: Stack) -> CheckResult:
 
 def _denied(iam: Any, role: str, statement: Mapping[str, Any]) -> Iterator[str]:  # noqa: ANN401 - boto3
     """Simulate the actions of a statement on its resources, under its conditions; yield those that are denied."""
-    values = {key: value for test in statement.get("Condition", {}).values() for key, value in test.items()}
-    lists = {key: value if isinstance(value, list) else [value] for key, value in values.items()}
     context = [
-        {"ContextKeyName": key, "ContextKeyValues": value[:1], "ContextKeyType": "string"}
-        for key, value in lists.items()
+        {"ContextKeyName": key, "ContextKeyValues": as_list(value)[:1], "ContextKeyType": "string"}
+        for test in statement.get("Condition", {}).values()
+        for key, value in test.items()
     ]
-    actions, targets = (
-        [each] if isinstance(each, str) else each for each in (statement["Action"], statement["Resource"])
-    )
-    for target in targets:
+    for target in as_list(statement["Resource"]):
         results = iam.simulate_principal_policy(
             PolicySourceArn=role,
-            ActionNames=actions,
+            ActionNames=as_list(statement["Action"]),
             ResourceArns=[target if target == "*" else target.replace("*", "x")],
             ContextEntries=context,
         )["EvaluationResults"]

@@ -19,25 +19,27 @@ class Measure(NamedTuple):
 
     Attributes:
         sql: An aggregate of a table's rows in Spark SQL, or a query of one number.
+        rows: The table as SQL names it; empty for a query.
     """
 
     sql: str
     result: Callable[[int], Check]
-    is_query: bool = False
+    rows: str = ""
 
 
-def contract_checks(engine: Engine, model: Model) -> list[Check]:
-    """Check all rules of a model, in one query, on the rows that the engine reads under the model's name."""
-    return rule_checks(engine, model.name, model.rules)
+def contract_checks(engine: Engine, *models: Model, measures: Iterable[Measure] = ()) -> list[Check]:
+    """Check all rules of models on what the engine reads by their names, in one query with further measures."""
+    of_rules = (each for model in models for rule in model.rules for each in _measures(engine, model.name, rule))
+    return measured(engine, [*of_rules, *measures])
 
 
-def rule_checks(engine: Engine, table: str, rules: Iterable[Rule]) -> list[Check]:
-    """Check rules, in one query, on the rows that the engine reads under the table's name."""
-    rows = ".".join(_quoted(part) for part in table.split("."))
-    return measured(engine, [each for rule in rules for each in _measures(engine, table, rows, rule)], rows)
+def rule_check(engine: Engine, table: str, rule: Rule) -> list[Check]:
+    """Check a rule, on the rows that the engine reads under the table's name."""
+    return measured(engine, list(_measures(engine, table, rule)))
 
 
-def _measures(engine: Engine, table: str, rows: str, rule: Rule) -> Iterator[Measure]:
+def _measures(engine: Engine, table: str, rule: Rule) -> Iterator[Measure]:
+    rows = ".".join(map(_quoted, table.split(".")))
     match rule:
         case Unique(columns=names):
             columns = ", ".join(map(_quoted, names))
@@ -45,12 +47,15 @@ def _measures(engine: Engine, table: str, rows: str, rule: Rule) -> Iterator[Mea
             yield query_measure(engine, f"({', '.join(names)}) is unique", table, sql, rule.severity)
         case NotNull(columns=names):
             for name in names:
-                yield _rows_where(engine, f"{name} is never null", table, f"{_quoted(name)} IS NULL", rule.severity)
+                yield _rows_where(
+                    engine, f"{name} is never null", table, rows, f"{_quoted(name)} IS NULL", rule.severity
+                )
         case AcceptedValues(columns=(name,), values=values):
             condition = f"CAST({_quoted(name)} AS STRING) NOT IN ({', '.join(map(_literal, values))})"
-            yield _rows_where(engine, f"{name} is one of {', '.join(values)}", table, condition, rule.severity)
+            what = f"{name} is one of {', '.join(values)}"
+            yield _rows_where(engine, what, table, rows, condition, rule.severity)
         case RowCount():
-            yield Measure("count(*)", partial(_row_count_check, table=table, rule=rule))
+            yield Measure("count(*)", partial(_row_count_check, table=table, rule=rule), rows)
         case NoRow(name=name, sql=sql):
             yield query_measure(engine, name, table, sql, rule.severity)
 
@@ -64,28 +69,29 @@ def query_check(engine: Engine, name: str, table: str, sql: str, severity: Sever
 def query_measure(engine: Engine, name: str, table: str, sql: str, severity: Severity = "error") -> Measure:
     """Count the rows of a query, each of which is a violation."""
     count = f"SELECT count(*) FROM ({sql}\n) AS violation"
-    return Measure(count, partial(_with_example, engine, name, table, sql, severity), is_query=True)
+    return Measure(count, partial(_with_example, engine, name, table, sql, severity))
 
 
-def measured(engine: Engine, measures: Sequence[Measure], table: str = "") -> list[Check]:
-    """Compute measures in one query, those that are aggregates of the rows of a table."""
+def measured(engine: Engine, measures: Sequence[Measure]) -> list[Check]:
+    """Compute measures in one query, which reads each table once for its aggregates."""
     if not measures:
         return []
     numbered = [(f"n{number}", measure) for number, measure in enumerate(measures)]
-    aggregates = ", ".join(f"{measure.sql} AS {name}" for name, measure in numbered if not measure.is_query)
-    queries = [f"({measure.sql}) AS {name}" for name, measure in numbered if measure.is_query]
-    columns = ", ".join(["aggregates.*"] * bool(aggregates) + queries)
-    source = f"FROM (SELECT {aggregates} FROM {table}) AS aggregates" if aggregates else ""
-    (row,) = engine.rows(f"SELECT {columns} {source}")
-    return [measure.result(int(row[f"n{number}"])) for number, measure in enumerate(measures)]
+    queries = [f"({measure.sql}) AS {name}" for name, measure in numbered if not measure.rows]
+    aggregates: dict[str, list[str]] = {}
+    for name, measure in numbered:
+        if measure.rows:
+            aggregates.setdefault(measure.rows, []).append(f"{measure.sql} AS {name}")
+    sources = [f"(SELECT {', '.join(parts)} FROM {rows}) AS t{n}" for n, (rows, parts) in enumerate(aggregates.items())]
+    columns = ", ".join([f"t{number}.*" for number in range(len(sources))] + queries)
+    (row,) = engine.rows(f"SELECT {columns} {'FROM ' * bool(sources)}{' CROSS JOIN '.join(sources)}")
+    return [measure.result(int(row[name])) for name, measure in numbered]
 
 
-def _rows_where(engine: Engine, name: str, table: str, condition: str, severity: Severity) -> Measure:
+def _rows_where(engine: Engine, name: str, table: str, rows: str, condition: str, severity: Severity) -> Measure:
     """Count the rows of a table that meet a condition."""
-    sql = f"SELECT * FROM {'.'.join(map(_quoted, table.split('.')))} WHERE {condition}"
-    return Measure(
-        f"count(CASE WHEN {condition} THEN 1 END)", partial(_with_example, engine, name, table, sql, severity)
-    )
+    result = partial(_with_example, engine, name, table, f"SELECT * FROM {rows} WHERE {condition}", severity)
+    return Measure(f"count(CASE WHEN {condition} THEN 1 END)", result, rows)
 
 
 def _with_example(engine: Engine, name: str, table: str, sql: str, severity: Severity, violations: int) -> Check:

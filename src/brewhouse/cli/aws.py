@@ -153,8 +153,8 @@ def status(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> Non
                 {"job": step.name, "state": step.state.lower(), "seconds": step.seconds, "message": step.message}
                 for step in last_job_runs(account, stack)
             ],
-            "alarms": [dict(row) for row in alarms(account, found)],
-            "queues": [dict(row) for row in queue_depths(account, found)],
+            "alarms": alarms(account, found),
+            "queues": queue_depths(account, found),
             "alerts": subscribers(account, found),
         }
     if as_json:
@@ -213,8 +213,7 @@ def query_on_athena(sql: str, stack: str, output_format: Format, output: Path | 
     from brewhouse.aws.stacks import get_stack
 
     with _account() as account:
-        database = get_stack(account, stack).parameters["CatalogDatabase"]
-        result = run_query(account, stack, database, sql)
+        result = run_query(account, get_stack(account, stack), sql)
     with result_file(output_format, output) as file:
         write(result.relation(), output_format, file, limit)
     print(f"{result.scanned_bytes} bytes scanned, {result.cost_usd:.6f} USD", file=sys.stderr)
@@ -234,23 +233,26 @@ def estimate(
 
     Example: brewhouse aws estimate --runs 30 --parameter RunCrawler=false
     """
-    from brewhouse.aws.prices import MonthlyUsage, prices
+    from brewhouse.aws.functions.job_runs import prices
     from brewhouse.aws.prices import estimate as estimate_cost
     from brewhouse.aws.template import check_parameters, defaults
 
-    given = parse_parameters(parameter)
+    given, p = parse_parameters(parameter), prices()
     check_parameters(given)
-    use = MonthlyUsage(runs=runs, minutes_per_job=minutes, queries=queries, stored_gb=stored_gb)
-    rows = estimate_cost(use, {**defaults(), **given}, region)
-    priced = region if region in prices().glue_dpu_hour else "us-east-1"
+    whole = {**defaults(), **given}
+    rows = estimate_cost(whole, region, runs=runs, minutes_per_job=minutes, queries=queries, stored_gb=stored_gb)
+    priced = region if region in p["glue_dpu_hour"] else "us-east-1"
+    is_derived = priced != "us-east-1" and whole["GlueVersion"] in p["glue_discount"]
     if as_json:
-        print_json({"as_of": prices().as_of, "region": priced, "parts": rows})
+        print_json({"as_of": p["as_of"], "region": priced, "derived": is_derived, "parts": rows})
         return
     print_rows(rows)
-    print(f"List prices of {prices().as_of} in US dollars: Glue jobs in {priced}, all else in us-east-1.")
+    print(f"List prices of {p['as_of']} in US dollars: Glue jobs in {priced}, all else in us-east-1.")
     if priced != region:
         print(f"The price of {region} is not known here.")
-    print(f"Source: {prices().source}.")
+    if is_derived:
+        print(f"The price of the jobs is derived: that of Glue 5.1 in {priced}, less 30 %, as AWS announced for 6.0.")
+    print(f"Source: {p['source']}.")
 
 
 @aws.command()

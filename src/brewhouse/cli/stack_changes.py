@@ -21,12 +21,14 @@ GLUE_VERSION = "6.0"
 
 
 def _updatable(account: Account, stack: Stack | None) -> Stack | None:
-    """Return the stack if it can be updated; delete one that failed to be created."""
+    """Return the stack if it can be updated; delete one that failed to be created, ignore one that was only planned."""
     from brewhouse.aws.stacks import delete_stack
 
-    if stack and stack.is_working:
+    if stack is None or stack.status == "REVIEW_IN_PROGRESS":
+        return None
+    if stack.status.endswith("_IN_PROGRESS"):
         raise BrewhouseError(f"CloudFormation is changing {stack.name}: {stack.status}.", hint="Try again later.")
-    if stack and stack.status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"}:
+    if stack.status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"}:
         print(f"deleting the remains of {stack.name}, which failed to be created earlier")
         print_events(delete_stack(account, stack))
         return None
@@ -54,7 +56,7 @@ def change_stack(
     account: Account, stack: str, folder: Path, given: dict[str, str], *, packaged: bool, yes: bool
 ) -> bool:
     """Upload the package, then plan, confirm and apply the changes; return whether there were any."""
-    from brewhouse.aws.deploy import bucket_exists, resolve_parameters, upload, url_of
+    from brewhouse.aws.deploy import bucket_exists, resolve_parameters, upload
     from brewhouse.aws.stacks import create_change_set, find_stack
     from brewhouse.aws.template import first_template
 
@@ -65,7 +67,7 @@ def change_stack(
     _check_account(account, stack, parameters, before, yes=yes)
     bucket = parameters.get("BucketName") or (before.parameters["BucketName"] if before else "")
     if not bucket_exists(account, bucket):
-        if before and before.status != "REVIEW_IN_PROGRESS":
+        if before:
             raise BrewhouseError(f"The bucket {bucket} of {stack} does not exist.", hint="Destroy the stack first.")
         print("Step 1 creates the bucket for the package; step 2 shows and creates everything else.")
         _apply(account, stack, create_change_set(account, stack, first_template(template), parameters, before), yes=yes)
@@ -73,7 +75,7 @@ def change_stack(
     sent = upload(account, bucket, folder, manifest)
     for file in sent:
         print(f"uploaded {file.name} ({file.size_bytes} bytes)")
-    url = url_of(account, bucket, manifest.template)
+    url = f"{account.client('s3').meta.endpoint_url}/{bucket}/{manifest.template.key}"
     change_set = create_change_set(account, stack, template, parameters, before, url)
     _apply(account, stack, change_set, yes=yes)
     return bool(change_set or sent)
@@ -103,12 +105,7 @@ def _apply(account: Account, stack: str, change_set: ChangeSet | None, *, yes: b
         print(f"{stack} is up to date: nothing to change")
         return
     print(f"{stack} in {account.number}, {account.region}, as {account.caller}:")
-    print_rows(
-        [
-            {"action": c.action.lower(), "resource": c.name, "type": c.kind, "replaced": c.replacement, "reason": c.why}
-            for c in change_set.changes
-        ]
-    )
+    print_rows(change_set.changes)
     if not (yes or typer.confirm("Make these changes?")):
         discard_change_set(account, change_set)
         raise typer.Exit(1)
@@ -118,7 +115,10 @@ def _apply(account: Account, stack: str, change_set: ChangeSet | None, *, yes: b
 def print_events(events: Iterable[StackEvent]) -> None:
     """Print the events of a stack as they arrive."""
     for event in events:
-        print(f"{event.time:%H:%M:%S} {event.status.lower():28} {event.name} {event.reason}".rstrip(), flush=True)
+        what = (
+            f"{event['ResourceStatus'].lower():28} {event['LogicalResourceId']} {event.get('ResourceStatusReason', '')}"
+        )
+        print(f"{event['Timestamp']:%H:%M:%S} {what}".rstrip(), flush=True)
 
 
 def print_checks(found: Iterable[DeploymentCheck], unknown: str = "not yet") -> None:

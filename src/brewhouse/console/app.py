@@ -40,6 +40,7 @@ from brewhouse.console.web import (
     link,
     page,
     static_version,
+    templates,
     translator_of,
 )
 from brewhouse.errors import BrewhouseError, NotFoundError, UsageError
@@ -104,16 +105,23 @@ class _VersionedFiles(StaticFiles):
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Warm the caches that the first page needs, in a thread, and run the scheduler."""
+    """Warm the caches that the first page needs, in threads, and run the scheduler."""
     console: ConsoleContext = app.state.console
+
+    def load_libraries() -> None:  # while DuckDB reads
+        import brewhouse.iceberg.tables  # noqa: F401
+
+        templates().get_template("overview.html").blocks  # noqa: B018 - compiles it
 
     def warm_caches() -> None:
         console.event_feed.reports(None)
         with suppress(BrewhouseError):
             state = console.lake_reader.state()
-            table_details(console.lake, state)
             if overview_numbers.has_breweries(state):
                 overview_numbers.overview(state, overview_numbers.OverviewFilters())
+                overview_numbers.figures_over_time(state, overview_numbers.OverviewFilters())
+            table_details(console.lake, state)
+            if overview_numbers.has_breweries(state):
                 search(state, BreweryFilters(), 1)
 
     stopping = threading.Event()
@@ -126,16 +134,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 _log.warning("The events could not be archived: %s", error)
             stopping.wait(_ARCHIVE_EVERY_S)
 
-    warming, archiving = threading.Thread(target=warm_caches), threading.Thread(target=archive)
-    warming.start()
-    archiving.start()
+    threads = [threading.Thread(target=target) for target in (warm_caches, load_libraries, archive)]
+    for thread in threads:
+        thread.start()
     app.state.scheduler.start()
     yield
     stopping.set()
     console.queries.close()
     await asyncio.to_thread(app.state.scheduler.stop)
-    await asyncio.to_thread(warming.join)  # DuckDB fails if the process ends during a query
-    await asyncio.to_thread(archiving.join)
+    for thread in threads:  # DuckDB fails if the process ends during a query
+        await asyncio.to_thread(thread.join)
 
 
 class PreferencesMiddleware:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,10 +68,23 @@ def line_path(days: Sequence[DayCount], width: int = 1000, height: int = 150) ->
 
 
 def overview_sheet(
-    shown: Overview, locations: Sequence[BreweryLocation], title: str, translate: Translator
+    shown: Overview,
+    figures: Mapping[str, Sequence[int]],
+    locations: Sequence[BreweryLocation],
+    title: str,
+    translate: Translator,
 ) -> dict[str, Any]:
-    """Specify one sheet with all charts of an overview: map, counts over time, bars by type and by country."""
-    rows: list[dict[str, Any]] = []
+    """Specify one sheet with all of an overview: figures, map, counts over time, bars and newest changes."""
+    names = {"breweries": "Breweries", "operating": "Operating", "planned": "Planned", "closed": "Closed"}
+    totals = [
+        (
+            translate(text),
+            number(getattr(shown.totals, name), translate.language),
+            _delta(figures.get(name, ()), translate.language),
+        )
+        for name, text in {**names, "countries": "Countries", "cities": "Cities"}.items()
+    ]
+    rows = [_texts(list(zip(*totals, strict=True)), size=14)]
     if locations:
         dots = sorted({(round(each.longitude, 1), round(each.latitude, 1)) for each in locations})
         rows.append(_map(dots, translate("Map")))
@@ -79,16 +92,51 @@ def overview_sheet(
         line = line_chart(shown.over_time, translate)
         del line["$schema"]
         rows.append({**line, "width": _SHEET_WIDTH, "title": translate("Counts over time")})
-    by_type, by_country = translate("By type"), translate("By country")
-    types = [(translate.label("type", each), each.breweries) for each in shown.by_type]
-    places = [(translate.label("country", each), each.breweries) for each in shown.by_country]
-    rows.append({"hconcat": [_bars(types, by_type), _bars(places, by_country)]})
+    lists = {"type": shown.by_type, "country": shown.by_country, "state": shown.by_state}
+    titles = {"type": translate("By type"), "country": translate("By country"), "state": translate("By state")}
+    bars = {name: [(translate.label(name, each), each.breweries) for each in lists[name]] for name in lists}
+    rows.append({"hconcat": [_bars(bars[name], titles[name]) for name in lists]})
+    if shown.changes:
+        changes = [
+            (
+                translate(each.kind),
+                each.name,
+                ", ".join(filter(None, [each.city, translate.country(each.country or "")])),
+            )
+            for each in shown.changes
+        ]
+        rows.append(_texts(changes, translate("Latest changes")))
     subtitle = f"{number(shown.totals.breweries, translate.language)} {translate('Breweries').lower()}"
     return {
         "$schema": _SCHEMA,
         "title": {"text": title, "subtitle": subtitle, "fontSize": 20, "subtitleFontSize": 14},
         "padding": 24,
         "vconcat": rows,
+    }
+
+
+def _delta(values: Sequence[int], language: str) -> str:
+    change = values[-1] - values[-2] if len(values) > 1 else 0
+    return f"{'+' if change > 0 else ''}{number(change, language)}" if change else ""
+
+
+def _texts(rows: Sequence[Sequence[str]], title: str = "", size: int = 10) -> dict[str, Any]:
+    """Specify a table of texts with equally wide columns."""
+    columns = len(rows[0])
+    axis = {"type": "quantitative", "axis": None}
+    return {
+        "title": title,
+        "width": _SHEET_WIDTH,
+        "height": 1.7 * size * len(rows),
+        "data": {
+            "values": [{"x": x, "y": y, "text": text} for y, row in enumerate(rows) for x, text in enumerate(row)]
+        },
+        "mark": {"type": "text", "align": "left", "fontSize": size, "limit": _SHEET_WIDTH / columns - 10},
+        "encoding": {
+            "x": {"field": "x", "scale": {"domain": [0, columns], "nice": False}, **axis},
+            "y": {"field": "y", "scale": {"domain": [-0.6, len(rows) - 0.4], "reverse": True, "nice": False}, **axis},
+            "text": {"field": "text"},
+        },
     }
 
 
@@ -119,7 +167,7 @@ def _bars(counts: Sequence[tuple[str, int]], title: str) -> dict[str, Any]:
     values = [{"name": name, "breweries": count} for name, count in counts[:_MAX_BARS]]
     return {
         "title": title,
-        "width": _SHEET_WIDTH // 2 - 120,
+        "width": _SHEET_WIDTH // 3 - 130,
         "data": {"values": values},
         "encoding": {
             "y": {"field": "name", "type": "nominal", "sort": None, "title": None},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from brewhouse.console import charts, overview
+from brewhouse.console.change_list import ChangeQuery, latest_changes
 from brewhouse.console.lake_reader import LakeReader, LakeState
 from brewhouse.console.language import Translator
 from brewhouse.console.map_drawing import MapDrawing, draw_map
@@ -21,7 +23,6 @@ from brewhouse.lake.lake import Lake
 FORMATS = (".html", ".pdf", ".png", ".svg")
 _STYLE = Path(__file__).parent / "static" / "style.css"
 _PNG_SCALE = 2.0
-_MAX_BARS = 25
 _INK, _SOFT, _LINE, _ACCENT = "#211e18", "#635c50", "#e2ddd1", "#9a5808"  # as in style.css
 _THEME = {
     "background": "#ffffff",
@@ -59,15 +60,30 @@ def write_report(
     state = LakeReader(lake).state(at)
     overview.require_breweries(state)
     filters = _known(state, filters)
-    shown = _only(overview.overview(state, filters))
     translate = Translator(language)
-    title = _title(shown, translate)
+    values = {**text_helpers(translate), **overview_values(state, filters, translate), "at": at}
+    values["shown"] = shown = _only(values["shown"])
+    parts: Any = templates().get_template("overview_parts.html").make_module(values)
+    values["title"] = title = html.unescape(str(parts.headline())).strip()
     if suffix == ".html":
-        content = _html(shown, draw_map(state, shown), title, translate, at).encode()
+        content = _html(values, draw_map(state, shown)).encode()
     else:
-        sheet = charts.overview_sheet(shown, overview.brewery_locations(state, filters), title, translate)
+        locations = overview.brewery_locations(state, filters)
+        sheet = charts.overview_sheet(shown, values["figures"], locations, title, translate)
         content = render(sheet, suffix, translate.language)
     output.write_bytes(content)
+
+
+def overview_values(state: LakeState, filters: overview.OverviewFilters, translate: Translator) -> dict[str, Any]:
+    """Return what the page and its report show, as variables of their templates."""
+    query = ChangeQuery(country=filters.country, state=filters.state, type=filters.type)
+    shown = overview.overview(state, filters)
+    return {
+        "shown": shown,
+        "latest": latest_changes(state, query),
+        "figures": overview.figures_over_time(state, filters),
+        "chart": charts.line_chart(shown.over_time, translate),
+    }
 
 
 def _known(state: LakeState, filters: overview.OverviewFilters) -> overview.OverviewFilters:
@@ -108,38 +124,19 @@ def _only(shown: overview.Overview) -> overview.Overview:
     )
 
 
-def _title(shown: overview.Overview, translate: Translator) -> str:
-    """Name the filters of a report."""
-    filters = shown.filters
-    names = [
-        next((translate.label(field, count) for count in counts if count.key == key), key)
-        for field, key, counts in (
-            ("state", filters.state, shown.by_state),
-            ("country", filters.country, shown.by_country),
-        )
-        if key
-    ]
-    place = ", ".join(names) or translate("the world")
-    types = [translate(filters.type)] if filters.type else []
-    return " · ".join([translate("Breweries: {place}", place=place), *types])
-
-
-def _html(shown: overview.Overview, drawing: MapDrawing, title: str, translate: Translator, at: str | None) -> str:
+def _html(values: dict[str, Any], drawing: MapDrawing) -> str:
     style = _STYLE.read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    values = {
-        **text_helpers(translate),
+    days = values["shown"].over_time
+    report = {
+        **values,
         "style": style,
         "policy": f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
-        "title": title,
-        "shown": shown,
-        "max_bars": _MAX_BARS,
         "drawing": drawing,
-        "line": charts.line_path(shown.over_time) if shown.over_time else "",
-        "at": at,
+        "line": charts.line_path(days) if days else "",
         "created_at": datetime.now(UTC),
     }
-    return templates().get_template("report.html").render(values)
+    return templates().get_template("report.html").render(report)
 
 
 def render(spec: dict[str, Any], suffix: str, language: str) -> bytes:

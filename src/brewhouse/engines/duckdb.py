@@ -44,6 +44,8 @@ class DuckDBEngine:
         memory_limit_mb: Memory of this process; DuckDB uses what Python does not need and spills to a temporary folder.
     """
 
+    verifies_pages = False
+
     def __init__(self, memory_limit_mb: int = 2048) -> None:
         self._spill = TempDir()
         self._connection = duckdb.connect(

@@ -18,7 +18,13 @@ class EngineError(BrewhouseError):
 
 
 class Engine(Protocol):
-    """Exposes raw snapshots and tables to SQL, runs models into Parquet files, answers small queries."""
+    """Exposes raw snapshots and tables to SQL, runs models into Parquet files, answers small queries.
+
+    Attributes:
+        verifies_pages: Whether a query fails if a page that it reads differs from the checksum in its name.
+    """
+
+    verifies_pages: bool
 
     def attach_raw_snapshot(self, files: Sequence[str], run: str, fetched_at: str) -> None:
         """Expose the records of a raw snapshot as `bronze.breweries` and its metadata as `bronze.snapshot`.

@@ -89,7 +89,7 @@ class SnapshotWriter:
         """
         content = page_content(lines)
         sha256 = hashlib.sha256(content).hexdigest()
-        name = f"page-{number:05d}.{sha256[:_CHECKSUM_DIGITS]}.jsonl.gz"
+        name = page_name(number, sha256)
         packed = igzip.compress(content, _GZIP_LEVEL, mtime=0)
         if not await self._create_page(name, packed) and _read_page(self.folder / name) != content:
             (self.folder / name).unlink()  # damaged by an interrupted write
@@ -193,6 +193,11 @@ class SnapshotWriter:
             f"{self.folder / name} cannot be written: {str(error).partition(chr(10))[0]}.",
             hint="Check the disk's free space and permissions.",
         ) from error
+
+
+def page_name(number: int, sha256: str) -> str:
+    """Name the file of a page by its number and checksum."""
+    return f"page-{number:05d}.{sha256[:_CHECKSUM_DIGITS]}.jsonl.gz"
 
 
 def page_content(lines: Sequence[bytes]) -> bytes:

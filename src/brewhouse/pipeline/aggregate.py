@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from brewhouse.checks.data_contract import contract_checks
 from brewhouse.checks.reconciliation import gold_sums, source_counts
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.raw_snapshots import RawSnapshot, find
@@ -85,8 +86,8 @@ def stage_gold(
         rebuilds: Whether the tables start over with this snapshot, as a part of a rebuild.
     """
     models = models_of("gold", folder=context.settings.models)
-    publications, checks = stage_models(context, models, snapshot, rebuilds=rebuilds)
-    checks += gold_sums(context.engine)
+    publications = stage_models(context, models, snapshot, rebuilds=rebuilds)
+    checks = contract_checks(context.engine, *models, measures=gold_sums(context.engine))
     checks += source_counts(context.engine, snapshot.manifest)
     return StagedTables(
         zone="gold",

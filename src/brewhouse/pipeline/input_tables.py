@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
+from brewhouse.models.inputs import INPUTS
 from brewhouse.models.model import Model
 from brewhouse.models.project import models_of
 from brewhouse.places.matching import Location, match_places
@@ -38,17 +39,22 @@ def attach_snapshot(engine: Engine, snapshot: RawSnapshot, on_model: Callable[[s
     Raises:
         BrewhouseError: A page is missing or damaged.
     """
-    engine.attach_raw_snapshot(snapshot.verified_files(), snapshot.run, snapshot.manifest.finished_at)
-    for model in models_of("staging"):
-        on_model(model.name)
-        engine.compute(model)
-    attach_places(engine)
+    files = snapshot.files if engine.verifies_pages else snapshot.verified_files()
+    try:
+        engine.attach_raw_snapshot(files, snapshot.run, snapshot.manifest.finished_at)
+        for model in models_of("staging"):
+            on_model(model.name)
+            engine.compute(model)
+        attach_places(engine)
+    except Exception:
+        snapshot.verified_files()  # names a damaged page, which an engine may not
+        raise
 
 
 def attach_places(engine: Engine) -> None:
     """Attach the ISO codes and names of every place in the staged records, as `reference.places`."""
     places = engine.rows(
-        "SELECT country, state_province, city, count(*) AS breweries FROM staging.records "
+        "SELECT country, state_province, city, count(*) AS breweries FROM staging.cleaned_records "
         "GROUP BY country, state_province, city ORDER BY country, state_province, city"
     )
     named = [
@@ -94,14 +100,10 @@ def attach_previous(engine: Engine, lake: Lake, tables: Tables, breweries: Model
         )
 
 
-def attach_nothing_previous(engine: Engine, breweries: Model) -> None:
-    """Attach an empty `previous.breweries`: there is no previous snapshot. A raw snapshot is attached already.
-
-    Args:
-        breweries: The model of `silver.breweries`.
-    """
+def attach_nothing_previous(engine: Engine) -> None:
+    """Attach an empty `previous.breweries`: there is no previous snapshot."""
     engine.attach_rows("previous.snapshot", {"run": "string"}, [(None,)])
-    engine.compute(replace(breweries, name=_PREVIOUS, sql=f"SELECT * FROM ({breweries.sql}) AS none WHERE false"))
+    engine.attach_rows(_PREVIOUS, {column.name: column.type for column in INPUTS[_PREVIOUS]}, [])
 
 
 def previous_snapshot(engine: Engine, tables: Tables, run: str) -> str | None:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from brewhouse.checks.check import Check
-from brewhouse.checks.data_contract import contract_checks
 from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, compactions, expired
@@ -35,8 +34,8 @@ _ANY_AGE_DAYS = 36_500
 
 def stage_models(
     context: RunContext, models: Sequence[Model], snapshot: RawSnapshot, *, rebuilds: bool = False
-) -> tuple[list[Publication], list[Check]]:
-    """Let the engine write each model's table into files, and check its data contract on them.
+) -> list[Publication]:
+    """Let the engine write each model's table into files, which it reads by the model's name from then on.
 
     Args:
         models: In the order of their dependencies.
@@ -49,7 +48,6 @@ def stage_models(
     batch = {"snapshot_run": snapshot.run, "snapshot_date": snapshot.manifest.finished_at[:10]}
     known = frozenset(() if rebuilds else tables.names())
     publications: list[Publication] = []
-    checks: list[Check] = []
     for model in models:
         context.emit_model(model.name)
         spec = model.spec(engine.compute(model))
@@ -60,8 +58,7 @@ def stage_models(
                 _compute_with_rows_of(engine, model, spec, mixed, batch[model.incremental_by])
         files = engine.write(spec, tables.field_ids(spec), tables.data_folder(spec.name))
         publications.append(Publication(spec, files, tuple(kept)))
-        checks += contract_checks(engine, model)
-    return publications, checks
+    return publications
 
 
 def _files_to_rewrite(context: RunContext, model: Model, value: str) -> tuple[list[str], list[str]]:

@@ -6,7 +6,8 @@ tables are published all at once after every check has passed, in a run of the w
 
 from __future__ import annotations
 
-from brewhouse.checks.reconciliation import count_drop, count_rows, reconcile_silver
+from brewhouse.checks.data_contract import contract_checks
+from brewhouse.checks.reconciliation import ACCOUNTED, count_drop, count_rows, reconcile_silver
 from brewhouse.lake.raw_snapshots import RawSnapshot, find, newest, nothing_extracted
 from brewhouse.models.project import models_of
 from brewhouse.pipeline.input_tables import (
@@ -25,12 +26,6 @@ from brewhouse.pipeline.publishing import (
     version_of,
 )
 from brewhouse.pipeline.run_context import JobResult, RunContext, StagedTables
-
-_COUNTED = {
-    "breweries": "silver.breweries",
-    "rejected": "silver.rejected_breweries",
-    "changes": "silver.brewery_changes",
-}
 
 
 def transform(context: RunContext, snapshot_run: str | None = None) -> JobResult:
@@ -82,12 +77,13 @@ def stage_silver(
         attach_previous(engine, context.lake, tables, breweries, previous, version)
     attach_snapshot(engine, snapshot, context.emit_model)
     if not previous:
-        attach_nothing_previous(engine, breweries)
+        attach_nothing_previous(engine)
 
-    publications, checks = stage_models(context, models, snapshot, rebuilds=rebuilds)
-    counts = count_rows(engine, _COUNTED)
+    publications = stage_models(context, models, snapshot, rebuilds=rebuilds)
+    checks = [check for model in models for check in contract_checks(engine, model)]
+    counts = count_rows(engine, {**ACCOUNTED, "changes": "silver.brewery_changes"})
     published = None if rebuilds or BREWERIES not in tables.names() else tables.current(BREWERIES)
-    checks += reconcile_silver(engine, snapshot.manifest)
+    checks += reconcile_silver(engine, snapshot.manifest, counts)
     engine.attach_rows("staging.cleaned_records", {"id": "string"}, [])  # frees its memory, as no model reads it now
     limit = context.settings.max_count_drop_percent
     checks.append(count_drop(counts["breweries"], published.rows if published else None, limit))
@@ -98,6 +94,6 @@ def stage_silver(
         snapshot_time=snapshot.manifest.finished_at,
         publications=publications,
         checks=checks,
-        counts={"records": snapshot.records, **counts},
+        counts={"records": snapshot.records} | {part: counts[part] for part in ("breweries", "rejected", "changes")},
         compared_with=previous,
     )

@@ -217,6 +217,11 @@ def test_the_last_thousand_log_lines_of_an_attempt_are_queried_with_its_event(cl
     [key] = cloud.client("s3").list_objects_v2(Bucket=cloud.bucket, Prefix="lake/job_logs/")["Contents"]
     [event_key] = cloud.events()
     assert key["Key"] == event_key.replace("/events/", "/job_logs/") + "l", "under the id of its event"
+    line = cloud.client("s3").get_object(Bucket=cloud.bucket, Key=key["Key"])["Body"].readline()
+    table = cloud.client("glue").get_table(DatabaseName="brewhouse_monitoring", Name="job_logs")["Table"]
+    assert [column["Name"] for column in table["StorageDescriptor"]["Columns"]] == list(json.loads(line))
+    folder = key["Key"].rpartition("date=")[0]
+    assert table["Parameters"]["storage.location.template"] == f"s3://{cloud.bucket}/{folder}date=${{date}}"
 
 
 def test_a_job_run_without_a_log_has_no_lines(cloud: Cloud) -> None:

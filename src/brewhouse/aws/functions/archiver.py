@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from brewhouse.aws.functions.clients import client
 from brewhouse.aws.functions.job_runs import FAILED, error_lines, job_events, log_lines, run_facts, run_period
 from brewhouse.aws.functions.lake_events import LakeEvents
-from brewhouse.aws.functions.normalize import WORKFLOWS, InvalidEventError, decode_event, local_job_name, normalize
+from brewhouse.aws.functions.normalize import WORKFLOWS, InvalidEventError, decode_event, normalize
 from brewhouse.events.event_types import JOB
 from brewhouse.ids import id_at
 
@@ -84,7 +84,7 @@ def _job_facts(detail: Mapping[str, Any]) -> dict[str, Any]:
     except glue.exceptions.EntityNotFoundException:
         return {"unknown": "Glue does not know this run"}
     facts = run_facts(run)
-    job = local_job_name(name, stack)
+    job = name.removeprefix(f"{stack}-")
     first = run_period(run)[0] - timedelta(minutes=2)
     events = LakeEvents(client("s3"), os.environ["BUCKET"]).read(first.date(), after=id_at(first, b""))
     if own := job_events(events, job, run):

@@ -119,19 +119,17 @@ def _may_belong_to(event: EventEnvelope, run: Mapping[str, Any]) -> bool:
 
 
 def dpu_hour_usd(glue_version: str, region: str) -> float:
-    """Return the price of a DPU-hour of a job; us-east-1's for an unknown region, the highest for an unknown version.
+    """Return the price of a DPU-hour of a job; us-east-1's for an unknown region, undiscounted for an unknown version.
 
     Example:
         >>> dpu_hour_usd("6.0", "us-east-1"), dpu_hour_usd("5.1", "us-east-1")
         (0.308, 0.44)
     """
-    prices = _prices()
-    versions = prices.get(region, prices["us-east-1"])
-    return versions.get(glue_version, max(versions.values()))
+    by_region, discount = prices()["glue_dpu_hour"], prices()["glue_discount"]
+    return float(round(by_region.get(region, by_region["us-east-1"]) * (1 - discount.get(glue_version, 0)), 4))
 
 
 @cache
-def _prices() -> dict[str, dict[str, float]]:
-    prices = tomllib.loads(files("brewhouse.aws").joinpath("prices.toml").read_text("utf-8"))
-    found: dict[str, dict[str, float]] = prices["glue_dpu_hour"]
-    return found
+def prices() -> dict[str, Any]:
+    """Load the list prices."""
+    return tomllib.loads(files("brewhouse.aws").joinpath("prices.toml").read_text("utf-8"))

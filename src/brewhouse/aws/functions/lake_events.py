@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from brewhouse.aws.functions.clients import CONNECTIONS
+from brewhouse.aws.functions.clients import CONNECTIONS, unless
 from brewhouse.events.envelope import EventEnvelope, decode_events
 
 LINE_CHARACTERS = 2_000
@@ -25,19 +25,9 @@ class LakeEvents:
 
     def put(self, event: EventEnvelope) -> bool:
         """Write an event unless it exists; return whether it was written."""
-        try:
-            self.client.put_object(
-                Bucket=self.bucket,
-                Key=f"lake/{event.key}",
-                Body=event.encode(),
-                ContentType="application/json",
-                IfNoneMatch="*",
-            )
-        except self.client.exceptions.ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == _PRECONDITION_FAILED:
-                return False
-            raise
-        return True
+        place = {"Bucket": self.bucket, "Key": f"lake/{event.key}", "ContentType": "application/json"}
+        put = self.client.put_object
+        return unless([_PRECONDITION_FAILED], put, **place, Body=event.encode(), IfNoneMatch="*") is not None
 
     def put_log(self, event: EventEnvelope, lines: Sequence[tuple[datetime, str]]) -> None:
         """Write the log lines of a job run under the id of the event of its end, shortened; replaces them."""

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from brewhouse.aws.functions.clients import unless
+
 _PAUSE_S = 1.0
 _CONFLICTS = (404, 409, 412)  # held by another process, or acquired or released by one at the same moment
 
@@ -35,42 +37,23 @@ def lease(client: Any, bucket: str, key: str, ttl_s: float, timeout_s: float) ->
         time.sleep(_PAUSE_S)
     try:
         yield
-    finally:
-        try:
-            client.delete_object(Bucket=bucket, Key=key, IfMatch=tag)
-        except client.exceptions.ClientError as error:
-            if _status(error) not in _CONFLICTS:  # expired, and acquired by another process
-                raise
+    finally:  # unless it expired, and was acquired by another process
+        unless(_CONFLICTS, client.delete_object, Bucket=bucket, Key=key, IfMatch=tag)
 
 
 def _acquire(client: Any, bucket: str, key: str, ttl_s: float, holder: str) -> str:  # noqa: ANN401 - boto3
     """Acquire the lease if it is free or expired, and return its tag; an empty text if it is held."""
-    if tag := _put(client, bucket, key, holder, IfNoneMatch="*"):
+
+    def put(**condition: str) -> str:
+        body = datetime.now(UTC).isoformat().encode()
+        written = {"Bucket": bucket, "Key": key, "Body": body, "Metadata": {"holder": holder}}
+        made = unless(_CONFLICTS, client.put_object, **written, **condition)
+        return str(made["ETag"]) if made else ""
+
+    if tag := put(IfNoneMatch="*"):
         return tag
-    try:
-        found = client.head_object(Bucket=bucket, Key=key)
-    except client.exceptions.ClientError as error:
-        if _status(error) != 404:
-            raise
-        return ""
-    if found["Metadata"].get("holder") == holder:  # the put succeeded, but its response was lost
+    found = unless(_CONFLICTS, client.head_object, Bucket=bucket, Key=key)
+    if found and found["Metadata"].get("holder") == holder:  # the put succeeded, but its response was lost
         return str(found["ETag"])
-    if found["LastModified"] > datetime.now(UTC) - timedelta(seconds=ttl_s):
-        return ""
-    return _put(client, bucket, key, holder, IfMatch=found["ETag"])
-
-
-def _put(client: Any, bucket: str, key: str, holder: str, **condition: str) -> str:  # noqa: ANN401 - boto3
-    """Write the object under a condition, and return its tag; an empty text if the condition does not hold."""
-    body = datetime.now(UTC).isoformat().encode()
-    try:
-        made = client.put_object(Bucket=bucket, Key=key, Body=body, Metadata={"holder": holder}, **condition)
-    except client.exceptions.ClientError as error:
-        if _status(error) in _CONFLICTS:
-            return ""
-        raise
-    return str(made["ETag"])
-
-
-def _status(error: Any) -> int:  # noqa: ANN401 - botocore's ClientError
-    return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+    is_expired = found and found["LastModified"] <= datetime.now(UTC) - timedelta(seconds=ttl_s)
+    return put(IfMatch=found["ETag"]) if is_expired else ""

@@ -83,30 +83,20 @@ def normalize(event: Mapping[str, Any], stack: str, facts: Mapping[str, Any]) ->
     )
 
 
-def local_job_name(name: str, stack: str) -> str:
-    """Return the name of a job or crawler without the stack's prefix.
-
-    Example:
-        >>> local_job_name("brew-extract", "brew")
-        'extract'
-    """
-    return name.removeprefix(f"{stack}-")
-
-
 def _reject_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
 def _job(detail: Mapping[str, Any], stack: str) -> dict[str, Any]:
     name = str(detail.get("jobName", ""))
-    job = local_job_name(name, stack)
+    job = name.removeprefix(f"{stack}-")
     ours = {"jobName": job, "glueJobName": name, "workflow": WORKFLOWS.get(job, "")}
     return ours if detail.get("state") in ("SUCCEEDED", "STOPPED") else {**ours, "severity": "ERROR"}
 
 
 def _crawler(detail: Mapping[str, Any], stack: str) -> dict[str, Any]:
     state = _CRAWLER_STATES.get(str(detail.get("state")), str(detail.get("state", "")).upper())
-    ours = {"jobName": local_job_name(str(detail.get("crawlerName", "")), stack), "state": state}
+    ours = {"jobName": str(detail.get("crawlerName", "")).removeprefix(f"{stack}-"), "state": state}
     if state != "FAILED":
         return ours
     return {**ours, "severity": "WARN", "message": detail.get("errorMessage") or detail.get("message", "")}

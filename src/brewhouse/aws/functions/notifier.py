@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from brewhouse.aws.functions import job_runs
@@ -26,6 +26,7 @@ from brewhouse.events.event_types import ALERT_SENT, JOB, RUN
 from brewhouse.events.messages import body, subject
 from brewhouse.ids import id_at, new_id
 
+JobRun: TypeAlias = Mapping[str, Any]
 KINDS = ("failed", "checks_failed", "recovered", "crawl_failed")
 """Alerts of this function; an alarm reports a late workflow, which also covers a notifier that does not run."""
 RECEIVER = "sns"
@@ -60,15 +61,11 @@ def handler(_event: Mapping[str, Any], _context: object) -> dict[str, Any]:
 
 def _missing_ends(events: Sequence[EventEnvelope], now: datetime) -> Iterator[EventEnvelope]:
     """Yield the end of each run that Glue ended and that has no event of its end; reads `events` as they grow."""
-    glue = client("glue")
-    started: dict[str, Sequence[Mapping[str, Any]]] = {}
+    started: dict[str, Sequence[JobRun]] = {}
     for job in WORKFLOWS:
         name = f"{os.environ['STACK']}-{job}"
-        try:
-            retries = int(glue.get_job(JobName=name)["Job"].get("MaxRetries", 0))
-            started[job] = glue.get_job_runs(JobName=name, MaxResults=_RUNS_PER_JOB)["JobRuns"]
-        except glue.exceptions.EntityNotFoundException:
-            continue
+        retries = int(_of_glue("get_job", JobName=name).get("Job", {}).get("MaxRetries", 0))
+        started[job] = _of_glue("get_job_runs", JobName=name, MaxResults=_RUNS_PER_JOB).get("JobRuns", [])
         retried = {each.get("PreviousRunId") for each in started[job]}
         for run in reversed(started[job]):
             start, end = job_runs.run_period(run)
@@ -76,67 +73,63 @@ def _missing_ends(events: Sequence[EventEnvelope], now: datetime) -> Iterator[Ev
             is_retried = may_be_retried and (run["Id"] in retried or end > now - _START_WAIT)
             if run["JobRunState"] not in job_runs.ENDED[1:] or is_retried or end < now - _MAX_RUN_AGE:
                 continue
-            own = job_runs.job_events(events, job, run)
-            run_id = own[-1].run if own else str(run["Id"])
-            if not job_runs.has_end_event(events, run_id, start):
+            if run_id := _run_without_end(events, job, run, start):
                 yield _job_run_end(job, run, run_id)
     for job, following in pairwise(_CHAIN):
-        yield from _missing_successor(events, now, job, started.get(job, ()), started.get(following, ()))
+        yield from _missing_successor(events, now, job, started[job], started[following])
     yield from _missing_workflow_end(events, now)
 
 
+def _run_without_end(events: Sequence[EventEnvelope], job: str, run: JobRun, since: datetime) -> str:
+    """Return the id of a job run's run if that has no event of its end since a time; else an empty text."""
+    own = job_runs.job_events(events, job, run)
+    run_id = own[-1].run if own else str(run["Id"])
+    return "" if job_runs.has_end_event(events, run_id, since) else run_id
+
+
 def _missing_successor(
-    events: Sequence[EventEnvelope],
-    now: datetime,
-    job: str,
-    runs: Sequence[Mapping[str, Any]],
-    successors: Sequence[Mapping[str, Any]],
+    events: Sequence[EventEnvelope], now: datetime, job: str, runs: Sequence[JobRun], successors: Sequence[JobRun]
 ) -> Iterator[EventEnvelope]:
     """Yield the end of the last run if its next job never started: a trigger that is not active fails nothing in Glue.
 
-    Args:
-        runs: Of the job, newest first; Glue starts no other job after one that no trigger started.
-        successors: Runs of the next job.
+    Both sequences are sorted newest first. Glue starts no other job after one that no trigger started.
     """
-    last = next((run for run in runs if run["JobRunState"] == "SUCCEEDED" and run.get("TriggerName")), None)
-    if last is None:
-        return
-    end = job_runs.run_period(last)[1]
-    if not now - _MAX_RUN_AGE < end < now - _START_WAIT or any(
-        job_runs.run_period(run)[0] >= end for run in successors
-    ):
-        return
-    own = job_runs.job_events(events, job, last)
-    run_id = own[-1].run if own else str(last["Id"])
-    if not job_runs.has_end_event(events, run_id, end):
-        name = f"{os.environ['STACK']}-after-{job}"
-        glue = client("glue")
-        try:
-            state = glue.get_trigger(Name=name)["Trigger"]["State"].lower()
-        except glue.exceptions.EntityNotFoundException:
-            state = "deleted"
-        why = f"AWS Glue started no job after {job}: the trigger {name} is {state}. `brewhouse aws deploy` starts it."
-        yield _run_end(last, str(last["Id"]), run_id, WORKFLOWS[job], [why])
+    for last in [run for run in runs if run["JobRunState"] == "SUCCEEDED" and run.get("TriggerName")][:1]:
+        end = job_runs.run_period(last)[1]
+        has_started = any(job_runs.run_period(run)[0] >= end for run in successors)
+        is_due = now - _MAX_RUN_AGE < end < now - _START_WAIT
+        if is_due and not has_started and (run_id := _run_without_end(events, job, last, end)):
+            name = f"{os.environ['STACK']}-after-{job}"
+            state = _of_glue("get_trigger", Name=name).get("Trigger", {}).get("State", "DELETED").lower()
+            why = (
+                f"AWS Glue started no job after {job}: the trigger {name} is {state}. `brewhouse aws deploy` starts it."
+            )
+            yield _run_end(last, str(last["Id"]), run_id, WORKFLOWS[job], [why])
 
 
 def _missing_workflow_end(events: Sequence[EventEnvelope], now: datetime) -> Iterator[EventEnvelope]:
     """Yield the end of the last run of the workflow if Glue rejected or stopped it, and it has no event of its end."""
-    glue = client("glue")
-    try:
-        last = glue.get_workflow(Name=os.environ["STACK"])["Workflow"].get("LastRun", {})
-    except glue.exceptions.EntityNotFoundException:
-        return
+    last = _of_glue("get_workflow", Name=os.environ["STACK"]).get("Workflow", {}).get("LastRun", {})
     start, end = job_runs.run_period(last)
     if last.get("Status") in ("ERROR", "STOPPED") and end > now - _MAX_RUN_AGE:
         workflow_run = str(last["WorkflowRunId"])
-        runs_of = [event.run for event in events if event.detail.get("workflowRunId") == workflow_run]
-        run_id = runs_of[-1] if runs_of else workflow_run
+        *_, run_id = workflow_run, *(e.run for e in events if e.detail.get("workflowRunId") == workflow_run)
         if not job_runs.has_end_event(events, run_id, start):
             why = f"AWS Glue ended the workflow as {last['Status']}: {last.get('ErrorMessage') or 'no message'}"
             yield _run_end(last, workflow_run, run_id, WORKFLOWS["extract"], [why])
 
 
-def _job_run_end(job: str, run: Mapping[str, Any], run_id: str) -> EventEnvelope:
+def _of_glue(operation: str, **arguments: object) -> Mapping[str, Any]:
+    """Call an operation of Glue; return nothing if what it is about does not exist."""
+    glue = client("glue")
+    try:
+        answer: Mapping[str, Any] = getattr(glue, operation)(**arguments)
+    except glue.exceptions.EntityNotFoundException:
+        return {}
+    return answer
+
+
+def _job_run_end(job: str, run: JobRun, run_id: str) -> EventEnvelope:
     lines = [
         f"AWS Glue ended the job {job} as {run['JobRunState']}: {run.get('ErrorMessage') or 'no message'}",
         *job_runs.error_lines(client("logs"), os.environ["STACK"], str(run["Id"]))[-_LOG_LINES:],
@@ -150,19 +143,14 @@ def _run_end(
 ) -> EventEnvelope:
     """Return the end of a run as a failure, also if it was stopped: its tables are not up to date."""
     moment = job_runs.run_period(ended)[1]
-    detail = {
-        **facts,
-        "runId": run_id,
-        "jobName": workflow,
-        "jobRunId": run_id,
-        "workflow": workflow,
-        "state": "FAILED",
-        "severity": "ERROR",
-        "message": "\n".join(lines),
-        "interrupted": True,
-    }
+    detail = facts | _detail(run_id, workflow, workflow, "FAILED", "\n".join(lines), severity="ERROR", interrupted=True)
     end_id = id_at(moment, f"end of {glue_id}".encode())
     return EventEnvelope(id=end_id, detail_type=RUN, time=moment.isoformat(), detail=detail)
+
+
+def _detail(run: str, job: str, workflow: str, state: str, message: str, **more: object) -> dict[str, Any]:
+    own = {"runId": run, "jobName": job, "jobRunId": run, "workflow": workflow, "state": state, "message": message}
+    return {**own, **more}
 
 
 def _job_end(end: EventEnvelope) -> EventEnvelope:
@@ -182,18 +170,9 @@ def _publish(lake_events: LakeEvents, message: Message, events: Sequence[EventEn
         Message=body(message, run_link, log_link),
         MessageAttributes={"kind": {"DataType": "String", "StringValue": message.kind}},
     )
-    detail = {
-        "runId": message.run,
-        "jobName": message.job,
-        "jobRunId": message.run,
-        "state": "RUNNING",
-        "severity": "INFO",
-        "message": f"alert sent to the alert topic: {title}",
-        "workflow": message.workflow,
-        "kind": message.kind,
-        "incidents": list(message.incidents),
-        "receiver": RECEIVER,
-    }
+    sent = {"kind": message.kind, "incidents": list(message.incidents), "receiver": RECEIVER, "severity": "INFO"}
+    said = f"alert sent to the alert topic: {title}"
+    detail = _detail(message.run, message.job, message.workflow, "RUNNING", said, **sent)
     now = datetime.now(UTC).isoformat()
     lake_events.put(EventEnvelope(id=new_id(), detail_type=ALERT_SENT, time=now, detail=detail))
     return title
@@ -223,17 +202,13 @@ def _success_metric(events: Sequence[EventEnvelope], now: datetime) -> str:
     ends = [
         datetime.fromisoformat(event.time)
         for event in events
-        if event.detail_type == JOB
-        and event.detail.get("jobName") == "aggregate"
-        and event.detail.get("state") == "SUCCEEDED"
+        if (event.detail_type, event.detail.get("jobName"), event.detail.get("state"))
+        == (JOB, "aggregate", "SUCCEEDED")
     ]
     if not ends:
         return json.dumps({"what": "no success yet"})
-    metric = {
-        "Namespace": "Brewhouse",
-        "Dimensions": [["Stack"]],
-        "Metrics": [{"Name": "HoursSinceSuccess", "Unit": "None"}],
-    }
+    metrics = [{"Name": "HoursSinceSuccess", "Unit": "None"}]
+    metric = {"Namespace": "Brewhouse", "Dimensions": [["Stack"]], "Metrics": metrics}
     hours = (now - max(ends)).total_seconds() / 3600
     line = {"_aws": {"Timestamp": int(now.timestamp() * 1000), "CloudWatchMetrics": [metric]}}
     return json.dumps({**line, "Stack": os.environ["STACK"], "HoursSinceSuccess": round(hours, 3)})

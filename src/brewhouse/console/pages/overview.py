@@ -9,10 +9,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from brewhouse.console import charts, overview
-from brewhouse.console.change_list import ChangeQuery, latest_changes
+from brewhouse.console import overview
 from brewhouse.console.map_drawing import draw_map
-from brewhouse.console.overview_report import write_report
+from brewhouse.console.overview_report import overview_values, write_report
 from brewhouse.console.table_views import snapshot_options
 from brewhouse.console.web import API, HTML, ConsoleDep, LakeStateDep, page, translator_of
 
@@ -33,16 +32,13 @@ _Filters = Annotated[overview.OverviewFilters, Depends(filters_of)]
 def show(request: Request, console: ConsoleDep, lake_state: LakeStateDep, filters: _Filters) -> Response:
     """Show the overview, or the map alone in full detail, which `static/map.js` requests when a reader zooms in."""
     overview.require_breweries(lake_state)
-    shown = overview.overview(lake_state, filters)
+    values = overview_values(lake_state, filters, translator_of(request))
     return page(
         request,
         "overview.html",
-        shown=shown,
-        latest=latest_changes(lake_state, ChangeQuery(country=filters.country, state=filters.state, type=filters.type)),
-        drawing=draw_map(lake_state, shown, full_detail=request.headers.get("hx-target") == "map"),
+        **values,
+        drawing=draw_map(lake_state, values["shown"], full_detail=request.headers.get("hx-target") == "map"),
         snapshots=snapshot_options(console.lake, console.lake_reader.state()),
-        figures=overview.figures_over_time(lake_state, filters),
-        chart=charts.line_chart(shown.over_time, translator_of(request)),
     )
 
 

@@ -8,7 +8,7 @@ WITH received AS (
         NOT (
             contains(record, '  ') OR contains(record, '" ') OR contains(record, ' "')
             OR bit_length(record) > 8 * length(record)
-            OR record RLIKE '\\\\([bfnrt]|u(00[0128aA]|1680|20|3000))'
+            OR (contains(record, '\\') AND record RLIKE '\\\\([bfnrt]|u(00[0128aA]|1680|20|3000))')
         ) AS is_tidy
     FROM bronze.breweries
 )
