@@ -210,7 +210,9 @@ def report(
     country: CountryOption = None,
     state: Annotated[str, typer.Option("--state", help="Only this state, such as US-OR.")] = "",
     brewery_type: Annotated[str, typer.Option("--type", help="Only this type, such as micro.")] = "",
-    language: Annotated[Literal["en", "pt"], typer.Option("--language", help="Language of the report.")] = "en",
+    language: Annotated[
+        Literal["en", "pt-BR", "pt"], typer.Option("--language", help="Language of the report.")
+    ] = "en",
 ) -> None:
     """Write the overview as one self-contained file: numbers, map, charts, newest changes.
 
