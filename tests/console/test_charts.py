@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brewhouse.console.charts import line_chart, map_chart, overview_sheet
+from brewhouse.console.charts import line_chart, map_chart, map_paths, overview_sheet
 from brewhouse.console.formatting import number
 from brewhouse.console.lake_reader import LakeReader
 from brewhouse.console.language import LANGUAGES, Translator
@@ -167,6 +167,19 @@ def test_a_state_is_shown_with_its_surroundings() -> None:
     assert not is_on_map(spec, -87.6, 41.9)
     svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
     assert svg.count("<path") > 3
+
+
+@pytest.mark.parametrize("country", ["", "IE"])
+def test_the_paths_of_a_map_are_what_its_chart_specifies(locations: list[BreweryLocation], country: str) -> None:
+    there = [each for each in locations if country in {"", each.country}]
+    drawn, spec = map_paths(there, OverviewFilters(country)), map_chart(there, OverviewFilters(country))
+    dots = [position(spec, value["longitude"], value["latitude"]) for value in spec["layer"][1]["data"]["values"]]
+    assert drawn.dots == "".join(f"M{round(x, 1)} {round(y, 1)}h0" for x, y in dots)
+    corners = [[float(each) for each in corner] for corner in re.findall(r"([-\d.]+) ([-\d.]+)", drawn.land)]
+    for longitude, latitude in ((-10.4, 52.1), (-6.0, 53.3)):  # on the coast of Ireland
+        x, y = position(spec, longitude, latitude)
+        assert min(math.hypot(x - each[0], y - each[1]) for each in corners) < 15
+    assert drawn.land.count("M") == drawn.land.count("Z") > 3
 
 
 def test_countries_and_states_of_the_map_have_iso_codes() -> None:

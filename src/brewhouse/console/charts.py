@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 from math import log, pi, radians, tan
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _BORDERS = Path(__file__).parent / "static"  # written by docs/geography.py
 _SHEET_WIDTH = 900
 _MAP_HEIGHT = 440
+_MAX_DETAILED = 60  # degrees from west to east of a map with all details
 _MAX_BARS = 20
 _LONG_DAYS = 60  # above, the axis has months instead of days
 _MAX_TICKS = 8
@@ -64,6 +67,14 @@ def line_chart(days: Sequence[DayCount], translate: Translator) -> dict[str, Any
             ],
         },
     }
+
+
+def line_path(days: Sequence[DayCount], width: int = 1000, height: int = 150) -> str:
+    """Draw counts by day as the path of an SVG, from 0 at its lower edge to the highest count."""
+    first, last = days[0].day, days[-1].day
+    x, y = width / max((last - first).days, 1), height / max(*(each.breweries for each in days), 1)
+    points = (f"{(each.day - first).days * x:.1f},{height - each.breweries * y:.1f}" for each in days)
+    return f"M{' '.join(points)}H{width}"
 
 
 def overview_sheet(
@@ -142,8 +153,8 @@ def _texts(rows: Sequence[Sequence[str]], title: str = "", size: int = 10) -> di
 
 def map_chart(locations: Sequence[BreweryLocation], filters: OverviewFilters) -> dict[str, Any]:
     """Specify a map of the breweries: of the world, of a whole country, or of the surroundings of those in a state."""
-    topology = json.loads((_BORDERS / ("regions.json" if filters.country else "world.json")).read_bytes())
     west, south, east, north = part = _shown_part([(each.longitude, each.latitude) for each in locations], filters)
+    topology = json.loads((_BORDERS / ("regions.json" if east - west < _MAX_DETAILED else "world.json")).read_bytes())
     step = (east - west) / _SHEET_WIDTH  # a pixel; closer breweries are one dot
     grid = {(round(each.longitude / step), round(each.latitude / step)) for each in locations}
     places = [(x * step, y * step) for x, y in sorted(grid) if south <= y * step <= north]
@@ -164,6 +175,54 @@ def map_chart(locations: Sequence[BreweryLocation], filters: OverviewFilters) ->
         "projection": _projection(part),
         "layer": [borders, points],
     }
+
+
+@dataclass(frozen=True)
+class MapPaths:
+    """A map as paths of an SVG: borders, and breweries as dots of a round line."""
+
+    width: int
+    height: int
+    land: str
+    dots: str
+
+
+def map_paths(locations: Sequence[BreweryLocation], filters: OverviewFilters) -> MapPaths:
+    """Draw what `map_chart` specifies, without its library."""
+    chart = map_chart(locations, filters)
+    (left, top), scale, (turn, *_) = (chart["projection"][name] for name in ("translate", "scale", "rotate"))
+    borders, points = (layer["data"]["values"] for layer in chart["layer"])
+
+    def pixels(longitude: float, latitude: float) -> tuple[float, float]:
+        y = top - scale * log(tan(pi / 4 + radians(latitude) / 2))
+        return round(left + scale * radians(longitude + turn), 1), round(y, 1)
+
+    def is_visible(corners: Sequence[tuple[float, float]]) -> bool:
+        return all(
+            max(values) > 0 and min(values) < size
+            for values, size in zip(zip(*corners, strict=True), (_SHEET_WIDTH, _MAP_HEIGHT), strict=True)
+        )
+
+    rings = ([pixels(*each) for each in ring] for ring in _rings(borders))
+    land = "".join(f"M{' '.join(f'{x} {y}' for x, y in ring)}Z" for ring in rings if is_visible(ring))
+    dots = (pixels(each["longitude"], each["latitude"]) for each in points)
+    return MapPaths(_SHEET_WIDTH, _MAP_HEIGHT, land, "".join(f"M{x} {y}h0" for x, y in dots))
+
+
+def _rings(topology: dict[str, Any]) -> Iterator[list[tuple[float, float]]]:
+    """Decode the rings of all countries in TopoJSON."""
+    (scale_x, scale_y), (west, south) = topology["transform"]["scale"], topology["transform"]["translate"]
+    arcs = [
+        [
+            (x * scale_x + west, y * scale_y + south)
+            for x, y in zip(*map(accumulate, zip(*arc, strict=True)), strict=True)
+        ]
+        for arc in topology["arcs"]
+    ]
+    for country in topology["objects"]["countries"]["geometries"]:
+        for polygon in country["arcs"] if country["type"] == "MultiPolygon" else [country["arcs"]]:
+            for ring in polygon:
+                yield [point for number in ring for point in (arcs[number] if number >= 0 else arcs[~number][::-1])]
 
 
 def _shown_part(places: Sequence[tuple[float, float]], filters: OverviewFilters) -> Box:
