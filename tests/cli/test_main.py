@@ -258,6 +258,10 @@ HEAVY = (
 )
 
 
+def test_the_summary_of_all_commands_is_that_of_their_whole_help(call: Call) -> None:
+    assert call("--help").out == call("--quiet", "--help").out
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["query", "--help"], ["queries"]])
 def test_help_and_light_commands_import_no_heavy_library(arguments: list[str]) -> None:
     allowed = {"rich"} if arguments == ["queries"] else set()

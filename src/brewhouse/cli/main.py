@@ -62,8 +62,12 @@ def select_options(
     output.is_quiet = quiet
 
 
-def _app_of(named: str = "") -> typer.Typer:
-    """Return the app of all commands, or of a named one: Typer builds the options of each, which takes 50 ms."""
+def _app_of(named: str = "", *, is_summary: bool = False) -> typer.Typer:
+    """Return the app of all commands, or of a named one: Typer builds the options of each, which takes 50 ms.
+
+    Args:
+        is_summary: Whether all commands are without options, for the help that lists them.
+    """
     app = typer.Typer(
         name="brewhouse",
         cls=GroupedHelp,
@@ -77,10 +81,14 @@ def _app_of(named: str = "") -> typer.Typer:
     )
     app.callback()(select_options)
     for section, commands in _SECTIONS.items():
-        for command in commands:
+        for command in sorted(commands, key=isfunction, reverse=True):  # as Typer does: groups come last
             if isinstance(command, typer.Typer):
-                if not named:
+                if is_summary:
+                    app.command(command.info.name, rich_help_panel=section, help=command.info.help)(lambda: None)
+                elif not named:
                     app.add_typer(command, rich_help_panel=section)
+            elif is_summary:
+                app.command(_name(command), rich_help_panel=section, help=command.__doc__)(lambda: None)
             elif not named or named == _name(command):
                 app.command(_name(command), rich_help_panel=section)(command)
     return app
@@ -172,7 +180,10 @@ def _exit_code(arguments: list[str], *, debug: bool) -> int | str | None:
     """Run a command, print its error, and return its exit code."""
     try:
         try:
-            run = _command_of(arguments[0]) if arguments and arguments[0] in _NAMES else app
+            if arguments and arguments[0] in _NAMES:
+                run = _command_of(arguments[0])
+            else:
+                run = _app_of(is_summary=True) if arguments in (["--help"], ["-h"]) else app
             code: int | str | None = run(args=arguments, prog_name="brewhouse", standalone_mode=False)
         except SystemExit as end:
             code = end.code
