@@ -182,6 +182,14 @@ def test_an_engineer_finds_the_sql_of_a_table_and_shares_a_chart(page: Page, con
     expect(page.locator("#share")).to_have_attribute("href", re.compile(r"run=1.*&chart=horizontal\.0\.1\."))
 
 
+def test_a_printed_overview_has_its_whole_lists(page: Page, console_url: str) -> None:
+    page.emulate_media(media="print")
+    page.goto(console_url)
+    states = page.locator("section", has=page.locator("#state-title")).locator("details li")
+    expect(states.last).to_be_visible()
+    assert states.count() > 10
+
+
 def test_control_k_goes_to_a_page_or_a_brewery(page: Page, console_url: str) -> None:
     page.goto(f"{console_url}/events")
     page.keyboard.press("Control+k")
