@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -9,7 +10,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brewhouse.console.web import NAVIGATION, link, paginate, prose
+from brewhouse.console.web import NAVIGATION, STATIC, link, paginate, prose
 
 
 @given(st.lists(st.integers(), max_size=200), st.integers(-5, 50), st.integers(1, 60))
@@ -82,3 +83,13 @@ def test_the_navigation_marks_the_current_page(client: TestClient, item: tuple[s
     navigation = client.get(path).text.partition('<nav class="navigation"')[2].partition("</nav>")[0]
     assert f'<a href="{path}" aria-current="page">{title}</a>' in navigation
     assert navigation.count("aria-current") == 1
+
+
+def test_each_bundled_script_has_its_licence() -> None:
+    scripts = [file.name for file in STATIC.glob("*.min.js")]
+    for name in scripts:
+        notice = STATIC / f"{name.partition('.')[0].partition('-')[0]}.LICENSE"
+        assert re.search("permission to use, copy|redistribution and use", notice.read_text("utf-8"), re.IGNORECASE), (
+            name
+        )
+    assert "public domain" in (STATIC / "geo.LICENSE").read_text("utf-8"), "borders and cities"

@@ -194,7 +194,7 @@ async function prepare(element) {
     }) : [];
     const hadFocus = markLayer.node().contains(document.activeElement);
     const joined = markLayer.selectAll("a").data(marks.sort((one, other) => other.amount - one.amount), (mark) => mark.key).join((enter) => {
-      const added = enter.append("a").attr("tabindex", -1);
+      const added = enter.append("a").attr("tabindex", shown.place ? null : -1);
       added.append("circle");
       added.filter((mark) => mark.amount > 1).attr("role", "button").append("text").attr("dy", ".35em");
       added.filter((mark) => mark.amount === 1 && !shown.place).attr("href", (mark) => `/breweries/${encodeURIComponent(mark.place.id)}`);
@@ -202,10 +202,10 @@ async function prepare(element) {
     });
     joined.attr("class", (mark) => (mark.amount > 1 ? "cluster" : "dot"))
       .attr("transform", (mark) => `translate(${mark.x.toFixed(1)},${mark.y.toFixed(1)})`)
-      .attr("aria-label", (mark) => nameOf(mark).join(", "));
+      .attr("aria-label", (mark) => (shown.place ? null : nameOf(mark).join(", ")));
     joined.select("circle").attr("r", (mark) => mark.radius);
     joined.select("text").text((mark) => short.format(mark.amount));
-    if (!markLayer.select("a[tabindex='0']").size()) joined.filter((_, at) => at === 0).attr("tabindex", 0);
+    if (!shown.place && !markLayer.select("a[tabindex='0']").size()) joined.filter((_, at) => at === 0).attr("tabindex", 0);
     if (hadFocus && !markLayer.node().contains(document.activeElement)) nearest({ x: width / 2, y: height / 2 })?.focus();
     return marks.map(({ x, y, radius }) => [x - radius, y - radius, x + radius, y + radius]);
   }
@@ -379,6 +379,7 @@ async function prepare(element) {
   view = !shown.place && lastView ? lastView : fit([toBox(WHOLE)], 0);
   const isFirst = !lastView;
   svg.call(behaviour).call(behaviour.transform, view);
+  if (shown.place) svg.on(".zoom", null); // a picture
   setMode(shown.place ? "points" : mode);
   const [located] = await Promise.all([
     shown.place ? [shown.place] : fetch(`/api/v1/overview/spots${location.search}`).then((response) => (response.ok ? response.json() : [])),
