@@ -59,6 +59,14 @@ def line_chart(days: Sequence[DayCount], translate: Translator) -> dict[str, Any
     }
 
 
+def line_path(days: Sequence[DayCount], width: int = 1000, height: int = 150) -> str:
+    """Draw counts by day as the path of an SVG, from 0 at its lower edge to the highest count."""
+    first, last = days[0].day, days[-1].day
+    x, y = width / max((last - first).days, 1), height / max(*(each.breweries for each in days), 1)
+    points = (f"{(each.day - first).days * x:.1f},{height - each.breweries * y:.1f}" for each in days)
+    return f"M{' '.join(points)}H{width}"
+
+
 def overview_sheet(
     shown: Overview,
     figures: Mapping[str, Sequence[int]],
