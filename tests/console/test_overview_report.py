@@ -90,7 +90,7 @@ def rendered_page(lake: Lake, file: Path, filters: OverviewFilters = ALL, **opti
 def test_filters_time_and_language_apply_to_the_page(console_lake: Lake, tmp_path: Path) -> None:
     filters = OverviewFilters(country="US", type="micro")
     text = rendered_page(console_lake, tmp_path / "r.html", filters, at="2999-01-01", language="pt-BR")
-    assert "<h1>Microcervejarias em Estados Unidos</h1>" in text
+    assert "<h1>Microcervejarias: Estados Unidos</h1>" in text
     assert "em 2999-01-01" in text
     assert '<html lang="pt-BR">' in text
     expected = overview(LakeReader(console_lake).state(), filters).totals.breweries

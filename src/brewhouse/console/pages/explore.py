@@ -16,7 +16,7 @@ from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from brewhouse.console.downloads import MEDIA_TYPES
 from brewhouse.console.formatting import number as number_text
 from brewhouse.console.query_service import QueryService, QueryStatus, ResultPage
-from brewhouse.console.table_views import SnapshotOption, snapshot_options
+from brewhouse.console.table_views import SnapshotDetail, snapshot_options
 from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, _, link, page, translator_of
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.query.saved_queries import SavedQuery, for_duckdb, formatted, saved_queries, saved_query
@@ -208,7 +208,7 @@ def _cell(value: object, language: str) -> str | None:
     return text if len(text) <= _MAX_CELL_CHARACTERS else f"{text[:_MAX_CELL_CHARACTERS]}…"
 
 
-def _snapshots(console: ConsoleContext) -> list[SnapshotOption]:
+def _snapshots(console: ConsoleContext) -> list[SnapshotDetail]:
     """List the snapshots to choose from; empty while no tables are published."""
     try:
         return snapshot_options(console.lake, console.lake_reader.state())
