@@ -14,6 +14,7 @@ import pytest
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.cli.main import main
+from brewhouse.errors import install_command
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.mock_api.dataset import generate
@@ -136,5 +137,5 @@ def test_every_command_says_what_a_lake_on_s3_needs(
     done = call(*command.split(), "--lake", "s3://bucket/lake")
     assert (done.code, done.out) == (2, "")
     assert done.err == (
-        f'brewhouse: A lake on S3 needs {library}, which is not installed. Run `pip install "brewhouse[aws]"`.\n'
+        f"brewhouse: A lake on S3 needs {library}, which is not installed. Run `{install_command('aws')}`.\n"
     )

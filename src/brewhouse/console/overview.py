@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from brewhouse.console.lake_reader import LakeState
-from brewhouse.console.projection import NORTH_DEGREES, SOUTH_DEGREES, XY_SQL
 from brewhouse.query.connection import NothingPublishedError
 
 UNKNOWN = "none"
@@ -25,15 +24,15 @@ _RAW_KEYS = _KEYS.format(country_name="country", state_name="state_province")
 _CACHE_TABLES = {  # in-memory copies of the columns that every request reads
     "silver.breweries": f"""
         CREATE TABLE memory.main.console_breweries AS
-        SELECT {_NORMALIZED_KEYS}, country_name, state_name, city_name, id, name, longitude, latitude,
-            latitude BETWEEN {SOUTH_DEGREES} AND {NORTH_DEGREES} AS on_map, {XY_SQL}
+        SELECT {_NORMALIZED_KEYS}, country_name, state_name, city_name, id, name, longitude, latitude
         FROM silver.breweries""",
     "gold.brewery_counts_over_time": f"""
         CREATE TABLE memory.main.console_counts AS
         SELECT {_NORMALIZED_KEYS}, snapshot_date AS day, brewery_count FROM gold.brewery_counts_over_time""",
     "silver.brewery_changes": f"""
         CREATE TABLE memory.main.console_changes AS
-        SELECT {_RAW_KEYS}, snapshot_run, snapshot_time, kind, id, name, city, country AS country_name, changed_fields
+        SELECT {_RAW_KEYS}, snapshot_run, previous_run, snapshot_time, CAST(snapshot_time AS DATE) AS day, kind, id,
+            name, city, state_province, country AS country_name, changed_fields
         FROM silver.brewery_changes WHERE previous_run IS NOT NULL""",  # without the baseline
 }
 
@@ -147,17 +146,6 @@ class BreweryLocation:
     latitude: float
 
 
-@dataclass(frozen=True)
-class MapRegion:
-    """Breweries with coordinates of a state, as an SVG path of dots; named by country where the state is missing."""
-
-    country: str
-    state: str
-    name: str
-    breweries: int
-    path: str
-
-
 def has_breweries(state: LakeState) -> bool:
     """Check whether breweries are published."""
     return "silver.breweries" in state.tables
@@ -175,7 +163,7 @@ def require_breweries(state: LakeState) -> None:
 
 def overview(state: LakeState, filters: OverviewFilters) -> Overview:
     """Count the filtered breweries and list their newest changes."""
-    rows = _reader(state, filters)
+    rows = reader(state, vars(filters))
     breweries = "FROM memory.main.console_breweries WHERE {where}"
     totals = rows(
         "SELECT count(*), count(*) FILTER (type NOT IN ('closed', 'planning')), count(*) FILTER (type = 'planning'), "
@@ -231,44 +219,28 @@ def figures_over_time(state: LakeState, filters: OverviewFilters) -> dict[str, l
         "countries": "count(DISTINCT country)",
         "cities": "count(DISTINCT (country, state, city)) FILTER (country IS NOT NULL)",
     }
-    rows = _reader(state, filters)(
+    rows = reader(state, vars(filters))(
         f"SELECT {', '.join(wanted.values())} FROM (SELECT DISTINCT day FROM memory.main.console_days) "
         "LEFT JOIN (FROM memory.main.console_days WHERE {where}) USING (day) GROUP BY day ORDER BY day"
     )
     return {name: [int(row[index]) for row in rows] for index, name in enumerate(wanted)}
 
 
-def map_bounds(state: LakeState, filters: OverviewFilters) -> tuple[int, int, int, int] | None:
-    """Compute minimum x and y and maximum x and y of the filtered breweries on the map; None without any."""
-    [(left, top, right, bottom)] = _reader(state, filters)(
-        "SELECT min(x), min(y), max(x), max(y) FROM memory.main.console_breweries WHERE {where} AND on_map"
-    )
-    return None if left is None else (left, top, right, bottom)
-
-
-def map_regions(state: LakeState, filters: OverviewFilters, grid: int = 1) -> list[MapRegion]:
-    """Draw the filtered breweries by country and state; those in the same cell of a grid, in map units, share a dot."""
-    x, y = (f"{axis} - {axis} % {grid} + {grid // 2}" for axis in "xy")
-    dot = f"concat('M', {x}, ' ', {y}, 'h0')"
-    rows = _reader(state, filters)(
-        "SELECT country, state, coalesce(any_value(state_name), any_value(country_name), country), count(*), "
-        f"string_agg(DISTINCT {dot}, '' ORDER BY {dot}) "
-        "FROM memory.main.console_breweries WHERE {where} AND on_map GROUP BY country, state ORDER BY 1, 2"
-    )
-    return [MapRegion(*row) for row in rows]
-
-
 def brewery_locations(state: LakeState, filters: OverviewFilters) -> list[BreweryLocation]:
     """List the filtered breweries that have coordinates."""
-    rows = _reader(state, filters)(
+    rows = reader(state, vars(filters))(
         "SELECT id, name, type, country, state, city_name, longitude, latitude "
         "FROM memory.main.console_breweries WHERE {where} AND longitude IS NOT NULL ORDER BY id"
     )
     return [BreweryLocation(*row) for row in rows]
 
 
-def _reader(state: LakeState, filters: OverviewFilters) -> Callable[..., list[tuple[Any, ...]]]:
-    """Return a function that runs a query with the filters, or some of them changed, in place of `{where}`."""
+def reader(state: LakeState, filters: Mapping[str, object]) -> Callable[..., list[tuple[Any, ...]]]:
+    """Return a function that runs a query with filters, or some of them changed, in place of `{where}`.
+
+    Args:
+        filters: Values by column, or by condition such as `day >=`; empty ones are left out.
+    """
     cursor = state.cursor()
 
     def create_tables() -> bool:
@@ -278,8 +250,8 @@ def _reader(state: LakeState, filters: OverviewFilters) -> Callable[..., list[tu
         return True
 
     def rows(sql: str, **changes: str) -> list[tuple[Any, ...]]:
-        active = {name: value for name, value in {**vars(filters), **changes}.items() if value}
-        where = " AND ".join(["true", *(f"{name} = ?" for name in active)])
+        active = {name: value for name, value in {**filters, **changes}.items() if value}
+        where = " AND ".join(["true", *(f"{name} ?" if name.endswith("=") else f"{name} = ?" for name in active)])
         return cursor.execute(sql.format(where=where), list(active.values())).fetchall()
 
     state.cached("overview tables", create_tables)

@@ -316,7 +316,7 @@ class TableReader:
             known = ", ".join(self.names()) or "none"
             raise BrewhouseError(
                 f"The lake {self._lake.root} has no table {name}; it has: {known}.",
-                hint="`brewhouse run` creates the tables.",
+                hint="`brewhouse run` creates missing ones.",
             )
         ids = [snapshot.snapshot_id for snapshot in table.metadata.snapshots]
         if snapshot_id is not None and snapshot_id not in ids:

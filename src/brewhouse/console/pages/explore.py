@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from itertools import chain
 from typing import Annotated, Literal
@@ -39,13 +39,6 @@ _SEPARATED_FROM = 10_000  # years and the like stay
 _NUMERIC = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|DOUBLE|FLOAT|DECIMAL")
 _PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**9, description="Page number")]
 _Sort = Annotated[int | None, Query(ge=-(10**6), le=10**6, description="Sort column from 1; negative: descending")]
-
-
-@dataclass(frozen=True)
-class FormattedSQL:
-    """A query with one clause a line."""
-
-    sql: str
 
 
 @router.get("/explore", **HTML)
@@ -132,9 +125,9 @@ def start_query(
 
 
 @router.post(f"{API}/format")
-def format_sql(sql: Annotated[str, Body(embed=True, max_length=100_000)]) -> FormattedSQL:
+def format_sql(sql: Annotated[str, Body(embed=True, max_length=100_000)]) -> dict[str, str]:
     """Format a query: one clause a line, keywords in capitals; the query stays the same."""
-    return FormattedSQL(formatted(sql))
+    return {"sql": formatted(sql)}
 
 
 @router.get(f"{API}/queries")
