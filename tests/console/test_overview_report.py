@@ -60,7 +60,8 @@ def test_a_browser_without_a_network_shows_it_from_disk(written: Path, browser: 
     page.goto(written.as_uri())
     assert page.locator("h1").inner_text() == "Breweries of the world"
     assert page.locator(".tiles dd").first.inner_text() == "400"
-    assert page.locator("#map .points path").count() > 5
+    assert (page.locator(".map .land").get_attribute("d") or "").count("M") > 200
+    assert (page.locator(".map .dots").get_attribute("d") or "").count("M") > 5
     assert page.locator(".line svg path").count() > 0
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert ground == ("rgb(20, 18, 14)" if dark else "rgb(246, 244, 239)"), (
