@@ -8,7 +8,6 @@ from datetime import date, datetime
 from typing import Any
 
 from brewhouse.console.lake_reader import LakeState
-from brewhouse.console.projection import NORTH_DEGREES, SOUTH_DEGREES, XY_SQL
 from brewhouse.query.connection import NothingPublishedError
 
 UNKNOWN = "none"
@@ -25,8 +24,7 @@ _RAW_KEYS = _KEYS.format(country_name="country", state_name="state_province")
 _CACHE_TABLES = {  # in-memory copies of the columns that every request reads
     "silver.breweries": f"""
         CREATE TABLE memory.main.console_breweries AS
-        SELECT {_NORMALIZED_KEYS}, country_name, state_name, city_name, id, name, longitude, latitude,
-            latitude BETWEEN {SOUTH_DEGREES} AND {NORTH_DEGREES} AS on_map, {XY_SQL}
+        SELECT {_NORMALIZED_KEYS}, country_name, state_name, city_name, id, name, longitude, latitude
         FROM silver.breweries""",
     "gold.brewery_counts_over_time": f"""
         CREATE TABLE memory.main.console_counts AS
@@ -148,17 +146,6 @@ class BreweryLocation:
     latitude: float
 
 
-@dataclass(frozen=True)
-class MapRegion:
-    """Breweries with coordinates of a state, as an SVG path of dots; named by country where the state is missing."""
-
-    country: str
-    state: str
-    name: str
-    breweries: int
-    path: str
-
-
 def has_breweries(state: LakeState) -> bool:
     """Check whether breweries are published."""
     return "silver.breweries" in state.tables
@@ -237,26 +224,6 @@ def figures_over_time(state: LakeState, filters: OverviewFilters) -> dict[str, l
         "LEFT JOIN (FROM memory.main.console_days WHERE {where}) USING (day) GROUP BY day ORDER BY day"
     )
     return {name: [int(row[index]) for row in rows] for index, name in enumerate(wanted)}
-
-
-def map_bounds(state: LakeState, filters: OverviewFilters) -> tuple[int, int, int, int] | None:
-    """Compute minimum x and y and maximum x and y of the filtered breweries on the map; None without any."""
-    [(left, top, right, bottom)] = reader(state, vars(filters))(
-        "SELECT min(x), min(y), max(x), max(y) FROM memory.main.console_breweries WHERE {where} AND on_map"
-    )
-    return None if left is None else (left, top, right, bottom)
-
-
-def map_regions(state: LakeState, filters: OverviewFilters, grid: int = 1) -> list[MapRegion]:
-    """Draw the filtered breweries by country and state; those in the same cell of a grid, in map units, share a dot."""
-    x, y = (f"{axis} - {axis} % {grid} + {grid // 2}" for axis in "xy")
-    dot = f"concat('M', {x}, ' ', {y}, 'h0')"
-    rows = reader(state, vars(filters))(
-        "SELECT country, state, coalesce(any_value(state_name), any_value(country_name), country), count(*), "
-        f"string_agg(DISTINCT {dot}, '' ORDER BY {dot}) "
-        "FROM memory.main.console_breweries WHERE {where} AND on_map GROUP BY country, state ORDER BY 1, 2"
-    )
-    return [MapRegion(*row) for row in rows]
 
 
 def brewery_locations(state: LakeState, filters: OverviewFilters) -> list[BreweryLocation]:

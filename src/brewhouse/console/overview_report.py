@@ -15,7 +15,6 @@ from brewhouse.console import charts, overview
 from brewhouse.console.change_list import ChangeQuery, latest_changes
 from brewhouse.console.lake_reader import LakeReader, LakeState
 from brewhouse.console.language import Translator
-from brewhouse.console.map_drawing import MapDrawing, draw_map
 from brewhouse.console.web import templates, text_helpers
 from brewhouse.errors import UsageError, install_command
 from brewhouse.lake.lake import Lake
@@ -65,10 +64,10 @@ def write_report(
     values["shown"] = shown = _only(values["shown"])
     parts: Any = templates().get_template("overview_parts.html").make_module(values)
     values["title"] = title = html.unescape(str(parts.headline())).strip()
+    locations = overview.brewery_locations(state, filters)
     if suffix == ".html":
-        content = _html(values, draw_map(state, shown)).encode()
+        content = _html(values, locations).encode()
     else:
-        locations = overview.brewery_locations(state, filters)
         sheet = charts.overview_sheet(shown, values["figures"], locations, title, translate)
         content = render(sheet, suffix, translate.language)
     output.write_bytes(content)
@@ -124,7 +123,7 @@ def _only(shown: overview.Overview) -> overview.Overview:
     )
 
 
-def _html(values: dict[str, Any], drawing: MapDrawing) -> str:
+def _html(values: dict[str, Any], locations: list[overview.BreweryLocation]) -> str:
     style = _STYLE.read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     days = values["shown"].over_time
@@ -132,7 +131,7 @@ def _html(values: dict[str, Any], drawing: MapDrawing) -> str:
         **values,
         "style": style,
         "policy": f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
-        "drawing": drawing,
+        "map": charts.map_paths(locations, values["shown"].filters),
         "line": charts.line_path(days) if days else "",
         "created_at": datetime.now(UTC),
     }
