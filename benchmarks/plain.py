@@ -22,7 +22,7 @@ def main(root: str, file: str) -> None:
     """Clean every record and write the result, without places, checks, changes or a table format."""
     snapshot = newest(Lake(Path(root)))
     assert snapshot is not None
-    (staging,) = models_of("staging")
+    staging = next(model for model in models_of("staging") if model.name == "staging.cleaned_records")
     with duckdb.connect() as connection:
         add_python_functions(connection)
         connection.execute(DUCKDB_MACROS)

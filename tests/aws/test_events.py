@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,8 @@ def test_events_are_recorded_as_aws_sent_them_in_the_form_of_these_tests(
         arrived[0] | {"event": arrived[0]["event"] | {"id": "another", "time": "2026-08-03T06:03:11Z"}},
     ):
         archive.put(normalize(decode_event(as_text(cloud, each["event"])), STACK, {"costUsd": 1.5}))
+    earlier = normalize(decode_event(as_text(cloud, arrived[1]["event"] | {"id": "of an earlier archiver"})), STACK, {})
+    archive.put(replace(earlier, detail=earlier.detail | {"state": "EXPIRED", "aws": {"id": "earlier"}}))
     with recording.recording(cloud.account, get_stack(cloud.account, STACK), tmp_path):
         pass
     text = (tmp_path / recording.EVENTS).read_text("utf-8")

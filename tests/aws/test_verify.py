@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from tests.aws.cloud import STACK
 from tests.aws.replay import replay
+from tests.mock_api.server import MockApiServer
 
+from brewhouse.aws.deploy import CheckResult
+from brewhouse.aws.row_counts import stack_lake
 from brewhouse.aws.session import Account
-from brewhouse.aws.stacks import get_stack
-from brewhouse.aws.verify import verify
+from brewhouse.aws.stacks import Stack, get_stack
+from brewhouse.aws.verify import _are_equal, _ask, _raw_records, _time_travel, verify
+from brewhouse.mock_api.dataset import generate
+from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.saved_queries import saved_queries
+from brewhouse.settings import load
 
 
 def results(account: Account) -> dict[str, tuple[bool | None, str]]:
@@ -124,6 +132,45 @@ def test_the_crawler_must_have_made_exactly_two_tables(
     for name in set(tables) - {"breweries"}:
         deployed.client("glue").create_table(DatabaseName="brewhouse_bronze", TableInput={"Name": name})
     assert result(deployed, "the crawler made its two tables")[0] is passed
+
+
+Answers = Callable[..., CheckResult]
+
+
+@pytest.fixture
+def answers(account: Account) -> Answers:
+    """Check a lake of a run of 30 breweries, with the numbers of the row that Athena answers."""
+    bucket = f"{STACK}-{account.number}"
+    account.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": account.region})
+    stack = Stack("arn", STACK, "CREATE_COMPLETE", {"BucketName": bucket, "CatalogDatabase": "beer"}, {})
+    with MockApiServer(generate(30)) as source:
+        run_workflow(stack_lake(stack), load({"source_url": source.url}, environ={}))
+
+    result: dict[str, Any] = {}
+    responses = {
+        "athena.StartQueryExecution": {"QueryExecutionId": "q"},
+        "athena.GetQueryExecution": {"QueryExecution": {"Status": {"State": "SUCCEEDED"}}},
+        "athena.GetQueryResults": {"ResultSet": result},
+    }
+    replay(account, responses)
+
+    def run(check: Callable[..., CheckResult], *numbers: int) -> CheckResult:
+        result["ResultSetMetadata"] = {"ColumnInfo": [{"Name": "n", "Type": "bigint"}] * len(numbers)}
+        result["Rows"] = [{"Data": [{"VarCharValue": str(number)} for number in numbers]}]
+        return check(account, stack)
+
+    return run
+
+
+def test_athena_must_count_what_manifest_history_and_other_tables_say(answers: Answers) -> None:
+    [passed, detail] = answers(_raw_records, 30)
+    assert (passed, detail.partition(": ")[2]) == (True, "Athena counts 30, the manifest 30")
+    assert answers(_raw_records, 29)[0] is False
+    assert answers(_time_travel, 30, 1) == (True, "30 of 30 rows, 1 of 1 snapshots")
+    assert answers(_time_travel, 29, 1)[0] is False
+    assert answers(_time_travel, 30, 0)[0] is False
+    equal = partial(_ask, sql="SELECT 1", expected=_are_equal)
+    assert [answers(equal, 30, gold)[0] for gold in (30, 29)] == [True, False]
 
 
 def test_a_request_that_fails_is_a_failed_check(deployed: Account) -> None:

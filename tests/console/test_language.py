@@ -163,7 +163,7 @@ def test_a_message_is_translated_with_its_hint_its_values_and_the_messages_in_it
         "28 checks passed, 2 failed: silver.a: (id, run) is unique (1,250 violations); gold.b: no beer (1 violations)"
     )
     assert portuguese.message(checks) == (
-        "28 verificações aprovadas, 2 reprovadas: silver.a: (id, run) não se repete (violações: 1.250); "
+        "verificações aprovadas: 28, reprovadas: 2: silver.a: (id, run) não se repete (violações: 1.250); "
         "gold.b: no beer (violações: 1)"
     )
     assert portuguese.message("Who knows. Run again.") == "Who knows. Execute de novo."

@@ -334,8 +334,8 @@ def test_figures_over_time_are_the_totals_of_each_day(tmp_path: Path) -> None:
     [
         ("", "en", "Breweries of the world"),
         ("country=IE&type=brewpub", "en", "Brewpubs in Ireland"),
-        ("country=IE&type=brewpub", "pt", "Brewpubs em Irlanda"),
-        ("country=US", "pt", "Cervejarias em Estados Unidos"),
+        ("country=IE&type=brewpub", "pt", "Brewpubs: Irlanda"),
+        ("country=US", "pt", "Cervejarias: Estados Unidos"),
         ("type=closed", "en", "Closed breweries of the world"),
     ],
 )

@@ -237,3 +237,11 @@ def test_a_lake_whose_tables_are_not_published_yet_has_a_page(empty_client: Test
 )
 def test_an_unknown_kind_or_page_is_an_error(client: TestClient, path: str, status: int) -> None:
     assert client.get(path).status_code == status
+
+
+def test_a_suspect_brewery_links_to_its_page_and_to_its_duplicate(varied_client: TestClient) -> None:
+    rows = varied_client.get("/api/v1/quality/suspects").json()["rows"]
+    page = varied_client.get("/quality/suspects").text
+    assert all(f'<a href="/breweries/{row["id"]}">{row["name"]}</a>' in page for row in rows)
+    (duplicate,) = {match for row in rows for match in re.findall(r"[0-9a-f-]{36}", row["detail"])}
+    assert f'<a href="/breweries/{duplicate}">{duplicate}</a>' in page

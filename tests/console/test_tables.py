@@ -250,3 +250,14 @@ def test_a_whole_table_is_downloaded(client: TestClient, kind: str) -> None:
     assert answer.headers["content-disposition"].endswith(f'.{kind}"')
     assert answer.content.startswith(b"country_code," if kind == "csv" else b"PAR1")
     assert client.post("/tables/silver.nothing/download", data={"kind": kind}).status_code == 404
+
+
+def test_what_a_table_reads_is_a_link_also_to_a_model_that_is_not_published(client: TestClient) -> None:
+    page = client.get("/tables/silver.breweries").text
+    assert '<a href="/tables/staging.records"><code>staging.records</code></a>' in page
+    assert 'href="/tables/staging.records"' in client.get("/tables").text, "in the lineage"
+    model = client.get("/tables/staging.records").text
+    assert "not published" in model
+    assert "AS is_exact_duplicate" in html.unescape(model), "its SQL"
+    assert '<a href="/tables/silver.breweries">' in model, "read by"
+    assert client.get("/tables/staging.nothing").status_code == 404

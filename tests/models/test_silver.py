@@ -50,8 +50,11 @@ def test_every_text_is_trimmed_and_its_inner_whitespace_collapsed(transform: Tra
 def test_an_extra_space_is_removed_escaped_or_not(transform: Transform, blank: str) -> None:
     texts = (f"{blank}Old Oak", f"Old Oak{blank}", f"Old {blank}Oak", f"Old{blank}{blank}Oak")
     lines = [f'{{"id":"{OTHER[:-1]}{number}","name":"A","city":"{text}"}}' for number, text in enumerate(texts)]
+    lines += [
+        f'{{"id":"{OTHER[:-1]}{9 - n}","city":{gap}"{blank}Old Oak","name":"A"}}' for n, gap in enumerate(("\t", " \t"))
+    ]
     rows = transform(lines).rows("SELECT city FROM silver.breweries")
-    assert [row["city"] for row in rows] == ["Old Oak"] * len(texts)
+    assert [row["city"] for row in rows] == ["Old Oak"] * len(lines)
 
 
 @pytest.mark.parametrize("are_escaped", [True, False])

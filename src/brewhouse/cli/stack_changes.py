@@ -95,6 +95,8 @@ def _check_account(
         question = "Create a trail? AWS records a first copy of management calls free of charge."
         if typer.confirm(question, default=False):
             parameters["RecordManagementCalls"] = "true"
+            if whole["KmsKeyArn"]:  # its policy must admit the trail too
+                _check_account(account, stack, parameters, before, yes=yes)
 
 
 def _apply(account: Account, stack: str, change_set: ChangeSet | None, *, yes: bool) -> None:

@@ -108,7 +108,7 @@ class Translator:
 
     def country(self, name: str) -> str:
         """Translate the English name of a country, by the catalogue of pycountry; unknown names stay."""
-        return self._texts.get(name) or _countries(self.language).gettext(name)
+        return _country(self.language, name)
 
     def label(self, field: str, count: BreweryCount) -> str:
         """Name a country, state, city or type that breweries are counted by."""
@@ -128,11 +128,12 @@ def locale_of(language: str) -> Locale:
     return Locale.parse("pt_BR" if match_language(language) == "pt-BR" else "en_GB")
 
 
-@cache
-def _countries(language: str) -> gettext.NullTranslations:
+@lru_cache(1000)
+def _country(language: str, name: str) -> str:
     import pycountry
 
-    return gettext.translation("iso3166-1", pycountry.LOCALES_DIR, [language.replace("-", "_")], fallback=True)
+    names = gettext.translation("iso3166-1", pycountry.LOCALES_DIR, [language.replace("-", "_")], fallback=True)
+    return texts(language).get(name) or names.gettext(name)
 
 
 @cache
@@ -174,14 +175,15 @@ def _sentence(language: str, text: str, depth: int) -> str | None:
     """Translate a text that is a template, with its values; messages among them, called `text`, are translated, too."""
     for pattern, translation in _templates(language):
         if match := pattern.fullmatch(text):
-            values = {
-                name: _message(language, value, depth - 1)
-                if name.startswith("text")
-                else value.replace(",", ".")
-                if _GROUPED.fullmatch(value)
-                else value
-                for name, value in match.groupdict().items()
-            }
+            values = {name: _value(language, name, value, depth) for name, value in match.groupdict().items()}
             return translation.format(**values)
     full_stop = _sentence(language, text[:-1], depth) if text.endswith(".") else None
     return full_stop and f"{full_stop}."
+
+
+def _value(language: str, name: str, value: str, depth: int) -> str:
+    if name.startswith("text"):
+        return _message(language, value, depth - 1)
+    if name == "country":
+        return _country(language, value)
+    return value.replace(",", ".") if _GROUPED.fullmatch(value) else value

@@ -47,6 +47,8 @@ STATIC = Path(__file__).parent / "static"
 
 T = TypeVar("T")
 
+_UUID = r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
+
 
 @dataclass(frozen=True)
 class ConsoleContext:
@@ -180,7 +182,7 @@ def templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["prose"] = prose
+    environment.filters |= {"prose": prose, "linked": linked}
     environment.globals["static"] = f"/static/{static_version()}"
     return environment
 
@@ -202,6 +204,11 @@ def prose(text: str) -> Markup:
         Run <code>a &lt; b</code> first.
     """
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - it is escaped
+
+
+def linked(text: str) -> Markup:
+    """Escape a text and make each id of a brewery a link; a template filter."""
+    return Markup(re.sub(_UUID, r'<a href="/breweries/\g<0>">\g<0></a>', str(escape(text))))  # noqa: S704 - it is escaped
 
 
 def text_helpers(translate: Translator) -> dict[str, Any]:

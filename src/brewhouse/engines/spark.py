@@ -245,16 +245,17 @@ class SparkEngine:
         """Make rows readable by a name; cached rows are computed once, or again if a machine is lost."""
         if (before := self._cached.pop(name, None)) is not None:
             before.unpersist()
-        if cache:  # later plans begin with the kept rows, or Spark would optimize all that led to them each time
+        if cache:
             from pyspark.sql import DataFrame
 
             self._cached[name] = rows.persist()
-            jvm = self._session._jvm
+            jvm, session = self._session._jvm, self._session._jsparkSession
             assert jvm is not None
+            # Plans begin with the kept rows, or Spark would optimize each time all that led to them. They are computed
+            # now, so that it knows their size, and omits what depends on none.
             kept = rows._jdf.queryExecution().withCachedData()
-            rows = DataFrame(
-                jvm.org.apache.spark.sql.classic.Dataset.ofRows(self._session._jsparkSession, kept), self._session
-            )
+            rows = DataFrame(jvm.org.apache.spark.sql.classic.Dataset.ofRows(session, kept), self._session)
+            rows = rows if rows.count() else rows.limit(0)
         rows.createOrReplaceTempView(view_name(name))
 
 

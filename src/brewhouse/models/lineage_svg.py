@@ -95,7 +95,7 @@ def draw_svg(
     for column, forward in _sweeps(grid):
         _sort(column, forward, grid)
     width, height = _lay_out(grid)
-    parts = [*_lanes(grid, height), *(_edge(path) for path in paths)]
+    parts = [*_lanes(grid, height, translate), *(_edge(path) for path in paths)]
     parts += [_box(slot, slot.node, translate, address) for column in grid for slot in column if slot.node]
     if any(node.user_defined for node in nodes):
         legend = escape(translate("user-defined"))
@@ -204,7 +204,7 @@ def _label(node: Node) -> str:
     return node.name.partition(".")[2] if node.zone in _STAGES[1:] else node.name
 
 
-def _lanes(grid: list[list[_Slot]], height: float) -> Iterator[str]:
+def _lanes(grid: list[list[_Slot]], height: float, translate: Callable[[str], str]) -> Iterator[str]:
     """Draw a band with the zone's name behind the columns of each zone."""
     lanes: dict[int, list[_Slot]] = {}
     for slot in (slot for column in grid for slot in column):
@@ -213,10 +213,11 @@ def _lanes(grid: list[list[_Slot]], height: float) -> Iterator[str]:
     for stage, slots in sorted(lanes.items()):
         left = min(slot.x for slot in slots) - _PADDING
         right = max(slot.x + slot.width for slot in slots) + _PADDING
+        zone = escape(translate(_STAGES[stage]))
         yield (
             f'<rect class="lane" x="{left:.1f}" y="{_MARGIN / 2:.1f}" width="{right - left:.1f}" '
             f'height="{height - _MARGIN:.1f}" rx="8"/>'
-            f'<text class="zone" x="{left + _PADDING:.1f}" y="{_MARGIN / 2 + 23:.1f}">{_STAGES[stage]}</text>'
+            f'<text class="zone" x="{left + _PADDING:.1f}" y="{_MARGIN / 2 + 23:.1f}">{zone}</text>'
         )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
@@ -16,9 +15,9 @@ from brewhouse.console.run_views import view_run
 from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, LakeStateDep, link, page, translator_of
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.duckdb_access import identifier
-from brewhouse.models.lineage import Node, lineage
+from brewhouse.models.lineage import lineage
 from brewhouse.models.lineage_svg import draw_svg
-from brewhouse.models.model import ZONES
+from brewhouse.models.model import ZONES, Model
 from brewhouse.models.project import models_of
 
 router = APIRouter(tags=["tables"])
@@ -35,8 +34,9 @@ def show(request: Request, console: ConsoleDep) -> Response:
     translate = translator_of(request).message
     picture, problem = None, None
     try:
-        nodes = _lineage(console)
-        svg = draw_svg(nodes, translate, lambda node: f"/tables/{node.name}" if node.name in names else None)
+        models = models_of(*ZONES, folder=console.settings.models)
+        names |= {model.name for model in models if names}
+        svg = draw_svg(lineage(models), translate, lambda node: f"/tables/{node.name}" if node.name in names else None)
         picture = Markup(svg)  # noqa: S704 - draw_svg escapes
     except BrewhouseError as error:  # an invalid user-defined model
         problem = error
@@ -45,26 +45,26 @@ def show(request: Request, console: ConsoleDep) -> Response:
 
 @router.get("/tables/{name}", **HTML)
 def show_table(request: Request, console: ConsoleDep, lake_state: LakeStateDep, name: str) -> Response:
-    """Show a table."""
+    """Show a table, or a model that is not published but computed for others."""
+    models, published = _models(console), {each.name for each in list_tables(console)}
+    model = next((each for each in models if each.name == name), None)
+    reads, read_by = table_views.neighbors(lineage(models), name)
+    names = published | {each.name for each in models}
+    sources: dict[str, Any] = {"model": model, "names": names, "reads": reads, "read_by": read_by}
+    if model is not None and name not in published:
+        return page(request, "model.html", **sources)
     table = get_table(console, name)
     reports = console.event_feed.reports(None)
     checks = [view_run(report, [], datetime.now(UTC)).checks for report in reports if report.checks][:_CHECKED_RUNS]
-    try:
-        reads, read_by = table_views.neighbors(_lineage(console), name)
-    except BrewhouseError:  # an invalid user-defined model, reported by the list of tables
-        reads, read_by = [], []
     return page(
         request,
         "table.html",
         table=table,
         sample=table_views.table_sample(lake_state, name),
-        names={each.name for each in list_tables(console)},
-        reads=reads,
-        read_by=read_by,
         profile={each.name: each for each in table_views.profile(lake_state, table)},
         checks=next(filter(None, ([check for check in run if check.table == name] for run in checks)), []),
-        model=_model_text(console, name),
         formats=DOWNLOADS,
+        **sources,
     )
 
 
@@ -104,13 +104,9 @@ def get_sample(lake_state: LakeStateDep, name: str) -> table_views.TableSample:
     return sample
 
 
-def _model_text(console: ConsoleContext, name: str) -> str:
-    """Return the SQL file that defines a table; empty if it is invalid or was deleted."""
-    with suppress(BrewhouseError):
-        models = models_of(*ZONES, folder=console.settings.models)
-        return next((model.text for model in models if model.name == name), "")
-    return ""
-
-
-def _lineage(console: ConsoleContext) -> list[Node]:
-    return lineage(models_of(*ZONES, folder=console.settings.models))
+def _models(console: ConsoleContext) -> list[Model]:
+    """Load the models; without those of the user if one of them is invalid, which the list of tables reports."""
+    try:
+        return models_of(*ZONES, folder=console.settings.models)
+    except BrewhouseError:
+        return models_of(*ZONES)

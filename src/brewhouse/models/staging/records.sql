@@ -27,11 +27,7 @@ FROM (
     SELECT
         *,
         nullif(concat_ws(
-            '; ',
-            CASE WHEN id IS NULL THEN 'id is missing' END,
-            CASE WHEN NOT id RLIKE '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN 'id is not a UUID' END,
-            CASE WHEN name IS NULL THEN 'name is missing' END,
-            CASE WHEN id IS NOT NULL AND id_number > 1 THEN 'id is also in another record with different content' END
+            '; ', problems, CASE WHEN id IS NOT NULL AND id_number > 1 THEN 'id is also in another record with different content' END
         ), '') AS reasons
     FROM (
         SELECT
@@ -56,8 +52,7 @@ FROM (
                 SELECT *, CASE WHEN copy_number = 1 THEN row_number() OVER (PARTITION BY id, copy_number ORDER BY name IS NULL, page, record) END AS id_number
                 FROM (
                     SELECT cleaned.*, row_number() OVER (PARTITION BY record ORDER BY page) AS copy_number
-                    FROM staging.cleaned_records AS cleaned
-                    LEFT SEMI JOIN staging.repeated_ids AS repeated ON cleaned.id <=> repeated.id
+                    FROM staging.repeated_records AS cleaned
                 ) AS copies
             ) AS numbered
         ) AS measured

@@ -1,0 +1,6 @@
+-- One row per record whose id another one has, cleaned and as received; the pages are read again for them, which is rare.
+-- ephemeral: yes
+
+SELECT received.*
+FROM staging.received_records AS received
+LEFT SEMI JOIN staging.repeated_ids AS repeated ON received.id <=> repeated.id
