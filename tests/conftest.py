@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import importlib.util
 import itertools
@@ -47,6 +48,10 @@ hypothesis.settings.register_profile(
     "brewhouse", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("brewhouse")
+
+
+_MEMORY = Path("/dev/shm")
+_NEEDED_BYTES = 4 << 30
 
 
 @dataclass
@@ -168,6 +173,30 @@ def engine() -> Iterator[DuckDBEngine]:
     engine = DuckDBEngine(512)
     yield engine
     engine.close()
+
+
+def pytest_configure() -> None:
+    if _is_large_and_executable(_MEMORY):  # a run of the workflow waits for the disk 100 times, as it must
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+    gc.disable()  # among the modules and tests that are collected there is no garbage: looking for it takes 5 s
+
+
+def _is_large_and_executable(folder: Path) -> bool:
+    """Whether a file system can have the folders of the tests, with the libraries that some install there."""
+    if not os.access(folder, os.W_OK):
+        return False
+    found = os.statvfs(folder)
+    return not found.f_flag & os.ST_NOEXEC and found.f_bavail * found.f_frsize > _NEEDED_BYTES
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, apart from what was collected."""
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -30,9 +30,12 @@ PAGES = sorted(
     for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
     if page.name not in GENERATED
 )
+FIRST_HOUR = {"README.md", "README.pt-BR.md", "docs/tutorial.md", "docs/pt-BR/tutorial.md"}
+"""Pages that `.ci/run` also runs from a wheel: `INSTALLED_BIN` names the folder of its programs."""
+BIN = os.environ.get("INSTALLED_BIN") or str(Path(sys.executable).parent)
 QUICK = {"docs/tutorial.md", "docs/history.md"}
 """Pages of `make test`; `make test-slow` runs the others."""
-STARTS_EMPTY = {"README.md", "README.pt-BR.md", "docs/tutorial.md", "docs/pt-BR/tutorial.md", "docs/history.md"}
+STARTS_EMPTY = FIRST_HOUR | {"docs/history.md"}
 """Pages whose commands make the lake that they use."""
 PROGRAMS = r"(?:brewhouse|make|pip|pipx|uv|uvx|git|curl|python3?|dagster|docker|aws|export|source|cp|mv|rm) "
 VERSIONS = {"2025-10-03": 300, "2026-05-14": 330, "2026-08-02": 360}
@@ -113,9 +116,10 @@ def test_the_commands_of_a_page_succeed(page: str, source: str, tmp_path: Path) 
             writer = csv.DictWriter(file, FIELDS, restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(generate(rows))
-    script = "\n".join(["set -euo pipefail", *([] if page in STARTS_EMPTY else ["brewhouse run"]), *commands(page)])
+    before = ["brewhouse demo"] if page in FIRST_HOUR else [] if page in STARTS_EMPTY else ["brewhouse run"]
+    script = "\n".join(["set -euo pipefail", *before, *commands(page)])  # `make demo` is `brewhouse demo`
     environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "BREWHOUSE_SOURCE_URL": source,
         "HOME": str(tmp_path),
     }

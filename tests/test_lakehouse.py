@@ -12,7 +12,7 @@ import pytest
 from tests.mock_api.server import MockApiServer
 
 import brewhouse
-from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.errors import BrewhouseError, UsageError, install_command
 from brewhouse.lakehouse import Rows
 from brewhouse.mock_api.dataset import generate
 
@@ -52,8 +52,22 @@ def test_a_result_is_the_same_in_every_form(lake: brewhouse.Lake) -> None:
     assert list(result) == rows
     assert list(result.df().itertuples(index=False, name=None)) == rows
     assert [tuple(row.values()) for row in result.arrow().to_pylist()] == rows
+    assert result.pl().rows() == rows
     assert [tuple(row.values()) for row in result.rows()] == rows
     assert "name" in repr(result)
+
+
+@pytest.mark.parametrize(
+    ("form", "module"), [("df", "pandas"), ("arrow", "pyarrow"), ("pl", "polars"), ("pl", "pyarrow")]
+)
+def test_a_form_whose_library_is_missing_names_how_to_install_it(
+    lake: brewhouse.Lake, monkeypatch: pytest.MonkeyPatch, form: str, module: str
+) -> None:
+    result = lake.query("SELECT 1 AS n")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UsageError, match=f"needs {module}, which is not installed") as failed:
+        getattr(result, form)()
+    assert install_command("dataframes") in failed.value.hint
 
 
 def test_parameters_are_values(lake: brewhouse.Lake) -> None:

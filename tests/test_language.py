@@ -10,6 +10,9 @@ import pytest
 from tests.message_texts import PACKAGES, message_texts, source_texts
 
 from brewhouse.console.language import Translator
+from brewhouse.models.header import NoRow
+from brewhouse.models.model import ZONES, Model, column_definitions
+from brewhouse.models.project import models_of
 
 ROOT = Path(__file__).parents[1]
 NOT_BUT = {
@@ -99,6 +102,23 @@ def test_every_message_has_a_portuguese_text(package: str) -> None:
         and sentence in portuguese.message(f"{text}: ⟨9⟩")  # with its reason
     }
     assert not missing, f"add to {MESSAGES}:\n" + "\n".join(sorted(missing))
+
+
+@pytest.mark.parametrize("model", models_of(*ZONES), ids=lambda model: model.name)
+def test_every_table_and_check_has_a_portuguese_text(model: Model) -> None:
+    portuguese = Translator("pt-BR")
+    conditions = [rule.name for rule in model.rules if isinstance(rule, NoRow)]
+    for text in [*re.split(r"(?<=[.]) ", model.description), *conditions]:
+        assert portuguese.message(text) != text
+
+
+def test_every_column_has_a_portuguese_description() -> None:
+    portuguese = Translator("pt-BR")
+    assert not [
+        name
+        for name, column in column_definitions().items()
+        if portuguese.message(column.description) == column.description
+    ]
 
 
 def test_every_template_of_a_message_is_of_a_text_in_the_source() -> None:

@@ -7,11 +7,20 @@ class determines its exit code. Secrets are removed from their texts, since libr
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
 
 SECRETS: set[str] = set()
 """Texts that are never printed, percent-encoded or not; `brewhouse.settings.Secret` adds its own."""
 
+_TOOLS = {
+    "/pipx/venvs/": "pipx install --force {}",
+    "/uv/tools/": "uv tool install --force {}",
+    "/archive-v": "uvx --from {} brewhouse",
+}
+"""Install commands by a part of the path of the environment; the last is uv's cache."""
 MIN_SECRET_CHARACTERS = 4
 _MIN_INFIX_CHARACTERS = 8  # a shorter secret is only removed where it is a whole word
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#\s\"']*@(?=[^@\s])")
@@ -41,6 +50,27 @@ def _spelled(character: str) -> str:
     """Match a character, percent-encoded or not."""
     encoded = re.escape(quote(character, safe=""))
     return f"(?:{re.escape(character)}|{encoded}|{encoded.lower()}{'|[+]' if character == ' ' else ''})"
+
+
+def install_command(extra: str) -> str:
+    """Return the command that adds an extra: with the tool that installed Brewhouse, from where it was installed."""
+    import json
+    import shlex
+    from importlib.metadata import distribution
+
+    origin = json.loads(distribution("brewhouse").read_text("direct_url.json") or "{}")
+    url, name = origin.get("url", ""), f"brewhouse[{extra}]"
+    if vcs := origin.get("vcs_info"):
+        url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+    what = shlex.quote(f"{name} @ {url}" if url else name)
+    if origin.get("dir_info", {}).get("editable"):
+        what = f"--editable {shlex.quote(f'{unquote(urlsplit(url).path)}[{extra}]')}"
+    environment = Path(sys.prefix).as_posix()
+    for part, command in _TOOLS.items():
+        if part in environment:
+            return command.format(what)
+    python = shlex.quote(sys.executable)
+    return f"{python} -m pip install {what}" if find_spec("pip") else f"uv pip install --python {python} {what}"
 
 
 class BrewhouseError(Exception):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.errors import BrewhouseError, UsageError, install_command
 from brewhouse.lake.lake import lake_of
 from brewhouse.settings import Settings, load
 
@@ -32,6 +33,7 @@ class Rows(list[dict[str, Any]]):
 
     def df(self) -> pd.DataFrame:
         """Return the rows as a pandas DataFrame."""
+        _require("pandas")
         import pandas as pd
 
         return pd.DataFrame(self)
@@ -65,16 +67,20 @@ class Result:
 
     def df(self) -> pd.DataFrame:
         """Return the result as a pandas DataFrame."""
+        _require("pandas")
         return self.read(lambda relation: relation.df())
 
     def arrow(self) -> pa.Table:
         """Return the result as a PyArrow table."""
+        _require("pyarrow")
         table: pa.Table = self.read(lambda relation: relation.to_arrow_table())
         return table
 
     def pl(self) -> pl.DataFrame:
         """Return the result as a Polars DataFrame."""
-        return self.read(lambda relation: relation.pl())
+        _require("polars", "pyarrow")
+        frame: pl.DataFrame = self.read(lambda relation: relation.pl())
+        return frame
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """Return all rows as tuples."""
@@ -271,6 +277,16 @@ class Lakehouse:
         from brewhouse.events.run_reports import run_reports
 
         return next(report for report in run_reports(read_events(self._lake)) if report.run == run)
+
+
+def _require(*modules: str) -> None:
+    """Raise a usage error that names how to install what a result is converted with."""
+    for module in modules:
+        try:
+            import_module(module)
+        except ImportError as error:
+            hint = f"Run `{install_command('dataframes')}`."
+            raise UsageError(f"The result needs {module}, which is not installed.", hint=hint) from error
 
 
 def _html(names: Sequence[str], rows: Sequence[Sequence[object]], more: int) -> str:

@@ -16,6 +16,8 @@ from brewhouse.aws.preflight import NO_TRAIL, Preflight
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import find_stack
 from brewhouse.aws.template import defaults
+from brewhouse.cli.stack_changes import _check_account
+from brewhouse.errors import ChecksFailed
 
 Call = Callable[..., tuple[int, str, str]]
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/k"
@@ -184,9 +186,9 @@ def test_the_key_is_checked_before_the_change_set(account: Account, deploy: Call
 
 @pytest.fixture
 def answers_to_questions(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
-    """What the user answers, by the first word of the question."""
+    """What the user answers, by the first word of the question; without those that were asked."""
     given: dict[str, bool] = {}
-    monkeypatch.setattr("typer.confirm", lambda question, **_: given[question.split()[0]])
+    monkeypatch.setattr("typer.confirm", lambda question, **_: given.pop(question.split()[0]))
     return given
 
 
@@ -198,11 +200,27 @@ def test_deploy_offers_a_trail_to_an_account_without_one(
     code, out, _ = call(*arguments)
     assert code == 1
     assert f"warning  a CloudTrail trail records calls: {NO_TRAIL}" in out
+    assert answers_to_questions == {}, "both were asked"
     trail, place = account.client("cloudtrail"), {"LocationConstraint": account.region}
     account.client("s3").create_bucket(Bucket="trails", CreateBucketConfiguration=place)
     made = trail.create_trail(Name="all", S3BucketName="trails")
     trail.start_logging(Name=made["TrailARN"])
-    del answers_to_questions["Create"]  # not asked now
+    answers_to_questions |= {"Make": False}  # the other is not asked now
     code, out, _ = call(*arguments)
     assert code == 1
     assert "ok       a CloudTrail trail records calls: all" in out
+
+
+def test_an_accepted_trail_is_a_parameter_and_the_key_must_admit_it(
+    account: Account, answers_to_questions: dict[str, bool]
+) -> None:
+    answers_to_questions |= {"Create": True}
+    parameters = {"BucketName": "mine"}
+    _check_account(account, STACK, parameters, None, yes=False)
+    assert parameters["RecordManagementCalls"] == "true"
+    kms, policy = account.client("kms"), key_policy(account, STACK)
+    policy["Statement"] = [each for each in policy["Statement"] if each["Sid"] != "Trail"]
+    key = kms.create_key(Policy=json.dumps(policy))["KeyMetadata"]["Arn"]
+    answers_to_questions |= {"Create": True}
+    with pytest.raises(ChecksFailed, match="the policy of the KMS key admits the services"):
+        _check_account(account, STACK, {"BucketName": "mine", "KmsKeyArn": key}, None, yes=False)

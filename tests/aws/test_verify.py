@@ -11,11 +11,11 @@ from tests.aws.cloud import STACK
 from tests.aws.replay import replay
 from tests.mock_api.server import MockApiServer
 
-from brewhouse.aws.deploy import CheckResult
+from brewhouse.aws.deploy import CheckResult, run_checks, stack_checks
 from brewhouse.aws.row_counts import stack_lake
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack, get_stack
-from brewhouse.aws.verify import _are_equal, _ask, _raw_records, _time_travel, verify
+from brewhouse.aws.verify import _are_equal, _ask, _crawler_checks, _drift, _raw_records, _roles, _time_travel, verify
 from brewhouse.mock_api.dataset import generate
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.saved_queries import saved_queries
@@ -26,12 +26,7 @@ def results(account: Account) -> dict[str, tuple[bool | None, str]]:
     return {check.name: (check.passed, check.detail) for check in verify(account, get_stack(account, STACK))}
 
 
-def result(account: Account, name: str) -> tuple[bool | None, str]:
-    """Verify until the named check."""
-    return next((c.passed, c.detail) for c in verify(account, get_stack(account, STACK)) if c.name == name)
-
-
-def test_a_new_stack_has_no_run_no_table_and_no_event_yet(deployed: Account) -> None:
+def test_a_new_stack_has_no_run_no_table_and_no_event_yet_and_fails_queries(deployed: Account) -> None:
     found = results(deployed)
     assert found["the workflow has run"] == (None, "no run yet")
     for job in ("extract", "transform", "aggregate", "maintain"):
@@ -42,10 +37,9 @@ def test_a_new_stack_has_no_run_no_table_and_no_event_yet(deployed: Account) -> 
     assert found["row counts match the runs"] == (None, "no run has published a table yet")
     assert found["events of Glue arrive in the lake"][0] is None
     assert found[f"trigger {STACK}-start is active"] == (True, "activated")
-
-
-def test_queries_fail_without_tables(deployed: Account) -> None:
-    found = results(deployed)
+    assert found["Glue is enabled"] == (True, "")
+    assert found["no other stack owns the databases"] == (True, "")
+    assert found["a CloudTrail trail records calls"][0] is None
     for name in ("silver and gold count the same breweries", *(f"Athena runs {q.name}" for q in saved_queries())):
         passed, detail = found[name]
         assert passed is False
@@ -70,14 +64,14 @@ def test_runs_crawls_and_tables_are_reported(deployed: Account) -> None:
 def test_a_permission_that_a_boundary_denies_is_named_with_its_role(deployed: Account) -> None:
     allowed = {"EvaluationResults": [{"EvalActionName": "s3:PutObject", "EvalDecision": "allowed"}]}
     replay(deployed, {"iam.SimulatePrincipalPolicy": allowed})
-    assert result(deployed, "each role has its permissions") == (True, "5 roles")
+    assert _roles(deployed, get_stack(deployed, STACK)) == (True, "5 roles")
     denied = {"EvaluationResults": [{"EvalActionName": "glue:UpdateTable", "EvalDecision": "implicitDeny"}]}
     asked: list[dict[str, Any]] = []
     deployed.client("iam").meta.events.register(
         "provide-client-params.iam.SimulatePrincipalPolicy", lambda params, **_: asked.append(params)
     )
     allowed.update(denied)
-    passed, detail = result(deployed, "each role has its permissions")
+    passed, detail = _roles(deployed, get_stack(deployed, STACK))
     assert passed is False
     assert detail.count("glue:UpdateTable") == 5
     names = {each["PolicySourceArn"].split("/")[1].split("-")[1] for each in asked}
@@ -89,7 +83,7 @@ def test_a_permission_that_a_boundary_denies_is_named_with_its_role(deployed: Ac
 
 
 def test_drift_names_the_resources_and_properties(deployed: Account) -> None:
-    assert result(deployed, "no resource was changed by hand") == (True, "")
+    assert _drift(deployed, get_stack(deployed, STACK)) == (True, "")
     drift = {
         "LogicalResourceId": "ExtractJob",
         "StackResourceDriftStatus": "MODIFIED",
@@ -102,36 +96,33 @@ def test_drift_names_the_resources_and_properties(deployed: Account) -> None:
         "cloudformation.DescribeStackResourceDrifts": {"StackResourceDrifts": [drift, deleted]},
     }
     replay(deployed, responses)
-    found = result(deployed, "no resource was changed by hand")
+    found = _drift(deployed, get_stack(deployed, STACK))
     assert found == (False, "ExtractJob modified /Timeout /MaxRetries; Dashboard deleted")
 
 
 def test_a_trigger_that_does_not_fire_is_a_failure(deployed: Account) -> None:
     deployed.client("glue").stop_trigger(Name=f"{STACK}-after-extract")
-    passed, detail = result(deployed, f"trigger {STACK}-after-extract is active")
-    assert (passed, detail) == (False, "deactivated, so what follows it never starts: `brewhouse aws deploy` starts it")
+    found = {check.name: (check.passed, check.detail) for check in stack_checks(deployed, get_stack(deployed, STACK))}
+    assert found[f"trigger {STACK}-after-extract is active"] == (
+        False,
+        "deactivated, so what follows it never starts: `brewhouse aws deploy` starts it",
+    )
 
 
-def test_a_failed_crawl_is_a_warning_with_its_reason(deployed: Account) -> None:
-    replay(deployed, {"glue.GetCrawler": {"Crawler": {"LastCrawl": {"Status": "FAILED", "ErrorMessage": "no role"}}}})
-    assert result(deployed, f"crawler {STACK}-raw succeeded") == (None, "warning: no role")
+def test_the_crawler_must_have_made_exactly_two_tables(deployed: Account) -> None:
+    crawl: dict[str, Any] = {"Status": "FAILED", "ErrorMessage": "no role"}
+    replay(deployed, {"glue.GetCrawler": {"Crawler": {"LastCrawl": crawl}}})
 
+    def found() -> list[tuple[bool | None, str]]:
+        return [(check.passed, check.detail) for check in _crawler_checks(deployed, get_stack(deployed, STACK))]
 
-@pytest.mark.parametrize(
-    ("tables", "passed"),
-    [
-        (("crawled_breweries", "crawled_events", "breweries"), True),
-        (("crawled_breweries",), False),
-        (("crawled_breweries", "crawled_events", "crawled_started_json"), False),
-    ],
-)
-def test_the_crawler_must_have_made_exactly_two_tables(
-    deployed: Account, tables: tuple[str, ...], passed: bool
-) -> None:
-    replay(deployed, {"glue.GetCrawler": {"Crawler": {"LastCrawl": {"Status": "SUCCEEDED"}}}})
-    for name in set(tables) - {"breweries"}:
+    assert found() == [(None, "warning: no role")]
+    crawl["Status"] = "SUCCEEDED"
+    del crawl["ErrorMessage"]
+    assert found() == [(True, "SUCCEEDED"), (False, "")], "none, next to `breweries`"
+    for name, passed in (("crawled_breweries", False), ("crawled_events", True), ("crawled_started_json", False)):
         deployed.client("glue").create_table(DatabaseName="brewhouse_bronze", TableInput={"Name": name})
-    assert result(deployed, "the crawler made its two tables")[0] is passed
+        assert found()[1][0] is passed
 
 
 Answers = Callable[..., CheckResult]
@@ -173,16 +164,10 @@ def test_athena_must_count_what_manifest_history_and_other_tables_say(answers: A
     assert [answers(equal, 30, gold)[0] for gold in (30, 29)] == [True, False]
 
 
-def test_a_request_that_fails_is_a_failed_check(deployed: Account) -> None:
+def test_a_request_that_fails_is_a_failed_check(account: Account) -> None:
     denial = "User: arn:x is not authorized to perform: cloudformation:DetectStackDrift"
-    replay(deployed, {"cloudformation.DetectStackDrift": ("AccessDenied", denial)})
-    passed, detail = result(deployed, "no resource was changed by hand")
-    assert passed is False
-    assert "AWS denies cloudformation:DetectStackDrift" in detail
-
-
-def test_the_account_is_checked_too(deployed: Account) -> None:
-    found = results(deployed)
-    assert found["Glue is enabled"] == (True, "")
-    assert found["no other stack owns the databases"] == (True, "")
-    assert found["a CloudTrail trail records calls"][0] is None
+    replay(account, {"cloudformation.DetectStackDrift": ("AccessDenied", denial)})
+    stack = Stack("arn", STACK, "CREATE_COMPLETE", {}, {})
+    [check] = run_checks({"drift": _drift}, account, stack, strict=True)
+    assert check.passed is False
+    assert "AWS denies cloudformation:DetectStackDrift" in check.detail

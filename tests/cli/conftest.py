@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.compatibility import warm_process
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.cli.main import main
@@ -43,9 +44,11 @@ def output_as_wide_as_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shell(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401 - of `subprocess.run`
-    """Run `brewhouse` as a process of its own, without retries."""
+    """Run `brewhouse` as a process of its own, without retries; without options, one that starts fast."""
     command = [sys.executable, "-m", "brewhouse", *map(str, arguments)]
     environ = {**os.environ, "BREWHOUSE_MAX_ATTEMPTS": "1", "BREWHOUSE_RETRY_INITIAL_WAIT_S": "0"}
+    if not options:
+        return warm_process.run(command[3:], cwd=str(Path.cwd()), environment=environ, timeout_s=60)
     environ |= options.pop("env", {})
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     return subprocess.run(command, text=True, timeout=60, env=environ, check=False, **streams)

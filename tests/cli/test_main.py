@@ -258,6 +258,10 @@ HEAVY = (
 )
 
 
+def test_the_summary_of_all_commands_is_that_of_their_whole_help(call: Call) -> None:
+    assert call("--help").out == call("--quiet", "--help").out
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["query", "--help"], ["queries"]])
 def test_help_and_light_commands_import_no_heavy_library(arguments: list[str]) -> None:
     allowed = {"rich"} if arguments == ["queries"] else set()
@@ -429,6 +433,13 @@ def test_a_shell_has_a_completion_script(call: Call, monkeypatch: pytest.MonkeyP
     [
         (("runs", "--limit", "0"), "--limit must be 1 or more (got 0). See `brewhouse runs --help`."),
         (("mock-api", "--port=65536"), "--port must be 65535 or less (got 65536). See `brewhouse mock-api --help`."),
+        (("mock-api", "--rows", "x"), "--rows must be a whole number (got x). See `brewhouse mock-api --help`."),
+        (
+            ("report", "--output", "x.html", "--language", "de"),
+            "--language must be one of 'en', 'pt-BR', 'pt' (got de). See `brewhouse report --help`.",
+        ),
+        (("tables", "--jsno"), "No such option --jsno. Did you mean --json? See `brewhouse tables --help`."),
+        (("tables", "all"), "Unexpected argument all. See `brewhouse tables --help`."),
         (("describe",), "Missing argument 'table'. See `brewhouse describe --help`."),
         (("no-such",), "No such command 'no-such'. See `brewhouse --help`."),
     ],

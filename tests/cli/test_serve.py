@@ -20,6 +20,7 @@ import msgspec
 import pytest
 from tests.cli.conftest import Call, shell
 
+from brewhouse.errors import install_command
 from brewhouse.events.schedule_state import switch
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import encode_manifest, newest
@@ -62,7 +63,7 @@ def test_a_missing_dependency_is_an_error_with_a_hint(call: Call, full: Path, mo
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     done = call("serve", "--lake", full)
     assert done.code == 2
-    assert 'pip install "brewhouse[console]"' in done.err
+    assert install_command("console") in done.err
 
 
 def test_the_command_line_does_not_import_the_console() -> None:
@@ -199,13 +200,17 @@ def test_a_report_without_a_lake_or_of_an_unknown_kind_is_an_error(call: Call, f
     assert not list(tmp_path.iterdir())
 
 
-def test_report_names_a_missing_dependency(call: Call, full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_names_a_missing_dependency(
+    call: Call, full: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "vl_convert", None)
-    done = call("report", "--lake", full)
+    done = call("report", "--lake", full, "--output", tmp_path / "r.pdf")
     assert done.code == 2
     assert done.err == (
-        'brewhouse: The report needs vl_convert, which is not installed. Run `pip install "brewhouse[console]"`.\n'
+        "brewhouse: A report as PDF needs vl_convert, which is not installed. "
+        f"Run `{install_command('report')}`, or write it as HTML.\n"
     )
+    assert call("report", "--lake", full, "--output", tmp_path / "r.html").code == 0
 
 
 def test_serve_logs_errors_reports_a_schedule_that_is_off_and_trusts_no_unknown_proxy(tmp_path: Path) -> None:

@@ -7,8 +7,15 @@ from itertools import product
 from typing import TYPE_CHECKING, Literal
 
 import pytest
+from tests.console.conftest import served
+
+from brewhouse.console.app import create_app
+from brewhouse.lake.lake import Lake
+from brewhouse.settings import Secret, Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from playwright.sync_api import Browser, Page
 
     Theme = Literal["light", "dark"]
@@ -22,8 +29,9 @@ PATHS = (
     *("/quality", "/quality/rejected", "/quality/places", "/quality/suspects", "/events", "/events?level=ERROR"),
 )
 WIDTHS = (1280, 390)
+THEMES: tuple[Theme, ...] = ("light", "dark")
 QUICK = [("/", "dark", 390), ("/explore?saved=breweries_by_type&run=1", "light", 1280), ("/runs/last", "dark", 390)]
-FULL = [each for each in product(PATHS, ("light", "dark"), WIDTHS) if each not in QUICK]
+FULL = [each for each in product(PATHS, THEMES, WIDTHS) if each not in QUICK]
 
 
 def assert_accessible(page: Page, address: str, theme: Theme, width: int) -> None:
@@ -61,7 +69,18 @@ def test_axe_finds_nothing_on_an_error(browser: Browser, console_url: str, path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("theme", "width"), [*product(("light", "dark"), WIDTHS)])
+@pytest.mark.parametrize("password", [Secret("a password"), None], ids=["login", "empty"])
+def test_axe_finds_nothing_before_signing_in_and_before_the_first_run(
+    page: Page, console_settings: Settings, tmp_path: Path, password: Secret | None
+) -> None:
+    with served(create_app(Lake(tmp_path / "lake"), console_settings, password=password)) as url:
+        for theme, width in product(THEMES, WIDTHS):
+            assert_accessible(page, url, theme, width)
+            expect(page.get_by_role("button", name="Sign in" if password else "Run now")).to_be_visible()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("theme", "width"), [*product(THEMES, WIDTHS)])
 def test_axe_finds_nothing_on_the_page_of_a_brewery(page: Page, console_url: str, theme: Theme, width: int) -> None:
     page.goto(f"{console_url}/breweries")
     path = page.locator("#found tbody a").first.get_attribute("href") or ""

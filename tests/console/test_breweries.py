@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -9,10 +10,8 @@ import pytest
 from fastapi.testclient import TestClient
 from tests.console.conftest import HOSTILE_NAME
 
-from brewhouse.console.breweries import BreweryFilters, nearest, search
+from brewhouse.console.breweries import BreweryFilters, search
 from brewhouse.console.lake_reader import LakeReader, LakeState
-from brewhouse.console.projection import project
-from brewhouse.errors import NotFoundError
 from brewhouse.lake.lake import Lake
 
 
@@ -64,20 +63,6 @@ def test_facets_count_the_matching_breweries_without_their_own_filter(state: Lak
     assert search(state, BreweryFilters(country=country.key, type=kind.key), 1).total == kind.breweries
 
 
-def test_the_nearest_brewery_to_a_point_of_the_map_is_found_among_the_filtered_ones(state: LakeState) -> None:
-    [(id_, longitude, latitude, kind)] = rows(
-        state,
-        "SELECT id, longitude, latitude, brewery_type FROM silver.breweries WHERE latitude BETWEEN -50 AND 70 "
-        "ORDER BY name LIMIT 1",
-    )
-    x, y = project(longitude, latitude)
-    assert nearest(state, BreweryFilters(), x, y) == id_
-    other = nearest(state, BreweryFilters(type="micro" if kind != "micro" else "brewpub"), x, y)
-    assert other != id_
-    with pytest.raises(NotFoundError):
-        nearest(state, BreweryFilters(type="none"), x, y)
-
-
 def test_a_page_lists_the_results_escaped_and_with_facets(varied_client: TestClient) -> None:
     html = varied_client.get("/breweries", params={"q": "o'brien"}).text
     assert "1 brewery" in html
@@ -102,7 +87,9 @@ def test_a_brewery_has_its_fields_place_history_and_record(varied_client: TestCl
     assert changed["id"] in detail["record"]
     html = varied_client.get(f"/breweries/{changed['id']}").text
     assert '<a href="tel:5035550100">' in html
-    assert 'class="pin"' in html
+    (place,) = re.findall(r'<script type="application/json" id="map-data">(.*?)</script>', html)
+    located = {name: detail["fields"][name] for name in ("id", "name", "city", "longitude", "latitude")}
+    assert json.loads(place)["place"] == located
     assert re.search(r'<a href="https?://[^"]+" rel="noopener', html)
     assert "in the first snapshot" in html
     assert "&#34;id&#34;" in html, "the record as received"
@@ -120,15 +107,7 @@ def test_a_suspect_brewery_shows_the_finding(varied_client: TestClient) -> None:
     assert suspect["detail"] in varied_client.get(f"/breweries/{suspect['id']}").text
 
 
-def test_a_click_on_the_map_leads_to_a_brewery(varied_client: TestClient) -> None:
-    answer = varied_client.get("/breweries/nearest?x=5000&y=1500&country=US", follow_redirects=False)
-    assert answer.status_code == 303
-    assert 'class="facts"' in varied_client.get(answer.headers["location"]).text
-
-
-@pytest.mark.parametrize(
-    "path", ["/breweries/nothing", "/api/v1/breweries/nothing", "/breweries/nearest?x=1&y=1&type=none"]
-)
+@pytest.mark.parametrize("path", ["/breweries/nothing", "/api/v1/breweries/nothing"])
 def test_an_unknown_brewery_is_not_found(varied_client: TestClient, path: str) -> None:
     assert varied_client.get(path).status_code == 404
 

@@ -8,13 +8,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
 
-def visible_width(page: Page) -> float:
-    return float((page.locator("#map").get_attribute("viewBox") or "").split()[2])
+def zoomed(page: Page) -> float:
+    """How many times larger than the whole world the map is shown, once it has come to rest."""
+    stage = page.locator(".stage[data-ready]")
+    expect(stage).to_have_attribute("data-drawn", "detailed")
+    before = ""
+    while before != (before := stage.get_attribute("data-zoom") or ""):
+        page.wait_for_timeout(100)  # animations are off; a frame is drawn after each event
+    return float(before)
+
+
+def open_map(page: Page, address: str) -> Locator:
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(address)
+    zoomed(page)
+    return page.locator("#map")
 
 
 def test_the_overview_is_filtered_by_form_and_by_list(page: Page, console_url: str) -> None:
@@ -32,7 +45,7 @@ def test_the_overview_is_filtered_by_form_and_by_list(page: Page, console_url: s
     expect(page).to_have_url(re.compile(r"country=US"))
     expect(page.get_by_label("Country", exact=True)).to_have_value("US")
     expect(page.locator("#total")).not_to_have_text(str(micro))
-    assert visible_width(page) < 10_000
+    assert zoomed(page) > 1
     expect(page.get_by_label("State or region")).to_be_enabled()
 
     page.go_back()
@@ -46,31 +59,86 @@ def test_the_overview_is_filtered_by_form_and_by_list(page: Page, console_url: s
     expect(page.locator("#total")).to_have_text("400")
 
 
-def test_the_map_zooms_by_wheel_button_and_key_and_filters_by_click(page: Page, console_url: str) -> None:
-    page.goto(console_url)
-    the_map = page.locator("#map")
-    expect(the_map).to_have_attribute("data-prepared", "true")
-    the_map.hover(position={"x": 300, "y": 150})
+def test_the_map_zooms_by_wheel_button_key_and_double_click_and_filters_by_click(page: Page, console_url: str) -> None:
+    the_map = open_map(page, console_url)
+    assert zoomed(page) == 1
+    coarse = the_map.locator('[data-country="DE"]').get_attribute("d")
+    the_map.hover(position={"x": 600, "y": 200})
     page.mouse.wheel(0, -300)
-    expect(the_map).to_have_class(re.compile("moved"))
+    assert zoomed(page) > 1.2
     page.get_by_role("button", name="Reset zoom").click()
-    assert visible_width(page) == 10_000
+    assert zoomed(page) == 1
+    the_map.dblclick(position={"x": 645, "y": 215})
+    assert zoomed(page) == 2
     page.get_by_role("button", name="Zoom in").click()
-    assert visible_width(page) == 6_000
+    assert zoomed(page) == 4
+    assert the_map.locator('[data-country="DE"]').get_attribute("d") != coarse  # a closer view has more detail
+    assert {"state", "city"} & {
+        each.split()[0]
+        for each in the_map.locator(".labels g").evaluate_all("all => all.map(each => each.className.baseVal)")
+    }
     the_map.focus()
+    page.keyboard.press("-")
+    assert zoomed(page) == 2.5
     page.keyboard.press("0")
-    assert visible_width(page) == 10_000
-    page.keyboard.press("+")
-    assert visible_width(page) == 7_000
-    germany = page.locator('#map a[data-country="DE"] path')
-    coarse = germany.get_attribute("d") or ""
-    for _ in range(2):
-        page.keyboard.press("+")
-    expect(germany).not_to_have_attribute("d", coarse)  # a closer view has more detail
-    page.keyboard.press("0")
-    page.locator('#map a[data-country="AU"] path').dispatch_event("click")
+    assert zoomed(page) == 1
+    the_map.locator('[data-country="AU"]').click()
     expect(page).to_have_url(re.compile("country=AU"))
     expect(page.get_by_label("Country", exact=True)).to_have_value("AU")
+
+
+def test_a_country_is_whole_on_the_map_and_its_dots_open_breweries(page: Page, console_url: str) -> None:
+    the_map = open_map(page, f"{console_url}/?country=IE")
+    frame, ireland = the_map.bounding_box(), the_map.locator('[data-country="IE"]').bounding_box()
+    assert frame
+    assert ireland
+    assert frame["height"] / 2 < ireland["height"] < frame["height"]
+    assert frame["y"] <= ireland["y"] <= ireland["y"] + ireland["height"] <= frame["y"] + frame["height"]
+    assert frame["x"] <= ireland["x"] <= ireland["x"] + ireland["width"] <= frame["x"] + frame["width"]
+    the_map.focus()
+    page.keyboard.press("Tab")
+    the_map.locator("a:focus").press("ArrowRight")
+    for _ in range(12):  # into circles, until a dot is left
+        focused = the_map.locator("a[tabindex='0']")
+        if focused.get_attribute("href"):
+            break
+        focused.focus()
+        page.keyboard.press("Enter")
+        zoomed(page)
+    name = (focused.get_attribute("aria-label") or "").split(",")[0]
+    focused.hover()
+    expect(page.locator(".tooltip")).to_contain_text(name)
+    focused.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    zoomed(page)
+    expect(page.locator("#map .dot")).to_have_count(1)
+
+
+def test_the_map_shows_counts_by_state_and_is_saved(page: Page, console_url: str) -> None:
+    the_map = open_map(page, console_url)
+    page.get_by_role("button", name="By state").click()
+    expect(the_map.locator("[data-state='US-CA']")).to_have_class(re.compile(r"class-\d"))
+    expect(the_map.locator(".cluster, .dot")).to_have_count(0)
+    assert the_map.locator(".legend g").count() > 1
+    the_map.locator("[data-state='US-CA']").hover()
+    expect(page.locator(".tooltip")).to_have_text(re.compile(r"^California: \d+$"))
+    for kind, start in (("PNG", b"\x89PNG"), ("SVG", b"<svg"), ("CSV", b'"state","country","breweries"')):
+        with page.expect_download() as download:
+            page.get_by_role("region", name="Map").get_by_role("button", name=kind).click()
+        assert download.value.path().read_bytes().startswith(start), kind
+    the_map.locator("[data-state='US-CA']").click()
+    expect(page).to_have_url(re.compile("country=US.*state=US-CA"))
+    expect(page.get_by_label("State or region")).to_have_value("US-CA")
+
+
+def test_without_scripts_bars_and_tables_remain(browser: Browser, console_url: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(console_url)
+    expect(page.get_by_role("list", name="By country").get_by_role("link").first).to_be_visible()
+    expect(page.locator("#map")).to_be_hidden()
+    context.close()
 
 
 def test_the_tables_are_browsed_in_portuguese(page: Page, console_url: str) -> None:
@@ -180,6 +248,14 @@ def test_an_engineer_finds_the_sql_of_a_table_and_shares_a_chart(page: Page, con
         page.get_by_role("button", name="PNG").click()
     assert download.value.suggested_filename == "chart.png"
     expect(page.locator("#share")).to_have_attribute("href", re.compile(r"run=1.*&chart=horizontal\.0\.1\."))
+
+
+def test_a_printed_overview_has_its_whole_lists(page: Page, console_url: str) -> None:
+    page.emulate_media(media="print")
+    page.goto(console_url)
+    states = page.locator("section", has=page.locator("#state-title")).locator("details li")
+    expect(states.last).to_be_visible()
+    assert states.count() > 10
 
 
 def test_control_k_goes_to_a_page_or_a_brewery(page: Page, console_url: str) -> None:

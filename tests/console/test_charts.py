@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
 from datetime import date
@@ -14,7 +15,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brewhouse.console.charts import line_chart, overview_sheet
+from brewhouse.console.charts import line_chart, map_chart, map_paths, overview_sheet
 from brewhouse.console.formatting import number
 from brewhouse.console.lake_reader import LakeReader
 from brewhouse.console.language import LANGUAGES, Translator
@@ -28,8 +29,9 @@ from brewhouse.console.overview import (
     brewery_locations,
     overview,
 )
-from brewhouse.console.projection import HEIGHT, WIDTH, project
+from brewhouse.console.web import STATIC
 from brewhouse.lake.lake import Lake
+from brewhouse.places.reference import subdivisions
 
 EN, PT = Translator("en"), Translator("pt-BR")
 days = st.lists(st.builds(DayCount, st.dates(date(2000, 1, 1), date(2100, 1, 1)), st.integers(0, 10**6)), max_size=80)
@@ -106,19 +108,92 @@ def test_the_sheet_shows_every_chart_with_its_data(
     assert {change.name for change in shown.changes if len(change.name) < 30} <= set(texts)
 
 
-def test_the_map_of_the_sheet_shows_the_locations_that_are_on_it(
-    shown: Overview, locations: list[BreweryLocation]
-) -> None:
-    countries, points = overview_sheet(shown, {}, locations, "", EN)["vconcat"][1]["layer"]
-    values = points["data"]["values"]
-    assert 0 < len(values) < len(locations)
-    assert all(0 <= value["x"] <= WIDTH and 0 <= value["y"] <= HEIGHT for value in values)
-    on_map = [location for location in locations if location.latitude < 78]
+def position(spec: dict[str, Any], longitude: float, latitude: float) -> tuple[float, float]:
+    """Project a place as Vega does, in pixels from the upper left corner."""
+    projection = spec["projection"]
+    turned = (longitude + projection["rotate"][0] + 180) % 360 - 180
+    y = math.log(math.tan(math.pi / 4 + math.radians(latitude) / 2))
+    left, top = projection["translate"]
+    return left + projection["scale"] * math.radians(turned), top - projection["scale"] * y
+
+
+def is_on_map(spec: dict[str, Any], longitude: float, latitude: float) -> bool:
+    x, y = position(spec, longitude, latitude)
+    return bool(0 <= x <= spec["width"] and 0 <= y <= spec["height"])
+
+
+def place(longitude: float, latitude: float) -> BreweryLocation:
+    return BreweryLocation("id", "name", "micro", "US", "", None, longitude, latitude)
+
+
+def test_the_map_shows_each_location_within_a_pixel(locations: list[BreweryLocation]) -> None:
+    spec = map_chart(locations, OverviewFilters())
+    dots = [position(spec, value["longitude"], value["latitude"]) for value in spec["layer"][1]["data"]["values"]]
+    assert len(dots) == len(set(dots))
+    on_map = [each for each in locations if is_on_map(spec, each.longitude, each.latitude)]
+    assert 0 < len(on_map) < len(locations), "one is north of the map"
     for location in on_map:
-        x, y = project(location.longitude, location.latitude)
-        assert any(abs(value["x"] - x) < 3 and abs(value["y"] - y) < 4 for value in values)
-    rings = [ring for polygon in countries["data"]["values"]["geometry"]["coordinates"] for ring in polygon]
-    assert all(ring[0] == ring[-1] for ring in rings)
+        x, y = position(spec, location.longitude, location.latitude)
+        assert any(abs(x - dot_x) <= 1 and abs(y - dot_y) <= 2 for dot_x, dot_y in dots)
+
+
+@pytest.mark.parametrize(
+    ("country", "breweries", "seen", "unseen"),
+    [
+        ("IE", [place(-8.5, 51.9)], [(-10.4, 52.1), (-7.4, 55.37), (-6.0, 53.3), (-9.8, 51.45)], [(0, 51.5)]),
+        ("US", [place(-77, 39)], [(-124.7, 48.4), (-67, 44.8), (-81, 25.2)], [(-157.8, 21.3), (-150, 61.2)]),
+        ("US", [place(-77, 39), place(-155.5, 19.6)], [(-124.7, 48.4), (-157.8, 21.3)], [(-150, 61.2)]),
+        ("RU", [place(37.6, 55.8)], [(28, 60), (179, 66), (-170, 66)], [(-100, 40)]),
+        ("ZZ", [place(10, 50)], [(10, 50)], [(20, 50)]),
+        ("ZZ", [], [(10, 50), (-150, 61), (170, -40)], []),
+    ],
+    ids=["whole", "main part", "with a distant part", "across 180 degrees", "without borders", "nothing"],
+)
+def test_a_country_is_shown_whole_with_its_distant_parts_that_have_breweries(
+    country: str,
+    breweries: list[BreweryLocation],
+    seen: list[tuple[float, float]],
+    unseen: list[tuple[float, float]],
+) -> None:
+    spec = map_chart(breweries, OverviewFilters(country))
+    assert all(is_on_map(spec, *each) for each in seen)
+    assert not any(is_on_map(spec, *each) for each in unseen)
+
+
+def test_a_state_is_shown_with_its_surroundings() -> None:
+    spec = map_chart([place(-122.7, 45.5), place(-121.3, 44.1)], OverviewFilters("US", "US-OR"))
+    assert is_on_map(spec, -122.7, 45.5)
+    assert is_on_map(spec, -121.3, 44.1)
+    assert not is_on_map(spec, -87.6, 41.9)
+    svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
+    assert svg.count("<path") > 3
+
+
+@pytest.mark.parametrize("country", ["", "IE"])
+def test_the_paths_of_a_map_are_what_its_chart_specifies(locations: list[BreweryLocation], country: str) -> None:
+    there = [each for each in locations if country in {"", each.country}]
+    drawn, spec = map_paths(there, OverviewFilters(country)), map_chart(there, OverviewFilters(country))
+    dots = [position(spec, value["longitude"], value["latitude"]) for value in spec["layer"][1]["data"]["values"]]
+    assert drawn.dots == "".join(f"M{round(x, 1)} {round(y, 1)}h0" for x, y in dots)
+    corners = [[float(each) for each in corner] for corner in re.findall(r"([-\d.]+) ([-\d.]+)", drawn.land)]
+    for longitude, latitude in ((-10.4, 52.1), (-6.0, 53.3)):  # on the coast of Ireland
+        x, y = position(spec, longitude, latitude)
+        assert min(math.hypot(x - each[0], y - each[1]) for each in corners) < 15
+    assert drawn.land.count("M") == drawn.land.count("Z") > 3
+
+
+def test_countries_and_states_of_the_map_have_iso_codes() -> None:
+    countries, states = (
+        {each["id"]: each for each in json.loads((STATIC / file).read_bytes())["objects"][name]["geometries"]}
+        for file, name in (("world.json", "countries"), ("regions.json", "states"))
+    )
+    assert {"US", "DE", "SG", "IM", "KR", "NZ", "BR", "IE"} <= set(countries)
+    assert all(each["properties"]["boxes"] for each in countries.values())
+    known = {each.code: each.parent for code in countries if len(code) == 2 for each in subdivisions(code)}
+    assert set(states) - set(known) == {""}, "states without a code are one area of each country"
+    assert {"US-CA", "DE-BY", "IE-D", "BR-SP", "KR-11"} <= set(states)
+    assert all(each["properties"].get("p") == known[code] for code, each in states.items() if code)
+    assert "BE-VLG" in {each["properties"].get("p") for each in states.values()}, "Flanders consists of provinces"
 
 
 def test_the_sheet_leaves_out_charts_without_data(shown: Overview, locations: list[BreweryLocation]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+import duckdb
 import jinja2
 import pytest
 from fastapi.testclient import TestClient
@@ -27,9 +28,6 @@ from brewhouse.console.language import (
 )
 from brewhouse.console.overview import BreweryCount
 from brewhouse.errors import BrewhouseError
-from brewhouse.models.header import NoRow
-from brewhouse.models.model import ZONES, Model, column_definitions
-from brewhouse.models.project import models_of
 from brewhouse.places.reference import countries
 from brewhouse.query.saved_queries import saved_queries
 
@@ -122,23 +120,6 @@ def test_a_text_has_the_same_translation_in_every_file(language: str) -> None:
             assert seen.setdefault(text, translation) == translation, f"{file.name}: {text}"
 
 
-@pytest.mark.parametrize("model", models_of(*ZONES), ids=lambda model: model.name)
-def test_every_table_and_check_has_a_portuguese_text(model: Model) -> None:
-    portuguese = Translator("pt-BR")
-    conditions = [rule.name for rule in model.rules if isinstance(rule, NoRow)]
-    for text in [*re.split(r"(?<=[.]) ", model.description), *conditions]:
-        assert portuguese.message(text) != text
-
-
-def test_every_column_has_a_portuguese_description() -> None:
-    portuguese = Translator("pt-BR")
-    assert not [
-        name
-        for name, column in column_definitions().items()
-        if portuguese.message(column.description) == column.description
-    ]
-
-
 def test_what_users_write_of_their_own_tables_is_shown_as_it_is() -> None:
     for text in ("One row per city, with its beers.", "beers: never warm; or so", "Custo por litro", "", "x" * 100_000):
         assert Translator("pt-BR").message(text) == text
@@ -165,6 +146,11 @@ def test_a_message_is_translated_with_its_hint_its_values_and_the_messages_in_it
     assert portuguese.message(checks) == (
         "verificações aprovadas: 28, reprovadas: 2: silver.a: (id, run) não se repete (violações: 1.250); "
         "gold.b: no beer (violações: 1)"
+    )
+    with pytest.raises(duckdb.Error) as failed:
+        duckdb.execute("SELECT sum(nme) FROM (SELECT 'x' AS name)")
+    assert portuguese.message(f"The query failed: {str(failed.value).partition(chr(10) * 2)[0]}") == (
+        'A consulta falhou: a coluna "nme" não existe nas tabelas do FROM!\nNomes parecidos: "name"'
     )
     assert portuguese.message("Who knows. Run again.") == "Who knows. Execute de novo."
     assert Translator("en").message(stored) == stored

@@ -372,7 +372,7 @@ def test_a_table_without_rows_is_published_read_and_filled(lake: Lake) -> None:
 @pytest.mark.parametrize("name", ["t", "silver.beer", "gold.t", "", "silver.", "a.b.c"])
 def test_an_unknown_table_is_named_with_the_known_ones(lake: Lake, name: str) -> None:
     tables = Tables(lake)
-    with pytest.raises(BrewhouseError, match=r"has no table .*; it has: none. `brewhouse run` creates the tables"):
+    with pytest.raises(BrewhouseError, match=r"has no table .*; it has: none. `brewhouse run` creates missing ones"):
         tables.history(name)
     publish(tables, NUMBERS, (1,))
     for use in (tables.files, tables.current, tables.describe, tables.protected, tables.manifests):

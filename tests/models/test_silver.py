@@ -202,8 +202,8 @@ text = st.none() | st.text(
 )
 
 
-@settings(max_examples=40, deadline=None)
-@given(values=st.lists(text, min_size=1, max_size=12))
+@settings(max_examples=12, deadline=None)
+@given(values=st.lists(text, min_size=30, max_size=60))
 def test_cleaning_is_idempotent_and_leaves_no_extra_whitespace(transform: Transform, values: list[str | None]) -> None:
     def cleaned(texts: list[str | None]) -> list[str | None]:
         records = [brewery(id=f"00000000-0000-0000-0000-{number:012}", city=city) for number, city in enumerate(texts)]
@@ -219,8 +219,8 @@ names = st.sampled_from([None, "", "\u00a0", "Old Oak", "\U0001f37a"]) | st.text
 records = st.fixed_dictionaries({}, optional={"id": ids, "name": names, "country": text, "city": text})
 
 
-@settings(max_examples=60, deadline=None)
-@given(pages=st.lists(st.lists(records, max_size=8), max_size=3))
+@settings(max_examples=30, deadline=None)
+@given(pages=st.lists(st.lists(records, max_size=16), max_size=3))
 def test_every_record_is_a_brewery_rejected_or_an_exact_duplicate(
     transform: Transform, pages: list[list[dict[str, Any]]]
 ) -> None:

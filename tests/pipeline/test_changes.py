@@ -30,6 +30,7 @@ from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
 
+pytestmark = pytest.mark.xdist_group("changes")  # one lake to restore
 RECORDS = list(generate(60))
 IDS = sorted(str(record["id"]) for record in RECORDS)
 COMPARED = (

@@ -20,7 +20,9 @@ from brewhouse.events.run_reports import run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import holder
 from brewhouse.mock_api.dataset import generate
+from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
+from brewhouse.settings import load
 
 Content = Callable[..., dict[str, list[tuple[object, ...]]]]
 ROWS = 3000
@@ -39,6 +41,10 @@ def start(lake: Lake, url: str, *options: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "brewhouse", "run", "--lake", str(lake.root), "--source-url", url, *options]
     quick = {**os.environ, "BREWHOUSE_EXTRACT_RETRY_WAIT_S": "0"}
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=quick)
+
+
+def run(lake: Lake, url: str) -> None:
+    run_workflow(lake, load({"source_url": url, "extract_retry_wait_s": 0}, environ={}))
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
@@ -142,8 +148,8 @@ def test_a_run_killed_while_it_publishes_shows_the_old_or_the_new_state(
     more = records[:MORE]
     lake = Lake(tmp_path / "lake")
     with MockApiServer(records[MORE:]) as source:
-        finish(start(lake, source.url))
-        with repeating(partial(read, lake), 0.02) as seen:
+        run(lake, source.url)
+        with repeating(partial(read, lake), 0.05) as seen:
             for number, (line, delay_s) in enumerate((line, delay) for line in LINES for delay in delays_s):
                 if number % 2:
                     source.remove([str(record["id"]) for record in more])
@@ -151,9 +157,9 @@ def test_a_run_killed_while_it_publishes_shows_the_old_or_the_new_state(
                     source.add(more)
                 kill_after_line(start(lake, source.url), line, delay_s)
                 assert holder(lake) is None, "a killed run's lock stays"
-            finish(start(lake, source.url))
+            run(lake, source.url)
         undisturbed = Lake(tmp_path / "undisturbed")
-        finish(start(undisturbed, source.url))
+        run(undisturbed, source.url)
     assert set(seen) - {None} == {()}
     now, at_once = content(lake), content(undisturbed)
     for rows in (now, at_once):

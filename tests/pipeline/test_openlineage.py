@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.mock_api.server import MockApiServer
 
-from brewhouse.errors import BrewhouseError
+from brewhouse.errors import BrewhouseError, install_command
 from brewhouse.events.event import read_events
 from brewhouse.events.run_log import read_log
 from brewhouse.events.run_reports import run_reports
@@ -89,7 +89,7 @@ def test_an_unreachable_server_or_a_missing_client_is_logged(
     assert run_reports(read_events(lake))[-1].state == "SUCCEEDED"
     said = [line.message for line in read_log(lake, name) if line.logger == "brewhouse.pipeline.openlineage"]
     assert len(said) == 1
-    assert ("pip install 'brewhouse[lineage]'" in said[0]) is not is_installed
+    assert (install_command("lineage") in said[0]) is not is_installed
 
 
 @pytest.mark.parametrize(

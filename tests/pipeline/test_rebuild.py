@@ -33,6 +33,7 @@ from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
 
+pytestmark = pytest.mark.xdist_group("rebuild")  # one lake to restore
 RECORDS = list(generate(80, unusable=2))
 IDS = sorted(str(record["id"]) for record in RECORDS if record.get("id"))
 SHOWN = "SELECT count(*), min(snapshot_run), max(snapshot_run) FROM silver.breweries"
@@ -104,7 +105,7 @@ def read(lake: Lake) -> tuple[Any, ...]:
 
 def test_a_rebuild_gives_the_rows_of_the_original_runs_without_disturbing_readers(lake: Lake) -> None:
     before, history = content(lake), histories(lake)
-    with repeating(partial(read, lake)) as seen:
+    with repeating(partial(read, lake), 0.05) as seen:
         rebuild(lake)
     assert content(lake) == before
     assert len(set(seen)) == 1

@@ -13,7 +13,7 @@ from brewhouse.aws.functions.job_runs import prices
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
 from brewhouse.errors import UsageError
-from brewhouse.query.export import unique_names
+from brewhouse.query.export import quoted, unique_names
 from brewhouse.query.saved_queries import for_athena
 
 if TYPE_CHECKING:
@@ -46,11 +46,13 @@ class AthenaResult:
     def relation(self) -> DuckDBPyRelation:
         """Return all rows as DuckDB's own result."""
         import duckdb
-        import pyarrow as pa
 
         columns = list(zip(*self.rows, strict=True)) or [()] * len(self.description)
         names = unique_names([name for name, _ in self.description])
-        return duckdb.from_arrow(pa.table(dict(zip(names, map(list, columns), strict=True))))
+        select = ", ".join(f"unnest(${n}) AS {quoted(name)}" for n, name in enumerate(names, start=1))
+        relation = duckdb.sql(f"SELECT {select}", params=list(map(list, columns)))
+        assert relation is not None
+        return relation
 
 
 def run_query(account: Account, stack: Stack, sql: str) -> AthenaResult:

@@ -18,12 +18,6 @@ def databases_of(account: Account, bucket: str) -> list[str]:
     return sorted(each["Name"] for each in found if each.get("Parameters", {}).get("brewhouse.bucket") == bucket)
 
 
-def remove_databases(account: Account, names: list[str]) -> None:
-    """Delete databases with their tables."""
-    for name in names:
-        account.client("glue").delete_database(Name=name)
-
-
 def remove_queues(account: Account, stack: str) -> None:
     """Delete the queues of a stack, and wait until SQS no longer finds them, as the next deployment must not either."""
     for url in queues_of(account, stack):

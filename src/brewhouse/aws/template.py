@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from brewhouse.errors import UsageError
+from brewhouse.errors import UsageError, install_command
 from brewhouse.query.saved_queries import SavedQuery, for_athena, saved_queries
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def parse(text: str) -> dict[str, Any]:
     try:
         import yaml
     except ImportError as error:
-        raise UsageError("PyYAML is not installed.", hint="Install it: pip install 'brewhouse[aws]'.") from error
+        raise UsageError("PyYAML is not installed.", hint=f"Run `{install_command('aws')}`.") from error
 
     base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast
 

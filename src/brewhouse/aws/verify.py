@@ -58,6 +58,12 @@ def verify(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
         "Athena reads an earlier snapshot": _time_travel,
     }
     yield from run_checks(checks, account, stack, strict=True)
+    yield from _crawler_checks(account, stack)
+    yield from monitoring_checks(account, stack)
+    yield from runtime_checks(account, stack)
+
+
+def _crawler_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
     for crawler in resources(account, stack.name, "AWS::Glue::Crawler").values():
         crawl = account.client("glue").get_crawler(Name=crawler)["Crawler"].get("LastCrawl", {})
         state = crawl.get("Status")
@@ -66,8 +72,6 @@ def verify(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
         if state == "SUCCEEDED":
             made = sorted(name for name in _tables(account, stack, "bronze") if name.startswith("crawled_"))
             yield DeploymentCheck("the crawler made its two tables", made == _CRAWLED, ", ".join(made))
-    yield from monitoring_checks(account, stack)
-    yield from runtime_checks(account, stack)
 
 
 def _tables(account: Account, stack: Stack, zone: str) -> dict[str, Mapping[str, str]]:

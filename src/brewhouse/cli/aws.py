@@ -296,7 +296,7 @@ def destroy(
     """
     from brewhouse.aws.deploy import bucket_exists, bucket_name, queues_of
     from brewhouse.aws.stacks import delete_stack, find_stack
-    from brewhouse.aws.teardown import databases_of, remove_bucket, remove_databases, remove_queues
+    from brewhouse.aws.teardown import databases_of, remove_bucket, remove_queues
 
     with _account() as account:
         found = find_stack(account, stack)
@@ -313,7 +313,8 @@ def destroy(
         if found:
             print_events(delete_stack(account, found))
         if with_data:
-            remove_databases(account, databases)
+            for name in databases:
+                account.client("glue").delete_database(Name=name)
             removed = remove_bucket(account, bucket) if data else 0
             remove_queues(account, stack)
             print(f"Deleted the lake: {removed} objects and versions, {len(databases)} databases.")

@@ -62,8 +62,12 @@ def select_options(
     output.is_quiet = quiet
 
 
-def _app_of(named: str = "") -> typer.Typer:
-    """Return the app of all commands, or of a named one: Typer builds the options of each, which takes 50 ms."""
+def _app_of(named: str = "", *, is_summary: bool = False) -> typer.Typer:
+    """Return the app of all commands, or of a named one: Typer builds the options of each, which takes 50 ms.
+
+    Args:
+        is_summary: Whether all commands are without options, for the help that lists them.
+    """
     app = typer.Typer(
         name="brewhouse",
         cls=GroupedHelp,
@@ -77,10 +81,14 @@ def _app_of(named: str = "") -> typer.Typer:
     )
     app.callback()(select_options)
     for section, commands in _SECTIONS.items():
-        for command in commands:
+        for command in sorted(commands, key=isfunction, reverse=True):  # as Typer does: groups come last
             if isinstance(command, typer.Typer):
-                if not named:
+                if is_summary:
+                    app.command(command.info.name, rich_help_panel=section, help=command.info.help)(lambda: None)
+                elif not named:
                     app.add_typer(command, rich_help_panel=section)
+            elif is_summary:
+                app.command(_name(command), rich_help_panel=section, help=command.__doc__)(lambda: None)
             elif not named or named == _name(command):
                 app.command(_name(command), rich_help_panel=section)(command)
     return app
@@ -172,7 +180,10 @@ def _exit_code(arguments: list[str], *, debug: bool) -> int | str | None:
     """Run a command, print its error, and return its exit code."""
     try:
         try:
-            run = _command_of(arguments[0]) if arguments and arguments[0] in _NAMES else app
+            if arguments and arguments[0] in _NAMES:
+                run = _command_of(arguments[0])
+            else:
+                run = _app_of(is_summary=True) if arguments in (["--help"], ["-h"]) else app
             code: int | str | None = run(args=arguments, prog_name="brewhouse", standalone_mode=False)
         except SystemExit as end:
             code = end.code
@@ -211,17 +222,30 @@ def _readable_error(error: Exception) -> BrewhouseError:
     )
 
 
-_LIMIT = r"Invalid value for '(.+)': it must be (greater|less) than or equal to (\S+)"
+_USAGE = (
+    (r"Value error, |\.$", ""),
+    (r": (?:Input should be|it must be) ", " must be "),
+    (r"greater than or equal to (\S+)", r"\1 or more"),
+    (r"less than or equal to (\S+)", r"\1 or less"),
+    (r"a valid integer, .*", "a whole number"),
+    (r"a valid number, .*", "a number"),
+    (r": '.*' is not one of (.*)", r" must be one of \1"),
+    (r"^No such option: (\S+)", r"No such option \1"),
+    (r" \(Possible options: (.*)\)$", r". Did you mean \1?"),
+    (r"^Got unexpected extra argument(?:\(s\)|s)? \((.*)\)", r"Unexpected argument \1"),
+)
+"""What the click inside Typer writes, and what we write."""
 
 
 def _usage_error(error: Any) -> UsageError:  # noqa: ANN401 - of the click inside Typer
-    """Describe an invalid option or argument."""
-    text = error.format_message().replace("Value error, ", "").replace(": Input should be", ": it must be")
-    if match := re.match(_LIMIT, text):
-        name, sign, bound = match.groups()
+    """Describe an invalid option or argument, with its value."""
+    text = error.format_message()
+    for pattern, ours in _USAGE:
+        text = re.sub(pattern, ours, text)
+    if match := re.match("Invalid value for '(.+?)'( must be .*)", text):
+        name, requirement = match.groups()
         given = [value for option, value in zip(sys.argv, sys.argv[1:], strict=False) if option == name]
         given += [value.partition("=")[2] for value in sys.argv if value.startswith(f"{name}=")]
-        got = f" (got {given[-1]})" if given else ""
-        text = f"{name} must be {bound} or {'more' if sign == 'greater' else 'less'}{got}."
+        text = f"{name}{requirement}{f' (got {given[-1]})' if given else ''}"
     path = error.ctx.command_path if error.ctx else "brewhouse"
-    return UsageError(text if text.endswith((".", "?")) else f"{text}.", hint=f"See `{path} --help`.")
+    return UsageError(text if text.endswith("?") else f"{text}.", hint=f"See `{path} --help`.")

@@ -24,7 +24,7 @@ from brewhouse.cli.options import (
 )
 from brewhouse.cli.output import make_output_optional, os_reason, require_lake
 from brewhouse.cli.results import writing
-from brewhouse.errors import UsageError
+from brewhouse.errors import UsageError, install_command
 from brewhouse.events.run_log import log_to_stderr
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
@@ -122,7 +122,7 @@ def _console_extra(feature: str, extra: str = "console") -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "brewhouse":
             raise
-        hint = f'Run `pip install "brewhouse[{extra}]"`.'
+        hint = f"Run `{install_command(extra)}`."
         raise UsageError(f"{feature} needs {error.name}, which is not installed.", hint=hint) from error
 
 
@@ -210,15 +210,15 @@ def report(
     country: CountryOption = None,
     state: Annotated[str, typer.Option("--state", help="Only this state, such as US-OR.")] = "",
     brewery_type: Annotated[str, typer.Option("--type", help="Only this type, such as micro.")] = "",
-    language: Annotated[Literal["en", "pt"], typer.Option("--language", help="Language of the report.")] = "en",
+    language: Annotated[
+        Literal["en", "pt-BR", "pt"], typer.Option("--language", help="Language of the report.")
+    ] = "en",
 ) -> None:
     """Write the overview as one self-contained file: numbers, map, charts, newest changes.
 
     Example: brewhouse report --output belgium.html --country BE
     """
     with _console_extra("The report"):
-        import vl_convert  # noqa: F401 - fail before the lake is read
-
         from brewhouse.console.overview import OverviewFilters
         from brewhouse.console.overview_report import write_report
     code = country_code(country) if country else ""

@@ -20,23 +20,7 @@ from brewhouse.settings import Secret, SecretUrl, Settings, origins, setting_nam
 if TYPE_CHECKING:
     from brewhouse.lake.lake import Lake
 
-_MODEL = """\
--- One row per country with its number of open breweries.
--- key: country_name
--- sort: country_name
--- column open_count: Number of breweries that are neither closed nor planned.
--- row count: at least 1
--- no row: a country has no more open breweries than breweries:
---   SELECT o.country_name
---   FROM gold.open_breweries_by_country AS o
---   JOIN gold.breweries_by_location AS l ON l.country_name = o.country_name
---   GROUP BY o.country_name, o.open_count
---   HAVING o.open_count > sum(l.brewery_count)
-SELECT country_name, count(*) AS open_count
-FROM silver.breweries
-WHERE brewery_type NOT IN ('closed', 'planning') AND country_name IS NOT NULL
-GROUP BY country_name
-"""
+_MODEL = Path(__file__).with_name("first_model.sql")
 _EXTRAS = {
     "console": "uvicorn", "alerts": "apprise", "aws": "boto3", "spark": "pyspark", "lineage": "openlineage",
     "dagster": "dagster", "mcp": "mcp",
@@ -64,7 +48,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder to set up. Default:
     """
     files = {
         "brewhouse.toml": _settings_file(),
-        "models/gold/open_breweries_by_country.sql": _MODEL,
+        "models/gold/open_breweries_by_country.sql": _MODEL.read_text("utf-8"),
         ".gitignore": "/lake/\n/demo-lake/\n/brewhouse-aws/\n.venv/\n",
     }
     for name, text in files.items():

@@ -9,7 +9,6 @@ from typing import Any
 
 from brewhouse.console.lake_reader import LakeState
 from brewhouse.console.overview import UNKNOWN, BreweryCount, require_breweries
-from brewhouse.console.projection import project
 from brewhouse.console.quality import SUSPECT_QUERIES
 from brewhouse.errors import NotFoundError
 
@@ -119,24 +118,6 @@ def search(state: LakeState, filters: BreweryFilters, page: int) -> BreweryList:
         [filters.q.strip() or "-"],
     )
     return BreweryList([BreweryRow(*row) for row in found], facets, total, page, pages)
-
-
-def nearest(state: LakeState, filters: BreweryFilters, x: float, y: float) -> str:
-    """Find the brewery nearest to a point of the map.
-
-    Raises:
-        NotFoundError: No brewery matches.
-    """
-    rows = _reader(state, filters)
-    places = rows("SELECT id, longitude, latitude FROM {table} WHERE longitude IS NOT NULL AND latitude IS NOT NULL")
-    if not places:
-        raise NotFoundError("No brewery is near this point.", hint="Clear the filters.")
-
-    def distance(place: tuple[Any, ...]) -> float:
-        other_x, other_y = project(place[1], min(max(place[2], -85.0), 85.0))
-        return float((other_x - x) ** 2 + (other_y - y) ** 2)
-
-    return str(min(places, key=distance)[0])
 
 
 def brewery_detail(state: LakeState, id_: str) -> BreweryDetail:

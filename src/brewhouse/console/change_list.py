@@ -11,20 +11,14 @@ from pydantic import BaseModel, Field
 
 from brewhouse.console.event_list import Day
 from brewhouse.console.lake_reader import LakeState
-from brewhouse.console.overview import UNKNOWN, BreweryChange
+from brewhouse.console.overview import BreweryChange, reader
 from brewhouse.ids import day_of
 from brewhouse.query.connection import NothingPublishedError
 
 PAGE_ROWS = 100
 KINDS = ("added", "closed", "removed", "reopened", "changed")
 CHANGES = "silver.brewery_changes"
-_TABLE = f"""
-    CREATE TABLE memory.main.console_history AS
-    SELECT snapshot_time, kind, id, name, coalesce(brewery_type, '{UNKNOWN}') AS type, city, country AS country_name,
-        changed_fields, state_province, coalesce(country_code, country, '{UNKNOWN}') AS country,
-        coalesce(state_code, state_province, '{UNKNOWN}') AS state, snapshot_run, previous_run,
-        CAST(snapshot_time AS DATE) AS day
-    FROM {CHANGES} WHERE previous_run IS NOT NULL"""
+_CHANGES = "memory.main.console_changes WHERE {where}"
 _ROW = "snapshot_time, kind, id, name, type, city, country_name, changed_fields"
 _Key = Annotated[str, Field(max_length=200)]
 
@@ -74,17 +68,17 @@ class LatestChanges:
 def list_changes(state: LakeState, query: ChangeQuery) -> ChangeList:
     """Select a page of the matching changes."""
     rows = _reader(state, query)
-    by_kind = dict(rows("SELECT kind, count(*) FROM {table} GROUP BY 1", kind=""))
+    by_kind = dict(rows(f"SELECT kind, count(*) FROM {_CHANGES} GROUP BY 1", kind=""))
     months: dict[date, dict[str, int]] = {}
     for month, kind, count in rows(
-        "SELECT date_trunc('month', day)::DATE, kind, count(*) FROM {table} GROUP BY ALL ORDER BY 1"
+        f"SELECT date_trunc('month', day)::DATE, kind, count(*) FROM {_CHANGES} GROUP BY ALL ORDER BY 1"
     ):
         months.setdefault(month, {})[kind] = count
     total = sum(count for counts in months.values() for count in counts.values())
     pages = max(1, -(-total // PAGE_ROWS))
     page = min(query.page, pages)
     order = f"ORDER BY snapshot_run DESC, kind, name, id LIMIT {PAGE_ROWS} OFFSET {(page - 1) * PAGE_ROWS}"
-    shown = [BreweryChange(*row) for row in rows(f"SELECT {_ROW} FROM {{table}} {order}")]
+    shown = [BreweryChange(*row) for row in rows(f"SELECT {_ROW} FROM {_CHANGES} {order}")]
     kinds = {kind: by_kind[kind] for kind in KINDS if kind in by_kind}
     return ChangeList(shown, kinds, [MonthCount(*month) for month in months.items()], total, page, pages)
 
@@ -95,7 +89,7 @@ def all_changes(state: LakeState, query: ChangeQuery) -> list[tuple[Any, ...]]:
     select = "SELECT strftime(snapshot_time, '%Y-%m-%d'), kind, id, name, type, city, state_province, country_name, "
     return [
         names,
-        *_reader(state, query)(f"{select} changed_fields FROM {{table}} ORDER BY snapshot_run DESC, kind, name"),
+        *_reader(state, query)(f"{select} changed_fields FROM {_CHANGES} ORDER BY snapshot_run DESC, kind, name"),
     ]
 
 
@@ -103,9 +97,9 @@ def latest_changes(state: LakeState, query: ChangeQuery) -> LatestChanges | None
     """Count the matching changes of the newest snapshot that changed anything; None if there is none."""
     if CHANGES not in state.tables:
         return None
-    newest = "snapshot_run = (SELECT max(snapshot_run) FROM memory.main.console_history)"
+    newest = "snapshot_run = (SELECT max(snapshot_run) FROM memory.main.console_changes)"
     found = _reader(state, query)(
-        f"SELECT kind, count(*), any_value(day), any_value(previous_run) FROM {{table}} WHERE {newest} GROUP BY kind"
+        f"SELECT kind, count(*), any_value(day), any_value(previous_run) FROM {_CHANGES} AND {newest} GROUP BY kind"
     )
     if not found:
         return None
@@ -116,19 +110,7 @@ def latest_changes(state: LakeState, query: ChangeQuery) -> LatestChanges | None
 
 
 def _reader(state: LakeState, query: ChangeQuery) -> Callable[..., list[tuple[Any, ...]]]:
-    """Return a function that runs a query on the filtered changes, or with some filters changed."""
     if CHANGES not in state.tables:
         raise NothingPublishedError(f"The table {CHANGES} is not published.", hint="Run `brewhouse run` first.")
-    cursor = state.cursor()
-    state.cached("history table", lambda: cursor.execute(_TABLE) is not None)
-
-    def rows(sql: str, **changes: str) -> list[tuple[Any, ...]]:
-        wanted = query.model_copy(update=changes)
-        active = {name: getattr(wanted, name) for name in ("kind", "country", "state", "city", "type")}
-        conditions = {f"{name} = ?": value for name, value in active.items() if value}
-        conditions |= {"day >= ?": query.since} if query.since else {}
-        conditions |= {"day <= ?": query.until} if query.until else {}
-        table = f"(FROM memory.main.console_history WHERE {' AND '.join(['true', *conditions])})"
-        return cursor.execute(sql.format(table=table), list(conditions.values())).fetchall()
-
-    return rows
+    filters = query.model_dump(include={"kind", "country", "state", "city", "type"})
+    return reader(state, {**filters, "day >=": query.since, "day <=": query.until})

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
+from math import log, pi, radians, tan
+from pathlib import Path
 from typing import Any
 
 from brewhouse.console.formatting import number
 from brewhouse.console.language import Translator
-from brewhouse.console.overview import BreweryLocation, DayCount, Overview
-from brewhouse.console.projection import HEIGHT, WIDTH, project
-from brewhouse.console.world import outlines, rings
+from brewhouse.console.overview import BreweryLocation, DayCount, Overview, OverviewFilters
 
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+_BORDERS = Path(__file__).parent / "static"  # written by docs/geography.py
 _SHEET_WIDTH = 900
+_MAP_HEIGHT = 440
+_MAX_DETAILED = 60  # degrees from west to east of a map with all details
 _MAX_BARS = 20
 _LONG_DAYS = 60  # above, the axis has months instead of days
 _MAX_TICKS = 8
+
+Box = tuple[float, float, float, float]
+"""West, south, east and north, in degrees."""
+WORLD: Box = (-170.0, -55.0, 190.0, 73.0)
 
 
 def line_chart(days: Sequence[DayCount], translate: Translator) -> dict[str, Any]:
@@ -59,6 +69,14 @@ def line_chart(days: Sequence[DayCount], translate: Translator) -> dict[str, Any
     }
 
 
+def line_path(days: Sequence[DayCount], width: int = 1000, height: int = 150) -> str:
+    """Draw counts by day as the path of an SVG, from 0 at its lower edge to the highest count."""
+    first, last = days[0].day, days[-1].day
+    x, y = width / max((last - first).days, 1), height / max(*(each.breweries for each in days), 1)
+    points = (f"{(each.day - first).days * x:.1f},{height - each.breweries * y:.1f}" for each in days)
+    return f"M{' '.join(points)}H{width}"
+
+
 def overview_sheet(
     shown: Overview,
     figures: Mapping[str, Sequence[int]],
@@ -67,38 +85,35 @@ def overview_sheet(
     translate: Translator,
 ) -> dict[str, Any]:
     """Specify one sheet with all of an overview: figures, map, counts over time, bars and newest changes."""
-    names = {"breweries": "Breweries", "operating": "Operating", "planned": "Planned", "closed": "Closed"}
+    language = translate.language
     totals = [
-        (
-            translate(text),
-            number(getattr(shown.totals, name), translate.language),
-            _delta(figures.get(name, ()), translate.language),
-        )
-        for name, text in {**names, "countries": "Countries", "cities": "Cities"}.items()
+        (translate(name.capitalize()), number(value, language), _delta(figures.get(name, ()), language))
+        for name, value in vars(shown.totals).items()
+        if name != "with_coordinates"
     ]
     rows = [_texts(list(zip(*totals, strict=True)), size=14)]
     if locations:
-        dots = sorted({(round(each.longitude, 1), round(each.latitude, 1)) for each in locations})
-        rows.append(_map(dots, translate("Map")))
+        chart = map_chart(locations, shown.filters)
+        del chart["$schema"]
+        rows.append({**chart, "title": translate("Map")})
     if shown.over_time:
         line = line_chart(shown.over_time, translate)
         del line["$schema"]
         rows.append({**line, "width": _SHEET_WIDTH, "title": translate("Counts over time")})
     lists = {"type": shown.by_type, "country": shown.by_country, "state": shown.by_state}
-    titles = {"type": translate("By type"), "country": translate("By country"), "state": translate("By state")}
-    bars = {name: [(translate.label(name, each), each.breweries) for each in lists[name]] for name in lists}
-    rows.append({"hconcat": [_bars(bars[name], titles[name]) for name in lists]})
+    bars = [
+        _bars([(translate.label(name, each), each.breweries) for each in counts], translate(f"By {name}"))
+        for name, counts in lists.items()
+    ]
+    rows.append({"hconcat": bars})
     if shown.changes:
+        places = [[each.city, translate.country(each.country or "")] for each in shown.changes]
         changes = [
-            (
-                translate(each.kind),
-                each.name,
-                ", ".join(filter(None, [each.city, translate.country(each.country or "")])),
-            )
-            for each in shown.changes
+            (translate(each.kind), each.name, ", ".join(filter(None, place)))
+            for each, place in zip(shown.changes, places, strict=True)
         ]
         rows.append(_texts(changes, translate("Latest changes")))
-    subtitle = f"{number(shown.totals.breweries, translate.language)} {translate('Breweries').lower()}"
+    subtitle = f"{number(shown.totals.breweries, language)} {translate('Breweries').lower()}"
     return {
         "$schema": _SCHEMA,
         "title": {"text": title, "subtitle": subtitle, "fontSize": 20, "subtitleFontSize": 14},
@@ -132,26 +147,110 @@ def _texts(rows: Sequence[Sequence[str]], title: str = "", size: int = 10) -> di
     }
 
 
-def _map(places: Sequence[tuple[float, float]], title: str) -> dict[str, Any]:
-    land = {"type": "MultiPolygon", "coordinates": [[ring] for path in outlines().values() for ring in rings(path)]}
-    countries = {
-        "data": {"values": {"type": "Feature", "geometry": land}},
-        "mark": {"type": "geoshape", "fill": "#e8e4d8", "stroke": "#fbfaf6", "strokeWidth": 0.5, "clip": True},
+def map_chart(locations: Sequence[BreweryLocation], filters: OverviewFilters) -> dict[str, Any]:
+    """Specify a map of the breweries: of the world, of a whole country, or of the surroundings of those in a state."""
+    west, south, east, north = part = _shown_part([(each.longitude, each.latitude) for each in locations], filters)
+    topology = json.loads((_BORDERS / ("regions.json" if east - west < _MAX_DETAILED else "world.json")).read_bytes())
+    step = (east - west) / _SHEET_WIDTH  # a pixel; closer breweries are one dot
+    grid = {(round(each.longitude / step), round(each.latitude / step)) for each in locations}
+    places = [(x * step, y * step) for x, y in sorted(grid) if south <= y * step <= north]
+    only_countries = {**topology, "objects": {"countries": topology["objects"]["countries"]}}
+    borders = {
+        "data": {"values": only_countries, "format": {"type": "topojson", "feature": "countries"}},
+        "mark": {"type": "geoshape", "fill": "#e8e4d8", "stroke": "#fbfaf6", "strokeWidth": 0.5, "aria": False},
     }
     points = {
-        "data": {"values": [{"x": x, "y": y} for x, y in (project(*place) for place in places) if 0 <= y <= HEIGHT]},
-        "mark": {"type": "circle", "size": 6, "opacity": 1},
-        "encoding": {
-            "longitude": {"field": "x", "type": "quantitative"},
-            "latitude": {"field": "y", "type": "quantitative"},
-        },
+        "data": {"values": [{"longitude": round(x, 3), "latitude": round(y, 3)} for x, y in places]},
+        "mark": {"type": "circle", "size": 12 if filters.country else 6, "opacity": 0.8, "clip": True, "aria": False},
+        "encoding": {name: {"field": name, "type": "quantitative"} for name in ("longitude", "latitude")},
     }
     return {
-        "title": title,
+        "$schema": _SCHEMA,
         "width": _SHEET_WIDTH,
-        "height": _SHEET_WIDTH * HEIGHT // WIDTH,
-        "projection": {"type": "identity", "scale": _SHEET_WIDTH / WIDTH, "translate": [0, 0]},  # already projected
-        "layer": [countries, points],
+        "height": _MAP_HEIGHT,
+        "projection": _projection(part),
+        "layer": [borders, points],
+    }
+
+
+@dataclass(frozen=True)
+class MapPaths:
+    """A map as paths of an SVG: borders, and breweries as dots of a round line."""
+
+    width: int
+    height: int
+    land: str
+    dots: str
+
+
+def map_paths(locations: Sequence[BreweryLocation], filters: OverviewFilters) -> MapPaths:
+    """Draw what `map_chart` specifies, without its library."""
+    chart = map_chart(locations, filters)
+    (left, top), scale, (turn, *_) = (chart["projection"][name] for name in ("translate", "scale", "rotate"))
+    borders, points = (layer["data"]["values"] for layer in chart["layer"])
+
+    def pixels(longitude: float, latitude: float) -> tuple[float, float]:
+        y = top - scale * log(tan(pi / 4 + radians(latitude) / 2))
+        return round(left + scale * radians(longitude + turn), 1), round(y, 1)
+
+    def is_visible(corners: Sequence[tuple[float, float]]) -> bool:
+        return all(
+            max(values) > 0 and min(values) < size
+            for values, size in zip(zip(*corners, strict=True), (_SHEET_WIDTH, _MAP_HEIGHT), strict=True)
+        )
+
+    rings = ([pixels(*each) for each in ring] for ring in _rings(borders))
+    land = "".join(f"M{' '.join(f'{x} {y}' for x, y in ring)}Z" for ring in rings if is_visible(ring))
+    dots = (pixels(each["longitude"], each["latitude"]) for each in points)
+    return MapPaths(_SHEET_WIDTH, _MAP_HEIGHT, land, "".join(f"M{x} {y}h0" for x, y in dots))
+
+
+def _rings(topology: dict[str, Any]) -> Iterator[list[tuple[float, float]]]:
+    """Decode the rings of all countries in TopoJSON."""
+    (scale_x, scale_y), (west, south) = topology["transform"]["scale"], topology["transform"]["translate"]
+    arcs = [
+        [
+            (x * scale_x + west, y * scale_y + south)
+            for x, y in zip(*map(accumulate, zip(*arc, strict=True)), strict=True)
+        ]
+        for arc in topology["arcs"]
+    ]
+    for country in topology["objects"]["countries"]["geometries"]:
+        for polygon in country["arcs"] if country["type"] == "MultiPolygon" else [country["arcs"]]:
+            for ring in polygon:
+                yield [point for number in ring for point in (arcs[number] if number >= 0 else arcs[~number][::-1])]
+
+
+def _shown_part(places: Sequence[tuple[float, float]], filters: OverviewFilters) -> Box:
+    """Return the part of the world to show; a country with those of its distant parts that have breweries."""
+    if not filters.country:
+        return WORLD
+    countries = json.loads((_BORDERS / "world.json").read_bytes())["objects"]["countries"]["geometries"]
+    boxes: list[Box] = next((each["properties"]["boxes"] for each in countries if each["id"] == filters.country), [])
+    parts = [box for box in boxes if box == boxes[0] or any(_is_inside(place, box) for place in places)]
+    if filters.state or not parts:
+        parts = [(longitude - 0.5, latitude - 0.5, longitude + 0.5, latitude + 0.5) for longitude, latitude in places]
+    if not parts:
+        return WORLD
+    west, south, east, north = zip(*parts, strict=True)
+    return min(west), max(min(south), WORLD[1]), max(east), min(max(north), 84.0)
+
+
+def _is_inside(place: tuple[float, float], box: Box) -> bool:
+    return box[0] <= place[0] <= box[2] and box[1] <= place[1] <= box[3]
+
+
+def _projection(part: Box) -> dict[str, Any]:
+    """Fit Mercator's projection around a part of the world."""
+    west, south, east, north = part
+    top, bottom = (log(tan(pi / 4 + radians(latitude) / 2)) for latitude in (north, south))
+    scale = 0.96 * min(_SHEET_WIDTH / radians(east - west), _MAP_HEIGHT / (top - bottom))
+    return {
+        "type": "mercator",
+        "scale": scale,
+        "rotate": [-(west + east) / 2, 0, 0],
+        "translate": [_SHEET_WIDTH / 2, _MAP_HEIGHT / 2 + scale * (top + bottom) / 2],
+        "clipExtent": [[0, 0], [_SHEET_WIDTH, _MAP_HEIGHT]],
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +50,7 @@ def parts(
         duckdb.Error: The format cannot hold a value.
     """
     if kind == "json":
-        yield from (part.encode() for part in array_parts(stored, names, kinds))
+        yield from (part.encode() for part in array_parts(stored, names, kinds, folder / "rows"))
     elif kind in {"csv", "excel.csv"}:
         yield from _csv(stored, names, kinds, folder / "part.csv", for_excel=kind != "csv")
     else:
@@ -78,8 +77,7 @@ def _csv(
         stored = stored.project(f"* REPLACE ({', '.join(guarded)})") if texts else stored
         names = [f"'{name}" if name.startswith(tuple("=+-@\t\r\n")) else name for name in names]
     for first in range(0, max(rows, 1), _ROWS_AT_ONCE):
-        part = stored.filter(f"file_row_number BETWEEN {first} AND {first + _ROWS_AT_ONCE - 1}")
-        export(part, names, kinds, "csv", file, header=first == 0)
+        export(_part(stored, first), names, kinds, "csv", file, header=first == 0)
         yield file.read_bytes()
 
 
@@ -87,24 +85,24 @@ def _write_workbook(stored: DuckDBPyRelation, names: Sequence[str], kinds: Seque
     """Write an Excel workbook: numbers, dates and times as such, anything else as text."""
     import xlsxwriter
 
-    if (cells := _count(stored) * len(names)) > _MAX_CELLS:
+    rows = _count(stored)
+    if (cells := rows * len(names)) > _MAX_CELLS:
         hint = f"Up to {_MAX_CELLS:,} are supported; download CSV or Parquet."
         raise UsageError(f"An Excel file of {cells:,} cells is too large.", hint=hint)
     values = [
         f"c{n}" if str(kind).startswith(("DATE", "TIME")) else csv if _is_typed(kind) else f"CAST({csv} AS VARCHAR)"
         for n, (kind, csv) in enumerate(zip(kinds, converted(kinds, "csv"), strict=True), start=1)
     ]
-    rows = stored.project(", ".join(f"{value} AS v{n}" for n, value in enumerate(values)))
+    select = ", ".join(f"{value} AS v{n}" for n, value in enumerate(values))
     options = {"constant_memory": True, "tmpdir": str(file.parent), "remove_timezone": True}
     with xlsxwriter.Workbook(str(file), {**options, "default_date_format": "yyyy-mm-dd hh:mm:ss"}) as book:
         sheet, bold, day = book.add_worksheet(), book.add_format({"bold": True}), book.add_format({"num_format": 14})
         sheet.freeze_panes(1, 0)
         for column, name in enumerate(unique_names(names)):
             sheet.write_string(0, column, name, bold)
-        numbers = count(1)
-        for batch in rows.to_arrow_reader(_ROWS_AT_ONCE):
-            block = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-            for number, row in zip(numbers, block, strict=False):
+        for first in range(0, rows, _ROWS_AT_ONCE):
+            block = _part(stored, first).project(select).fetchall()
+            for number, row in enumerate(block, start=first + 1):
                 for column, value in enumerate(row):
                     _write_cell(sheet, number, column, value, day)
 
@@ -123,6 +121,10 @@ def _write_cell(sheet: Worksheet, row: int, column: int, value: Any, day: Any) -
             sheet.write_datetime(row, column, value, day)
         case _:
             sheet.write_string(row, column, str(value)[:_MAX_CHARACTERS])
+
+
+def _part(stored: DuckDBPyRelation, first: int) -> DuckDBPyRelation:
+    return stored.filter(f"file_row_number BETWEEN {first} AND {first + _ROWS_AT_ONCE - 1}")
 
 
 def _count(stored: DuckDBPyRelation) -> int:

@@ -10,30 +10,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 
 from brewhouse.console.web import paginate
+from brewhouse.events import event_types
 from brewhouse.events.event import LEVELS, Event
-from brewhouse.events.event_types import (
-    ALERT_FAILED,
-    ALERT_SENT,
-    CHECK,
-    CRAWL,
-    DRIFT,
-    JOB,
-    PUBLISHED,
-    RUN,
-    SCHEDULE,
-    WARNING,
-)
 
 PAGE_ROWS = 50
 KINDS = {
-    "run": (RUN,),
-    "job": (JOB, CRAWL),
-    "check": (CHECK,),
-    "drift": (DRIFT,),
-    "published": (PUBLISHED,),
-    "alert": (ALERT_SENT, ALERT_FAILED),
-    "schedule": (SCHEDULE,),
-    "warning": (WARNING,),
+    "run": (event_types.RUN,),
+    "job": (event_types.JOB, event_types.CRAWL),
+    "check": (event_types.CHECK,),
+    "drift": (event_types.DRIFT,),
+    "published": (event_types.PUBLISHED,),
+    "alert": (event_types.ALERT_SENT, event_types.ALERT_FAILED),
+    "schedule": (event_types.SCHEDULE,),
+    "warning": (event_types.WARNING,),
 }
 """Filter values, and the event types that each selects."""
 
@@ -89,12 +78,12 @@ def list_events(events: Sequence[Event], query: EventQuery) -> EventList:
 def _matching(events: Sequence[Event], query: EventQuery) -> list[Event]:
     """Filter the events, newest first."""
     levels = LEVELS[LEVELS.index(query.level) :]
-    event_types = KINDS.get(query.kind, ())
+    wanted = KINDS.get(query.kind, ())
     since, until = str(query.since or ""), str(query.until or "9")
     return [
         event
         for event in reversed(events)
-        if (not event_types or event.detail_type in event_types)
+        if (not wanted or event.detail_type in wanted)
         and (len(levels) == len(LEVELS) or event.level in levels)
         and query.run in {"", event.run}
         and since <= event.time[:10] <= until

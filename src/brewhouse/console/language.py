@@ -30,7 +30,7 @@ MESSAGES = "messages"
 _PAIR = re.compile(r'"(\w+)":(?:"((?:[^"\\]|\\.)*)|([^,}"]+))')
 _MARKS = re.compile("[\u0300-\u036f]")  # accents
 _VALUE = re.compile(r"{(\w+)}")
-_END = re.compile(r"(?<=[.!?…]) (?=\S)|; |\n+")
+_END = re.compile(r"(?<=[.!?…]) (?=\S)|; |\n\s*")
 _GROUPED = re.compile(r"\d{1,3}(,\d{3})+")
 _MAX_CHARACTERS = 5000
 _MAX_SENTENCES = 30

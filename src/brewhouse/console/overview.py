@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from brewhouse.console.lake_reader import LakeState
-from brewhouse.console.projection import NORTH_DEGREES, SOUTH_DEGREES, XY_SQL
 from brewhouse.query.connection import NothingPublishedError
 
 UNKNOWN = "none"
@@ -25,18 +24,29 @@ _RAW_KEYS = _KEYS.format(country_name="country", state_name="state_province")
 _CACHE_TABLES = {  # in-memory copies of the columns that every request reads
     "silver.breweries": f"""
         CREATE TABLE memory.main.console_breweries AS
-        SELECT {_NORMALIZED_KEYS}, country_name, state_name, city_name, id, name, longitude, latitude,
-            latitude BETWEEN {SOUTH_DEGREES} AND {NORTH_DEGREES} AS on_map, {XY_SQL}
+        SELECT {_NORMALIZED_KEYS}, country_name, state_name, city_name AS city, 1 AS breweries, id, name,
+            longitude, latitude
         FROM silver.breweries""",
     "gold.brewery_counts_over_time": f"""
         CREATE TABLE memory.main.console_counts AS
         SELECT {_NORMALIZED_KEYS}, snapshot_date AS day, brewery_count FROM gold.brewery_counts_over_time""",
     "silver.brewery_changes": f"""
         CREATE TABLE memory.main.console_changes AS
-        SELECT {_RAW_KEYS}, snapshot_run, snapshot_time, kind, id, name, city, country AS country_name, changed_fields
+        SELECT {_RAW_KEYS}, snapshot_run, previous_run, snapshot_time, CAST(snapshot_time AS DATE) AS day, kind, id,
+            name, city, state_province, country AS country_name, changed_fields
         FROM silver.brewery_changes WHERE previous_run IS NOT NULL""",  # without the baseline
 }
 
+_COUNT = "coalesce(sum(breweries) FILTER ({}), 0)".format
+_MEASURES = {
+    "breweries": _COUNT("true"),
+    "operating": _COUNT("type NOT IN ('closed', 'planning')"),
+    "planned": _COUNT("type = 'planning'"),
+    "closed": _COUNT("type = 'closed'"),
+    "countries": "count(DISTINCT country)",
+    "cities": "count(DISTINCT (country, state, city)) FILTER (country IS NOT NULL)",
+}
+"""Select list of the fields of `Totals`, but for the last."""
 _SPARKLINE_DAYS = 60
 _DAYS_TABLE = f"""
     CREATE TABLE memory.main.console_days AS
@@ -147,17 +157,6 @@ class BreweryLocation:
     latitude: float
 
 
-@dataclass(frozen=True)
-class MapRegion:
-    """Breweries with coordinates of a state, as an SVG path of dots; named by country where the state is missing."""
-
-    country: str
-    state: str
-    name: str
-    breweries: int
-    path: str
-
-
 def has_breweries(state: LakeState) -> bool:
     """Check whether breweries are published."""
     return "silver.breweries" in state.tables
@@ -175,13 +174,9 @@ def require_breweries(state: LakeState) -> None:
 
 def overview(state: LakeState, filters: OverviewFilters) -> Overview:
     """Count the filtered breweries and list their newest changes."""
-    rows = _reader(state, filters)
+    rows = reader(state, vars(filters))
     breweries = "FROM memory.main.console_breweries WHERE {where}"
-    totals = rows(
-        "SELECT count(*), count(*) FILTER (type NOT IN ('closed', 'planning')), count(*) FILTER (type = 'planning'), "
-        "count(*) FILTER (type = 'closed'), count(DISTINCT country), count(DISTINCT (country, state, city_name)), "
-        f"count(longitude) {breweries}"
-    )
+    totals = rows(f"SELECT {', '.join(_MEASURES.values())}, count(longitude) {breweries}")
     types = rows(f"SELECT type, type, count(*) {breweries} GROUP BY ALL ORDER BY 3 DESC, 1", type="")
     countries = rows(
         f"SELECT country, coalesce(any_value(country_name), country), count(*) {breweries} "
@@ -208,7 +203,7 @@ def overview(state: LakeState, filters: OverviewFilters) -> Overview:
         )
     return Overview(
         filters,
-        Totals(*totals[0]),
+        Totals(*map(int, totals[0])),
         by_type=[BreweryCount(*row) for row in types],
         by_country=[BreweryCount(*row) for row in countries],
         by_state=[BreweryCount(*row) for row in states],
@@ -222,53 +217,28 @@ def figures_over_time(state: LakeState, filters: OverviewFilters) -> dict[str, l
     if not {"gold.brewery_counts_over_time", "silver.brewery_changes"} <= state.tables.keys():
         return {}
     state.cached("overview days", lambda: state.cursor().execute(_DAYS_TABLE) is not None)
-    count = "coalesce(sum(breweries) FILTER ({}), 0)".format
-    wanted = {
-        "breweries": count("true"),
-        "operating": count("type NOT IN ('closed', 'planning')"),
-        "planned": count("type = 'planning'"),
-        "closed": count("type = 'closed'"),
-        "countries": "count(DISTINCT country)",
-        "cities": "count(DISTINCT (country, state, city)) FILTER (country IS NOT NULL)",
-    }
-    rows = _reader(state, filters)(
-        f"SELECT {', '.join(wanted.values())} FROM (SELECT DISTINCT day FROM memory.main.console_days) "
+    rows = reader(state, vars(filters))(
+        f"SELECT {', '.join(_MEASURES.values())} FROM (SELECT DISTINCT day FROM memory.main.console_days) "
         "LEFT JOIN (FROM memory.main.console_days WHERE {where}) USING (day) GROUP BY day ORDER BY day"
     )
-    return {name: [int(row[index]) for row in rows] for index, name in enumerate(wanted)}
-
-
-def map_bounds(state: LakeState, filters: OverviewFilters) -> tuple[int, int, int, int] | None:
-    """Compute minimum x and y and maximum x and y of the filtered breweries on the map; None without any."""
-    [(left, top, right, bottom)] = _reader(state, filters)(
-        "SELECT min(x), min(y), max(x), max(y) FROM memory.main.console_breweries WHERE {where} AND on_map"
-    )
-    return None if left is None else (left, top, right, bottom)
-
-
-def map_regions(state: LakeState, filters: OverviewFilters, grid: int = 1) -> list[MapRegion]:
-    """Draw the filtered breweries by country and state; those in the same cell of a grid, in map units, share a dot."""
-    x, y = (f"{axis} - {axis} % {grid} + {grid // 2}" for axis in "xy")
-    dot = f"concat('M', {x}, ' ', {y}, 'h0')"
-    rows = _reader(state, filters)(
-        "SELECT country, state, coalesce(any_value(state_name), any_value(country_name), country), count(*), "
-        f"string_agg(DISTINCT {dot}, '' ORDER BY {dot}) "
-        "FROM memory.main.console_breweries WHERE {where} AND on_map GROUP BY country, state ORDER BY 1, 2"
-    )
-    return [MapRegion(*row) for row in rows]
+    return {name: [int(row[index]) for row in rows] for index, name in enumerate(_MEASURES)}
 
 
 def brewery_locations(state: LakeState, filters: OverviewFilters) -> list[BreweryLocation]:
     """List the filtered breweries that have coordinates."""
-    rows = _reader(state, filters)(
-        "SELECT id, name, type, country, state, city_name, longitude, latitude "
+    rows = reader(state, vars(filters))(
+        "SELECT id, name, type, country, state, city, longitude, latitude "
         "FROM memory.main.console_breweries WHERE {where} AND longitude IS NOT NULL ORDER BY id"
     )
     return [BreweryLocation(*row) for row in rows]
 
 
-def _reader(state: LakeState, filters: OverviewFilters) -> Callable[..., list[tuple[Any, ...]]]:
-    """Return a function that runs a query with the filters, or some of them changed, in place of `{where}`."""
+def reader(state: LakeState, filters: Mapping[str, object]) -> Callable[..., list[tuple[Any, ...]]]:
+    """Return a function that runs a query with filters, or some of them changed, in place of `{where}`.
+
+    Args:
+        filters: Values by column, or by condition such as `day >=`; empty ones are left out.
+    """
     cursor = state.cursor()
 
     def create_tables() -> bool:
@@ -278,8 +248,8 @@ def _reader(state: LakeState, filters: OverviewFilters) -> Callable[..., list[tu
         return True
 
     def rows(sql: str, **changes: str) -> list[tuple[Any, ...]]:
-        active = {name: value for name, value in {**vars(filters), **changes}.items() if value}
-        where = " AND ".join(["true", *(f"{name} = ?" for name in active)])
+        active = {name: value for name, value in {**filters, **changes}.items() if value}
+        where = " AND ".join(["true", *(f"{name} ?" if name.endswith("=") else f"{name} = ?" for name in active)])
         return cursor.execute(sql.format(where=where), list(active.values())).fetchall()
 
     state.cached("overview tables", create_tables)

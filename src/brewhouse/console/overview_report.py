@@ -15,9 +15,8 @@ from brewhouse.console import charts, overview
 from brewhouse.console.change_list import ChangeQuery, latest_changes
 from brewhouse.console.lake_reader import LakeReader, LakeState
 from brewhouse.console.language import Translator
-from brewhouse.console.map_drawing import MapDrawing, draw_map
 from brewhouse.console.web import templates, text_helpers
-from brewhouse.errors import UsageError
+from brewhouse.errors import UsageError, install_command
 from brewhouse.lake.lake import Lake
 
 FORMATS = (".html", ".pdf", ".png", ".svg")
@@ -27,15 +26,9 @@ _INK, _SOFT, _LINE, _ACCENT = "#211e18", "#635c50", "#e2ddd1", "#9a5808"  # as i
 _THEME = {
     "background": "#ffffff",
     "view": {"stroke": None},
-    "axis": {
-        "aria": False,
-        "labelColor": _SOFT,
-        "titleColor": _SOFT,
-        "gridColor": _LINE,
-        "domainColor": _LINE,
-        "tickColor": _LINE,
-    },
-    "axisX": {"grid": False},
+    "axis": {"labelColor": _SOFT, "titleColor": _SOFT, "gridColor": _LINE, "domainColor": _LINE, "tickColor": _LINE},
+    "axisX": {"grid": False, "aria": False},
+    "axisY": {"aria": False},
     "title": {"color": _INK, "anchor": "start", "subtitleColor": _SOFT},
     "mark": {"color": _ACCENT},
 }
@@ -65,10 +58,10 @@ def write_report(
     values["shown"] = shown = _only(values["shown"])
     parts: Any = templates().get_template("overview_parts.html").make_module(values)
     values["title"] = title = html.unescape(str(parts.headline())).strip()
+    locations = overview.brewery_locations(state, filters)
     if suffix == ".html":
-        content = _html(values, draw_map(state, shown), translate.language).encode()
+        content = _html(values, locations).encode()
     else:
-        locations = overview.brewery_locations(state, filters)
         sheet = charts.overview_sheet(shown, values["figures"], locations, title, translate)
         content = render(sheet, suffix, translate.language)
     output.write_bytes(content)
@@ -124,25 +117,33 @@ def _only(shown: overview.Overview) -> overview.Overview:
     )
 
 
-def _html(values: dict[str, Any], drawing: MapDrawing, language: str) -> str:
+def _html(values: dict[str, Any], locations: list[overview.BreweryLocation]) -> str:
     style = _STYLE.read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    line = {**values["chart"], "width": 1000, "background": "transparent"}
+    days = values["shown"].over_time
     report = {
         **values,
         "style": style,
         "policy": f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
-        "drawing": drawing,
-        "chart": render(line, ".svg", language).decode() if values["shown"].over_time else "",
+        "map": charts.map_paths(locations, values["shown"].filters),
+        "line": charts.line_path(days) if days else "",
         "created_at": datetime.now(UTC),
     }
     return templates().get_template("report.html").render(report)
 
 
 def render(spec: dict[str, Any], suffix: str, language: str) -> bytes:
-    """Render a Vega-Lite specification without a browser and without network access."""
-    import vl_convert
+    """Render a Vega-Lite specification without a browser and without network access.
 
+    Raises:
+        UsageError: The library for it is not installed.
+    """
+    try:
+        import vl_convert
+    except ImportError as error:
+        what = f"A report as {suffix[1:].upper()} needs {error.name}, which is not installed."
+        hint = f"Run `{install_command('report')}`, or write it as HTML."
+        raise UsageError(what, hint=hint) from error
     locale = "en-US" if language == "en" else language
     options: dict[str, Any] = {"allowed_base_urls": [], "format_locale": locale, "time_format_locale": locale}
     if suffix == ".png":

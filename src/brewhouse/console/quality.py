@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from brewhouse.console.lake_reader import LakeState
 from brewhouse.console.web import paginate
-from brewhouse.errors import BrewhouseError
 from brewhouse.events.run_reports import RunReport
+from brewhouse.query.connection import NothingPublishedError
 
 MAX_RUNS = 20
 PAGE_ROWS = 50
@@ -126,11 +126,11 @@ def suspect_rows(state: LakeState, kind: str, page: int) -> SuspectRows:
     """Read a page of suspect rows of a kind in `SUSPECT_QUERIES`; one past the end becomes the last.
 
     Raises:
-        BrewhouseError: The table is not published in this state.
+        NothingPublishedError: The table is not published in this state.
     """
     query = SUSPECT_QUERIES[kind]
     if query.table not in state.tables:
-        raise BrewhouseError(f"The table {query.table} is not published.", hint="Run `brewhouse run` first.")
+        raise NothingPublishedError(f"The table {query.table} is not published.", hint="Run `brewhouse run` first.")
 
     def count() -> tuple[list[CategoryCount], int]:
         sql = f"SELECT {query.category}, {query.size}, count(*) FROM ({query.sql}) GROUP BY 1 ORDER BY 2 DESC, 1"

@@ -28,7 +28,6 @@ from brewhouse.query.statements import files_read_by_views, reading_relation, wi
 
 if TYPE_CHECKING:
     import duckdb
-    from pyarrow import RecordBatchReader
 
 RESULT_FILE = "result.parquet"
 _MB = 1024 * 1024
@@ -130,7 +129,7 @@ def execute(request: QueryRequest) -> QueryResult:
             return _execute(connection, request)
     except BrewhouseError as error:
         return QueryResult(error=error.what, hint=error.hint)
-    except (duckdb.Error, MemoryError, OSError, RecursionError, ValueError) as error:  # Arrow wraps DuckDB's errors
+    except (duckdb.Error, MemoryError, OSError, RecursionError, ValueError) as error:
         known = translate_error(error)
         if isinstance(error, MemoryError) or "Out of Memory Error" in str(error):
             known = _out_of_memory(request.limits)
@@ -146,6 +145,7 @@ def confined_connection(request: QueryRequest) -> duckdb.DuckDBPyConnection:
     connection = open_views(lake, request.at)
     files = files_read_by_views(connection)
     patterns = [file for file in files if "*" not in file]
+    patterns += [file_pattern(str(file)) for file in _result_files(request)]
     connection.execute("SET allowed_paths = ?", [[*patterns, *(file.replace("[[]", "[") for file in patterns)]])
     folders = [f"{name}/" for folder in (lake.events, lake.job_logs) for name in (folder, file_pattern(str(folder)))]
     # The views of schema monitoring list the files of events and logs when they are read.
@@ -175,24 +175,27 @@ def _execute(connection: duckdb.DuckDBPyConnection, request: QueryRequest) -> Qu
             hint="Select fewer columns, or run it with `brewhouse query`.",
         )
     columns = [ResultColumn(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
-    reader = storable(relation).to_arrow_reader(_BATCH_ROWS)
-    rows, is_cut = _write(reader, Path(request.folder) / RESULT_FILE, request.limits)
-    return QueryResult(columns=columns, rows=rows, is_cut=is_cut)
+    whole, file = (str(path) for path in _result_files(request))
+    _write(storable(relation).limit(request.limits.rows + 1), whole)
+    result = connection.read_parquet(file_pattern(whole))
+    [(rows,)] = result.aggregate("count(*)").fetchall()
+    fitting = rows * request.limits.result_mb * _MB // max(Path(whole).stat().st_size, 1)
+    kept = min(rows, request.limits.rows, fitting)
+    if kept < rows:
+        _write(result.limit(kept), file)
+    else:
+        Path(whole).rename(file)
+    return QueryResult(columns=columns, rows=kept, is_cut=kept < rows)
 
 
-def _write(reader: RecordBatchReader, file: Path, limits: QueryLimits) -> tuple[int, bool]:
-    """Write a result up to its limits; returns the number of rows and whether more were left."""
-    import pyarrow.parquet as pq
+def _result_files(request: QueryRequest) -> tuple[Path, Path]:
+    """Return where the result is written before it is truncated, and then."""
+    file = Path(request.folder) / RESULT_FILE
+    return file.with_suffix(".whole"), file
 
-    rows = 0
-    with file.open("wb", buffering=0) as sink, pq.ParquetWriter(sink, reader.schema, compression="zstd") as writer:
-        for batch in reader:
-            kept = batch.slice(0, limits.rows - rows)
-            writer.write_batch(kept)
-            rows += kept.num_rows
-            if kept.num_rows < batch.num_rows or file.stat().st_size > limits.result_mb * _MB:
-                return rows, True
-    return rows, False
+
+def _write(rows: duckdb.DuckDBPyRelation, file: str) -> None:
+    rows.to_parquet(file, compression="zstd", row_group_size=_BATCH_ROWS, use_tmp_file=False)
 
 
 def _out_of_memory(limits: QueryLimits) -> BrewhouseError:
@@ -221,10 +224,9 @@ def _limit_process(limits: QueryLimits) -> None:
 
 def main() -> None:
     """Run the query on standard input."""
-    import duckdb
-    import pyarrow.parquet  # imported before the request arrives
+    import duckdb  # imported before the request arrives
 
-    del duckdb, pyarrow
+    del duckdb
     if text := sys.stdin.read():
         request = msgspec.json.decode(text, type=QueryRequest)
         _limit_process(request.limits)

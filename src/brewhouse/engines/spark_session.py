@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brewhouse.engines import spark_s3a
-from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.errors import BrewhouseError, UsageError, install_command
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -40,7 +40,7 @@ def open_session(master: str, memory_limit_mb: int, *, s3a: bool = False) -> Spa
     except ImportError as error:
         raise UsageError(
             "The engine spark needs PySpark, which is not installed.",
-            hint="Install it with `pip install 'brewhouse[spark]'`, or use --engine duckdb.",
+            hint=f"Run `{install_command('spark')}`, or use --engine duckdb.",
         ) from error
     session = SparkSession.getActiveSession()
     if session is None and (SparkContext._active_spark_context is not None or "PYSPARK_GATEWAY_PORT" in os.environ):

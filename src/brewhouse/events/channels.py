@@ -8,10 +8,9 @@ import re
 from base64 import b64encode
 from urllib.parse import unquote, urlsplit
 
-from brewhouse.errors import BrewhouseError
+from brewhouse.errors import BrewhouseError, install_command
 
 TIMEOUT_S = 10.0
-INSTALL = "pip install 'brewhouse[alerts]'"
 _SECRET_CHARACTERS = 4
 
 
@@ -41,7 +40,7 @@ def send(url: str, subject: str, body: str) -> None:
         import apprise
     except ImportError as error:
         raise DeliveryFailed(
-            "Messages need Apprise, which is not installed.", hint=f"Install it: {INSTALL}."
+            "Messages need Apprise, which is not installed.", hint=f"Run `{install_command('alerts')}`."
         ) from error
 
     receiver = apprise.Apprise()

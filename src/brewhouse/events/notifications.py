@@ -19,8 +19,9 @@ from shlex import quote
 
 import msgspec
 
+from brewhouse.errors import install_command
 from brewhouse.events.alerts import Message, is_quiet, pending_notifications
-from brewhouse.events.channels import INSTALL, DeliveryFailed, masked, receiver_id, same_receiver, send, send_heartbeat
+from brewhouse.events.channels import DeliveryFailed, masked, receiver_id, same_receiver, send, send_heartbeat
 from brewhouse.events.details import Detail, NotificationFailed, NotificationSent, RunEnded, RunStarted
 from brewhouse.events.event import Event, EventLog, EventReader
 from brewhouse.events.messages import body, subject
@@ -84,7 +85,8 @@ def notify(
 def warn_of_missing_library(alerts: AlertSettings) -> None:
     """Warn before a run, not only when it fails, that messages cannot be sent."""
     if alerts.urls and find_spec("apprise") is None:
-        message = "[alerts] has urls, but Apprise is not installed, so no message can be sent: " + INSTALL
+        hint = install_command("alerts")
+        message = f"[alerts] has urls, but Apprise is not installed, so no message can be sent: {hint}"
         print(f"brewhouse: {message}", file=sys.stderr)
         _log.warning("%s", message)
 

@@ -175,7 +175,9 @@ class TableReader:
 
     def current(self, name: str) -> TableSnapshot | None:
         """Return the snapshot of a table that readers see."""
-        return next((snapshot for snapshot in self.history(name) if snapshot.current), None)
+        table = self._load(name)
+        snapshot = table.current_snapshot()
+        return _describe(table, name, snapshot, [snapshot.snapshot_id], {}) if snapshot else None
 
     def runs(self) -> set[str]:
         """List the runs and raw snapshots of which a table has a state."""
@@ -316,7 +318,7 @@ class TableReader:
             known = ", ".join(self.names()) or "none"
             raise BrewhouseError(
                 f"The lake {self._lake.root} has no table {name}; it has: {known}.",
-                hint="`brewhouse run` creates the tables.",
+                hint="`brewhouse run` creates missing ones.",
             )
         ids = [snapshot.snapshot_id for snapshot in table.metadata.snapshots]
         if snapshot_id is not None and snapshot_id not in ids:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from brewhouse.errors import UsageError
+from brewhouse.errors import UsageError, install_command
 
 if TYPE_CHECKING:
     import boto3
@@ -57,7 +57,7 @@ def require_aws_extra() -> None:
         import fsspec  # noqa: F401
     except ImportError as error:
         what = f"A lake on S3 needs {error.name}, which is not installed."
-        raise UsageError(what, hint='Run `pip install "brewhouse[aws]"`.') from error
+        raise UsageError(what, hint=f"Run `{install_command('aws')}`.") from error
 
 
 @cache

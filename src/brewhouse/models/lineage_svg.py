@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
+from pathlib import Path
 from statistics import fmean
 
 from brewhouse.models.lineage import Node
@@ -27,34 +28,7 @@ _TOP = 60.0
 _TIP = 7.0
 _LEGEND_HEIGHT = 24.0
 _SWEEPS = 8
-
-_STYLE = """
-.lineage text { font: 12px ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #1d2733; }
-.lineage .zone, .lineage .note { font: 600 11px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; fill: #66707d; }
-.lineage .zone { letter-spacing: 1px; text-transform: uppercase; }
-.lineage .ground { fill: #ffffff; }
-.lineage .lane { fill: #f3f5f8; }
-.lineage .box { fill: #ffffff; stroke: #c6ced8; stroke-width: 1.2; }
-.lineage .box.source { fill: #e7eefd; stroke: #7d9be0; }
-.lineage .box.own { fill: #fff3dc; stroke: #d08a1d; }
-.lineage .edge { fill: none; stroke: #9aa5b3; stroke-width: 1.4; }
-.lineage .edge.own { stroke: #d08a1d; }
-.lineage .tip { fill: #9aa5b3; }
-.lineage .tip.own { fill: #d08a1d; }
-@media (prefers-color-scheme: dark) {
-  .lineage text { fill: #e6ebf1; }
-  .lineage .zone, .lineage .note { fill: #93a0b0; }
-  .lineage .ground { fill: #0d1117; }
-  .lineage .lane { fill: #161b22; }
-  .lineage .box { fill: #212832; stroke: #465263; }
-  .lineage .box.source { fill: #18264a; stroke: #5f80cf; }
-  .lineage .box.own { fill: #3b2b0f; stroke: #e0a341; }
-  .lineage .edge { stroke: #6b7787; }
-  .lineage .edge.own { stroke: #e0a341; }
-  .lineage .tip { fill: #6b7787; }
-  .lineage .tip.own { fill: #e0a341; }
-}
-"""
+_STYLE = Path(__file__).parent / "lineage.css"
 
 
 @dataclass(eq=False)
@@ -113,7 +87,7 @@ def draw_svg(
             f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" {size} {names}>',
             f'<title id="lineage-title">{escape(translate("Table lineage"))}</title>',
             f'<desc id="lineage-desc">{escape(" ".join(sentences))}</desc>',
-            f"<style>{_STYLE}</style>" if address is None else "",
+            f"<style>\n{_STYLE.read_text('utf-8')}</style>" if address is None else "",
             f'<rect class="ground" width="{width:.0f}" height="{height:.0f}" rx="10"/>',
             *parts,
             "</svg>\n",

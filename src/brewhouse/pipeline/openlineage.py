@@ -12,7 +12,7 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from brewhouse.errors import redacted
+from brewhouse.errors import install_command, redacted
 from brewhouse.events.details import Detail
 from brewhouse.events.event import Event
 from brewhouse.events.event_types import CHECK, JOB, PUBLISHED, RUN
@@ -57,7 +57,7 @@ class LineageSender:
         try:
             self._send_all()
         except ImportError:
-            _log.warning("OpenLineage is configured, but not installed: pip install 'brewhouse[lineage]'")
+            _log.warning("OpenLineage is configured, but not installed: %s", install_command("lineage"))
         except Exception as error:  # noqa: BLE001 - whatever the client raises must not fail the run
             _log.warning(
                 "OpenLineage is disabled for the rest of this run: %s: %s", type(error).__name__, redacted(str(error))

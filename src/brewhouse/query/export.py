@@ -8,10 +8,11 @@ at once, so both export the same. docs/explore.md shows the table below to users
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from brewhouse.lake.duckdb_access import literal
+from brewhouse.lake.duckdb_access import file_pattern, literal
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
@@ -61,7 +62,7 @@ _CONVERSIONS: dict[str, _Conversion] = {
 
 
 def storable(relation: DuckDBPyRelation) -> DuckDBPyRelation:
-    """Convert a result to columns c1, c2, … of types that Parquet and Arrow have."""
+    """Convert a result to columns c1, c2, … of types that Parquet has."""
     columns = (f"{_convert(f'#{n}', kind, 'stored')} AS c{n}" for n, kind in enumerate(relation.types, start=1))
     return relation.project(", ".join(columns))
 
@@ -94,7 +95,7 @@ def export(
     """
     if step == "json":
         with file.open("w", encoding="utf-8", newline="\n") as array:
-            array.writelines(array_parts(stored, names, kinds))
+            array.writelines(array_parts(stored, names, kinds, file.with_suffix(".rows")))
         return
     values = converted(kinds, step)
     if step == "csv" and len(values) == 1:
@@ -112,34 +113,40 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def array_parts(stored: DuckDBPyRelation, names: Sequence[str], kinds: Sequence[DuckDBPyType]) -> Iterator[str]:
+def array_parts(
+    stored: DuckDBPyRelation, names: Sequence[str], kinds: Sequence[DuckDBPyType], scratch: Path
+) -> Iterator[str]:
     """Yield the parts of a JSON file: an array of objects, a line each.
 
     Not with DuckDB's CSV writer, which waits for ever in some of the exports in which a conversion fails.
+
+    Args:
+        scratch: A temporary file.
+
+    Raises:
+        duckdb.Error: A value cannot be computed.
     """
     columns = zip(unique_names(names), converted(kinds, "json"), strict=True)
     fields = ", ".join(f"{quoted(name)} := {value}" for name, value in columns)
     begin = "[\n  "
-    for texts in _texts(stored.project(f"CAST(to_json(struct_pack({fields})) AS VARCHAR)")):
+    for texts in _texts(stored.project(f"CAST(to_json(struct_pack({fields})) AS VARCHAR)"), scratch):
         yield begin + ",\n  ".join(texts)
         begin = ",\n  "
     yield "[]\n" if begin.startswith("[") else "\n]\n"
 
 
-def _texts(relation: DuckDBPyRelation) -> Iterator[list[str]]:
-    """Yield the values of a column of text, some at a time.
-
-    Raises:
-        duckdb.Error: A value cannot be computed.
-    """
+def _texts(relation: DuckDBPyRelation, scratch: Path) -> Iterator[list[str]]:
+    """Yield the values of a column of text, some at a time; a relation alone would be read into memory as a whole."""
     import duckdb
 
     try:
-        for batch in relation.to_arrow_reader(_ROWS_AT_ONCE):
-            if batch.num_rows:
-                yield batch.column(0).to_pylist()
-    except OSError as error:  # Arrow's, with the text of DuckDB's
-        raise duckdb.Error(str(error)) from error
+        relation.to_parquet(str(scratch), compression="zstd", row_group_size=_ROWS_AT_ONCE)
+        with closing(duckdb.connect()) as reader:
+            rows = reader.execute("FROM read_parquet(?)", [file_pattern(str(scratch))])
+            while batch := rows.fetchmany(_ROWS_AT_ONCE):
+                yield [text for (text,) in batch]
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def unique_names(names: Sequence[str]) -> list[str]:

@@ -6,10 +6,9 @@ import json
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
-from brewhouse.console import breweries, world
-from brewhouse.console.projection import project
+from brewhouse.console import breweries
 from brewhouse.console.web import API, HTML, LakeStateDep, PageNumber, page
 
 router = APIRouter(tags=["breweries"])
@@ -39,24 +38,15 @@ def show(request: Request, state: LakeStateDep, filters: Filters, number: PageNu
     return page(request, "breweries.html", found=found, filters=filters, shown=_SHOWN_BY_FACET)
 
 
-@router.get("/breweries/nearest", **HTML)
-def show_nearest(state: LakeStateDep, filters: Filters, x: float, y: float) -> Response:
-    """Show the brewery nearest to a point of the map, which a reader clicked."""
-    return RedirectResponse(f"/breweries/{breweries.nearest(state, filters, x, y)}", 303)
-
-
 @router.get("/breweries/{name}", **HTML)
 def show_brewery(request: Request, state: LakeStateDep, name: str) -> Response:
     """Show a brewery."""
     detail = breweries.brewery_detail(state, name)
-    longitude, latitude = detail.fields.get("longitude"), detail.fields.get("latitude")
-    place = None
-    if longitude is not None and latitude is not None and abs(latitude) < 85:
-        x, y = project(longitude, latitude)
-        view = world.view_box((round(x), round(y), round(x), round(y)))
-        place = {"x": round(x, 1), "y": round(y, 1), "view": view, "land": "".join(world.outlines(view).values())}
+    place = {name: detail.fields.get(name) for name in ("id", "name", "city", "longitude", "latitude")}
+    is_located = place["longitude"] is not None and place["latitude"] is not None
+    map_data = {"place": place, "countries": {}, "states": [], "words": {}} if is_located else None
     record = json.dumps(json.loads(detail.record), indent=2, ensure_ascii=False) if detail.record else ""
-    return page(request, "brewery.html", detail=detail, place=place, record=record)
+    return page(request, "brewery.html", detail=detail, map_data=map_data, record=record)
 
 
 @router.get(f"{API}/breweries")

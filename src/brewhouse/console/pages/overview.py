@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from brewhouse.console import overview
-from brewhouse.console.map_drawing import draw_map
+from brewhouse.console.language import Translator
 from brewhouse.console.overview_report import overview_values, write_report
 from brewhouse.console.table_views import snapshot_options
 from brewhouse.console.web import API, HTML, ConsoleDep, LakeStateDep, page, translator_of
@@ -30,16 +30,31 @@ _Filters = Annotated[overview.OverviewFilters, Depends(filters_of)]
 
 @router.get("/", **HTML)
 def show(request: Request, console: ConsoleDep, lake_state: LakeStateDep, filters: _Filters) -> Response:
-    """Show the overview, or the map alone in full detail, which `static/map.js` requests when a reader zooms in."""
+    """Show the overview."""
     overview.require_breweries(lake_state)
     values = overview_values(lake_state, filters, translator_of(request))
     return page(
         request,
         "overview.html",
         **values,
-        drawing=draw_map(lake_state, values["shown"], full_detail=request.headers.get("hx-target") == "map"),
+        map_data=_map_data(values["shown"], translator_of(request)),
         snapshots=snapshot_options(console.lake, console.lake_reader.state()),
     )
+
+
+def _map_data(shown: overview.Overview, translate: Translator) -> dict[str, Any]:
+    """Return what `static/map.js` shows apart from the locations: filters, counts and texts."""
+    return {
+        "country": shown.filters.country,
+        "state": shown.filters.state,
+        "countries": {count.key: count.breweries for count in shown.by_country},
+        "states": [{**vars(count), "title": translate.label("state", count)} for count in shown.by_state],
+        "words": {
+            "breweries": translate("{count} breweries"),
+            "one": translate("one brewery"),
+            "several": translate("several, a click zooms in"),
+        },
+    }
 
 
 @router.get("/report.{kind}", **HTML)

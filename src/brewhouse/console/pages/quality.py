@@ -9,7 +9,6 @@ from fastapi.responses import Response
 
 from brewhouse.console.quality import ChecksOverTime, SuspectRows, checks_over_time, suspect_rows
 from brewhouse.console.web import API, HTML, ConsoleDep, LakeStateDep, PageNumber, page
-from brewhouse.errors import BrewhouseError
 from brewhouse.lake.run_lock import holder
 
 router = APIRouter(tags=["quality"])
@@ -21,18 +20,13 @@ Kind = Literal["rejected", "places", "suspects"]
 def show_checks(request: Request, console: ConsoleDep) -> Response:
     """Show the check results over time."""
     checks = list_checks(console)
-    return page(request, "quality.html", kind="checks", checks=checks, suspects=None, error="")
+    return page(request, "quality.html", kind="checks", checks=checks, suspects=None)
 
 
 @router.get("/quality/{kind}", **HTML)
-def show_suspect_rows(request: Request, console: ConsoleDep, kind: Kind, number: PageNumber = 1) -> Response:
+def show_suspect_rows(request: Request, lake_state: LakeStateDep, kind: Kind, number: PageNumber = 1) -> Response:
     """Show rejected records, unmatched places or suspect breweries."""
-    suspects, error = None, ""
-    try:
-        suspects = suspect_rows(console.lake_reader.state(), kind, number)
-    except BrewhouseError as failure:  # no tables are published
-        error = failure.what
-    return page(request, "quality.html", kind=kind, checks=None, suspects=suspects, error=error)
+    return page(request, "quality.html", kind=kind, checks=None, suspects=suspect_rows(lake_state, kind, number))
 
 
 @router.get(f"{API}/quality/checks")

@@ -119,7 +119,7 @@ function addBarDownloads(list) {
   });
 }
 
-function showTooltip(event, value) {
+export function showTooltip(event, value) {
   const tip = document.querySelector(".tooltip") ?? document.body.appendChild(Object.assign(document.createElement("div"), { className: "tooltip" }));
   tip.hidden = value === null || value === undefined || value === "";
   if (tip.hidden) return;

@@ -197,6 +197,18 @@ function kindOf(values) {
   return present.every((value) => /^\d{4}-\d\d-\d\d(T[\d:.+]+)?$/.test(value)) ? "temporal" : "nominal";
 }
 
+// Days are those of UTC, times are local; few days below bars are categories.
+const DAY_MS = 86_400_000;
+function axisOf(values, title, isBars) {
+  const type = kindOf(values);
+  if (type !== "temporal") return { type, title };
+  const days = [...new Set(values)].filter(Boolean).sort();
+  const isDay = days.every((day) => day.length === 10);
+  if (isBars && isDay && days.length <= 40) return { type: "ordinal", title };
+  const span = (new Date(days.at(-1)) - new Date(days[0])) / DAY_MS;
+  return { type, title, scale: { type: isDay ? "utc" : "time" }, axis: { format: span > 90 ? "%b %Y" : span > 2 ? "%d %b %Y" : "%d %b, %H:%M", labelOverlap: true } };
+}
+
 async function draw(chart) {
   const at = (name) => chart.querySelector(`#chart-${name}`);
   const figure = chart.querySelector("figure");
@@ -223,10 +235,10 @@ async function draw(chart) {
     chosen = [kind, x, y, series].join(".");
     const share = document.querySelector("#share");
     if (share) share.href = `${share.href.replace(/&chart=[^&]*/, "")}&chart=${chosen}`;
-    const axis = (column) => ({ type: kindOf(rows.map((row) => row[column])), title: columns[column].name });
+    const axis = (column) => axisOf(rows.map((row) => row[column]), columns[column].name, ["bar", "stacked", "horizontal"].includes(kind));
     const marks = { horizontal: { type: "bar" }, stacked: { type: "bar" }, step: { type: "line", interpolate: "step-after" } };
     const across = { field: "x", sort: null, ...axis(x) };
-    if (across.type === "nominal" && kind !== "horizontal") across.axis = { labelAngle: new Set(rows.map((row) => row[x])).size > 10 ? -45 : 0, labelLimit: 120 };
+    if (["nominal", "ordinal"].includes(across.type) && kind !== "horizontal") across.axis = { labelAngle: new Set(rows.map((row) => row[x])).size > 10 ? -45 : 0, labelLimit: 120 };
     const up = { field: "y", ...axis(y) };
     if (up.type === "quantitative" && rows.every((row) => Number.isInteger(row[y] ?? 0))) up.axis = { tickMinStep: 1 };
     const spec = {
