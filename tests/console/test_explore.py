@@ -220,11 +220,12 @@ def test_the_page_works_without_scripts(client: TestClient) -> None:
     page = submit(client, "SELECT 1 AS um", PORTUGUESE).text
     assert "1 linha" in page
     assert "Mostrar como gráfico" in page
-    page = submit(client, "SELECT 1 AS one, NULL AS nothing, 12345 AS big, [true] AS l").text
+    numbers = "12345 AS big, [true] AS l, 2026 AS year, 1234.5 AS part, 1e-9::DOUBLE AS tiny"
+    page = submit(client, f"SELECT 1 AS one, NULL AS nothing, {numbers}").text
     assert "1 row," in page
     cells = re.findall(r"<td[^>]*>([^<]*)</td>", page)
-    assert cells == ["1", "—", "12,345", "[true]"]
-    assert page.count('<th scope="col" class="right">') == 2
+    assert cells == ["1", "—", "12,345", "[true]", "2026", "1,234.5", "1e-09"]
+    assert page.count('<th scope="col" class="right">') == 5
 
 
 def test_a_failed_query_is_shown_with_the_position_of_its_error(client: TestClient) -> None:

@@ -199,7 +199,7 @@ def test_snapshot_options_are_one_for_each_raw_snapshot(console_lake: Lake) -> N
     assert [(option.rows, option.current) for option in options] == [(400, True), (399, False)]
     detail = table_details(console_lake, LakeReader(console_lake).state())["silver.breweries"]
     assert [option.at for option in options] == [snapshot.raw_snapshot for snapshot in detail.snapshots]
-    assert all(isinstance(option.extracted_on, date) for option in options)
+    assert all(isinstance(option.data_day, date) for option in options)
 
 
 def test_a_lake_without_breweries_has_no_snapshot_options(empty_client: TestClient) -> None:

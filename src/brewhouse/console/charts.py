@@ -85,14 +85,11 @@ def overview_sheet(
     translate: Translator,
 ) -> dict[str, Any]:
     """Specify one sheet with all of an overview: figures, map, counts over time, bars and newest changes."""
-    names = {"breweries": "Breweries", "operating": "Operating", "planned": "Planned", "closed": "Closed"}
+    language = translate.language
     totals = [
-        (
-            translate(text),
-            number(getattr(shown.totals, name), translate.language),
-            _delta(figures.get(name, ()), translate.language),
-        )
-        for name, text in {**names, "countries": "Countries", "cities": "Cities"}.items()
+        (translate(name.capitalize()), number(value, language), _delta(figures.get(name, ()), language))
+        for name, value in vars(shown.totals).items()
+        if name != "with_coordinates"
     ]
     rows = [_texts(list(zip(*totals, strict=True)), size=14)]
     if locations:
@@ -104,20 +101,19 @@ def overview_sheet(
         del line["$schema"]
         rows.append({**line, "width": _SHEET_WIDTH, "title": translate("Counts over time")})
     lists = {"type": shown.by_type, "country": shown.by_country, "state": shown.by_state}
-    titles = {"type": translate("By type"), "country": translate("By country"), "state": translate("By state")}
-    bars = {name: [(translate.label(name, each), each.breweries) for each in lists[name]] for name in lists}
-    rows.append({"hconcat": [_bars(bars[name], titles[name]) for name in lists]})
+    bars = [
+        _bars([(translate.label(name, each), each.breweries) for each in counts], translate(f"By {name}"))
+        for name, counts in lists.items()
+    ]
+    rows.append({"hconcat": bars})
     if shown.changes:
+        places = [[each.city, translate.country(each.country or "")] for each in shown.changes]
         changes = [
-            (
-                translate(each.kind),
-                each.name,
-                ", ".join(filter(None, [each.city, translate.country(each.country or "")])),
-            )
-            for each in shown.changes
+            (translate(each.kind), each.name, ", ".join(filter(None, place)))
+            for each, place in zip(shown.changes, places, strict=True)
         ]
         rows.append(_texts(changes, translate("Latest changes")))
-    subtitle = f"{number(shown.totals.breweries, translate.language)} {translate('Breweries').lower()}"
+    subtitle = f"{number(shown.totals.breweries, language)} {translate('Breweries').lower()}"
     return {
         "$schema": _SCHEMA,
         "title": {"text": title, "subtitle": subtitle, "fontSize": 20, "subtitleFontSize": 14},

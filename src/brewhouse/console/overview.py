@@ -24,7 +24,8 @@ _RAW_KEYS = _KEYS.format(country_name="country", state_name="state_province")
 _CACHE_TABLES = {  # in-memory copies of the columns that every request reads
     "silver.breweries": f"""
         CREATE TABLE memory.main.console_breweries AS
-        SELECT {_NORMALIZED_KEYS}, country_name, state_name, city_name, id, name, longitude, latitude
+        SELECT {_NORMALIZED_KEYS}, country_name, state_name, city_name AS city, 1 AS breweries, id, name,
+            longitude, latitude
         FROM silver.breweries""",
     "gold.brewery_counts_over_time": f"""
         CREATE TABLE memory.main.console_counts AS
@@ -36,6 +37,16 @@ _CACHE_TABLES = {  # in-memory copies of the columns that every request reads
         FROM silver.brewery_changes WHERE previous_run IS NOT NULL""",  # without the baseline
 }
 
+_COUNT = "coalesce(sum(breweries) FILTER ({}), 0)".format
+_MEASURES = {
+    "breweries": _COUNT("true"),
+    "operating": _COUNT("type NOT IN ('closed', 'planning')"),
+    "planned": _COUNT("type = 'planning'"),
+    "closed": _COUNT("type = 'closed'"),
+    "countries": "count(DISTINCT country)",
+    "cities": "count(DISTINCT (country, state, city)) FILTER (country IS NOT NULL)",
+}
+"""Select list of the fields of `Totals`, but for the last."""
 _SPARKLINE_DAYS = 60
 _DAYS_TABLE = f"""
     CREATE TABLE memory.main.console_days AS
@@ -165,11 +176,7 @@ def overview(state: LakeState, filters: OverviewFilters) -> Overview:
     """Count the filtered breweries and list their newest changes."""
     rows = reader(state, vars(filters))
     breweries = "FROM memory.main.console_breweries WHERE {where}"
-    totals = rows(
-        "SELECT count(*), count(*) FILTER (type NOT IN ('closed', 'planning')), count(*) FILTER (type = 'planning'), "
-        "count(*) FILTER (type = 'closed'), count(DISTINCT country), count(DISTINCT (country, state, city_name)), "
-        f"count(longitude) {breweries}"
-    )
+    totals = rows(f"SELECT {', '.join(_MEASURES.values())}, count(longitude) {breweries}")
     types = rows(f"SELECT type, type, count(*) {breweries} GROUP BY ALL ORDER BY 3 DESC, 1", type="")
     countries = rows(
         f"SELECT country, coalesce(any_value(country_name), country), count(*) {breweries} "
@@ -196,7 +203,7 @@ def overview(state: LakeState, filters: OverviewFilters) -> Overview:
         )
     return Overview(
         filters,
-        Totals(*totals[0]),
+        Totals(*map(int, totals[0])),
         by_type=[BreweryCount(*row) for row in types],
         by_country=[BreweryCount(*row) for row in countries],
         by_state=[BreweryCount(*row) for row in states],
@@ -210,26 +217,17 @@ def figures_over_time(state: LakeState, filters: OverviewFilters) -> dict[str, l
     if not {"gold.brewery_counts_over_time", "silver.brewery_changes"} <= state.tables.keys():
         return {}
     state.cached("overview days", lambda: state.cursor().execute(_DAYS_TABLE) is not None)
-    count = "coalesce(sum(breweries) FILTER ({}), 0)".format
-    wanted = {
-        "breweries": count("true"),
-        "operating": count("type NOT IN ('closed', 'planning')"),
-        "planned": count("type = 'planning'"),
-        "closed": count("type = 'closed'"),
-        "countries": "count(DISTINCT country)",
-        "cities": "count(DISTINCT (country, state, city)) FILTER (country IS NOT NULL)",
-    }
     rows = reader(state, vars(filters))(
-        f"SELECT {', '.join(wanted.values())} FROM (SELECT DISTINCT day FROM memory.main.console_days) "
+        f"SELECT {', '.join(_MEASURES.values())} FROM (SELECT DISTINCT day FROM memory.main.console_days) "
         "LEFT JOIN (FROM memory.main.console_days WHERE {where}) USING (day) GROUP BY day ORDER BY day"
     )
-    return {name: [int(row[index]) for row in rows] for index, name in enumerate(wanted)}
+    return {name: [int(row[index]) for row in rows] for index, name in enumerate(_MEASURES)}
 
 
 def brewery_locations(state: LakeState, filters: OverviewFilters) -> list[BreweryLocation]:
     """List the filtered breweries that have coordinates."""
     rows = reader(state, vars(filters))(
-        "SELECT id, name, type, country, state, city_name, longitude, latitude "
+        "SELECT id, name, type, country, state, city, longitude, latitude "
         "FROM memory.main.console_breweries WHERE {where} AND longitude IS NOT NULL ORDER BY id"
     )
     return [BreweryLocation(*row) for row in rows]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SAMPLE_ROWS = 20
 _TOP_VALUES = 3
+_SNAPSHOT = ("committed_at", "operation", "rows", "files", "run", "raw_snapshot", "current")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class SnapshotDetail:
     run: str
     raw_snapshot: str
     current: bool
+
+    @property
+    def at(self) -> str:
+        """Its value for `?at=`."""
+        return self.raw_snapshot or self.snapshot
 
     @property
     def data_day(self) -> date | None:
@@ -89,17 +95,6 @@ class ColumnProfile:
     top: list[str]
 
 
-@dataclass(frozen=True)
-class SnapshotOption:
-    """A snapshot of the breweries for `?at=`, and the day of its raw snapshot, long before a backfill commits it."""
-
-    at: str
-    extracted_on: date
-    committed_at: datetime
-    rows: int
-    current: bool
-
-
 def table_details(lake: Lake, state: LakeState) -> Mapping[str, TableDetail]:
     """Describe the published tables, ordered by zone and name."""
 
@@ -115,16 +110,13 @@ def table_details(lake: Lake, state: LakeState) -> Mapping[str, TableDetail]:
     return state.cached("table details", read)
 
 
-def snapshot_options(lake: Lake, state: LakeState) -> list[SnapshotOption]:
+def snapshot_options(lake: Lake, state: LakeState) -> list[SnapshotDetail]:
     """List the snapshots of the breweries, newest first, and only the newest of each raw snapshot."""
     breweries = table_details(lake, state).get("silver.breweries")
-    options: dict[str, SnapshotOption] = {}
+    newest: dict[str, SnapshotDetail] = {}
     for snapshot in breweries.snapshots if breweries else []:
-        at = snapshot.raw_snapshot or snapshot.snapshot
-        day = day_of(snapshot.raw_snapshot)
-        extracted_on = date.fromisoformat(day) if day else snapshot.committed_at.date()
-        options.setdefault(at, SnapshotOption(at, extracted_on, snapshot.committed_at, snapshot.rows, snapshot.current))
-    return list(options.values())
+        newest.setdefault(snapshot.at, snapshot)
+    return list(newest.values())
 
 
 def table_sample(state: LakeState, name: str) -> TableSample | None:
@@ -177,16 +169,7 @@ def _read_detail(tables: Tables, name: str) -> TableDetail:
         partition=list(spec.partition),
         sort=list(spec.sort),
         snapshots=[
-            SnapshotDetail(
-                str(snapshot.snapshot_id),
-                snapshot.committed_at,
-                snapshot.operation,
-                snapshot.rows,
-                snapshot.files,
-                run=snapshot.run,
-                raw_snapshot=snapshot.raw_snapshot,
-                current=snapshot.current,
-            )
+            SnapshotDetail(str(snapshot.snapshot_id), **{name: getattr(snapshot, name) for name in _SNAPSHOT})
             for snapshot in reversed(history)
         ],
     )

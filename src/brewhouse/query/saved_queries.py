@@ -69,12 +69,8 @@ def formatted(sql: str) -> str:
         UsageError: It cannot be parsed.
 
     Example:
-        >>> print(formatted("select name from silver.breweries where country_code={{country}}"))
-        SELECT
-          name
-        FROM silver.breweries
-        WHERE
-          country_code = {{country}}
+        >>> formatted("select {{ name }}").split()
+        ['SELECT', '{{name}}']
     """
     import sqlglot
 
@@ -82,9 +78,7 @@ def formatted(sql: str) -> str:
     try:
         parts = sqlglot.transpile(named, read="duckdb", write="duckdb", pretty=True)
     except sqlglot.errors.SqlglotError as error:
-        raise UsageError(
-            "The query has a syntax error and cannot be formatted.", hint="Run it to see where."
-        ) from error
+        raise UsageError("The query cannot be formatted: syntax error.", hint="Run it to see where.") from error
     return re.sub(r"placeholder_(\w+?)_\b", r"{{\1}}", ";\n".join(parts))
 
 

@@ -16,7 +16,8 @@ from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from brewhouse.console.downloads import MEDIA_TYPES
 from brewhouse.console.formatting import number as number_text
 from brewhouse.console.query_service import QueryService, QueryStatus, ResultPage
-from brewhouse.console.table_views import SnapshotOption, snapshot_options
+from brewhouse.console.sandbox import ResultColumn
+from brewhouse.console.table_views import SnapshotDetail, snapshot_options
 from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, _, link, page, translator_of
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.query.saved_queries import SavedQuery, for_duckdb, formatted, saved_queries, saved_query
@@ -35,7 +36,7 @@ _INITIAL_WAIT_S = 0.5  # most queries finish in this time, so the first response
 _ROWS = 100
 _HISTORY = 20
 _MAX_CELL_CHARACTERS = 300
-_SEPARATED_FROM = 10_000  # years and the like stay
+_NOT_COUNTED = re.compile(r"year|ano|code|zip|(^|_)id$", re.IGNORECASE)  # columns whose numbers have no separators
 _NUMERIC = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$|DOUBLE|FLOAT|DECIMAL")
 _PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**9, description="Page number")]
 _Sort = Annotated[int | None, Query(ge=-(10**6), le=10**6, description="Sort column from 1; negative: descending")]
@@ -76,7 +77,9 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
         query=status,
         is_unknown=bool(result) and status is None,
         rows=rows,
-        cells=[[_cell(value, language) for value in row] for row in rows.rows] if rows else [],
+        cells=[[_cell(*each, language) for each in zip(rows.columns, row, strict=True)] for row in rows.rows]
+        if rows
+        else [],
         numeric=[bool(_NUMERIC.match(column.type)) for column in rows.columns] if rows else [],
         offset=(rows.page - 1) * _ROWS if rows else 0,
         sort=sort,
@@ -198,17 +201,19 @@ def _displayed_sql(name: str) -> str:
     return for_duckdb(saved_query(name).sql.split("\n", 2)[2], pretty=True)
 
 
-def _cell(value: object, language: str) -> str | None:
-    """Format a JSON value for a table cell, truncated; large numbers with separators of thousands."""
+def _cell(column: ResultColumn, value: object, language: str) -> str | None:
+    """Format a JSON value for a table cell, truncated; numbers with the separators of the language."""
     if value is None:
         return None
-    if isinstance(value, int) and abs(value) >= _SEPARATED_FROM and not isinstance(value, bool):
-        return number_text(value, language)
+    if isinstance(value, int | float) and not isinstance(value, bool) and not _NOT_COUNTED.search(column.name):
+        whole, _dot, decimals = str(value).partition(".")
+        if f"{whole}{decimals}".lstrip("-").isdecimal():
+            return number_text(value, language, len(decimals))
     text = msgspec.json.encode(value).decode() if isinstance(value, list | dict | bool) else str(value)
     return text if len(text) <= _MAX_CELL_CHARACTERS else f"{text[:_MAX_CELL_CHARACTERS]}…"
 
 
-def _snapshots(console: ConsoleContext) -> list[SnapshotOption]:
+def _snapshots(console: ConsoleContext) -> list[SnapshotDetail]:
     """List the snapshots to choose from; empty while no tables are published."""
     try:
         return snapshot_options(console.lake, console.lake_reader.state())
