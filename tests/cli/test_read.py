@@ -89,6 +89,14 @@ def test_reading_commands_create_no_lake(call: Call, tmp_path: Path, command: tu
     assert not (tmp_path / "lake").exists()
 
 
+@pytest.mark.parametrize("command", ["transform", "aggregate", "rebuild", "run --snapshot last"])
+def test_a_job_that_finds_nothing_creates_no_lake_to_record_it(call: Call, tmp_path: Path, command: str) -> None:
+    done = call(*command.split(), "--lake", tmp_path / "lake")
+    assert (done.code, done.out) == (1, "")
+    assert "Run `brewhouse extract` first." in done.err
+    assert not (tmp_path / "lake").exists()
+
+
 def test_a_lake_that_is_a_file_is_an_error(call: Call, tmp_path: Path) -> None:
     (tmp_path / "lake").write_text("")
     done = call("tables", "--lake", tmp_path / "lake")

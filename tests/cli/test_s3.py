@@ -15,6 +15,7 @@ from tests.mock_api.server import MockApiServer
 
 from brewhouse.cli.main import main
 from brewhouse.errors import install_command
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs
 from brewhouse.mock_api.dataset import generate
@@ -91,6 +92,29 @@ def test_tables_are_rebuilt_rolled_back_and_maintained(call: Call, lakes: tuple[
     filled = call("backfill", file, "--lake", lake)
     assert filled.code == 0, filled.err
     assert len(complete_runs(Lake.at(lake))) == 2
+
+
+def test_a_table_is_dropped_from_the_catalog_and_the_bucket(
+    call: Call, lakes: tuple[Path, str], tmp_path: Path
+) -> None:
+    _, lake = lakes
+    (tmp_path / "mine.sql").write_text("-- One row.\n-- key: n\nSELECT count(*) AS n FROM silver.breweries\n")
+    assert call("aggregate", "--lake", lake, "--models", tmp_path).code == 0
+    place = Lake.at(lake)
+    assert any(place.store.list("warehouse/gold/mine/"))
+    assert call("drop", "gold.mine", "--lake", lake, "--yes").out == "Deleted gold.mine.\n"
+    assert not any(place.store.list("warehouse/gold/mine/"))
+    assert "gold.mine" not in Tables(place).names()
+    assert "does not exist" in call("query", "FROM gold.mine", "--lake", lake).err
+    assert call("drop", "gold.mine", "--lake", lake, "--yes").code == 1
+    assert call("verify", "--lake", lake).code == 0
+
+
+@pytest.mark.parametrize("command", ["transform", "aggregate", "rebuild"])
+def test_a_job_that_finds_nothing_creates_no_lake_on_s3(call: Call, bucket: str, command: str) -> None:
+    done = call(command, "--lake", f"{bucket}/none")
+    assert (done.code, "Run `brewhouse extract` first." in done.err) == (1, True)
+    assert not any(Lake.at(f"{bucket}/none").store.list())
 
 
 def test_the_demo_runs_on_s3(call: Call, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

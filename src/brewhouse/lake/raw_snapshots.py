@@ -20,6 +20,7 @@ from brewhouse.ids import day_of
 from brewhouse.lake.damage import MISSING, WRONG_CHECKSUM, DamagedFileError
 from brewhouse.lake.lake import Lake, path_at, read_file
 from brewhouse.lake.manifest import Manifest, Page
+from brewhouse.lake.run_lock import last_holder
 from brewhouse.lake.s3_path import S3Path
 
 _PARALLEL_READS = 8
@@ -91,6 +92,16 @@ def find(lake: Lake, run: str) -> RawSnapshot:
             hint="Name one of those, or run `brewhouse extract` for a new one.",
         )
     return _read(files[run])
+
+
+def require_written(lake: Lake) -> None:
+    """Refuse a lake that no run has written to, before a job without extract creates it to record its failure.
+
+    Raises:
+        BrewhouseError: Nothing was extracted yet.
+    """
+    if last_holder(lake) is None and not complete_runs(lake):
+        raise nothing_extracted(lake)
 
 
 def nothing_extracted(lake: Lake) -> BrewhouseError:

@@ -13,7 +13,7 @@ from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import Listener
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake, recorded_root
-from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find, nothing_extracted
+from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find, nothing_extracted, require_written
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.pipeline.aggregate import stage_gold
 from brewhouse.pipeline.dry_run import dry_run
@@ -31,6 +31,7 @@ def run_rebuild(lake: Lake, settings: Settings, *, listeners: Sequence[Listener]
     Raises:
         BrewhouseError: Another run holds the lake, or no raw snapshot passes its checks.
     """
+    require_written(lake)
     if recorded_root(lake) is not None:
         from brewhouse.iceberg.tables import Tables
 

@@ -9,6 +9,7 @@ from functools import partial
 from brewhouse.events.alerts import WORKFLOW
 from brewhouse.events.event import Listener
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.raw_snapshots import require_written
 from brewhouse.pipeline.aggregate import aggregate
 from brewhouse.pipeline.dry_run import dry_run
 from brewhouse.pipeline.extract import extract
@@ -41,6 +42,8 @@ def run_workflow(
     """
     if settings.models is not None and set(jobs) & {"transform", "aggregate"}:
         dry_run(settings)
+    if "extract" not in jobs:
+        require_written(lake)
     every: dict[str, Job] = {
         "extract": extract,
         "transform": partial(transform, snapshot_run=snapshot_run),
