@@ -142,7 +142,8 @@ def test_the_wheel_installs_and_runs_in_a_clean_environment(tmp_path: Path) -> N
     assert output.startswith(str(tmp_path / "clean"))
     with ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert {"brewhouse/aws/stack.yaml", "brewhouse/query/sql/near.sql", "brewhouse/models/columns.toml"} <= set(names)
+    data = ("aws/stack.yaml", "query/sql/near.sql", "query/monitoring/runs.sql", "models/columns.toml")
+    assert {f"brewhouse/{name}" for name in data} <= set(names)
     assert not [name for name in names if "__pycache__" in name]
 
 

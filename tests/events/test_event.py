@@ -312,6 +312,23 @@ def test_a_reader_retries_when_a_file_moves_into_the_archive_while_it_reads(
     assert {event.detail["name"] for event in read_events(lake)} == {"a", "b"}
 
 
+def test_a_reader_keeps_up_with_an_archive_that_deletes_its_sources_while_it_reads(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_day(lake, date(2026, 8, 2), *"abcdefgh")
+    sources = {file: file.read_bytes() for file in lake.events.glob("*/*.json")}
+    archive_events(lake)
+    for file, content in sources.items():
+        file.write_bytes(content)
+
+    def after_the_next_deletion(files: list[Path]) -> list[bytes]:
+        sources.popitem()[0].unlink()
+        return read_many(files)
+
+    monkeypatch.setattr(event_module, "read_many", after_the_next_deletion)
+    assert {event.detail["name"] for event in read_events(lake)} == set("abcdefgh")
+
+
 def test_a_failed_delivery_is_a_warning(lake: Lake) -> None:
     event = EventLog(lake, "").emit(NotificationFailed(kind="failed", receiver="abc", message="refused"))
     assert (event.level, event.detail["runId"], event.detail["kind"]) == ("WARN", "", "failed")

@@ -42,6 +42,7 @@ def test_only_regular_files_are_read_and_listed_without_waiting_for_a_pipe(tmp_p
         unix.bind(str(tmp_path / "socket.json"))
     assert sorted(list_files(tmp_path, ".json")) == [tmp_path / "file.json", tmp_path / "link.json"]
     assert read_many(list_files(tmp_path, ".json")) == [b"1", b"1"]
+    assert list_files(tmp_path, ".json", "g") == [tmp_path / "link.json"]
     for file in ("folder.json", "pipe.json", "socket.json"):
         with pytest.raises(DamagedFileError, match=f"{file} cannot be used: it is not a regular file"):
             read_file(tmp_path / file)

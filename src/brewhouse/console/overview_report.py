@@ -26,15 +26,9 @@ _INK, _SOFT, _LINE, _ACCENT = "#211e18", "#635c50", "#e2ddd1", "#9a5808"  # as i
 _THEME = {
     "background": "#ffffff",
     "view": {"stroke": None},
-    "axis": {
-        "aria": False,
-        "labelColor": _SOFT,
-        "titleColor": _SOFT,
-        "gridColor": _LINE,
-        "domainColor": _LINE,
-        "tickColor": _LINE,
-    },
-    "axisX": {"grid": False},
+    "axis": {"labelColor": _SOFT, "titleColor": _SOFT, "gridColor": _LINE, "domainColor": _LINE, "tickColor": _LINE},
+    "axisX": {"grid": False, "aria": False},
+    "axisY": {"aria": False},
     "title": {"color": _INK, "anchor": "start", "subtitleColor": _SOFT},
     "mark": {"color": _ACCENT},
 }

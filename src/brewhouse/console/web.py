@@ -213,17 +213,13 @@ def linked(text: str) -> Markup:
 
 def text_helpers(translate: Translator) -> dict[str, Any]:
     """Return the functions that templates translate texts and format numbers and times with."""
-    names = ("number", "size", "duration", "day", "date_part", "moment", "ago", "cron_words")
+    formats = ("number", "size", "duration", "day", "date_part", "moment", "ago", "cron_words")
+    texts = ("many", "message", "example", "label", "sorted_labels", "language")
     return {
-        **{name: partial(getattr(formatting, name), language=translate.language) for name in names},
+        **{name: partial(getattr(formatting, name), language=translate.language) for name in formats},
+        **{name: getattr(translate, name) for name in texts},
         "_": translate,
-        "many": translate.many,
-        "message": translate.message,
-        "example": translate.example,
         "country_name": translate.country,
-        "label": translate.label,
-        "sorted_labels": translate.sorted_labels,
-        "language": translate.language,
     }
 
 

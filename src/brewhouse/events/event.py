@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from brewhouse.events.details import Detail
 from brewhouse.events.envelope import event_key, run_of_detail
 from brewhouse.ids import later, new_id
 from brewhouse.lake.damage import DamagedFileError
-from brewhouse.lake.lake import Lake, list_files, read_many, sync_files
+from brewhouse.lake.lake import Lake, list_files, read_file, read_many, sync_files
 
 LEVELS = ("INFO", "WARN", "ERROR")
 _READ_ATTEMPTS = 5
@@ -118,7 +119,7 @@ class EventLog:
     def _newest(self) -> str:
         """Id of the newest event of a local lake, or of the run; the next one sorts after it, whatever the clock is."""
         days = event_days(self._lake)[-1:] if self._lake.is_local else []
-        names = (file.stem for day in days for file in list_files(day, ".json"))
+        names = (file.stem for day in days for file in list_files(day, ".json", self.run))
         return max((*(name for name in names if not name.startswith("events.")), self.run))  # without archives
 
     def _put(self, event: Event) -> None:
@@ -151,16 +152,11 @@ class EventReader:
             first: Files of single events with a lower id are left out.
         """
         for attempt in range(_READ_ATTEMPTS):
-            files = [
-                file for day in event_days(self._lake, since) for file in list_files(day, ".json") if file.name >= first
-            ]
+            files = [file for day in event_days(self._lake, since) for file in list_files(day, ".json", first)]
             new = [file for file in files if file not in self._events]
-            try:
-                self._events.update(map(_parse_file, new, read_many(new)))
-            except FileNotFoundError:  # just moved into the archive of its day
-                if attempt == _READ_ATTEMPTS - 1:
-                    raise
-            else:
+            is_last = attempt == _READ_ATTEMPTS - 1
+            self._events.update(map(_parse_file, new, read_many(new)) if is_last else _read_present(new))
+            if self._events.keys() >= set(files):
                 return _sorted(self._events[file] for file in files)
         raise AssertionError("the last attempt returns or raises")
 
@@ -199,6 +195,16 @@ def _damage(file: Path, lines: int, events: int) -> DamagedFileError | None:
     invalid = lines - events
     reason = f"{invalid} of {lines} lines are not events" if lines else "it is empty"
     return DamagedFileError(file, reason) if invalid or not lines else None
+
+
+def _read_present(files: Sequence[Path]) -> Iterator[tuple[Path, list[Event]]]:
+    """Read the files that still exist; others were just moved into the archive of their day."""
+    try:
+        yield from map(_parse_file, files, read_many(files))
+    except FileNotFoundError:
+        for file in files:
+            with suppress(FileNotFoundError):
+                yield _parse_file(file, read_file(file))
 
 
 def _parse_file(file: Path, content: bytes) -> tuple[Path, list[Event]]:

@@ -80,6 +80,8 @@ def without_log_gaps(before: TableMetadata, after: TableMetadata, updates: Seque
     if not any(isinstance(update, RemoveSnapshotsUpdate) for update in updates):
         return after
     kept = {snapshot.snapshot_id for snapshot in after.snapshots}
-    log = [*before.snapshot_log, *(entry for entry in after.snapshot_log if entry not in before.snapshot_log)]
+    known = {(entry.snapshot_id, entry.timestamp_ms) for entry in before.snapshot_log}
+    new = (entry for entry in after.snapshot_log if (entry.snapshot_id, entry.timestamp_ms) not in known)
+    log = [*before.snapshot_log, *new]
     expired = [number for number, entry in enumerate(log) if entry.snapshot_id not in kept]
     return after.model_copy(update={"snapshot_log": log[expired[-1] + 1 :] if expired else log})

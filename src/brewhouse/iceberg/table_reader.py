@@ -175,7 +175,9 @@ class TableReader:
 
     def current(self, name: str) -> TableSnapshot | None:
         """Return the snapshot of a table that readers see."""
-        return next((snapshot for snapshot in self.history(name) if snapshot.current), None)
+        table = self._load(name)
+        snapshot = table.current_snapshot()
+        return _describe(table, name, snapshot, [snapshot.snapshot_id], {}) if snapshot else None
 
     def runs(self) -> set[str]:
         """List the runs and raw snapshots of which a table has a state."""

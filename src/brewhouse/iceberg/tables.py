@@ -100,7 +100,7 @@ class Tables(TableReader):
             timestamp_ms = _timestamp_ms(tables)
             for table, publication in zip(tables, publications, strict=True):
                 updates = evolution(table.metadata, publication.spec)
-                metadata = update.update_table_metadata(table.metadata, updates)
+                metadata = update.update_table_metadata(table.metadata, updates) if updates else table.metadata
                 added = to_data_files(metadata, [footers[file] for file in publication.files])
                 change = SnapshotChange(added, frozenset(map(uri_of, publication.kept)))
                 merged = {**properties, **publication.properties}

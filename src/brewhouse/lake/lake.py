@@ -252,12 +252,13 @@ def read_many(files: Sequence[Path]) -> list[bytes]:
         return list(threads.map(read_file, files))
 
 
-def list_files(folder: Path, suffix: str) -> list[Path]:
-    """List the files of a folder with a suffix, without what is not a regular file."""
+def list_files(folder: Path, suffix: str, first: str = "") -> list[Path]:
+    """List the files of a folder with a suffix, from a name on, without what is not a regular file."""
     if isinstance(folder, S3Path) or not folder.is_dir():
-        return list(folder.glob(f"*{suffix}"))
-    with os.scandir(folder) as entries:
-        return [Path(entry.path) for entry in entries if entry.name.endswith(suffix) and entry.is_file()]
+        return [file for file in folder.glob(f"*{suffix}") if file.name >= first]
+    with os.scandir(folder) as entries:  # a day of runs has thousands of events, and a Path takes longest
+        wanted = (entry for entry in entries if entry.name >= first and entry.name.endswith(suffix))
+        return [Path(entry.path) for entry in wanted if entry.is_file()]
 
 
 def with_checksum(name: str, content: bytes) -> str:

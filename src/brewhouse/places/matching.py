@@ -5,15 +5,15 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import get_args
+
+import msgspec
 
 from brewhouse.places import gazetteer
 from brewhouse.places.gazetteer import GazetteerMatch, MatchKind, city_key, tidy
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(msgspec.Struct, frozen=True):
     """A place as the source names it, with its number of breweries."""
 
     country: str | None
@@ -22,8 +22,7 @@ class Location:
     breweries: int
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A place as ISO 3166 names it.
 
     Attributes:
@@ -60,7 +59,9 @@ def match_places(locations: Sequence[Location]) -> list[Place]:
     places = [matched[pair] for pair in names]
     cities = [tidy(location.city) for location in locations]
     spellings = _city_names(places, cities, [location.breweries for location in locations])
-    return [replace(place, city_name=spelling) for place, spelling in zip(places, spellings, strict=True)]
+    return [
+        msgspec.structs.replace(place, city_name=spelling) for place, spelling in zip(places, spellings, strict=True)
+    ]
 
 
 def _match(country: str | None, state: str | None) -> Place:

@@ -7,7 +7,6 @@ lists all event files, which every run would pay for if `brewhouse.duckdb` conta
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,55 +23,9 @@ _LOG_COLUMNS = (
 _NO_LOGS = """(
     SELECT CAST(NULL AS TIMESTAMPTZ) AS time, '' AS job, '' AS job_run_id, '' AS run, 0 AS line, '' AS message
         WHERE false)"""
-_DETAIL = json.dumps(dict.fromkeys(("runId", "jobRunId", "jobName", "state", "severity", "message"), "VARCHAR"))
-_CHECKS = '[{"name":"VARCHAR","table":"VARCHAR","severity":"VARCHAR","found":"BIGINT","example":"VARCHAR"}]'
-_ENDED = "('SUCCEEDED', 'FAILED', 'STOPPED', 'TIMEOUT')"
 _MAX_BYTES = 64 * 1024 * 1024
-_VIEWS = {  # description and SQL by name
-    "events": (
-        "One row per event: its time, type, run and job; detail has the whole event as JSON.",
-        f"""
-        SELECT id, detail_type, source, time, coalesce(fields.runId, fields.jobRunId) AS run, fields.jobName AS job,
-            fields.state AS state, fields.severity AS level, fields.message AS message, detail
-        FROM (
-            SELECT id, "detail-type" AS detail_type, time, any_value(source) AS source, any_value(detail) AS detail,
-                json_transform(any_value(detail), '{_DETAIL}') AS fields
-            FROM {{files}} WHERE id IS NOT NULL AND time IS NOT NULL GROUP BY id, "detail-type", time
-        )
-        """,
-    ),
-    "unreadable_events": (
-        "One row per file in events/ with invalid lines, and their number.",
-        "SELECT filename AS file, count(*) AS lines FROM {files} WHERE id IS NULL OR time IS NULL GROUP BY filename",
-    ),
-    "runs": (
-        "One row per run with its state; RUNNING until an event reports its end.",
-        f"""
-        SELECT run, max(detail ->> 'workflow') AS workflow,
-            arg_max(state, id) AS state,
-            min(time) AS started_at, max(time) FILTER (state IN {_ENDED}) AS ended_at,
-            max(CAST(detail ->> 'seconds' AS DOUBLE)) AS seconds,
-            max(message) FILTER (state IN {_ENDED} AND state <> 'SUCCEEDED') AS error,
-            max(detail -> 'jobs') AS jobs
-        FROM monitoring.events WHERE detail_type = 'Brewhouse Run State Change' GROUP BY run
-        """,
-    ),
-    "checks": (
-        "One row per check result, with the number of violations in found.",
-        f"""
-        SELECT time, run, job, c."table" AS "table", c.name AS name, c.severity AS severity, c.found = 0 AS passed,
-            c.found AS found, c.example AS example
-        FROM (
-            SELECT time, run, job, unnest(from_json(detail -> 'checks', '{_CHECKS}')) AS c
-            FROM monitoring.events WHERE detail_type = 'Brewhouse Check Result'
-        )
-        """,
-    ),
-    "job_logs": (
-        "One row per log line of a Glue job, the last 1,000 of each attempt; empty without AWS Glue.",
-        "SELECT time, job, job_run_id, run, line, message FROM {logs} WHERE message IS NOT NULL",
-    ),
-}
+_FOLDER = Path(__file__).parent / "monitoring"
+_VIEWS = ("events", "unreadable_events", "runs", "checks", "job_logs")
 
 
 def monitoring_statements(lake: Lake) -> Iterator[str]:
@@ -83,9 +36,10 @@ def monitoring_statements(lake: Lake) -> Iterator[str]:
     if paths := _files(lake, lake.job_logs, "jsonl"):
         logs = _read_json(paths, _LOG_COLUMNS)
     yield "ATTACH ':memory:' AS monitoring"
-    for name, (description, sql) in _VIEWS.items():
+    for name in _VIEWS:
+        description, sql = (_FOLDER / f"{name}.sql").read_text("utf-8").split("\n", 1)
         yield f"CREATE VIEW monitoring.{name} AS {sql.replace('{files}', files).replace('{logs}', logs)}"
-        yield f"COMMENT ON VIEW monitoring.{name} IS {literal(description)}"
+        yield f"COMMENT ON VIEW monitoring.{name} IS {literal(description.removeprefix('-- '))}"
 
 
 def _read_json(paths: str, columns: str) -> str:
