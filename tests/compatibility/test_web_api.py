@@ -70,6 +70,7 @@ SCHEDULE: Shape = {"cron": "string", "time_zone": "string", "is_on": "boolean", 
 QUERY: Shape = {
     "id": "string",
     "sql": "string",
+    "parameters": {"*": "string"},
     "at": "string|null",
     "state": "string",
     "asked_at": "string",
@@ -215,6 +216,7 @@ READ: dict[str, Shape] = {
     "/saved-queries": [{"name": "string", "title": "string", "question": "string", "sql": "string"}],
 }
 ROUTES = {
+    ("post", "/format"),
     ("get", "/overview"),
     ("get", "/overview/spots"),
     ("get", "/breweries"),

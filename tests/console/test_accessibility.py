@@ -43,6 +43,8 @@ def assert_accessible(page: Page, address: str, theme: Theme, width: int) -> Non
     if "run=1" in address:
         expect(page.locator("#rows")).to_be_visible()
     page.evaluate("for (const each of [...document.querySelectorAll('main details')].slice(0, 4)) each.open = true")
+    if page.locator("#map").count():
+        expect(page.locator("#map path").first).to_be_attached()
     expect(page.locator("figure[data-chart]:visible:not([data-drawn])")).to_have_count(0)
     found = Axe().run(page).response["violations"]
     problems = [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]

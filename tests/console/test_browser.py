@@ -35,6 +35,9 @@ def test_the_overview_is_filtered_by_form_and_by_list(page: Page, console_url: s
     expect(page.get_by_role("heading", level=1)).to_have_text("Breweries of the world")
     expect(page.locator("#total")).to_have_text("400")
     expect(page.locator("figure[data-drawn] svg").first).to_be_visible()  # Vega, without eval
+    colour = "each => [getComputedStyle(each).fill, each.getAttribute('fill')]"
+    shown, specified = page.locator("figure[data-drawn] .role-axis-label text").first.evaluate(colour)
+    assert shown == specified, "no style of the page hides the labels of a chart"
 
     page.get_by_label("Type", exact=True).select_option("micro")
     expect(page).to_have_url(re.compile(r"[?&]type=micro"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -225,15 +226,27 @@ def test_any_json_object_is_read_alike(
     assert [row["record"] for row in read[0]] == sorted(lines)
 
 
-@pytest.mark.parametrize("line", ['{"name":"\\ud83c"}', '{"name":"a\tb"}', '[{"name":1}]', "null", '{"name":01}', "{"])
-def test_a_line_that_is_not_a_json_object_fails_alike(
-    engine: DuckDBEngine, spark: SparkEngine, tmp_path: Path, line: str
-) -> None:
-    page = write_page(tmp_path, 1, f"{line}\n")
+def documented() -> list[tuple[str, str]]:
+    """List the records of the table in docs/spark.md with their names."""
+    text = (Path(__file__).parents[2] / "docs" / "spark.md").read_text("utf-8")
+    return re.findall(r"^\| `([\[{].*?)` \| (.+?) \| ", text, re.MULTILINE)
+
+
+def test_unusual_records_are_read_as_documented(engine: DuckDBEngine, spark: SparkEngine, tmp_path: Path) -> None:
+    rows = [*documented(), ("null", "fails"), ("{", "fails")]
+    failing = [record for record, name in rows if name == "fails"]
+    read = {record: None if name == "null" else name.strip("`") for record, name in rows if name != "fails"}
+    assert len(read) > 9
+    assert len(failing) > 5
+    page = write_page(tmp_path, 1, "".join(f"{record}\n" for record in read))
     for each in (engine, spark):
         each.attach_raw_snapshot([page], "RUN", "2026-08-02T12:00:00+00:00")
-        with pytest.raises(Exception, match=r"(?i)malformed"):
-            each.rows("SELECT name FROM bronze.breweries")
+        found = each.rows("SELECT record, name FROM bronze.breweries")
+        assert {row["record"]: row["name"] for row in found} == read
+        for number, record in enumerate(failing, 2):
+            each.attach_raw_snapshot([write_page(tmp_path, number, f"{record}\n")], "RUN", "2026-08-02T12:00:00+00:00")
+            with pytest.raises(Exception, match=r"(?i)malformed"):
+                each.rows("SELECT name FROM bronze.breweries")
 
 
 def test_the_real_dataset_has_the_same_result(differing: Differing, spark_by_default: SparkEngine) -> None:

@@ -275,6 +275,9 @@ def test_cached_rows_are_released_when_replaced_or_when_the_engine_is_closed(
         engine.compute(parse("staging.given", "-- ephemeral: yes\n\nSELECT 1 AS n"))
         assert engine.rows("SELECT n FROM staging.given") == [{"n": 1}]
     assert cached() == before + 1
+    engine.compute(parse("silver.derived", "SELECT n + 1 AS n FROM staging.given"))
+    engine.compute(parse("staging.given", "-- ephemeral: yes\n\nSELECT 5 AS n"))
+    assert engine.rows("SELECT n FROM silver.derived") == [{"n": 2}]
     engine.close()
     assert cached() == before
 

@@ -33,11 +33,6 @@ def contract_checks(engine: Engine, *models: Model, measures: Iterable[Measure] 
     return measured(engine, [*of_rules, *measures])
 
 
-def rule_check(engine: Engine, table: str, rule: Rule) -> list[Check]:
-    """Check a rule, on the rows that the engine reads under the table's name."""
-    return measured(engine, list(_measures(engine, table, rule)))
-
-
 def _measures(engine: Engine, table: str, rule: Rule) -> Iterator[Measure]:
     rows = ".".join(map(_quoted, table.split(".")))
     match rule:

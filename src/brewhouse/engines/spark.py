@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from brewhouse.api.contract import FIELDS
@@ -53,7 +53,7 @@ _SETTINGS = {
     "spark.sql.timestampType": "TIMESTAMP_LTZ",
     "spark.sql.adaptive.enabled": "true",  # it sizes the files
     "spark.sql.codegen.hugeMethodLimit": "8000",  # Java does not compile larger ones
-    "spark.sql.files.openCostInBytes": "65536",  # so that small pages share tasks
+    "spark.sql.files.openCostInBytes": "16384",  # so that small pages share tasks
     "fs.s3a.performance.flags": "*",  # fewer requests, and no objects that represent folders
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.fieldId.write.enabled": "true",
@@ -76,6 +76,7 @@ class SparkEngine:
         shuffled_mb = target_file_mb * _SHUFFLED_BYTES_PER_FILE_BYTE
         self._session.conf.set("spark.sql.adaptive.advisoryPartitionSizeInBytes", f"{shuffled_mb}m")
         self._cached: dict[str, DataFrame] = {}
+        self._builders: list[Any] = []  # of Java, one of each table that was ever kept
 
     def attach_raw_snapshot(self, files: Sequence[str], run: str, fetched_at: str) -> None:
         """See `Engine.attach_raw_snapshot`."""
@@ -171,6 +172,8 @@ class SparkEngine:
         """See `Engine.close`; the given session stays open and becomes the active one."""
         for rows in self._cached.values():
             rows.unpersist()
+        for builder in self._builders:  # a table that was computed from replaced rows has kept them again
+            builder.clearCache(True)
         self._cached.clear()
         self._parent.createDataFrame([], "n int")
 
@@ -212,7 +215,8 @@ class SparkEngine:
         """Write rows under the final names of their files in a new folder; return the files of committed tasks.
 
         Spark's own sink of streams does this: each attempt of a task writes files of its own, and the driver logs those
-        of the attempts that it committed. No file is renamed, which S3 cannot do.
+        of the attempts that it committed. No file is renamed, which S3 cannot do. The sink is internal to Spark, whose
+        public writers rename files, or need a committer that names them in the executors; a test notices its removal.
         """
         jvm = self._session._jvm
         assert jvm is not None
@@ -245,16 +249,18 @@ class SparkEngine:
         """Make rows readable by a name; cached rows are computed once, or again if a machine is lost."""
         if (before := self._cached.pop(name, None)) is not None:
             before.unpersist()
-        if cache:  # later plans begin with the kept rows, or Spark would optimize all that led to them each time
+        if cache:
             from pyspark.sql import DataFrame
 
             self._cached[name] = rows.persist()
-            jvm = self._session._jvm
+            jvm, session = self._session._jvm, self._session._jsparkSession
             assert jvm is not None
+            # Plans begin with the kept rows, or Spark would optimize each time all that led to them. They are computed
+            # now, so that it knows their size, and omits what depends on none.
             kept = rows._jdf.queryExecution().withCachedData()
-            rows = DataFrame(
-                jvm.org.apache.spark.sql.classic.Dataset.ofRows(self._session._jsparkSession, kept), self._session
-            )
+            self._builders.append(kept.cacheBuilder())
+            rows = DataFrame(jvm.org.apache.spark.sql.classic.Dataset.ofRows(session, kept), self._session)
+            rows = rows if rows.count() else rows.limit(0)
         rows.createOrReplaceTempView(view_name(name))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from brewhouse.checks.data_contract import rule_check
+from brewhouse.checks.data_contract import contract_checks
 from brewhouse.engines.engine import Engine, EngineError
 from brewhouse.iceberg.table_spec import TableSpec
 from brewhouse.models.inputs import INPUTS
@@ -42,7 +42,7 @@ def _dry_run_model(engine: Engine, model: Model) -> TableSpec | None:
         spec = None if model.ephemeral else model.spec(columns)
         for rule in model.rules:
             place = Problem(model.file, rule.line, 0, "")
-            rule_check(engine, model.name, rule)
+            contract_checks(engine, replace(model, rules=(rule,)))
     except EngineError as error:
         reason = str(error.__cause__).partition("\n")[0].rstrip(".")
         raise ModelError([replace(place, what=f"the engine cannot run it: {reason}")]) from error

@@ -194,7 +194,7 @@ async function prepare(element) {
     }) : [];
     const hadFocus = markLayer.node().contains(document.activeElement);
     const joined = markLayer.selectAll("a").data(marks.sort((one, other) => other.amount - one.amount), (mark) => mark.key).join((enter) => {
-      const added = enter.append("a").attr("tabindex", -1);
+      const added = enter.append("a").attr("tabindex", shown.place ? null : -1).attr("role", shown.place ? "img" : null);
       added.append("circle");
       added.filter((mark) => mark.amount > 1).attr("role", "button").append("text").attr("dy", ".35em");
       added.filter((mark) => mark.amount === 1 && !shown.place).attr("href", (mark) => `/breweries/${encodeURIComponent(mark.place.id)}`);
@@ -205,7 +205,7 @@ async function prepare(element) {
       .attr("aria-label", (mark) => nameOf(mark).join(", "));
     joined.select("circle").attr("r", (mark) => mark.radius);
     joined.select("text").text((mark) => short.format(mark.amount));
-    if (!markLayer.select("a[tabindex='0']").size()) joined.filter((_, at) => at === 0).attr("tabindex", 0);
+    if (!shown.place && !markLayer.select("a[tabindex='0']").size()) joined.filter((_, at) => at === 0).attr("tabindex", 0);
     if (hadFocus && !markLayer.node().contains(document.activeElement)) nearest({ x: width / 2, y: height / 2 })?.focus();
     return marks.map(({ x, y, radius }) => [x - radius, y - radius, x + radius, y + radius]);
   }

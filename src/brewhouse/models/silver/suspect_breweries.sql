@@ -18,14 +18,6 @@ WITH misplaced AS (
     WHERE longitude IS NOT NULL AND country_code IN (SELECT country_code FROM reference.country_boxes)
 ),
 
-swapped AS (
-    SELECT misplaced.*
-    FROM misplaced
-    LEFT SEMI JOIN reference.country_boxes AS box
-        ON misplaced.country_code = box.country_code
-        AND misplaced.latitude BETWEEN box.west AND box.east AND misplaced.longitude BETWEEN box.south AND box.north
-),
-
 shared AS (
     SELECT country_code, lower(name) AS name_key, city_name, lower(address_1) AS address_key, min(id) AS first_id
     FROM silver.breweries
@@ -45,8 +37,24 @@ duplicates AS (
         AND brewery.city_name = shared.city_name AND lower(brewery.address_1) = shared.address_key
 )
 
-SELECT id, name, brewery_type, address_1, city_name, country_code, country_name, longitude, latitude, CASE WHEN id IN (SELECT id FROM swapped) THEN 'coordinates swapped' ELSE 'coordinates outside the country' END AS doubt, detail, snapshot_run, snapshot_time
+SELECT DISTINCT
+    misplaced.id,
+    misplaced.name,
+    misplaced.brewery_type,
+    misplaced.address_1,
+    misplaced.city_name,
+    misplaced.country_code,
+    misplaced.country_name,
+    misplaced.longitude,
+    misplaced.latitude,
+    CASE WHEN box.country_code IS NULL THEN 'coordinates outside the country' ELSE 'coordinates swapped' END AS doubt,
+    misplaced.detail,
+    misplaced.snapshot_run,
+    misplaced.snapshot_time
 FROM misplaced
+LEFT JOIN reference.country_boxes AS box
+    ON misplaced.country_code = box.country_code
+    AND misplaced.latitude BETWEEN box.west AND box.east AND misplaced.longitude BETWEEN box.south AND box.north
 UNION ALL
 SELECT id, name, brewery_type, address_1, city_name, country_code, country_name, longitude, latitude, doubt, detail, snapshot_run, snapshot_time
 FROM duplicates
