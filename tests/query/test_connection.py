@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,9 +20,10 @@ from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.table_reader import TableSnapshot
 from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.lake.damage import DamagedFileError
 from brewhouse.lake.lake import Lake
 from brewhouse.pipeline.publishing import refresh_views
-from brewhouse.query.connection import connect, open_views, published_tables, query
+from brewhouse.query.connection import connect, open_views, published_tables, query, readable_errors
 from brewhouse.query.views import views_copy, write_views
 
 SPEC = TableSpec("gold.t", "A row.", (Column("n", "long", "a number"),))
@@ -483,3 +486,18 @@ def test_a_lake_on_s3_is_read_by_its_catalog(shared_lake: Lake, given: Given) ->
     assert answer(shared_lake, "FROM gold.t") == [(2,)]
     assert answer(shared_lake, "FROM gold.t", "RAW1") == [(1,)]
     assert not shared_lake.views_file.exists()
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
+def test_a_page_that_is_cut_short_is_named_wherever_it_ends(tmp_path: Path, kept: float) -> None:
+    page = tmp_path / "bronze" / "page-00001.jsonl.gz"
+    page.parent.mkdir()
+    rows = b"".join(b'{"id": "%d", "name": "%s"}\n' % (n, secrets.token_hex(20).encode()) for n in range(500))
+    content = gzip.compress(rows)
+    page.write_bytes(content[: int(len(content) * kept)])
+    with (
+        duckdb.connect() as connection,
+        pytest.raises(DamagedFileError, match=r"bronze/page-00001\.jsonl\.gz cannot be used"),
+        readable_errors(connection),
+    ):
+        connection.execute("SELECT count(*) FROM read_json(?)", [str(page)])

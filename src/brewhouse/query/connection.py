@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}")
 
-_FILE = re.compile(r"""["']((?:s3:/)?/[^"']*/(?:bronze|warehouse)/[^"']+)["']""")
+_FILE = re.compile(r"""(?:["']|: )((?:s3:/)?/[^"']*/(?:bronze|warehouse)/[^"']+?)(?:["']|$)""")
 
 
 class NothingPublishedError(BrewhouseError):
@@ -184,7 +184,8 @@ def find_damage(error: duckdb.Error, connection: duckdb.DuckDBPyConnection | Non
     message = str(error).partition("\n")[0]
     is_of_file = isinstance(error, duckdb.InvalidInputException | duckdb.IOException)
     if is_of_file and (match := _FILE.search(message)):
-        return DamagedFileError(match[1], message.replace(match[0], "this file"))
+        named = " in this file" if match[0].startswith(":") else "this file"
+        return DamagedFileError(match[1], message.replace(match[0], named))
     if connection and (is_of_file or isinstance(error, duckdb.InternalException) or "TProtocolException" in message):
         for file in _viewed_files(connection):
             if file.suffix == ".parquet" and file.is_file() and not has_checksum(file):
