@@ -124,7 +124,7 @@ class TestPathOfARun:
 
     def test_a_run_with_built_in_models_imports_no_sql_parser_and_no_arrays(self, trace: docs_trace.Trace) -> None:
         assert "duckdb" in trace.libraries
-        assert not {"sqlglot", "numpy", "pyarrow", "pyparsing"} & set(trace.libraries), "run `make docs`"
+        assert not {"sqlglot", "numpy", "pyarrow"} & set(trace.libraries), "run `make docs`"
 
     def test_a_run_starts_at_the_command_and_goes_through_the_three_jobs(self, trace: docs_trace.Trace) -> None:
         jobs = ["pipeline.workflow", "pipeline.runner", "pipeline.extract", "pipeline.transform", "pipeline.aggregate"]

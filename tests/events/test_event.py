@@ -114,6 +114,13 @@ def test_an_event_is_later_than_those_of_a_clock_that_was_set_back(lake: Lake) -
     assert written[0].time < future.time
 
 
+def test_two_logs_behind_a_clock_that_was_set_back_lose_no_event(lake: Lake) -> None:
+    on_day(lake, date(2062, 5, 14), "future")
+    logs = [EventLog(lake, ""), EventLog(lake, "")]
+    written = [log.write(RUN, {"name": str(number)}) for number in range(3) for log in logs]
+    assert sorted(read_events(lake)[1:], key=lambda event: event.id) == sorted(written, key=lambda event: event.id)
+
+
 def test_the_clock_of_one_lake_does_not_change_that_of_another(lake: Lake, tmp_path: Path) -> None:
     (future,) = on_day(lake, date(2062, 5, 14), "future")
     EventLog(lake, "").write(RUN, {"name": "now"})

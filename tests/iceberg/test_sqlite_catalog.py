@@ -377,7 +377,7 @@ def test_a_transaction_of_a_killed_process_is_rolled_back(
         if number:
             process.stdin.write(b"\n")
             process.stdin.flush()
-        process.stdout.readline()
+        assert process.stdout.readline() == b"changed\n"
     process.kill()
     process.communicate()
     for reader in (catalog, sql_catalog):

@@ -25,6 +25,7 @@ from brewhouse.lake.lake import Lake, list_files, read_file, read_many, sync_fil
 
 LEVELS = ("INFO", "WARN", "ERROR")
 _READ_ATTEMPTS = 5
+_PUT_ATTEMPTS = 20
 
 
 class Event(msgspec.Struct, frozen=True, rename={"detail_type": "detail-type"}, kw_only=True):
@@ -92,7 +93,7 @@ class EventLog:
         event = self._envelope(detail.detail_type, msgspec.to_builtins(detail))
         try:
             if detail.detail_type:
-                self._put(event)
+                event = self._put(event)
         except Exception:
             if detail.severity == "ERROR":
                 self._notify(detail, event)
@@ -104,16 +105,13 @@ class EventLog:
         """Write an event of any detail, without listeners; the keys that every event has are added if missing."""
         defaults = {"jobName": "", "state": "RUNNING", "severity": "INFO", "message": ""}
         event = self._envelope(detail_type, defaults | dict(detail))
-        self._put(event)
-        return event
+        return self._put(event)
 
     def _envelope(self, detail_type: str, detail: dict[str, Any]) -> Event:
         detail = {"runId": self.run, **self._facts, **detail}
         if not detail.get("jobRunId"):
             detail["jobRunId"] = f"{detail['jobName']}-{self.run}"
-        with self._lock:
-            event_id = self._newest = later(new_id(), self._newest)
-        return Event(id=event_id, detail_type=detail_type, time=datetime.now(UTC).isoformat(), detail=detail)
+        return Event(id=self._next_id(), detail_type=detail_type, time=datetime.now(UTC).isoformat(), detail=detail)
 
     @cached_property
     def _newest(self) -> str:
@@ -122,10 +120,26 @@ class EventLog:
         names = (file.stem for day in days for file in list_files(day, ".json", self.run))
         return max((*(name for name in names if not name.startswith("events.")), self.run))  # without archives
 
-    def _put(self, event: Event) -> None:
-        key = event_key(event.id, event.time)
-        self._lake.store.put(key, msgspec.json.encode(event), mode="create")
+    def _next_id(self) -> str:
+        with self._lock:
+            self._newest = later(new_id(), self._newest)
+            return self._newest
+
+    def _put(self, event: Event) -> Event:
+        """Write an event; under a later id if another log, of a lake whose clock was set back, has taken this one."""
+        from obstore.exceptions import AlreadyExistsError
+
+        for attempt in range(_PUT_ATTEMPTS):
+            key = event_key(event.id, event.time)
+            try:
+                self._lake.store.put(key, msgspec.json.encode(event), mode="create")
+                break
+            except AlreadyExistsError:
+                if attempt == _PUT_ATTEMPTS - 1:  # not by another log
+                    raise
+                event = msgspec.structs.replace(event, id=self._next_id())
         self._written.append(self._lake.root / key)
+        return event
 
     def sync(self) -> None:
         """Flush the written events to the disk."""

@@ -16,5 +16,4 @@ class _Deferred(ModuleType):
         return getattr(importlib.import_module(self.__name__), name)
 
 
-for _name in ("strictyaml", "pyiceberg.expressions.parser"):  # of PyIceberg, not used here; importing takes 40 ms
-    sys.modules.setdefault(_name, _Deferred(_name))
+sys.modules.setdefault("strictyaml", _Deferred("strictyaml"))  # PyIceberg reads its configuration file by it

@@ -15,7 +15,7 @@ from pyiceberg.io import FileIO, InputFile, OutputFile
 from pyiceberg.typedef import Properties
 
 from brewhouse.lake.damage import IRREGULAR, MISSING, WRONG_CHECKSUM, DamagedFileError
-from brewhouse.lake.lake import CHECKSUM_DIGITS, CHECKSUM_IN_NAME, path_at
+from brewhouse.lake.lake import CHECKSUM_DIGITS, CHECKSUM_IN_NAME, is_irregular, path_at
 from brewhouse.lake.s3 import SCHEME, bucket_store
 from brewhouse.lake.s3_path import S3Path
 
@@ -98,7 +98,7 @@ class _Object(InputFile, OutputFile):
     def open(self, seekable: bool = True) -> Any:  # noqa: ANN401 - the protocol is narrower than BytesIO
         del seekable
         try:
-            if not isinstance(self.path, S3Path) and self.path.exists() and not self.path.is_file():  # such as a pipe
+            if not isinstance(self.path, S3Path) and is_irregular(self.path):  # such as a pipe
                 raise DamagedFileError(self.path, IRREGULAR)
             content = self.path.read_bytes()
         except FileNotFoundError as error:

@@ -24,7 +24,7 @@ from brewhouse.iceberg.file_io import ObjectIO, path_of, uri_of
 from brewhouse.iceberg.lake_catalog import FILE_IO, NAME, LakeCatalog, delete_metadata
 from brewhouse.iceberg.snapshots import VERSION_HINT
 from brewhouse.lake.damage import IRREGULAR, DamagedFileError
-from brewhouse.lake.lake import sync_files, with_checksum
+from brewhouse.lake.lake import is_irregular, sync_files, with_checksum
 
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
@@ -93,7 +93,7 @@ class SQLiteCatalog(LakeCatalog):
             self._open()
 
     def _open(self) -> None:
-        if self._file.exists() and not self._file.is_file():
+        if is_irregular(self._file):
             raise DamagedFileError(self._file, IRREGULAR)
         self._connection = sqlite3.connect(self._file, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         try:

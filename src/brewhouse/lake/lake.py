@@ -232,6 +232,18 @@ def _root(place: str) -> Path:
     return root
 
 
+def is_irregular(file: Path) -> bool:
+    """Return whether a local path is something else than a file, such as a pipe; not if nothing is there.
+
+    Raises:
+        OSError: It cannot be looked at.
+    """
+    try:  # one look: another process may delete the file between two
+        return not stat.S_ISREG(file.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def read_file(file: Path) -> bytes:
     """Read a file of a lake, without waiting for a pipe in its place.
 
@@ -239,7 +251,7 @@ def read_file(file: Path) -> bytes:
         DamagedFileError: It is not a regular file.
         OSError: It does not exist, or cannot be read.
     """
-    if not isinstance(file, S3Path) and file.exists() and not file.is_file():
+    if not isinstance(file, S3Path) and is_irregular(file):
         raise DamagedFileError(file, IRREGULAR)
     return file.read_bytes()
 

@@ -16,7 +16,7 @@ from brewhouse.ids import day_of
 from brewhouse.lake.damage import IRREGULAR, WRONG_CHECKSUM, DamagedFileError
 from brewhouse.lake.duckdb_access import enable_s3, file_pattern, literal
 from brewhouse.lake.error_translation import translate_error
-from brewhouse.lake.lake import Lake, has_checksum
+from brewhouse.lake.lake import Lake, has_checksum, is_irregular
 from brewhouse.lake.s3 import SCHEME
 from brewhouse.query.missing_states import missing_state
 from brewhouse.query.monitoring_views import monitoring_statements
@@ -88,7 +88,7 @@ def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
 def _require_regular_files(connection: duckdb.DuckDBPyConnection) -> None:
     """Refuse views of a file that is not a regular one: DuckDB would wait for a pipe."""
     for file in _viewed_files(connection):
-        if file.exists() and not file.is_file():
+        if is_irregular(file):
             raise DamagedFileError(file, IRREGULAR)
 
 
