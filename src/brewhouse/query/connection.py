@@ -184,8 +184,9 @@ def find_damage(error: duckdb.Error, connection: duckdb.DuckDBPyConnection | Non
     message = str(error).partition("\n")[0]
     is_of_file = isinstance(error, duckdb.InvalidInputException | duckdb.IOException)
     if is_of_file and (match := _FILE.search(message)):
-        named = " in this file" if match[0].startswith(":") else "this file"
-        return DamagedFileError(match[1], message.replace(match[0], named))
+        is_compressed = match[0].startswith(":")  # of such a file DuckDB writes the path without quotes
+        reason = "it cannot be decompressed" if is_compressed else message.replace(match[0], "this file")
+        return DamagedFileError(match[1], reason)
     if connection and (is_of_file or isinstance(error, duckdb.InternalException) or "TProtocolException" in message):
         for file in _viewed_files(connection):
             if file.suffix == ".parquet" and file.is_file() and not has_checksum(file):
