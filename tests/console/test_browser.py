@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 expect = pytest.importorskip("playwright.sync_api").expect
 
 
-def zoomed(page: Page) -> float:
-    """How many times larger than the whole world the map is shown, once it has come to rest."""
+def expect_zoom(page: Page, times: str) -> None:
+    """Wait until the map is shown so many times larger than the whole world, with the borders of that view."""
     stage = page.locator(".stage[data-ready]")
+    expect(stage).to_have_attribute("data-zoom", re.compile(f"^{times}$"))
     expect(stage).to_have_attribute("data-drawn", "detailed")
-    before = ""
-    while before != (before := stage.get_attribute("data-zoom") or ""):
-        page.wait_for_timeout(100)  # animations are off; a frame is drawn after each event
-    return float(before)
+
+
+ENLARGED = r"(?!1\.00).+"
 
 
 def open_map(page: Page, address: str) -> Locator:
     page.emulate_media(reduced_motion="reduce")
     page.goto(address)
-    zoomed(page)
+    expect_zoom(page, ".+")
     return page.locator("#map")
 
 
@@ -48,7 +48,7 @@ def test_the_overview_is_filtered_by_form_and_by_list(page: Page, console_url: s
     expect(page).to_have_url(re.compile(r"country=US"))
     expect(page.get_by_label("Country", exact=True)).to_have_value("US")
     expect(page.locator("#total")).not_to_have_text(str(micro))
-    assert zoomed(page) > 1
+    expect_zoom(page, ENLARGED)
     expect(page.get_by_label("State or region")).to_be_enabled()
 
     page.go_back()
@@ -64,17 +64,17 @@ def test_the_overview_is_filtered_by_form_and_by_list(page: Page, console_url: s
 
 def test_the_map_zooms_by_wheel_button_key_and_double_click_and_filters_by_click(page: Page, console_url: str) -> None:
     the_map = open_map(page, console_url)
-    assert zoomed(page) == 1
+    expect_zoom(page, "1.00")
     coarse = the_map.locator('[data-country="DE"]').get_attribute("d")
     the_map.hover(position={"x": 600, "y": 200})
     page.mouse.wheel(0, -300)
-    assert zoomed(page) > 1.2
+    expect_zoom(page, ENLARGED)
     page.get_by_role("button", name="Reset zoom").click()
-    assert zoomed(page) == 1
+    expect_zoom(page, "1.00")
     the_map.dblclick(position={"x": 645, "y": 215})
-    assert zoomed(page) == 2
+    expect_zoom(page, "2.00")
     page.get_by_role("button", name="Zoom in").click()
-    assert zoomed(page) == 4
+    expect_zoom(page, "4.00")
     assert the_map.locator('[data-country="DE"]').get_attribute("d") != coarse  # a closer view has more detail
     assert {"state", "city"} & {
         each.split()[0]
@@ -82,9 +82,9 @@ def test_the_map_zooms_by_wheel_button_key_and_double_click_and_filters_by_click
     }
     the_map.focus()
     page.keyboard.press("-")
-    assert zoomed(page) == 2.5
+    expect_zoom(page, "2.50")
     page.keyboard.press("0")
-    assert zoomed(page) == 1
+    expect_zoom(page, "1.00")
     the_map.locator('[data-country="AU"]').click()
     expect(page).to_have_url(re.compile("country=AU"))
     expect(page.get_by_label("Country", exact=True)).to_have_value("AU")
@@ -105,16 +105,16 @@ def test_a_country_is_whole_on_the_map_and_its_dots_open_breweries(page: Page, c
         focused = the_map.locator("a[tabindex='0']")
         if focused.get_attribute("href"):
             break
+        zoom = page.locator(".stage").get_attribute("data-zoom") or ""
         focused.focus()
         page.keyboard.press("Enter")
-        zoomed(page)
+        expect_zoom(page, f"(?!{re.escape(zoom)}$).+")
     name = (focused.get_attribute("aria-label") or "").split(",")[0]
     focused.hover()
     expect(page.locator(".tooltip")).to_contain_text(name)
     focused.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
-    zoomed(page)
     expect(page.locator("#map .dot")).to_have_count(1)
 
 

@@ -95,7 +95,7 @@ async function prepare(element) {
     return fit([toBox(WHOLE)], 0);
   }
 
-  const behaviour = zoom()
+  const behaviour = zoom().duration(motion() / 2)
     .filter((event) => {
       if (event.type === "wheel") return event.ctrlKey || event.deltaY < 0 || view.k > smallest() * 1.01; // else scroll the page
       if (event.touches?.length === 1) return view.k > smallest() * 1.01;
@@ -113,10 +113,13 @@ async function prepare(element) {
     behaviour.extent([[0, 0], [width, height]]).scaleExtent([smallest(), MAX_ZOOM * smallest()])
       .translateExtent([[toX(-180), toY(84)], [WORLD, Math.max(toY(-60), toY(84) + WORLD * height / width)]]);
   }
-  const moveTo = (target, duration = motion()) => (duration ? svg.transition().duration(duration) : svg).call(behaviour.transform, target);
+  const moved = (duration) => (duration ? svg.transition().duration(duration) : svg);
+  const moveTo = (target, duration = motion()) => moved(duration).call(behaviour.transform, target);
+  const zoomBy = (factor) => moved(motion() / 2).call(behaviour.scaleBy, factor);
 
   let requested = false;
   function requestDraw() {
+    stage.dataset.drawn = "";
     if (requested) return;
     requested = true;
     requestAnimationFrame(() => {
@@ -320,7 +323,6 @@ async function prepare(element) {
 
   element.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const zoomBy = (factor) => svg.transition().duration(motion() / 2).call(behaviour.scaleBy, factor);
     const panBy = (x, y) => svg.call(behaviour.translateBy, x * width / 8 / view.k, y * height / 8 / view.k);
     const mark = event.target.closest("a");
     const arrows = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
@@ -356,7 +358,7 @@ async function prepare(element) {
   for (const button of stage.querySelectorAll("[data-zoom]")) {
     button.addEventListener("click", () => {
       if (button.dataset.zoom === "all") moveTo(home());
-      else svg.transition().duration(motion() / 2).call(behaviour.scaleBy, button.dataset.zoom === "in" ? 2 : 0.5);
+      else zoomBy(button.dataset.zoom === "in" ? 2 : 0.5);
     });
   }
   const switches = [...card.querySelectorAll("[data-mode]")];
