@@ -50,6 +50,9 @@ document.addEventListener("htmx:beforeSwap", (event) => {
       event.detail.isError = false;
     }
   }
+  if (event.detail.shouldSwap) { // htmx would visit each of their thousands of elements
+    for (const each of target.querySelectorAll(".bars, .data")) each.remove();
+  }
 });
 // Calls back with the target of a response once the page shows it, to draw what takes longer.
 export function afterSwap(draw) {
