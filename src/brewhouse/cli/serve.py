@@ -153,7 +153,6 @@ def mock_api(
     data: Annotated[Path | None, typer.Option("--data", help="CSV file. Default: generated breweries")] = None,
     rows: Annotated[int, typer.Option("--rows", min=0, help="Number of generated breweries.")] = 1000,
     port: PortOption = 8000,
-    throttle: Annotated[bool, typer.Option("--throttle/--no-throttle", help="120 requests per minute.")] = True,
 ) -> None:
     """Serve a mock of the Open Brewery DB API on 127.0.0.1.
 
@@ -163,7 +162,7 @@ def mock_api(
     from brewhouse.mock_api.demo_server import DemoApiServer
 
     records = read_csv(data) if data else generate(rows)
-    with suppress(KeyboardInterrupt), DemoApiServer(records, port=port, throttle=throttle) as server:
+    with suppress(KeyboardInterrupt), DemoApiServer(records, port=port) as server:
         make_output_optional()
         print(f"{len(server)} breweries at {server.url}; stop with Ctrl-C", flush=True)
         threading.Event().wait()
