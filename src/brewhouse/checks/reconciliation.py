@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from brewhouse.api.contract import GROUPS
 from brewhouse.checks.check import Check
-from brewhouse.checks.data_contract import Measure, check_result, query_check, query_measure
+from brewhouse.checks.data_contract import Measure, check_result, measured, query_measure
 from brewhouse.engines.engine import Engine
 from brewhouse.iceberg.table_spec import TableSpec
 from brewhouse.lake.manifest import Manifest
@@ -141,7 +141,8 @@ def same_rows(engine: Engine, before: str, after: TableSpec) -> Check:
     columns = ", ".join(f"`{column.name}`" for column in after.columns)
     facts = f"SELECT count(*) AS number, sum(hash({columns})) AS hashes"
     sql = f"{facts} FROM {before} EXCEPT {facts} FROM {after.name}"
-    return query_check(engine, "compacting it changes no row", after.name, sql)
+    (check,) = measured(engine, [query_measure(engine, "compacting it changes no row", after.name, sql)])
+    return check
 
 
 def count_rows(engine: Engine, tables: Mapping[str, str]) -> dict[str, int]:
