@@ -21,8 +21,8 @@ from tests.mock_api.server import MockApiServer
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
 from brewhouse.events.event_types import PUBLISHED
-from brewhouse.iceberg.table_spec import TableSpec
-from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.iceberg.table_spec import Publication, TableSpec
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake import s3
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import holder
