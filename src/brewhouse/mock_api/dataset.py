@@ -15,7 +15,7 @@ from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.mock_api.words import ACCENTED, EMOJI, ENDINGS, KINDS, REGIONS, STEMS, STREETS, TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 CSV_COLUMNS = FIELDS[:-2]
 _SPREAD_DEGREES = 0.2
@@ -52,9 +52,7 @@ def generate(count: int, seed: int = 1, *, unusable: int = 0) -> Iterator[Record
     chance = random.Random(seed)  # noqa: S311 - reproducible data, not a secret
     for row in range(count):
         record = _generate_record(chance)
-        make_irregular = _IRREGULARITIES.get(row % 100)
-        if make_irregular:
-            make_irregular(record, row // 100)
+        _make_irregular(record, row)
         number = (row + 1) * unusable // count
         if number > row * unusable // count:
             record["name" if number % 2 else "id"] = "" if number % 2 else f"brewery-{row}"
@@ -147,41 +145,29 @@ def _generate_record(chance: random.Random) -> Record:
     }
 
 
-def _surrounding_blanks(record: Record, turn: int) -> None:
-    field = ("name", "city", "country", "address_1")[turn % 4]
-    record[field] = f" {record[field] or 'Malt Lane'} "
-    record["street"] = record["address_1"]
-
-
-def _repeated_blanks(record: Record, _turn: int) -> None:
-    record["name"] = record["name"].replace(" ", "  ")
-
-
-def _accents(record: Record, turn: int) -> None:
-    record["name"] = ACCENTED[turn % len(ACCENTED)]
-
-
-def _emoji(record: Record, turn: int) -> None:
-    record["name"] += f" {EMOJI[turn % len(EMOJI)]}"
-
-
-def _coordinates_as_text(record: Record, _turn: int) -> None:
-    record.update({name: str(record[name]) for name in COORDINATES if record[name] is not None})
-
-
-def _fixed(**values: object) -> Callable[[Record, int], None]:
-    return lambda record, _turn: record.update(values)
-
-
-_IRREGULARITIES: dict[int, Callable[[Record, int], None]] = {
-    3: _surrounding_blanks,
-    13: _repeated_blanks,
-    23: _accents,
-    33: _emoji,
-    44: _coordinates_as_text,
-    53: _fixed(longitude=250.75, latitude=48.1),
-    63: _fixed(longitude=0, latitude=0),
-    73: _fixed(address_2="", phone="", website_url=""),
-    83: _fixed(state_province=None, state=None, postal_code=None),
-    93: _fixed(longitude=11, latitude=None),
+_IRREGULAR_FIELDS: dict[int, Record] = {
+    53: {"longitude": 250.75, "latitude": 48.1},
+    63: {"longitude": 0, "latitude": 0},
+    73: {"address_2": "", "phone": "", "website_url": ""},
+    83: {"state_province": None, "state": None, "postal_code": None},
+    93: {"longitude": 11, "latitude": None},
 }
+
+
+def _make_irregular(record: Record, row: int) -> None:
+    """Give one of every hundred rows each irregularity of the real data."""
+    turn, position = divmod(row, 100)
+    record |= _IRREGULAR_FIELDS.get(position, {})
+    match position:
+        case 3:
+            field = ("name", "city", "country", "address_1")[turn % 4]
+            record[field] = f" {record[field] or 'Malt Lane'} "
+            record["street"] = record["address_1"]
+        case 13:
+            record["name"] = record["name"].replace(" ", "  ")
+        case 23:
+            record["name"] = ACCENTED[turn % len(ACCENTED)]
+        case 33:
+            record["name"] += f" {EMOJI[turn % len(EMOJI)]}"
+        case 44:
+            record.update({name: str(record[name]) for name in COORDINATES if record[name] is not None})

@@ -36,9 +36,7 @@ class LineageSender:
     """Listener that sends the events of one run to the lineage server."""
 
     def __init__(self, lake: Lake, source_url: str, workflow: str) -> None:
-        self._lake = lake
-        self._source_url = source_url
-        self._workflow = workflow
+        self._translator = _Translator(lake, source_url, workflow)
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -67,9 +65,8 @@ class LineageSender:
         from openlineage.client.client import OpenLineageClient
 
         client: OpenLineageClient = OpenLineageClient()
-        translator = _Translator(self._lake, self._source_url, self._workflow)
         while (event := self._events.get()) is not None:
-            for sent in translator.translate(event):
+            for sent in self._translator.translate(event):
                 client.emit(sent)
         client.close(timeout=_FLUSH_S)
 
