@@ -19,12 +19,12 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 from tests.cli.conftest import Call, shell
+from tests.mock_api.csv_records import CSV_COLUMNS
 
 from brewhouse.errors import install_command
 from brewhouse.events.schedule_state import switch
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import encode_manifest, newest
-from brewhouse.mock_api.dataset import CSV_COLUMNS
 
 
 @pytest.mark.parametrize(("host", "has_link"), [("127.0.0.1", False), ("0.0.0.0", True)])
@@ -141,8 +141,11 @@ def test_mock_api_serves_a_csv_file(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (None, "Failed to read the dataset 'b.csv': No such file or directory. Check the path of the CSV file."),
-        (b"id,name\n", "The dataset 'b.csv' has no column brewery_type, address_1"),
-        (b"\xff\xfe", "The dataset 'b.csv' is not a CSV file in UTF-8"),
+        (
+            b"id,name\n",
+            "The dataset 'b.csv' cannot be served: its header is not one of the dataset's: it lacks brewery_type",
+        ),
+        (b"\xff\xfe", "The dataset 'b.csv' cannot be served: its header is not one of the dataset's"),
     ],
 )
 def test_mock_api_rejects_an_invalid_csv_file(
