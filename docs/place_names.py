@@ -74,10 +74,7 @@ def kept(country: str, candidates: list[tuple[str, str]]) -> Iterator[tuple[str,
     """Yield the names that add something."""
     known = {
         country: {
-            gazetteer.fold(name)
-            for entry in reference.countries()
-            if entry.code == country
-            for name in entry.names
+            gazetteer.fold(name) for entry in reference.countries() if entry.code == country for name in entry.names
         }
     }
     entries = reference.subdivisions(country)
