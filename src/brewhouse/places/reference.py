@@ -39,16 +39,6 @@ class Entry(NamedTuple):
     parent: str | None = None
 
 
-class Box(NamedTuple):
-    """A bounding box of a country or a part of it, in degrees, WGS 84; none crosses the 180th meridian."""
-
-    country_code: str
-    west: float
-    south: float
-    east: float
-    north: float
-
-
 def in_natural_order(name: str) -> str:
     """Reverse the inversion of a name, unless the comma separates a list of names.
 
@@ -187,6 +177,9 @@ def rows(file_name: str) -> list[list[str]]:
 
 
 @cache
-def country_boxes() -> list[Box]:
-    """Read the boxes of all countries, one or more each."""
-    return [Box(row[0], *map(float, row[1:])) for row in rows("country_boxes.csv")]
+def country_boxes() -> list[tuple[str, float, float, float, float]]:
+    """Read the bounding boxes of the parts of each country: its code, then west, south, east and north, in degrees.
+
+    The coordinates are of WGS 84; no box crosses the 180th meridian.
+    """
+    return [(code, float(w), float(s), float(e), float(n)) for code, w, s, e, n in rows("country_boxes.csv")]
