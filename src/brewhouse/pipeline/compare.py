@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from brewhouse.errors import UsageError
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs, find, nothing_extracted
 from brewhouse.models.project import models_of
@@ -34,8 +35,6 @@ def compare(lake: Lake, settings: Settings, first: str, second: str) -> list[Row
     Raises:
         UsageError: The lake has no such snapshot.
     """
-    from brewhouse.iceberg.tables import Tables
-
     before, after = named(lake, first), named(lake, second)
     silver = {model.name: model for model in models_of("silver", folder=settings.models)}
     with open_engine(settings) as engine:
@@ -53,8 +52,6 @@ def named(lake: Lake, name: str) -> str:
         UsageError: The lake has no such snapshot.
         BrewhouseError: It is a run that was expired, or published nothing.
     """
-    from brewhouse.iceberg.tables import Tables
-
     if not (runs := complete_runs(lake)):
         raise nothing_extracted(lake)
     if name == "last":

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,6 +25,8 @@ from brewhouse.iceberg.pending_delete import (
     pending_files,
     stored_files,
 )
+from brewhouse.iceberg.snapshots import MANY_MANIFESTS
+from brewhouse.iceberg.tables import Rewrite, Tables
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
@@ -34,11 +35,9 @@ from brewhouse.models.project import models_of
 from brewhouse.pipeline.publishing import list_states, raise_on_failure, refresh_views
 from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.pipeline.runner import run_jobs
+from brewhouse.pipeline.staged_publication import abandoned_files, staged_publications
 from brewhouse.query.connection import published_tables
 from brewhouse.settings import Settings
-
-if TYPE_CHECKING:
-    from brewhouse.iceberg.tables import Rewrite, Tables
 
 _BEFORE = "staging.before_compaction"
 
@@ -139,8 +138,6 @@ def relocate(lake: Lake, warn: Callable[[str], None]) -> list[str]:
         UsageError: The lake is on S3.
         BrewhouseError: A run holds the lake, there are no tables, or one has missing or damaged files.
     """
-    from brewhouse.iceberg.tables import Tables
-
     _require_tables(lake)
     with run_lock(lake, new_id(), is_moved=True):
         tables = Tables(lake)
@@ -155,8 +152,6 @@ def preview_maintenance(lake: Lake, settings: Settings) -> list[TableMaintenance
     Raises:
         BrewhouseError: There are no tables.
     """
-    from brewhouse.iceberg.tables import Tables
-
     _require_tables(lake)
     tables, now = Tables(lake), datetime.now(UTC)
     with tables.reading():
@@ -220,9 +215,6 @@ def _require_tables(lake: Lake) -> None:
 
 def _plans(lake: Lake, tables: Tables, settings: Settings, now: datetime) -> dict[str, _Plan]:
     """Plan the maintenance of each table; one that a run is about to publish keeps its files and current snapshot."""
-    from brewhouse.iceberg.snapshots import MANY_MANIFESTS
-    from brewhouse.pipeline.staged_publication import staged_publications
-
     live, _ = staged_publications(lake, now)
     staged = {name for publication in live for name in publication.bases}
     return {
@@ -243,8 +235,6 @@ def _plans(lake: Lake, tables: Tables, settings: Settings, now: datetime) -> dic
 
 def _compact(context: RunContext, plans: Mapping[str, _Plan]) -> list[Rewrite]:
     """Let the engine combine each group of small files, and check that the rows are the same."""
-    from brewhouse.iceberg.tables import Rewrite
-
     rewrites = []
     for name, plan in plans.items():
         if plan.groups or plan.merges_manifests:
@@ -286,8 +276,6 @@ def _choose_files(
     reports: dict[str, TableMaintenance],
 ) -> list[str]:
     """Choose the files to delete, and report them: orphans, what runs staged and never published, and old logs."""
-    from brewhouse.pipeline.staged_publication import abandoned_files, staged_publications
-
     live, abandoned = staged_publications(lake, now)
     pending = pending.union(*(each.files for each in live))
     chosen: list[StoredFile] = []

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from brewhouse.errors import UsageError
 from brewhouse.events.event import Listener, read_events
 from brewhouse.events.run_reports import run_reports
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.pipeline.publishing import list_states, refresh_views
 from brewhouse.pipeline.run_context import JobResult, RunContext
@@ -15,9 +15,6 @@ from brewhouse.pipeline.runner import run_jobs
 from brewhouse.query.connection import published_tables
 from brewhouse.query.missing_states import missing_state
 from brewhouse.settings import Settings
-
-if TYPE_CHECKING:
-    from brewhouse.iceberg.tables import Tables
 
 
 def run_rollback(
