@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 from isal import igzip
+from obstore.exceptions import AlreadyExistsError, BaseError
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.ids import CLOCK_TOLERANCE
@@ -139,8 +140,6 @@ class SnapshotWriter:
 
     def _create(self, name: str, content: bytes) -> bool:
         """Create a file; returns False if it exists."""
-        from obstore.exceptions import BaseError
-
         try:
             self.lake.store.put((self.folder / name).relative_to(self.lake.root).as_posix(), content, mode="create")
         except (OSError, BaseError) as error:
@@ -178,8 +177,6 @@ class SnapshotWriter:
 
     def _is_new(self, name: str, error: Exception) -> bool:
         """Return False for the error that a file exists; translate and raise any other."""
-        from obstore.exceptions import AlreadyExistsError
-
         if isinstance(error, AlreadyExistsError | FileExistsError):
             return False
         raise (None if self.lake.is_local else translate_error(error)) or BrewhouseError(
