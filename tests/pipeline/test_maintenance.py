@@ -24,8 +24,8 @@ from brewhouse.events.event_types import WARNING
 from brewhouse.events.run_reports import run_reports
 from brewhouse.iceberg.lake_catalog import NAME
 from brewhouse.iceberg.pending_delete import PENDING, sweep_if_due
-from brewhouse.iceberg.table_spec import Column, TableSpec
-from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.iceberg.table_spec import Column, Publication, TableSpec
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.mock_api.dataset import generate

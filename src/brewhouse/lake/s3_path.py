@@ -70,10 +70,6 @@ class S3Path(PosixPath):
             if len(below.parts) == len(parts) and below.match(pattern):
                 yield path
 
-    def rglob(self, pattern: str, **_: object) -> Iterator[S3Path]:  # type: ignore[override]
-        """List all objects below this prefix whose names match a pattern."""
-        return (path for path in self._objects_below() if path.match(pattern))
-
     def unlink(self, missing_ok: bool = False) -> None:
         """Delete the object; S3 does not report whether it existed."""
         del missing_ok

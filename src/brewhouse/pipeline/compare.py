@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from brewhouse.engines.engine import Row
 
 _CHANGES = "silver.brewery_changes"
+_SHOWN = 5
 
 
 def compare(lake: Lake, settings: Settings, first: str, second: str) -> list[Row]:
@@ -64,12 +65,8 @@ def named(lake: Lake, name: str) -> str:
     of_date = [run for run in runs if (folder / f"run={run}").is_dir()]
     if of_date:
         return of_date[-1]
+    some = f"{'among others ' if len(runs) > _SHOWN else ''}{', '.join(runs[-_SHOWN:])}"
     raise missing_state(lake, Tables(lake), name) or UsageError(
-        f"The lake {lake.root} has no raw snapshot {name}; it has {_some(runs)}.",
+        f"The lake {lake.root} has no raw snapshot {name}; it has {some}.",
         hint="Name one by its run id or its date, as 2026-08-02.",
     )
-
-
-def _some(runs: list[str]) -> str:
-    shown = runs[-5:]
-    return ("among others " if len(runs) > len(shown) else "") + (", ".join(shown) or "none")

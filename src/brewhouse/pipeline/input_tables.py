@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
@@ -58,10 +60,9 @@ def attach_places(engine: Engine) -> None:
         "GROUP BY country, state_province, city ORDER BY country, state_province, city"
     )
     named = [
-        (*(place[name] for name in _RECEIVED), iso.country_code, iso.country_name, iso.state_code, iso.state_name,
-         iso.city_name, iso.match)
+        (*(place[name] for name in _RECEIVED), *msgspec.structs.astuple(iso))
         for place, iso in zip(places, match_places([Location(**place) for place in places]), strict=True)
-    ]  # fmt: skip
+    ]
     engine.attach_rows("reference.places", dict.fromkeys((*_RECEIVED, *_NAMED), "string"), named)
     columns = {name: "string" if name == "country_code" else "double" for name in Box._fields}
     engine.attach_rows("reference.country_boxes", columns, country_boxes())

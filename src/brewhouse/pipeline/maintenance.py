@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from brewhouse.checks.compaction import same_rows
+from brewhouse.checks.reconciliation import same_rows
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.events.event import Listener
 from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, compactions, expired

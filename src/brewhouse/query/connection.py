@@ -77,19 +77,14 @@ def published_tables(lake: Lake) -> Tables:
 def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     """Open the connection of `connect` without its restrictions."""
     connection = (_connect_by_copy(lake) if at is None and lake.is_local else None) or _connect_by_catalog(lake, at)
-    _require_regular_files(connection)
+    for file in _viewed_files(connection):
+        if is_irregular(file):  # DuckDB would wait for a pipe
+            raise DamagedFileError(file, IRREGULAR)
     connection.execute("SET GLOBAL TimeZone = 'UTC'")  # also for cursors
     connection.execute("SET GLOBAL python_enable_replacements = false")  # FROM x must not read a Python variable
     for statement in monitoring_statements(lake):
         connection.execute(statement)
     return connection
-
-
-def _require_regular_files(connection: duckdb.DuckDBPyConnection) -> None:
-    """Refuse views of a file that is not a regular one: DuckDB would wait for a pipe."""
-    for file in _viewed_files(connection):
-        if is_irregular(file):
-            raise DamagedFileError(file, IRREGULAR)
 
 
 def _viewed_files(connection: duckdb.DuckDBPyConnection) -> list[Path]:
@@ -98,14 +93,10 @@ def _viewed_files(connection: duckdb.DuckDBPyConnection) -> list[Path]:
     return [Path(name.replace("[[]", "[")) for name in names if not name.startswith(SCHEME)]
 
 
-def _all_rows(relation: duckdb.DuckDBPyRelation) -> list[Any]:
-    return relation.fetchall()
-
-
 def query(
     connection: duckdb.DuckDBPyConnection,
     sql: str,
-    read: Callable[[duckdb.DuckDBPyRelation], Any] = _all_rows,
+    read: Callable[[duckdb.DuckDBPyRelation], Any] = lambda relation: relation.fetchall(),
     parameters: Mapping[str, object] = MappingProxyType({}),
 ) -> Any:  # noqa: ANN401 - what `read` returns
     """Run a statement that `statements.reading_relation` accepts, on a connection of `connect`; Ctrl-C stops it.
