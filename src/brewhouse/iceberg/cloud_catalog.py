@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pyiceberg.catalog import load_catalog
+from pyiceberg.catalog.glue import GlueCatalog, _construct_table_input
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.serializers import ToOutputFile
 from pyiceberg.table.refs import MAIN_BRANCH
@@ -46,8 +47,6 @@ class _Glue:
     """The Glue Data Catalog of the account and region; table names are those of the catalog, database and table."""
 
     def __init__(self) -> None:
-        from pyiceberg.catalog.glue import GlueCatalog
-
         self._client = client("glue")
         self.catalog = GlueCatalog(NAME, client=self._client, **FILE_IO)
 
@@ -79,8 +78,6 @@ class _Glue:
         """Prepare the update of the metadata pointer; it fails if the table has another version by then."""
         # Private in PyIceberg, whose public `commit_table` also writes the metadata and validates before each swap,
         # and cannot point back at existing metadata.
-        from pyiceberg.catalog.glue import _construct_table_input
-
         database, name = self.catalog.identifier_to_database_and_table(base.name())
         now = self.catalog._get_glue_table(database, name)  # private: gives the version that the update requires
         if now["Parameters"]["metadata_location"] != base.metadata_location:
