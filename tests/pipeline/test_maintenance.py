@@ -471,7 +471,7 @@ sys.setprofile(die_after)
 settings = load({"snapshot_retention_days": 0, "min_snapshots_to_keep": 1}, environ={})
 maintenance.run_maintenance(Lake(Path(sys.argv[1])), settings)
 """
-MOMENTS = ("_combine", "write_snapshot", "rewrite", "add_pending", "expire", "_choose_orphans")
+MOMENTS = ("_combine", "write_snapshot", "rewrite", "add_pending", "expire", "_choose_files")
 
 
 def test_a_kill_at_any_moment_leaves_a_consistent_lake(lake: Lake) -> None:
