@@ -12,7 +12,7 @@ from brewhouse.models.project import models_of
 from brewhouse.pipeline.input_tables import BREWERIES, attach_previous, attach_snapshot
 from brewhouse.pipeline.publishing import version_of
 from brewhouse.pipeline.run_context import open_engine
-from brewhouse.query.missing_states import missing_state
+from brewhouse.query.connection import missing_state
 from brewhouse.settings import Settings
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from brewhouse.lake.lake import Lake
 from brewhouse.pipeline.publishing import list_states, refresh_views
 from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.pipeline.runner import run_jobs
-from brewhouse.query.connection import published_tables
-from brewhouse.query.missing_states import missing_state
+from brewhouse.query.connection import missing_state, published_tables
 from brewhouse.settings import Settings
 
 
