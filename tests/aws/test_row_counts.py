@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 from botocore.stub import Stubber
-from tests.any_events import AnyEventLog
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.aws.row_counts import row_count_checks
 from brewhouse.aws.session import Account

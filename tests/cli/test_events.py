@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.any_events import AnyEventLog
+from tests.events.any_events import AnyEventLog
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.events.event_types import RUN

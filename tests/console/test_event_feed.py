@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.any_events import AnyEventLog
 from tests.console.conftest import RecordedRuns
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.console import event_feed
 from brewhouse.console.event_feed import EventFeed

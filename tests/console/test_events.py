@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from tests.any_events import AnyEventLog
 from tests.console.conftest import EVIL
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.console.app import create_app
 from brewhouse.console.event_list import PAGE_ROWS

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.any_events import AnyEventLog
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.events import event as event_module
 from brewhouse.events.details import (

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.any_events import AnyEventLog
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.events import event_archive
 from brewhouse.events.event import Event, read_events

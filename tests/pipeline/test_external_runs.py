@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.any_events import AnyEventLog
+from tests.events.any_events import AnyEventLog
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.any_events import AnyEventLog
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event_archive import archive_events

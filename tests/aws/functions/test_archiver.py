@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.any_events import AnyEventLog
 from tests.aws.cloud import RECORDED_EVENTS, Cloud
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.aws.functions import archiver, clients
 from brewhouse.aws.functions.job_runs import dpu_hour_usd

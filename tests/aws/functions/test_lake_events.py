@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.any_events import AnyEventLog
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.aws.functions.lake_events import LakeEvents
 from brewhouse.aws.session import Account

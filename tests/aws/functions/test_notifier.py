@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.any_events import AnyEventLog
 from tests.aws.cloud import Cloud
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.aws.functions import clients, notifier
 from brewhouse.events.alerts import Message
