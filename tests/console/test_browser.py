@@ -52,7 +52,7 @@ def test_the_overview_is_filtered_by_form_and_by_list(page: Page, console_url: s
     expect(page.locator("#total")).not_to_have_text("400")
     micro = int(page.locator("#total").inner_text())
     expect_zoom(page, ".+")
-    expect(page.locator("#map.kept, figure[data-drawn] svg.kept")).to_have_count(2)  # not drawn anew, which takes longer
+    expect(page.locator("#map.kept, figure[data-drawn] svg.kept")).to_have_count(2)  # not drawn anew
     files = [saved(page, name, "CSV").decode().splitlines()[1:] for name in ("Map", "Counts over time")]
     points, days = ([line.split(",") for line in file] for file in files)
     assert {kind for _, _, kind, *_ in points} == {'"micro"'}
