@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from brewhouse.console import breweries
+from brewhouse.console.overview import counts_with
 from brewhouse.console.web import API, HTML, LakeStateDep, PageNumber, page
 
 router = APIRouter(tags=["breweries"])
@@ -35,7 +36,8 @@ Filters = Annotated[breweries.BreweryFilters, Depends(filters_of)]
 def show(request: Request, state: LakeStateDep, filters: Filters, number: PageNumber = 1) -> Response:
     """Show the matching breweries and the facets."""
     found = breweries.search(state, filters, number)
-    return page(request, "breweries.html", found=found, filters=filters, shown=_SHOWN_BY_FACET)
+    facets = {name: counts_with(counts, getattr(filters, name)) for name, counts in found.facets.items()}
+    return page(request, "breweries.html", found=found, facets=facets, filters=filters, shown=_SHOWN_BY_FACET)
 
 
 @router.get("/breweries/{name}", **HTML)
