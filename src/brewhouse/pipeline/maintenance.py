@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from brewhouse.checks.compaction import same_rows
-from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.errors import UsageError
 from brewhouse.events.event import Listener
 from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, compactions, expired
 from brewhouse.iceberg.pending_delete import (
@@ -34,7 +34,7 @@ from brewhouse.models.project import models_of
 from brewhouse.pipeline.publishing import list_states, raise_on_failure, refresh_views
 from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.pipeline.runner import run_jobs
-from brewhouse.query.connection import published_tables
+from brewhouse.query.connection import nothing_published, published_tables
 from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def total_of(reports: Sequence[TableMaintenance]) -> TableMaintenance:
 
 def _require_tables(lake: Lake) -> None:
     if not lake.may_have_tables:
-        raise BrewhouseError(f"The lake {lake.root} has no tables.", hint="`brewhouse run` creates them.")
+        raise nothing_published(lake)
 
 
 def _plans(tables: Tables, settings: Settings, now: datetime, live: Sequence[StagedPublication]) -> dict[str, _Plan]:
