@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 from tests.cli.conftest import Call
+from tests.events.any_events import AnyEventLog
 from tests.mock_api.server import MockApiServer
 
-from brewhouse.events.event import EventLog
 from brewhouse.events.event_types import RUN
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
@@ -69,6 +69,6 @@ def test_a_failed_run_is_shown_with_its_error(call: Call, tmp_path: Path) -> Non
 
 
 def test_a_killed_run_is_shown_as_interrupted(call: Call, tmp_path: Path) -> None:
-    EventLog(Lake(tmp_path), "R1").write(RUN, {"state": "RUNNING", "jobName": "breweries"})
+    AnyEventLog(Lake(tmp_path), "R1").write(RUN, {"state": "RUNNING", "jobName": "breweries"})
     assert json.loads(call("show", "R1", "--lake", tmp_path, "--json").out)["state"] == "INTERRUPTED"
     assert call("show", "R1", "--lake", tmp_path).out.startswith("run R1 interrupted, started ")

@@ -26,8 +26,8 @@ from brewhouse.console.sandbox import (
 )
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.errors import BrewhouseError
-from brewhouse.iceberg.table_spec import Column, TableSpec
-from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.iceberg.table_spec import Column, Publication, TableSpec
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 
 Run = Callable[..., QueryResult]

@@ -24,8 +24,8 @@ from brewhouse.events.event_types import WARNING
 from brewhouse.events.run_reports import run_reports
 from brewhouse.iceberg.lake_catalog import NAME
 from brewhouse.iceberg.pending_delete import PENDING, sweep_if_due
-from brewhouse.iceberg.table_spec import Column, TableSpec
-from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.iceberg.table_spec import Column, Publication, TableSpec
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.mock_api.dataset import generate
@@ -471,7 +471,7 @@ sys.setprofile(die_after)
 settings = load({"snapshot_retention_days": 0, "min_snapshots_to_keep": 1}, environ={})
 maintenance.run_maintenance(Lake(Path(sys.argv[1])), settings)
 """
-MOMENTS = ("_combine", "write_snapshot", "rewrite", "add_pending", "expire", "_choose_orphans")
+MOMENTS = ("_combine", "write_snapshot", "rewrite", "add_pending", "expire", "_choose_files")
 
 
 def test_a_kill_at_any_moment_leaves_a_consistent_lake(lake: Lake) -> None:

@@ -26,7 +26,8 @@ SET_BY_DEPLOY = {"BucketName", "DataExists", "QueuesExist", "ScriptKey", "Module
 def template() -> str:
     """Return the template as deployed, JSON."""
     parsed = parse(files(__package__).joinpath("stack.yaml").read_text("utf-8"))
-    parsed["Resources"] |= {_logical_name(query): _named_query(query) for query in saved_queries()}
+    for query in saved_queries():
+        parsed["Resources"][f"{query.name.title().replace('_', '')}Query"] = _named_query(query)
     return json.dumps(parsed, ensure_ascii=False, indent=1) + "\n"
 
 
@@ -117,10 +118,6 @@ def _intrinsic(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, 
     if tag == "GetAtt" and isinstance(value, str):
         value = value.split(".", 1)
     return {tag if tag in {"Ref", "Condition"} else f"Fn::{tag}": value}
-
-
-def _logical_name(query: SavedQuery) -> str:
-    return f"{query.name.title().replace('_', '')}Query"
 
 
 def _named_query(query: SavedQuery) -> dict[str, Any]:

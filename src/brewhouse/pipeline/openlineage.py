@@ -39,9 +39,7 @@ class LineageSender:
     """Listener that sends the events of one run to the lineage server."""
 
     def __init__(self, lake: Lake, source_url: str, workflow: str) -> None:
-        self._lake = lake
-        self._source_url = source_url
-        self._workflow = workflow
+        self._translator = _Translator(lake, source_url, workflow)
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._sent = 0
         self._has_warned = False
@@ -88,9 +86,8 @@ class LineageSender:
             config: Any = getattr(transport, "config", None)
             if getattr(config, "retry", None) == DEFAULT_RETRY_CONFIG:  # not set by the user
                 config.retry = {**DEFAULT_RETRY_CONFIG, "total": _RETRIES}
-        translator = _Translator(self._lake, self._source_url, self._workflow)
         while (event := self._events.get()) is not None:
-            for sent in translator.translate(event):
+            for sent in self._translator.translate(event):
                 client.emit(sent)
                 self._sent += 1
         client.close(timeout=_WAIT_S)
