@@ -384,9 +384,9 @@ def test_tables_outside_of_the_lake_are_not_touched(lake: Lake, tmp_path: Path) 
 
 
 def test_a_lake_without_tables_is_an_error(lake: Lake) -> None:
-    with pytest.raises(BrewhouseError, match="has no tables"):
+    with pytest.raises(BrewhouseError, match="does not exist"):
         maintain(lake)
-    with pytest.raises(BrewhouseError, match="has no tables"):
+    with pytest.raises(BrewhouseError, match="does not exist"):
         preview(lake)
     assert not lake.root.exists()
 

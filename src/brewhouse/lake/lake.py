@@ -170,6 +170,16 @@ def require_relocated(lake: Lake) -> None:
         )
 
 
+def lacking(lake: Lake, what: str, command: str = "run") -> tuple[str, str]:
+    """Return why a lake has none of something, as an error and its hint."""
+    if lake.is_local and not lake.root.is_dir():
+        return f"The lake {lake.root} does not exist.", f"Check --lake, or run `brewhouse {command}` first."
+    hint = f"Run `brewhouse {command}` first."
+    if lake.events.is_dir():
+        hint = f"Run `brewhouse {command}`; `brewhouse show` says how the last run ended."
+    return f"The lake {lake.root} has no {what}.", hint
+
+
 def path_at(place: str) -> Path:
     """Parse a local path or a URL `s3://bucket/key`.
 
