@@ -89,23 +89,17 @@ def d3_time_format(language: str) -> dict[str, Any]:
         ('fev', 'março', 'domingo')
     """
     locale = locale_of(language)
-    widths = {"": "wide", "short": "abbreviated"}
-    months = {
-        width: [locale.months["format"][name][n].rstrip(".") for n in range(1, 13)] for width, name in widths.items()
-    }
-    days = {
-        width: [locale.days["format"][name][(n - 1) % 7].rstrip(".") for n in range(7)]
-        for width, name in widths.items()
-    }
+
+    def names(kind: str, width: str) -> list[str]:
+        texts = getattr(locale, kind)["format"][width]
+        return [texts[key].rstrip(".") for key in (range(1, 13) if kind == "months" else (6, *range(6)))]
+
     return {
-        "dateTime": "%d/%m/%Y %H:%M",
-        "date": "%d/%m/%Y",
+        **dict.fromkeys(("dateTime", "date"), "%d/%m/%Y"),
         "time": "%H:%M",
         "periods": ["AM", "PM"],
-        "months": months[""],
-        "shortMonths": months["short"],
-        "days": days[""],
-        "shortDays": days["short"],
+        **{kind: names(kind, "wide") for kind in ("months", "days")},
+        **{f"short{kind.capitalize()}": names(kind, "abbreviated") for kind in ("months", "days")},
     }
 
 

@@ -223,8 +223,7 @@ def counts_with(counts: list[BreweryCount], key: str) -> list[BreweryCount]:
     """Add a chosen type or place, by its ISO name, if no brewery has it, so that it can be seen and cleared."""
     if not key or any(count.key == key for count in counts):
         return counts
-    names = {each.alpha_2: each.title for each in reference.countries()}
-    names |= {each.code: each.title for each in reference.subdivisions(key[:2])}
+    names = {each.code: each.title for each in (*reference.countries(), *reference.subdivisions(key[:2]))}
     return [*counts, BreweryCount(key, names.get(key, key), 0, key[:2])]
 
 
