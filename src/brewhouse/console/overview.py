@@ -215,8 +215,12 @@ def overview(state: LakeState, filters: OverviewFilters) -> Overview:
 
 def with_chosen(shown: Overview, filters: OverviewFilters) -> Overview:
     """Add to the counts what is chosen but has no breweries."""
-    chosen = vars(filters).items()
-    return replace(shown, **{f"by_{name}": counts_with(getattr(shown, f"by_{name}"), key) for name, key in chosen})
+    return replace(
+        shown,
+        by_type=counts_with(shown.by_type, filters.type),
+        by_country=counts_with(shown.by_country, filters.country),
+        by_state=counts_with(shown.by_state, filters.state),
+    )
 
 
 def counts_with(counts: list[BreweryCount], key: str) -> list[BreweryCount]:
