@@ -55,14 +55,8 @@ def _measures(engine: Engine, table: str, rule: Rule) -> Iterator[Measure]:
             yield query_measure(engine, name, table, sql, rule.severity)
 
 
-def query_check(engine: Engine, name: str, table: str, sql: str, severity: Severity = "error") -> Check:
-    """Make a check of a query in Spark SQL, each row of which is a violation."""
-    (check,) = measured(engine, [query_measure(engine, name, table, sql, severity)])
-    return check
-
-
 def query_measure(engine: Engine, name: str, table: str, sql: str, severity: Severity = "error") -> Measure:
-    """Count the rows of a query, each of which is a violation."""
+    """Count the rows of a query in Spark SQL, each of which is a violation."""
     count = f"SELECT count(*) FROM ({sql}\n) AS violation"
     return Measure(count, partial(_with_example, engine, name, table, sql, severity))
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from brewhouse.api.contract import GROUPS
 from brewhouse.checks.check import Check
-from brewhouse.checks.data_contract import Measure, check_result, query_measure
+from brewhouse.checks.data_contract import Measure, check_result, measured, query_measure
 from brewhouse.engines.engine import Engine
+from brewhouse.iceberg.table_spec import TableSpec
 from brewhouse.lake.manifest import Manifest
 
 ACCOUNTED = {
@@ -128,6 +129,20 @@ def _cleaned(groups: Mapping[str, int], column: str) -> Counter[str]:
         counter[clean.lower() if column == "brewery_type" else clean] += number
     del counter[""]
     return counter
+
+
+def same_rows(engine: Engine, before: str, after: TableSpec) -> Check:
+    """Check that compaction changes no row, by the number of rows and the sum of their hashes, whatever their order.
+
+    Args:
+        before: Name under which the engine reads the rows before compaction.
+        after: The table, under whose name the engine reads the compacted rows.
+    """
+    columns = ", ".join(f"`{column.name}`" for column in after.columns)
+    facts = f"SELECT count(*) AS number, sum(hash({columns})) AS hashes"
+    sql = f"{facts} FROM {before} EXCEPT {facts} FROM {after.name}"
+    (check,) = measured(engine, [query_measure(engine, "compacting it changes no row", after.name, sql)])
+    return check
 
 
 def count_rows(engine: Engine, tables: Mapping[str, str]) -> dict[str, int]:

@@ -45,8 +45,8 @@ def show(request: Request, console: ConsoleDep, lake_state: LakeStateDep, filter
 def _map_data(shown: overview.Overview, translate: Translator) -> dict[str, Any]:
     """Return what `static/map.js` shows apart from the locations: filters, counts and texts."""
     return {
-        "country": shown.filters.country,
-        "state": shown.filters.state,
+        **vars(shown.filters),
+        "located": shown.totals.with_coordinates,
         "countries": {count.key: count.breweries for count in shown.by_country},
         "states": [{**vars(count), "title": translate.label("state", count)} for count in shown.by_state],
         "words": {
