@@ -40,10 +40,10 @@ def show(request: Request, state: LakeStateDep, filters: Filters, number: PageNu
     return page(request, "breweries.html", found=found, facets=facets, filters=filters, shown=_SHOWN_BY_FACET)
 
 
-@router.get("/breweries/{name}", **HTML)
-def show_brewery(request: Request, state: LakeStateDep, name: str) -> Response:
+@router.get("/breweries/{brewery}", **HTML)
+def show_brewery(request: Request, state: LakeStateDep, brewery: str) -> Response:
     """Show a brewery."""
-    detail = breweries.brewery_detail(state, name)
+    detail = breweries.brewery_detail(state, brewery)
     place = {name: detail.fields.get(name) for name in ("id", "name", "city", "longitude", "latitude")}
     is_located = place["longitude"] is not None and place["latitude"] is not None
     map_data = {"place": place, "countries": {}, "states": [], "words": {}} if is_located else None
@@ -57,7 +57,7 @@ def list_breweries(state: LakeStateDep, filters: Filters, number: PageNumber = 1
     return breweries.search(state, filters, number)
 
 
-@router.get(f"{API}/breweries/{{name}}")
-def get_brewery(state: LakeStateDep, name: str) -> breweries.BreweryDetail:
+@router.get(f"{API}/breweries/{{brewery}}")
+def get_brewery(state: LakeStateDep, brewery: str) -> breweries.BreweryDetail:
     """Return all that is known of a brewery."""
-    return breweries.brewery_detail(state, name)
+    return breweries.brewery_detail(state, brewery)
