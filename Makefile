@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 DEMO_LAKE ?= demo-lake
-RUNTIME_MB := 100
+RUNTIME_MB := 85
 
 .PHONY: demo test test-slow lint types check lock bench docs site clean
 

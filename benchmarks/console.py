@@ -38,9 +38,10 @@ WINDOW_MS = 1000  # a new Chromium window loads pages of its own, which readers 
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
 CLOCK = """
     document.addEventListener("htmx:beforeRequest", () => { window.began = performance.now(); window.took = 0; });
-    document.addEventListener("htmx:afterSettle", () => requestAnimationFrame(() => setTimeout(
+    document.addEventListener("htmx:afterOnLoad", () => requestAnimationFrame(() => setTimeout(
         () => { window.took = performance.now() - window.began; })));
 """
+DRAWN = ".stage[data-ready][data-drawn=detailed]"  # the map moves for half a second after its breweries are shown
 
 
 @contextmanager
@@ -82,7 +83,8 @@ def time_to_result(page: Page, act: Callable[[], object]) -> float:
 
 
 def filter_time(page: Page, label: str, value: str) -> float:
-    """Measure one filter of the overview."""
+    """Measure one filter of the overview, applied to a page at rest."""
+    page.wait_for_selector(DRAWN)
     return time_to_result(page, lambda: page.get_by_label(label, exact=True).select_option(value))
 
 

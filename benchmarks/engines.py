@@ -34,9 +34,8 @@ from time import perf_counter
 import msgspec
 
 from brewhouse.ids import new_id
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, with_checksum
 from brewhouse.lake.manifest import Counts, Manifest, Page, Proof
-from brewhouse.lake.snapshot_writer import page_name
 from brewhouse.mock_api.dataset import generate
 from brewhouse.source import Meta
 
@@ -78,7 +77,7 @@ def write_snapshot(lake: Lake, rows: int, page_rows: int) -> None:
             counts[group].update(str(record[field]) for record in records if record[field] is not None)
         content = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
         checksum = hashlib.sha256(content).hexdigest()
-        name = page_name(number, checksum)
+        name = with_checksum(f"page-{number:05d}.jsonl.gz", content)
         (folder / name).write_bytes(gzip.compress(content, 1))
         pages.append(
             Page(

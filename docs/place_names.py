@@ -74,13 +74,10 @@ def kept(country: str, candidates: list[tuple[str, str]]) -> Iterator[tuple[str,
     """Yield the names that add something."""
     known = {
         country: {
-            gazetteer.fold(name)
-            for entry in gazetteer.country_entries()
-            if entry.code == country
-            for name in entry.names
+            gazetteer.fold(name) for entry in reference.countries() if entry.code == country for name in entry.names
         }
     }
-    entries = gazetteer.subdivision_entries(country)
+    entries = reference.subdivisions(country)
     kinds = {entry.code: gazetteer.kinds_in(" ".join((entry.type, *entry.names))) for entry in entries}
     sharing: dict[str, set[str]] = {}
     for entry in entries:
@@ -107,7 +104,7 @@ def main(cldr: Path) -> None:
     replaced = {code: facts["_replacement"] for code, facts in aliases.items() if " " not in facts["_replacement"]}
     shown: list[tuple[str, str]] = []
     spoken: list[tuple[str, str]] = []
-    for country in (country.alpha_2 for country in reference.countries()):
+    for country in (country.code for country in reference.countries()):
         own = languages(territories.get(country, {}))
         shown += sorted(kept(country, list(names(cldr, country, own, replaced))))
         if folders := translated(own):

@@ -49,7 +49,7 @@ def statements() -> set[str]:
 
         with (
             tempfile.TemporaryDirectory() as folder,
-            DemoApiServer(records(), throttle=False) as server,
+            DemoApiServer(records()) as server,
             mock.patch.object(duckdb, "to_duckdb", record),
         ):
             for _ in range(2):

@@ -107,7 +107,7 @@ def trace_run() -> Trace:
 
 @contextmanager
 def _mock_api(environ: dict[str, str]) -> Iterator[str]:
-    command = [sys.executable, "-m", "brewhouse", "mock-api", "--rows", str(ROWS), "--port", "0", "--no-throttle"]
+    command = [sys.executable, "-m", "brewhouse", "mock-api", "--rows", str(ROWS), "--port", "0"]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def test_errors_are_those_of_the_command_line(tmp_path: Path, lake: brewhouse.La
         brewhouse.Lake("lake", concurrency=0)
     with pytest.raises(UsageError, match="colour is not a setting"):
         brewhouse.Lake("lake", colour="red")
-    with pytest.raises(BrewhouseError, match="no published tables"):
+    with pytest.raises(BrewhouseError, match="does not exist"):
         _ = brewhouse.Lake(tmp_path / "none").tables
     with pytest.raises(UsageError, match="Only one SELECT can be run here"):
         lake.query("DROP VIEW silver.breweries")
@@ -116,3 +117,57 @@ def test_importing_the_library_imports_nothing_else() -> None:
     assert {name.partition(".")[0] for name in out.split()} - set(sys.stdlib_module_names) == {"brewhouse"}
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         brewhouse.nothing  # noqa: B018
+
+
+WITHOUT_DATAFRAMES = """
+import asyncio, sys
+from datetime import datetime
+from pathlib import Path
+
+sys.modules["numpy"] = None
+from mcp import Client
+
+import brewhouse
+from brewhouse.backfill.backfill_job import run_backfill
+from brewhouse.backfill.version_sources import list_versions
+from brewhouse.console.sandbox import QueryRequest, Sandbox
+from brewhouse.engines.duckdb import DuckDBEngine
+from brewhouse.lake.lake import Lake
+from brewhouse.mcp_server import create_server
+from brewhouse.settings import load
+
+root = Path.cwd() / "lake"
+lake = brewhouse.Lake(root, source_url=sys.argv[1])
+assert lake.run().state == "SUCCEEDED"
+sql = "SELECT max(snapshot_time), count(*) FROM silver.brewery_changes WHERE snapshot_time < $now"
+((time, number),) = lake.query(sql, {"now": datetime.now().astimezone()}).fetchall()
+assert (type(time), number) == (datetime, 50), (time, number)
+engine = DuckDBEngine()
+(row,) = engine.rows("SELECT lower('ΟΔΟΣ İ') AS a, upper('straße') AS b, CAST(CAST('1e-9' AS DOUBLE) AS STRING) AS c")
+assert list(row.values()) == ["οδος i̇", "STRASSE", "1.0E-9"], row
+run_backfill(Lake(root), load({}, environ={}), list_versions([Path("version.csv")], "2024-01-01"))
+assert lake.query("FROM silver.brewery_changes").rows(), "rebuilt"
+result = Sandbox().run(QueryRequest(lake=str(root), sql="FROM silver.breweries", folder=str(root.parent)))
+assert (result.error, result.rows) == (None, 50)
+
+
+async def count():
+    async with Client(create_server(load({"lake": str(root)}, environ={}))) as client:
+        return await client.call_tool("query", {"sql": "SELECT count(*) FROM silver.breweries"})
+
+
+assert asyncio.run(count()).structured_content["rows"] == [[50]]
+"""
+
+
+def test_only_data_frames_need_numpy(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError('No module named numpy', name='numpy')")
+    fields = (
+        "id,name,brewery_type,address_1,city,state_province,postal_code,country,longitude,latitude,phone,website_url"
+    )
+    (tmp_path / "version.csv").write_text(f"{fields}\nb-york,B,micro,1 High St,York,,,England,-1.08,53.9,,\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}  # of the sandbox's process too
+    with MockApiServer(generate(50)) as source:
+        command = [sys.executable, "-c", WITHOUT_DATAFRAMES, source.url]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

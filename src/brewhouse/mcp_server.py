@@ -8,6 +8,7 @@ from datetime import date
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
+import msgspec
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
@@ -90,8 +91,6 @@ def _run_tools(lake: Lake) -> list[Callable[..., Any]]:
 
     def show_run(run: str = "last") -> dict[str, Any]:
         """Show a run, by its id or `last`, with its jobs, checks and published tables."""
-        import msgspec
-
         for report in reversed(run_reports(read_events(lake))):
             if run in ("last", report.run):
                 shown: dict[str, Any] = msgspec.to_builtins(report)

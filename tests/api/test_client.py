@@ -23,7 +23,6 @@ from tests.mock_api.server import MockApiServer
 from brewhouse.api.client import Client, PageResult
 from brewhouse.api.source_errors import (
     BadResponseError,
-    ConnectionLostError,
     PermanentSourceError,
     SourceUnavailable,
     TransientSourceError,
@@ -170,7 +169,7 @@ def test_a_proxy_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch
         SourceUnavailable, match=r"the proxy .*(cannot be reached|is not found): .*Check the proxy"
     ) as caught:
         fetch_page(settings_for("http://brewery.test/v1", max_attempts=2))
-    assert isinstance(caught.value.__cause__, ConnectionLostError)
+    assert type(caught.value.__cause__) is TransientSourceError
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -302,7 +301,7 @@ def test_the_error_after_the_last_attempt_names_page_url_attempts_and_the_next_s
     assert caught.value.what.startswith(f"Failed to fetch page 2 of breweries from {url} after 4 attempt(s):")
     assert "run again later" in caught.value.hint
     assert isinstance(caught.value, UnusableResponseError) is (fault in BAD_RESPONSES)
-    assert isinstance(caught.value.__cause__, BadResponseError if fault in BAD_RESPONSES else ConnectionLostError)
+    assert type(caught.value.__cause__) is (BadResponseError if fault in BAD_RESPONSES else TransientSourceError)
     assert caught.value.exit_code == 1
 
 
@@ -349,7 +348,7 @@ def test_a_response_that_breaks_off_is_a_lost_connection_and_each_request_is_sen
     server = RawServer(sent)
     with pytest.raises(SourceUnavailable, match=error) as caught:
         fetch_from(server, max_attempts=3)
-    assert isinstance(caught.value.__cause__, ConnectionLostError)
+    assert type(caught.value.__cause__) is TransientSourceError
     assert not isinstance(caught.value, UnusableResponseError)
     assert len(server.requests) == 3
 
@@ -365,7 +364,7 @@ def test_a_refused_connection_is_a_lost_connection() -> None:
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     with pytest.raises(SourceUnavailable, match=r"after 2 attempt\(s\): ClientConnectorError") as caught:
         fetch_page(settings_for(url, max_attempts=2))
-    assert isinstance(caught.value.__cause__, ConnectionLostError)
+    assert type(caught.value.__cause__) is TransientSourceError
 
 
 def test_a_response_that_misses_the_timeout_is_retried() -> None:
@@ -473,7 +472,7 @@ def test_an_invalid_url_is_permanent(url: str) -> None:
 
 
 def test_every_error_of_the_source_is_either_transient_or_permanent() -> None:
-    transient: list[type[BrewhouseError]] = [ConnectionLostError, BadResponseError]
+    transient: list[type[BrewhouseError]] = [TransientSourceError, BadResponseError]
     permanent: list[type[BrewhouseError]] = [SourceUnavailable, UnusableResponseError]
     assert all(issubclass(error, TransientSourceError) for error in transient)
     assert all(issubclass(error, PermanentSourceError) for error in permanent)

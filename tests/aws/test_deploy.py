@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,7 +68,7 @@ def test_one_command_creates_everything(account: Account, deploy: Call) -> None:
     assert set(states(account).values()) == {"ACTIVATED"}
     assert len(keys(account)) == 4
     assert "FAILED" not in out
-    assert out.count("ok  ") == 4 + 16  # checks before and after
+    assert out.count("ok  ") == 5 + 16  # checks before and after
     assert "not yet  alerts have a subscriber" in out
     glue = account.client("glue")
     for job in ("extract", "transform", "aggregate", "maintain"):
@@ -301,8 +302,7 @@ def test_nothing_is_created_without_confirmation(account: Account, package: Call
     ("parameter", "message"),
     [
         ("Nothing=1", "Unknown parameter Nothing"),
-        ("BucketName=mine", "Unknown parameter BucketName"),
-        ("Schedule=cron(0 6 * * * *)", "must be ?"),
+        ("NumberOfWorkers=1", "NumberOfWorkers must be a whole number from 2 to 50 (got '1')"),
         ("GlueVersion=5.1", "is for Glue 6.0, not 5.1"),
         ("nonsense", "is not a parameter"),
     ],
@@ -317,22 +317,27 @@ def test_an_invalid_parameter_is_rejected_before_anything_is_created(
 
 
 @pytest.mark.parametrize(
-    ("parameter", "message"),
+    ("variables", "parameters", "code"),
     [
-        ("NumberOfWorkers=1", "Parameter 'NumberOfWorkers' must be a number not less than 2"),
-        ("Engine=flink", "Parameter 'Engine'"),
-        ("AlertEmail=nobody", "AlertEmail"),
-        ("SourceUrl=https://api.example.org/", "SourceUrl"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, {}, 2),
+        ({}, {"Engine": "flink"}, 2),
+        ({}, {"Engine": "spark", "GlueVersion": "5.1"}, 3),  # found by the checks of the account
     ],
 )
-def test_a_parameter_outside_of_the_templates_limits_is_rejected_by_cloudformation(
-    account: Account, deploy: Call, parameter: str, message: str
+@pytest.mark.usefixtures("account")
+def test_nothing_is_packaged_before_account_and_parameters_are_checked(
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    parameters: dict[str, str],
+    code: int,
 ) -> None:
-    code, _, err = deploy("--parameter", parameter)
-    assert code == 1
-    assert message in err
-    assert find_stack(account, STACK) is None
-    assert account.client("s3").list_buckets()["Buckets"] == []
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    given = [word for name, value in parameters.items() for word in ("--parameter", f"{name}={value}")]
+    assert call("deploy", "--stack", STACK, "--yes", "--folder", tmp_path / "package", *given)[0] == code
+    assert not (tmp_path / "package").exists()
 
 
 @pytest.mark.parametrize("name", ["Brew", "-brew", "brew_house", "b" * 40, "1brew"])

@@ -58,6 +58,13 @@ def test_nothing_is_in_the_way_of_an_ordinary_account() -> None:
     ("check", "answers", "parameters", "passed", "advice"),
     [
         (
+            "the Glue version runs the engine",
+            {},
+            {"GlueVersion": "5.1"},
+            False,
+            "not spark with 5.1: set --parameter GlueVersion=6.0, or Engine=duckdb",
+        ),
+        (
             "Glue is enabled",
             {"glue.GetJobs": ("AccessDeniedException", "Account 123456789012 is denied access.")},
             {},

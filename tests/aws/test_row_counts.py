@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import pytest
 from botocore.stub import Stubber
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.aws.row_counts import row_count_checks
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
-from brewhouse.events.event import EventLog
 from brewhouse.events.event_types import PUBLISHED, RUN
 from brewhouse.lake.lake import Lake
 
@@ -24,7 +24,7 @@ def stack(account: Account) -> Stack:
 
 def publish(stack: Stack, run: str, tables: Mapping[str, int], state: str = "SUCCEEDED") -> None:
     """Write the events of a run that published tables."""
-    log = EventLog(Lake.at(f"s3://{stack.parameters['BucketName']}/lake"), run)
+    log = AnyEventLog(Lake.at(f"s3://{stack.parameters['BucketName']}/lake"), run)
     this = {"jobName": "breweries", "workflow": "breweries", "workflowRunId": f"wr_{run}"}
     log.write(RUN, {**this, "state": "RUNNING"})
     log.write(PUBLISHED, {"tables": [{"table": name, "rows": rows} for name, rows in tables.items()]})

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from brewhouse.aws.template import defaults, first_template, parse, template
+from brewhouse.aws.template import SET_BY_DEPLOY, check_parameters, defaults, first_template, parse, template
 from brewhouse.errors import UsageError
 
 
@@ -54,3 +54,34 @@ def test_without_pyyaml_the_extra_to_install_is_named(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(UsageError, match=r"pip install .*\[aws\]"):
         parse("a: 1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("Nothing", "1", "Unknown parameter Nothing. Parameters: AlertEmail, "),
+        ("NumberOfWorker", "1", "Unknown parameter NumberOfWorker. Did you mean NumberOfWorkers?"),
+        ("BucketName", "mine", "Unknown parameter BucketName."),
+        ("Engine", "flink", "Engine must be one of spark, duckdb (got 'flink'). Engine that runs the models"),
+        ("NumberOfWorkers", "1", "NumberOfWorkers must be a whole number from 2 to 50 (got '1'). Workers of a job"),
+        ("NumberOfWorkers", "many", "NumberOfWorkers must be a whole number from 2 to 50 (got 'many')."),
+        ("LogRetentionDays", "31", "LogRetentionDays must be one of 1, 3, 5, "),
+        ("AlertEmail", "nobody", "AlertEmail must match ^([^@"),
+        ("SourceUrl", "https://api.example.org/", "SourceUrl must match ^https?:"),
+        (
+            "Schedule",
+            "daily",
+            "Schedule must be cron(minutes hours day-of-month month day-of-week year) (got 'daily').",
+        ),
+        ("Schedule", "cron(0 6 * * * *)", "Invalid Schedule cron(0 6 * * * *): exactly one of day of month and"),
+    ],
+)
+def test_a_parameter_that_the_stack_would_reject_is_rejected(name: str, value: str, message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        check_parameters({name: value}, template())
+    assert str(refused.value).startswith(message)
+
+
+def test_the_defaults_are_accepted() -> None:
+    settable = {name: value for name, value in defaults().items() if name not in SET_BY_DEPLOY}
+    check_parameters(settable, template())

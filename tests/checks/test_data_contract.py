@@ -113,7 +113,8 @@ def test_accepted_values_of_a_number_are_compared_as_text(given: Given) -> None:
 
 def test_a_query_may_end_in_a_comment(given: Given) -> None:
     engine = given("silver.t", COLUMNS, [("x", "1")])
-    check = query_check(engine, "no x", "silver.t", "SELECT a FROM silver.t -- every row", "warning")
+    sql = "SELECT a FROM silver.t -- every row"
+    check = query_check(engine, "no x", "silver.t", sql, "warning")
     assert (check.violations, check.severity, check.example) == (1, "warning", '{"a":"x"}')
 
 

@@ -130,7 +130,8 @@ def test_an_unknown_glue_version_is_wrong_usage(call: Call, tmp_path: Path) -> N
     [
         ("Colour=red", "Unknown parameter Colour. Parameters: AlertEmail, "),
         ("GlueVersion=9", "GlueVersion must be one of 5.1, 6.0 (got '9')."),
-        ("NumberOfWorkers=many", "NumberOfWorkers must be a number (got 'many')."),
+        ("NumberOfWorkers=many", "NumberOfWorkers must be a whole number from 2 to 50 (got 'many')."),
+        ("NumberOfWorkers=-5", "NumberOfWorkers must be a whole number from 2 to 50 (got '-5')."),
     ],
 )
 def test_an_estimate_rejects_parameters_that_the_stack_would_reject(call: Call, parameter: str, message: str) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.events.any_events import AnyEventLog
 from tests.mock_api.server import MockApiServer
 
-from brewhouse.events.event import EventLog
 from brewhouse.events.event_types import RUN
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
@@ -38,7 +38,7 @@ def test_events_of_a_run_and_a_level_are_json_lines(call: Call, full: Path) -> N
 
 
 def test_following_prints_new_events(tmp_path: Path) -> None:
-    log = EventLog(Lake(tmp_path), "R1")
+    log = AnyEventLog(Lake(tmp_path), "R1")
     log.write(RUN, {"message": "the first"})
     command = [sys.executable, "-m", "brewhouse", "events", "--follow", "--lake", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
@@ -97,7 +97,7 @@ def test_a_level_selects_events_at_least_as_severe(call: Call, full: Path) -> No
 
 
 def test_an_event_is_one_line_and_a_long_message_is_shortened(call: Call, tmp_path: Path) -> None:
-    log = EventLog(Lake(tmp_path), "R1")
+    log = AnyEventLog(Lake(tmp_path), "R1")
     log.write(RUN, {"message": "first line\nsecond  line " + "x" * 500})
     log.write(RUN, {"jobName": "extract", "state": "RUNNING"})
     long, without_message = call("events", "--lake", tmp_path).out.splitlines()
@@ -108,7 +108,7 @@ def test_an_event_is_one_line_and_a_long_message_is_shortened(call: Call, tmp_pa
     assert whole["detail"]["message"].endswith("x" * 500)
 
 
-@pytest.mark.parametrize(("command", "code"), [("events", 0), ("logs", 2)])
+@pytest.mark.parametrize(("command", "code"), [("events", 0), ("logs", 1)])
 def test_a_lake_without_runs_has_no_events_and_no_log(call: Call, tmp_path: Path, command: str, code: int) -> None:
     done = call(command, "--lake", tmp_path)
     assert (done.code, done.out) == (code, "")

@@ -19,9 +19,8 @@ from types import MappingProxyType
 from typing import Any
 
 from tests.compatibility import warm_process
+from tests.mock_api.csv_records import read_csv
 from tests.mock_api.server import MockApiServer
-
-from brewhouse.mock_api.dataset import read_csv
 
 COLUMNS = (
     "id", "name", "brewery_type", "address_1", "address_2", "address_3", "city", "state_province", "postal_code",

@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from tests.events.any_events import AnyEventLog
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.console.app import create_app
-from brewhouse.events.event import EventLog
 from brewhouse.events.event_types import JOB, RUN
 from brewhouse.events.run_reports import ENDED
 from brewhouse.lake.lake import Lake
@@ -95,7 +95,7 @@ class RecordedRuns:
             facts: Further details of the run's events.
         """
         self.states[run] = state
-        log = EventLog(self.lake, run)
+        log = AnyEventLog(self.lake, run)
         details = {"workflow": "breweries", "jobs": ["extract", "transform", "aggregate"], **facts}
         log.write(RUN, {**details, "message": f"run {run} starts"})
         for name, job_state in jobs:

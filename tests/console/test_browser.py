@@ -20,6 +20,13 @@ def expect_zoom(page: Page, times: str) -> None:
     expect(stage).to_have_attribute("data-drawn", "detailed")
 
 
+def saved(page: Page, region: str, kind: str) -> bytes:
+    """Save what a part of the page draws, by its button."""
+    with page.expect_download() as download:
+        page.get_by_role("region", name=region).get_by_role("button", name=kind).click()
+    return download.value.path().read_bytes()
+
+
 ENLARGED = r"(?!1\.00).+"
 
 
@@ -39,10 +46,18 @@ def test_the_overview_is_filtered_by_form_and_by_list(page: Page, console_url: s
     shown, specified = page.locator("figure[data-drawn] .role-axis-label text").first.evaluate(colour)
     assert shown == specified, "no style of the page hides the labels of a chart"
 
+    page.locator("#map, figure svg").evaluate_all("all => all.forEach(each => each.classList.add('kept'))")
     page.get_by_label("Type", exact=True).select_option("micro")
     expect(page).to_have_url(re.compile(r"[?&]type=micro"))
     expect(page.locator("#total")).not_to_have_text("400")
     micro = int(page.locator("#total").inner_text())
+    expect_zoom(page, ".+")
+    expect(page.locator("#map.kept, figure[data-drawn] svg.kept")).to_have_count(2)  # not drawn anew
+    files = [saved(page, name, "CSV").decode().splitlines()[1:] for name in ("Map", "Counts over time")]
+    points, days = ([line.split(",") for line in file] for file in files)
+    assert {kind for _, _, kind, *_ in points} == {'"micro"'}
+    assert page.locator("#map-note").inner_text().startswith(f"{len(points)} on the map")
+    assert days[-1][0] == f'"{micro}"'
 
     page.get_by_role("list", name="By country").get_by_role("link", name="United States").click()
     expect(page).to_have_url(re.compile(r"country=US"))
@@ -53,13 +68,13 @@ def test_the_overview_is_filtered_by_form_and_by_list(page: Page, console_url: s
 
     page.go_back()
     expect(page.locator("#total")).to_have_text(str(micro))
-    countries = page.get_by_role("region", name="By country")
     for kind, start in (("CSV", b'"name","breweries"\n"United States","'), ("SVG", b"<svg"), ("PNG", b"\x89PNG")):
-        with page.expect_download() as download:  # a list of bars is saved as other charts are
-            countries.get_by_role("button", name=kind).click()
-        assert download.value.path().read_bytes().startswith(start), kind
+        assert saved(page, "By country", kind).startswith(start), kind  # a list of bars is saved as other charts are
     page.get_by_role("link", name="Clear filters").click()
     expect(page.locator("#total")).to_have_text("400")
+    page.get_by_role("region", name="Latest changes").get_by_role("link").last.click()
+    expect(page).to_have_url(re.compile(r"/breweries/"))
+    expect(page.get_by_role("banner")).to_have_count(1)  # a page of its own, not one within the overview
 
 
 def test_the_map_zooms_by_wheel_button_key_and_double_click_and_filters_by_click(page: Page, console_url: str) -> None:
@@ -127,9 +142,7 @@ def test_the_map_shows_counts_by_state_and_is_saved(page: Page, console_url: str
     the_map.locator("[data-state='US-CA']").hover()
     expect(page.locator(".tooltip")).to_have_text(re.compile(r"^California: \d+$"))
     for kind, start in (("PNG", b"\x89PNG"), ("SVG", b"<svg"), ("CSV", b'"state","country","breweries"')):
-        with page.expect_download() as download:
-            page.get_by_role("region", name="Map").get_by_role("button", name=kind).click()
-        assert download.value.path().read_bytes().startswith(start), kind
+        assert saved(page, "Map", kind).startswith(start), kind
     the_map.locator("[data-state='US-CA']").click()
     expect(page).to_have_url(re.compile("country=US.*state=US-CA"))
     expect(page.get_by_label("State or region")).to_have_value("US-CA")

@@ -13,10 +13,11 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.console.conftest import RecordedRuns
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.console import event_feed
 from brewhouse.console.event_feed import EventFeed
-from brewhouse.events.event import Event, EventLog, read_events
+from brewhouse.events.event import Event, read_events
 from brewhouse.events.event_archive import archive_events
 from brewhouse.events.event_types import CHECK, JOB, RUN, SCHEDULE
 from brewhouse.ids import id_at
@@ -52,22 +53,22 @@ def test_new_events_are_known_at_once_and_stay_known_when_archived(lake: Lake) -
     feed = EventFeed(lake)
     assert feed.events() == []
     for number in range(5):
-        EventLog(lake, "R1").write(RUN, {"workflow": "breweries", "message": str(number)})
+        AnyEventLog(lake, "R1").write(RUN, {"workflow": "breweries", "message": str(number)})
         assert feed.events() == read_events(lake)
     assert archive_events(lake, datetime.now(UTC) + timedelta(days=1)) == 1
     assert feed.events() == read_events(lake) == EventFeed(lake).events()
-    EventLog(lake, "R1").write(RUN, {"message": "after the archive"})
+    AnyEventLog(lake, "R1").write(RUN, {"message": "after the archive"})
     assert len(feed.events()) == 6
 
 
 def test_an_unchanged_folder_is_not_listed_again(lake: Lake) -> None:
-    EventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
+    AnyEventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
     (day,) = lake.events.iterdir()
     an_hour_ago = time.time() - 3600
     os.utime(day, (an_hour_ago, an_hour_ago))
     feed = EventFeed(lake)
     assert len(feed.events()) == 1
-    EventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
+    AnyEventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
     os.utime(day, (an_hour_ago, an_hour_ago))
     assert len(feed.events()) == 1
     os.utime(day)
@@ -75,18 +76,18 @@ def test_an_unchanged_folder_is_not_listed_again(lake: Lake) -> None:
 
 
 def test_a_file_is_read_once(lake: Lake) -> None:
-    written = EventLog(lake, "R1").write(RUN, {"message": "first"})
+    written = AnyEventLog(lake, "R1").write(RUN, {"message": "first"})
     feed = EventFeed(lake)
     assert len(feed.events()) == 1
     (file,) = lake.events.glob("*/*.json")
     file.write_bytes(msgspec.json.encode(msgspec.structs.replace(written, id="changed")))
-    EventLog(lake, "R1").write(RUN, {"message": "second"})
+    AnyEventLog(lake, "R1").write(RUN, {"message": "second"})
     assert [event.detail["message"] for event in feed.events()] == ["first", "second"]
     assert feed.events()[0].id == written.id
 
 
 def test_unreadable_and_foreign_files_are_skipped(lake: Lake) -> None:
-    written = EventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
+    written = AnyEventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
     (day,) = lake.events.iterdir()
     (day / "broken.json").write_bytes(b'{"id": "half')
     (day / "binary.json").write_bytes(b"\xff\xfe")
@@ -97,14 +98,14 @@ def test_unreadable_and_foreign_files_are_skipped(lake: Lake) -> None:
 
 
 def test_a_file_that_is_deleted_after_its_listing_is_skipped(lake: Lake) -> None:
-    written = EventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
+    written = AnyEventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
     (day,) = lake.events.iterdir()
     gone = day / "00000000000000000000000000.json"
     gone.symlink_to(day / "nothing")
     feed = EventFeed(lake)
     assert [event.id for event in feed.events()] == [written.id]
     gone.unlink()
-    later = EventLog(lake, "R1").write(RUN, {"state": "SUCCEEDED"})
+    later = AnyEventLog(lake, "R1").write(RUN, {"state": "SUCCEEDED"})
     assert [event.id for event in feed.events()] == [written.id, later.id]
 
 
@@ -121,10 +122,10 @@ def test_events_in_the_lake_and_of_each_run_are_sorted_even_if_older_ones_appear
 
 
 def test_an_earlier_result_of_the_feed_does_not_change(lake: Lake) -> None:
-    EventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
+    AnyEventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
     feed = EventFeed(lake)
     events = feed.events()
-    EventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
+    AnyEventLog(lake, "R1").write(RUN, {"workflow": "breweries"})
     assert len(feed.events()) == 2
     assert len(events) == 1
 
@@ -133,7 +134,7 @@ def test_the_run_that_holds_the_lock_is_running_even_before_its_first_event(lake
     feed = EventFeed(lake)
     assert [(report.run, report.state) for report in feed.reports(LOCK)] == [("R1", "RUNNING")]
     assert feed.reports(None) == []
-    EventLog(lake, "R1").write(RUN, {"workflow": "breweries", "jobs": ["extract"]})
+    AnyEventLog(lake, "R1").write(RUN, {"workflow": "breweries", "jobs": ["extract"]})
     report = feed.report("R1", LOCK)
     assert report is not None
     assert (report.state, report.planned) == ("RUNNING", ["extract"])
@@ -162,7 +163,7 @@ def test_every_state_is_reported_newest_first(recorded_runs: RecordedRuns) -> No
 
 
 def test_a_report_follows_the_events_of_its_run(lake: Lake) -> None:
-    feed, log = EventFeed(lake), EventLog(lake, "R1")
+    feed, log = EventFeed(lake), AnyEventLog(lake, "R1")
     states = []
     for event_type, detail in (
         (RUN, {"workflow": "breweries", "jobs": ["extract"]}),
@@ -201,8 +202,8 @@ def test_a_run_of_another_scheduler_is_interrupted_after_an_hour_without_events(
 
 
 def test_events_without_a_run_and_runs_without_a_start_are_not_runs(lake: Lake) -> None:
-    EventLog(lake, "").write(SCHEDULE, {"state": "ON"})
-    EventLog(lake, "R1").write(CHECK, {"checks": []})
+    AnyEventLog(lake, "").write(SCHEDULE, {"state": "ON"})
+    AnyEventLog(lake, "R1").write(CHECK, {"checks": []})
     feed = EventFeed(lake)
     assert feed.reports(None) == []
     assert len(feed.events()) == 2
@@ -213,7 +214,7 @@ def test_no_event_is_missing_before_a_known_one_while_a_run_writes(lake: Lake) -
 
     def write() -> None:
         for number in range(400):
-            EventLog(lake, "R1").write(RUN, {"number": number})
+            AnyEventLog(lake, "R1").write(RUN, {"number": number})
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -243,7 +244,7 @@ def test_readers_see_every_event_while_another_process_archives(lake: Lake) -> N
         reader.start()
     for _ in range(10):
         for number in range(20):
-            EventLog(lake, "R1").write(RUN, {"number": number})
+            AnyEventLog(lake, "R1").write(RUN, {"number": number})
         archive_events(lake, tomorrow)
     is_over.set()
     for reader in readers:
@@ -256,9 +257,9 @@ def test_readers_see_every_event_while_another_process_archives(lake: Lake) -> N
 def test_a_lake_on_s3_is_listed_again_after_some_seconds(shared_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_feed, "_S3_LISTING_INTERVAL_S", 3600)
     feed = EventFeed(shared_lake)
-    EventLog(shared_lake, "R1").write(RUN, {"workflow": "breweries"})
+    AnyEventLog(shared_lake, "R1").write(RUN, {"workflow": "breweries"})
     assert len(feed.events()) == 1
-    EventLog(shared_lake, "R1").write(RUN, {"workflow": "breweries", "state": "SUCCEEDED"})
+    AnyEventLog(shared_lake, "R1").write(RUN, {"workflow": "breweries", "state": "SUCCEEDED"})
     assert len(feed.events()) == 1, "S3 is not listed for every request"
     monkeypatch.setattr(event_feed, "_S3_LISTING_INTERVAL_S", 0)
     assert len(feed.events()) == 2

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fastapi.testclient import TestClient
 from tests.console.conftest import EVIL, RecordedRuns, served
+from tests.events.any_events import AnyEventLog
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.console.app import create_app
-from brewhouse.events.event import EventLog, read_events
+from brewhouse.events.event import read_events
 from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE
 from brewhouse.events.run_reports import ENDED
 from brewhouse.lake.lake import Lake
@@ -208,7 +209,7 @@ def test_many_runs_are_listed_in_pages(recorded: TestClient, recorded_runs: Reco
 
 
 def test_failed_checks_drift_and_tables_are_shown(recorded: TestClient, recorded_runs: RecordedRuns) -> None:
-    log = EventLog(recorded_runs.lake, "failed-run")
+    log = AnyEventLog(recorded_runs.lake, "failed-run")
     check = {"table": "silver.breweries", "severity": "error", "passed": False, "found": 1234, "example": EVIL}
     log.write(CHECK, {"jobName": "transform", "checks": [{"name": "id is unique", **check}]})
     log.write(CHECK, {"jobName": "transform", "checks": [{"name": "warns", **check, "severity": "warning"}]})

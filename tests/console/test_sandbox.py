@@ -26,8 +26,8 @@ from brewhouse.console.sandbox import (
 )
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.errors import BrewhouseError
-from brewhouse.iceberg.table_spec import Column, TableSpec
-from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.iceberg.table_spec import Column, Publication, TableSpec
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 
 Run = Callable[..., QueryResult]
@@ -287,6 +287,12 @@ def test_a_result_is_truncated_at_its_file_size(run: Run, tmp_path: Path) -> Non
     assert (tmp_path / RESULT_FILE).stat().st_size < 8 * 1024 * 1024
 
 
+def test_a_result_of_long_rows_is_truncated_before_its_file_is_too_large(run_process: Run, tmp_path: Path) -> None:
+    result = run_process("SELECT md5(x::VARCHAR) FROM range(200000) t(x)", spill_mb=1, result_mb=1)
+    assert (result.error, result.is_cut) == (None, True)
+    assert 0 < result.rows == parquet.read_metadata(tmp_path / RESULT_FILE).num_rows < 200_000
+
+
 @pytest.mark.parametrize(
     "sql",
     [
@@ -327,7 +333,7 @@ def test_a_killed_process_raises(console_lake: Lake, tmp_path: Path) -> None:
 
 def test_a_lake_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     result = execute(request_for(Lake(tmp_path / "nothing"), tmp_path, "SELECT 1"))
-    assert "has no published tables" in str(result.error)
+    assert "does not exist" in str(result.error)
     assert "brewhouse run" in result.hint
 
 

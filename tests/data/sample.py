@@ -67,8 +67,8 @@ def _outside(version: Version) -> Iterator[str]:
 
 def lies_in(country_code: str, longitude: float, latitude: float) -> bool:
     return any(
-        box.country_code == country_code and box.west <= longitude <= box.east and box.south <= latitude <= box.north
-        for box in country_boxes()
+        code == country_code and west <= longitude <= east and south <= latitude <= north
+        for code, west, south, east, north in country_boxes()
     )
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+import unicodedata
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 
 import pytest
 import sqlglot
@@ -13,7 +16,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from brewhouse.engines.dialect import java_double, to_duckdb, to_spark
+from brewhouse.engines.dialect import to_duckdb, to_spark
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.engines.engine import EngineError
 from brewhouse.engines.spark import SparkEngine
@@ -36,6 +39,8 @@ EXPRESSIONS = [
     "CAST(CAST('NaN' AS DOUBLE) AS STRING)",
     "CAST(CAST('1e400' AS DOUBLE) AS STRING)",
     "CAST(CAST('4' AS DOUBLE) AS STRING)",
+    "CAST(CAST('-1e-310' AS DOUBLE) AS STRING)",
+    "CAST(try_cast('x' AS DOUBLE) AS STRING)",
     "CAST(NULL AS STRING)",
     "CAST(12 AS STRING)",
     "CAST(true AS STRING)",
@@ -147,9 +152,51 @@ def test_every_function_of_the_built_in_models_is_compared() -> None:
     assert used - compared == set()
 
 
-@given(st.floats(allow_nan=False))
-def test_a_number_formatted_as_in_java_is_the_same_number(value: float) -> None:
-    assert float(java_double(value)) == value
+def java_double(value: float) -> str:
+    """Format a number as Java does."""
+    if not math.isfinite(value):
+        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[repr(value)]
+    if value == 0 or 1e-3 <= abs(value) < 1e7:
+        return repr(value)
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    first, *rest = map(str, digits)
+    return f"{'-' if sign else ''}{first}.{''.join(rest) or '0'}E{exponent + len(rest)}"
+
+
+def results(engine: DuckDBEngine, expression: str, kind: str, values: list[Any]) -> list[Any]:
+    """Compute an expression of `x` for each value."""
+    engine.attach_rows("reference.x", {"n": "long", "x": kind}, list(enumerate(values)))
+    return [row["y"] for row in engine.rows(f"SELECT {expression} AS y FROM reference.x ORDER BY n")]
+
+
+NUMBERS = st.floats() | st.builds(lambda n, e: float(f"{n}e{e}"), st.integers(-(10**17), 10**17), st.integers(-30, 20))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(NUMBERS, min_size=100, max_size=300))
+def test_any_number_is_formatted_as_in_java(engine: DuckDBEngine, values: list[float]) -> None:
+    assert results(engine, "CAST(x AS STRING)", "double", values) == list(map(java_double, values))
+
+
+@pytest.mark.parametrize("word", ["{}", "{}Σ", "A{}Σ", "AΣ{}", "AΣ{}B"])
+def test_every_letter_changes_case_as_unicode_defines(engine: DuckDBEngine, word: str) -> None:
+    letters = [chr(number) for number in range(1, 0x110000) if unicodedata.category(chr(number)) not in {"Cn", "Cs"}]
+    texts = [" ".join(map(word.format, letters[first : first + 1000])) for first in range(0, len(letters), 1000)]
+    for function, oracle in (("lower", str.lower), ("upper", str.upper)):
+        assert results(engine, f"{function}(x)", "string", texts) == list(map(oracle, texts))
+
+
+WORDS = st.text(st.sampled_from("AΣ\u03c3ςb.'\u2019 -\u0301\u0345\u02b0ªⅣ1İIßŉﬁᾳΐé\n\u00ad\u200b")) | st.text(
+    st.characters(exclude_categories=["Cs", "Cn"], exclude_characters="\0")
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(WORDS | st.none(), min_size=100, max_size=300))
+def test_any_text_changes_case_as_unicode_defines(engine: DuckDBEngine, texts: list[str | None]) -> None:
+    assert results(engine, "lower(x)", "string", texts) == [text and text.lower() for text in texts]
+    assert results(engine, "upper(x)", "string", texts) == [text and text.upper() for text in texts]
 
 
 def test_coordinates_have_the_same_text(engine: DuckDBEngine, spark: SparkEngine) -> None:
@@ -226,8 +273,8 @@ def test_invalid_sql_is_an_engine_error_without_escape_codes(translate: Callable
         *((1e22, "1.0E22"), (5e-324, "5.0E-324"), (-1.5e-5, "-1.5E-5"), (math.nan, "NaN"), (-math.inf, "-Infinity")),
     ],
 )
-def test_numbers_are_formatted_as_in_java(value: float, text: str) -> None:
-    assert java_double(value) == text
+def test_numbers_are_formatted_as_in_java(engine: DuckDBEngine, value: float, text: str) -> None:
+    assert results(engine, "CAST(x AS STRING)", "double", [value]) == [text] == [java_double(value)]
 
 
 # Letters above are of Unicode 14, which Java 17 does not know.

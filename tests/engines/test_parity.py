@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.engines.pages import write_page
+from tests.mock_api.csv_records import read_csv
 from tests.mock_api.php_json import dumps
 from tests.real_data import DATA
 
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.engines.engine import Engine, Row
 from brewhouse.engines.spark import SparkEngine
-from brewhouse.mock_api.dataset import read_csv
 from brewhouse.models.project import models_of
 from brewhouse.pipeline.input_tables import attach_places
 

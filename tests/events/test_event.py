@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.events import event as event_module
 from brewhouse.events.details import (
@@ -23,7 +24,7 @@ from brewhouse.events.details import (
     RunEnded,
     RunStarted,
 )
-from brewhouse.events.event import Event, EventLog, EventReader, events_of, parse_events, read_events
+from brewhouse.events.event import Event, EventReader, events_of, parse_events, read_events
 from brewhouse.events.event_archive import archive_events
 from brewhouse.events.event_types import DRIFT, JOB, RUN
 from brewhouse.ids import id_at
@@ -60,7 +61,7 @@ def on_day(lake: Lake, day: date, *names: str) -> list[Event]:
 
 
 def test_an_event_has_the_envelope_of_eventbridge_and_a_file_of_its_own(lake: Lake) -> None:
-    event = EventLog(lake, "R1").write(JOB, {"jobName": "extract"})
+    event = AnyEventLog(lake, "R1").write(JOB, {"jobName": "extract"})
     (file,) = lake.root.glob("events/date=*/*.json")
     assert json.loads(file.read_bytes()) == {
         "version": "0",
@@ -82,33 +83,33 @@ def test_an_event_has_the_envelope_of_eventbridge_and_a_file_of_its_own(lake: La
 
 
 def test_a_typed_event_is_written_like_an_untyped_one_of_the_same_fields(lake: Lake) -> None:
-    log = EventLog(lake, "R1")
+    log = AnyEventLog(lake, "R1")
     typed = log.emit(JobStarted(job_name="extract", message="extract starts"))
     untyped = log.write(JOB, {"jobName": "extract", "message": "extract starts"})
     assert (typed.detail_type, typed.detail) == (untyped.detail_type, untyped.detail)
 
 
 def test_facts_are_in_every_event_of_a_run(lake: Lake) -> None:
-    log = EventLog(lake, "R1", facts={"workflowRunId": "wr_1"})
+    log = AnyEventLog(lake, "R1", facts={"workflowRunId": "wr_1"})
     log.emit(JobStarted(job_name="extract"))
     log.write(DRIFT, {"name": "x"})
     assert [event.detail["workflowRunId"] for event in read_events(lake)] == ["wr_1", "wr_1"]
 
 
 def test_the_job_run_id_of_an_external_scheduler_is_kept(lake: Lake) -> None:
-    event = EventLog(lake, "R1").emit(JobStarted(job_name="extract", job_run_id="jr_1"))
+    event = AnyEventLog(lake, "R1").emit(JobStarted(job_name="extract", job_run_id="jr_1"))
     assert event.detail["jobRunId"] == "jr_1"
 
 
 def test_events_are_read_in_the_order_of_their_writing(lake: Lake) -> None:
-    log = EventLog(lake, "R1")
+    log = AnyEventLog(lake, "R1")
     written = [log.write(DRIFT, {"name": str(number)}) for number in range(20)]
     assert read_events(lake) == written
 
 
 def test_an_event_is_later_than_those_of_a_clock_that_was_set_back(lake: Lake) -> None:
     (future,) = on_day(lake, date(2062, 5, 14), "future")
-    log = EventLog(lake, "")
+    log = AnyEventLog(lake, "")
     written = [log.write(RUN, {"name": "now"}) for _ in range(2)]
     assert [event.id for event in read_events(lake)] == [future.id, *(event.id for event in written)]
     assert written[0].time < future.time
@@ -116,20 +117,20 @@ def test_an_event_is_later_than_those_of_a_clock_that_was_set_back(lake: Lake) -
 
 def test_two_logs_behind_a_clock_that_was_set_back_lose_no_event(lake: Lake) -> None:
     on_day(lake, date(2062, 5, 14), "future")
-    logs = [EventLog(lake, ""), EventLog(lake, "")]
+    logs = [AnyEventLog(lake, ""), AnyEventLog(lake, "")]
     written = [log.write(RUN, {"name": str(number)}) for number in range(3) for log in logs]
     assert sorted(read_events(lake)[1:], key=lambda event: event.id) == sorted(written, key=lambda event: event.id)
 
 
 def test_the_clock_of_one_lake_does_not_change_that_of_another(lake: Lake, tmp_path: Path) -> None:
     (future,) = on_day(lake, date(2062, 5, 14), "future")
-    EventLog(lake, "").write(RUN, {"name": "now"})
-    assert EventLog(Lake(tmp_path / "other"), "").write(RUN, {"name": "now"}).id < future.id
+    AnyEventLog(lake, "").write(RUN, {"name": "now"})
+    assert AnyEventLog(Lake(tmp_path / "other"), "").write(RUN, {"name": "now"}).id < future.id
 
 
 def test_concurrent_writers_lose_no_event(lake: Lake) -> None:
     def write(run: str) -> None:
-        log = EventLog(lake, run)
+        log = AnyEventLog(lake, run)
         for number in range(20):
             log.write(DRIFT, {"number": number})
 
@@ -152,7 +153,7 @@ def test_an_event_is_never_overwritten(lake: Lake, monkeypatch: pytest.MonkeyPat
     from obstore.exceptions import AlreadyExistsError
 
     monkeypatch.setattr(event_module, "new_id", lambda: "SAME")
-    log = EventLog(lake, "R1")
+    log = AnyEventLog(lake, "R1")
     first = log.write(RUN, {"state": "RUNNING"})
     with pytest.raises(AlreadyExistsError):
         log.write(RUN, {"state": "FAILED"})
@@ -165,7 +166,7 @@ def test_listeners_receive_each_event_after_it_is_written_in_their_order(lake: L
     def listener(name: str) -> event_module.Listener:
         return lambda detail, _: received.append((name, type(detail).__name__, len(read_events(lake))))
 
-    log = EventLog(lake, "R1", [listener("first"), listener("second")])
+    log = AnyEventLog(lake, "R1", [listener("first"), listener("second")])
     log.emit(RunStarted(workflow="breweries", jobs=["extract"]))
     log.emit(RunEnded(workflow="breweries", state="SUCCEEDED", seconds=1.0))
     assert received == [
@@ -179,7 +180,7 @@ def test_listeners_receive_each_event_after_it_is_written_in_their_order(lake: L
 @pytest.mark.parametrize("progress", [PagesFetched(done=1, total=2), ModelStarted(model="silver.breweries")])
 def test_progress_reaches_listeners_and_is_not_written(lake: Lake, progress: Detail) -> None:
     received: list[Detail] = []
-    EventLog(lake, "R1", [lambda detail, _: received.append(detail)]).emit(progress)
+    AnyEventLog(lake, "R1", [lambda detail, _: received.append(detail)]).emit(progress)
     assert received == [progress]
     assert read_events(lake) == []
 
@@ -188,7 +189,7 @@ def test_listeners_receive_a_failure_that_cannot_be_written(lake: Lake) -> None:
     block(lake)
     received: list[Detail] = []
     with pytest.raises(Exception, match="events"):
-        EventLog(lake, "R1", [lambda detail, _: received.append(detail)]).emit(FAILED)
+        AnyEventLog(lake, "R1", [lambda detail, _: received.append(detail)]).emit(FAILED)
     assert received == [FAILED]
 
 
@@ -196,7 +197,7 @@ def test_listeners_do_not_receive_a_success_that_cannot_be_written(lake: Lake) -
     block(lake)
     received: list[Detail] = []
     with pytest.raises(Exception, match="events"):
-        EventLog(lake, "R1", [lambda detail, _: received.append(detail)]).emit(
+        AnyEventLog(lake, "R1", [lambda detail, _: received.append(detail)]).emit(
             RunEnded(workflow="breweries", state="SUCCEEDED", seconds=1.0)
         )
     assert received == []
@@ -218,7 +219,7 @@ def test_written_events_are_flushed_to_the_disk_with_their_folders(lake: Lake, m
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", record)
-    log = EventLog(lake, "RUN")
+    log = AnyEventLog(lake, "RUN")
     for _ in range(2):
         log.write("Type", {})
     assert flushed == []
@@ -234,7 +235,7 @@ def test_written_events_are_flushed_to_the_disk_with_their_folders(lake: Lake, m
 def test_a_damaged_file_is_reported_once(
     lake: Lake, capsys: pytest.CaptureFixture[str], content: bytes, reason: str
 ) -> None:
-    EventLog(lake, "RUN").write("Type", {})
+    AnyEventLog(lake, "RUN").write("Type", {})
     file = next(lake.events.glob("date=*/*.json")).with_name("damaged.json")
     file.write_bytes(content)
     reader = EventReader(lake)
@@ -245,7 +246,7 @@ def test_a_damaged_file_is_reported_once(
 
 
 def test_content_that_is_not_an_event_is_skipped(lake: Lake) -> None:
-    event = EventLog(lake, "R1").write(RUN, {})
+    event = AnyEventLog(lake, "R1").write(RUN, {})
     day = next(lake.root.glob("events/date=*"))
     for number, content in enumerate((b"", b"\xff\xfe", b"[1, 2]", b'{"id": "x"', b'{"id": 1, "detail": {}}')):
         (day / f"broken-{number}.json").write_bytes(content)
@@ -337,5 +338,5 @@ def test_a_reader_keeps_up_with_an_archive_that_deletes_its_sources_while_it_rea
 
 
 def test_a_failed_delivery_is_a_warning(lake: Lake) -> None:
-    event = EventLog(lake, "").emit(NotificationFailed(kind="failed", receiver="abc", message="refused"))
+    event = AnyEventLog(lake, "").emit(NotificationFailed(kind="failed", receiver="abc", message="refused"))
     assert (event.level, event.detail["runId"], event.detail["kind"]) == ("WARN", "", "failed")

@@ -8,8 +8,8 @@ from typing import Any
 
 import duckdb
 
-from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
-from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, Publication, TableSpec
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.duckdb_access import identifier, literal
 
 Row = tuple[Any, ...]

@@ -19,8 +19,8 @@ from tests.iceberg.parquet import Row, publish, spec_of, write_file, write_rows
 
 from brewhouse.iceberg.data_files import ColumnStatistics, read_footers
 from brewhouse.iceberg.lake_catalog import NAME
-from brewhouse.iceberg.table_spec import DUCKDB_TYPES
-from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Publication
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 
 MOMENT = datetime(2026, 8, 2, 12, 30, 15, 250_000, tzinfo=UTC)

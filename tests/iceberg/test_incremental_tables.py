@@ -18,8 +18,8 @@ from pyiceberg.table import Table
 
 from brewhouse.iceberg.lake_catalog import NAME
 from brewhouse.iceberg.snapshots import MANY_MANIFESTS
-from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
-from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, Publication, TableSpec
+from brewhouse.iceberg.tables import Tables
 from brewhouse.ids import new_id
 from brewhouse.lake.duckdb_access import identifier, literal
 from brewhouse.lake.lake import Lake

@@ -18,8 +18,8 @@ from pyiceberg.catalog.sql import SqlCatalog
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.lake_catalog import NAME
-from brewhouse.iceberg.table_spec import Column, TableSpec
-from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.iceberg.table_spec import Column, Publication, TableSpec
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake, recorded_root, require_relocated
 
 SPEC = TableSpec(

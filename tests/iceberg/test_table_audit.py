@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from tests.iceberg.parquet import publish, spec_of, write_rows
 
-from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.iceberg.table_spec import Publication
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake, add_checksum
 
 SPEC = spec_of(n="long", label="string")

@@ -17,7 +17,8 @@ from tests.iceberg.parquet import publish, spec_of, write_rows
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.lake_catalog import NAME
 from brewhouse.iceberg.maintenance_rules import expired
-from brewhouse.iceberg.tables import Publication, Rewrite, Tables
+from brewhouse.iceberg.table_spec import Publication
+from brewhouse.iceberg.tables import Rewrite, Tables
 from brewhouse.lake.lake import Lake
 
 NUMBERS = spec_of(n="long")

@@ -22,8 +22,8 @@ from pyiceberg.table import Table
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.lake_catalog import NAME
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
-from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
-from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, Publication, TableSpec
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.duckdb_access import identifier, literal
 from brewhouse.lake.lake import Lake
 from brewhouse.query.views import table_sql

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -56,7 +55,6 @@ WRITES: dict[str, Callable[[Any], object]] = {
     "create": lambda store: store.put("y", b"new", mode="create"),
     "replace": lambda store: store.put("x", b"new", mode={"e_tag": store.head("x")["e_tag"]}),
     "overwrite": lambda store: store.put("x", b"new"),
-    "create a page": lambda store: asyncio.run(store.put_async("y", b"new", mode="create")),
 }
 READS: dict[str, Callable[[Any], object]] = {
     "get": lambda store: bytes(store.get("x").bytes()),

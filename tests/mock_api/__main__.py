@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tests.mock_api.csv_records import read_csv
 from tests.mock_api.dialects import Dialect
 from tests.mock_api.server import MockApiServer
 
-from brewhouse.mock_api.dataset import generate, read_csv
+from brewhouse.mock_api.dataset import generate
 
 
 def main() -> None:

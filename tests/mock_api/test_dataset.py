@@ -9,12 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from tests.mock_api.csv_records import read_csv
 from tests.mock_api.php_json import dumps
 from tests.real_data import DATA, DATES
 
 from brewhouse.api.contract import BREWERY_TYPES, FIELDS
-from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.mock_api.dataset import generate, read_csv
+from brewhouse.errors import UsageError
+from brewhouse.mock_api.dataset import generate
 
 HEADER = (
     "id,name,brewery_type,address_1,address_2,address_3,city,state_province,postal_code,country,"
@@ -149,28 +150,6 @@ def test_a_coordinate_that_is_no_json_number_stays_text(tmp_path: Path, cell: st
 def test_blanks_around_values_are_kept(tmp_path: Path) -> None:
     (record,) = read_csv(csv_file(tmp_path, HEADER, "a,A,micro,,,,,,, United States,,,,"))
     assert record["country"] == " United States"
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BrewhouseError, match=r"Failed to read the dataset '.*none\.csv': No such file"):
-        read_csv(tmp_path / "none.csv")
-
-
-def test_missing_columns_are_named(tmp_path: Path) -> None:
-    with pytest.raises(BrewhouseError, match="has no column name, latitude"):
-        read_csv(csv_file(tmp_path, HEADER.replace("name,", "").replace(",latitude", "")))
-
-
-def test_an_empty_file_has_no_columns(tmp_path: Path) -> None:
-    with pytest.raises(BrewhouseError, match="has no column id"):
-        read_csv(csv_file(tmp_path, ""))
-
-
-def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "latin.csv"
-    path.write_bytes(HEADER.encode() + b"\na,K\xf6ln" + b"," * 12 + b"\n")
-    with pytest.raises(BrewhouseError, match="is not a CSV file in UTF-8"):
-        list(read_csv(path))
 
 
 @pytest.mark.parametrize("version", DATES)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.events.any_events import AnyEventLog
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError
-from brewhouse.events.event import EventLog, read_events
+from brewhouse.events.event import read_events
 from brewhouse.events.event_types import RUN
 from brewhouse.events.run_reports import RunReport, run_reports
 from brewhouse.lake.lake import Lake
@@ -108,7 +109,7 @@ def test_the_last_failing_attempt_ends_the_run_with_a_notification(scheduler: Sc
 
 
 def test_a_killed_attempt_is_interrupted_when_the_next_one_starts(scheduler: Scheduler, source: MockApiServer) -> None:
-    log = EventLog(scheduler.lake, "R1", facts={"workflowRunId": WHOLE})
+    log = AnyEventLog(scheduler.lake, "R1", facts={"workflowRunId": WHOLE})
     log.write(RUN, {"workflow": "breweries"})
     log.write("Glue Job State Change", {"jobName": "extract"})
     assert scheduler.start("extract", source.url) == "R1"
@@ -121,6 +122,6 @@ def test_a_run_may_pause_between_its_jobs_for_a_limited_time(scheduler: Schedule
     close_interrupted_runs(scheduler.lake, events, "OTHER")
     later = datetime.now(UTC) + timedelta(hours=2)
     assert [run_reports(events, now=now)[0].state for now in (None, later)] == ["RUNNING", "INTERRUPTED"]
-    EventLog(scheduler.lake, scheduler.reports()[0].run).write(RUN, {"workflow": "breweries", "state": "FAILED"})
+    AnyEventLog(scheduler.lake, scheduler.reports()[0].run).write(RUN, {"workflow": "breweries", "state": "FAILED"})
     scheduler.start("transform", source.url)  # it comes after all
     assert scheduler.reports()[0].state == "RUNNING"

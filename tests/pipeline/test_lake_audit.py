@@ -9,7 +9,8 @@ from tests.iceberg.parquet import spec_of, write_file
 from tests.lake.snapshots import finish, start, write
 from tests.s3_caches import forget
 
-from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.iceberg.table_spec import Publication
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.pipeline.lake_audit import verify
 

@@ -11,11 +11,15 @@ import pytest
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, install_command
-from brewhouse.events.event import read_events
+from brewhouse.events.details import RunStarted
+from brewhouse.events.event import EventLog, read_events
 from brewhouse.events.run_log import read_log
 from brewhouse.events.run_reports import run_reports
+from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
+from brewhouse.pipeline import openlineage
+from brewhouse.pipeline.openlineage import LineageSender
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.settings import is_lineage_configured, load
 
@@ -74,22 +78,67 @@ def test_a_failed_run_is_sent_with_its_error(
     assert "ClientConnectorError" in events[-1]["run"]["facets"]["errorMessage"]["message"]
 
 
+def warnings_of(lake: Lake, run: str) -> list[str]:
+    return [line.message for line in read_log(lake, run) if line.logger == "brewhouse.pipeline.openlineage"]
+
+
 @pytest.mark.parametrize("is_installed", [True, False])
-def test_an_unreachable_server_or_a_missing_client_is_logged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_installed: bool
+def test_an_unreachable_server_or_a_missing_client_is_logged_and_printed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_installed: bool
 ) -> None:
     monkeypatch.setenv("OPENLINEAGE__TRANSPORT__TYPE", "http")
     monkeypatch.setenv("OPENLINEAGE__TRANSPORT__URL", "http://127.0.0.1:1")
-    monkeypatch.setenv("OPENLINEAGE__TRANSPORT__RETRY__TOTAL", "0")  # five retries, with waits, take 9 s
     if not is_installed:
         monkeypatch.setitem(sys.modules, "openlineage.client.client", None)
     lake = Lake(tmp_path / "lake")
     with MockApiServer(generate(300)) as source:
         name = run(lake, source.url)
     assert run_reports(read_events(lake))[-1].state == "SUCCEEDED"
-    said = [line.message for line in read_log(lake, name) if line.logger == "brewhouse.pipeline.openlineage"]
+    said = warnings_of(lake, name)
     assert len(said) == 1
     assert (install_command("lineage") in said[0]) is not is_installed
+    assert capsys.readouterr().err == f"brewhouse: {said[0]}\n"
+
+
+@pytest.mark.parametrize(("retries", "attempts"), [(None, 3), ("1", 2)])
+def test_a_failing_server_gets_three_attempts_or_as_many_as_are_configured(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, retries: str | None, attempts: int
+) -> None:
+    monkeypatch.setenv("OPENLINEAGE__TRANSPORT__TYPE", "http")
+    monkeypatch.setenv("OPENLINEAGE__TRANSPORT__URL", receiver.url)
+    if retries:
+        monkeypatch.setenv("OPENLINEAGE__TRANSPORT__RETRY__TOTAL", retries)
+    receiver.status = 503
+    lake = Lake(tmp_path / "lake")
+    send_one_event(lake)
+    assert len(receiver.requests) == attempts
+
+
+def send_one_event(lake: Lake) -> LineageSender:
+    sender = LineageSender(lake, "http://127.0.0.1:1/v1", "breweries")
+    EventLog(lake, new_id(), [sender.listen]).emit(RunStarted(workflow="breweries", jobs=("extract",)))
+    sender.close()
+    return sender
+
+
+def test_a_run_does_not_wait_for_a_server_that_does_not_respond(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPENLINEAGE__TRANSPORT__TYPE", "http")
+    monkeypatch.setenv("OPENLINEAGE__TRANSPORT__URL", receiver.url)
+    monkeypatch.setenv("OPENLINEAGE__TRANSPORT__TIMEOUT", "60")
+    monkeypatch.setattr(openlineage, "_WAIT_S", 0.1)
+    receiver.answers.clear()
+    sender = send_one_event(Lake(tmp_path / "lake"))
+    assert sender._thread.is_alive()  # the only request has not timed out
+    receiver.answers.set()
+    sender._thread.join()
+    assert len(receiver.requests) == 1
+    assert "did not respond in time" in capsys.readouterr().err
+
+
+def test_a_run_waits_no_longer_than_ten_seconds_for_a_slow_server() -> None:
+    assert openlineage._WAIT_S * openlineage._MAX_WAITS < 10
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.mock_api.csv_records import read_csv
 from tests.mock_api.server import MockApiServer
 from tests.real_data import DATA, DATES
 
@@ -16,7 +17,6 @@ from brewhouse.backfill.backfill_job import run_backfill
 from brewhouse.backfill.version_sources import list_versions
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
-from brewhouse.mock_api.dataset import read_csv
 from brewhouse.pipeline.compare import compare
 from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect

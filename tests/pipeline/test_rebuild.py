@@ -219,5 +219,5 @@ def test_a_damaged_page_is_named_and_nothing_is_published(lake: Lake, number: in
 
 
 def test_a_lake_without_raw_snapshots_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(BrewhouseError, match="has no complete raw snapshot"):
+    with pytest.raises(BrewhouseError, match="lake does not exist"):
         rebuild(Lake(tmp_path / "lake"))

@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from tests.conftest import Receiver
+from tests.events.any_events import AnyEventLog
 from tests.mock_api.server import MockApiServer
 
-from brewhouse.events.event import EventLog, read_events
+from brewhouse.events.event import read_events
 from brewhouse.events.event_types import RUN, SCHEDULE
 from brewhouse.events.schedule_state import schedule_state, switch
 from brewhouse.lake.lake import Lake
@@ -140,7 +141,7 @@ def test_a_run_that_cannot_be_started_is_recorded(lake: Lake, tmp_path: Path) ->
 
 def test_a_late_workflow_is_reported(lake: Lake, receiver: Receiver) -> None:
     for state in ("RUNNING", "SUCCEEDED"):
-        EventLog(lake, "R1").write(RUN, {"workflow": "breweries", "state": state})
+        AnyEventLog(lake, "R1").write(RUN, {"workflow": "breweries", "state": state})
     alerts = AlertSettings(urls=(Secret(receiver.url.replace("http", "json")),), late_after_hours=26)
     watching = Scheduler(lake, None, Runs().start, alerts)
     now = datetime.now(UTC)

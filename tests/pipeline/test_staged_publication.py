@@ -21,8 +21,8 @@ from tests.mock_api.server import MockApiServer
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import read_events
 from brewhouse.events.event_types import PUBLISHED
-from brewhouse.iceberg.table_spec import TableSpec
-from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.iceberg.table_spec import Publication, TableSpec
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake import s3
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import holder
@@ -179,7 +179,7 @@ def test_staged_tables_that_are_missing_or_damaged_are_named(lake: Lake, source:
     run_jobs(lake, settings_for(source), "wr_1", JOBS[:2])
     (staged,) = staged_files(lake)
     content = (lake.root / staged).read_bytes()
-    (file, *_) = json.loads(content)["publications"][0]["files"]
+    (file, *_) = json.loads(content)["tables"]["publications"][0]["files"]
 
     def failure() -> str:
         with pytest.raises(BrewhouseError) as failed:
@@ -203,7 +203,7 @@ def test_staged_tables_that_are_missing_or_damaged_are_named(lake: Lake, source:
 def data_files(lake: Lake) -> list[Path]:
     """The data files that the staged publication names."""
     (staged,) = staged_files(lake)
-    publications = json.loads((lake.root / staged).read_bytes())["publications"]
+    publications = json.loads((lake.root / staged).read_bytes())["tables"]["publications"]
     return [lake.root / file for publication in publications for file in publication["files"]]
 
 
@@ -402,8 +402,10 @@ def test_gold_adds_up_to_silver_on_every_read_while_runs_go_on(
     lake: Lake = request.getfixturevalue("shared_lake") if kind != "Spark" else Lake(tmp_path / "lake")
     variables = dict(small_spark) if kind == "Spark" else {}
     records = list(generate(ROWS + 5))
-    with repeating(partial(consistent, lake)) as seen:
-        for number in range(3 if kind == "Spark" else 6):
+    with repeating(
+        partial(consistent, lake), pause_s=0.01 if kind != "Spark" else 0.2
+    ) as seen:  # Spark needs the cores
+        for number in range(2 if kind == "Spark" else 6):
             for job in JOBS:
                 assert start(lake, source, job, f"wr_{number}", ("", ""), **variables) == 0
             if number % 2:

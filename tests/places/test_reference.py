@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from itertools import chain
 
 import pycountry
 import pytest
@@ -14,7 +13,7 @@ from brewhouse.places import gazetteer, reference
 from brewhouse.places.gazetteer import Gazetteer, fold, tidy
 from brewhouse.places.reference import country_boxes
 
-ALIASES = list(chain.from_iterable(reference.aliases().values()))
+ALIASES = reference.rows("place_aliases.csv")
 CAPITALS = [
     ("AU", 149.13, -35.28),
     ("AT", 16.37, 48.21),
@@ -56,40 +55,40 @@ REMOTE = [
 
 
 def test_aliases_are_sorted_and_each_key_is_unique() -> None:
-    keys = [(alias.country_code, fold(alias.name)) for alias in ALIASES]
+    keys = [(country_code, fold(name)) for country_code, name, _, _ in ALIASES]
     assert keys == sorted(set(keys))
 
 
 def test_every_alias_is_a_tidy_name_with_an_origin() -> None:
-    assert not [alias for alias in ALIASES if alias.name != tidy(alias.name) or not fold(alias.name)]
-    assert not [alias for alias in ALIASES if not tidy(alias.origin)]
+    assert not [name for _, name, _, _ in ALIASES if name != tidy(name) or not fold(name)]
+    assert not [name for _, name, _, origin in ALIASES if not tidy(origin)]
 
 
 def test_every_code_exists_and_lies_in_its_country() -> None:
     codes = {country.alpha_2: "" for country in pycountry.countries}
     codes |= {division.code: division.country_code for division in pycountry.subdivisions}
-    assert not [alias for alias in ALIASES if alias.code and codes[alias.code] != alias.country_code]
-    assert not [alias for alias in ALIASES if not alias.code and codes[alias.country_code] != ""]
+    assert not [name for country_code, name, code, _ in ALIASES if code and codes[code] != country_code]
+    assert not [name for country_code, name, code, _ in ALIASES if not code and codes[country_code] != ""]
 
 
 @pytest.mark.parametrize("country_code", sorted(reference.aliases()))
 def test_every_alias_is_needed(country_code: str) -> None:
-    entries = gazetteer.subdivision_entries(country_code) if country_code else gazetteer.country_entries()
+    entries = reference.subdivisions(country_code) if country_code else reference.countries()
     without = Gazetteer(entries, aliases=[])
-    for alias in reference.aliases()[country_code]:
-        found = without.find(alias.name)
-        assert not found or found.code != alias.code, alias
+    for name, code in reference.aliases()[country_code]:
+        found = without.find(name)
+        assert not found or found.code != code, name
 
 
 def test_no_box_crosses_the_180th_meridian_or_is_empty() -> None:
-    for box in country_boxes():
-        assert -180 <= box.west < box.east <= 180
-        assert -90 <= box.south < box.north <= 90
+    for _, west, south, east, north in country_boxes():
+        assert -180 <= west < east <= 180
+        assert -90 <= south < north <= 90
 
 
 def test_every_country_has_a_few_boxes() -> None:
-    codes = [box.country_code for box in country_boxes()]
-    assert sorted(set(codes)) == [country.alpha_2 for country in reference.countries()]
+    codes = [code for code, *_ in country_boxes()]
+    assert sorted(set(codes)) == [country.code for country in reference.countries()]
     assert codes == sorted(codes)
     assert max(map(codes.count, set(codes))) <= 10
 

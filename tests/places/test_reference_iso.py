@@ -10,22 +10,20 @@ from brewhouse.places import reference
 
 def test_the_countries_equal_those_of_pycountry() -> None:
     theirs = {country.alpha_2: (country.alpha_3, country.name) for country in pycountry.countries}
-    assert {country.alpha_2: (country.alpha_3, country.name) for country in reference.countries()} == theirs
+    assert {country.code: (country.codes[1], country.names[0]) for country in reference.countries()} == theirs
 
 
 def test_the_subdivisions_equal_those_of_pycountry() -> None:
     theirs = {division.code: division.name for division in pycountry.subdivisions}
     ours = {
-        division.code: division.name for c in reference.countries() for division in reference.subdivisions(c.alpha_2)
+        division.code: division.names[0] for c in reference.countries() for division in reference.subdivisions(c.code)
     }
     assert ours == theirs
 
 
 def test_general_subdivisions_precede_their_parts() -> None:
     order = {
-        code: n
-        for c in reference.countries()
-        for n, code in enumerate(d.code for d in reference.subdivisions(c.alpha_2))
+        code: n for c in reference.countries() for n, code in enumerate(d.code for d in reference.subdivisions(c.code))
     }
     parts = [division for division in pycountry.subdivisions if division.parent_code in order]
     assert len(parts) > 500
@@ -62,7 +60,7 @@ def test_an_inverted_name_is_turned_and_a_list_of_names_is_not(name: str, title:
 
 
 def test_the_title_of_a_country_is_its_common_name() -> None:
-    titles = {country.alpha_2: country.title for country in reference.countries()}
+    titles = {country.code: country.title for country in reference.countries()}
     assert (titles["KR"], titles["VN"], titles["FR"]) == ("South Korea", "Vietnam", "France")
 
 

@@ -18,8 +18,8 @@ import pytest
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg.table_reader import TableSnapshot
-from brewhouse.iceberg.table_spec import Column, TableSpec
-from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.iceberg.table_spec import Column, Publication, TableSpec
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.damage import DamagedFileError
 from brewhouse.lake.lake import Lake
 from brewhouse.pipeline.publishing import refresh_views

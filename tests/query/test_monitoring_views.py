@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.errors import BrewhouseError
-from brewhouse.events.event import EventLog
 from brewhouse.events.event_archive import archive_events
 from brewhouse.events.event_types import CHECK, JOB, RUN
 from brewhouse.lake.lake import Lake
@@ -25,7 +25,7 @@ TOMORROW = datetime.now(UTC) + timedelta(days=1)
 def lake(tmp_path: Path) -> Lake:
     """A lake with a failed run and one in progress."""
     lake = Lake(tmp_path / "lake")
-    log = EventLog(lake, "R1")
+    log = AnyEventLog(lake, "R1")
     log.write(RUN, {"workflow": "breweries", "jobs": ["extract"]})
     log.write(JOB, {"jobName": "extract"})
     checks: list[dict[str, Any]] = [
@@ -34,7 +34,7 @@ def lake(tmp_path: Path) -> Lake:
     ]
     log.write(CHECK, {"jobName": "extract", "severity": "ERROR", "checks": checks})
     log.write(RUN, {"workflow": "breweries", "state": "FAILED", "severity": "ERROR", "message": "why", "seconds": 1.5})
-    EventLog(lake, "R2").write(RUN, {"workflow": "maintain"})
+    AnyEventLog(lake, "R2").write(RUN, {"workflow": "maintain"})
     return lake
 
 

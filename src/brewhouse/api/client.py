@@ -18,7 +18,6 @@ from brewhouse.api.contract import Records, excerpt, parse_meta, parse_page
 from brewhouse.api.rate_limit import WINDOW_S, RateLimit, retry_after_s
 from brewhouse.api.source_errors import (
     BadResponseError,
-    ConnectionLostError,
     PermanentSourceError,
     SourceError,
     SourceUnavailable,
@@ -220,7 +219,7 @@ async def _send_only_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHa
 
 def _translated(error: aiohttp.ClientError, proxy: yarl.URL | None = None) -> SourceError:
     """Translate an error of the connection: to a permanent one if a retry would repeat it."""
-    kind: type[SourceError] = ConnectionLostError
+    kind: type[SourceError] = TransientSourceError
     text = " ".join(str(error).split())
     hint = ""
     match error:

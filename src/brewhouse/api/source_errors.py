@@ -18,11 +18,7 @@ class SourceError(BrewhouseError):
 
 
 class TransientSourceError(SourceError):
-    """A failure that may not recur: the request is retried."""
-
-
-class ConnectionLostError(TransientSourceError):
-    """The connection could not be opened, or broke before the response was complete."""
+    """A failure that may not recur, such as a lost connection: the request is retried."""
 
 
 class BadResponseError(TransientSourceError):

@@ -8,19 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brewhouse.aws.glue_schedule import schedule_problem
 from brewhouse.aws.glue_workflow import ACTIVE
 from brewhouse.aws.package import PackageFile, PackageManifest
 from brewhouse.aws.session import Account, get_or_none, reason_of, translated_aws_errors
 from brewhouse.aws.stacks import Stack
-from brewhouse.aws.template import parse
 from brewhouse.errors import BrewhouseError, UsageError
 
 STACK_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
-_SET_BY_DEPLOY = ("BucketName", "DataExists", "QueuesExist", "ScriptKey", "ModulesKey", "FunctionsKey")
 QUEUES = ("events", "dead-letters")
 ZONES = ("bronze", "silver", "gold", "monitoring")
-_SCHEDULES = ("Schedule", "MaintenanceSchedule")
 
 
 @dataclass(frozen=True)
@@ -83,31 +79,14 @@ def queues_of(account: Account, stack: str) -> list[str]:
     return [str(each["QueueUrl"]) for each in found if each]
 
 
-def resolve_parameters(
-    account: Account, name: str, before: Stack | None, package: PackageManifest, template: str, given: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the parameters of a deployment, with those that the user gave; others keep their value or default.
-
-    Raises:
-        UsageError: A parameter does not exist, cannot be set by the user, or is a schedule that Glue does not accept.
-    """
-    settable = sorted(set(parse(template)["Parameters"]) - set(_SET_BY_DEPLOY))
-    if unknown := sorted(set(given) - set(settable)):
-        raise UsageError(f"Unknown parameter {unknown[0]}.", hint=f"Parameters: {', '.join(settable)}.")
-    for schedule in sorted(set(given) & set(_SCHEDULES)):  # CloudFormation would accept it
-        if problem := schedule_problem(given[schedule]):
-            raise UsageError(f"Invalid {schedule} {given[schedule]}: {problem}.", hint="Change the parameter.")
-    ours = {
-        "GlueVersion": package.glue_version,
-        "ScriptKey": package.script.key,
-        "ModulesKey": package.modules.key,
-        "FunctionsKey": package.functions.key,
+def parameters_of_account(account: Account, name: str) -> dict[str, str]:
+    """Return the parameters of a new stack that depend on the account."""
+    bucket = bucket_name(account, name)
+    return {
+        "BucketName": bucket,
+        "DataExists": str(bucket_exists(account, bucket)).lower(),
+        "QueuesExist": str(len(queues_of(account, name)) == len(QUEUES)).lower(),
     }
-    if before is None:
-        bucket = bucket_name(account, name)
-        ours |= {"BucketName": bucket, "DataExists": str(bucket_exists(account, bucket)).lower()}
-        ours["QueuesExist"] = str(len(queues_of(account, name)) == len(QUEUES)).lower()
-    return {**given, **ours}
 
 
 def upload(account: Account, bucket: str, folder: Path, manifest: PackageManifest) -> list[PackageFile]:

@@ -61,28 +61,22 @@ def start_spark(worker_type: str, workers: int) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the job under the lake's lock, as a part of the workflow's run; each step is an event, printed here."""
-    from brewhouse.events.alerts import WORKFLOW
     from brewhouse.events.run_log import progress_printer
-    from brewhouse.lake.lake import Lake, Shared
-    from brewhouse.pipeline.aggregate import aggregate
-    from brewhouse.pipeline.extract import extract
+    from brewhouse.lake.lake import lake_of
     from brewhouse.pipeline.maintenance import run_maintenance
-    from brewhouse.pipeline.runner import ExternalRun, run_jobs
-    from brewhouse.pipeline.transform import transform
+    from brewhouse.pipeline.runner import ExternalRun
+    from brewhouse.pipeline.workflow import JOBS, run_workflow
     from brewhouse.settings import load
 
     flags = {name: getattr(arguments, name) for name in ("lake", "catalog_database_prefix", "engine", "source_url")}
     settings = load(flags)
-    lake = Lake.at(settings.lake, Shared(catalog_database_prefix=arguments.catalog_database_prefix))
-    listeners = (progress_printer(sys.stdout),)
+    lake, listeners = lake_of(settings), (progress_printer(sys.stdout),)
     if arguments.job == "maintain":
         run_maintenance(lake, settings, listeners=listeners)
         return
-    jobs = {"extract": extract, "transform": transform, "aggregate": aggregate}
     workflow_run, job_run, retries = arguments.workflow_run, arguments.job_run, arguments.retries
-    external = ExternalRun(workflow_run, job_run, tuple(jobs), retries) if workflow_run else None
-    one = {arguments.job: jobs[arguments.job]}
-    run_jobs(lake, settings, WORKFLOW, one, listeners=listeners, external=external)
+    external = ExternalRun(workflow_run, job_run, JOBS, retries) if workflow_run else None
+    run_workflow(lake, settings, (arguments.job,), listeners=listeners, external=external)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,11 @@ class PackageManifest(msgspec.Struct, frozen=True, kw_only=True):
         """The files that Glue, Lambda and CloudFormation read from the bucket."""
         return (self.script, self.modules, self.functions, self.template)
 
+    @property
+    def keys(self) -> dict[str, str]:
+        """The parameters of the stack that name the uploads."""
+        return {"ScriptKey": self.script.key, "ModulesKey": self.modules.key, "FunctionsKey": self.functions.key}
+
 
 def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> PackageManifest:
     """Write everything that the stack runs into a folder, reproducibly, and return its manifest.

@@ -34,6 +34,7 @@ class Preflight:
     def checks(self) -> Iterator[DeploymentCheck]:
         """Check the account; the detail of a failed check says what to do."""
         checks = {
+            "the Glue version runs the engine": self._engine,
             "Glue is enabled": self._glue,
             "no other stack owns the databases": self._databases,
             "Lake Formation leaves permissions to IAM": self._lake_formation,
@@ -44,6 +45,12 @@ class Preflight:
             "a CloudTrail trail records calls": self._trail,
         }
         return run_checks(checks, strict=False)
+
+    def _engine(self) -> CheckResult:
+        version, engine = self.parameters["GlueVersion"], self.parameters["Engine"]
+        if engine == "spark" and version != "6.0":  # the template's rule, checked before the package is built
+            return False, f"not spark with {version}: set --parameter GlueVersion=6.0, or Engine=duckdb"
+        return True, f"{engine} with {version}"
 
     def _glue(self) -> CheckResult:
         from botocore.exceptions import ClientError, EndpointConnectionError

@@ -82,7 +82,11 @@ def translated_aws_errors(resource: str = "") -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise translate_boto3_error(error, resource) or _refused(error) from error
+        if known := translate_boto3_error(error, resource):
+            raise known from error
+        code, action = error.response["Error"]["Code"], aws_action(error.operation_name)
+        message = error.response["Error"].get("Message", "")
+        raise BrewhouseError(f"AWS refused {action}: {message} ({code}).") from error
 
 
 def denial_or(reason: str) -> str:
@@ -110,8 +114,3 @@ def get_or_none(operation: Callable[..., Any], **arguments: object) -> Any:  # n
         if code in _NOT_FOUND or (code == "ValidationError" and "does not exist" in message):
             return None
         raise
-
-
-def _refused(error: Any) -> BrewhouseError:  # noqa: ANN401 - botocore's ClientError
-    code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-    return BrewhouseError(f"AWS refused {aws_action(error.operation_name)}: {message} ({code}).")

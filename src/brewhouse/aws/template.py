@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from brewhouse.aws.glue_schedule import schedule_problem
 from brewhouse.errors import UsageError, install_command
 from brewhouse.query.saved_queries import SavedQuery, for_athena, saved_queries
 
@@ -16,13 +18,16 @@ if TYPE_CHECKING:
     import yaml
 
 _FIRST = ("Bucket", "BucketPolicy")
+_SCHEDULES = ("Schedule", "MaintenanceSchedule")
+SET_BY_DEPLOY = {"BucketName", "DataExists", "QueuesExist", "ScriptKey", "ModulesKey", "FunctionsKey"}
 
 
 @cache
 def template() -> str:
     """Return the template as deployed, JSON."""
     parsed = parse(files(__package__).joinpath("stack.yaml").read_text("utf-8"))
-    parsed["Resources"] |= {_logical_name(query): _named_query(query) for query in saved_queries()}
+    for query in saved_queries():
+        parsed["Resources"][f"{query.name.title().replace('_', '')}Query"] = _named_query(query)
     return json.dumps(parsed, ensure_ascii=False, indent=1) + "\n"
 
 
@@ -43,22 +48,37 @@ def defaults() -> dict[str, str]:
     return {name: str(facts["Default"]) for name, facts in parameters.items() if "Default" in facts}
 
 
-def check_parameters(given: Mapping[str, str]) -> None:
-    """Verify that the template has these parameters and allows their values.
+def check_parameters(given: Mapping[str, str], whole: str) -> None:
+    """Verify that a template has these parameters, and allows their values, as far as CloudFormation and Glue would.
 
     Raises:
         UsageError: It does not.
     """
-    parameters = parse(template())["Parameters"]
+    parameters = parse(whole)["Parameters"]
+    settable = sorted(set(parameters) - SET_BY_DEPLOY)
     for name, value in given.items():
-        if name not in parameters:
-            hint = f"Parameters: {', '.join(sorted(parameters))}."
+        if name not in settable:
+            near = get_close_matches(name, settable, 1)
+            hint = f"Did you mean {near[0]}?" if near else f"Parameters: {', '.join(settable)}."
             raise UsageError(f"Unknown parameter {name}.", hint=hint)
-        allowed = list(map(str, parameters[name].get("AllowedValues", ())))
-        if allowed and value not in allowed:
-            raise UsageError(f"{name} must be one of {', '.join(allowed)} (got {value!r}).")
-        if parameters[name]["Type"] == "Number" and not re.fullmatch(r"-?\d+(\.\d+)?", value):
-            raise UsageError(f"{name} must be a number (got {value!r}).")
+        if requirement := _requirement(parameters[name], value):
+            raise UsageError(f"{name} {requirement} (got {value!r}).", hint=parameters[name]["Description"])
+        if name in _SCHEDULES and (problem := schedule_problem(value)):  # CloudFormation would accept it
+            raise UsageError(f"Invalid {name} {value}: {problem}.", hint=parameters[name]["Description"])
+
+
+def _requirement(facts: Mapping[str, Any], value: str) -> str:
+    """Return what a parameter must be, if a value is not."""
+    allowed = list(map(str, facts.get("AllowedValues", ())))
+    if allowed and value not in allowed:
+        return f"must be one of {', '.join(allowed)}"
+    if "MinValue" in facts and not (
+        value.isascii() and value.isdigit() and facts["MinValue"] <= int(value) <= facts["MaxValue"]
+    ):
+        return f"must be a whole number from {facts['MinValue']} to {facts['MaxValue']}"
+    if not re.search(facts.get("AllowedPattern", ""), value):
+        return str(facts.get("ConstraintDescription", f"must match {facts.get('AllowedPattern')}"))
+    return ""
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -98,10 +118,6 @@ def _intrinsic(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, 
     if tag == "GetAtt" and isinstance(value, str):
         value = value.split(".", 1)
     return {tag if tag in {"Ref", "Condition"} else f"Fn::{tag}": value}
-
-
-def _logical_name(query: SavedQuery) -> str:
-    return f"{query.name.title().replace('_', '')}Query"
 
 
 def _named_query(query: SavedQuery) -> dict[str, Any]:

@@ -127,14 +127,11 @@ def _drift(account: Account, stack: Stack) -> CheckResult:
         StackName=stack.name, StackResourceDriftStatusFilters=["MODIFIED", "DELETED"], MaxResults=100
     )["StackResourceDrifts"]
     changed = [
-        " ".join([each["LogicalResourceId"], each["StackResourceDriftStatus"].lower(), *_changed_properties(each)])
+        f"{each['LogicalResourceId']} {each['StackResourceDriftStatus'].lower()} "
+        + " ".join(one["PropertyPath"] for one in each.get("PropertyDifferences", []))
         for each in drifts
     ]
-    return not changed, "; ".join(changed)
-
-
-def _changed_properties(drift: Mapping[str, Any]) -> list[str]:
-    return [each["PropertyPath"] for each in drift.get("PropertyDifferences", [])]
+    return not changed, "; ".join(map(str.rstrip, changed))
 
 
 def _roles(account: Account, stack: Stack) -> CheckResult:

@@ -82,11 +82,15 @@ def parse_version(content: bytes) -> ParsedVersion:
     return ParsedVersion(header, records, text.count(_REPLACEMENT) - content.count(_REPLACEMENT.encode()))
 
 
-def line_of(record: Record) -> bytes:
-    """Encode a record as the API would send it; a numeric coordinate keeps its digits."""
+def with_numbers(record: Record) -> Record:
+    """Turn the coordinates of a record into JSON numbers with the same digits, if they are numbers, as the API does."""
     coordinates = {name: record.get(name) for name in COORDINATES}
-    numbers = {name: msgspec.Raw(cell.encode()) for name, cell in coordinates.items() if _is_json_number(cell)}
-    return msgspec.json.encode({**record, **numbers})
+    return record | {name: msgspec.Raw(cell.encode()) for name, cell in coordinates.items() if _is_json_number(cell)}
+
+
+def line_of(record: Record) -> bytes:
+    """Encode a record as the API would send it."""
+    return msgspec.json.encode(with_numbers(record))
 
 
 def count_groups(records: Sequence[Record]) -> dict[str, dict[str, int]]:

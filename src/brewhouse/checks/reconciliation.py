@@ -10,8 +10,9 @@ import msgspec
 
 from brewhouse.api.contract import GROUPS
 from brewhouse.checks.check import Check
-from brewhouse.checks.data_contract import check_result
+from brewhouse.checks.data_contract import check_result, query_check
 from brewhouse.engines.engine import Engine, Row
+from brewhouse.iceberg.table_spec import TableSpec
 from brewhouse.lake.manifest import Manifest
 
 ACCOUNTED = {
@@ -24,12 +25,6 @@ ACCOUNTED = {
 _SILVER, _REJECTED = "silver.breweries", "silver.rejected_breweries"
 _BY_LOCATION, _BY_TYPE = "gold.breweries_by_location", "gold.breweries_by_type_and_location"
 _PLACE = ("country_code", "country_name", "state_code", "state_name")
-_SUMS = (
-    (_BY_LOCATION, _PLACE, "country and state"),
-    (_BY_TYPE, _PLACE, "country and state"),
-    (_BY_TYPE, ("brewery_type",), "type"),
-)
-"""The gold tables whose counts add up to silver, by which columns, and what these are called."""
 
 
 def reconcile_silver(engine: Engine, manifest: Manifest, counts: Mapping[str, int]) -> list[Check]:
@@ -75,7 +70,11 @@ def reconcile_gold(engine: Engine, manifest: Manifest) -> list[Check]:
     """
     counted = _count_groups(engine)
     received = [*counted[_SILVER], *counted[_REJECTED]]
-    sums = [_same_sums(counted[_SILVER], counted[table], table, columns, group) for table, columns, group in _SUMS]
+    sums = [
+        _same_sums(counted, _BY_LOCATION, _PLACE, "country and state"),
+        _same_sums(counted, _BY_TYPE, _PLACE, "country and state"),
+        _same_sums(counted, _BY_TYPE, ("brewery_type",), "type"),
+    ]
     return sums + [_group_check(received, manifest, group, column) for group, column in GROUPS.items()]
 
 
@@ -104,12 +103,12 @@ def _by(groups: Sequence[Row], *columns: str) -> Counter[tuple[Any, ...]]:
     """Add up the counts of groups that have the same values in some columns."""
     counter: Counter[tuple[Any, ...]] = Counter()
     for group in groups:
-        counter[tuple(group[column] for column in columns)] += int(group["n"])
+        counter[tuple(group[column] for column in columns)] += int(group["n"] or 0)  # a sum of nothing but NULL is NULL
     return counter
 
 
-def _same_sums(silver: Sequence[Row], gold: Sequence[Row], table: str, columns: Sequence[str], group: str) -> Check:
-    silver_rows, gold_rows = _by(silver, *columns), _by(gold, *columns)
+def _same_sums(counted: Mapping[str, Sequence[Row]], table: str, columns: Sequence[str], group: str) -> Check:
+    silver_rows, gold_rows = _by(counted[_SILVER], *columns), _by(counted[table], *columns)
     differing = [values for values in silver_rows | gold_rows if silver_rows[values] != gold_rows[values]]
     example = None
     if differing:
@@ -141,3 +140,16 @@ def _cleaned(groups: Mapping[str, int], column: str) -> Counter[str]:
         counter[clean.lower() if column == "brewery_type" else clean] += number
     del counter[""]
     return counter
+
+
+def same_rows(engine: Engine, before: str, after: TableSpec) -> Check:
+    """Check that compaction changes no row, by the number of rows and the sum of their hashes, whatever their order.
+
+    Args:
+        before: Name under which the engine reads the rows before compaction.
+        after: The table, under whose name the engine reads the compacted rows.
+    """
+    columns = ", ".join(f"`{column.name}`" for column in after.columns)
+    facts = f"SELECT count(*) AS number, sum(hash({columns})) AS hashes"
+    sql = f"{facts} FROM {before} EXCEPT {facts} FROM {after.name}"
+    return query_check(engine, "compacting it changes no row", after.name, sql)

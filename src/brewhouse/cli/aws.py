@@ -83,13 +83,17 @@ def deploy(
     """
     from brewhouse.aws.deploy import stack_checks, start_triggers, validate_stack_name
     from brewhouse.aws.monitoring import monitoring_checks
+    from brewhouse.aws.package import read_package
     from brewhouse.aws.row_counts import row_count_checks
     from brewhouse.aws.stacks import get_stack
+    from brewhouse.aws.template import check_parameters, template
 
     validate_stack_name(stack)
     given = parse_parameters(parameter)
+    existing = read_package(folder) if packaged else None
+    check_parameters(given, (folder / existing.template.name).read_text("utf-8") if existing else template())
     with _account() as account:
-        changed = change_stack(account, stack, folder, given, packaged=packaged, yes=yes)
+        changed = change_stack(account, stack, folder, existing, given, yes=yes)
         for name in start_triggers(account, stack):
             print(f"started trigger {name}, which was inactive")
             changed = True
@@ -235,10 +239,10 @@ def estimate(
     """
     from brewhouse.aws.functions.job_runs import prices
     from brewhouse.aws.prices import estimate as estimate_cost
-    from brewhouse.aws.template import check_parameters, defaults
+    from brewhouse.aws.template import check_parameters, defaults, template
 
     given, p = parse_parameters(parameter), prices()
-    check_parameters(given)
+    check_parameters(given, template())
     whole = {**defaults(), **given}
     rows = estimate_cost(whole, region, runs=runs, minutes_per_job=minutes, queries=queries, stored_gb=stored_gb)
     priced = region if region in p["glue_dpu_hour"] else "us-east-1"

@@ -153,7 +153,7 @@ def country_code(text: str) -> str:
     from brewhouse.places import gazetteer, reference
 
     code = text.upper()
-    if code in {country.alpha_2 for country in reference.countries()}:
+    if code in {country.code for country in reference.countries()}:
         return code
     found = gazetteer.countries().find(text)
     hint = f"Write {found.code}." if found else "`brewhouse places` lists the codes."

@@ -24,7 +24,7 @@ from brewhouse.cli.options import (
 )
 from brewhouse.cli.output import make_output_optional, os_reason, require_lake
 from brewhouse.cli.results import writing
-from brewhouse.errors import UsageError, install_command
+from brewhouse.errors import BrewhouseError, UsageError, install_command
 from brewhouse.events.run_log import log_to_stderr
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
@@ -50,8 +50,8 @@ def serve(
         from brewhouse.console.http_protocol import PunctualProtocol
         from brewhouse.console.security import address_of, password_for
     settings, place = settings_and_lake(lake, schedule={"cron": schedule} if schedule else None)
-    if place.is_local and not place.root.is_dir() and not settings.schedule.cron:
-        raise UsageError(f"The lake {place.root} does not exist.", hint="Check --lake, or run `brewhouse run` first.")
+    if not settings.schedule.cron:  # else its first run creates the lake
+        require_lake(place)
     with _listen(host, port) as listening, suppress(KeyboardInterrupt):
         password, is_generated = password_for(host, settings.console.password)
         app = create_app(place, settings, host=host, password=password)
@@ -153,20 +153,34 @@ def mock_api(
     data: Annotated[Path | None, typer.Option("--data", help="CSV file. Default: generated breweries")] = None,
     rows: Annotated[int, typer.Option("--rows", min=0, help="Number of generated breweries.")] = 1000,
     port: PortOption = 8000,
-    throttle: Annotated[bool, typer.Option("--throttle/--no-throttle", help="120 requests per minute.")] = True,
 ) -> None:
     """Serve a mock of the Open Brewery DB API on 127.0.0.1.
 
     Example: brewhouse mock-api --data breweries.csv --port 8000
     """
-    from brewhouse.mock_api.dataset import generate, read_csv
+    from brewhouse.mock_api.dataset import generate
     from brewhouse.mock_api.demo_server import DemoApiServer
 
-    records = read_csv(data) if data else generate(rows)
-    with suppress(KeyboardInterrupt), DemoApiServer(records, port=port, throttle=throttle) as server:
+    records = _records_of(data) if data else generate(rows)
+    with suppress(KeyboardInterrupt), DemoApiServer(records, port=port) as server:
         make_output_optional()
         print(f"{len(server)} breweries at {server.url}; stop with Ctrl-C", flush=True)
         threading.Event().wait()
+
+
+def _records_of(file: Path) -> list[dict[str, Any]]:
+    """Read a CSV file of the public dataset into the records that the API returns for it."""
+    from brewhouse.backfill.csv_versions import VersionRejectedError, parse_version, with_numbers
+
+    try:
+        records = parse_version(file.read_bytes()).records
+    except OSError as error:
+        what = f"Failed to read the dataset '{file}': {os_reason(error)}."
+        raise BrewhouseError(what, hint="Check the path of the CSV file.") from error
+    except VersionRejectedError as error:
+        what = f"The dataset '{file}' cannot be served: {error}."
+        raise BrewhouseError(what, hint="Pass a version of the public dataset's breweries.csv.") from error
+    return [with_numbers({**each, "state": each["state_province"], "street": each["address_1"]}) for each in records]
 
 
 def demo(

@@ -1,4 +1,4 @@
-"""The steps of `brewhouse aws deploy`: package, checks of the account, upload, change set, progress."""
+"""The steps of `brewhouse aws deploy`: checks of the account, package, upload, change set, progress."""
 
 from __future__ import annotations
 
@@ -35,36 +35,34 @@ def _updatable(account: Account, stack: Stack | None) -> Stack | None:
     return stack
 
 
-def _manifest(folder: Path, given: dict[str, str], before: Stack | None, *, packaged: bool) -> PackageManifest:
-    """Build the package for the given, deployed or default Glue version, or read the existing one."""
-    from brewhouse.aws.package import make_package, read_package
-
-    deployed = before.parameters.get("GlueVersion") if before else None
-    version = given.pop("GlueVersion", deployed or GLUE_VERSION)
-    if not packaged:
-        return make_package(folder, version)
-    manifest = read_package(folder)
-    if manifest.glue_version != version:
-        raise UsageError(
-            f"The package in {folder} is for Glue {manifest.glue_version}, not {version}.",
-            hint=f"Build it again: brewhouse aws package --glue-version {version}.",
-        )
-    return manifest
-
-
 def change_stack(
-    account: Account, stack: str, folder: Path, given: dict[str, str], *, packaged: bool, yes: bool
+    account: Account, stack: str, folder: Path, package: PackageManifest | None, given: dict[str, str], *, yes: bool
 ) -> bool:
-    """Upload the package, then plan, confirm and apply the changes; return whether there were any."""
-    from brewhouse.aws.deploy import bucket_exists, resolve_parameters, upload
+    """Check the account, then package, upload, plan, confirm and apply the changes; return whether there were any.
+
+    Args:
+        package: The existing package of the folder; None builds it, for the given, deployed or default Glue version.
+        given: Parameters of the stack; others keep their value or default.
+    """
+    from brewhouse.aws.deploy import bucket_exists, parameters_of_account, upload
+    from brewhouse.aws.package import make_package
     from brewhouse.aws.stacks import create_change_set, find_stack
     from brewhouse.aws.template import first_template
 
     before = _updatable(account, find_stack(account, stack))
-    manifest = _manifest(folder, given, before, packaged=packaged)
-    template = (folder / manifest.template.name).read_text("utf-8")
-    parameters = resolve_parameters(account, stack, before, manifest, template, given)
+    version = given.get("GlueVersion") or (before.parameters.get("GlueVersion") if before else None) or GLUE_VERSION
+    if package and package.glue_version != version:
+        raise UsageError(
+            f"The package in {folder} is for Glue {package.glue_version}, not {version}.",
+            hint=f"Build it again: brewhouse aws package --glue-version {version}.",
+        )
+    parameters = {**given, "GlueVersion": version, **({} if before else parameters_of_account(account, stack))}
     _check_account(account, stack, parameters, before, yes=yes)
+    if not package:
+        print(f"packaging the code and its dependencies in {folder}", flush=True)
+        package = make_package(folder, version)
+    parameters |= package.keys
+    template = (folder / package.template.name).read_text("utf-8")
     bucket = parameters.get("BucketName") or (before.parameters["BucketName"] if before else "")
     if not bucket_exists(account, bucket):
         if before:
@@ -72,10 +70,10 @@ def change_stack(
         print("Step 1 creates the bucket for the package; step 2 shows and creates everything else.")
         _apply(account, stack, create_change_set(account, stack, first_template(template), parameters, before), yes=yes)
         before = find_stack(account, stack)
-    sent = upload(account, bucket, folder, manifest)
+    sent = upload(account, bucket, folder, package)
     for file in sent:
         print(f"uploaded {file.name} ({file.size_bytes} bytes)")
-    url = f"{account.client('s3').meta.endpoint_url}/{bucket}/{manifest.template.key}"
+    url = f"{account.client('s3').meta.endpoint_url}/{bucket}/{package.template.key}"
     change_set = create_change_set(account, stack, template, parameters, before, url)
     _apply(account, stack, change_set, yes=yes)
     return bool(change_set or sent)

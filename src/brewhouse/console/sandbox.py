@@ -176,7 +176,9 @@ def _execute(connection: duckdb.DuckDBPyConnection, request: QueryRequest) -> Qu
         )
     columns = [ResultColumn(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
     whole, file = (str(path) for path in _result_files(request))
-    _write(storable(relation).limit(request.limits.rows + 1), whole)
+    limit = request.limits.rows + 1
+    while not _write(storable(relation).limit(limit), whole):
+        limit //= 8
     result = connection.read_parquet(file_pattern(whole))
     [(rows,)] = result.aggregate("count(*)").fetchall()
     fitting = rows * request.limits.result_mb * _MB // max(Path(whole).stat().st_size, 1)
@@ -185,7 +187,7 @@ def _execute(connection: duckdb.DuckDBPyConnection, request: QueryRequest) -> Qu
         _write(result.limit(kept), file)
     else:
         Path(whole).rename(file)
-    return QueryResult(columns=columns, rows=kept, is_cut=kept < rows)
+    return QueryResult(columns=columns, rows=kept, is_cut=kept < rows or rows == limit)
 
 
 def _result_files(request: QueryRequest) -> tuple[Path, Path]:
@@ -194,8 +196,17 @@ def _result_files(request: QueryRequest) -> tuple[Path, Path]:
     return file.with_suffix(".whole"), file
 
 
-def _write(rows: duckdb.DuckDBPyRelation, file: str) -> None:
-    rows.to_parquet(file, compression="zstd", row_group_size=_BATCH_ROWS, use_tmp_file=False)
+def _write(rows: duckdb.DuckDBPyRelation, file: str) -> bool:
+    """Write rows, unless their file exceeds the limit of the process."""
+    import duckdb
+
+    try:
+        rows.to_parquet(file, compression="zstd", row_group_size=_BATCH_ROWS, use_tmp_file=False)
+    except duckdb.IOException as error:
+        if "File too large" not in str(error):
+            raise
+        return False
+    return True
 
 
 def _out_of_memory(limits: QueryLimits) -> BrewhouseError:

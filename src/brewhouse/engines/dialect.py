@@ -5,8 +5,6 @@ A function that DuckDB computes differently from Spark is replaced by a macro of
 
 from __future__ import annotations
 
-import math
-from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,59 +12,64 @@ from brewhouse.engines.engine import EngineError
 from brewhouse.models.model import prepared
 
 if TYPE_CHECKING:
-    import duckdb
     from sqlglot import exp
 
-DUCKDB_MACROS = """
-    -- DuckDB maps case letter by letter; Java and Python handle İ, ß and the Greek final sigma.
+_CASED = (
+    r"\p{Lu}\p{Ll}\p{Lt}\x{AA}\x{BA}\x{2160}-\x{217F}\x{24B6}-\x{24E9}"
+    r"\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189}"
+)
+_CASE_IGNORABLE = (
+    r"\p{Mn}\p{Me}\p{Cf}\p{Lm}\p{Sk}\x{27}.:\x{B7}\x{387}\x{55F}\x{5F4}"
+    r"\x{2018}\x{2019}\x{2024}\x{2027}\x{FE13}\x{FE52}\x{FE55}\x{FF07}\x{FF0E}\x{FF1A}"
+)
+_FINAL_SIGMA = f"([{_CASED}][{_CASE_IGNORABLE}]*)Σ([{_CASE_IGNORABLE}]*(?:[^{_CASED}{_CASE_IGNORABLE}]|$))"
+"""A Σ that ends a word: after a cased letter and not before one, whatever is ignorable between them."""
+
+_RANGES = (0xDF, 0x149, 0x1F0, 0x390, 0x3B0, 0x587, *range(0x1E96, 0x1FFD), *range(0xFB00, 0xFB18))
+_EXPANDING = [letter for letter in map(chr, _RANGES) if len(letter.upper()) > 1]
+"""Letters that become several in upper case."""
+
+DUCKDB_MACROS = rf"""
+    -- DuckDB maps case letter by letter; Spark follows Unicode for İ, the Greek final sigma, ß and others like it.
     CREATE MACRO spark_lower(value) AS CASE
         WHEN strlen(value) = length(value) THEN lower(value)
-        WHEN contains(value, 'Σ') THEN unicode_lower(value)
-        ELSE lower(replace(value, 'İ', 'i̇'))
+        ELSE lower(replace(CASE
+            -- in a lambda, as compiling this pattern takes 2 ms and few values need it
+            WHEN contains(value, 'Σ')
+                THEN list_transform([value], lambda text: regexp_replace(text, '{_FINAL_SIGMA}', '\1ς\2', 'g'))[1]
+            ELSE value
+        END, 'İ', 'i̇'))
     END;
-    CREATE MACRO spark_upper(value) AS
-        CASE WHEN strlen(value) = length(value) THEN upper(value) ELSE unicode_upper(value) END;
+    CREATE MACRO spark_upper(value) AS CASE
+        WHEN strlen(value) = length(value) THEN upper(value)
+        ELSE array_to_string(list_transform(string_split(value, ''), lambda letter: coalesce(
+            map(
+                string_split('{"".join(_EXPANDING)}', ''), string_split('{" ".join(map(str.upper, _EXPANDING))}', ' ')
+            )[letter],
+            upper(letter)
+        )), '')
+    END;
+    -- Java writes very large and small numbers with an exponent, after the first digit and at least one more.
+    CREATE MACRO java_double(number, text) AS CASE
+        WHEN isnan(number) THEN 'NaN'
+        WHEN isinf(number) THEN replace(text, 'inf', 'Infinity')
+        ELSE replace(
+            regexp_replace(replace(split_part(text, 'e', 1), '.', ''), '^(-?)0*(.)(.*?)0*$', '\1\2.\3') || 'E',
+            '.E', '.0E'
+        ) || CASE
+            WHEN contains(text, 'e') THEN CAST(replace(split_part(text, 'e', 2), '+', '') AS INTEGER)
+            WHEN abs(number) < 1 THEN -4
+            ELSE strpos(ltrim(text, '-'), '.') - 2
+        END
+    END;
     CREATE MACRO spark_string(value) AS CASE
         WHEN typeof(value) = 'DOUBLE' AND TRY_CAST(value AS DOUBLE) <> 0
             AND NOT abs(TRY_CAST(value AS DOUBLE)) BETWEEN 0.001 AND 9999999
-            THEN java_double(TRY_CAST(value AS DOUBLE))
+            THEN java_double(TRY_CAST(value AS DOUBLE), CAST(value AS VARCHAR))
         WHEN typeof(value) = 'TIMESTAMP WITH TIME ZONE' THEN regexp_replace(CAST(value AS VARCHAR), '[+]00$', '')
         ELSE CAST(value AS VARCHAR)
     END;
 """
-
-NEEDS_PYTHON = "a value needs a function in Python"
-PYTHON_FUNCTIONS = ("unicode_lower", "unicode_upper", "java_double")
-"""Functions of the macros that few values need; DuckDB imports NumPy, which takes 50 ms, to call Python."""
-PLACEHOLDERS = "".join(
-    f"CREATE MACRO {name}(value) AS CAST(error('{NEEDS_PYTHON}') AS VARCHAR);" for name in PYTHON_FUNCTIONS
-)
-
-
-def add_python_functions(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the functions of `PYTHON_FUNCTIONS`, in place of their placeholders."""
-    for name in PYTHON_FUNCTIONS:
-        connection.execute(f"DROP MACRO IF EXISTS {name}")
-    connection.create_function("unicode_lower", str.lower, ["VARCHAR"], "VARCHAR")
-    connection.create_function("unicode_upper", str.upper, ["VARCHAR"], "VARCHAR")
-    connection.create_function("java_double", java_double, ["DOUBLE"], "VARCHAR")
-
-
-def java_double(value: float) -> str:
-    """Format a number as Java, and so Spark, does.
-
-    Example:
-        >>> [java_double(value) for value in (0.0, -0.00012, 1e7, 12345678.9, 9999999.5, float("inf"))]
-        ['0.0', '-1.2E-4', '1.0E7', '1.23456789E7', '9999999.5', 'Infinity']
-    """
-    if not math.isfinite(value):
-        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[repr(value)]
-    if value == 0 or 1e-3 <= abs(value) < 1e7:
-        return repr(value)
-    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
-    assert isinstance(exponent, int)
-    first, *rest = map(str, digits)
-    return f"{'-' if sign else ''}{first}.{''.join(rest) or '0'}E{exponent + len(rest)}"
 
 
 @lru_cache(maxsize=256)

@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from brewhouse.engines.dialect import DUCKDB_MACROS, NEEDS_PYTHON, PLACEHOLDERS, add_python_functions, to_duckdb
+from brewhouse.engines.dialect import DUCKDB_MACROS, to_duckdb
 from brewhouse.engines.engine import EngineError, Row
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.lake.duckdb_access import enable_s3, identifier, literal
@@ -57,7 +57,7 @@ class DuckDBEngine:
         self._run("SET GLOBAL TimeZone = 'UTC'")  # otherwise dates of times depend on the machine
         for schema in _SCHEMAS:
             self._run(f"CREATE SCHEMA {schema}")
-        self._run(PLACEHOLDERS + DUCKDB_MACROS)
+        self._run(DUCKDB_MACROS)
 
     def attach_raw_snapshot(self, files: Sequence[str], run: str, fetched_at: str) -> None:
         """See `Engine.attach_raw_snapshot`."""
@@ -159,12 +159,6 @@ class DuckDBEngine:
         ]
 
     def _run(self, sql: str, values: Sequence[Any] = ()) -> Any:  # noqa: ANN401 - DuckDB's own result
-        try:
-            return self._connection.execute(sql, values)
-        except duckdb.InvalidInputException as error:
-            if NEEDS_PYTHON not in str(error):
-                raise
-        add_python_functions(self._connection)
         return self._connection.execute(sql, values)
 
 

@@ -55,7 +55,6 @@ _SETTINGS = {
     "spark.sql.codegen.hugeMethodLimit": "8000",  # Java does not compile larger ones
     "spark.sql.files.openCostInBytes": "16384",  # so that small pages share tasks
     "fs.s3a.performance.flags": "*",  # fewer requests, and no objects that represent folders
-    "parquet.compression.codec.zstd.level": "1",  # as DuckDB's: near the size of 3, in less time
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.fieldId.write.enabled": "true",
     "spark.sql.parquet.fieldId.read.enabled": "true",

@@ -176,7 +176,7 @@ def _opened(failure: _Incident, sent: Collection[tuple[str, str]], kinds: Collec
     if any((failure.key, kind) in sent for kind in _FAILURES):
         return
     for report in failure.reports:
-        kind = _kind(report)
+        kind: Kind = "checks_failed" if _failed_checks(report) else "failed"
         if kind in kinds:
             yield Message(
                 kind=kind,
@@ -253,10 +253,6 @@ def _failed_job(report: RunReport) -> str:
 
 def _failed_checks(report: RunReport) -> list[dict[str, Any]]:
     return [check for check in report.checks if check.get("severity") == "error" and not check.get("passed")]
-
-
-def _kind(report: RunReport) -> Kind:
-    return "checks_failed" if _failed_checks(report) else "failed"
 
 
 def _why(report: RunReport) -> tuple[str, ...]:

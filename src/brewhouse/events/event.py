@@ -101,12 +101,6 @@ class EventLog:
         self._notify(detail, event)
         return event
 
-    def write(self, detail_type: str, detail: Mapping[str, Any]) -> Event:
-        """Write an event of any detail, without listeners; the keys that every event has are added if missing."""
-        defaults = {"jobName": "", "state": "RUNNING", "severity": "INFO", "message": ""}
-        event = self._envelope(detail_type, defaults | dict(detail))
-        return self._put(event)
-
     def _envelope(self, detail_type: str, detail: dict[str, Any]) -> Event:
         detail = {"runId": self.run, **self._facts, **detail}
         if not detail.get("jobRunId"):

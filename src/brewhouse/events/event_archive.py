@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from obstore.exceptions import AlreadyExistsError
 
 from brewhouse.events.event import Event, event_days, parse_events
 from brewhouse.lake.lake import Lake, list_files, read_file, sync_files
@@ -43,8 +44,6 @@ def _is_scattered(day: Path, most: int) -> bool:
 
 def _archive(lake: Lake, day: Path) -> bool:
     """Write a day's archive, then delete its sources; files with unreadable lines stay."""
-    from obstore.exceptions import AlreadyExistsError
-
     events: dict[str, Event] = {}
     sources: list[Path] = []
     for file in sorted(list_files(day, ".json")):

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog import load_catalog
+from pyiceberg.catalog.glue import GlueCatalog, _construct_table_input
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.serializers import ToOutputFile
 from pyiceberg.table.refs import MAIN_BRANCH
@@ -42,13 +43,17 @@ class TableChange:
     updates: tuple[TableUpdate, ...]
 
 
-class CloudCatalog(Protocol):
-    """A shared catalog; table names are those of the catalog, database and table."""
+class _Glue:
+    """The Glue Data Catalog of the account and region; table names are those of the catalog, database and table."""
 
-    catalog: Catalog
+    def __init__(self) -> None:
+        self._client = client("glue")
+        self.catalog = GlueCatalog(NAME, client=self._client, **FILE_IO)
 
     def databases(self) -> dict[str, str]:
         """List the databases with their locations, empty if unknown."""
+        pages = self._client.get_paginator("get_databases").paginate()
+        return {found["Name"]: found.get("LocationUri", "") for page in pages for found in page["DatabaseList"]}
 
     def prepare(self, change: TableChange) -> Callable[[], object]:
         """Do everything but the last step of a table's commit, and return that step.
@@ -56,6 +61,10 @@ class CloudCatalog(Protocol):
         Raises:
             CommitFailedException: The table was changed meanwhile; also raised by the last step.
         """
+        swap = self._swap(change.base, change.location, change.metadata)
+        output = change.base.io.new_output(change.location)
+        ToOutputFile.table_metadata(change.metadata, output, overwrite=True)  # the name contains a new UUID
+        return swap
 
     def restore(self, table: Table, before: Table) -> None:
         """Undo the last commit of a table; an unchanged one gets a new version, so that prepared steps fail.
@@ -63,48 +72,23 @@ class CloudCatalog(Protocol):
         Raises:
             CommitFailedException: The table was changed meanwhile.
         """
-
-
-class _Glue:
-    """The Glue Data Catalog of the account and region."""
-
-    def __init__(self) -> None:
-        from pyiceberg.catalog.glue import GlueCatalog
-
-        self._client = client("glue")
-        self._glue = GlueCatalog(NAME, client=self._client, **FILE_IO)
-        self.catalog: Catalog = self._glue
-
-    def databases(self) -> dict[str, str]:
-        pages = self._client.get_paginator("get_databases").paginate()
-        return {found["Name"]: found.get("LocationUri", "") for page in pages for found in page["DatabaseList"]}
-
-    def prepare(self, change: TableChange) -> Callable[[], object]:
-        swap = self._swap(change.base, change.location, change.metadata)
-        output = change.base.io.new_output(change.location)
-        ToOutputFile.table_metadata(change.metadata, output, overwrite=True)  # the name contains a new UUID
-        return swap
-
-    def restore(self, table: Table, before: Table) -> None:
         self._swap(table, before.metadata_location, before.metadata)()
 
     def _swap(self, base: Table, location: str, metadata: TableMetadata) -> Callable[[], None]:
         """Prepare the update of the metadata pointer; it fails if the table has another version by then."""
         # Private in PyIceberg, whose public `commit_table` also writes the metadata and validates before each swap,
         # and cannot point back at existing metadata.
-        from pyiceberg.catalog.glue import _construct_table_input
-
-        database, name = self._glue.identifier_to_database_and_table(base.name())
-        now = self._glue._get_glue_table(database, name)  # private: gives the version that the update requires
+        database, name = self.catalog.identifier_to_database_and_table(base.name())
+        now = self.catalog._get_glue_table(database, name)  # private: gives the version that the update requires
         if now["Parameters"]["metadata_location"] != base.metadata_location:
             raise CommitFailedException(f"Table has been updated by another process: {database}.{name}")
         entry = _construct_table_input(name, location, metadata.properties, metadata, now, base.metadata_location)
 
         def swap() -> None:
             try:
-                self._glue._update_glue_table(database, name, entry, now["VersionId"])  # private: as above
+                self.catalog._update_glue_table(database, name, entry, now["VersionId"])  # private: as above
             except Exception:  # an attempt may have succeeded although its response was lost
-                stored = self._glue._get_glue_table(database, name)
+                stored = self.catalog._get_glue_table(database, name)
                 is_moved = stored["VersionId"] != now["VersionId"]
                 if not is_moved or stored["Parameters"]["metadata_location"] != location:
                     raise
@@ -113,7 +97,7 @@ class _Glue:
 
 
 class _Rest:
-    """An Iceberg REST catalog.
+    """An Iceberg REST catalog, used as `_Glue` is.
 
     PyIceberg's own configuration of a catalog named `brewhouse` adds what the address does not say, such as
     `PYICEBERG_CATALOG__BREWHOUSE__TOKEN`.
@@ -163,7 +147,7 @@ class _Rest:
                 raise
 
 
-def open_cloud_catalog(shared: Shared) -> CloudCatalog:
+def open_cloud_catalog(shared: Shared) -> _Glue | _Rest:
     """Open the catalog that the settings name.
 
     Raises:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyiceberg.conversions import to_bytes
 from pyiceberg.expressions import EqualTo
+from pyiceberg.expressions.visitors import _InclusiveMetricsEvaluator
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionField, partition_record_value
 from pyiceberg.typedef import Record
@@ -162,8 +163,6 @@ def to_data_files(metadata: TableMetadata, footers: Iterable[ParquetFooter]) -> 
 def may_contain(table: Table, column: str, value: str | int) -> Callable[[DataFile], bool]:
     """Return a test by column bounds whether a file may contain rows with a value; only False is certain."""
     # Private in PyIceberg, whose public scans return the files that match, but not those that certainly do not.
-    from pyiceberg.expressions.visitors import _InclusiveMetricsEvaluator
-
     return _InclusiveMetricsEvaluator(table.schema(), EqualTo(column, value)).eval  # type: ignore[call-arg, arg-type]
 
 

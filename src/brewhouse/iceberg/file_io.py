@@ -44,12 +44,6 @@ def moved(location: str, before: str, after: str) -> str:
     return after + path.removeprefix(root) if f"{path}/".startswith(f"{root}/") else location
 
 
-def is_damaged(name: str, content: bytes) -> bool:
-    """Return whether a file's content differs from the checksum in its name; names without one match any."""
-    match = CHECKSUM_IN_NAME.search(name)
-    return match is not None and not hashlib.sha256(content).hexdigest().startswith(match[1])
-
-
 class ObjectIO(FileIO):
     """Reads, writes and deletes local files and objects on S3 by their URIs.
 
@@ -103,7 +97,8 @@ class _Object(InputFile, OutputFile):
             content = self.path.read_bytes()
         except FileNotFoundError as error:
             raise DamagedFileError(self.path, MISSING) from error
-        if is_damaged(self.path.name, content):
+        match = CHECKSUM_IN_NAME.search(self.path.name)
+        if match and not hashlib.sha256(content).hexdigest().startswith(match[1]):
             raise DamagedFileError(self.path, WRONG_CHECKSUM)
         return io.BytesIO(content)
 

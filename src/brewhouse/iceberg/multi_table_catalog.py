@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -80,10 +80,9 @@ class MultiTableCatalog(LakeCatalog):
         finally:
             self._changes = None
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self) -> AbstractContextManager[None]:
         """See `LakeCatalog.reading`; this catalog always does so."""
-        yield
+        return nullcontext()
 
     def create_table(self, identifier: Any, schema: Any, *args: Any, **options: Any) -> Table:  # noqa: ANN401 - as PyIceberg's
         """Create a table immediately; readers do not see it until it has a snapshot."""
@@ -238,7 +237,10 @@ class MultiTableCatalog(LakeCatalog):
                 names = (".".join(table.name()).removeprefix(self._prefix) for table in found)
                 return dict(zip(names, visible, strict=True))
             time.sleep(_PAUSE_S)
-        raise BrewhouseError(f"The tables of {self._lake.root} keep changing.", hint="Try again in a minute.")
+        what = (
+            f"The tables of {self._lake.root} could not be read in one state: they changed {_ATTEMPTS} times meanwhile."
+        )
+        raise BrewhouseError(what, hint="Run again in a minute.")
 
     def _names(self) -> list[Identifier]:
         databases = {name: at for name, at in self._cloud.databases().items() if name.startswith(self._prefix)}

@@ -41,7 +41,7 @@ def recover(catalog: SQLiteCatalog) -> str:
     limit = math.inf
     first: BrewhouseError | None = None
     for _ in range(_MAX_COMMITS + 1):
-        chosen = {name: _at(versions, limit) for name, versions in history.items()}
+        chosen = {name: next((v for v in vs if v.committed_ms <= limit), None) for name, vs in history.items()}
         chosen = {name: version and _examined(catalog, name, version) for name, version in chosen.items()}
         lost = {name: version for name, version in chosen.items() if version and version.error}
         if not lost:
@@ -88,10 +88,6 @@ def _examined(catalog: SQLiteCatalog, name: str, version: _Version) -> _Version:
     except BrewhouseError as error:
         return replace(version, error=error)
     return version
-
-
-def _at(versions: list[_Version], limit_ms: float) -> _Version | None:
-    return next((version for version in versions if version.committed_ms <= limit_ms), None)
 
 
 def _time_before(versions: list[_Version], lost: _Version, times: list[float]) -> float:

@@ -33,7 +33,7 @@ def relocate_tables(catalog: SQLiteCatalog, *, forget_incomplete: bool) -> list[
         BrewhouseError: A file of a table is missing or damaged.
     """
     names = []
-    for name in [".".join(table) for zone in catalog.list_namespaces() for table in catalog.list_tables(zone)]:
+    for name in catalog.names():
         try:
             table = catalog.load_table(name)
             if "moved_from" not in table.io.properties:

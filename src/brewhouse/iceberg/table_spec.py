@@ -1,7 +1,8 @@
-"""What a table is, apart from how it is stored: name, columns, partition and sort order."""
+"""What a table is, apart from how it is stored: name, columns, partition and sort order; and its new content."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 DUCKDB_TYPES = {
@@ -40,3 +41,20 @@ class TableSpec:
     columns: tuple[Column, ...]
     partition: tuple[str, ...] = ()
     sort: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Publication:
+    """The new content of a table.
+
+    Attributes:
+        spec: The table, which is created or evolved accordingly.
+        files: Absolute paths of new Parquet files below the table's data folder, each with rows of one partition.
+        kept: Paths of the current files that stay, as `files` lists them; columns they lack are null in them.
+        properties: Kept in the table's new snapshot, in addition to those of the whole publication.
+    """
+
+    spec: TableSpec
+    files: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+    properties: Mapping[str, str] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -31,30 +31,13 @@ from brewhouse.iceberg.schemas import (
 from brewhouse.iceberg.snapshots import SnapshotChange, data_files, require_current, set_current, write_snapshot
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_reader import TableReader, snapshot_properties
-from brewhouse.iceberg.table_spec import TableSpec
+from brewhouse.iceberg.table_spec import Publication, TableSpec
 from brewhouse.lake.lake import path_at, sync_files
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
-
-
-@dataclass(frozen=True)
-class Publication:
-    """The new content of a table.
-
-    Attributes:
-        spec: The table, which is created or evolved accordingly.
-        files: Absolute paths of new Parquet files below the table's data folder, each with rows of one partition.
-        kept: Paths of the current files that stay, as `files` lists them; columns they lack are null in them.
-        properties: Kept in the table's new snapshot, in addition to those of the whole publication.
-    """
-
-    spec: TableSpec
-    files: tuple[str, ...]
-    kept: tuple[str, ...] = ()
-    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from obstore.exceptions import AlreadyExistsError, PreconditionError
 from pyiceberg.exceptions import CommitFailedException
 
 from brewhouse.errors import BrewhouseError
@@ -59,8 +60,6 @@ def write_intent(lake: Lake, tables: Mapping[str, PendingTable], version: str | 
     Raises:
         CommitFailedException: Another process committed meanwhile.
     """
-    from obstore.exceptions import AlreadyExistsError, PreconditionError
-
     mode: Any = "create" if version is None else {"e_tag": version}
     content = msgspec.json.encode(CommitIntent(new_id(), dict(tables)))
     try:

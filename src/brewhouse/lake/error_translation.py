@@ -72,23 +72,18 @@ def _translate_s3(text: str) -> BrewhouseError | None:
     if not (status := _STATUS.search(text)):
         return BrewhouseError(f"{url.scheme}://{url.netloc} does not answer.", hint=ENDPOINT_HINT)
     number, named, message = int(status[1]), _CODE.search(text), _MESSAGE.search(text)
-    code = named[1] if named else _WITHOUT_BODY.get(number, "")
-    return _translate_response(method, url, number, code, html.unescape(message[1]) if message else "")
-
-
-def _translate_response(method: str, url: SplitResult, number: int, code: str, message: str) -> BrewhouseError | None:
-    """Translate a response of S3: HTTP status, error code, empty if unknown, and message."""
+    code, reason = named[1] if named else _WITHOUT_BODY.get(number, ""), html.unescape(message[1]) if message else ""
     bucket, _, key = url.path.strip("/").partition("/")
     action, resource = _action_and_resource(method, url, bucket, key)
     if code.startswith("AccessDenied"):
-        return denial_in(message, resource) or access_denied(action, resource)
-    if known := meaning_of(code, message, bucket):
+        return denial_in(reason, resource) or access_denied(action, resource)
+    if known := meaning_of(code, reason, bucket):
         return known
     if number in _EXPECTED:
         return None
-    reason = f"{code or number}: {message.rstrip('.')}" if message else code or str(number)
+    why = f"{code or number}: {reason.rstrip('.')}" if reason else code or str(number)
     return BrewhouseError(
-        f"S3 refuses {action} on {resource}: {reason}.", hint="Check the credentials, AWS_REGION and AWS_ENDPOINT_URL."
+        f"S3 refuses {action} on {resource}: {why}.", hint="Check the credentials, AWS_REGION and AWS_ENDPOINT_URL."
     )
 
 

@@ -45,6 +45,16 @@ class Shared:
     lock_ttl_s: float = 120.0
 
 
+class _Below:
+    """A path below the root of a lake."""
+
+    def __init__(self, *parts: str) -> None:
+        self._parts = parts
+
+    def __get__(self, lake: Lake, _: type[Lake]) -> Path:
+        return lake.root.joinpath(*self._parts)
+
+
 @dataclass(frozen=True)
 class Lake:
     """A lake's root, an absolute path or an `S3Path` that need not exist yet, and the paths below it.
@@ -58,6 +68,16 @@ class Lake:
 
     root: Path
     shared: Shared = Shared()
+
+    bronze = _Below("bronze", "breweries")  # the raw snapshots
+    warehouse = _Below("warehouse")  # the Iceberg tables, `<zone>/<table>/`
+    events = _Below("events")  # the events, in `date=YYYY-MM-DD/`, like the logs
+    logs = _Below("logs")  # the logs of runs
+    job_logs = _Below("job_logs")  # the logs of Glue jobs, written by the archiver on AWS
+    catalog_file = _Below("catalog.db")  # the Iceberg catalog, a SQLite database
+    views_file = _Below("brewhouse.duckdb")  # views over the published tables, for any DuckDB client
+    own_views = _Below("views")  # the copy of these views that Brewhouse reads, which no other client can lock
+    lock_file = _Below("run.lock")  # names the run that holds the lock or held it last
 
     @classmethod
     def at(cls, place: str, shared: Shared = Shared()) -> Lake:
@@ -74,54 +94,9 @@ class Lake:
         return not isinstance(self.root, S3Path)
 
     @property
-    def bronze(self) -> Path:
-        """Folder of the raw snapshots."""
-        return self.root / "bronze" / "breweries"
-
-    @property
-    def warehouse(self) -> Path:
-        """Folder of the Iceberg tables, with `<zone>/<table>/` below it."""
-        return self.root / "warehouse"
-
-    @property
-    def events(self) -> Path:
-        """Folder of the events, with `date=YYYY-MM-DD/` below it."""
-        return self.root / "events"
-
-    @property
-    def logs(self) -> Path:
-        """Folder of the run logs, with `date=YYYY-MM-DD/` below it."""
-        return self.root / "logs"
-
-    @property
-    def job_logs(self) -> Path:
-        """Folder of the logs of Glue jobs, written by the archiver on AWS, with `date=YYYY-MM-DD/` below it."""
-        return self.root / "job_logs"
-
-    @property
-    def catalog_file(self) -> Path:
-        """The Iceberg catalog, a SQLite database."""
-        return self.root / "catalog.db"
-
-    @property
-    def views_file(self) -> Path:
-        """The database with views over the published tables, for any DuckDB client."""
-        return self.root / "brewhouse.duckdb"
-
-    @property
-    def own_views(self) -> Path:
-        """Folder of the copy of these views that Brewhouse reads, so that no other client can lock it."""
-        return self.root / "views"
-
-    @property
     def may_have_tables(self) -> bool:
         """Whether a local lake has a catalog, or has lost the one of its tables; others are not asked."""
         return not self.is_local or self.catalog_file.exists() or self.warehouse.exists()
-
-    @property
-    def lock_file(self) -> Path:
-        """The lock file; it names the run that holds the lock or held it last."""
-        return self.root / "run.lock"
 
     @cached_property
     def store(self) -> LocalStore | S3Store:
@@ -155,7 +130,8 @@ def lake_of(settings: Settings) -> Lake:
             return lake
         except OSError as error:
             raise UsageError(
-                f"The lake {lake.root} cannot be opened: {error.strerror}.", hint="Name a folder with --lake."
+                f"The lake {lake.root} cannot be opened: {error.strerror}.",
+                hint="Check its permissions, or name another folder with --lake.",
             ) from error
         if not is_folder:
             raise UsageError(f"The lake {lake.root} is not a folder.", hint="Name a folder with --lake.")
@@ -193,6 +169,16 @@ def require_relocated(lake: Lake) -> None:
             "nothing was written.",
             hint=f"Run `brewhouse relocate --lake {quote(str(lake.root))}`.",
         )
+
+
+def lacking(lake: Lake, what: str, command: str = "run") -> tuple[str, str]:
+    """Return why a lake has none of something, as an error and its hint."""
+    if lake.is_local and not lake.root.is_dir():
+        return f"The lake {lake.root} does not exist.", f"Check --lake, or run `brewhouse {command}` first."
+    hint = f"Run `brewhouse {command}` first."
+    if lake.events.is_dir():
+        hint = f"Run `brewhouse {command}`; `brewhouse show` says how the last run ended."
+    return f"The lake {lake.root} has no {what}.", hint
 
 
 def path_at(place: str) -> Path:

@@ -6,7 +6,6 @@ the stored content decides: callers write an id of their run or of their own int
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -39,10 +38,6 @@ class RetryingStore(S3Store):
                 raise
 
         return _retried(attempt)
-
-    async def put_async(self, path: str, file: Any, **options: Any) -> Any:  # noqa: ANN401
-        """Write an object as `put` does, in another thread."""
-        return await asyncio.to_thread(self.put, path, file, **options)
 
     def get(self, path: str, **options: Any) -> Any:  # noqa: ANN401
         """Read an object."""

@@ -6,6 +6,7 @@ the earlier one. Files are only ever created; those that the manifest does not l
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import re
@@ -19,18 +20,18 @@ from pathlib import Path
 
 import msgspec
 from isal import igzip
+from obstore.exceptions import AlreadyExistsError, BaseError
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.ids import CLOCK_TOLERANCE
 from brewhouse.lake.error_translation import translate_error
-from brewhouse.lake.lake import Lake, read_file, sync_files
+from brewhouse.lake.lake import CHECKSUM_DIGITS, Lake, read_file, sync_files
 from brewhouse.lake.manifest import Manifest, Page
 from brewhouse.lake.raw_snapshots import RawSnapshot, encode_manifest
 from brewhouse.source import Meta
 
 _GZIP_LEVEL = 2  # of ISA-L's levels 0 to 3: the size of zlib's level 2 in a quarter of the time
-_CHECKSUM_DIGITS = 12
-_PAGE_FILE = re.compile(rf"page-(\d{{5,}})\.([0-9a-f]{{{_CHECKSUM_DIGITS}}})\.jsonl\.gz")
+_PAGE_FILE = re.compile(rf"page-(\d{{5,}})\.([0-9a-f]{{{CHECKSUM_DIGITS}}})\.jsonl\.gz")
 
 
 class ResumeInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +90,7 @@ class SnapshotWriter:
         """
         content = page_content(lines)
         sha256 = hashlib.sha256(content).hexdigest()
-        name = page_name(number, sha256)
+        name = f"page-{number:05d}.{sha256[:CHECKSUM_DIGITS]}.jsonl.gz"
         packed = igzip.compress(content, _GZIP_LEVEL, mtime=0)
         if not await self._create_page(name, packed) and _read_page(self.folder / name) != content:
             (self.folder / name).unlink()  # damaged by an interrupted write
@@ -139,10 +140,8 @@ class SnapshotWriter:
 
     def _create(self, name: str, content: bytes) -> bool:
         """Create a file; returns False if it exists."""
-        from obstore.exceptions import BaseError
-
         try:
-            self.lake.store.put(self._key(name), content, mode="create")
+            self.lake.store.put((self.folder / name).relative_to(self.lake.root).as_posix(), content, mode="create")
         except (OSError, BaseError) as error:
             return self._is_new(name, error)
         return True
@@ -167,37 +166,23 @@ class SnapshotWriter:
 
     async def _create_page(self, name: str, content: bytes) -> bool:
         """Create a page file, on S3 while others are fetched; returns False if it exists."""
-        from obstore.exceptions import BaseError
-
+        if not self.lake.is_local:
+            return await asyncio.to_thread(self._create, name, content)
         try:
-            if self.lake.is_local:
-                # Faster than the store's thread; the checksum detects a page cut off by a kill.
-                with (self.folder / name).open("xb") as file:
-                    file.write(content)
-            else:
-                await self.lake.store.put_async(self._key(name), content, mode="create")
-        except (OSError, BaseError) as error:
+            with (self.folder / name).open("xb") as file:  # faster than the store; the checksum detects a cut page
+                file.write(content)
+        except OSError as error:
             return self._is_new(name, error)
         return True
 
-    def _key(self, name: str) -> str:
-        return (self.folder / name).relative_to(self.lake.root).as_posix()
-
     def _is_new(self, name: str, error: Exception) -> bool:
         """Return False for the error that a file exists; translate and raise any other."""
-        from obstore.exceptions import AlreadyExistsError
-
         if isinstance(error, AlreadyExistsError | FileExistsError):
             return False
         raise (None if self.lake.is_local else translate_error(error)) or BrewhouseError(
             f"{self.folder / name} cannot be written: {str(error).partition(chr(10))[0]}.",
             hint="Check the disk's free space and permissions.",
         ) from error
-
-
-def page_name(number: int, sha256: str) -> str:
-    """Name the file of a page by its number and checksum."""
-    return f"page-{number:05d}.{sha256[:_CHECKSUM_DIGITS]}.jsonl.gz"
 
 
 def page_content(lines: Sequence[bytes]) -> bytes:

@@ -1,1 +1,1 @@
-"""A small mock of the Open Brewery DB API and its data: generated breweries, or those of a CSV file."""
+"""A small mock of the Open Brewery DB API, and generated breweries for it."""

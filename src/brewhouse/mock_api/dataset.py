@@ -1,25 +1,18 @@
-"""Breweries to serve: generated ones in any number, or those of a CSV file of the public dataset."""
+"""Breweries to serve, generated in any number."""
 
 from __future__ import annotations
 
-import csv
 import random
-import re
-from contextlib import contextmanager
-from decimal import Decimal
-from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
-from brewhouse.api.contract import COORDINATES, FIELDS, Record
-from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.api.contract import COORDINATES, Record
+from brewhouse.errors import UsageError
 from brewhouse.mock_api.words import ACCENTED, EMOJI, ENDINGS, KINDS, REGIONS, STEMS, STREETS, TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-CSV_COLUMNS = FIELDS[:-2]
 _SPREAD_DEGREES = 0.2
-_JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 def generate(count: int, seed: int = 1, *, unusable: int = 0) -> Iterator[Record]:
@@ -52,71 +45,11 @@ def generate(count: int, seed: int = 1, *, unusable: int = 0) -> Iterator[Record
     chance = random.Random(seed)  # noqa: S311 - reproducible data, not a secret
     for row in range(count):
         record = _generate_record(chance)
-        make_irregular = _IRREGULARITIES.get(row % 100)
-        if make_irregular:
-            make_irregular(record, row // 100)
+        _make_irregular(record, row)
         number = (row + 1) * unusable // count
         if number > row * unusable // count:
             record["name" if number % 2 else "id"] = "" if number % 2 else f"brewery-{row}"
         yield record
-
-
-def read_csv(path: Path | str) -> Iterator[Record]:
-    """Read a CSV file of the public dataset into the records that the API returns for it.
-
-    Args:
-        path: A file with a header and the API's columns except `state` and `street`.
-
-    Yields:
-        Records with the API's 16 fields in the API's order; an empty cell is `None`.
-
-    Raises:
-        BrewhouseError: The file is missing, unreadable or lacks a column; raised before the first row is read.
-    """
-    with _open(path) as file:
-        header = next(csv.reader(file), [])
-    missing = [column for column in CSV_COLUMNS if column not in header]
-    if missing:
-        raise BrewhouseError(
-            f"The dataset '{path}' has no column {', '.join(missing)}.",
-            hint=f"The header must contain {', '.join(CSV_COLUMNS)}.",
-        )
-    return _rows(path)
-
-
-def coordinate(text: str) -> float | Decimal | str:
-    """Parse a coordinate so that JSON shows the same digits; text that is not a JSON number stays text.
-
-    Example:
-        >>> coordinate("36"), coordinate("11.327765"), coordinate("11.50"), coordinate("12° E")
-        (Decimal('36'), 11.327765, Decimal('11.50'), '12° E')
-    """
-    if not _JSON_NUMBER.fullmatch(text):
-        return text
-    return float(text) if repr(float(text)) == text else Decimal(text)
-
-
-@contextmanager
-def _open(path: Path | str) -> Iterator[TextIO]:
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            yield file
-    except OSError as error:
-        raise BrewhouseError(
-            f"Failed to read the dataset '{path}': {error.strerror}.", hint="Check the path of the CSV file."
-        ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BrewhouseError(
-            f"The dataset '{path}' is not a CSV file in UTF-8: {error}.", hint="Save it as CSV in UTF-8."
-        ) from error
-
-
-def _rows(path: Path | str) -> Iterator[Record]:
-    with _open(path) as file:
-        for cells in csv.DictReader(file, strict=True):
-            record: Record = {column: cells[column] or None for column in CSV_COLUMNS}
-            record |= {column: coordinate(cells[column]) for column in COORDINATES if cells[column]}
-            yield record | {"state": record["state_province"], "street": record["address_1"]}
 
 
 def _generate_record(chance: random.Random) -> Record:
@@ -147,41 +80,29 @@ def _generate_record(chance: random.Random) -> Record:
     }
 
 
-def _surrounding_blanks(record: Record, turn: int) -> None:
-    field = ("name", "city", "country", "address_1")[turn % 4]
-    record[field] = f" {record[field] or 'Malt Lane'} "
-    record["street"] = record["address_1"]
-
-
-def _repeated_blanks(record: Record, _turn: int) -> None:
-    record["name"] = record["name"].replace(" ", "  ")
-
-
-def _accents(record: Record, turn: int) -> None:
-    record["name"] = ACCENTED[turn % len(ACCENTED)]
-
-
-def _emoji(record: Record, turn: int) -> None:
-    record["name"] += f" {EMOJI[turn % len(EMOJI)]}"
-
-
-def _coordinates_as_text(record: Record, _turn: int) -> None:
-    record.update({name: str(record[name]) for name in COORDINATES if record[name] is not None})
-
-
-def _fixed(**values: object) -> Callable[[Record, int], None]:
-    return lambda record, _turn: record.update(values)
-
-
-_IRREGULARITIES: dict[int, Callable[[Record, int], None]] = {
-    3: _surrounding_blanks,
-    13: _repeated_blanks,
-    23: _accents,
-    33: _emoji,
-    44: _coordinates_as_text,
-    53: _fixed(longitude=250.75, latitude=48.1),
-    63: _fixed(longitude=0, latitude=0),
-    73: _fixed(address_2="", phone="", website_url=""),
-    83: _fixed(state_province=None, state=None, postal_code=None),
-    93: _fixed(longitude=11, latitude=None),
+_IRREGULAR_FIELDS: dict[int, Record] = {
+    53: {"longitude": 250.75, "latitude": 48.1},
+    63: {"longitude": 0, "latitude": 0},
+    73: {"address_2": "", "phone": "", "website_url": ""},
+    83: {"state_province": None, "state": None, "postal_code": None},
+    93: {"longitude": 11, "latitude": None},
 }
+
+
+def _make_irregular(record: Record, row: int) -> None:
+    """Give one of every hundred rows each irregularity of the real data."""
+    turn, position = divmod(row, 100)
+    record |= _IRREGULAR_FIELDS.get(position, {})
+    match position:
+        case 3:
+            field = ("name", "city", "country", "address_1")[turn % 4]
+            record[field] = f" {record[field] or 'Malt Lane'} "
+            record["street"] = record["address_1"]
+        case 13:
+            record["name"] = record["name"].replace(" ", "  ")
+        case 23:
+            record["name"] = ACCENTED[turn % len(ACCENTED)]
+        case 33:
+            record["name"] += f" {EMOJI[turn % len(EMOJI)]}"
+        case 44:
+            record.update({name: str(record[name]) for name in COORDINATES if record[name] is not None})

@@ -164,7 +164,7 @@ def _split(entry: str, seen: Collection[str]) -> tuple[str, Severity, str]:
     severity: Severity = "warning" if name.startswith("warn ") else "error"
     name = name.removeprefix("warn ")
     if not (colon and (name in _RULES or name in _FIELDS or re.fullmatch(r"column \w+", name))):
-        if colon and (meant := _RENAMED.get(name) or _closest(name)):
+        if colon and (meant := _closest(name)):
             raise _FieldError(f"unknown field '{name}'; did you mean '{meant}'?")
         return "", "error", _one_line(entry)
     if severity == "warning" and name not in _RULES:
@@ -237,7 +237,6 @@ def _no_row(value: str, line: int) -> Rule:
 
 
 _VALUE = re.compile(r"\s*(?:'((?:[^']|'')*)'|([^,]*?))\s*(?:,|$)")
-_RENAMED = {"grows by": "incremental by", "temporary": "ephemeral"}
 _FIELDS: dict[str, Callable[[str], Any]] = {
     "key": _names,
     "partition": _names,

@@ -8,13 +8,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.models.header import Header, NoRow, header_lines, parse_header
 from brewhouse.models.problems import ModelError, Problem
-from brewhouse.models.select import Select, parse_select
+
+if TYPE_CHECKING:
+    from brewhouse.models.select import Select
 
 FOLDER = Path(__file__).parent
 ZONES = ("staging", "silver", "gold")
@@ -46,6 +49,8 @@ class Model(Header):
     @cached_property
     def select(self) -> Select:
         """The SELECT, parsed."""
+        from brewhouse.models.select import parse_select  # imports sqlglot, which built-in models do not need
+
         return parse_select(self.text, self.file)
 
     @cached_property
@@ -158,6 +163,8 @@ def prepared() -> Prepared:
 
 def _check_select(rule: NoRow, text: str, file: str) -> Select:
     """Parse the query of a rule, padded so that positions in it are positions in the file."""
+    from brewhouse.models.select import parse_select
+
     lines = text.splitlines()[rule.line - 1 :]
     padded = (" " * max(line.find(part), 0) + part for part, line in zip(rule.sql.split("\n"), lines, strict=False))
     return parse_select("\n" * (rule.line - 1) + "\n".join(padded), file)

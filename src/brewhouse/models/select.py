@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import OptimizeError, ParseError, TokenError
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from brewhouse.models.problems import ModelError, Problem, line_and_column, suggestion
-
-if TYPE_CHECKING:
-    from sqlglot import exp
-    from sqlglot.optimizer.scope import Scope
 
 Known = Mapping[str, Sequence[str]]
 """Columns by table."""
@@ -40,10 +42,6 @@ class Select:
 
     def columns(self, known: Known) -> tuple[tuple[str, ...], list[Problem]]:
         """Derive the result columns, in lower case, from those of the tables that it reads; find unknown columns."""
-        from sqlglot.errors import OptimizeError
-        from sqlglot.optimizer.qualify import qualify
-        from sqlglot.optimizer.scope import traverse_scope
-
         schema: dict[str, dict[str, object]] = {}
         for table, columns in known.items():
             zone, _, name = table.partition(".")
@@ -66,8 +64,6 @@ class Select:
 
     def unnamed_columns(self) -> list[Problem]:
         """Find result columns without a name."""
-        from sqlglot import exp
-
         return [
             self._problem(_offset(column, self._start()), f"name the column {column.sql('spark')}: … AS name")
             for column in self.tree.selects
@@ -85,7 +81,6 @@ class Select:
         return line_and_column(self.text, offset)
 
     def _tables(self) -> Iterator[tuple[str, int]]:
-        from sqlglot import exp
 
         for table in self.tree.find_all(exp.Table):
             if isinstance(table.this, exp.Identifier):  # not a function, as range(10)
@@ -93,9 +88,6 @@ class Select:
 
     def _real_tables(self) -> Iterator[tuple[str, int]]:
         """List the tables that are not common table expressions."""
-        from sqlglot import exp
-        from sqlglot.optimizer.scope import Scope, traverse_scope
-
         for scope in traverse_scope(self.tree):
             for table in scope.tables:
                 is_cte = table.name in scope.cte_sources or isinstance(scope.sources.get(table.alias_or_name), Scope)
@@ -125,8 +117,6 @@ class Select:
 
     def _optimizer_problem(self, message: str) -> Problem:
         """Locate an error of sqlglot's optimizer by the name at its end."""
-        from sqlglot import exp
-
         message = message.rstrip(".")
         name = message.rpartition(": ")[2]
         offsets = (_start_of(each) for each in self.tree.find_all(exp.Identifier) if each.name == name)
@@ -152,9 +142,6 @@ def parse_select(text: str, file: str) -> Select:
         >>> parse_select("-- A table.\nSELECT id FROM silver.breweries", "t.sql").reads
         ('silver.breweries',)
     """
-    import sqlglot
-    from sqlglot import exp
-    from sqlglot.errors import ParseError, TokenError
 
     def error_at(offset: int, what: str) -> ModelError:
         return ModelError([Problem(file, *line_and_column(text, offset), what)])
@@ -193,9 +180,6 @@ def _syntax_problem(text: str, file: str, fact: Mapping[str, Any]) -> Problem:
 
 def _unterminated_line(text: str) -> int:
     """Find the first line from which on the text cannot be tokenized."""
-    import sqlglot
-    from sqlglot.errors import TokenError
-
     lines = text.splitlines(keepends=True)
     for count in range(len(lines) - 1, 0, -1):
         try:
@@ -217,8 +201,6 @@ def _outer_sources(scope: Scope, name: str) -> list[Scope | exp.Table]:
 
 def _columns(source: Scope | exp.Table, known: Known) -> Sequence[str]:
     """List the columns of a table or subquery; none if they are unknown."""
-    from sqlglot import exp
-
     if isinstance(source, exp.Table):
         return known.get(_name(source), ())
     names = source.expression.named_selects if isinstance(source.expression, exp.Query) else []
@@ -231,8 +213,6 @@ def _name(table: exp.Table) -> str:
 
 def _offset(node: exp.Expr, default: int) -> int:
     """Return the offset at which a part of a statement begins."""
-    from sqlglot import exp
-
     offsets = [_start_of(each) for each in node.find_all(exp.Identifier, exp.Func, exp.Literal, exp.Star)]
     return min((offset for offset in offsets if offset is not None), default=default)
 

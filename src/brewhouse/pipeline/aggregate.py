@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from brewhouse.checks.data_contract import contract_checks
 from brewhouse.checks.reconciliation import reconcile_gold
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.raw_snapshots import RawSnapshot, find
-from brewhouse.models.model import Model
 from brewhouse.models.project import models_of
 from brewhouse.pipeline.input_tables import BREWERIES, MODELS
 from brewhouse.pipeline.publishing import (
@@ -59,7 +56,8 @@ def _publish_with_gold(context: RunContext, silver: StagedTables) -> JobResult:
 def _aggregate_published(context: RunContext) -> JobResult:
     tables = context.tables
     models = models_of("gold", folder=context.settings.models)
-    inputs = silver_inputs(models)
+    inputs = {model.name for model in models_of("silver")}  # which the checks read
+    inputs |= {name for model in models for name in model.depends_on if name.startswith("silver.")}
     missing = sorted(inputs - set(tables.names()))
     if missing or (current := tables.current(BREWERIES)) is None:
         names = ", ".join(missing) or BREWERIES
@@ -96,9 +94,3 @@ def stage_gold(
         publications=publications,
         checks=checks,
     )
-
-
-def silver_inputs(models: Sequence[Model]) -> set[str]:
-    """List the silver tables that gold models and the checks read."""
-    built_in = {model.name for model in models_of("silver")}
-    return built_in | {name for model in models for name in model.depends_on if name.startswith("silver.")}

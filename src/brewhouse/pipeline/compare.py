@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from brewhouse.errors import UsageError
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs, find, nothing_extracted
 from brewhouse.models.project import models_of
 from brewhouse.pipeline.input_tables import BREWERIES, attach_previous, attach_snapshot
 from brewhouse.pipeline.publishing import version_of
 from brewhouse.pipeline.run_context import open_engine
-from brewhouse.query.missing_states import missing_state
+from brewhouse.query.connection import missing_state
 from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
     from brewhouse.engines.engine import Row
 
 _CHANGES = "silver.brewery_changes"
+_SHOWN = 5
 
 
 def compare(lake: Lake, settings: Settings, first: str, second: str) -> list[Row]:
@@ -33,8 +35,6 @@ def compare(lake: Lake, settings: Settings, first: str, second: str) -> list[Row
     Raises:
         UsageError: The lake has no such snapshot.
     """
-    from brewhouse.iceberg.tables import Tables
-
     before, after = named(lake, first), named(lake, second)
     silver = {model.name: model for model in models_of("silver", folder=settings.models)}
     with open_engine(settings) as engine:
@@ -52,8 +52,6 @@ def named(lake: Lake, name: str) -> str:
         UsageError: The lake has no such snapshot.
         BrewhouseError: It is a run that was expired, or published nothing.
     """
-    from brewhouse.iceberg.tables import Tables
-
     if not (runs := complete_runs(lake)):
         raise nothing_extracted(lake)
     if name == "last":
@@ -64,12 +62,8 @@ def named(lake: Lake, name: str) -> str:
     of_date = [run for run in runs if (folder / f"run={run}").is_dir()]
     if of_date:
         return of_date[-1]
+    some = f"{'among others ' if len(runs) > _SHOWN else ''}{', '.join(runs[-_SHOWN:])}"
     raise missing_state(lake, Tables(lake), name) or UsageError(
-        f"The lake {lake.root} has no raw snapshot {name}; it has {_some(runs)}.",
+        f"The lake {lake.root} has no raw snapshot {name}; it has {some}.",
         hint="Name one by its run id or its date, as 2026-08-02.",
     )
-
-
-def _some(runs: list[str]) -> str:
-    shown = runs[-5:]
-    return ("among others " if len(runs) > len(shown) else "") + (", ".join(shown) or "none")

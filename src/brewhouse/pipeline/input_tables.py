@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
@@ -13,7 +15,7 @@ from brewhouse.models.inputs import INPUTS
 from brewhouse.models.model import Model
 from brewhouse.models.project import models_of
 from brewhouse.places.matching import Location, match_places
-from brewhouse.places.reference import Box, country_boxes
+from brewhouse.places.reference import country_boxes
 
 if TYPE_CHECKING:
     from brewhouse.iceberg.tables import Tables
@@ -27,7 +29,6 @@ BREWERIES = "silver.breweries"
 _CHANGES = "silver.brewery_changes"
 _PREVIOUS = "previous.breweries"
 _RECEIVED = ("country", "state_province", "city")
-_NAMED = ("country_code", "country_name", "state_code", "state_name", "city_name", "place_match")
 
 
 def attach_snapshot(engine: Engine, snapshot: RawSnapshot, on_model: Callable[[str], None] = lambda _: None) -> None:
@@ -58,13 +59,11 @@ def attach_places(engine: Engine) -> None:
         "GROUP BY country, state_province, city"
     )
     named = [
-        (*(place[name] for name in _RECEIVED), iso.country_code, iso.country_name, iso.state_code, iso.state_name,
-         iso.city_name, iso.match)
+        (*(place[name] for name in _RECEIVED), *msgspec.structs.astuple(iso))
         for place, iso in zip(places, match_places([Location(**place) for place in places]), strict=True)
-    ]  # fmt: skip
-    engine.attach_rows("reference.places", dict.fromkeys((*_RECEIVED, *_NAMED), "string"), named)
-    columns = {name: "string" if name == "country_code" else "double" for name in Box._fields}
-    engine.attach_rows("reference.country_boxes", columns, country_boxes())
+    ]
+    for name, rows in {"reference.places": named, "reference.country_boxes": country_boxes()}.items():
+        engine.attach_rows(name, _columns(name), rows)
 
 
 def attach_previous(engine: Engine, lake: Lake, tables: Tables, breweries: Model, run: str, version: str) -> None:
@@ -103,7 +102,11 @@ def attach_previous(engine: Engine, lake: Lake, tables: Tables, breweries: Model
 def attach_nothing_previous(engine: Engine) -> None:
     """Attach an empty `previous.breweries`: there is no previous snapshot."""
     engine.attach_rows("previous.snapshot", {"run": "string"}, [(None,)])
-    engine.attach_rows(_PREVIOUS, {column.name: column.type for column in INPUTS[_PREVIOUS]}, [])
+    engine.attach_rows(_PREVIOUS, _columns(_PREVIOUS), [])
+
+
+def _columns(table: str) -> dict[str, str]:
+    return {column.name: column.type for column in INPUTS[table]}
 
 
 def previous_snapshot(engine: Engine, tables: Tables, run: str) -> str | None:

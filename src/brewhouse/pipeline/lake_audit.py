@@ -8,6 +8,7 @@ import msgspec
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.event import event_days, find_damage
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.damage import DamagedFileError
 from brewhouse.lake.lake import Lake, read_file
 from brewhouse.lake.raw_snapshots import complete_runs, find
@@ -61,7 +62,6 @@ def _errors(lake: Lake, on_step: Callable[[str], None]) -> Iterator[BrewhouseErr
 
 
 def _table_errors(lake: Lake, on_step: Callable[[str], None]) -> Iterator[BrewhouseError]:
-    from brewhouse.iceberg.tables import Tables
 
     if not lake.may_have_tables:
         return

@@ -11,14 +11,13 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from brewhouse.checks.compaction import same_rows
-from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.checks.reconciliation import same_rows
+from brewhouse.errors import UsageError
 from brewhouse.events.event import Listener
-from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, compactions, expired
+from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, StoredFile, compactions, expired
 from brewhouse.iceberg.pending_delete import (
     add_pending,
     drop_expired_records,
@@ -26,6 +25,8 @@ from brewhouse.iceberg.pending_delete import (
     pending_files,
     stored_files,
 )
+from brewhouse.iceberg.snapshots import MANY_MANIFESTS
+from brewhouse.iceberg.tables import Rewrite, Tables
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import run_lock
@@ -34,12 +35,9 @@ from brewhouse.models.project import models_of
 from brewhouse.pipeline.publishing import list_states, raise_on_failure, refresh_views
 from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.pipeline.runner import run_jobs
-from brewhouse.query.connection import published_tables
+from brewhouse.pipeline.staged_publication import abandoned_files, staged_publications
+from brewhouse.query.connection import nothing_published, published_tables
 from brewhouse.settings import Settings
-
-if TYPE_CHECKING:
-    from brewhouse.iceberg.tables import Rewrite, Tables
-    from brewhouse.pipeline.staged_publication import StagedPublication
 
 _BEFORE = "staging.before_compaction"
 
@@ -140,8 +138,6 @@ def relocate(lake: Lake, warn: Callable[[str], None]) -> list[str]:
         UsageError: The lake is on S3.
         BrewhouseError: A run holds the lake, there are no tables, or one has missing or damaged files.
     """
-    from brewhouse.iceberg.tables import Tables
-
     _require_tables(lake)
     with run_lock(lake, new_id(), is_moved=True):
         tables = Tables(lake)
@@ -156,30 +152,20 @@ def preview_maintenance(lake: Lake, settings: Settings) -> list[TableMaintenance
     Raises:
         BrewhouseError: There are no tables.
     """
-    from brewhouse.iceberg.tables import Tables
-    from brewhouse.pipeline.staged_publication import staged_publications
-
     _require_tables(lake)
     tables, now = Tables(lake), datetime.now(UTC)
     with tables.reading():
-        live, abandoned = staged_publications(lake, now)
-        plans = _plans(tables, settings, now, live)
+        plans = _plans(lake, tables, settings, now)
         expiring = {name: plan.expired for name, plan in plans.items()}
         before, after = tables.referenced(), tables.referenced(expiring)
         reports = _reports(plans, {name: len(plan.groups) for name, plan in plans.items()})
-        pending = pending_files(lake, now) | (before - after)
-        _choose_orphans(lake, tables, after, pending.union(*(each.files for each in live)), now, reports)
-        _choose_abandoned(lake, tables, after, abandoned, reports)
-    _sweep_logs(lake, settings, now, reports, delete=False)
+        _choose_files(lake, settings, tables, after, pending_files(lake, now) | (before - after), now, reports)
     return list(reports.values())
 
 
 def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
-    from brewhouse.pipeline.staged_publication import staged_publications
-
     lake, tables, now = context.lake, context.tables, datetime.now(UTC)
-    live, abandoned = staged_publications(lake, now)
-    plans = _plans(tables, context.settings, now, live)
+    plans = _plans(lake, tables, context.settings, now)
     rewrites = _compact(context, plans)
     tables.rewrite(rewrites)
 
@@ -191,13 +177,10 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
     reports = _reports(plans, {rewrite.table: len(rewrite.after) for rewrite in rewrites})
     # First, since the views of a killed run may point at files that are deleted now.
     refresh_views(lake, tables, context.warn)
-    referenced, pending = tables.referenced(), pending_files(lake, now).union(*(each.files for each in live))
-    removed = _choose_orphans(lake, tables, referenced, pending, now, reports)
-    removed += _choose_abandoned(lake, tables, referenced, abandoned, reports)
-    for path in removed:
+    pending = pending_files(lake, now)
+    for path in _choose_files(lake, context.settings, tables, tables.referenced(), pending, now, reports):
         lake.store.delete(path)
     drop_expired_records(lake, now)
-    _sweep_logs(lake, context.settings, now, reports, delete=True)
 
     done = list(reports.values())
     total = total_of(done)
@@ -227,13 +210,12 @@ def total_of(reports: Sequence[TableMaintenance]) -> TableMaintenance:
 
 def _require_tables(lake: Lake) -> None:
     if not lake.may_have_tables:
-        raise BrewhouseError(f"The lake {lake.root} has no tables.", hint="`brewhouse run` creates them.")
+        raise nothing_published(lake)
 
 
-def _plans(tables: Tables, settings: Settings, now: datetime, live: Sequence[StagedPublication]) -> dict[str, _Plan]:
+def _plans(lake: Lake, tables: Tables, settings: Settings, now: datetime) -> dict[str, _Plan]:
     """Plan the maintenance of each table; one that a run is about to publish keeps its files and current snapshot."""
-    from brewhouse.iceberg.snapshots import MANY_MANIFESTS
-
+    live, _ = staged_publications(lake, now)
     staged = {name for publication in live for name in publication.bases}
     return {
         name: _Plan(
@@ -253,8 +235,6 @@ def _plans(tables: Tables, settings: Settings, now: datetime, live: Sequence[Sta
 
 def _compact(context: RunContext, plans: Mapping[str, _Plan]) -> list[Rewrite]:
     """Let the engine combine each group of small files, and check that the rows are the same."""
-    from brewhouse.iceberg.tables import Rewrite
-
     rewrites = []
     for name, plan in plans.items():
         if plan.groups or plan.merges_manifests:
@@ -286,49 +266,36 @@ def _reports(plans: Mapping[str, _Plan], files_written: Mapping[str, int]) -> di
     }
 
 
-def _choose_orphans(
+def _choose_files(
     lake: Lake,
+    settings: Settings,
     tables: Tables,
     referenced: set[str],
     pending: set[str],
     now: datetime,
-    reports: Mapping[str, TableMaintenance],
-) -> list[str]:
-    """Choose the files to delete, and add them to the reports."""
-    paths = []
-    for name, (old, waiting) in orphans_by_table(lake, tables, referenced, pending, now).items():
-        report = reports[name]
-        report.files_removed, report.bytes_freed = len(old), sum(file.size_bytes for file in old)
-        report.files_waiting, report.bytes_waiting = len(waiting), sum(file.size_bytes for file in waiting)
-        paths += [file.path for file in old]
-    return paths
-
-
-def _choose_abandoned(
-    lake: Lake,
-    tables: Tables,
-    referenced: set[str],
-    abandoned: Sequence[StagedPublication],
     reports: dict[str, TableMaintenance],
 ) -> list[str]:
-    """Choose what runs staged and never published, and add it to the reports."""
-    from brewhouse.pipeline.staged_publication import abandoned_files
-
-    files = abandoned_files(lake, abandoned, referenced, tables.folders().values())
-    if files:
-        size = sum(file.size_bytes for file in files)
-        reports["staged"] = TableMaintenance(table="staged", files_removed=len(files), bytes_freed=size)
-    return [file.path for file in files]
-
-
-def _sweep_logs(
-    lake: Lake, settings: Settings, now: datetime, reports: dict[str, TableMaintenance], *, delete: bool
-) -> None:
-    """Delete the logs of runs and of Glue jobs of the days before the retention."""
+    """Choose the files to delete, and report them: orphans, what runs staged and never published, and old logs."""
+    live, abandoned = staged_publications(lake, now)
+    pending = pending.union(*(each.files for each in live))
+    chosen: list[StoredFile] = []
+    for name, (old, waiting) in orphans_by_table(lake, tables, referenced, pending, now).items():
+        report = reports[name]
+        report.files_removed, report.bytes_freed = len(old), _size(old)
+        report.files_waiting, report.bytes_waiting = len(waiting), _size(waiting)
+        chosen += old
     first = f"date={(now - timedelta(days=settings.log_retention_days)).date()}"
     logs = {folder: stored_files(lake, folder) for folder in ("logs", "job_logs")}
-    if old := [file for folder, files in logs.items() for file in files if file.path < f"{folder}/{first}"]:
-        size = sum(file.size_bytes for file in old)
-        reports["logs"] = TableMaintenance(table="logs", files_removed=len(old), bytes_freed=size)
-    for file in old if delete else ():
-        lake.store.delete(file.path)
+    others = {
+        "staged": abandoned_files(lake, abandoned, referenced, tables.folders().values()),
+        "logs": [file for folder, files in logs.items() for file in files if file.path < f"{folder}/{first}"],
+    }
+    for name, files in others.items():
+        if files:
+            reports[name] = TableMaintenance(table=name, files_removed=len(files), bytes_freed=_size(files))
+            chosen += files
+    return [file.path for file in chosen]
+
+
+def _size(files: Sequence[StoredFile]) -> int:
+    return sum(file.size_bytes for file in files)

@@ -1,13 +1,14 @@
 """OpenLineage: runs, jobs and their datasets are sent to a lineage server, if its client is configured.
 
-A thread sends the events, so that the run waits for the server only for a moment at its end. A server that does not
-respond is skipped for the rest of the run, and the log says so.
+A thread sends the events, so that the run waits for the server only for a moment at its end. A server that fails, or
+does not respond then, fails no run; it is reported once.
 """
 
 from __future__ import annotations
 
 import logging
 import queue
+import sys
 import threading
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 BRONZE = "bronze.breweries"
 _PRODUCER = "https://pypi.org/project/brewhouse"
-_FLUSH_S = 10.0
+_WAIT_S = 3.0
+_MAX_WAITS = 3
+_RETRIES = 2  # three attempts take 0.6 s; those of the client's own default, six, take 9 s
 _STATES = {"RUNNING": "START", "SUCCEEDED": "COMPLETE", "FAILED": "FAIL", "STOPPED": "ABORT", "TIMEOUT": "FAIL"}
 _DERIVED = ("reference.", "previous.")  # made of inputs that are listed anyway
 
@@ -36,10 +39,10 @@ class LineageSender:
     """Listener that sends the events of one run to the lineage server."""
 
     def __init__(self, lake: Lake, source_url: str, workflow: str) -> None:
-        self._lake = lake
-        self._source_url = source_url
-        self._workflow = workflow
+        self._translator = _Translator(lake, source_url, workflow)
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._sent = 0
+        self._has_warned = False
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -49,29 +52,45 @@ class LineageSender:
             self._events.put(event)
 
     def close(self) -> None:
-        """Send what is queued, for a few seconds at most."""
+        """Send what is queued: wait 3 s, and again as long as the server accepts events, 9 s in total."""
         self._events.put(None)
-        self._thread.join(_FLUSH_S)
+        for _ in range(_MAX_WAITS):
+            before = self._sent
+            self._thread.join(_WAIT_S)
+            if not self._thread.is_alive() or self._sent == before:
+                break
+        if self._thread.is_alive():
+            self._warn("the server did not respond in time")
+
+    def _warn(self, reason: str) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            message = f"OpenLineage did not receive all events of this run: {redacted(reason)}"
+            print(f"brewhouse: {message}", file=sys.stderr)
+            _log.warning(message)
 
     def _work(self) -> None:
         try:
             self._send_all()
         except ImportError:
-            _log.warning("OpenLineage is configured, but not installed: %s", install_command("lineage"))
+            self._warn(f"its client is not installed. Run `{install_command('lineage')}`.")
         except Exception as error:  # noqa: BLE001 - whatever the client raises must not fail the run
-            _log.warning(
-                "OpenLineage is disabled for the rest of this run: %s: %s", type(error).__name__, redacted(str(error))
-            )
+            self._warn(f"{type(error).__name__}: {error}")
 
     def _send_all(self) -> None:
         from openlineage.client.client import OpenLineageClient
+        from openlineage.client.transport.http_common import DEFAULT_RETRY_CONFIG
 
         client: OpenLineageClient = OpenLineageClient()
-        translator = _Translator(self._lake, self._source_url, self._workflow)
+        for transport in getattr(client.transport, "transports", [client.transport]):
+            config: Any = getattr(transport, "config", None)
+            if getattr(config, "retry", None) == DEFAULT_RETRY_CONFIG:  # not set by the user
+                config.retry = {**DEFAULT_RETRY_CONFIG, "total": _RETRIES}
         while (event := self._events.get()) is not None:
-            for sent in translator.translate(event):
+            for sent in self._translator.translate(event):
                 client.emit(sent)
-        client.close(timeout=_FLUSH_S)
+                self._sent += 1
+        client.close(timeout=_WAIT_S)
 
 
 class _Translator:

@@ -16,6 +16,7 @@ from brewhouse.engines.engine import Engine
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, compactions, expired
 from brewhouse.iceberg.pending_delete import PENDING, add_pending, sweep_if_due
+from brewhouse.iceberg.table_spec import Publication, TableSpec
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import RawSnapshot
 from brewhouse.models.model import Model
@@ -24,8 +25,7 @@ from brewhouse.pipeline.run_context import REBUILD, JobResult, RunContext, Stage
 from brewhouse.places.reference import FOLDER as REFERENCE
 
 if TYPE_CHECKING:
-    from brewhouse.iceberg.table_spec import TableSpec
-    from brewhouse.iceberg.tables import Publication, Tables
+    from brewhouse.iceberg.tables import Tables
 
 RUN = "brewhouse.run"
 _MANY_FILES = 50
@@ -42,8 +42,6 @@ def stage_models(
         snapshot: What they are made of; incremental tables get its rows as a batch.
         rebuilds: Whether incremental tables start over with this batch.
     """
-    from brewhouse.iceberg.tables import Publication
-
     engine, tables = context.engine, context.tables
     batch = {"snapshot_run": snapshot.run, "snapshot_date": snapshot.manifest.finished_at[:10]}
     known = frozenset(() if rebuilds else tables.names())

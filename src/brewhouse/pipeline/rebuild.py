@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from brewhouse.checks.check import Check
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import Listener
+from brewhouse.iceberg.tables import Tables
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake, recorded_root
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find, nothing_extracted, require_written
@@ -33,8 +34,6 @@ def run_rebuild(lake: Lake, settings: Settings, *, listeners: Sequence[Listener]
     """
     require_written(lake)
     if recorded_root(lake) is not None:
-        from brewhouse.iceberg.tables import Tables
-
         with run_lock(lake, new_id(), is_moved=True):
             Tables(lake).relocate(forget_incomplete=True)
     return run_jobs(lake, settings, REBUILD, {REBUILD: rebuild}, listeners=listeners)
@@ -49,8 +48,6 @@ def rebuild(context: RunContext) -> JobResult:
     Raises:
         BrewhouseError: There is no raw snapshot, one is damaged, or none passes its checks; the tables are unchanged.
     """
-    from brewhouse.iceberg.tables import Tables
-
     lake = context.lake
     if not (runs := complete_runs(lake)):
         raise nothing_extracted(lake)
@@ -83,8 +80,6 @@ def rebuild(context: RunContext) -> JobResult:
 
 def is_rebuilt(lake: Lake) -> bool:
     """Return whether the current tables were made of every raw snapshot of the lake, as far as history reaches."""
-    from brewhouse.iceberg.tables import Tables
-
     tables = Tables(lake)
     if BREWERIES not in tables.names():
         return False

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from brewhouse.errors import UsageError
 from brewhouse.events.event import Listener, read_events
 from brewhouse.events.run_reports import run_reports
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.pipeline.publishing import list_states, refresh_views
 from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.pipeline.runner import run_jobs
-from brewhouse.query.connection import published_tables
-from brewhouse.query.missing_states import missing_state
+from brewhouse.query.connection import missing_state, published_tables
 from brewhouse.settings import Settings
-
-if TYPE_CHECKING:
-    from brewhouse.iceberg.tables import Tables
 
 
 def run_rollback(

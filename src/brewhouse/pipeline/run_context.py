@@ -23,6 +23,7 @@ from brewhouse.events.details import (
     Warned,
 )
 from brewhouse.events.event import EventLog
+from brewhouse.iceberg.table_spec import Publication
 from brewhouse.ids import CLOCK_TOLERANCE, time_of
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.s3 import SCHEME
@@ -31,7 +32,7 @@ from brewhouse.source import SchemaDrift
 
 if TYPE_CHECKING:
     from brewhouse.engines.engine import Engine
-    from brewhouse.iceberg.tables import Publication, Tables
+    from brewhouse.iceberg.tables import Tables
 
 REBUILD = "rebuild"
 """Name of the job that rebuilds all tables from many raw snapshots."""

@@ -105,13 +105,12 @@ def run_jobs(
             {"workflowRunId": external.workflow_run} if external else {},
         )
         on_exit.callback(_sync, events)
-        planned = external.jobs if external else tuple(jobs)
-        context = RunContext(lake, settings, events, tuple(jobs), planned)
+        context = RunContext(lake, settings, events, tuple(jobs), external.jobs if external else ())
         context.signals = signals
         on_exit.callback(context.close)
         if earlier:
             context.raw_snapshot = next((job.raw_snapshot for job in earlier.jobs[::-1] if job.raw_snapshot), "")
-        _Run(context, workflow, planned, external, earlier).execute(jobs, previous.run if previous else "")
+        _Run(context, workflow, external, earlier).execute(jobs, previous.run if previous else "")
     return run
 
 
@@ -119,23 +118,17 @@ class _Run:
     """One run, or a part of an external one, from its first event to its last."""
 
     def __init__(
-        self,
-        context: RunContext,
-        workflow: str,
-        planned: tuple[str, ...],
-        external: ExternalRun | None,
-        earlier: RunReport | None,
+        self, context: RunContext, workflow: str, external: ExternalRun | None, earlier: RunReport | None
     ) -> None:
         self._context = context
         self._events = context.events
-        self._planned = planned
         self._external = external
         self._earlier = earlier
         self._identity: dict[str, Any] = {
             "job_name": workflow,
             "job_run_id": context.run,
             "workflow": workflow,
-            "jobs": list(planned),
+            "jobs": list(context.planned),
         }
         self._started = time.monotonic() - (_age_s(earlier) if earlier else 0)
 
@@ -153,7 +146,7 @@ class _Run:
             if error is raw:
                 raise
             raise error from raw
-        if name == self._planned[-1]:
+        if name == self._context.planned[-1]:
             self._context.ignore_stops()
             message = f"run {self._events.run} succeeded"
             seconds = _since(self._started)
@@ -162,11 +155,11 @@ class _Run:
     def _start(self) -> None:
         if self._earlier is not None and self._earlier.state not in ENDED:
             return
-        workflow, names = self._identity["workflow"], ", ".join(self._planned)
+        workflow, names = self._identity["workflow"], ", ".join(self._context.planned)
         message = f"run {self._events.run} of the {workflow} workflow starts: {names}"
         trigger = "glue" if self._external else os.environ.get(TRIGGER_VARIABLE, "cli")
         self._events.emit(RunStarted(**self._identity, trigger=trigger, message=message))
-        for name in self._planned:
+        for name in self._context.planned:
             self._events.emit(JobQueued(job_name=name))
 
     def _run_job(self, name: str, job: Job) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.maintenance_rules import GRACE, StoredFile
 from brewhouse.iceberg.pending_delete import stored_files
-from brewhouse.iceberg.tables import Publication, Tables
+from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import newest
 from brewhouse.pipeline.input_tables import BREWERIES
@@ -27,43 +27,28 @@ _AGAIN = "Run the workflow again, from its first job."
 
 
 class StagedPublication(msgspec.Struct, frozen=True, kw_only=True):
-    """Tables of a run that passed their checks, as `StagedTables` describes them.
+    """Tables of a run that passed their checks.
 
     Attributes:
-        publications: With paths relative to the root of the lake.
+        tables: With paths relative to the root of the lake.
         bases: Each table with its snapshot that it was staged on; None for a new table.
     """
 
     run: str
-    zone: str
-    version: str
-    raw_snapshot: str
-    snapshot_time: str
-    compared_with: str | None
-    counts: dict[str, int]
-    publications: list[Publication]
+    tables: StagedTables
     bases: dict[str, int | None]
 
     @property
     def files(self) -> set[str]:
         """The new files of all tables."""
-        return {file for publication in self.publications for file in publication.files}
+        return {file for publication in self.tables.publications for file in publication.files}
 
 
 def leave_staged(context: RunContext, staged: StagedTables) -> None:
     """Leave staged tables to a later job of the run, in place of those of an earlier attempt."""
-    lake, publications = context.lake, staged.publications
-    left = StagedPublication(
-        run=context.run,
-        zone=staged.zone,
-        version=staged.version,
-        raw_snapshot=staged.raw_snapshot,
-        snapshot_time=staged.snapshot_time,
-        compared_with=staged.compared_with,
-        counts=staged.counts,
-        publications=[_with_paths(each, lambda file: file.removeprefix(f"{lake.root}/")) for each in publications],
-        bases=_bases(context.tables, publications),
-    )
+    lake = context.lake
+    relative = _with_paths(staged, lambda file: file.removeprefix(f"{lake.root}/"))
+    left = StagedPublication(run=context.run, tables=relative, bases=_bases(context.tables, staged))
     lake.store.put(_path(context.run), msgspec.json.encode(left))
 
 
@@ -85,23 +70,13 @@ def find_staged(context: RunContext) -> StagedTables | None:
         if now and now.raw_snapshot == raw:
             return None
         raise BrewhouseError(f"Run {context.run} left no staged tables in {lake.root}.", hint=_AGAIN) from None
-    changed = [name for name, base in _bases(tables, left.publications).items() if base != left.bases[name]]
+    changed = [name for name, base in _bases(tables, left.tables).items() if base != left.bases[name]]
     folders = [str(tables.data_folder(name)).removeprefix(f"{lake.root}/") for name in left.bases]
     missing = left.files - {file.path for folder in folders for file in stored_files(lake, folder)}
     if changed or missing:
         reason = f"{', '.join(changed)} changed since" if changed else f"{min(missing)} is missing:"
         raise BrewhouseError(f"Nothing was published: {reason} run {left.run} staged its tables.", hint=_AGAIN)
-    publications = [_with_paths(each, lambda file: f"{lake.root}/{file}") for each in left.publications]
-    return StagedTables(
-        zone=left.zone,
-        version=left.version,
-        raw_snapshot=left.raw_snapshot,
-        snapshot_time=left.snapshot_time,
-        publications=publications,
-        checks=[],
-        counts=left.counts,
-        compared_with=left.compared_with,
-    )
+    return _with_paths(left.tables, lambda file: f"{lake.root}/{file}")
 
 
 def drop_staged(context: RunContext) -> None:
@@ -148,13 +123,17 @@ def _read(lake: Lake, path: str) -> StagedPublication:
         ) from error
 
 
-def _with_paths(publication: Publication, change: Callable[[str], str]) -> Publication:
-    files, kept = tuple(map(change, publication.files)), tuple(map(change, publication.kept))
-    return replace(publication, files=files, kept=kept)
+def _with_paths(staged: StagedTables, change: Callable[[str], str]) -> StagedTables:
+    """Change the paths of all files; the results of the checks, which are emitted already, are left out."""
+    changed = [
+        replace(each, files=tuple(map(change, each.files)), kept=tuple(map(change, each.kept)))
+        for each in staged.publications
+    ]
+    return replace(staged, publications=changed, checks=[])
 
 
-def _bases(tables: Tables, publications: Sequence[Publication]) -> dict[str, int | None]:
+def _bases(tables: Tables, staged: StagedTables) -> dict[str, int | None]:
     known = tables.names()
-    names = [publication.spec.name for publication in publications]
+    names = [publication.spec.name for publication in staged.publications]
     current = {name: tables.current(name) if name in known else None for name in names}
     return {name: snapshot.snapshot_id if snapshot else None for name, snapshot in current.items()}

@@ -12,10 +12,10 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from brewhouse.places import reference
-from brewhouse.places.reference import in_natural_order
+from brewhouse.places.reference import Entry
 
 MatchKind = Literal["exact", "within country", "alias", "none"]
 """How a place was matched, the weakest last.
@@ -73,25 +73,6 @@ _KIND_SUFFIX = re.compile(
 
 _Index = dict[str, dict[str, MatchKind]]
 """Key of a name -> code -> how it is matched, in order of precedence."""
-
-
-class Entry(NamedTuple):
-    """A country or subdivision.
-
-    Attributes:
-        title: Its canonical name.
-        names: Every name that ISO has for it, the title included.
-        codes: Codes that stand for it; a name takes precedence over these.
-        type: What ISO calls it, such as "Province" or "Capital city".
-        depth: Number of subdivisions that it lies in.
-    """
-
-    code: str
-    title: str
-    names: tuple[str, ...]
-    codes: tuple[str, ...]
-    type: str = ""
-    depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -244,50 +225,14 @@ def countries() -> Gazetteer:
         >>> [match.code for name in ("england", "Korea, Republic of", "U.S.") if (match := countries().find(name))]
         ['GB', 'KR', 'US']
     """
-    return Gazetteer(country_entries(), _aliases_of(""), partial(reference.translations, ""))
+    return Gazetteer(reference.countries(), reference.aliases()[""], partial(reference.translations, ""))
 
 
 @cache
 def subdivisions(country_code: str) -> Gazetteer:
     """Return the ISO 3166-2 subdivisions of a country, by its alpha-2 code."""
     names = partial(reference.translations, country_code)
-    return Gazetteer(subdivision_entries(country_code), _aliases_of(country_code), names)
-
-
-def country_entries() -> list[Entry]:
-    """List the countries, by code."""
-    return [
-        Entry(
-            code=country.alpha_2,
-            title=country.title,
-            names=_distinct(country.name, country.common_name, country.official_name, in_natural_order(country.name)),
-            codes=(country.alpha_2, country.alpha_3),
-        )
-        for country in reference.countries()
-    ]
-
-
-def subdivision_entries(country_code: str) -> list[Entry]:
-    """List a country's subdivisions, the most general first."""
-    return [
-        Entry(
-            code=division.code,
-            title=division.title,
-            names=_distinct(division.name, division.title),
-            codes=(division.code, division.code.partition("-")[2]),
-            type=division.type,
-            depth=division.depth,
-        )
-        for division in reference.subdivisions(country_code)
-    ]
-
-
-def _distinct(*names: str | None) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for name in names if name))
-
-
-def _aliases_of(country_code: str) -> list[tuple[str, str]]:
-    return [(alias.name, alias.code) for alias in reference.aliases().get(country_code, [])]
+    return Gazetteer(reference.subdivisions(country_code), reference.aliases().get(country_code, []), names)
 
 
 def tidy(name: str | None) -> str | None:

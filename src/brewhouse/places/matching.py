@@ -85,7 +85,10 @@ def _weakest(matches: Sequence[GazetteerMatch | None]) -> MatchKind:
 
 
 def _city_names(places: Sequence[Place], cities: Sequence[str | None], breweries: Sequence[int]) -> list[str | None]:
-    keys = [_city_key(place, city) if city else None for place, city in zip(places, cities, strict=True)]
+    keys = [
+        (place.country_code, place.country_name, place.state_code, place.state_name, city_key(city)) if city else None
+        for place, city in zip(places, cities, strict=True)
+    ]
     spellings: dict[tuple[str | None, ...], Counter[str]] = {}
     for key, city, number in zip(keys, cities, breweries, strict=True):
         if key and city:
@@ -95,10 +98,6 @@ def _city_names(places: Sequence[Place], cities: Sequence[str | None], breweries
         for key, counts in spellings.items()
     }
     return [best[key] if key else None for key in keys]
-
-
-def _city_key(place: Place, city: str) -> tuple[str | None, ...]:
-    return (place.country_code, place.country_name, place.state_code, place.state_name, city_key(city))
 
 
 def _rank(city: str, breweries: int) -> tuple[int, int, bool, str]:

@@ -9,6 +9,7 @@ import csv
 from functools import cache
 from gettext import GNUTranslations
 from importlib.util import find_spec
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,65 +18,25 @@ import msgspec
 FOLDER = Path(__file__).parents[1] / "models" / "reference"
 
 
-class Country(msgspec.Struct, frozen=True):
-    """A country of ISO 3166-1."""
-
-    alpha_2: str
-    alpha_3: str
-    name: str
-    common_name: str | None = None
-    official_name: str | None = None
-
-    @property
-    def title(self) -> str:
-        """The common name: `South Korea` rather than `Korea, Republic of`."""
-        return self.common_name or self.name
-
-
-class Subdivision(msgspec.Struct, frozen=True):
-    """A subdivision of ISO 3166-2; `depth` is the number of subdivisions that it lies in."""
-
-    code: str
-    name: str
-    type: str
-    parent: str | None = None
-    depth: int = 0
-
-    @property
-    def title(self) -> str:
-        """The name without ISO's annotations, in natural word order.
-
-        Example:
-            >>> [Subdivision("", name, "").title for name in ("Blekinge län [SE-10]", "Bruxelles-Capitale, Région de")]
-            ['Blekinge län', 'Région de Bruxelles-Capitale']
-        """
-        return in_natural_order(self.name.split(" [")[0].split(" (")[0].removesuffix(" †"))
-
-
-class Alias(NamedTuple):
-    """Another name of a place.
+class Entry(NamedTuple):
+    """A country or subdivision.
 
     Attributes:
-        country_code: ISO 3166-1 alpha-2 of the country it lies in; empty for an alias of a country.
-        name: The alias.
-        code: ISO 3166-2, or ISO 3166-1 alpha-2 of a country; empty if ISO has no code for the place.
-        origin: Where the alias comes from.
+        title: Its canonical name.
+        names: Every name that ISO has for it, the title included.
+        codes: Codes that stand for it; a name takes precedence over these.
+        type: What ISO calls it, such as "Province" or "Capital city".
+        depth: Number of subdivisions that it lies in.
+        parent: Code of the innermost of them, as ISO writes it.
     """
 
-    country_code: str
-    name: str
     code: str
-    origin: str
-
-
-class Box(NamedTuple):
-    """A bounding box of a country or a part of it, in degrees, WGS 84; none crosses the 180th meridian."""
-
-    country_code: str
-    west: float
-    south: float
-    east: float
-    north: float
+    title: str
+    names: tuple[str, ...]
+    codes: tuple[str, ...]
+    type: str = ""
+    depth: int = 0
+    parent: str | None = None
 
 
 def in_natural_order(name: str) -> str:
@@ -91,39 +52,65 @@ def in_natural_order(name: str) -> str:
 
 
 @cache
-def countries() -> tuple[Country, ...]:
-    """Read the countries, in the order of their codes."""
-    entries = msgspec.json.decode(_read("iso3166-1.json"), type=dict[str, list[Country]])["3166-1"]
-    return tuple(sorted(entries, key=lambda country: country.alpha_2))
-
-
-def subdivisions(country_code: str) -> list[Subdivision]:
-    """List the subdivisions of a country, by its alpha-2 code: the most general first, then by code."""
-    divisions = _subdivisions_by_country().get(country_code, [])
-    parents = {division.code: division.parent for division in divisions}
-
-    def depth(division: Subdivision) -> int:
-        parent = division.parent
-        steps = 0
-        while parent:
-            steps += 1
-            parent = parents.get(parent if "-" in parent else f"{country_code}-{parent}")  # some are written as `ENG`
-        return steps
-
-    placed = [msgspec.structs.replace(division, depth=depth(division)) for division in divisions]
-    return sorted(placed, key=lambda division: (division.depth, division.code))
+def countries() -> tuple[Entry, ...]:
+    """Read the countries, by code; the title is the common name: `South Korea` rather than `Korea, Republic of`."""
+    return tuple(
+        Entry(
+            code=country["alpha_2"],
+            title=country.get("common_name", country["name"]),
+            names=_distinct(
+                country["name"],
+                country.get("common_name"),
+                country.get("official_name"),
+                in_natural_order(country["name"]),
+            ),
+            codes=(country["alpha_2"], country["alpha_3"]),
+        )
+        for country in sorted(_read("3166-1"), key=itemgetter("alpha_2"))
+    )
 
 
 @cache
-def _subdivisions_by_country() -> dict[str, list[Subdivision]]:
-    by_country: dict[str, list[Subdivision]] = {}
-    for division in msgspec.json.decode(_read("iso3166-2.json"), type=dict[str, list[Subdivision]])["3166-2"]:
-        by_country.setdefault(division.code[:2], []).append(division)
+def subdivisions(country_code: str) -> list[Entry]:
+    """List the subdivisions of a country, by its alpha-2 code: the most general first, then by code.
+
+    The title is the name without ISO's annotations, in natural word order: `Blekinge län` for `Blekinge län [SE-10]`.
+    """
+    divisions = _subdivisions_by_country().get(country_code, [])
+    parents = {division["code"]: division.get("parent") for division in divisions}
+
+    def depth(code: str) -> int:
+        steps = 0
+        while parent := parents.get(code):
+            steps += 1
+            code = parent if "-" in parent else f"{country_code}-{parent}"  # some are written as `ENG`
+        return steps
+
+    entries = []
+    for division in divisions:
+        code, name = division["code"], division["name"]
+        title = in_natural_order(name.split(" [")[0].split(" (")[0].removesuffix(" †"))
+        codes = (code, code.partition("-")[2])
+        names = _distinct(name, title)
+        entries.append(Entry(code, title, names, codes, division["type"], depth(code), parents[code]))
+    return sorted(entries, key=attrgetter("depth", "code"))
+
+
+def _distinct(*names: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+@cache
+def _subdivisions_by_country() -> dict[str, list[dict[str, str]]]:
+    by_country: dict[str, list[dict[str, str]]] = {}
+    for division in _read("3166-2"):
+        by_country.setdefault(division["code"][:2], []).append(division)
     return by_country
 
 
-def _read(name: str) -> bytes:
-    return (_pycountry() / "databases" / name).read_bytes()
+def _read(standard: str) -> list[dict[str, str]]:
+    content = (_pycountry() / "databases" / f"iso{standard}.json").read_bytes()
+    return msgspec.json.decode(content, type=dict[str, list[dict[str, str]]])[standard]
 
 
 def _pycountry() -> Path:
@@ -134,11 +121,14 @@ def _pycountry() -> Path:
 
 
 @cache
-def aliases() -> dict[str, list[Alias]]:
-    """Read the aliases, by the code of the country they lie in; those of countries by an empty code."""
-    by_country: dict[str, list[Alias]] = {}
-    for row in rows("place_aliases.csv"):
-        by_country.setdefault(row[0], []).append(Alias(*row))
+def aliases() -> dict[str, list[tuple[str, str]]]:
+    """Read other names with the codes they stand for, by the country they lie in; those of countries by an empty code.
+
+    A code is empty if ISO has none for the place.
+    """
+    by_country: dict[str, list[tuple[str, str]]] = {}
+    for country_code, name, code, _ in rows("place_aliases.csv"):
+        by_country.setdefault(country_code, []).append((name, code))
     return by_country
 
 
@@ -152,7 +142,7 @@ def translations(country_code: str) -> list[tuple[str, str]]:
     for language in _languages().get(country_code, "").split():
         translate = _translation(language).gettext
         divisions = _subdivisions_by_country().get(country_code, [])
-        names += [(name, each.code) for each in divisions if (name := translate(each.name)) != each.name]
+        names += [(name, each["code"]) for each in divisions if (name := translate(each["name"])) != each["name"]]
     return names
 
 
@@ -187,6 +177,9 @@ def rows(file_name: str) -> list[list[str]]:
 
 
 @cache
-def country_boxes() -> list[Box]:
-    """Read the boxes of all countries, one or more each."""
-    return [Box(row[0], *map(float, row[1:])) for row in rows("country_boxes.csv")]
+def country_boxes() -> list[tuple[str, float, float, float, float]]:
+    """Read the bounding boxes of the parts of each country: its code, then west, south, east and north, in degrees.
+
+    The coordinates are of WGS 84; no box crosses the 180th meridian.
+    """
+    return [(code, float(w), float(s), float(e), float(n)) for code, w, s, e, n in rows("country_boxes.csv")]

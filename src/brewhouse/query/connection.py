@@ -12,13 +12,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.events.event import read_events
+from brewhouse.events.run_reports import expired_by, run_reports
 from brewhouse.ids import day_of
 from brewhouse.lake.damage import IRREGULAR, WRONG_CHECKSUM, DamagedFileError
 from brewhouse.lake.duckdb_access import enable_s3, file_pattern, literal
 from brewhouse.lake.error_translation import translate_error
-from brewhouse.lake.lake import Lake, has_checksum, is_irregular
+from brewhouse.lake.lake import Lake, has_checksum, is_irregular, lacking
 from brewhouse.lake.s3 import SCHEME
-from brewhouse.query.missing_states import missing_state
 from brewhouse.query.monitoring_views import monitoring_statements
 from brewhouse.query.statements import files_read_by_views, reading_relation
 from brewhouse.query.views import shown_pages, view_statements, views_copy
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from brewhouse.iceberg.table_reader import TableSnapshot
     from brewhouse.iceberg.tables import Tables
 
+_SHOWN_RUNS = 5
 _DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}")
 
 _FILE = re.compile(r"""(?:["']|: )((?:s3:/)?/[^"']*/(?:bronze|warehouse)/[^"']+?)(?:["']|$)""")
@@ -68,7 +70,7 @@ def published_tables(lake: Lake) -> Tables:
     from brewhouse.iceberg.tables import Tables
 
     if not lake.may_have_tables:
-        raise _nothing_published(lake)
+        raise nothing_published(lake)
     tables = Tables(lake)
     tables.recover(by_metadata=True)
     return tables
@@ -77,19 +79,14 @@ def published_tables(lake: Lake) -> Tables:
 def open_views(lake: Lake, at: str | None = None) -> duckdb.DuckDBPyConnection:
     """Open the connection of `connect` without its restrictions."""
     connection = (_connect_by_copy(lake) if at is None and lake.is_local else None) or _connect_by_catalog(lake, at)
-    _require_regular_files(connection)
+    for file in _viewed_files(connection):
+        if is_irregular(file):  # DuckDB would wait for a pipe
+            raise DamagedFileError(file, IRREGULAR)
     connection.execute("SET GLOBAL TimeZone = 'UTC'")  # also for cursors
     connection.execute("SET GLOBAL python_enable_replacements = false")  # FROM x must not read a Python variable
     for statement in monitoring_statements(lake):
         connection.execute(statement)
     return connection
-
-
-def _require_regular_files(connection: duckdb.DuckDBPyConnection) -> None:
-    """Refuse views of a file that is not a regular one: DuckDB would wait for a pipe."""
-    for file in _viewed_files(connection):
-        if is_irregular(file):
-            raise DamagedFileError(file, IRREGULAR)
 
 
 def _viewed_files(connection: duckdb.DuckDBPyConnection) -> list[Path]:
@@ -98,14 +95,10 @@ def _viewed_files(connection: duckdb.DuckDBPyConnection) -> list[Path]:
     return [Path(name.replace("[[]", "[")) for name in names if not name.startswith(SCHEME)]
 
 
-def _all_rows(relation: duckdb.DuckDBPyRelation) -> list[Any]:
-    return relation.fetchall()
-
-
 def query(
     connection: duckdb.DuckDBPyConnection,
     sql: str,
-    read: Callable[[duckdb.DuckDBPyRelation], Any] = _all_rows,
+    read: Callable[[duckdb.DuckDBPyRelation], Any] = lambda relation: relation.fetchall(),
     parameters: Mapping[str, object] = MappingProxyType({}),
 ) -> Any:  # noqa: ANN401 - what `read` returns
     """Run a statement that `statements.reading_relation` accepts, on a connection of `connect`; Ctrl-C stops it.
@@ -224,7 +217,7 @@ def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection
             snapshots = {name: snapshot.snapshot_id for name, snapshot in _snapshots_at(lake, tables, at).items()}
         views = {name: (tables.describe(name, id_), tables.files(name, id_)) for name, id_ in snapshots.items()}
     if not views and not lake.events.is_dir():
-        raise _nothing_published(lake)
+        raise nothing_published(lake)
     return _connect_to(view_statements(views, shown_pages(lake, tables) if at is None else []), str(lake.root))
 
 
@@ -238,8 +231,9 @@ def _connect_to(views: Iterable[str], *roots: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _nothing_published(lake: Lake) -> NothingPublishedError:
-    return NothingPublishedError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
+def nothing_published(lake: Lake) -> NothingPublishedError:
+    """Return the error of a lake without published tables."""
+    return NothingPublishedError(*lacking(lake, "published tables"))
 
 
 def _snapshots_at(lake: Lake, tables: Tables, at: str) -> dict[str, TableSnapshot]:
@@ -260,6 +254,23 @@ def _snapshots_at(lake: Lake, tables: Tables, at: str) -> dict[str, TableSnapsho
     if not selected:
         raise BrewhouseError(f"No table was published at {at}.", hint="`brewhouse history TABLE` lists the snapshots.")
     return selected
+
+
+def missing_state(lake: Lake, tables: Tables, run: str) -> BrewhouseError | None:
+    """Explain why the tables have no state as of a run; None if they have one, or the run is unknown."""
+    reports = run_reports(read_events(lake))
+    report, expiry = next((report for report in reports if report.run == run), None), expired_by(reports, run)
+    history = [snapshot for name in tables.names() for snapshot in tables.history(name)]
+    published = {entry["snapshot"] for entry in report.published} if report else set()
+    if expiry is None and (report is None or published & {snapshot.snapshot_id for snapshot in history}):
+        return None
+    kept = list(dict.fromkeys(snapshot.run for snapshot in sorted(history, key=lambda s: s.committed_at)))
+    hint = f"Kept are {'the last ones: ' if len(kept) > _SHOWN_RUNS else ''}{', '.join(kept[-_SHOWN_RUNS:]) or 'none'}."
+    if expiry or published:
+        by = f"run {expiry.run}" if expiry and expiry.workflow != "maintain" else "`brewhouse maintain`"
+        on = f" on {expiry.ended_at[:10]}" if expiry else ""
+        return BrewhouseError(f"Run {run} was expired by {by}{on}.", hint=hint)
+    return BrewhouseError(f"Run {run} published no tables.", hint=hint)
 
 
 def _time(at: str) -> datetime:

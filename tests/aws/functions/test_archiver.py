@@ -22,13 +22,14 @@ from typing import Any
 
 import pytest
 from tests.aws.cloud import RECORDED_EVENTS, Cloud
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.aws.functions import archiver, clients
 from brewhouse.aws.functions.job_runs import dpu_hour_usd
 from brewhouse.aws.functions.normalize import MAX_BYTES, normalize
 from brewhouse.aws.wheel import write_functions
 from brewhouse.events.envelope import EventEnvelope
-from brewhouse.events.event import EventLog, read_events
+from brewhouse.events.event import read_events
 from brewhouse.events.event_archive import archive_events
 from brewhouse.events.event_types import JOB, RUN
 from brewhouse.ids import id_at
@@ -233,7 +234,7 @@ def test_a_job_run_without_a_log_has_no_lines(cloud: Cloud) -> None:
 
 def test_the_end_of_a_job_gets_duration_cost_and_run_id(cloud: Cloud) -> None:
     lake = Lake.at(f"s3://{cloud.bucket}/lake")
-    log = EventLog(lake, "01RUN")
+    log = AnyEventLog(lake, "01RUN")
     log.write(RUN, {"jobName": "breweries", "workflow": "breweries"})
     log.write(JOB, {"jobName": "extract", "message": "extract starts"})
     run = cloud.client("glue").start_job_run(JobName="brew-extract")["JobRunId"]
@@ -338,7 +339,7 @@ def test_events_of_aws_and_of_the_jobs_are_rows_of_one_table(
     from brewhouse.cli.main import main
 
     lake = Lake.at(f"s3://{cloud.bucket}/lake")
-    EventLog(lake, "01RUN").write(JOB, {"jobName": "extract", "state": "SUCCEEDED", "message": "of a job"})
+    AnyEventLog(lake, "01RUN").write(JOB, {"jobName": "extract", "state": "SUCCEEDED", "message": "of a job"})
     send(cloud, *[json.dumps(each["event"]).replace("{stack}", "brew") for each in RECORDED_EVENTS if each["rules"]])
     assert process_queue(cloud) == []
 

@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.aws.functions.lake_events import LakeEvents
 from brewhouse.aws.session import Account
 from brewhouse.events.envelope import EventEnvelope
-from brewhouse.events.event import EventLog, read_events
+from brewhouse.events.event import read_events
 from brewhouse.events.event_types import JOB
 from brewhouse.ids import id_at
 from brewhouse.lake.lake import Lake
@@ -38,7 +39,7 @@ def lake_events(account: Account, bucket: str) -> LakeEvents:
 
 def test_jobs_read_the_events_of_functions_and_functions_those_of_jobs(lake_events: LakeEvents, bucket: str) -> None:
     lake = Lake.at(f"s3://{bucket}/lake")
-    written = EventLog(lake, "R1").write(JOB, {"jobName": "extract"})
+    written = AnyEventLog(lake, "R1").write(JOB, {"jobName": "extract"})
     lake_events.put(envelope(0, jobName="transform"))
     by_jobs = [(event.id, event.time, event.detail, event.run) for event in read_events(lake)]
     by_functions = [(event.id, event.time, event.detail, event.run) for event in lake_events.read(DAY.date())]

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 from tests.aws.cloud import Cloud
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.aws.functions import clients, notifier
 from brewhouse.events.alerts import Message
-from brewhouse.events.event import EventLog, read_events
+from brewhouse.events.event import read_events
 from brewhouse.events.event_types import ALERT_SENT, CHECK, CRAWL, JOB, RUN
 from brewhouse.events.messages import subject
 from brewhouse.events.run_reports import run_reports
@@ -42,7 +43,7 @@ class AlertInbox:
 
     def run(self, run: str, outcome: str = "SUCCEEDED", message: str = "", *, check: bool = False) -> None:
         """Write the events of a run whose last job is aggregate."""
-        log = EventLog(self.lake, run)
+        log = AnyEventLog(self.lake, run)
         this = {"jobName": "breweries", "workflow": "breweries"}
         log.write(RUN, {**this, "state": "RUNNING"})
         log.write(JOB, {"jobName": "aggregate", "state": "RUNNING"})
@@ -102,7 +103,7 @@ def test_an_alert_names_job_time_and_cause_and_links_to_run_and_log(inbox: Alert
 
 
 def test_an_alert_links_to_the_job_run_of_glue(inbox: AlertInbox) -> None:
-    log = EventLog(inbox.lake, "R1")
+    log = AnyEventLog(inbox.lake, "R1")
     this = {"jobName": "breweries", "workflow": "breweries"}
     log.write(RUN, {**this, "state": "RUNNING"})
     for job, state in (("extract", "SUCCEEDED"), ("transform", "FAILED")):
@@ -117,7 +118,7 @@ def test_an_alert_links_to_the_job_run_of_glue(inbox: AlertInbox) -> None:
 
 
 def test_a_subject_is_plain_ascii_of_the_length_that_sns_allows(inbox: AlertInbox) -> None:
-    log = EventLog(inbox.lake, "R1")
+    log = AnyEventLog(inbox.lake, "R1")
     log.write(RUN, {"jobName": "café", "workflow": "café " * 40, "state": "FAILED", "message": "no network"})
     [subject_line] = inbox.notify()
     assert subject_line.isascii()
@@ -173,7 +174,7 @@ def test_concurrent_notifiers_publish_an_alert_once(inbox: AlertInbox) -> None:
 def test_a_job_killed_by_glue_is_an_alert_with_the_last_lines_of_its_log(
     inbox: AlertInbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = EventLog(inbox.lake, "R1")
+    log = AnyEventLog(inbox.lake, "R1")
     log.write(RUN, {"jobName": "breweries", "workflow": "breweries", "state": "RUNNING"})
     log.write(JOB, {"jobName": "aggregate", "state": "RUNNING"})
     run = _ended(inbox, monkeypatch, "FAILED", attempt=1)
@@ -254,7 +255,7 @@ def test_a_chain_that_an_inactive_trigger_breaks_is_an_alert(
         return {"Trigger": {"Name": Name, "State": state}}
 
     monkeypatch.setattr(glue, "get_trigger", trigger)
-    log = EventLog(inbox.lake, "R1")
+    log = AnyEventLog(inbox.lake, "R1")
     log.write(RUN, {"jobName": "breweries", "workflow": "breweries", "state": "RUNNING"})
     log.write(JOB, {"jobName": "extract", "jobRunId": "jr_1", "state": "SUCCEEDED"})
     ended = now + timedelta(seconds=1)
@@ -290,7 +291,7 @@ def test_a_workflow_run_that_glue_rejects_or_stops_is_an_alert(
     inbox: AlertInbox, monkeypatch: pytest.MonkeyPatch, status: str, message: str, has_begun: bool
 ) -> None:
     if has_begun:
-        log = EventLog(inbox.lake, "R1")
+        log = AnyEventLog(inbox.lake, "R1")
         this = {"jobName": "breweries", "workflow": "breweries", "workflowRunId": "wr_1"}
         log.write(RUN, {**this, "state": "RUNNING"})
     now = datetime.now(UTC)
@@ -310,7 +311,7 @@ def test_a_workflow_run_that_glue_rejects_or_stops_is_an_alert(
 
 def test_a_failed_crawl_is_a_warning_until_a_crawl_succeeds(inbox: AlertInbox) -> None:
     def crawled(state: str) -> list[str]:
-        EventLog(inbox.lake, "").write(
+        AnyEventLog(inbox.lake, "").write(
             CRAWL, {"jobName": "raw", "state": state, "message": "Internal Service Exception"}
         )
         return inbox.notify()

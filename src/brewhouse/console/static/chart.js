@@ -1,6 +1,7 @@
 // Draws Vega-Lite specifications: <figure data-chart="ID"> shows the one in <script type="application/json" id="ID">.
 // Vega is loaded with the first chart, after the first paint; expressions are interpreted, since the
 // Content-Security-Policy forbids eval. Colours come from the style sheet and follow the light or dark scheme.
+import { afterSwap } from "./frame.js";
 import { addFiles, asUrl, csv } from "./save.js";
 
 const drawn = new Map();
@@ -64,17 +65,26 @@ async function embed(element, spec) {
   });
 }
 
-async function draw(figure) {
-  const source = document.getElementById(figure.dataset.chart);
-  if (!source?.textContent) return;
+// Draws a chart, or only its data if nothing else of it has changed.
+async function draw(figure, isWhole = false) {
+  const source = document.getElementById(figure.dataset.chart)?.textContent;
+  if (!source) return;
+  delete figure.dataset.drawn;
   const name = figure.getAttribute("aria-label");
+  const { data: { values }, ...form } = JSON.parse(source);
+  const spec = JSON.stringify(form);
+  const known = drawn.get(figure);
   try {
-    const view = await embed(figure, { description: name, ...JSON.parse(source.textContent) });
-    drawn.get(figure)?.finalize();
-    drawn.set(figure, view);
-    addDownloads(figure, view.view, JSON.parse(source.textContent).data.values);
-    figure.setAttribute("role", "img"); // Vega replaces the role and the name of the element
-    figure.setAttribute("aria-label", name);
+    if (known?.spec === spec && !isWhole) {
+      await known.view.change("values", window.vega.changeset().remove(() => true).insert(values)).runAsync();
+    } else {
+      const { view } = await embed(figure, { description: name, ...form, data: { name: "values", values } });
+      known?.view.finalize();
+      drawn.set(figure, { view, spec });
+      figure.setAttribute("role", "img"); // Vega replaces the role and the name of the element
+      figure.setAttribute("aria-label", name);
+    }
+    addDownloads(figure, drawn.get(figure).view, values);
     figure.dataset.drawn = "true";
   } catch (error) {
     figure.textContent = String(error.message || error);
@@ -133,16 +143,16 @@ function tooltipText(value) {
 }
 
 export function drawAll(root = document) {
-  for (const [figure, view] of drawn) {
+  for (const [figure, { view }] of drawn) {
     if (!figure.isConnected) {
       view.finalize();
       drawn.delete(figure);
     }
   }
-  for (const figure of root.querySelectorAll("figure[data-chart]:not([data-drawn])")) draw(figure);
+  for (const figure of root.querySelectorAll("figure[data-chart]")) draw(figure);
   for (const list of root.querySelectorAll("h2 + .bars:not([data-files]):has([data-count])")) addBarDownloads(list);
 }
 
 drawAll();
-document.addEventListener("htmx:afterSwap", () => drawAll());
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const figure of drawn.keys()) draw(figure); });
+afterSwap(() => drawAll());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const figure of drawn.keys()) draw(figure, true); });

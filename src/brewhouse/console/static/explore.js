@@ -254,7 +254,6 @@ async function draw(chart) {
       },
     };
     chart.querySelector("script").textContent = JSON.stringify(spec);
-    delete figure.dataset.drawn;
     drawAll(chart);
   } catch (error) {
     figure.textContent = `${document.querySelector("#result").dataset.chartError} ${error.message ?? ""}`;

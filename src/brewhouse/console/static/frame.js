@@ -37,7 +37,7 @@ function ago(date) {
 
 localize();
 setInterval(localize, 30_000);
-document.addEventListener("htmx:afterSwap", localize);
+document.addEventListener("htmx:afterOnLoad", localize);
 
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr, target, requestConfig } = event.detail;
@@ -50,7 +50,26 @@ document.addEventListener("htmx:beforeSwap", (event) => {
       event.detail.isError = false;
     }
   }
+  if (event.detail.shouldSwap) { // htmx would visit each of their thousands of elements
+    for (const each of target.querySelectorAll(".bars, .data")) each.remove();
+  }
 });
+// Calls back with the target of a response once the page shows it, to draw what takes longer.
+export function afterSwap(draw) {
+  document.addEventListener("htmx:afterOnLoad", ({ detail }) => requestAnimationFrame(() => setTimeout(draw, 0, detail.target)));
+}
+
+// Links of the overview to itself replace its results. With hx-boost, htmx would prepare each of hundreds of links.
+export function showResults(address) {
+  window.htmx.ajax("GET", address, { source: "#results", push: "true" });
+}
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("#results a[href='/'], #results a[href^='/?']");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  showResults(link.getAttribute("href"));
+});
+
 document.querySelector(".navigation [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
 // Ctrl+K: go to a page, a table or a brewery.

@@ -1,6 +1,7 @@
 // The map: SVG, so that the style sheet, print and screen readers apply to it. Borders are TopoJSON in Mercator's
 // projection (docs/geography.py), clusters are supercluster's, zoom by wheel, drag, pinch and double-click is d3-zoom's.
 import { showTooltip } from "./chart.js";
+import { afterSwap, showResults } from "./frame.js";
 import { feature, geoPath, geoTransform, merge, mesh, select, Supercluster, zoom, zoomIdentity, zoomTransform } from "./geo.min.js";
 import { picture } from "./map-picture.js";
 import { addFiles, asUrl, csv } from "./save.js";
@@ -35,14 +36,12 @@ function statesOf(topology, code) {
   return found.length ? found : all.filter((state) => state.properties.p === code);
 }
 
-let mode = "points"; // kept, as is the view, when a filter replaces the page
-let lastView;
+let mode = "points";
 
-async function prepare(element) {
-  element.dataset.prepared = "true";
-  const stage = element.parentElement, card = element.closest("section");
-  const shown = JSON.parse(document.getElementById("map-data").textContent);
-  const words = shown.words;
+// Returns a function that shows what the page says, after a filter has replaced the page around the map, too.
+function prepare(element) {
+  const stage = element.parentElement;
+  let shown = JSON.parse(document.getElementById("map-data").textContent);
   const svg = select(element);
   const world = svg.append("g").attr("class", "world");
   const countryLayer = world.append("g");
@@ -55,14 +54,7 @@ async function prepare(element) {
   const measure = document.createElement("canvas").getContext("2d");
   measure.font = `600 12px ${getComputedStyle(element).fontFamily}`;
 
-  const topology = await load("world");
-  lake.attr("d", path(topology.lakes));
-  const countries = topology.objects.countries.geometries.map((geometry) => ({
-    code: geometry.id, ...geometry.properties, x: toX(geometry.properties.x), y: toY(geometry.properties.y), latitude: geometry.properties.y,
-    name: geometry.id.length === 2 ? regionName.of(geometry.id) : "", views: geometry.properties.boxes.map(toBox),
-    coarse: path(feature(topology, geometry)) ?? "",
-  }));
-  let regions, cities, width, height, index = new Supercluster({ radius: 42, maxZoom: 17 }), places = [];
+  let countries = [], regions, cities, width, height, index = new Supercluster({ radius: 42, maxZoom: 17 }), places = [];
 
   // Sizes and positions: `view` maps the units of the map to pixels.
   let view = zoomIdentity;
@@ -102,7 +94,7 @@ async function prepare(element) {
       return !event.ctrlKey && !event.button;
     })
     .on("zoom", (event) => {
-      view = lastView = event.transform;
+      view = event.transform;
       requestDraw();
     });
 
@@ -216,7 +208,7 @@ async function prepare(element) {
   function nameOf(mark) {
     if (mark.amount === 1) return [mark.place.name, mark.place.city].filter(Boolean);
     const names = mark.amount <= 6 ? index.getLeaves(mark.cluster, 6).map((leaf) => leaf.properties.place.name) : [];
-    return [words.breweries.replace("{count}", count.format(mark.amount)), ...names];
+    return [shown.words.breweries.replace("{count}", count.format(mark.amount)), ...names];
   }
 
   // Zooms to the breweries of a circle, or lists those that are at the same place.
@@ -284,7 +276,7 @@ async function prepare(element) {
     const range = (step, at) => (at + 1 === from.length ? `${count.format(step)}+` : [...new Set([step, from[at + 1] - 1])].map((each) => count.format(each)).join("–"));
     const rows = shown.place ? [] : mode === "states"
       ? from.map((step, at) => ({ swatch: `class-${at}`, text: range(step, at) }))
-      : [{ swatch: "dot", text: words.one }, { swatch: "cluster", text: words.several }];
+      : [{ swatch: "dot", text: shown.words.one }, { swatch: "cluster", text: shown.words.several }];
     let right = 16;
     for (const row of rows) {
       row.left = right;
@@ -361,55 +353,86 @@ async function prepare(element) {
       else zoomBy(button.dataset.zoom === "in" ? 2 : 0.5);
     });
   }
-  const switches = [...card.querySelectorAll("[data-mode]")];
-  const setMode = (chosen) => {
+  function setMode(chosen) {
     mode = chosen;
     stage.dataset.mode = mode;
-    for (const button of switches) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
+    for (const button of document.querySelectorAll("button[data-mode]")) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
     requestDraw();
-  };
-  for (const button of switches) button.addEventListener("click", () => setMode(button.dataset.mode));
-  if (!shown.place) {
-    const rows = () => (mode === "states" ? [["state", "country", "breweries"], shown.states.map((each) => ({ ...each, state: each.title }))]
-      : [["id", "name", "type", "city", "state", "country", "longitude", "latitude"], places]);
-    addFiles(document.getElementById("map-note"), "map", {
-      PNG: () => picture(element, "png"), SVG: () => picture(element, "svg"), CSV: () => asUrl(csv(...rows()), "text/csv"),
-    });
   }
+  const rows = () => (mode === "states" ? [["state", "country", "breweries"], shown.states.map((each) => ({ ...each, state: each.title }))]
+    : [["id", "name", "type", "city", "state", "country", "longitude", "latitude"], places]);
 
   resize();
-  view = !shown.place && lastView ? lastView : fit([toBox(WHOLE)], 0);
-  const isFirst = !lastView;
-  svg.call(behaviour).call(behaviour.transform, view);
+  svg.call(behaviour).call(behaviour.transform, fit([toBox(WHOLE)], 0));
   if (shown.place) svg.on(".zoom", null); // a picture
-  setMode(shown.place ? "points" : mode);
-  const [located] = await Promise.all([
-    shown.place ? [shown.place] : fetch(`/api/v1/overview/spots${location.search}`).then((response) => (response.ok ? response.json() : [])),
-    shown.state || shown.place ? load("regions").then((loaded) => { regions = loaded; }) : null,
-  ]);
-  places = located;
-  index.load(places.map((place) => ({ type: "Feature", properties: { place }, geometry: { type: "Point", coordinates: [place.longitude, place.latitude] } })));
-  moveTo(home(), isFirst ? 0 : motion());
-  requestDraw();
   new ResizeObserver(() => {
     if (!element.isConnected || element.getBoundingClientRect().width === width) return;
     resize();
     moveTo(home(), 0);
   }).observe(element);
-  stage.dataset.ready = "true";
+
+  async function drawCountries() {
+    const topology = await load("world");
+    lake.attr("d", path(topology.lakes));
+    countries = topology.objects.countries.geometries.map((geometry) => ({
+      code: geometry.id, ...geometry.properties, x: toX(geometry.properties.x), y: toY(geometry.properties.y), latitude: geometry.properties.y,
+      name: geometry.id.length === 2 ? regionName.of(geometry.id) : "", views: geometry.properties.boxes.map(toBox),
+      coarse: path(feature(topology, geometry)) ?? "",
+    }));
+    requestDraw();
+  }
+
+  return async () => {
+    const latest = shown = JSON.parse(document.getElementById("map-data").textContent);
+    const isFirst = !countries.length;
+    counts = limits = undefined;
+    delete stage.dataset.ready;
+    if (!shown.place) {
+      addFiles(document.getElementById("map-note"), "map", {
+        PNG: () => picture(element, "png"), SVG: () => picture(element, "svg"), CSV: () => asUrl(csv(...rows()), "text/csv"),
+      });
+      for (const button of document.querySelectorAll("button[data-mode]")) button.addEventListener("click", () => setMode(button.dataset.mode));
+    }
+    setMode(shown.place ? "points" : mode);
+    const [located] = await Promise.all([
+      locate(shown), isFirst && drawCountries(), (shown.state || shown.place) && load("regions").then((loaded) => { regions = loaded; }),
+    ]);
+    if (latest !== shown) return; // there are newer filters
+    places = located;
+    index.load(places.map((place) => ({ type: "Feature", properties: { place }, geometry: { type: "Point", coordinates: [place.longitude, place.latitude] } })));
+    moveTo(home(), isFirst ? 0 : motion());
+    requestDraw();
+    stage.dataset.ready = "true";
+  };
 }
 
-// Opens the page with other filters through htmx, which only handles links outside of the map.
+// The breweries of the filters, from those that are known if as many match as the page counts.
+let known = { places: [] };
+async function locate(shown) {
+  if (shown.place) return [shown.place];
+  const at = new URLSearchParams(location.search).get("at");
+  const matching = known.places.filter((place) => ["country", "state", "type"].every((name) => !shown[name] || place[name] === shown[name]));
+  if (at === known.at && matching.length === shown.located) return matching;
+  const response = await fetch(`/api/v1/overview/spots${location.search}`);
+  const places = response.ok ? await response.json() : [];
+  known = { at, places };
+  return places;
+}
+
+// Opens the overview with other filters.
 function follow(filters) {
   const query = new URLSearchParams(location.search);
   query.delete("state");
   for (const [name, value] of Object.entries(filters)) query.set(name, value);
-  const link = Object.assign(document.createElement("a"), { href: `/?${query}`, hidden: true });
-  document.getElementById("results").append(link);
-  window.htmx.process(link);
-  link.click();
+  showResults(`/?${query}`);
 }
 
-const prepareAll = () => document.querySelectorAll("#map:not([data-prepared])").forEach(prepare);
-prepareAll();
-document.addEventListener("htmx:afterSwap", prepareAll);
+let current, show;
+function showMap() {
+  const element = document.getElementById("map");
+  if (!element) return;
+  if (element !== current) [current, show] = [element, prepare(element)];
+  show();
+}
+showMap();
+afterSwap((target) => target.id === "results" && showMap());
