@@ -48,6 +48,7 @@ class DuckDBEngine:
 
     def __init__(self, memory_limit_mb: int = 2048) -> None:
         self._spill = TempDir()
+        self._orders: dict[str, tuple[str, ...]] = {}
         self._connection = duckdb.connect(
             config={
                 "memory_limit": f"{max(memory_limit_mb - _PYTHON_MB, memory_limit_mb // 2)}MB",
@@ -87,7 +88,8 @@ class DuckDBEngine:
                 if model.ephemeral == "view":
                     self._run(f"CREATE OR REPLACE VIEW {identifier(model.name)} AS {to_duckdb(model.sql)}")
                 else:
-                    self._store(model.name, to_duckdb(model.sql))
+                    order = self._clustering(model)
+                    self._store(model.name, f"FROM ({to_duckdb(model.sql)}){_order_by(order)}", order=order)
         finally:
             self._run("RESET GLOBAL preserve_insertion_order")
         described = self._run(f"DESCRIBE {identifier(model.name)}").fetchall()
@@ -103,14 +105,15 @@ class DuckDBEngine:
             for column in spec.columns
         )
         ids = ", ".join(f"{identifier(column.name)}: {field_ids[column.name]}" for column in spec.columns)
-        order = ", ".join(f"{identifier(name)} NULLS FIRST" for name in self._varying(spec))
+        is_ordered = self._orders.get(spec.name) == (*spec.partition, *spec.sort)
+        order = "" if is_ordered else _order_by(self._varying(spec))
 
         def copy(condition: str) -> str:
             file = str(folder / f"{uuid.uuid4()}.parquet")
-            select = f"SELECT {columns} FROM {_computed(spec.name)} WHERE {condition}"
+            select = f"SELECT {columns} FROM {_computed(spec.name)} WHERE {condition}{order}"
             with self._connection.cursor() as cursor:
                 cursor.execute(
-                    f"COPY ({select}{f' ORDER BY {order}' if order else ''}) TO {literal(file)} "
+                    f"COPY ({select}) TO {literal(file)} "
                     f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, FIELD_IDS {{{ids}}})"
                 )
             return file if isinstance(folder, S3Path) else str(add_checksum(Path(file)))
@@ -132,8 +135,20 @@ class DuckDBEngine:
         self._connection.close()
         self._spill.delete()
 
-    def _store(self, name: str, select: str, values: Sequence[Any] = ()) -> None:
-        """Compute a SELECT once and expose its rows by a name."""
+    def _clustering(self, model: Model) -> tuple[str, ...]:
+        """List the columns that order a partitioned model's rows, as a COPY of a partition skips those of others then.
+
+        None if one is missing, which the model's specification reports.
+        """
+        if not model.partition:
+            return ()
+        known = {name.lower() for name, *_ in self._run(f"DESCRIBE {to_duckdb(model.sql)}").fetchall()}
+        columns = (*model.partition, *model.sort)
+        return columns if known.issuperset(columns) else ()
+
+    def _store(self, name: str, select: str, values: Sequence[Any] = (), *, order: tuple[str, ...] = ()) -> None:
+        """Compute a SELECT once and expose its rows, which have an order, by a name."""
+        self._orders[name] = order
         self._run(f"CREATE OR REPLACE TABLE {_computed(name)} AS {select}", values)
         self._run(f"CREATE OR REPLACE VIEW {identifier(name)} AS SELECT * FROM {_computed(name)}")
 
@@ -168,6 +183,10 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise translate_error(error) or EngineError(f"{what}: {error}") from error
+
+
+def _order_by(columns: Sequence[str]) -> str:
+    return f" ORDER BY {', '.join(f'{identifier(name)} NULLS FIRST' for name in columns)}" if columns else ""
 
 
 def _computed(name: str) -> str:
