@@ -88,8 +88,7 @@ class DuckDBEngine:
                 if model.ephemeral == "view":
                     self._run(f"CREATE OR REPLACE VIEW {identifier(model.name)} AS {to_duckdb(model.sql)}")
                 else:
-                    order = self._clustering(model)
-                    self._store(model.name, f"FROM ({to_duckdb(model.sql)}){_order_by(order)}", order=order)
+                    self._store_in_order(model)
         finally:
             self._run("RESET GLOBAL preserve_insertion_order")
         described = self._run(f"DESCRIBE {identifier(model.name)}").fetchall()
@@ -135,16 +134,13 @@ class DuckDBEngine:
         self._connection.close()
         self._spill.delete()
 
-    def _clustering(self, model: Model) -> tuple[str, ...]:
-        """List the columns that order a partitioned model's rows, as a COPY of a partition skips those of others then.
-
-        None if one is missing, which the model's specification reports.
-        """
-        if not model.partition:
-            return ()
-        known = {name.lower() for name, *_ in self._run(f"DESCRIBE {to_duckdb(model.sql)}").fetchall()}
-        columns = (*model.partition, *model.sort)
-        return columns if known.issuperset(columns) else ()
+    def _store_in_order(self, model: Model) -> None:
+        """Compute a model with the rows of each partition together, as a COPY of one reads the rows of all else."""
+        select, order = to_duckdb(model.sql), (*model.partition, *model.sort)
+        try:
+            self._store(model.name, f"FROM ({select}){_order_by(order)}" if order else select, order=order)
+        except duckdb.BinderException:  # a column of the order is missing, which the model's specification reports
+            self._store(model.name, select)
 
     def _store(self, name: str, select: str, values: Sequence[Any] = (), *, order: tuple[str, ...] = ()) -> None:
         """Compute a SELECT once and expose its rows, which have an order, by a name."""
