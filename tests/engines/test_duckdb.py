@@ -120,8 +120,16 @@ def test_the_rows_of_each_partition_are_in_order_however_they_were_computed(
             assert len(numbers) == 10_000
 
 
+def test_rows_keep_the_order_of_their_query_without_a_sort_column(small: DuckDBEngine, tmp_path: Path) -> None:
+    query = "SELECT concat('city ', n % 3) AS city, n FROM (SELECT explode(sequence(1, 30000)) AS n) AS t"
+    small.compute(parse(SPEC.name, f"-- partition: city\n{query} ORDER BY n % 101, n"))
+    for file in small.write(SPEC, IDS, tmp_path):
+        numbers = parquet.ParquetFile(file).read(["n"])["n"].to_pylist()
+        assert numbers == sorted(numbers, key=lambda n: (n % 101, n))
+
+
 def test_a_partition_column_that_a_model_lacks_is_left_to_its_specification(small: DuckDBEngine) -> None:
-    columns = small.compute(parse(SPEC.name, "-- partition: city\nSELECT 1 AS n"))
+    columns = small.compute(parse(SPEC.name, "-- partition: city\n-- sort: n\nSELECT 1 AS n"))
     assert [column.name for column in columns] == ["n"]
 
 

@@ -105,7 +105,7 @@ class DuckDBEngine:
         )
         ids = ", ".join(f"{identifier(column.name)}: {field_ids[column.name]}" for column in spec.columns)
         is_ordered = self._orders.get(spec.name) == (*spec.partition, *spec.sort)
-        order = "" if is_ordered else _order_by(self._varying(spec))
+        order = "" if is_ordered else _order_by(spec.sort)
 
         def copy(condition: str) -> str:
             file = str(folder / f"{uuid.uuid4()}.parquet")
@@ -135,8 +135,11 @@ class DuckDBEngine:
         self._spill.delete()
 
     def _store_in_order(self, model: Model) -> None:
-        """Compute a model with the rows of each partition together, as a COPY of one reads the rows of all else."""
-        select, order = to_duckdb(model.sql), (*model.partition, *model.sort)
+        """Compute a sorted model with the rows of each partition together, since a COPY of one skips all others then.
+
+        Without a sort column, the order of its SELECT holds.
+        """
+        select, order = to_duckdb(model.sql), (*model.partition, *model.sort) if model.sort else ()
         try:
             self._store(model.name, f"FROM ({select}){_order_by(order)}" if order else select, order=order)
         except duckdb.BinderException:  # a column of the order is missing, which the model's specification reports
@@ -144,17 +147,9 @@ class DuckDBEngine:
 
     def _store(self, name: str, select: str, values: Sequence[Any] = (), *, order: tuple[str, ...] = ()) -> None:
         """Compute a SELECT once and expose its rows, which have an order, by a name."""
-        self._orders[name] = order
         self._run(f"CREATE OR REPLACE TABLE {_computed(name)} AS {select}", values)
+        self._orders[name] = order
         self._run(f"CREATE OR REPLACE VIEW {identifier(name)} AS SELECT * FROM {_computed(name)}")
-
-    def _varying(self, spec: TableSpec) -> tuple[str, ...]:
-        """Return the sort columns without a first one that has the same value in all rows, as the batch often has."""
-        for name in map(identifier, spec.sort[:1]):
-            limits = f"SELECT count(DISTINCT {name}) <= 1 AND count({name}) = count(*) FROM {_computed(spec.name)}"
-            if self._run(limits).fetchone()[0]:
-                return spec.sort[1:]
-        return spec.sort
 
     def _partitions(self, spec: TableSpec) -> list[str]:
         """List the condition of each partition, largest first so that the longest COPY does not start last."""
