@@ -356,7 +356,7 @@ function prepare(element) {
   function setMode(chosen) {
     mode = chosen;
     stage.dataset.mode = mode;
-    for (const button of document.querySelectorAll("[data-mode]")) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
+    for (const button of document.querySelectorAll("button[data-mode]")) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
     requestDraw();
   }
   const rows = () => (mode === "states" ? [["state", "country", "breweries"], shown.states.map((each) => ({ ...each, state: each.title }))]
@@ -391,7 +391,7 @@ function prepare(element) {
       addFiles(document.getElementById("map-note"), "map", {
         PNG: () => picture(element, "png"), SVG: () => picture(element, "svg"), CSV: () => asUrl(csv(...rows()), "text/csv"),
       });
-      for (const button of document.querySelectorAll("[data-mode]")) button.addEventListener("click", () => setMode(button.dataset.mode));
+      for (const button of document.querySelectorAll("button[data-mode]")) button.addEventListener("click", () => setMode(button.dataset.mode));
     }
     setMode(shown.place ? "points" : mode);
     const [located] = await Promise.all([
