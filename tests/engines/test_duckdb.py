@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -114,7 +115,7 @@ def test_the_rows_of_each_partition_are_in_order_however_they_were_computed(
     for header in ("", "-- partition: city\n-- sort: n\n"):
         small.compute(parse(SPEC.name, header + shuffled))
         for file in small.write(spec, IDS, tmp_path):
-            numbers = parquet.ParquetFile(file).read(["n"])["n"].to_pylist()
+            numbers: list[Any] = parquet.ParquetFile(file).read(["n"])["n"].to_pylist()
             assert [n is not None for n in numbers] == sorted(n is not None for n in numbers)
             assert numbers[1:] == sorted(numbers[1:])
             assert len(numbers) == 10_000
@@ -124,7 +125,7 @@ def test_rows_keep_the_order_of_their_query_without_a_sort_column(small: DuckDBE
     query = "SELECT concat('city ', n % 3) AS city, n FROM (SELECT explode(sequence(1, 30000)) AS n) AS t"
     small.compute(parse(SPEC.name, f"-- partition: city\n{query} ORDER BY n % 101, n"))
     for file in small.write(SPEC, IDS, tmp_path):
-        numbers = parquet.ParquetFile(file).read(["n"])["n"].to_pylist()
+        numbers: list[Any] = parquet.ParquetFile(file).read(["n"])["n"].to_pylist()
         assert numbers == sorted(numbers, key=lambda n: (n % 101, n))
 
 
