@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,9 @@ def _start(master: str, settings: Mapping[str, str]) -> SparkSession:
     conf = SparkConf().setMaster(master).setAppName("brewhouse").setAll(list(settings.items()))
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
+        # In a thread, so that a stop waits until Java has started: interrupted before, PySpark leaves it running.
+        with ThreadPoolExecutor(1) as launcher:
+            launcher.submit(SparkContext._ensure_initialized, conf=conf).result()
         SparkContext.getOrCreate(conf)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, on_interrupt)  # Spark's calls the JVM from within whatever it interrupts
