@@ -83,7 +83,7 @@ def test_charts_are_rendered_without_a_browser(console_lake: Lake, tmp_path: Pat
         assert "Cervejarias do mundo" in content.decode()
 
 
-def rendered_page(lake: Lake, file: Path, filters: OverviewFilters = ALL, **options: str) -> str:
+def rendered_page(lake: Lake, file: Path, filters: OverviewFilters = ALL, **options: Any) -> str:
     write_report(lake, file, filters, **options)
     return html.unescape(file.read_text("utf-8"))
 
