@@ -30,6 +30,10 @@ class S3Path(PosixPath):
     def __fspath__(self) -> str:
         raise TypeError(f"{self} is not a path on this machine.")
 
+    def iterdir(self) -> Iterator[S3Path]:
+        """Raise TypeError; Python 3.14 would list a local folder of this name."""
+        raise TypeError(f"{self} is not a path on this machine.")
+
     @property
     def bucket(self) -> str:
         """Name of the bucket."""
