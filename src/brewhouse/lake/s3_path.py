@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import PosixPath, PurePosixPath
 
 from brewhouse.lake.s3 import bucket_store
@@ -30,7 +30,7 @@ class S3Path(PosixPath):
     def __fspath__(self) -> str:
         raise TypeError(f"{self} is not a path on this machine.")
 
-    def iterdir(self) -> Iterator[S3Path]:
+    def iterdir(self) -> Generator[S3Path, None, None]:
         """Raise TypeError; Python 3.14 would list a local folder of this name."""
         raise TypeError(f"{self} is not a path on this machine.")
 
