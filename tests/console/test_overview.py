@@ -364,6 +364,18 @@ def test_an_earlier_state_is_marked_and_reports_cover_the_filters_only(client: T
     assert client.get("/report.exe").status_code == 404
 
 
+@pytest.mark.parametrize("extension", ["html", "pdf"])
+def test_the_page_and_its_report_show_filters_that_match_nothing(client: TestClient, extension: str) -> None:
+    for path in ("/", f"/report.{extension}"):
+        answer = client.get(path, params={"country": "IS"})
+        assert answer.status_code == 200
+        if extension == "html":
+            assert "Breweries in Iceland" in answer.text
+            assert "No matching breweries in any snapshot." in answer.text
+            assert "±0" not in answer.text
+            assert 'class="spark"' not in answer.text
+
+
 def test_lists_are_cut_and_say_how_many_there_are(client: TestClient) -> None:
     html = client.get("/").text
     states = len(client.get("/api/v1/overview").json()["by_state"])

@@ -83,8 +83,10 @@ def test_charts_are_rendered_without_a_browser(console_lake: Lake, tmp_path: Pat
         assert "Cervejarias do mundo" in content.decode()
 
 
-def rendered_page(lake: Lake, file: Path, filters: OverviewFilters = ALL, **options: str) -> str:
-    write_report(lake, file, filters, **options)
+def rendered_page(
+    lake: Lake, file: Path, filters: OverviewFilters = ALL, *, at: str | None = None, language: str = "en"
+) -> str:
+    write_report(lake, file, filters, at=at, language=language)
     return html.unescape(file.read_text("utf-8"))
 
 

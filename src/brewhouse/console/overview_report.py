@@ -36,12 +36,18 @@ _THEME = {
 
 
 def write_report(
-    lake: Lake, output: Path, filters: overview.OverviewFilters, *, at: str | None = None, language: str = "en"
+    lake: Lake,
+    output: Path,
+    filters: overview.OverviewFilters,
+    *,
+    at: str | None = None,
+    language: str = "en",
+    strict: bool = True,
 ) -> None:
     """Write the overview of a lake, as of a time, snapshot or run, to a file; its suffix selects one of `FORMATS`.
 
     Raises:
-        UsageError: The suffix is not supported, or a filter matches nothing.
+        UsageError: The suffix is not supported, or, if `strict`, no brewery of the lake has the country, state or type.
         OSError: The file cannot be written.
         BrewhouseError: No breweries are published, or none were at that time.
     """
@@ -53,7 +59,8 @@ def write_report(
         )
     state = LakeReader(lake).state(at)
     overview.require_breweries(state)
-    filters = _known(state, filters)
+    if strict:
+        filters = _known(state, filters)
     translate = Translator(language)
     values = {**text_helpers(translate), **overview_values(state, filters, translate), "at": at}
     values["shown"] = shown = _only(values["shown"])
