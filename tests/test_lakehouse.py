@@ -102,7 +102,7 @@ def test_errors_are_those_of_the_command_line(tmp_path: Path, lake: brewhouse.La
         brewhouse.Lake("lake", concurrency=0)
     with pytest.raises(UsageError, match="colour is not a setting"):
         brewhouse.Lake("lake", colour="red")
-    with pytest.raises(BrewhouseError, match="no published tables"):
+    with pytest.raises(BrewhouseError, match="does not exist"):
         _ = brewhouse.Lake(tmp_path / "none").tables
     with pytest.raises(UsageError, match="Only one SELECT can be run here"):
         lake.query("DROP VIEW silver.breweries")

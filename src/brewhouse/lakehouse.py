@@ -194,7 +194,7 @@ class Lakehouse:
         Raises:
             BrewhouseError: Nothing is published.
         """
-        from brewhouse.query.connection import published_tables
+        from brewhouse.query.connection import nothing_published, published_tables
 
         published = published_tables(self._lake)
         rows = Rows()
@@ -204,7 +204,7 @@ class Lakehouse:
             count = current.rows if current else 0
             rows.append({"table": name, "rows": count, "published": published_at, "description": description})
         if not rows:
-            raise BrewhouseError(f"The lake {self._lake.root} has no tables yet.", hint="Run `brewhouse run` first.")
+            raise nothing_published(self._lake)
         return rows
 
     def history(self, table: str) -> Rows:

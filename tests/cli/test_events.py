@@ -108,7 +108,7 @@ def test_an_event_is_one_line_and_a_long_message_is_shortened(call: Call, tmp_pa
     assert whole["detail"]["message"].endswith("x" * 500)
 
 
-@pytest.mark.parametrize(("command", "code"), [("events", 0), ("logs", 2)])
+@pytest.mark.parametrize(("command", "code"), [("events", 0), ("logs", 1)])
 def test_a_lake_without_runs_has_no_events_and_no_log(call: Call, tmp_path: Path, command: str, code: int) -> None:
     done = call(command, "--lake", tmp_path)
     assert (done.code, done.out) == (code, "")

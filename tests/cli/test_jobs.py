@@ -316,7 +316,7 @@ def test_an_invalid_retention_is_wrong_usage(call: Call, tmp_path: Path, options
 def test_maintaining_a_lake_without_tables_is_an_error(call: Call, tmp_path: Path) -> None:
     done = call("maintain", "--lake", tmp_path / "lake")
     assert (done.code, done.out) == (1, "")
-    assert "has no tables" in done.err
+    assert "does not exist" in done.err
 
 
 WRITES: tuple[tuple[str, ...], ...] = (
@@ -368,7 +368,7 @@ def test_a_moved_lake_is_read_and_not_written_until_it_is_relocated(
 def test_a_lake_without_tables_is_not_relocated(call: Call, tmp_path: Path) -> None:
     done = call("relocate", "--lake", tmp_path / "lake")
     assert done.code == 1
-    assert "has no tables" in done.err
+    assert "does not exist" in done.err
     assert not (tmp_path / "lake").exists()
 
 

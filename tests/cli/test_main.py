@@ -149,7 +149,7 @@ def test_debug_shows_the_traceback_in_any_position(tmp_path: Path, position: int
     done = shell(*arguments)
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
-    assert "has no published tables" in done.stderr
+    assert "lake does not exist." in done.stderr
 
 
 def test_an_unexpected_error_names_its_class_and_the_option_debug() -> None:

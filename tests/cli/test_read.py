@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,10 +19,12 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from tests.iceberg.parquet import publish, spec_of
+from tests.mock_api.server import MockApiServer
 
 from brewhouse.iceberg.lake_catalog import NAME
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
+from brewhouse.mock_api.dataset import generate
 
 COUNT = "SELECT 'breweries' AS what, count(*) AS number FROM silver.breweries"
 Call = Callable[..., Any]
@@ -72,28 +75,54 @@ def test_an_unwritable_file_is_an_error_with_its_path(call: Call, full: Path, tm
     assert "--output" in done.err
 
 
+NEEDS = {
+    "tables": ("tables", "describe gold.x", "history gold.x", "rollback gold.x 1", "rollback 01KT7JWVRG5CJVXM0D2Z1",
+               "query 'TABLE gold.x'", "query 'TABLE gold.x' --at 2026-01-01", "places", "rejected", "changes",
+               "maintain --dry-run", "relocate", "drop gold.x"),
+    "snapshots": ("diff last last", "transform", "aggregate", "rebuild"),
+    "runs": ("show", "logs"),
+}  # fmt: skip
+FAILED = "`; `brewhouse show` says how the last run ended."
+
+
 @pytest.mark.parametrize(
-    "command",
+    ("state", "messages"),
     [
-        ("tables",),
-        ("describe", "silver.breweries"),
-        ("history", "silver.breweries"),
-        ("rollback", "silver.breweries", "1"),
-        ("query", "SELECT 1", "--at", "2026-01-01"),
+        ("missing", dict.fromkeys(NEEDS, "does not exist. Check --lake, or run `brewhouse ")),
+        (
+            "empty",
+            {
+                "tables": "has no published tables. Run `brewhouse run` first.",
+                "snapshots": "has no complete raw snapshot. Run `brewhouse extract` first.",
+                "runs": "has no runs. Run `brewhouse run` first.",
+            },
+        ),
+        ("failed", {"tables": FAILED}),
     ],
 )
-def test_reading_commands_create_no_lake(call: Call, tmp_path: Path, command: tuple[str, ...]) -> None:
-    done = call(*command, "--lake", tmp_path / "lake")
-    assert done.code == 1
-    assert "has no published tables" in done.err
-    assert not (tmp_path / "lake").exists()
+def test_every_command_says_why_a_lake_has_nothing_for_it_and_what_to_do(
+    call: Call, tmp_path: Path, state: str, messages: dict[str, str]
+) -> None:
+    lake = tmp_path / "lake"
+    if state == "empty":
+        lake.mkdir()
+    elif state == "failed":
+        with MockApiServer(generate(20), faults=["status=404"]) as source:
+            assert call("run", "--lake", lake, "--source-url", source.url).code == 1
+    before = sorted(tmp_path.rglob("*"))
+    for needed, message in messages.items():
+        for command in NEEDS[needed]:
+            done = call(*shlex.split(command), "--lake", lake)
+            assert (done.code, done.out) == (1, ""), command
+            assert message in done.err, command
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("command", ["transform", "aggregate", "rebuild", "run --snapshot last"])
 def test_a_job_that_finds_nothing_creates_no_lake_to_record_it(call: Call, tmp_path: Path, command: str) -> None:
     done = call(*command.split(), "--lake", tmp_path / "lake")
     assert (done.code, done.out) == (1, "")
-    assert "Run `brewhouse extract` first." in done.err
+    assert "run `brewhouse extract` first." in done.err
     assert not (tmp_path / "lake").exists()
 
 

@@ -24,7 +24,7 @@ import msgspec
 
 from brewhouse.errors import BrewhouseError, UsageError, redacted
 from brewhouse.ids import day_of
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, lacking
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -335,9 +335,7 @@ def require_lake(lake: Lake) -> None:
         BrewhouseError: There is no such folder.
     """
     if lake.is_local and not lake.root.is_dir():
-        raise BrewhouseError(
-            f"The lake {lake.root} does not exist.", hint="Check --lake, or run `brewhouse run` first."
-        )
+        raise BrewhouseError(*lacking(lake, ""))
 
 
 def reports_of(lake: Lake, since: date | None = None, first: str = "") -> list[RunReport]:
@@ -374,10 +372,13 @@ def report_of(lake: Lake, run: str) -> RunReport:
     """Return the report of a run id or of the `last` run.
 
     Raises:
-        UsageError: The lake has no such run.
+        BrewhouseError: The lake has no runs.
+        UsageError: It has no such run.
     """
     if run == "last":
         found, _ = newest_reports(lake, 1)
+        if not found:
+            raise BrewhouseError(*lacking(lake, "runs"))
     else:
         day = day_of(run)  # its events are newer than its id, unless the clock was set back
         quickly = reports_of(lake, date.fromisoformat(day), run) if day else []

@@ -50,8 +50,8 @@ def serve(
         from brewhouse.console.http_protocol import PunctualProtocol
         from brewhouse.console.security import address_of, password_for
     settings, place = settings_and_lake(lake, schedule={"cron": schedule} if schedule else None)
-    if place.is_local and not place.root.is_dir() and not settings.schedule.cron:
-        raise UsageError(f"The lake {place.root} does not exist.", hint="Check --lake, or run `brewhouse run` first.")
+    if not settings.schedule.cron:  # else its first run creates the lake
+        require_lake(place)
     with _listen(host, port) as listening, suppress(KeyboardInterrupt):
         password, is_generated = password_for(host, settings.console.password)
         app = create_app(place, settings, host=host, password=password)

@@ -130,7 +130,8 @@ def lake_of(settings: Settings) -> Lake:
             return lake
         except OSError as error:
             raise UsageError(
-                f"The lake {lake.root} cannot be opened: {error.strerror}.", hint="Name a folder with --lake."
+                f"The lake {lake.root} cannot be opened: {error.strerror}.",
+                hint="Check its permissions, or name another folder with --lake.",
             ) from error
         if not is_folder:
             raise UsageError(f"The lake {lake.root} is not a folder.", hint="Name a folder with --lake.")
@@ -168,6 +169,16 @@ def require_relocated(lake: Lake) -> None:
             "nothing was written.",
             hint=f"Run `brewhouse relocate --lake {quote(str(lake.root))}`.",
         )
+
+
+def lacking(lake: Lake, what: str, command: str = "run") -> tuple[str, str]:
+    """Return why a lake has none of something, as an error and its hint."""
+    if lake.is_local and not lake.root.is_dir():
+        return f"The lake {lake.root} does not exist.", f"Check --lake, or run `brewhouse {command}` first."
+    hint = f"Run `brewhouse {command}` first."
+    if lake.events.is_dir():
+        hint = f"Run `brewhouse {command}`; `brewhouse show` says how the last run ended."
+    return f"The lake {lake.root} has no {what}.", hint
 
 
 def path_at(place: str) -> Path:

@@ -18,7 +18,7 @@ from isal import igzip, igzip_lib
 from brewhouse.errors import BrewhouseError
 from brewhouse.ids import day_of
 from brewhouse.lake.damage import MISSING, WRONG_CHECKSUM, DamagedFileError
-from brewhouse.lake.lake import Lake, path_at, read_file
+from brewhouse.lake.lake import Lake, lacking, path_at, read_file
 from brewhouse.lake.manifest import Manifest, Page
 from brewhouse.lake.run_lock import last_holder
 from brewhouse.lake.s3_path import S3Path
@@ -106,7 +106,7 @@ def require_written(lake: Lake) -> None:
 
 def nothing_extracted(lake: Lake) -> BrewhouseError:
     """Return the error of a lake without a complete raw snapshot."""
-    return BrewhouseError(f"The lake {lake.root} has no complete raw snapshot.", hint="Run `brewhouse extract` first.")
+    return BrewhouseError(*lacking(lake, "complete raw snapshot", "extract"))
 
 
 def complete(lake: Lake) -> list[RawSnapshot]:

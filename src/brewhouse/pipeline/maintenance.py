@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from brewhouse.checks.reconciliation import same_rows
-from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.errors import UsageError
 from brewhouse.events.event import Listener
 from brewhouse.iceberg.maintenance_rules import BYTES_PER_MB, StoredFile, compactions, expired
 from brewhouse.iceberg.pending_delete import (
@@ -36,7 +36,7 @@ from brewhouse.pipeline.publishing import list_states, raise_on_failure, refresh
 from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.pipeline.runner import run_jobs
 from brewhouse.pipeline.staged_publication import abandoned_files, staged_publications
-from brewhouse.query.connection import published_tables
+from brewhouse.query.connection import nothing_published, published_tables
 from brewhouse.settings import Settings
 
 _BEFORE = "staging.before_compaction"
@@ -210,7 +210,7 @@ def total_of(reports: Sequence[TableMaintenance]) -> TableMaintenance:
 
 def _require_tables(lake: Lake) -> None:
     if not lake.may_have_tables:
-        raise BrewhouseError(f"The lake {lake.root} has no tables.", hint="`brewhouse run` creates them.")
+        raise nothing_published(lake)
 
 
 def _plans(lake: Lake, tables: Tables, settings: Settings, now: datetime) -> dict[str, _Plan]:

@@ -18,7 +18,7 @@ from brewhouse.ids import day_of
 from brewhouse.lake.damage import IRREGULAR, WRONG_CHECKSUM, DamagedFileError
 from brewhouse.lake.duckdb_access import enable_s3, file_pattern, literal
 from brewhouse.lake.error_translation import translate_error
-from brewhouse.lake.lake import Lake, has_checksum, is_irregular
+from brewhouse.lake.lake import Lake, has_checksum, is_irregular, lacking
 from brewhouse.lake.s3 import SCHEME
 from brewhouse.query.monitoring_views import monitoring_statements
 from brewhouse.query.statements import files_read_by_views, reading_relation
@@ -70,7 +70,7 @@ def published_tables(lake: Lake) -> Tables:
     from brewhouse.iceberg.tables import Tables
 
     if not lake.may_have_tables:
-        raise _nothing_published(lake)
+        raise nothing_published(lake)
     tables = Tables(lake)
     tables.recover(by_metadata=True)
     return tables
@@ -217,7 +217,7 @@ def _connect_by_catalog(lake: Lake, at: str | None) -> duckdb.DuckDBPyConnection
             snapshots = {name: snapshot.snapshot_id for name, snapshot in _snapshots_at(lake, tables, at).items()}
         views = {name: (tables.describe(name, id_), tables.files(name, id_)) for name, id_ in snapshots.items()}
     if not views and not lake.events.is_dir():
-        raise _nothing_published(lake)
+        raise nothing_published(lake)
     return _connect_to(view_statements(views, shown_pages(lake, tables) if at is None else []), str(lake.root))
 
 
@@ -231,8 +231,9 @@ def _connect_to(views: Iterable[str], *roots: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _nothing_published(lake: Lake) -> NothingPublishedError:
-    return NothingPublishedError(f"The lake {lake.root} has no published tables.", hint="Run `brewhouse run` first.")
+def nothing_published(lake: Lake) -> NothingPublishedError:
+    """Return the error of a lake without published tables."""
+    return NothingPublishedError(*lacking(lake, "published tables"))
 
 
 def _snapshots_at(lake: Lake, tables: Tables, at: str) -> dict[str, TableSnapshot]:
