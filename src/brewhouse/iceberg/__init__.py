@@ -16,4 +16,5 @@ class _Deferred(ModuleType):
         return getattr(importlib.import_module(self.__name__), name)
 
 
-sys.modules.setdefault("strictyaml", _Deferred("strictyaml"))  # PyIceberg reads its configuration file by it
+for unused in ("strictyaml", "pyiceberg.expressions.parser"):  # for its configuration file, for filters as text
+    sys.modules.setdefault(unused, _Deferred(unused))
