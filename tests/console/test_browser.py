@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
@@ -280,7 +281,7 @@ def test_every_series_of_a_chart_has_its_colour_and_its_labels_fit_a_phone(page:
         "all => all.map(each => each.getBoundingClientRect()).map(each => [each.left, each.right])"
     )
     assert labels
-    assert all(0 <= left and right <= 390 for left, right in labels)
+    assert all(left >= 0 and right <= 390 for left, right in labels)
 
 
 def test_a_printed_overview_has_its_whole_lists(page: Page, console_url: str) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import subprocess
 import sys
 import threading
 import zipfile
@@ -198,6 +199,39 @@ def test_a_result_of_many_columns_is_shown_in_part_and_downloaded_whole(queries:
 def test_a_result_of_too_many_columns_is_an_error_of_the_query(console_lake: Lake) -> None:
     with service_for(console_lake, QueryLimits(columns=2)) as service:
         assert "3 columns; at most 2" in str(finished(service, "SELECT 1, 2, 3").error)
+
+
+_LARGE_DOWNLOADS = """
+import sys
+from pathlib import Path
+from brewhouse.console.query_service import QueryService
+from brewhouse.lake.lake import Lake
+
+if __name__ == "__main__":
+    queries = QueryService(Lake(Path(sys.argv[1])))
+    sql = "SELECT n, repeat(md5(n::VARCHAR), 64) AS t FROM range(1_000_000) t(n)"
+    status = queries.wait(queries.start(sql).id, 120)
+    sizes = [sum(map(len, queries.download(status.id, kind))) for kind in sys.argv[2:]]
+    [peak_kb] = [int(line.split()[1]) for line in Path("/proc/self/status").open() if line.startswith("VmHWM")]
+    queries.close()
+    print(status.rows, peak_kb // 1000, *sizes)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("kind", ["csv", "excel.csv", "json"])
+def test_a_million_rows_of_two_kilobytes_are_downloaded_with_bounded_memory(
+    console_lake: Lake, tmp_path: Path, kind: str
+) -> None:
+    script = tmp_path / "large.py"
+    script.write_text(_LARGE_DOWNLOADS)
+    command = [sys.executable, str(script), str(console_lake.root), kind]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=900)
+    rows, peak_mb, size = map(int, done.stdout.split())
+    assert rows == 1_000_000
+    assert size > rows * 2048
+    assert peak_mb < 600
 
 
 def test_the_oldest_results_make_room_for_new_ones(console_lake: Lake) -> None:
