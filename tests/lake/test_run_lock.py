@@ -212,7 +212,7 @@ def test_what_is_no_file_in_place_of_the_lock_refuses_a_run_at_once(tmp_path: Pa
 
 def test_a_folder_that_cannot_be_created_is_named() -> None:
     with (
-        pytest.raises(BrewhouseError, match="The folder /proc/lake cannot be created"),
+        pytest.raises(BrewhouseError, match="The folder /proc/lake cannot be created: No such file or directory"),
         run_lock(Lake.at("/proc/lake"), "R"),
     ):
         pass

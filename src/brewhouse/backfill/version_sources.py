@@ -82,7 +82,9 @@ def list_versions(paths: Sequence[Path], date: str | None = None, path: str = DA
         BrewhouseError: Git is not installed, or fails to read a repository.
     """
     if date is not None and (len(paths) != 1 or paths[0].is_dir()):
-        raise UsageError("--date applies to one file.", hint="Pass only that file, or put dates into the file names.")
+        given = f"{len(paths)} paths" if len(paths) != 1 else f"the folder {paths[0]}"
+        hint = "Pass only that file, or put dates into the file names."
+        raise UsageError(f"--date applies to one file (got {given}).", hint=hint)
     versions: list[DatasetVersion] = []
     for place in paths:
         versions += _repository_versions(place, path) if place.is_dir() else [_file_version(place, date)]
@@ -161,7 +163,10 @@ def _repository_versions(folder: Path, path: str) -> list[DatasetVersion]:
         raise UsageError(f"The repository {folder} has no versions of {path!r}.", hint="Set the file with --path.")
     sizes = git.sizes([change.blob for change in changes])
     if sum(sizes.values()) > _MAX_HISTORY_BYTES:
-        raise BrewhouseError(f"The versions in {folder} add up to more than {_MAX_HISTORY_BYTES // 1024**3} GB.")
+        raise BrewhouseError(
+            f"The versions in {folder} add up to more than {_MAX_HISTORY_BYTES // 1024**3} GB.",
+            hint="Pass the versions as files, a part of them at a time.",
+        )
     return [
         DatasetVersion(
             f"git:{change.commit}:{change.name}",
@@ -176,7 +181,8 @@ def _commit_time(commit: str, seconds: int) -> datetime:
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError) as error:
-        raise BrewhouseError(f"Commit {commit} has an invalid time, {seconds} s after 1970.") from error
+        what = f"Commit {commit} has an invalid time, {seconds} s after 1970."
+        raise BrewhouseError(what, hint="Pass its version as a file, with --date.") from error
 
 
 @dataclass(frozen=True)
@@ -277,18 +283,23 @@ class _Git:
                         command, cwd=home, env=environment, stdin=given, stdout=subprocess.PIPE, stderr=errors
                     )
                 except FileNotFoundError as error:
-                    raise BrewhouseError(f"Reading {self._folder} requires git.", hint="Install git.") from error
+                    what = f"Reading {self._folder} requires git, which is not installed."
+                    raise BrewhouseError(what, hint="Install git, or pass the CSV files.") from error
                 output, is_complete = _read_output(process, max_bytes)
                 errors.seek(0)
                 message = " ".join(errors.read(_MAX_ERROR_BYTES).decode("utf-8", "replace").split())
         if not is_complete:
-            raise self._failure(f"git took more than {_GIT_TIMEOUT_S:.0f} s or printed more than {max_bytes} bytes")
+            why = f"git took more than {_GIT_TIMEOUT_S:.0f} s or printed more than {max_bytes} bytes"
+            raise self._failure(why, "Pass the CSV files instead.")
         if process.returncode:
             is_partial = any((self._objects / "pack").glob("*.promisor"))
-            raise self._failure(message, "Clone it again without --filter." if is_partial else "")
+            raise self._failure(
+                message,
+                "Clone it again without --filter." if is_partial else "Run `git fsck` in it, or clone it again.",
+            )
         return output
 
-    def _failure(self, why: str, hint: str = "") -> BrewhouseError:
+    def _failure(self, why: str, hint: str) -> BrewhouseError:
         return BrewhouseError(f"git failed to read the repository {self._folder}: {why}.", hint=hint)
 
 

@@ -237,7 +237,10 @@ class MultiTableCatalog(LakeCatalog):
                 names = (".".join(table.name()).removeprefix(self._prefix) for table in found)
                 return dict(zip(names, visible, strict=True))
             time.sleep(_PAUSE_S)
-        raise BrewhouseError(f"The tables of {self._lake.root} keep changing.", hint="Try again in a minute.")
+        what = (
+            f"The tables of {self._lake.root} could not be read in one state: they changed {_ATTEMPTS} times meanwhile."
+        )
+        raise BrewhouseError(what, hint="Run again in a minute.")
 
     def _names(self) -> list[Identifier]:
         databases = {name: at for name, at in self._cloud.databases().items() if name.startswith(self._prefix)}

@@ -130,7 +130,8 @@ def lake_of(settings: Settings) -> Lake:
             return lake
         except OSError as error:
             raise UsageError(
-                f"The lake {lake.root} cannot be opened: {error.strerror}.", hint="Name a folder with --lake."
+                f"The lake {lake.root} cannot be opened: {error.strerror}.",
+                hint="Check its permissions, or name another folder with --lake.",
             ) from error
         if not is_folder:
             raise UsageError(f"The lake {lake.root} is not a folder.", hint="Name a folder with --lake.")

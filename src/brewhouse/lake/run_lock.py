@@ -109,7 +109,8 @@ def _file_lock(lake: Lake, run: str) -> Iterator[LockInfo | None]:
     try:
         lake.root.mkdir(parents=True, exist_ok=True)
     except FileNotFoundError as error:  # in /proc, for example
-        raise BrewhouseError(f"The folder {lake.root} cannot be created.", hint="Choose another --lake.") from error
+        what = f"The folder {lake.root} cannot be created: {error.strerror}."
+        raise BrewhouseError(what, hint="Choose another --lake.") from error
     with os.fdopen(open_regular(lake.lock_file, os.O_RDWR | os.O_CREAT), "r+b") as file:
         if not _acquire(file.fileno()):
             raise _in_use(lake, _read_file(lake))

@@ -73,7 +73,8 @@ class RunLauncher:
                     return owner.run
                 if has_ended:
                     output.seek(0)
-                    raise BrewhouseError(_error_in(output.read().decode(errors="replace")) or "The run did not start.")
+                    why = _error_in(output.read().decode(errors="replace"))
+                    raise BrewhouseError(why or "The run did not start.", hint="" if why else "See `brewhouse doctor`.")
                 time.sleep(_POLL_S)
             raise BrewhouseError(
                 f"The run did not start within {_START_S:.0f} s (process {child.pid}).",
