@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
+from brewhouse.api.contract import BREWERY_TYPES
+from brewhouse.events import event_types
+
 SOURCE = Path(__file__).parents[1] / "src" / "brewhouse"
 PACKAGES = (
     "api",
@@ -24,12 +27,14 @@ PACKAGES = (
     "query",
 )
 """What the console shows; other packages only print theirs."""
+_REASONS = ("staging/received_records.sql", "staging/records.sql", "silver/suspect_breweries.sql")
+_REASON = r"(?:THEN '(?=\w+ is )|doubt = ')([^']+)"
 _VALUE = "⟨⟩"
 _ERROR = re.compile(r"\w*(Error|Failed|Incomplete|Unavailable)")
 _PROGRAMMING_ERRORS = {*vars(builtins), "NoSuchTableError"}
 _POSITIONS = {
     **dict.fromkeys(("warn", "JobResult", "_guarded", "_guarded_listener", "info", "warning", "error"), (0,)),
-    **dict.fromkeys(("problem", "_problem", "_FieldError", "query_measure", "_rows_where"), (0, 1)),
+    **dict.fromkeys(("problem", "_problem", "_FieldError", "query_check", "_query_measure", "_rows_where"), (0, 1)),
     "check_result": (0, 3),
 }
 """Functions, and which of their arguments are messages or tables, which have no spaces."""
@@ -40,10 +45,43 @@ def message_texts(package: str) -> Iterator[tuple[str, str]]:
     """Yield each text of a package with its file."""
     for file in sorted((SOURCE / package).rglob("*.py")):
         module = ast.parse(file.read_text("utf-8"))
-        for call, scopes in _calls(module, [module]):
-            for text in (text for argument in _messages(call) for text in _texts(argument, scopes)):
+        for node, scopes in _nodes(module, [module]):
+            arguments = _messages(node) if isinstance(node, ast.Call) else []
+            for text in (text for argument in arguments for text in _texts(argument, scopes)):
                 if re.search("[a-z]{3} [a-z]", text):
                     yield f"{package}/{file.name}", _numbered(text)
+
+
+def lookup_texts(package: str) -> Iterator[tuple[str, str]]:
+    """Yield each text in a dictionary, tuple or list of a package with its file."""
+    for file in sorted((SOURCE / package).rglob("*.py")):
+        module = ast.parse(file.read_text("utf-8"))
+        for node, scopes in _nodes(module, [module]):
+            values = node.values if isinstance(node, ast.Dict) else getattr(node, "elts", [])
+            written = [value for value in values if isinstance(value, ast.Constant | ast.JoinedStr)]
+            for text in (text for value in written for text in _texts(value, scopes)):
+                if re.search("[a-z]{3} [a-z]", text):
+                    yield f"{package}/{file.name}", _numbered(text)
+
+
+def words_of_data() -> set[str]:
+    """Return what pages look up by a value in the data: event types, counts of jobs, schema drift, reasons, types."""
+    types = {str(value) for name, value in vars(event_types).items() if name.isupper()}
+    words = {re.sub("^(Brewhouse|Glue) ", "", name) for name in types} | BREWERY_TYPES
+    for file in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            found: list[ast.expr | None] = []
+            if isinstance(node, ast.Call):
+                keywords = {keyword.arg: keyword.value for keyword in node.keywords}
+                if isinstance(counts := keywords.get("counts"), ast.Dict):
+                    found = counts.keys
+                elif ast.unparse(node.func) == "SchemaDrift":
+                    found = [keywords.get("name") or node.args[0]]
+            elif isinstance(node, ast.Tuple) and file.name == "schema_drift.py":
+                found = [each for each in node.elts[:1] if "_" in ast.unparse(each)]
+            words |= {str(each.value) for each in found if isinstance(each, ast.Constant)}
+    sql = [(SOURCE / "models" / file).read_text("utf-8") for file in _REASONS]
+    return {word.replace("_", " ") for word in words} | {text for each in sql for text in re.findall(_REASON, each)}
 
 
 def source_texts() -> str:
@@ -59,13 +97,12 @@ def _numbered(text: str) -> str:
     return first + "".join(f"⟨{number}⟩{other}" for number, other in enumerate(others, start=1))
 
 
-def _calls(node: ast.AST, scopes: list[ast.AST]) -> Iterator[tuple[ast.Call, list[ast.AST]]]:
-    """Yield the calls in a node, each with its scopes, the innermost first."""
+def _nodes(node: ast.AST, scopes: list[ast.AST]) -> Iterator[tuple[ast.AST, list[ast.AST]]]:
+    """Yield the nodes in a node, each with its scopes, the innermost first."""
     for child in ast.iter_child_nodes(node):
         inner = [child, *scopes] if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) else scopes
-        if isinstance(child, ast.Call):
-            yield child, inner
-        yield from _calls(child, inner)
+        yield child, inner
+        yield from _nodes(child, inner)
 
 
 def _messages(call: ast.Call) -> list[ast.expr]:

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from tests.message_texts import PACKAGES, message_texts, source_texts
+from tests.message_texts import PACKAGES, lookup_texts, message_texts, source_texts, words_of_data
 
 from brewhouse.console.language import Translator
 from brewhouse.models.header import NoRow
@@ -88,6 +88,13 @@ def test_a_phrase_is_found_in_prose_and_in_identifiers() -> None:
 MESSAGES = ROOT / "src" / "brewhouse" / "console" / "locale" / "pt-BR" / "messages"
 LIBRARIES = "libraries.toml"
 """Messages of libraries, which are not in the source."""
+NOT_SHOWN = {
+    "events/messages.py": "the texts of e-mails",
+    "lake/aws_errors.py": "parts of messages of AWS",
+    "lake/error_translation.py": "messages of libraries",
+    "models/header.py": "keywords of headers",
+}
+"""Files whose lookup tables the console does not show."""
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -102,6 +109,20 @@ def test_every_message_has_a_portuguese_text(package: str) -> None:
         and sentence in portuguese.message(f"{text}: ⟨9⟩")  # with its reason
     }
     assert not missing, f"add to {MESSAGES}:\n" + "\n".join(sorted(missing))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_text_of_a_lookup_table_has_a_portuguese_text(package: str) -> None:
+    portuguese = Translator("pt-BR")
+    texts = {(file, text) for file, text in lookup_texts(package) if file not in NOT_SHOWN and not text.startswith("<")}
+    assert not [(file, text) for file, text in texts if portuguese.message(text) == text], f"add to {MESSAGES}"
+
+
+def test_every_word_that_is_looked_up_by_the_data_has_a_portuguese_text() -> None:
+    portuguese, words = Translator("pt-BR"), words_of_data()
+    assert {"Run State Change", "requested pages", "unknown field", "id is missing", "micro"} <= words
+    same = {"micro", "nano", "regional", "brewpub", "bar", "taproom"}
+    assert not {word for word in words - same - {"holes"} if portuguese.message(word) == word}, f"add to {MESSAGES}"
 
 
 @pytest.mark.parametrize("model", models_of(*ZONES), ids=lambda model: model.name)

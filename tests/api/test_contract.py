@@ -68,12 +68,18 @@ def test_a_record_is_nested_up_to_a_hundred_levels() -> None:
         parse_page(nested(101))
 
 
+def test_a_field_of_the_contract_is_not_nested_deeper_either() -> None:
+    usual = json.dumps(dict.fromkeys(FIELDS, "x")).encode()
+    with pytest.raises(BadResponseError, match="nested deeper than 100 levels"):
+        parse_page(b"[%b]" % usual.replace(b'"x"', b"[" * 400 + b"]" * 400, 1))
+
+
 @pytest.mark.parametrize("levels", [900, 10_000, 1_000_000])
 def test_any_depth_of_json_is_a_bad_response(levels: int) -> None:
-    with pytest.raises(BadResponseError, match=r"nested deeper than 100|recursion"):
+    with pytest.raises(BadResponseError, match=r"nested deeper than 100|recursion|Stack overflow"):
         parse_page(nested(levels))
     with pytest.raises(BadResponseError, match="no valid brewery counts"):
-        parse_meta(b'{"total":3,"x":%b%b}' % (b"[" * 10_000, b"]" * 10_000))
+        parse_meta(b'{"total":3,"x":%b%b}' % (b"[" * 1_000_000, b"]" * 1_000_000))
 
 
 def test_brackets_in_text_are_not_levels() -> None:

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from brewhouse.checks.check import Check
-from brewhouse.checks.data_contract import contract_checks, measured, query_measure
+from brewhouse.checks.data_contract import contract_checks, query_check
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.models.model import parse
 
@@ -114,14 +114,14 @@ def test_accepted_values_of_a_number_are_compared_as_text(given: Given) -> None:
 def test_a_query_may_end_in_a_comment(given: Given) -> None:
     engine = given("silver.t", COLUMNS, [("x", "1")])
     sql = "SELECT a FROM silver.t -- every row"
-    (check,) = measured(engine, [query_measure(engine, "no x", "silver.t", sql, "warning")])
+    check = query_check(engine, "no x", "silver.t", sql, "warning")
     assert (check.violations, check.severity, check.example) == (1, "warning", '{"a":"x"}')
 
 
 def test_a_value_without_a_json_type_is_shown_as_text(given: Given) -> None:
     engine = given("silver.t", COLUMNS, [("x", "1")])
     sql = "SELECT DATE '2026-08-02' AS day, CAST(1.50 AS DECIMAL(5,2)) AS price FROM silver.t"
-    example = measured(engine, [query_measure(engine, "none", "silver.t", sql)])[0].example
+    example = query_check(engine, "none", "silver.t", sql).example
     assert example in ('{"day":"2026-08-02","price":"1.50"}', '{"day":"2026-08-02","price":1.50}')
 
 

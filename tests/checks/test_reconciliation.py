@@ -13,16 +13,8 @@ from hypothesis import strategies as st
 from brewhouse.api.contract import parse_page
 from brewhouse.checks.check import Check
 from brewhouse.checks.completeness import CompletenessCheck
-from brewhouse.checks.data_contract import measured
-from brewhouse.checks.reconciliation import (
-    ACCOUNTED,
-    count_drop,
-    count_rows,
-    gold_sums,
-    reconcile_silver,
-    same_rows,
-    source_counts,
-)
+from brewhouse.checks.data_contract import checks_and_counts
+from brewhouse.checks.reconciliation import ACCOUNTED, count_drop, reconcile_gold, reconcile_silver, same_rows
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.iceberg.table_spec import Column, TableSpec
 from brewhouse.lake.manifest import Counts, Manifest, Proof
@@ -78,11 +70,15 @@ def lakehouse(transform: Transform) -> DuckDBEngine:
 
 
 def accounted(engine: DuckDBEngine, proven: Manifest) -> list[Check]:
-    return reconcile_silver(engine, proven, count_rows(engine, ACCOUNTED))
+    return reconcile_silver(engine, proven, checks_and_counts(engine, (), ACCOUNTED)[1])
 
 
 def sums(engine: DuckDBEngine) -> list[Check]:
-    return measured(engine, gold_sums(engine))
+    return reconcile_gold(engine, manifest())[:3]
+
+
+def source_counts(engine: DuckDBEngine, proven: Manifest) -> list[Check]:
+    return reconcile_gold(engine, proven)[3:]
 
 
 def failed(checks: list[Check]) -> dict[str, tuple[int, str | None]]:
@@ -170,7 +166,10 @@ def test_names_that_are_not_text_are_counted_as_silver_reads_them(transform: Tra
     proven = msgspec.structs.replace(
         manifest(), meta_after=total, received=check.result(total, total, page_size_rows=200).received
     )
-    assert failed(source_counts(transform(records), proven)) == {}
+    engine = transform(records)
+    for model in models_of("gold"):
+        engine.compute(model)
+    assert failed(reconcile_gold(engine, proven)) == {}
 
 
 def test_the_limit_of_a_drop_is_a_setting_and_the_error_names_its_option() -> None:

@@ -18,7 +18,7 @@ from tests.cli.conftest import Call, Outcome
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.console.app import create_app
-from brewhouse.console.pages import events, explore, overview, quality, runs, tables
+from brewhouse.console.pages import breweries, changes, events, explore, overview, quality, runs, tables
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
@@ -75,9 +75,12 @@ COMMANDS = (
     ("maintain",), ("maintain", "--dry-run"), ("diff", "last", "last"), ("rebuild",), ("rollback", "FIRST"),
     ("alerts", "check"), ("schedule",), ("report", "--output", "REPORT"),
 )  # fmt: skip
-PAGES = (events, explore, overview, quality, runs, tables)
+PAGES = (breweries, changes, events, explore, overview, quality, runs, tables)
 READING = ("query", "tables", "rejected", "places")  # whose output must be whole
-PARAMETERS = {"run": "last", "name": "silver.breweries", "kind": "rejected"}
+PARAMETERS = {
+    "run": "last", "name": "silver.breweries", "kind": "rejected", "extension": "html",
+    "brewery": next(generate(150))["id"],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -250,18 +253,31 @@ def test_every_page_of_the_console_is_shown_or_names_the_damaged_file(
 ) -> None:
     file = victim.newest(pattern)
     damage(file)
-    app = create_app(Lake(victim.root), load({}, environ={}))
-    routes = [route for page in PAGES for route in page.router.routes]
-    paths = [route.path.format_map(PARAMETERS) for route in routes if isinstance(route, APIRoute) and is_page(route)]
     wrong = []
-    with unblocked(file), TestClient(app, base_url="http://127.0.0.1") as client:
-        for path in paths:
+    with unblocked(file), console_on(victim) as client:
+        for path in paths_of_pages():
             response = client.get(path)
             names = (file.name, str(file.parent), file.parent.name.removeprefix("run="))
             if response.status_code >= 400 and not any(name in response.text for name in names):
                 wrong.append((path, response.status_code, response.text[-500:]))
-    assert len(paths) > 20
     assert wrong == []
+
+
+@pytest.mark.slow
+def test_every_page_of_the_console_is_shown_on_a_whole_lake(victim: Victim) -> None:
+    with console_on(victim) as client:
+        found = {path: client.get(path).status_code for path in paths_of_pages()}
+    assert len(found) > 25
+    assert set(found.values()) == {200}, found
+
+
+def console_on(victim: Victim) -> TestClient:
+    return TestClient(create_app(Lake(victim.root), load({}, environ={})), base_url="http://127.0.0.1")
+
+
+def paths_of_pages() -> list[str]:
+    routes = [route for page in PAGES for route in page.router.routes]
+    return [route.path.format_map(PARAMETERS) for route in routes if isinstance(route, APIRoute) and is_page(route)]
 
 
 def is_page(route: APIRoute) -> bool:

@@ -107,6 +107,11 @@ def test_a_suspect_brewery_shows_the_finding(varied_client: TestClient) -> None:
     assert suspect["detail"] in varied_client.get(f"/breweries/{suspect['id']}").text
 
 
+def test_a_facet_that_matches_nothing_can_be_cleared(varied_client: TestClient) -> None:
+    page = varied_client.get("/breweries?q=nothing&country=BR").text
+    assert re.search(r'href="/breweries\?q=nothing"[^>]* aria-current="true"><span class="name">Brazil</span>', page)
+
+
 @pytest.mark.parametrize("path", ["/breweries/nothing", "/api/v1/breweries/nothing"])
 def test_an_unknown_brewery_is_not_found(varied_client: TestClient, path: str) -> None:
     assert varied_client.get(path).status_code == 404

@@ -116,7 +116,7 @@ def test_a_cursor_cannot_change_the_lake(console_lake: Lake, sql: str) -> None:
 
 
 def test_a_lake_without_tables_or_with_none_at_that_time_is_an_error(console_lake: Lake, tmp_path: Path) -> None:
-    with pytest.raises(BrewhouseError, match="no published tables"):
+    with pytest.raises(BrewhouseError, match="does not exist"):
         LakeReader(Lake(tmp_path / "nothing")).state()
     reader = LakeReader(console_lake)
     with pytest.raises(BrewhouseError, match="2001-01-01"):

@@ -271,6 +271,13 @@ def test_a_chosen_entry_links_to_the_page_without_its_filter(client: TestClient)
     assert '<option value="micro" selected>' in page
 
 
+@pytest.mark.parametrize("path", ["/", "/changes"])
+def test_a_filter_that_matches_nothing_stays_chosen_by_its_name(client: TestClient, path: str) -> None:
+    page = client.get(path, params={"country": "BR", "state": "BR-MG", "type": "cidery"}).text
+    for key, name in (("BR", "Brazil"), ("BR-MG", "Minas Gerais"), ("cidery", "cidery")):
+        assert f'<option value="{key}" selected>{name}</option>' in page
+
+
 def test_hostile_names_and_filters_are_escaped(client: TestClient, varied_client: TestClient) -> None:
     script = "<script>alert('x')</script>"
     assert any(row["name"] == script for row in client.get("/api/v1/overview/spots").json())
@@ -335,6 +342,9 @@ def test_figures_over_time_are_the_totals_of_each_day(tmp_path: Path) -> None:
         ("country=IE&type=brewpub", "pt", "Brewpubs: Irlanda"),
         ("country=US", "pt", "Cervejarias: Estados Unidos"),
         ("type=closed", "en", "Closed breweries of the world"),
+        ("country=BR&type=cidery", "en", "Cideries in Brazil"),  # none of the lake
+        ("country=BR&state=BR-MG", "pt", "Cervejarias: Minas Gerais, Brasil"),
+        ("country=XX", "en", "Breweries in XX"),
     ],
 )
 def test_the_headline_names_the_filters(client: TestClient, query: str, language: str, title: str) -> None:
@@ -352,6 +362,18 @@ def test_an_earlier_state_is_marked_and_reports_cover_the_filters_only(client: T
     assert "United States" in report.text
     assert "Germany" not in report.text
     assert client.get("/report.exe").status_code == 404
+
+
+@pytest.mark.parametrize("extension", ["html", "pdf"])
+def test_the_page_and_its_report_show_filters_that_match_nothing(client: TestClient, extension: str) -> None:
+    for path in ("/", f"/report.{extension}"):
+        answer = client.get(path, params={"country": "IS"})
+        assert answer.status_code == 200
+        if extension == "html":
+            assert "Breweries in Iceland" in answer.text
+            assert "No matching breweries in any snapshot." in answer.text
+            assert "±0" not in answer.text
+            assert 'class="spark"' not in answer.text
 
 
 def test_lists_are_cut_and_say_how_many_there_are(client: TestClient) -> None:

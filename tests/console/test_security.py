@@ -37,7 +37,17 @@ ERRORS = [("GET", "/nowhere"), ("GET", "/api/v1/nowhere"), ("DELETE", "/runs"), 
 @pytest.fixture
 def guarded(console_lake: Lake, console_settings: Settings) -> Iterator[TestClient]:
     """A console that listens on all addresses, with a password."""
-    app = create_app(console_lake, console_settings, host="0.0.0.0", password=Secret(PASSWORD))
+    yield from open_guarded(console_lake, console_settings)
+
+
+@pytest.fixture(scope="module")
+def signed_out(console_lake: Lake, console_settings: Settings) -> Iterator[TestClient]:
+    """The same console, where nobody signs in."""
+    yield from open_guarded(console_lake, console_settings)
+
+
+def open_guarded(lake: Lake, settings: Settings) -> Iterator[TestClient]:
+    app = create_app(lake, settings, host="0.0.0.0", password=Secret(PASSWORD))
     with TestClient(app, base_url="http://192.0.2.7:8040", follow_redirects=False) as client:
         yield client
 
@@ -199,8 +209,9 @@ def test_the_console_s_own_pages_and_programs_can_change_things(client: TestClie
 
 
 @pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[1] != "/login"])
-def test_every_route_requires_a_session(guarded: TestClient, method: str, path: str) -> None:
-    answer = guarded.request(method, path)
+def test_every_route_requires_a_session(signed_out: TestClient, method: str, path: str) -> None:
+    answer = signed_out.request(method, path)
+    assert not signed_out.cookies, "the client got a session"
     if path.startswith("/api/"):
         assert (answer.status_code, set(answer.json())) == (401, {"error", "hint"})
     else:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -102,6 +104,34 @@ def test_many_partitions_are_written_by_several_threads(given: Callable[..., Duc
     tables = [parquet.ParquetFile(file).read().to_pylist() for file in files]
     assert all(len(table) == 10 and len({row["city"] for row in table}) == 1 for table in tables)
     assert sorted(row["n"] for table in tables for row in table) == list(range(400))
+
+
+def test_the_rows_of_each_partition_are_in_order_however_they_were_computed(
+    small: DuckDBEngine, tmp_path: Path
+) -> None:
+    rows = "SELECT concat('city ', n % 3) AS city, n FROM (SELECT explode(sequence(1, 30000)) AS n) AS t"
+    shuffled = f"SELECT city, nullif(n, 7) AS n FROM ({rows}) AS t ORDER BY n % 101"
+    spec = replace(SPEC, sort=("n",))
+    for header in ("", "-- partition: city\n-- sort: n\n"):
+        small.compute(parse(SPEC.name, header + shuffled))
+        for file in small.write(spec, IDS, tmp_path):
+            numbers: list[Any] = parquet.ParquetFile(file).read(["n"])["n"].to_pylist()
+            assert [n is not None for n in numbers] == sorted(n is not None for n in numbers)
+            assert numbers[1:] == sorted(numbers[1:])
+            assert len(numbers) == 10_000
+
+
+def test_rows_keep_the_order_of_their_query_without_a_sort_column(small: DuckDBEngine, tmp_path: Path) -> None:
+    query = "SELECT concat('city ', n % 3) AS city, n FROM (SELECT explode(sequence(1, 30000)) AS n) AS t"
+    small.compute(parse(SPEC.name, f"-- partition: city\n{query} ORDER BY n % 101, n"))
+    for file in small.write(SPEC, IDS, tmp_path):
+        numbers: list[Any] = parquet.ParquetFile(file).read(["n"])["n"].to_pylist()
+        assert numbers == sorted(numbers, key=lambda n: (n % 101, n))
+
+
+def test_a_partition_column_that_a_model_lacks_is_left_to_its_specification(small: DuckDBEngine) -> None:
+    columns = small.compute(parse(SPEC.name, "-- partition: city\n-- sort: n\nSELECT 1 AS n"))
+    assert [column.name for column in columns] == ["n"]
 
 
 def test_a_written_table_no_longer_needs_its_computed_rows(given: Callable[..., DuckDBEngine], tmp_path: Path) -> None:

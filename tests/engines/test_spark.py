@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -336,3 +337,32 @@ def test_the_collector_is_the_parallel_one_unless_options_of_java_are_configured
     monkeypatch.delenv("PYSPARK_SUBMIT_ARGS")
     (tmp_path / "spark-defaults.conf").write_text("spark.driver.defaultJavaOptions -XX:+UseZGC\n")
     assert not is_set()
+
+
+@pytest.mark.slow
+def test_a_stop_while_java_starts_leaves_no_java_behind(tmp_path: Path, small_spark: dict[str, str]) -> None:
+    pytest.importorskip("pyspark", reason="needs PySpark, as `pip install 'brewhouse[spark]'` brings it")
+    if (java := shutil.which("java")) is None:
+        pytest.skip("needs Java 17")
+    (tmp_path / "bin").mkdir()
+    starter = tmp_path / "bin" / "java"
+    starter.write_text(f'#!/bin/sh\nkill -TERM "$STOPPED"\nexec {java} "$@"\n')
+    starter.chmod(0o755)
+    stopped = """
+import os, signal, sys
+from brewhouse.engines.spark_session import open_session
+
+def stop(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
+
+signal.signal(signal.SIGTERM, stop)
+os.environ["STOPPED"] = str(os.getpid())
+open_session("local[1]", 512)
+"""
+    environment = {**os.environ, **small_spark, "JAVA_HOME": str(tmp_path)}
+    # Java has standard error as well: it is open until both have ended.
+    ended = subprocess.run(
+        [sys.executable, "-c", stopped], env=environment, stderr=subprocess.PIPE, timeout=120, check=False
+    )
+    assert ended.returncode == 143, ended.stderr

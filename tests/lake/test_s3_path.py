@@ -73,7 +73,7 @@ def test_a_path_on_s3_is_never_used_as_a_local_one(bucket: str) -> None:
     path = path_at(f"{bucket}/a")
     for use in (
         lambda: os.fspath(path),
-        path.iterdir().__next__,
+        lambda: next(path.iterdir()),
         path.touch,
         lambda: path.rename("b"),
         path.resolve,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio.unix_events
 import multiprocessing
 import os
+import shutil
 import signal
 import stat
 import subprocess  # it asks for msvcrt when it is imported
@@ -22,7 +23,7 @@ NAMES = (
     *("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY", "O_SYNC", "sysconf", "uname", "nice", "killpg", "setsid"),
 )
 SIGNALS = ("SIGHUP", "SIGKILL", "SIGALRM", "SIGPIPE", "SIGQUIT", "SIGUSR1", "SIGUSR2", "pthread_sigmask", "sigwait")
-USED_BY_LIBRARIES = (asyncio.unix_events, multiprocessing, subprocess, tempfile)
+USED_BY_LIBRARIES = (asyncio.unix_events, multiprocessing, shutil, subprocess, tempfile)
 """Python's own modules that read these names when they are imported, and have others on Windows."""
 
 
@@ -53,4 +54,6 @@ def hide_posix() -> None:
         for name in names:
             if hasattr(owner, name):
                 delattr(owner, name)
+    if hasattr(shutil, "_rmtree_unsafe"):  # the one of systems without folders' descriptors
+        vars(shutil).update(_use_fd_functions=False, _rmtree_impl=shutil._rmtree_unsafe)
     vars(os).update(open=open_no_folder, fsync=fsync_file)

@@ -99,20 +99,33 @@ def test_another_change_of_a_closed_brewery_is_a_change(transform: Transform) ->
     assert (row["kind"], row["changed_fields"]) == ("changed", "phone")
 
 
-@pytest.mark.parametrize(
-    ("field", "before", "after"),
-    [
-        *((field, "one", "two") for field in TEXTS),
-        *((field, None, "two") for field in TEXTS[1:]),
-        *((field, "one", None) for field in TEXTS[1:]),
-        ("longitude", 10.0, 10.000001),
-        ("latitude", 50.0, -50.0),
-    ],
-)
+DIFFERENCES: list[tuple[str, object, object]] = [
+    *((field, "one", "two") for field in TEXTS),
+    *((field, None, "two") for field in TEXTS[1:]),
+    *((field, "one", None) for field in TEXTS[1:]),
+    ("longitude", 10.0, 10.000001),
+    ("latitude", 50.0, -50.0),
+]
+
+
+@pytest.fixture(scope="module")
+def one_field_changed(transform: Transform) -> dict[tuple[str, object, object], dict[str, Any]]:
+    """The row of each difference, of one brewery each, all compared at once."""
+    ids = [f"00000000-0000-4000-8000-{number:012}" for number in range(len(DIFFERENCES))]
+    before, after = (
+        [brewery(id=key, **{each[0]: each[side]}) for key, each in zip(ids, DIFFERENCES, strict=True)]
+        for side in (1, 2)
+    )
+    rows = changes(transform(after, before=before))
+    assert [row["id"] for row in rows] == ids
+    return dict(zip(DIFFERENCES, rows, strict=True))
+
+
+@pytest.mark.parametrize(("field", "before", "after"), DIFFERENCES)
 def test_every_field_is_compared_and_null_is_a_value(
-    transform: Transform, field: str, before: object, after: object
+    one_field_changed: dict[tuple[str, object, object], dict[str, Any]], field: str, before: object, after: object
 ) -> None:
-    row = change(transform([brewery(**{field: after})], before=[brewery(**{field: before})]))
+    row = one_field_changed[field, before, after]
     assert (row["kind"], row["changed_fields"]) == ("changed", field)
     assert (row[f"{field}_before"], row[field]) == (before, after)
     same = [name for name in COMPARED if name != field]

@@ -237,7 +237,7 @@ def test_a_folder_without_permission_is_reported(write: Write, name: str) -> Non
 
 
 def test_sql_that_is_nested_too_deeply_is_reported(write: Write) -> None:
-    depth = 3000
+    depth = 30_000
     found = problems(write({"x.sql": f"SELECT {'(' * depth}1{')' * depth} AS a"}))
     assert found == ["x.sql:1: the SQL is nested too deeply"]
 

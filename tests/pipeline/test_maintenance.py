@@ -251,7 +251,7 @@ def test_what_a_lake_keeps_of_many_runs_of_a_day_is_bounded(tmp_path: Path) -> N
             sizes.append(sum(file.stat().st_size for file in files(lake)))
     tables = Tables(lake)
     for name, folder in tables.folders().items():
-        assert len(list((lake.root / folder).rglob("*.metadata.json"))) == 21, name
+        assert len(list((lake.root / folder).rglob("*.metadata.json"))) == 6, name
         assert len(tables.history(name)) <= 31, name
         assert tables.manifests(name) <= 11, name
         assert len(tables.files(name)) < 60, name

@@ -53,7 +53,10 @@ def rows(lake: Lake, sql: str) -> list[tuple[Any, ...]]:
 
 
 def content(lake: Lake) -> dict[str, list[tuple[Any, ...]]]:
-    return {name: rows(lake, f"SELECT * FROM {name} ORDER BY ALL") for name in Tables(lake).names()}
+    with closing(connect(lake)) as connection:
+        return {
+            name: connection.execute(f"SELECT * FROM {name} ORDER BY ALL").fetchall() for name in Tables(lake).names()
+        }
 
 
 def histories(lake: Lake) -> dict[str, list[str]]:

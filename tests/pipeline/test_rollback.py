@@ -114,25 +114,26 @@ class History:
 
     def check(self) -> None:
         """Compare the tables with the expected state, and the log's replay with each snapshot in it."""
-        assert self._names("SELECT id, name FROM silver.breweries") == self.names[self.state.shown]
-        for raw in self.state.logged:
-            replayed = self._names(
-                f"SELECT id, name FROM (FROM silver.brewery_changes WHERE snapshot_run <= '{raw}') "
-                "QUALIFY row_number() OVER (PARTITION BY id ORDER BY snapshot_run DESC) = 1 AND kind <> 'removed'"
-            )
-            assert replayed == self.names[raw]
-        repeated = "SELECT id FROM silver.brewery_changes GROUP BY id, snapshot_run HAVING count(*) > 1"
-        assert rows(self.lake, repeated) == []
-        counts = (
-            "SELECT snapshot_date, snapshot_run, sum(brewery_count) FROM gold.brewery_counts_over_time GROUP BY ALL"
-        )
-        assert {str(day): (run, int(count)) for day, run, count in rows(self.lake, counts)} == {
-            day: (raw, len(self.names[raw])) for day, raw in self.state.counted.items()
-        }
-        assert len(rows(self.lake, counts)) == len(self.state.counted)
+        with closing(connect(self.lake)) as connection:
 
-    def _names(self, sql: str) -> dict[str, str]:
-        return {str(key)[-1]: name for key, name in rows(self.lake, sql)}
+            def names(sql: str) -> dict[str, str]:
+                return {str(key)[-1]: name for key, name in connection.execute(sql).fetchall()}
+
+            assert names("SELECT id, name FROM silver.breweries") == self.names[self.state.shown]
+            for raw in self.state.logged:
+                replayed = names(
+                    f"SELECT id, name FROM (FROM silver.brewery_changes WHERE snapshot_run <= '{raw}') "
+                    "QUALIFY row_number() OVER (PARTITION BY id ORDER BY snapshot_run DESC) = 1 AND kind <> 'removed'"
+                )
+                assert replayed == self.names[raw]
+            repeated = "SELECT id FROM silver.brewery_changes GROUP BY id, snapshot_run HAVING count(*) > 1"
+            assert connection.execute(repeated).fetchall() == []
+            counts = connection.execute(
+                "SELECT snapshot_date, snapshot_run, sum(brewery_count) FROM gold.brewery_counts_over_time GROUP BY ALL"
+            ).fetchall()
+        assert sorted((str(day), run, int(count)) for day, run, count in counts) == sorted(
+            (day, raw, len(self.names[raw])) for day, raw in self.state.counted.items()
+        )
 
     def _done(self, run: str, state: State) -> str:
         self.state = self.states[run] = state

@@ -365,10 +365,11 @@ def test_signals_that_are_ignored_stay_ignored(lake: Lake) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["duckdb", "spark"])
 def test_a_run_that_is_stopped_at_any_moment_is_stopped_or_done_and_notifies_nobody(
-    tmp_path: Path, receiver: Receiver, engine: str
+    tmp_path: Path, receiver: Receiver, engine: str, small_spark: dict[str, str]
 ) -> None:
     variables = {
         **os.environ,
+        **small_spark,
         "BREWHOUSE_ALERTS_URLS": receiver.url.replace("http", "json"),
         "BREWHOUSE_ENGINE": engine,
         "BREWHOUSE_SPARK_MASTER": "local[2]",
@@ -379,14 +380,14 @@ def test_a_run_that_is_stopped_at_any_moment_is_stopped_or_done_and_notifies_nob
         started = time.monotonic()
         subprocess.run([*arguments, str(tmp_path / "whole")], check=True, env=variables, capture_output=True)
         duration = time.monotonic() - started
-        for attempt in range(50 if engine == "duckdb" else 12):
+        for attempt in range(50 if engine == "duckdb" else 8):
             number = (signal.SIGINT, signal.SIGTERM)[attempt % 2]
             lake = Lake(tmp_path / f"lake-{attempt}")
             command = [*arguments, str(lake.root)]
             with subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
                 assert process.stderr is not None
                 process.stderr.readline()  # extract has started
-                time.sleep(duration * attempt / (80 if engine == "duckdb" else 16))
+                time.sleep(duration * attempt / (80 if engine == "duckdb" else 10))
                 process.send_signal(number)
                 errors = process.stderr.read().decode()
             (report,) = run_reports(read_events(lake))

@@ -402,8 +402,10 @@ def test_gold_adds_up_to_silver_on_every_read_while_runs_go_on(
     lake: Lake = request.getfixturevalue("shared_lake") if kind != "Spark" else Lake(tmp_path / "lake")
     variables = dict(small_spark) if kind == "Spark" else {}
     records = list(generate(ROWS + 5))
-    with repeating(partial(consistent, lake)) as seen:
-        for number in range(3 if kind == "Spark" else 6):
+    with repeating(
+        partial(consistent, lake), pause_s=0.01 if kind != "Spark" else 0.2
+    ) as seen:  # Spark needs the cores
+        for number in range(2 if kind == "Spark" else 6):
             for job in JOBS:
                 assert start(lake, source, job, f"wr_{number}", ("", ""), **variables) == 0
             if number % 2:

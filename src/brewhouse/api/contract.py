@@ -101,19 +101,19 @@ def parse_page(body: bytes) -> tuple[list[bytes], Records]:
         ([b'{"id" : "a", "rating": 5}'], ('a',), {0: {'rating': 5}})
     """
     try:
-        records = _decode(body)
+        records, is_flat = _decode(body)
         lines = [bytes(raw) for raw in _LINES.decode(body)]
     except _UNREADABLE as error:
         raise BadResponseError(f"the body is not a JSON array of objects ({error}): {excerpt(body)}") from error
-    is_usual = len(body) <= _MAX_RECORD_BYTES and body.count(b"[") + body.count(b"{") <= _MAX_DEPTH + len(lines)
-    if not is_usual and (excess := next(filter(None, map(_excess, lines)), "")):
+    is_usual = is_flat or body.count(b"[") + body.count(b"{") <= _MAX_DEPTH + len(lines)
+    if not (is_usual and len(body) <= _MAX_RECORD_BYTES) and (excess := next(filter(None, map(_excess, lines)), "")):
         raise BadResponseError(f"a record is {excess}: {excerpt(body)}")
     return lines, records
 
 
 def parse_lines(lines: Sequence[bytes]) -> Records:
     """Decode records that were parsed before."""
-    return _decode(b"[%b]" % b",".join(lines))
+    return _decode(b"[%b]" % b",".join(lines))[0]
 
 
 def parse_record(line: bytes) -> Record:
@@ -142,16 +142,18 @@ def excerpt(body: bytes) -> str:
     return repr(body[:200].decode("utf-8", "replace")) if body else "an empty body"
 
 
-def _decode(body: bytes) -> Records:
+def _decode(body: bytes) -> tuple[Records, bool]:
+    """Decode records, and return whether all have the fields of the contract and none a list or an object."""
     try:
-        return Records(_columns(map(msgspec.structs.astuple, _BREWERIES.decode(body))))
-    except msgspec.ValidationError:  # a record has other fields than the contract
+        return Records(_columns(map(msgspec.structs.astuple, _BREWERIES.decode(body)))), True
+    except msgspec.ValidationError:
         records = _RECORDS.decode(body)
     extras = ({name: record[name] for name in record if name not in FIELDS} for record in records)
-    return Records(
+    decoded = Records(
         columns=_columns([record.get(name, UNSET) for name in FIELDS] for record in records),
         unknown={index: extra for index, extra in enumerate(extras) if extra},
     )
+    return decoded, False
 
 
 def _excess(line: bytes) -> str:
@@ -169,8 +171,9 @@ def _columns(rows: Iterable[Sequence[Any]]) -> dict[str, Sequence[Any]]:
     return dict(zip(FIELDS, tuple(zip(*rows, strict=True)) or [()] * len(FIELDS), strict=True))
 
 
+_Value: TypeAlias = str | int | float | bool | None
 _BREWERIES = msgspec.json.Decoder(
-    list[msgspec.defstruct("Brewery", [(name, Any) for name in FIELDS], forbid_unknown_fields=True)]  # type: ignore[misc]
+    list[msgspec.defstruct("Brewery", [(name, _Value) for name in FIELDS], forbid_unknown_fields=True)]  # type: ignore[misc]
 )
 _RECORD = msgspec.json.Decoder(dict[str, Any])
 _RECORDS = msgspec.json.Decoder(list[dict[str, Any]])

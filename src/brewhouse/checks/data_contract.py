@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -27,10 +27,20 @@ class Measure(NamedTuple):
     rows: str = ""
 
 
-def contract_checks(engine: Engine, *models: Model, measures: Iterable[Measure] = ()) -> list[Check]:
-    """Check all rules of models on what the engine reads by their names, in one query with further measures."""
-    of_rules = (each for model in models for rule in model.rules for each in _measures(engine, model.name, rule))
-    return measured(engine, [*of_rules, *measures])
+def contract_checks(engine: Engine, *models: Model) -> list[Check]:
+    """Check all rules of models on what the engine reads by their names, in one query."""
+    return checks_and_counts(engine, models, {})[0]
+
+
+def checks_and_counts(
+    engine: Engine, models: Iterable[Model], tables: Mapping[str, str]
+) -> tuple[list[Check], dict[str, int]]:
+    """Check all rules of models and count the rows of tables, by a name of each, in one query."""
+    measures = [each for model in models for rule in model.rules for each in _measures(engine, model.name, rule)]
+    counts = [("count(*)", rows) for rows in tables.values()]
+    numbers = _computed(engine, [*((measure.sql, measure.rows) for measure in measures), *counts])
+    checks = [measure.result(number) for measure, number in zip(measures, numbers, strict=False)]
+    return checks, dict(zip(tables, numbers[len(measures) :], strict=True))
 
 
 def _measures(engine: Engine, table: str, rule: Rule) -> Iterator[Measure]:
@@ -39,7 +49,7 @@ def _measures(engine: Engine, table: str, rule: Rule) -> Iterator[Measure]:
         case Unique(columns=names):
             columns = ", ".join(map(_quoted, names))
             sql = f"SELECT {columns}, count(*) AS rows FROM {rows} GROUP BY {columns} HAVING count(*) > 1"
-            yield query_measure(engine, f"({', '.join(names)}) is unique", table, sql, rule.severity)
+            yield _query_measure(engine, f"({', '.join(names)}) is unique", table, sql, rule.severity)
         case NotNull(columns=names):
             for name in names:
                 yield _rows_where(
@@ -52,29 +62,38 @@ def _measures(engine: Engine, table: str, rule: Rule) -> Iterator[Measure]:
         case RowCount():
             yield Measure("count(*)", partial(_row_count_check, table=table, rule=rule), rows)
         case NoRow(name=name, sql=sql):
-            yield query_measure(engine, name, table, sql, rule.severity)
+            yield _query_measure(engine, name, table, sql, rule.severity)
 
 
-def query_measure(engine: Engine, name: str, table: str, sql: str, severity: Severity = "error") -> Measure:
-    """Count the rows of a query in Spark SQL, each of which is a violation."""
+def query_check(engine: Engine, name: str, table: str, sql: str, severity: Severity = "error") -> Check:
+    """Make a check of a query in Spark SQL, each row of which is a violation."""
+    measure = _query_measure(engine, name, table, sql, severity)
+    return measure.result(_computed(engine, [(measure.sql, "")])[0])
+
+
+def _query_measure(engine: Engine, name: str, table: str, sql: str, severity: Severity) -> Measure:
+    """Count the rows of a query, each of which is a violation."""
     count = f"SELECT count(*) FROM ({sql}\n) AS violation"
     return Measure(count, partial(_with_example, engine, name, table, sql, severity))
 
 
-def measured(engine: Engine, measures: Sequence[Measure]) -> list[Check]:
-    """Compute measures in one query, which reads each table once for its aggregates."""
-    if not measures:
+def _computed(engine: Engine, numbers: Sequence[tuple[str, str]]) -> list[int]:
+    """Compute numbers in one query, which reads each table once for its aggregates.
+
+    Args:
+        numbers: Each an aggregate and the table as SQL names it, or a query and nothing.
+    """
+    if not numbers:
         return []
-    numbered = [(f"n{number}", measure) for number, measure in enumerate(measures)]
-    queries = [f"({measure.sql}) AS {name}" for name, measure in numbered if not measure.rows]
+    queries = [f"({sql}) AS n{number}" for number, (sql, rows) in enumerate(numbers) if not rows]
     aggregates: dict[str, list[str]] = {}
-    for name, measure in numbered:
-        if measure.rows:
-            aggregates.setdefault(measure.rows, []).append(f"{measure.sql} AS {name}")
+    for number, (sql, rows) in enumerate(numbers):
+        if rows:
+            aggregates.setdefault(rows, []).append(f"{sql} AS n{number}")
     sources = [f"(SELECT {', '.join(parts)} FROM {rows}) AS t{n}" for n, (rows, parts) in enumerate(aggregates.items())]
     columns = ", ".join([f"t{number}.*" for number in range(len(sources))] + queries)
     (row,) = engine.rows(f"SELECT {columns} {'FROM ' * bool(sources)}{' CROSS JOIN '.join(sources)}")
-    return [measure.result(int(row[name])) for name, measure in numbered]
+    return [int(row[f"n{number}"]) for number in range(len(numbers))]
 
 
 def _rows_where(engine: Engine, name: str, table: str, rows: str, condition: str, severity: Severity) -> Measure:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
 
 from brewhouse.api.contract import GROUPS
 from brewhouse.checks.check import Check
-from brewhouse.checks.data_contract import Measure, check_result, measured, query_measure
-from brewhouse.engines.engine import Engine
+from brewhouse.checks.data_contract import check_result, query_check
+from brewhouse.engines.engine import Engine, Row
 from brewhouse.iceberg.table_spec import TableSpec
 from brewhouse.lake.manifest import Manifest
 
 ACCOUNTED = {
-    "breweries": "silver.breweries",
-    "rejected": "silver.rejected_breweries",
+    "breweries": "`silver`.`breweries`",
+    "rejected": "`silver`.`rejected_breweries`",
     "exact duplicates": "staging.records WHERE is_exact_duplicate",
 }
 """Where the records of a snapshot are."""
+
+_SILVER, _REJECTED = "silver.breweries", "silver.rejected_breweries"
+_BY_LOCATION, _BY_TYPE = "gold.breweries_by_location", "gold.breweries_by_type_and_location"
+_PLACE = ("country_code", "country_name", "state_code", "state_name")
 
 
 def reconcile_silver(engine: Engine, manifest: Manifest, counts: Mapping[str, int]) -> list[Check]:
@@ -55,45 +62,64 @@ def count_drop(count: int, published: int | None, max_percent: float) -> Check:
     )
 
 
-def gold_sums(engine: Engine) -> list[Measure]:
-    """Count the countries, states and types in which the gold tables do not count every row of silver once."""
-    place = "country_code, country_name, state_code, state_name"
-    return [
-        _same_sums(engine, "gold.breweries_by_location", place, "country and state"),
-        _same_sums(engine, "gold.breweries_by_type_and_location", place, "country and state"),
-        _same_sums(engine, "gold.breweries_by_type_and_location", "brewery_type", "type"),
-    ]
+def reconcile_gold(engine: Engine, manifest: Manifest) -> list[Check]:
+    """Check that gold counts each row of silver once, and silver, with its rejected records, what the source counts.
 
-
-def _same_sums(engine: Engine, table: str, columns: str, group: str) -> Measure:
-    return query_measure(
-        engine,
-        f"its counts add up to silver.breweries in every {group}",
-        table,
-        f"""
-        SELECT {columns}, sum(silver_rows) AS silver_rows, sum(gold_rows) AS gold_rows
-        FROM (
-            SELECT {columns}, count(*) AS silver_rows, 0 AS gold_rows FROM silver.breweries GROUP BY {columns}
-            UNION ALL
-            SELECT {columns}, 0 AS silver_rows, sum(brewery_count) AS gold_rows FROM {table} GROUP BY {columns}
-        ) AS both_sides
-        GROUP BY {columns}
-        HAVING sum(silver_rows) <> sum(gold_rows)
-        """,
-    )
-
-
-def source_counts(engine: Engine, manifest: Manifest) -> list[Check]:
-    """Check silver, with its rejected records, against the source's own counts, by the source's names.
-
-    Gold uses canonical names; another check compares it with silver. A group that the source does not count is compared
+    The source is compared by its own names, gold by canonical ones. A group that the source does not count is compared
     with the counts of the snapshot. Breweries that the source could not return are subtracted from its counts.
     """
-    counted = _group_counts(engine)
-    return [_group_check(counted[group], manifest, group, column) for group, column in GROUPS.items()]
+    counted = _count_groups(engine)
+    received = [*counted[_SILVER], *counted[_REJECTED]]
+    sums = [
+        _same_sums(counted, _BY_LOCATION, _PLACE, "country and state"),
+        _same_sums(counted, _BY_TYPE, _PLACE, "country and state"),
+        _same_sums(counted, _BY_TYPE, ("brewery_type",), "type"),
+    ]
+    return sums + [_group_check(received, manifest, group, column) for group, column in GROUPS.items()]
 
 
-def _group_check(counted: Counter[str], manifest: Manifest, group: str, column: str) -> Check:
+def _count_groups(engine: Engine) -> dict[str, list[Row]]:
+    """Count the rows of silver, and what gold counts, by all columns that a check compares, in one query."""
+    place = {column: column for column in _PLACE}
+    received = {column: column for column in GROUPS.values()}
+    groups = {
+        _SILVER: ("count(*)", place | received),
+        _REJECTED: ("count(*)", received | {"state_province": "coalesce(state_province, state)"}),
+        _BY_LOCATION: ("sum(brewery_count)", place),
+        _BY_TYPE: ("sum(brewery_count)", place | {"brewery_type": "brewery_type"}),
+    }
+    counted: dict[str, list[Row]] = {table: [] for table in groups}
+    selects = []
+    for table, (count, values) in groups.items():
+        columns = ", ".join(f"{values.get(column, 'NULL')} AS {column}" for column in place | received)
+        by = ", ".join(values.values())
+        selects.append(f"SELECT '{table}' AS part, {columns}, {count} AS n FROM {table} GROUP BY {by}")
+    for row in engine.rows(" UNION ALL ".join(selects)):
+        counted[row["part"]].append(row)
+    return counted
+
+
+def _by(groups: Sequence[Row], *columns: str) -> Counter[tuple[Any, ...]]:
+    """Add up the counts of groups that have the same values in some columns."""
+    counter: Counter[tuple[Any, ...]] = Counter()
+    for group in groups:
+        counter[tuple(group[column] for column in columns)] += int(group["n"] or 0)  # a sum of nothing but NULL is NULL
+    return counter
+
+
+def _same_sums(counted: Mapping[str, Sequence[Row]], table: str, columns: Sequence[str], group: str) -> Check:
+    silver_rows, gold_rows = _by(counted[_SILVER], *columns), _by(counted[table], *columns)
+    differing = [values for values in silver_rows | gold_rows if silver_rows[values] != gold_rows[values]]
+    example = None
+    if differing:
+        values = min(differing, key=str)
+        numbers = {"silver_rows": silver_rows[values], "gold_rows": gold_rows[values]}
+        example = msgspec.json.encode(dict(zip(columns, values, strict=True)) | numbers).decode()
+    return check_result(f"its counts add up to silver.breweries in every {group}", table, len(differing), example)
+
+
+def _group_check(received: Sequence[Row], manifest: Manifest, group: str, column: str) -> Check:
+    counted = _cleaned({name: n for (name,), n in _by(received, column).items() if name is not None}, column)
     reported: Mapping[str, int] | None = getattr(manifest.meta_after, group)
     if reported is None:
         expected = _cleaned(getattr(manifest.received, group), column)
@@ -104,21 +130,6 @@ def _group_check(counted: Counter[str], manifest: Manifest, group: str, column: 
     example = next((f"{name}: {expected[name]} expected, {counted[name]} counted" for name in differing), None)
     origin = "/meta" if reported is not None else "the snapshot"
     return check_result(f"its counts equal {origin}'s own {group}", "silver.breweries", len(differing), example)
-
-
-def _group_counts(engine: Engine) -> dict[str, Counter[str]]:
-    """Count the breweries and the rejected records of every group, in one query, by its clean name."""
-    rejected = GROUPS | {"by_state": "coalesce(state_province, state)"}
-    selects = (
-        f"SELECT '{group}' AS part, {value} AS name, count(*) AS n FROM {table} GROUP BY {value}"
-        for table, values in (("silver.breweries", GROUPS), ("silver.rejected_breweries", rejected))
-        for group, value in values.items()
-    )
-    counted: dict[str, Counter[str]] = {group: Counter() for group in GROUPS}
-    for row in engine.rows(" UNION ALL ".join(selects)):
-        if row["name"] is not None:
-            counted[row["part"]].update(_cleaned({row["name"]: int(row["n"])}, GROUPS[row["part"]]))
-    return counted
 
 
 def _cleaned(groups: Mapping[str, int], column: str) -> Counter[str]:
@@ -141,12 +152,4 @@ def same_rows(engine: Engine, before: str, after: TableSpec) -> Check:
     columns = ", ".join(f"`{column.name}`" for column in after.columns)
     facts = f"SELECT count(*) AS number, sum(hash({columns})) AS hashes"
     sql = f"{facts} FROM {before} EXCEPT {facts} FROM {after.name}"
-    (check,) = measured(engine, [query_measure(engine, "compacting it changes no row", after.name, sql)])
-    return check
-
-
-def count_rows(engine: Engine, tables: Mapping[str, str]) -> dict[str, int]:
-    """Count the rows of tables, in one query, by a name of each."""
-    counts = ", ".join(f"(SELECT count(*) FROM {rows}) AS n{number}" for number, rows in enumerate(tables.values()))
-    (row,) = engine.rows(f"SELECT {counts}")
-    return {name: int(row[f"n{number}"]) for number, name in enumerate(tables)}
+    return query_check(engine, "compacting it changes no row", after.name, sql)

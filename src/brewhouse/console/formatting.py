@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from typing import Any
 
 from babel.dates import format_date, format_skeleton, format_timedelta
 from babel.numbers import format_decimal
@@ -77,6 +78,29 @@ def date_part(value: date, fields: str, language: str) -> str:
         ('ago. de 2026', '2 de ago.')
     """
     return format_skeleton(fields, value, locale=locale_of(language))
+
+
+def d3_time_format(language: str) -> dict[str, Any]:
+    """Return the names of months and days for charts, in d3's order, from Sunday on; d3 capitalises Portuguese ones.
+
+    Example:
+        >>> names = d3_time_format("pt-BR")
+        >>> names["shortMonths"][1], names["months"][2], names["days"][0]
+        ('fev', 'março', 'domingo')
+    """
+    locale = locale_of(language)
+
+    def names(kind: str, width: str) -> list[str]:
+        texts = getattr(locale, kind)["format"][width]
+        return [texts[key].rstrip(".") for key in (range(1, 13) if kind == "months" else (6, *range(6)))]
+
+    return {
+        **dict.fromkeys(("dateTime", "date"), "%d/%m/%Y"),
+        "time": "%H:%M",
+        "periods": ["AM", "PM"],
+        **{kind: names(kind, "wide") for kind in ("months", "days")},
+        **{f"short{kind.capitalize()}": names(kind, "abbreviated") for kind in ("months", "days")},
+    }
 
 
 def moment(value: datetime | None, language: str) -> str:

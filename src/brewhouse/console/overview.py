@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
 from brewhouse.console.lake_reader import LakeState
+from brewhouse.places import reference
 from brewhouse.query.connection import NothingPublishedError
 
 UNKNOWN = "none"
@@ -210,6 +211,24 @@ def overview(state: LakeState, filters: OverviewFilters) -> Overview:
         over_time=[DayCount(*row) for row in days],
         changes=[BreweryChange(*row) for row in changes],
     )
+
+
+def with_chosen(shown: Overview, filters: OverviewFilters) -> Overview:
+    """Add to the counts what is chosen but has no breweries."""
+    return replace(
+        shown,
+        by_type=counts_with(shown.by_type, filters.type),
+        by_country=counts_with(shown.by_country, filters.country),
+        by_state=counts_with(shown.by_state, filters.state),
+    )
+
+
+def counts_with(counts: list[BreweryCount], key: str) -> list[BreweryCount]:
+    """Add a chosen type or place, by its ISO name, if no brewery has it, so that it can be seen and cleared."""
+    if not key or any(count.key == key for count in counts):
+        return counts
+    names = {each.code: each.title for each in (*reference.countries(), *reference.subdivisions(key[:2]))}
+    return [*counts, BreweryCount(key, names.get(key, key), 0, key[:2])]
 
 
 def figures_over_time(state: LakeState, filters: OverviewFilters) -> dict[str, list[int]]:

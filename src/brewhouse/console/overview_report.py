@@ -13,6 +13,7 @@ from typing import Any
 
 from brewhouse.console import charts, overview
 from brewhouse.console.change_list import ChangeQuery, latest_changes
+from brewhouse.console.formatting import d3_time_format
 from brewhouse.console.lake_reader import LakeReader, LakeState
 from brewhouse.console.language import Translator
 from brewhouse.console.web import templates, text_helpers
@@ -35,12 +36,18 @@ _THEME = {
 
 
 def write_report(
-    lake: Lake, output: Path, filters: overview.OverviewFilters, *, at: str | None = None, language: str = "en"
+    lake: Lake,
+    output: Path,
+    filters: overview.OverviewFilters,
+    *,
+    at: str | None = None,
+    language: str = "en",
+    strict: bool = True,
 ) -> None:
     """Write the overview of a lake, as of a time, snapshot or run, to a file; its suffix selects one of `FORMATS`.
 
     Raises:
-        UsageError: The suffix is not supported, or a filter matches nothing.
+        UsageError: The suffix is not supported, or, if `strict`, no brewery of the lake has the country, state or type.
         OSError: The file cannot be written.
         BrewhouseError: No breweries are published, or none were at that time.
     """
@@ -52,7 +59,8 @@ def write_report(
         )
     state = LakeReader(lake).state(at)
     overview.require_breweries(state)
-    filters = _known(state, filters)
+    if strict:
+        filters = _known(state, filters)
     translate = Translator(language)
     values = {**text_helpers(translate), **overview_values(state, filters, translate), "at": at}
     values["shown"] = shown = _only(values["shown"])
@@ -70,7 +78,7 @@ def write_report(
 def overview_values(state: LakeState, filters: overview.OverviewFilters, translate: Translator) -> dict[str, Any]:
     """Return what the page and its report show, as variables of their templates."""
     query = ChangeQuery(country=filters.country, state=filters.state, type=filters.type)
-    shown = overview.overview(state, filters)
+    shown = overview.with_chosen(overview.overview(state, filters), filters)
     return {
         "shown": shown,
         "latest": latest_changes(state, query),
@@ -144,8 +152,9 @@ def render(spec: dict[str, Any], suffix: str, language: str) -> bytes:
         what = f"A report as {suffix[1:].upper()} needs {error.name}, which is not installed."
         hint = f"Run `{install_command('report')}`, or write it as HTML."
         raise UsageError(what, hint=hint) from error
-    locale = "en-US" if language == "en" else language
-    options: dict[str, Any] = {"allowed_base_urls": [], "format_locale": locale, "time_format_locale": locale}
+    options: dict[str, Any] = {"allowed_base_urls": []}
+    if language != "en":
+        options |= {"format_locale": language, "time_format_locale": d3_time_format(language)}
     if suffix == ".png":
         options["scale"] = _PNG_SCALE
     convert = getattr(vl_convert, f"vegalite_to_{suffix[1:]}")

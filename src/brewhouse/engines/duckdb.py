@@ -48,6 +48,7 @@ class DuckDBEngine:
 
     def __init__(self, memory_limit_mb: int = 2048) -> None:
         self._spill = TempDir()
+        self._orders: dict[str, tuple[str, ...]] = {}
         self._connection = duckdb.connect(
             config={
                 "memory_limit": f"{max(memory_limit_mb - _PYTHON_MB, memory_limit_mb // 2)}MB",
@@ -87,7 +88,7 @@ class DuckDBEngine:
                 if model.ephemeral == "view":
                     self._run(f"CREATE OR REPLACE VIEW {identifier(model.name)} AS {to_duckdb(model.sql)}")
                 else:
-                    self._store(model.name, to_duckdb(model.sql))
+                    self._store_in_order(model)
         finally:
             self._run("RESET GLOBAL preserve_insertion_order")
         described = self._run(f"DESCRIBE {identifier(model.name)}").fetchall()
@@ -103,14 +104,15 @@ class DuckDBEngine:
             for column in spec.columns
         )
         ids = ", ".join(f"{identifier(column.name)}: {field_ids[column.name]}" for column in spec.columns)
-        order = ", ".join(f"{identifier(name)} NULLS FIRST" for name in self._varying(spec))
+        is_ordered = self._orders.get(spec.name) == (*spec.partition, *spec.sort)
+        order = "" if is_ordered else _order_by(spec.sort)
 
         def copy(condition: str) -> str:
             file = str(folder / f"{uuid.uuid4()}.parquet")
-            select = f"SELECT {columns} FROM {_computed(spec.name)} WHERE {condition}"
+            select = f"SELECT {columns} FROM {_computed(spec.name)} WHERE {condition}{order}"
             with self._connection.cursor() as cursor:
                 cursor.execute(
-                    f"COPY ({select}{f' ORDER BY {order}' if order else ''}) TO {literal(file)} "
+                    f"COPY ({select}) TO {literal(file)} "
                     f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, FIELD_IDS {{{ids}}})"
                 )
             return file if isinstance(folder, S3Path) else str(add_checksum(Path(file)))
@@ -132,18 +134,22 @@ class DuckDBEngine:
         self._connection.close()
         self._spill.delete()
 
-    def _store(self, name: str, select: str, values: Sequence[Any] = ()) -> None:
-        """Compute a SELECT once and expose its rows by a name."""
-        self._run(f"CREATE OR REPLACE TABLE {_computed(name)} AS {select}", values)
-        self._run(f"CREATE OR REPLACE VIEW {identifier(name)} AS SELECT * FROM {_computed(name)}")
+    def _store_in_order(self, model: Model) -> None:
+        """Compute a sorted model with the rows of each partition together, since a COPY of one skips all others then.
 
-    def _varying(self, spec: TableSpec) -> tuple[str, ...]:
-        """Return the sort columns without a first one that has the same value in all rows, as the batch often has."""
-        for name in map(identifier, spec.sort[:1]):
-            limits = f"SELECT count(DISTINCT {name}) <= 1 AND count({name}) = count(*) FROM {_computed(spec.name)}"
-            if self._run(limits).fetchone()[0]:
-                return spec.sort[1:]
-        return spec.sort
+        Without a sort column, the order of its SELECT holds.
+        """
+        select, order = to_duckdb(model.sql), (*model.partition, *model.sort) if model.sort else ()
+        try:
+            self._store(model.name, f"FROM ({select}){_order_by(order)}" if order else select, order=order)
+        except duckdb.BinderException:  # a column of the order is missing, which the model's specification reports
+            self._store(model.name, select)
+
+    def _store(self, name: str, select: str, values: Sequence[Any] = (), *, order: tuple[str, ...] = ()) -> None:
+        """Compute a SELECT once and expose its rows, which have an order, by a name."""
+        self._run(f"CREATE OR REPLACE TABLE {_computed(name)} AS {select}", values)
+        self._orders[name] = order
+        self._run(f"CREATE OR REPLACE VIEW {identifier(name)} AS SELECT * FROM {_computed(name)}")
 
     def _partitions(self, spec: TableSpec) -> list[str]:
         """List the condition of each partition, largest first so that the longest COPY does not start last."""
@@ -168,6 +174,10 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise translate_error(error) or EngineError(f"{what}: {error}") from error
+
+
+def _order_by(columns: Sequence[str]) -> str:
+    return f" ORDER BY {', '.join(f'{identifier(name)} NULLS FIRST' for name in columns)}" if columns else ""
 
 
 def _computed(name: str) -> str:

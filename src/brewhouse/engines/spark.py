@@ -258,9 +258,10 @@ class SparkEngine:
             # Plans begin with the kept rows, or Spark would optimize each time all that led to them. They are computed
             # now, so that it knows their size, and omits what depends on none.
             kept = rows._jdf.queryExecution().withCachedData()
-            self._builders.append(kept.cacheBuilder())
+            self._builders.append(builder := kept.cacheBuilder())
             rows = DataFrame(jvm.org.apache.spark.sql.classic.Dataset.ofRows(session, kept), self._session)
-            rows = rows if rows.count() else rows.limit(0)
+            builder.cachedColumnBuffers().count()
+            rows = rows if builder.rowCountStats().value() else rows.limit(0)
         rows.createOrReplaceTempView(view_name(name))
 
 

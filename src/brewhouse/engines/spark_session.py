@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,7 @@ def open_session(master: str, memory_limit_mb: int, *, s3a: bool = False) -> Spa
 
 def _start(master: str, settings: Mapping[str, str]) -> SparkSession:
     from py4j.protocol import Py4JError  # type: ignore[import-untyped]
-    from pyspark import SparkConf
+    from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkRuntimeError
     from pyspark.sql import SparkSession
 
@@ -67,6 +68,12 @@ def _start(master: str, settings: Mapping[str, str]) -> SparkSession:
     conf = SparkConf().setMaster(master).setAppName("brewhouse").setAll(list(settings.items()))
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
+        # In a thread, so that a stop waits until Java has started: interrupted before, PySpark leaves it running.
+        with ThreadPoolExecutor(1) as launcher:
+            launcher.submit(SparkContext._ensure_initialized, conf=conf).result()
+        SparkContext.getOrCreate(conf)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, on_interrupt)  # Spark's calls the JVM from within whatever it interrupts
         return SparkSession.builder.config(conf=conf).getOrCreate()
     except PySparkRuntimeError as error:
         hint = "PySpark 4 needs Java 17 or later; see `java -version`."
@@ -77,9 +84,6 @@ def _start(master: str, settings: Mapping[str, str]) -> SparkSession:
     except Py4JError as error:
         what = f"Spark cannot be started at {master}: {error}."
         raise BrewhouseError(what, hint="Check that the cluster is running.") from error
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, on_interrupt)  # Spark's calls the JVM from within whatever it interrupts
 
 
 def _jars() -> Path:

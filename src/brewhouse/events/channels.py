@@ -66,6 +66,7 @@ def send_heartbeat(url: str, suffix: str, text: str = "") -> None:
         DeliveryFailed: The URL is invalid or the service did not accept the heartbeat.
     """
     import http.client
+    import urllib.error
     import urllib.request
 
     try:
@@ -80,6 +81,8 @@ def send_heartbeat(url: str, suffix: str, text: str = "") -> None:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310 - the scheme is checked above
             pass
     except (OSError, ValueError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # the response
         raise DeliveryFailed(f"Failed to send a heartbeat to {masked(url)}: {hidden(str(error), url)}.") from None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import PosixPath, PurePosixPath
 
 from brewhouse.lake.s3 import bucket_store
@@ -28,6 +28,10 @@ class S3Path(PosixPath):
         return f"s3:/{text}" if text.startswith("/") else text
 
     def __fspath__(self) -> str:
+        raise TypeError(f"{self} is not a path on this machine.")
+
+    def iterdir(self) -> Generator[S3Path, None, None]:
+        """Raise TypeError; Python 3.14 would list a local folder of this name."""
         raise TypeError(f"{self} is not a path on this machine.")
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from brewhouse.checks.data_contract import contract_checks
-from brewhouse.checks.reconciliation import gold_sums, source_counts
+from brewhouse.checks.reconciliation import reconcile_gold
 from brewhouse.errors import BrewhouseError
 from brewhouse.lake.raw_snapshots import RawSnapshot, find
 from brewhouse.models.project import models_of
@@ -85,8 +85,7 @@ def stage_gold(
     """
     models = models_of("gold", folder=context.settings.models)
     publications = stage_models(context, models, snapshot, rebuilds=rebuilds)
-    checks = contract_checks(context.engine, *models, measures=gold_sums(context.engine))
-    checks += source_counts(context.engine, snapshot.manifest)
+    checks = contract_checks(context.engine, *models) + reconcile_gold(context.engine, snapshot.manifest)
     return StagedTables(
         zone="gold",
         version=version_of(models, silver_version),

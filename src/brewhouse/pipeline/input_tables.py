@@ -56,7 +56,7 @@ def attach_places(engine: Engine) -> None:
     """Attach the ISO codes and names of every place in the staged records, as `reference.places`."""
     places = engine.rows(
         "SELECT country, state_province, city, count(*) AS breweries FROM staging.cleaned_records "
-        "GROUP BY country, state_province, city ORDER BY country, state_province, city"
+        "GROUP BY country, state_province, city"
     )
     named = [
         (*(place[name] for name in _RECEIVED), *msgspec.structs.astuple(iso))

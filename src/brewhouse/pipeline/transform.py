@@ -6,8 +6,8 @@ tables are published all at once after every check has passed, in a run of the w
 
 from __future__ import annotations
 
-from brewhouse.checks.data_contract import contract_checks
-from brewhouse.checks.reconciliation import ACCOUNTED, count_drop, count_rows, reconcile_silver
+from brewhouse.checks.data_contract import checks_and_counts
+from brewhouse.checks.reconciliation import ACCOUNTED, count_drop, reconcile_silver
 from brewhouse.lake.raw_snapshots import RawSnapshot, find, newest, nothing_extracted
 from brewhouse.models.project import models_of
 from brewhouse.pipeline.input_tables import (
@@ -80,8 +80,7 @@ def stage_silver(
         attach_nothing_previous(engine)
 
     publications = stage_models(context, models, snapshot, rebuilds=rebuilds)
-    checks = [check for model in models for check in contract_checks(engine, model)]
-    counts = count_rows(engine, {**ACCOUNTED, "changes": "silver.brewery_changes"})
+    checks, counts = checks_and_counts(engine, models, {**ACCOUNTED, "changes": "`silver`.`brewery_changes`"})
     published = None if rebuilds or BREWERIES not in tables.names() else tables.current(BREWERIES)
     checks += reconcile_silver(engine, snapshot.manifest, counts)
     engine.attach_rows("staging.cleaned_records", {"id": "string"}, [])  # frees its memory, as no model reads it now

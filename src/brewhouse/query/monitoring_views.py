@@ -7,22 +7,17 @@ lists all event files, which every run would pay for if `brewhouse.duckdb` conta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from brewhouse.lake.duckdb_access import file_pattern, literal
+from brewhouse.lake.duckdb_access import file_pattern, identifier, literal
 from brewhouse.lake.lake import Lake, list_files
 
-_COLUMNS = "{id: 'VARCHAR', \"detail-type\": 'VARCHAR', source: 'VARCHAR', time: 'TIMESTAMPTZ', detail: 'JSON'}"
-_NO_EVENTS = """(
-    SELECT '' AS id, '' AS "detail-type", '' AS source, CAST(NULL AS TIMESTAMPTZ) AS time, CAST(NULL AS JSON) AS detail,
-        '' AS filename WHERE false)"""
-_LOG_COLUMNS = (
-    "{time: 'TIMESTAMPTZ', job: 'VARCHAR', job_run_id: 'VARCHAR', run: 'VARCHAR', line: 'INTEGER', message: 'VARCHAR'}"
-)
-_NO_LOGS = """(
-    SELECT CAST(NULL AS TIMESTAMPTZ) AS time, '' AS job, '' AS job_run_id, '' AS run, 0 AS line, '' AS message
-        WHERE false)"""
+_EVENTS = {"id": "VARCHAR", "detail-type": "VARCHAR", "source": "VARCHAR", "time": "TIMESTAMPTZ", "detail": "JSON"}
+_LOGS = {
+    "time": "TIMESTAMPTZ", "job": "VARCHAR", "job_run_id": "VARCHAR", "run": "VARCHAR", "line": "INTEGER",
+    "message": "VARCHAR",
+}  # fmt: skip
 _MAX_BYTES = 64 * 1024 * 1024
 _FOLDER = Path(__file__).parent / "monitoring"
 _VIEWS = ("events", "unreadable_events", "runs", "checks", "job_logs")
@@ -30,11 +25,8 @@ _VIEWS = ("events", "unreadable_events", "runs", "checks", "job_logs")
 
 def monitoring_statements(lake: Lake) -> Iterator[str]:
     """Generate the statements that create the monitoring views, in a database of their own."""
-    files, logs = _NO_EVENTS, _NO_LOGS
-    if paths := _files(lake, lake.events, "json"):
-        files = _read_json(paths, _COLUMNS)
-    if paths := _files(lake, lake.job_logs, "jsonl"):
-        logs = _read_json(paths, _LOG_COLUMNS)
+    files = _lines_of(_files(lake, lake.events, "json"), _EVENTS)
+    logs = _lines_of(_files(lake, lake.job_logs, "jsonl"), _LOGS)
     yield "ATTACH ':memory:' AS monitoring"
     for name in _VIEWS:
         description, sql = (_FOLDER / f"{name}.sql").read_text("utf-8").split("\n", 1)
@@ -42,9 +34,14 @@ def monitoring_statements(lake: Lake) -> Iterator[str]:
         yield f"COMMENT ON VIEW monitoring.{name} IS {literal(description.removeprefix('-- '))}"
 
 
-def _read_json(paths: str, columns: str) -> str:
+def _lines_of(paths: str, columns: Mapping[str, str]) -> str:
+    """Return the relation of the lines of files with these columns and `filename`; without files, an empty one."""
+    if not paths:
+        nulls = (f"CAST(NULL AS {kind}) AS {identifier(name)}" for name, kind in columns.items())
+        return f"(SELECT {', '.join(nulls)}, '' AS filename WHERE false)"
+    kinds = ", ".join(f"{identifier(name)}: '{kind}'" for name, kind in columns.items())
     return (
-        f"read_json({paths}, format = 'newline_delimited', columns = {columns}, ignore_errors = true, "
+        f"read_json({paths}, format = 'newline_delimited', columns = {{{kinds}}}, ignore_errors = true, "
         f"hive_partitioning = false, filename = true, maximum_object_size = {_MAX_BYTES})"
     )
 

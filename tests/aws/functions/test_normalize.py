@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.aws.cloud import RECORDED_EVENTS
 
@@ -146,6 +146,7 @@ def test_the_given_facts_replace_fields_of_the_event() -> None:
     assert (made.run, made.detail["state"]) == ("R1", "FAILED")
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.sampled_from(NAMES) | st.text(), JSON), st.sampled_from([*KINDS, "Another Event"]))
 def test_an_event_with_any_detail_is_archived_with_the_fields_of_the_lake(detail: dict[str, Any], kind: str) -> None:
     received = decode_event(json.dumps(event(**{"detail-type": kind}, detail=detail)))

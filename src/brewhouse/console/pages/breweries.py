@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from brewhouse.console import breweries
+from brewhouse.console.overview import counts_with
 from brewhouse.console.web import API, HTML, LakeStateDep, PageNumber, page
 
 router = APIRouter(tags=["breweries"])
@@ -35,13 +36,14 @@ Filters = Annotated[breweries.BreweryFilters, Depends(filters_of)]
 def show(request: Request, state: LakeStateDep, filters: Filters, number: PageNumber = 1) -> Response:
     """Show the matching breweries and the facets."""
     found = breweries.search(state, filters, number)
-    return page(request, "breweries.html", found=found, filters=filters, shown=_SHOWN_BY_FACET)
+    facets = {name: counts_with(counts, getattr(filters, name)) for name, counts in found.facets.items()}
+    return page(request, "breweries.html", found=found, facets=facets, filters=filters, shown=_SHOWN_BY_FACET)
 
 
-@router.get("/breweries/{name}", **HTML)
-def show_brewery(request: Request, state: LakeStateDep, name: str) -> Response:
+@router.get("/breweries/{brewery}", **HTML)
+def show_brewery(request: Request, state: LakeStateDep, brewery: str) -> Response:
     """Show a brewery."""
-    detail = breweries.brewery_detail(state, name)
+    detail = breweries.brewery_detail(state, brewery)
     place = {name: detail.fields.get(name) for name in ("id", "name", "city", "longitude", "latitude")}
     is_located = place["longitude"] is not None and place["latitude"] is not None
     map_data = {"place": place, "countries": {}, "states": [], "words": {}} if is_located else None
@@ -55,7 +57,7 @@ def list_breweries(state: LakeStateDep, filters: Filters, number: PageNumber = 1
     return breweries.search(state, filters, number)
 
 
-@router.get(f"{API}/breweries/{{name}}")
-def get_brewery(state: LakeStateDep, name: str) -> breweries.BreweryDetail:
+@router.get(f"{API}/breweries/{{brewery}}")
+def get_brewery(state: LakeStateDep, brewery: str) -> breweries.BreweryDetail:
     """Return all that is known of a brewery."""
-    return breweries.brewery_detail(state, name)
+    return breweries.brewery_detail(state, brewery)

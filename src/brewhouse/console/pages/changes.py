@@ -22,6 +22,7 @@ def show(request: Request, state: LakeStateDep, query: _Query) -> Response:
     """Show the matching changes."""
     found = change_list.list_changes(state, query)
     counts = overview.overview(state, overview.OverviewFilters(country=query.country))
+    counts = overview.with_chosen(counts, overview.OverviewFilters(query.country, query.state, query.type))
     most = max((sum(month.counts.values()) for month in found.months), default=1)
     return page(request, "changes.html", found=found, query=query, kinds=change_list.KINDS, counts=counts, most=most)
 

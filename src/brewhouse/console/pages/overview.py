@@ -57,17 +57,18 @@ def _map_data(shown: overview.Overview, translate: Translator) -> dict[str, Any]
     }
 
 
-@router.get("/report.{kind}", **HTML)
+@router.get("/report.{extension}", **HTML)
 def download_report(
-    request: Request, console: ConsoleDep, filters: _Filters, kind: Literal["html", "pdf"], at: _Key = ""
+    request: Request, console: ConsoleDep, filters: _Filters, extension: Literal["html", "pdf"], at: _Key = ""
 ) -> Response:
     """Download what the overview shows as one file."""
     with TemporaryDirectory() as folder:
-        file = Path(folder) / f"report.{kind}"
-        write_report(console.lake, file, filters, at=at or None, language=translator_of(request).language)
+        file = Path(folder) / f"report.{extension}"
+        language = translator_of(request).language
+        write_report(console.lake, file, filters, at=at or None, language=language, strict=False)
         content = file.read_bytes()
-    headers = {"Content-Disposition": f'attachment; filename="breweries.{kind}"'}
-    return Response(content, media_type={"html": "text/html", "pdf": "application/pdf"}[kind], headers=headers)
+    headers = {"Content-Disposition": f'attachment; filename="breweries.{extension}"'}
+    return Response(content, media_type={"html": "text/html", "pdf": "application/pdf"}[extension], headers=headers)
 
 
 @router.get(f"{API}/overview")

@@ -94,7 +94,7 @@ async function draw(figure, isWhole = false) {
 // The files of a chart are those of its Vega view, and its data.
 function addDownloads(figure, view, values) {
   const columns = Object.keys(values[0] ?? {}).filter((name) => values.some((value) => value[name] !== undefined));
-  addFiles(figure, "chart", {
+  addFiles(figure.closest(".card"), "chart", {
     PNG: () => view.toImageURL("png", 2),
     SVG: async () => asUrl(await view.toSVG(), "image/svg+xml"),
     CSV: () => asUrl(csv(columns, values), "text/csv"),
@@ -122,7 +122,7 @@ function addBarDownloads(list) {
       { mark: { type: "text", align: "left", dx: 4, color: theme().legend.labelColor }, encoding: { text: { field: "breweries", format: ",d" } } },
     ],
   })).view;
-  addFiles(section.lastElementChild, "bars", {
+  addFiles(section, "bars", {
     PNG: async () => (await draw()).toImageURL("png", 2),
     SVG: async () => asUrl(await (await draw()).toSVG(), "image/svg+xml"),
     CSV: () => asUrl(csv(["name", "breweries"], values(section.querySelectorAll("[data-count]"))), "text/csv"),
@@ -150,7 +150,7 @@ export function drawAll(root = document) {
     }
   }
   for (const figure of root.querySelectorAll("figure[data-chart]")) draw(figure);
-  for (const list of root.querySelectorAll("h2 + .bars:not([data-files]):has([data-count])")) addBarDownloads(list);
+  for (const list of root.querySelectorAll(".heading + .bars:not([data-files]):has([data-count])")) addBarDownloads(list);
 }
 
 drawAll();

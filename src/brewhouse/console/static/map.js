@@ -15,7 +15,6 @@ const WEST = -170; // degrees at the left edge, the Bering Strait
 const WHOLE = [WEST, -55, WEST + 360, 73];
 const language = document.documentElement.lang;
 const count = new Intl.NumberFormat(language);
-const short = new Intl.NumberFormat(language, { notation: "compact" });
 const regionName = new Intl.DisplayNames(language, { type: "region" });
 const toX = (longitude) => (longitude - WEST) / 360 * WORLD;
 const toY = (latitude) => WORLD / 2 - WORLD / (2 * Math.PI) * Math.log(Math.tan(Math.PI / 4 + latitude * Math.PI / 360));
@@ -199,7 +198,7 @@ function prepare(element) {
       .attr("transform", (mark) => `translate(${mark.x.toFixed(1)},${mark.y.toFixed(1)})`)
       .attr("aria-label", (mark) => nameOf(mark).join(", "));
     joined.select("circle").attr("r", (mark) => mark.radius);
-    joined.select("text").text((mark) => short.format(mark.amount));
+    joined.select("text").text((mark) => count.format(mark.amount)).style("font-size", (mark) => `${Math.min(11, (3.2 * mark.radius) / count.format(mark.amount).length)}px`);
     if (!shown.place && !markLayer.select("a[tabindex='0']").size()) joined.filter((_, at) => at === 0).attr("tabindex", 0);
     if (hadFocus && !markLayer.node().contains(document.activeElement)) nearest({ x: width / 2, y: height / 2 })?.focus();
     return marks.map(({ x, y, radius }) => [x - radius, y - radius, x + radius, y + radius]);
@@ -356,7 +355,7 @@ function prepare(element) {
   function setMode(chosen) {
     mode = chosen;
     stage.dataset.mode = mode;
-    for (const button of document.querySelectorAll("[data-mode]")) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
+    for (const button of document.querySelectorAll("button[data-mode]")) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
     requestDraw();
   }
   const rows = () => (mode === "states" ? [["state", "country", "breweries"], shown.states.map((each) => ({ ...each, state: each.title }))]
@@ -388,10 +387,10 @@ function prepare(element) {
     counts = limits = undefined;
     delete stage.dataset.ready;
     if (!shown.place) {
-      addFiles(document.getElementById("map-note"), "map", {
+      addFiles(element.closest(".card"), "map", {
         PNG: () => picture(element, "png"), SVG: () => picture(element, "svg"), CSV: () => asUrl(csv(...rows()), "text/csv"),
       });
-      for (const button of document.querySelectorAll("[data-mode]")) button.addEventListener("click", () => setMode(button.dataset.mode));
+      for (const button of document.querySelectorAll("button[data-mode]")) button.addEventListener("click", () => setMode(button.dataset.mode));
     }
     setMode(shown.place ? "points" : mode);
     const [located] = await Promise.all([
