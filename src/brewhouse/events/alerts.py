@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import Any, Literal
 
-from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CRAWL, EventLike
-from brewhouse.events.run_reports import RunReport, run_reports
+from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CRAWL
+from brewhouse.events.run_reports import EventLike, RunReport, run_reports
 
 Kind = Literal["failed", "checks_failed", "recovered", "late", "drift", "crawl_failed", "test"]
 

@@ -8,10 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN, EventLike
+from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN
 
+if TYPE_CHECKING:
+    from brewhouse.events.envelope import EventEnvelope
+    from brewhouse.events.event import Event
+
+EventLike: TypeAlias = "Event | EventEnvelope"
+"""An event, as the jobs or as the Lambda functions read it."""
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT")
 INTERRUPTED = "INTERRUPTED"
 """State of a run that was killed, until the next run records its end."""
