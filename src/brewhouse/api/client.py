@@ -70,9 +70,6 @@ class _Response(NamedTuple):
 class Client:
     """Fetch from one source, within its rate limit.
 
-    Args:
-        window_s: Length of the source's rate limit window in seconds.
-
     Attributes:
         headers: Those of the last response.
     """

@@ -109,9 +109,6 @@ def run_backfill(
 def backfill(lake: Lake, versions: Sequence[DatasetVersion], progress: Callable[[int, int], None]) -> BackfillResult:
     """Create a raw snapshot of each version that has none; the versions are sorted, the oldest first.
 
-    Args:
-        progress: Called with the number of versions done and their total.
-
     Raises:
         BrewhouseError: Every version is held back, or the lake cannot be written.
     """

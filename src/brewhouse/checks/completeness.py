@@ -129,8 +129,6 @@ class CompletenessCheck:
         """Count a page, with its number from 1; it replaces an earlier one of the same number.
 
         Args:
-            lines: Each record's bytes.
-            records: The same records, decoded.
             missing_rows: Offsets, from 0, of rows the source cannot return.
         """
         ids = [key if type(key) is str and key else None for key in records.columns["id"]]

@@ -80,11 +80,8 @@ def pending_notifications(
     """List the messages to send to a receiver, at most one per incident.
 
     Args:
-        events: All events of a lake, oldest first.
         now: With its time zone.
-        kinds: The kinds of message that the receiver wants.
         late_after_hours: Hours without a success after which the workflow is late; 0 is never.
-        running: Id of the running run.
         receiver: Id of the receiver: what was sent to others is still pending for this one.
     """
     sent, attempted = _sent(events, receiver, _MAX_UNCONFIRMED), _sent(events, receiver, 1)

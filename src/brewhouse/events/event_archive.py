@@ -25,10 +25,6 @@ _MANY = 2000
 def archive_events(lake: Lake, now: datetime | None = None, max_days: int | None = None) -> int:
     """Combine the events of each day before today into one file, and those of today if they are in very many.
 
-    Args:
-        now: Decides which day is today; None is the present moment.
-        max_days: Maximum number of days to archive; None is unlimited.
-
     Returns:
         How many days were archived.
     """

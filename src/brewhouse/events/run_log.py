@@ -51,11 +51,7 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RunLog(logging.Handler):
-    """Writes what is logged during a run, and logs the run's events as their listener.
-
-    Args:
-        streams: Each line is written to all of them and flushed.
-    """
+    """Writes what is logged during a run, and logs the run's events as their listener."""
 
     def __init__(self, run: str, streams: list[TextIO]) -> None:
         super().__init__(logging.INFO)

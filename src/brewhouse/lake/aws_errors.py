@@ -51,10 +51,6 @@ def access_denied(action: str, resource: str = "", principal: str = "") -> Brewh
 def meaning_of(code: str, reason: str = "", bucket: str = "") -> BrewhouseError | None:
     """Return the error that a code of AWS stands for; None for an unknown one.
 
-    Args:
-        reason: Message of AWS.
-        bucket: Name of the bucket, if one was accessed.
-
     Example:
         >>> print(meaning_of("RequestTimeTooSkewed").hint)
         Set the clock, for example with `timedatectl set-ntp true`.

@@ -29,8 +29,6 @@ def generate(count: int, seed: int = 1, *, unusable: int = 0) -> Iterator[Record
     emoji, coordinates as text, out of range or at 0,0, empty strings, no state.
 
     Args:
-        count: Number of records.
-        seed: Seed of the random generator.
         unusable: Number of records that no table accepts: alternately an empty name and an id that is not a UUID.
 
     Yields:

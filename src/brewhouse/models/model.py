@@ -110,7 +110,6 @@ def parse(name: str, text: str, *, file: str | None = None, user_defined: bool =
     r"""Parse a model file.
 
     Args:
-        name: Zone and table.
         file: The file as errors name it; None uses the model's name.
 
     Raises:

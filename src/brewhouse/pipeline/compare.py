@@ -27,7 +27,6 @@ def compare(lake: Lake, settings: Settings, first: str, second: str) -> list[Row
 
     Args:
         first: Run id, date (its last snapshot) or `last`.
-        second: Likewise.
 
     Returns:
         Rows of `silver.brewery_changes`, by id.

@@ -28,9 +28,6 @@ Progress = Callable[[int, int], None]
 class PageFetcher:
     """Fetch the pages of one snapshot.
 
-    Args:
-        progress: Called with the number of pages done and their total.
-
     Attributes:
         pager: It fetches single pages.
         size: Rows per page.
@@ -68,9 +65,6 @@ class PageFetcher:
         """Fetch the pages that are missing, then further ones until one is empty.
 
         An empty page ends the snapshot, however many records the source reports, as do pages that mostly repeat others.
-
-        Args:
-            total: Number of records that the source reports.
 
         Raises:
             PermanentSourceError: A page cannot be fetched.

@@ -78,9 +78,6 @@ def run_jobs(
 ) -> str:
     """Run jobs, by name and in order, as one run or as a part of an external one.
 
-    Args:
-        listeners: Receive each event of the run, such as a progress bar.
-
     Returns:
         The run id; all parts of an external run share it.
 
