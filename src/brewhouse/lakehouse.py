@@ -44,11 +44,7 @@ class Rows(list[dict[str, Any]]):
 
 
 class Result:
-    """The result of a query, computed whenever it is read; a notebook shows its first rows as a table.
-
-    Attributes:
-        columns: Names of the columns.
-    """
+    """The result of a query, computed whenever it is read; a notebook shows its first rows as a table."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object]) -> None:
         self._connection, self._sql, self._parameters = connection, sql, parameters

@@ -54,7 +54,6 @@ class VersionResult(msgspec.Struct, frozen=True, kw_only=True, rename={"mapped":
         records: Number of records; None when it is held back.
         slugs: Number of ids that are slugs; None when the version was not parsed.
         mapped: Number of slugs mapped to a UUID of the first version with UUIDs.
-        snapshot: Run id of its raw snapshot.
     """
 
     time: str

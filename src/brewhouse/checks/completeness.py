@@ -56,7 +56,6 @@ class CompletenessResult:
         records: Number of records received, duplicates included.
         differences: One sentence per disagreement; empty when the snapshot is complete.
         missing: By group, the counts of the missing rows.
-        missing_rows: Rows that the source cannot return.
         suspect_pages: Numbers of the pages that may cause a disagreement.
     """
 

@@ -35,16 +35,10 @@ _DELIVERIES = {ALERT_SENT: ("incidents", _MAX_UNCONFIRMED), ALERT_FAILED: ("unco
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """The facts of a notification; `brewhouse.events.messages` writes its text.
+    """The facts of a notification, of which `brewhouse.events.messages` writes the text; times are ISO 8601, UTC.
 
     Attributes:
-        incidents: Ids of the incidents it is about.
-        run: Id of the run; empty when there was none.
-        job: The failed job; empty when there is none.
-        time: When it occurred, ISO 8601, UTC.
-        since: When the incident began, ISO 8601, UTC.
         why: Lines of the error or of the failed checks.
-        failures: Number of failed runs in the incident.
     """
 
     kind: Kind

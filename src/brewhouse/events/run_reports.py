@@ -27,10 +27,9 @@ _BETWEEN_JOBS = timedelta(hours=1)
 
 @dataclass(kw_only=True)
 class JobReport:
-    """What one job of a run did.
+    """What one job of a run did; times are ISO 8601, UTC.
 
     Attributes:
-        started_at: ISO 8601, UTC.
         seconds: Duration; None while it runs.
         counts: Records in and out, by name.
         raw_snapshot: Run id of the raw snapshot that an extract completed.
@@ -49,16 +48,12 @@ class JobReport:
 
 @dataclass(kw_only=True)
 class RunReport:
-    """What one run did.
+    """What one run did; times are ISO 8601, UTC, and the end is empty while it runs.
 
     Attributes:
-        run: Its id.
         state: RUNNING, INTERRUPTED or one of `ENDED`; likewise those of its jobs.
-        started_at: ISO 8601, UTC.
         workflow_run: Its id at an external scheduler, such as AWS Glue's `wr_…`; empty otherwise.
         trigger: What started it: cli, console, schedule or glue; empty if unknown.
-        planned: Names of its jobs, in order.
-        ended_at: ISO 8601, UTC; empty while it runs.
         seconds: Duration; None while it runs.
         checks: Results of checks, each with the name of its job.
     """

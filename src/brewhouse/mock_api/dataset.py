@@ -18,8 +18,8 @@ _SPREAD_DEGREES = 0.2
 
 @cache
 def _words() -> dict[str, Any]:
-    words = tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))
-    return {**words, "types": [name for name, share in words["types"].items() for _ in range(share)]}
+    found = tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))
+    return {**found, "types": [name for name, share in found["types"].items() for _ in range(share)]}
 
 
 def generate(count: int, seed: int = 1, *, unusable: int = 0) -> Iterator[Record]:

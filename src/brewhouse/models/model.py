@@ -34,7 +34,6 @@ class Model(Header):
         depends_on: Names of the tables that must exist before it: those that the SELECT and its checks read.
         version: Hash of its file and, once ordered by `models_of`, of the files that it depends on.
         file: Its file, as errors name it.
-        text: The content of its file.
     """
 
     name: str

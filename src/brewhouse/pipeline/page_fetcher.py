@@ -29,8 +29,6 @@ class PageFetcher:
     """Fetch the pages of one snapshot.
 
     Attributes:
-        pager: It fetches single pages.
-        size: Rows per page.
         pages: The pages fetched or resumed so far, by number.
         resumed: Number of pages that an interrupted run had left.
         requested: Number of pages fetched from the source, refetched ones included.

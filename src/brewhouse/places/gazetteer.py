@@ -38,7 +38,7 @@ _LETTERS = str.maketrans(
 _APOSTROPHES = re.compile("['\u2018\u2019\u02bb\u02bc`\u00b4]")
 _NON_WORD = re.compile(r"[\W_]+")
 _WRITTEN_OUT = {"st": "saint", "sankt": "saint", "ste": "sainte", "mt": "mount", "ft": "fort"}
-_KINDS = {word: kind for kind, words in reference.rows("place_kinds.csv") for word in words.split()}
+_KINDS = {word: kind for kind, text in reference.rows("place_kinds.csv") for word in text.split()}
 _KINDS_OF_AREAS = frozenset({"region", "province", "county", "district", "territory"})
 
 # Words for kinds that Chinese, Japanese and Korean append to a name, which has at least two letters without them.
