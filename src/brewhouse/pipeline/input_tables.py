@@ -73,11 +73,6 @@ def attach_previous(engine: Engine, lake: Lake, tables: Tables, breweries: Model
     snapshot is cleaned again, so that a change of the models is not a change of a brewery. Attach the current raw
     snapshot afterwards: this one may attach the earlier one.
 
-    Args:
-        breweries: The model of `silver.breweries`.
-        run: Run id of the earlier raw snapshot.
-        version: Version of the current models.
-
     Raises:
         BrewhouseError: Neither the table nor the raw snapshot exists any more.
     """
