@@ -31,7 +31,7 @@ from brewhouse.source import Meta
 class _DeferredContext(ssl.SSLContext):
     """Loads the certificate authorities with the first TLS connection; aiohttp does when it is imported, in 0.03 s."""
 
-    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:  # noqa: ANN401 - as in `ssl`
         self.__class__ = ssl.SSLContext  # type: ignore[assignment]
         self.set_default_verify_paths()
         return self.wrap_bio(*arguments, **options)
