@@ -41,7 +41,7 @@ def _defer(context: ssl.SSLContext) -> None:
     context.__class__ = _DeferredContext
 
 
-ssl.SSLContext.set_default_verify_paths = _defer  # type: ignore[method-assign]
+ssl.SSLContext.set_default_verify_paths = _defer  # type: ignore[assignment]
 try:
     import aiohttp
 finally:
