@@ -68,8 +68,6 @@ class PageResult:
     Attributes:
         status: HTTP status of the response; 5xx when the rows could only be fetched in smaller pages.
         fetched_at: ISO 8601, UTC.
-        lines: Each record's bytes.
-        records: The same records, decoded.
         missing_rows: Offsets, from 0, of rows that the source cannot return.
     """
 
@@ -88,14 +86,7 @@ class _Response(NamedTuple):
 
 
 class Client:
-    """Fetch from one source, within its rate limit.
-
-    Args:
-        window_s: Length of the source's rate limit window in seconds.
-
-    Attributes:
-        headers: Those of the last response.
-    """
+    """Fetch from one source, within its rate limit."""
 
     def __init__(self, settings: Settings, window_s: float = WINDOW_S) -> None:
         self._settings = settings

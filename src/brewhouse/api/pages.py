@@ -69,11 +69,6 @@ class Pager:
     async def fetch(self, page: int, size: int, *, pages: int) -> PageResult:
         """Fetch a page, or the rows of it that the source can return.
 
-        Args:
-            page: From 1.
-            size: Rows per page.
-            pages: Expected number of pages.
-
         Raises:
             PermanentSourceError: The page cannot be fetched, and individual rows are not the cause.
         """

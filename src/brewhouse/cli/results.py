@@ -122,11 +122,7 @@ def result_file(output_format: Format, output: Path | None) -> Iterator[Path | N
 
 
 def write(result: DuckDBPyRelation, output_format: Format, file: Path | None, limit: int | None = None) -> None:
-    """Write a result to a file of `result_file`, or print it.
-
-    Args:
-        limit: Maximum number of rows; None is all.
-    """
+    """Write a result to a file of `result_file`, or print it."""
     from brewhouse.query.export import converted, export, storable
 
     stored = storable(result if limit is None else result.limit(limit + 1))

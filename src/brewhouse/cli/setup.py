@@ -14,7 +14,7 @@ import typer
 
 from brewhouse.cli.options import JsonOption, LakeOption, complete_setting, complete_table, settings_and_lake
 from brewhouse.cli.output import print_json, print_result, progress_listeners
-from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.errors import BrewhouseError, UsageError, suggestion
 from brewhouse.settings import Secret, SecretUrl, Settings, origins, setting_names, value_of
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def config(
     settings, _ = settings_and_lake()
     found = origins()
     if name is not None and name not in setting_names():
-        raise UsageError(f"{name} is not a setting.", hint="`brewhouse config` lists the settings.")
+        hint = suggestion(name, setting_names()) or "`brewhouse config` lists the settings."
+        raise UsageError(f"{name!r} is not a setting.", hint=hint)
     rows = [
         {"setting": each, "value": _shown(value_of(settings, each)), "origin": found.get(each, "default")}
         for each in setting_names()

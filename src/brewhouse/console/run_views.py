@@ -93,11 +93,7 @@ class CheckView:
 
 @dataclass(frozen=True)
 class RunView:
-    """A run with its jobs, also those that did not start, its checks, failed ones first, and its tables.
-
-    Attributes:
-        retried_jobs: The jobs that a retry would run.
-    """
+    """A run with its jobs, also those that did not start, its checks, failed ones first, and its tables."""
 
     row: RunRow
     jobs: list[JobProgress]

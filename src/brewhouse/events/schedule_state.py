@@ -24,10 +24,8 @@ class ScheduleState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the schedule.
 
     Attributes:
-        is_on: Whether runs are started.
         since: Due times up to this one are settled; None when there never was a schedule.
         cron: The cron fields when it was last switched on; empty when unknown.
-        time_zone: The time zone of `cron`.
     """
 
     is_on: bool = True

@@ -64,7 +64,6 @@ class ColumnStatistics:
 
     Attributes:
         type: Iceberg's name; DuckDB's for a type that our tables do not have.
-        size_bytes: Compressed size.
         values: Number of values, nulls included.
         lower: Lower bound; None, like `nulls`, if unknown, and if all values are null.
         is_exact: Whether both bounds are values of the column rather than truncated ones.

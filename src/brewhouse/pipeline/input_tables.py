@@ -72,11 +72,6 @@ def attach_previous(engine: Engine, lake: Lake, tables: Tables, breweries: Model
     They are read from the table that was published of it. If other models made that table, or it has expired, the raw
     snapshot is cleaned again, so that a change of the models is not a change of a brewery.
 
-    Args:
-        breweries: The model of `silver.breweries`.
-        run: Run id of the earlier raw snapshot.
-        version: Version of the current models.
-
     Returns:
         Whether the earlier raw snapshot is attached now, in place of the current one.
 

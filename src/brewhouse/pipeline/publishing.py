@@ -38,7 +38,6 @@ def stage_models(
     """Let the engine write each model's table into files, which it reads by the model's name from then on.
 
     Args:
-        models: In the order of their dependencies.
         snapshot: What they are made of; incremental tables get its rows as a batch.
         rebuilds: Whether incremental tables start over with this batch.
     """

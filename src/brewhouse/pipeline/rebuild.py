@@ -92,8 +92,6 @@ class _Rebuild:
 
     Attributes:
         snapshot: Run id of the raw snapshot that the tables show; None before the first.
-        checks: Results of the newest snapshot's checks.
-        left_out: The raw snapshots whose checks failed, with the reasons.
     """
 
     def __init__(self, context: RunContext) -> None:

@@ -45,9 +45,6 @@ class RunLauncher:
     def start(self, command: Sequence[str] = RUN, trigger: str = "console") -> str:
         """Start a run by its command-line arguments, wait until it holds the lock, and return its id.
 
-        Args:
-            trigger: What starts it, for its events.
-
         Raises:
             BrewhouseError: It did not start, since another run holds the lock or a setting is invalid.
         """

@@ -29,7 +29,6 @@ class Scheduler:
 
     Args:
         schedule: When runs are due; None starts none, but notifications are still sent.
-        start: Starts a run and returns its id.
     """
 
     def __init__(

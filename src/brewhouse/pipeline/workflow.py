@@ -33,7 +33,6 @@ def run_workflow(
 
     Args:
         snapshot_run: Run id of the raw snapshot to transform; None is the newest.
-        listeners: Receive each event of the run, such as a progress bar.
         external: The part of an external run that these jobs are; None when they are the whole run.
 
     Raises:

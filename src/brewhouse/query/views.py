@@ -104,10 +104,6 @@ def table_sql(spec: TableSpec, files: Sequence[str]) -> str:
 
     Columns with an Iceberg field id are found by it, since a name may have belonged to another column when a file was
     written; those of a table that is not yet published, by name.
-
-    Args:
-        spec: The table.
-        files: Absolute paths of its Parquet files; none makes it empty.
     """
     nulls = ", ".join(f"CAST(NULL AS {DUCKDB_TYPES[c.type]}) AS {identifier(c.name)}" for c in spec.columns)
     if not files:
