@@ -108,14 +108,11 @@ def _columns(table: str) -> dict[str, str]:
 
 
 def previous_snapshot(engine: Engine, tables: Tables, run: str) -> str | None:
-    """Find the raw snapshot to compare another with: the newest before it in the change log.
+    """Find the raw snapshot to compare another with: the newest before it in the change log, if there is one.
 
     Only snapshots that the log's current state was made from count, since the last rebuild: what was rolled back, or
     left out by a rebuild, is not in it. A snapshot older than the newest one in the log is compared with itself, since
     the log already leads past it.
-
-    Returns:
-        Its run id; None when there is none.
     """
     names = tables.names()
     if BREWERIES not in names:
