@@ -50,14 +50,7 @@ class Pager:
         self._missing_rows: dict[int, int] = {}
 
     async def fetch_first(self, total: int) -> tuple[PageResult, int]:
-        """Fetch page 1, and detect the page size.
-
-        Returns:
-            The page, and the rows per page: fewer than `per_page_rows` when the source silently caps it.
-
-        Raises:
-            PermanentSourceError: The page cannot be fetched.
-        """
+        """Fetch page 1, and return the rows per page: fewer than `per_page_rows` when the source silently caps it."""
         requested = self._settings.per_page_rows
         result = await self.fetch(1, requested, pages=-(-total // requested))
         rows = len(result.lines)

@@ -48,11 +48,7 @@ def defaults() -> dict[str, str]:
 
 
 def check_parameters(given: Mapping[str, str], whole: str) -> None:
-    """Verify that a template has these parameters, and allows their values, as far as CloudFormation and Glue would.
-
-    Raises:
-        UsageError: It does not.
-    """
+    """Verify that a template has these parameters, and allows their values, as far as CloudFormation and Glue would."""
     parameters = parse(whole)["Parameters"]
     settable = sorted(set(parameters) - SET_BY_DEPLOY)
     for name, value in given.items():

@@ -52,8 +52,6 @@ class CompletenessResult:
     """The result of comparing a snapshot with the source's counts.
 
     Attributes:
-        received: The same counts of the received records.
-        records: Number of records received, duplicates included.
         differences: One sentence per disagreement; empty when the snapshot is complete.
         missing: By group, the counts of the missing rows.
         suspect_pages: Numbers of the pages that may cause a disagreement.

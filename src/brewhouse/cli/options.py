@@ -144,20 +144,13 @@ def reject_together(**given: object) -> None:
 
     Args:
         given: The options by what a user types, each with its value; those without a true value are not given.
-
-    Raises:
-        UsageError: Two of them are given.
     """
     if len(names := [name for name, value in given.items() if value]) > 1:
         raise UsageError(f"{names[0]} and {names[1]} contradict each other.", hint=f"Omit {names[1]} or {names[0]}.")
 
 
 def country_code(text: str) -> str:
-    """Return an ISO 3166-1 code in upper case.
-
-    Raises:
-        UsageError: It is not the code of a country.
-    """
+    """Return an ISO 3166-1 code in upper case; refuse a text that is not one."""
     from brewhouse.places import gazetteer, reference
 
     code = text.upper()
@@ -199,11 +192,7 @@ def state_code(text: str, country: str) -> str:
 
 
 def known_type(text: str) -> str:
-    """Return a type of breweries.
-
-    Raises:
-        UsageError: The source has no such type.
-    """
+    """Return a type of breweries; refuse one that the source does not have."""
     from brewhouse.api.contract import BREWERY_TYPES
 
     if text and text not in BREWERY_TYPES:

@@ -324,11 +324,7 @@ def _text(value: object) -> str:
 
 
 def require_lake(lake: Lake) -> None:
-    """Refuse to read a local lake that does not exist.
-
-    Raises:
-        BrewhouseError: There is no such folder.
-    """
+    """Refuse to read a local lake that does not exist."""
     if lake.is_local and not lake.root.is_dir():
         raise BrewhouseError(*lacking(lake, ""))
 

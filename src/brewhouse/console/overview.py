@@ -127,11 +127,7 @@ def has_breweries(state: LakeState) -> bool:
 
 
 def require_breweries(state: LakeState) -> None:
-    """Check that breweries are published.
-
-    Raises:
-        NothingPublishedError: No breweries are published.
-    """
+    """Check that breweries are published."""
     if not has_breweries(state):
         raise NothingPublishedError("No breweries are published yet.", hint="Run `brewhouse run` first.")
 

@@ -32,11 +32,7 @@ _MIN_BAR = 4
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run in the list; `seconds` is None while it is running.
-
-    Attributes:
-        trigger: What started it: cli, console, schedule or glue; empty if unknown.
-    """
+    """A run in the list; `seconds` is None while it is running."""
 
     run: str
     workflow: str

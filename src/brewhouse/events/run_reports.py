@@ -31,9 +31,6 @@ class JobReport:
 
     Attributes:
         seconds: Duration; None while it runs.
-        counts: Records in and out, by name.
-        raw_snapshot: Run id of the raw snapshot that an extract completed.
-        expired_runs: Runs and raw snapshots whose states of the tables expired.
     """
 
     name: str

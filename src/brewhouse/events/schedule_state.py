@@ -57,11 +57,7 @@ def switch(lake: Lake, *, is_on: bool, cron: str = "", time_zone: str = "") -> N
 
 
 def claim(lake: Lake, moment: datetime, now: datetime) -> bool:
-    """Claim a due time; both moments have time zones.
-
-    Returns:
-        Whether it is ours; False when another process claimed it first.
-    """
+    """Claim a due time, unless another process did; both moments have time zones."""
     from obstore.exceptions import AlreadyExistsError
 
     due = moment.astimezone(UTC)

@@ -69,8 +69,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename={"missing_rows"
     """Description of a complete raw snapshot.
 
     Attributes:
-        date: Day of its start, UTC.
-        per_page_rows: Requested records per page.
         started_at: ISO 8601, UTC, like `finished_at`.
         missing: By group, how many records the missing rows leave out.
         fields_seen: By field, how often it had each JSON type.

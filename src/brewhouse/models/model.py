@@ -28,7 +28,6 @@ class Model(Header):
     """A model file, parsed.
 
     Attributes:
-        name: Zone and table, as `silver.breweries`.
         sql: The SELECT, in Spark SQL.
         reads: Names of the tables that the SELECT reads.
         depends_on: Names of the tables that must exist before it: those that the SELECT and its checks read.

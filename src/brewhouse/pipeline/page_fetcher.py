@@ -106,11 +106,7 @@ class PageFetcher:
         await self.fetch_missing(total)
 
     async def write_page(self, number: int, result: PageResult) -> None:
-        """Write a page and count it.
-
-        Raises:
-            BrewhouseError: The lake cannot be written.
-        """
+        """Write a page and count it."""
         self.requested += 1
         lines = one_line(result.lines)
         page = await self._writer.write_page(
@@ -127,9 +123,6 @@ class PageFetcher:
 
         Args:
             limit: Size of the sample; it has all pages of up to twice as many.
-
-        Raises:
-            PermanentSourceError: A page cannot be fetched.
         """
         changed: list[int] = []
 

@@ -82,11 +82,7 @@ def _compute_with_rows_of(engine: Engine, model: Model, spec: TableSpec, files: 
 
 
 def check(context: RunContext, staged: StagedTables) -> None:
-    """Emit the results of the checks of staged tables.
-
-    Raises:
-        ChecksFailed: A check of severity error failed; nothing was published.
-    """
+    """Emit the results of the checks of staged tables."""
     context.emit_checks(staged.checks)
     raise_on_failure(staged.checks)
 

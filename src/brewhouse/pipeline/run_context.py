@@ -43,9 +43,7 @@ class JobResult:
     """The result of a job.
 
     Attributes:
-        counts: Records in and out, by name.
         published: Each published table with its `table`, `snapshot` and `rows`.
-        raw_snapshot: Run id of the raw snapshot that it completed; empty when it completed none.
         expired_runs: Runs and raw snapshots of which it expired the last state of a table.
     """
 

@@ -59,7 +59,6 @@ class GazetteerMatch:
     """The place that a name stands for.
 
     Attributes:
-        code: Its ISO code; None if ISO has none for it.
         name: Its canonical name; the name as given if ISO has no code for it.
     """
 
