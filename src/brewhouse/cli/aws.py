@@ -60,8 +60,6 @@ def package(
 
     Example: brewhouse aws package --glue-version 5.1
     """
-    import yaml  # noqa: F401 - reported before the dependencies are downloaded
-
     from brewhouse.aws.package import make_package
 
     files = make_package(folder, glue_version).uploads
