@@ -14,7 +14,7 @@ from hatchling.plugin.manager import PluginManager
 ROOT = Path(__file__).parents[1]
 
 
-def metadata(folder: Path, origin: str) -> ProjectMetadata:
+def metadata(folder: Path, origin: str) -> ProjectMetadata[PluginManager]:
     """Return what a wheel that is built in a clone from this origin says of itself."""
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
