@@ -380,7 +380,7 @@ def test_a_run_that_is_stopped_at_any_moment_is_stopped_or_done_and_notifies_nob
         started = time.monotonic()
         subprocess.run([*arguments, str(tmp_path / "whole")], check=True, env=variables, capture_output=True)
         duration = time.monotonic() - started
-        for attempt in range(50 if engine == "duckdb" else 12):
+        for attempt in range(50 if engine == "duckdb" else 8):
             number = (signal.SIGINT, signal.SIGTERM)[attempt % 2]
             lake = Lake(tmp_path / f"lake-{attempt}")
             command = [*arguments, str(lake.root)]
