@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -194,6 +195,7 @@ def test_numbers_of_128_bits_are_sorted_by_value(queries: QueryService) -> None:
     assert [row[0] for row in queries.page(status.id, sort=-1).rows] == [121, 100, 81, 64]
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python 3.14 reads any depth that DuckDB sends")
 def test_json_that_is_nested_too_deeply_is_an_error(queries: QueryService) -> None:
     status = finished(queries, f"SELECT '{'[' * 3000}{']' * 3000}'::JSON AS v")
     with pytest.raises(UsageError, match="nested too deeply"):

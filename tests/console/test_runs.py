@@ -20,7 +20,7 @@ from brewhouse.events.event import read_events
 from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE
 from brewhouse.events.run_reports import ENDED
 from brewhouse.lake.lake import Lake
-from brewhouse.lake.run_lock import run_lock
+from brewhouse.lake.run_lock import holder, run_lock
 from brewhouse.mock_api.dataset import generate
 from brewhouse.settings import ScheduleSettings, SecretUrl, Settings
 
@@ -281,6 +281,8 @@ def test_a_started_run_is_shown_until_it_succeeds(fresh: TestClient, lake: Lake)
     assert (view["row"]["state"], view["can_retry"]) == ("SUCCEEDED", False)
     assert fresh.get("/api/v1/runs/last").json() == view
     assert fresh.post(f"/api/v1/runs/{run}/retry").status_code == 400
+    while holder(lake):  # released just after the end is recorded
+        time.sleep(0.05)
     assert fresh.post(f"/runs/{run}/stop").status_code == 400
     assert {event.run for event in read_events(lake) if event.detail_type in {RUN, JOB}} == {run}
 

@@ -54,4 +54,6 @@ def hide_posix() -> None:
         for name in names:
             if hasattr(owner, name):
                 delattr(owner, name)
+    if hasattr(shutil, "_rmtree_unsafe"):  # the one of systems without folders' descriptors
+        vars(shutil).update(_use_fd_functions=False, _rmtree_impl=shutil._rmtree_unsafe)
     vars(os).update(open=open_no_folder, fsync=fsync_file)

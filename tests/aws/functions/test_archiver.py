@@ -412,6 +412,12 @@ def test_the_functions_run_with_the_standard_library_and_boto3_alone(
     answers = done.stdout.splitlines()
     assert answers[0] == '{"batchItemFailures": []}'
     assert answers[-2] == '{"sent": []}'
-    ours = {"__main__", "__mp_main__", "brewhouse", *(path.name.removesuffix(".py") for path in packages.iterdir())}
+    ours = {
+        "__main__",
+        "sitecustomize",
+        "__mp_main__",
+        "brewhouse",
+        *(path.name.removesuffix(".py") for path in packages.iterdir()),
+    }
     assert set(json.loads(answers[-1].replace("'", '"'))) <= ours
     assert len(cloud.events()) == 1
