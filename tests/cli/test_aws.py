@@ -64,12 +64,13 @@ def test_a_negative_amount_is_wrong_usage(call: Call, option: str) -> None:
     assert option in done.err
 
 
+@pytest.mark.parametrize("command", ["aws query", "query --on athena"])
 @pytest.mark.parametrize("arguments", [(), ("SELECT 1", "--saved", "top_cities"), ("--saved", "no_such_query")])
 def test_a_query_is_checked_before_the_account_is_opened(
-    call: Call, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+    call: Call, monkeypatch: pytest.MonkeyPatch, command: str, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.delenv("AWS_REGION", raising=False)
-    done = call("aws", "query", *arguments)
+    done = call(*command.split(), *arguments)
     assert (done.code, done.out) == (2, "")
     assert "saved" in done.err
 
@@ -93,6 +94,13 @@ def test_a_missing_stack_is_an_error_that_names_it(call: Call, arguments: tuple[
     assert (done.code, done.out) == (2 if "destroy" in arguments else 1, "")
     assert done.err.startswith("brewhouse: ")
     assert "absent" in done.err
+
+
+@pytest.mark.usefixtures("_account")
+def test_a_query_on_athena_uses_the_stack_named_brewhouse(call: Call) -> None:
+    done = call("query", "SELECT 1", "--on", "athena")
+    assert (done.code, done.out) == (1, "")
+    assert "brewhouse" in done.err.removeprefix("brewhouse: ")
 
 
 @pytest.mark.usefixtures("_account")

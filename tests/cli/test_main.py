@@ -120,6 +120,7 @@ def test_an_error_is_one_paragraph_on_standard_error(tmp_path: Path, arguments: 
         (("run", "--engine", "klingon"), ("--engine", "klingon", "duckdb", "spark")),
         (("run", "--log-format", "xml"), ("--log-format", "xml", "text", "json")),
         (("query", "SELECT 1", "--format", "xml"), ("--format", "xml", "table", "csv", "json", "parquet")),
+        (("query", "SELECT 1", "--on", "mars"), ("--on", "mars", "here", "athena")),
         (("events", "--level", "loud"), ("--level", "loud", "info", "warn", "error")),
         (("models", "--graph", "--format", "png"), ("--format", "png", "text", "svg")),
         (("changes", "--kind", "vanished"), ("--kind", "vanished", "added", "reopened")),
