@@ -61,6 +61,9 @@ def test_the_settings_of_all_places_are_merged(tmp_path: Path) -> None:
         ),
         ("", {}, {"per_page_rows": 201}, r"^per_page_rows must be 200 or less \(got 201\)"),
         ("", {}, {"colour": "red"}, r"^colour is not a setting"),
+        ("source_url = 'x.org/v1'", {}, {}, r"must start with http:// or https:// and .* \(got 'x\.org/v1'\)"),
+        ("", {"BREWHOUSE_SOURCE_URL": "ftp://joe:word@x"}, {}, r"^BREWHOUSE_SOURCE_URL must start .*'ftp://x'\)"),
+        ("", {}, {"catalog_uri": "http://:80"}, r"^catalog_uri must start with .* \(got 'http://:80'\)"),
     ],
 )
 def test_an_invalid_setting_is_named_with_its_place(
@@ -166,6 +169,8 @@ def test_the_limits_of_a_range_are_valid_and_values_beyond_them_are_not(name: st
     [
         ("BREWHOUSE_CONCURENCY", "Did you mean BREWHOUSE_CONCURRENCY?"),
         ("BREWHOUSE_ALERT_URLS", "Did you mean BREWHOUSE_ALERTS_URLS?"),
+        ("BREWHOUSE_CONFG", "Did you mean BREWHOUSE_CONFIG?"),
+        ("BREWHOUSE_FOO", "Unset it. `brewhouse config` lists the settings."),
         ("BREWHOUSE_QQQ", "Unset it. `brewhouse config` lists the settings."),
     ],
 )

@@ -75,7 +75,7 @@ def test_an_option_has_the_same_help_in_every_command() -> None:
         for parameter in command.params:
             texts.setdefault(parameter.opts[0], set()).add(getattr(parameter, "help", ""))
     different = {name for name, helps in texts.items() if name.startswith("--") and len(helps) > 1}
-    assert different == {"--format", "--lake", "--limit", "--output", "--run"}
+    assert different == {"--format", "--lake", "--limit", "--output", "--port", "--rows", "--run"}
 
 
 def test_the_help_lists_every_command(call: Call) -> None:
@@ -150,6 +150,16 @@ def test_debug_shows_the_traceback_in_any_position(tmp_path: Path, position: int
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert "lake does not exist." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(("describe",), 2), (("runs", "--limit", "0"), 2), (("aws",), 2), (("tables",), 1)]
+)
+def test_debug_keeps_the_exit_code(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(*arguments).code == call(*arguments, "--debug").code == code
 
 
 def test_an_unexpected_error_names_its_class_and_the_option_debug() -> None:
@@ -240,6 +250,20 @@ def test_an_invalid_settings_file_is_named_by_every_command(
         done = call(command)
         assert (done.code, done.out) == (2, "")
         assert "concurrency" in done.err
+
+
+@pytest.mark.parametrize("path", [path for path in COMMANDS if path not in {"", "aws", "alerts"}])
+def test_every_command_rejects_an_unknown_variable_and_shows_its_help(
+    call: Call, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setenv("BREWHOUSE_LAKES", "")  # counts as unset
+    monkeypatch.setenv("BREWHOUSE_CONCURENCY", "2")
+    done = call(*path.split())
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "brewhouse: The variable BREWHOUSE_CONCURENCY is not a setting. Did you mean BREWHOUSE_CONCURRENCY?\n"
+    )
+    assert call(*path.split(), "--help").code == 0
 
 
 def test_ctrl_c_ends_a_command_without_a_traceback(full: Path) -> None:
@@ -441,6 +465,9 @@ def test_a_shell_has_a_completion_script(call: Call, monkeypatch: pytest.MonkeyP
         (("tables", "--jsno"), "No such option --jsno. Did you mean --json? See `brewhouse tables --help`."),
         (("tables", "all"), "Unexpected argument all. See `brewhouse tables --help`."),
         (("describe",), "Missing argument 'table'. See `brewhouse describe --help`."),
+        (("tables", "--config"), "Option '--config' requires an argument. See `brewhouse --help`."),
+        (("config", "concurency"), "'concurency' is not a setting. Did you mean concurrency?"),
+        (("config", ""), "'' is not a setting. `brewhouse config` lists the settings."),
         (("no-such",), "No such command 'no-such'. See `brewhouse --help`."),
     ],
 )

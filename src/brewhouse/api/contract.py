@@ -61,10 +61,7 @@ class Records:
 
 
 def parse_meta(body: bytes) -> tuple[Meta, list[str]]:
-    """Parse a response of `/breweries/meta`: counts as numbers or as text, with or without groups.
-
-    Returns:
-        The meta, and the names of its deviations from the contract.
+    """Parse a response of `/breweries/meta`, and name its deviations: counts as text, missing groups.
 
     Raises:
         BadResponseError: The body is not such a response.
@@ -91,10 +88,7 @@ def parse_meta(body: bytes) -> tuple[Meta, list[str]]:
 
 
 def parse_page(body: bytes) -> tuple[list[bytes], Records]:
-    """Parse a response of `/breweries`, a JSON array of objects.
-
-    Returns:
-        Each record's bytes as they were sent, and the records decoded.
+    """Parse a response of `/breweries`, a JSON array of objects: each record's bytes as sent, and the records.
 
     Raises:
         BadResponseError: The body is not a JSON array of objects, or one of them is nested too deeply or too large.

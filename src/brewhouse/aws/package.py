@@ -137,11 +137,7 @@ def _unpack_dependencies(modules: Path, wheels: Path) -> None:
 
 
 def _pip() -> list[str]:
-    """Return the command of pip, which environments made by uv do not have; uv can run it.
-
-    Raises:
-        UsageError: Neither is installed.
-    """
+    """Return the command of pip, which environments made by uv do not have; uv can run it."""
     if find_spec("pip"):
         return [sys.executable, "-m", "pip"]
     if uv := shutil.which("uv"):

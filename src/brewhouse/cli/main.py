@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from inspect import isfunction
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -26,6 +25,7 @@ from brewhouse.cli import aws, changes, events, jobs, models, output, read, runs
 from brewhouse.cli.options import GroupedHelp
 from brewhouse.cli.output import safe_streams
 from brewhouse.errors import BrewhouseError, UsageError, redacted
+from brewhouse.settings import reject_unknown_variables
 
 _SECTIONS: dict[str, tuple[Any, ...]] = {
     "Run": (jobs.run, jobs.extract, jobs.transform, jobs.aggregate, jobs.rebuild, jobs.backfill, serve.demo),
@@ -60,6 +60,8 @@ def select_options(
     if config is not None:
         os.environ["BREWHOUSE_CONFIG"] = str(config)  # inherited by the processes that this one starts
     output.is_quiet = quiet
+    if not {"-h", "--help"} & {*sys.argv}:
+        reject_unknown_variables()
 
 
 def _app_of(named: str = "", *, is_summary: bool = False) -> typer.Typer:
@@ -168,7 +170,9 @@ def _common_first(arguments: list[str]) -> list[str]:
         if argument == "--":
             others += [argument, *rest]
         elif argument == "--config":
-            common += [argument, *islice(rest, 1)]
+            if (file := next(rest, None)) is None:
+                return [argument]  # of which the parser says that it lacks its value
+            common += [argument, file]
         elif argument in {"--debug", "--quiet"} or argument.startswith("--config="):
             common.append(argument)
         else:
@@ -201,13 +205,11 @@ def _exit_code(arguments: list[str], *, debug: bool) -> int | str | None:
             import traceback
 
             print(redacted("".join(traceback.format_exception(error))), end="", file=sys.stderr)
-            return 1
-        if type(error).__name__ == "NoArgsIsHelpError":
+        elif type(error).__name__ == "NoArgsIsHelpError":
             print(error, file=sys.stderr)
-            return 2
-        known = _readable_error(error)
-        print(f"brewhouse: {known}", file=sys.stderr)
-        return known.exit_code
+        else:
+            print(f"brewhouse: {_readable_error(error)}", file=sys.stderr)
+        return _readable_error(error).exit_code
     return code
 
 

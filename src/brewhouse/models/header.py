@@ -72,8 +72,6 @@ class Header:
     """The fields of a header.
 
     Attributes:
-        description: What a row is.
-        key: Columns that are unique together.
         partition: Columns whose values divide the rows into files.
         sort: Columns by which the rows of a file are ordered.
         incremental_by: Batch column of a table that keeps the rows of earlier snapshots: a run replaces the rows of
@@ -81,7 +79,6 @@ class Header:
         ephemeral: Whether only other models read the table, and it is not published; `view` if each of them computes it
             again, since that is faster than to keep its rows.
         rules: Rules for the rows; the uniqueness of the key first.
-        columns: Descriptions of columns, by name.
         lines: Line of each field except the rules, by its word, as `key` or `column total`.
     """
 

@@ -28,13 +28,11 @@ class Model(Header):
     """A model file, parsed.
 
     Attributes:
-        name: Zone and table, as `silver.breweries`.
         sql: The SELECT, in Spark SQL.
         reads: Names of the tables that the SELECT reads.
         depends_on: Names of the tables that must exist before it: those that the SELECT and its checks read.
         version: Hash of its file and, once ordered by `models_of`, of the files that it depends on.
         file: Its file, as errors name it.
-        text: The content of its file.
     """
 
     name: str
@@ -110,7 +108,6 @@ def parse(name: str, text: str, *, file: str | None = None, user_defined: bool =
     r"""Parse a model file.
 
     Args:
-        name: Zone and table.
         file: The file as errors name it; None uses the model's name.
 
     Raises:

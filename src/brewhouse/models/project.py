@@ -82,11 +82,7 @@ def _user_defined(folder: Path, built_in: Mapping[str, Model]) -> dict[str, Mode
 
 
 def _model_files(folder: Path) -> list[Path]:
-    """List the SQL files of a folder; hidden files and folders belong to editors and systems.
-
-    Raises:
-        UsageError: A folder cannot be opened.
-    """
+    """List the SQL files of a folder; hidden files and folders belong to editors and systems."""
 
     def fail(error: OSError) -> NoReturn:
         reason = "does not exist" if error.errno == errno.ENOENT else f"cannot be opened: {error.strerror}"
