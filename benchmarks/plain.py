@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from brewhouse.engines.dialect import DUCKDB_MACROS, to_duckdb
+from brewhouse.engines.dialect import duckdb_macros, to_duckdb
 from brewhouse.lake.duckdb_access import literal
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import newest
@@ -24,7 +24,7 @@ def main(root: str, file: str) -> None:
     assert snapshot is not None
     staging = next(model for model in models_of("staging") if model.name == "staging.cleaned_records")
     with duckdb.connect() as connection:
-        connection.execute(DUCKDB_MACROS)
+        connection.execute(duckdb_macros())
         connection.execute("CREATE SCHEMA bronze")
         connection.execute(f"CREATE VIEW bronze.breweries AS {raw_records_sql(snapshot.files)}")
         connection.execute(f"COPY ({to_duckdb(staging.sql)}) TO {literal(file)} (FORMAT parquet, COMPRESSION zstd)")

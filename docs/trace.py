@@ -2,8 +2,8 @@
 
 The run is a real one: a process of its own, the mock API in another, a new local lake, DuckDB. A module is entered when
 one of its functions is called while the command function `run` of `cli/jobs.py` is on the stack, or in a worker thread.
-Code that runs at import does not count, class bodies included. `tests/test_architecture.py` fails when the list in the
-page differs from a new trace.
+Code that runs at import does not count, class bodies and importers included.
+`tests/test_architecture.py` fails when the list in the page differs from a new trace.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Profiler:
 
     def __call__(self, frame: FrameType, event: str, _arg: object) -> None:
         """Record a call of a function of `brewhouse`."""
-        if event != "call" or not frame.f_code.co_filename.startswith(_PREFIX):
+        if event != "call" or not frame.f_code.co_filename.startswith(_PREFIX) or is_called_by_import(frame):
             return
         is_of_run = is_worker = threading.get_ident() != self._main_thread
         stack: list[str] = []
@@ -82,6 +82,11 @@ class Profiler:
             self.trace.concurrent.append(stack[0])
         if len(stack) > len(self.trace.deepest):
             self.trace.deepest = stack[::-1]
+
+
+def is_called_by_import(frame: FrameType) -> bool:
+    """Return whether the import system calls this function, an importer's."""
+    return frame.f_back is not None and frame.f_back.f_code.co_filename.startswith("<frozen importlib")
 
 
 def module_name(file: Path) -> str:

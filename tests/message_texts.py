@@ -85,10 +85,11 @@ def words_of_data() -> set[str]:
 
 
 def source_texts() -> str:
-    """Return all strings of the source, and the files of the models."""
+    """Return all strings of the source, the files of the models, and what errors of AWS mean."""
     nodes = [node for file in SOURCE.rglob("*.py") for node in ast.walk(ast.parse(file.read_text("utf-8")))]
     strings = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     models = [file.read_text("utf-8") for file in (SOURCE / "models").rglob("*") if file.suffix in {".sql", ".toml"}]
+    models.append((SOURCE / "lake" / "aws_errors.toml").read_text("utf-8"))
     return "\n".join([*strings, *(text.replace("\n--", "") for text in models)])
 
 

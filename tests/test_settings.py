@@ -25,7 +25,7 @@ def test_each_place_overrides_the_ones_below_it(tmp_path: Path) -> None:
     def concurrency(flags: dict[str, Any], environ: dict[str, str]) -> int:
         return load(flags, folder=tmp_path, environ=environ).concurrency
 
-    assert concurrency({}, {}) == 8
+    assert concurrency({}, {}) == 12
     (tmp_path / "brewhouse.toml").write_text("concurrency = 5\n")
     assert concurrency({}, {}) == 5
     assert concurrency({}, {"BREWHOUSE_CONCURRENCY": "6"}) == 6
@@ -61,6 +61,9 @@ def test_the_settings_of_all_places_are_merged(tmp_path: Path) -> None:
         ),
         ("", {}, {"per_page_rows": 201}, r"^per_page_rows must be 200 or less \(got 201\)"),
         ("", {}, {"colour": "red"}, r"^colour is not a setting"),
+        ("source_url = 'x.org/v1'", {}, {}, r"must start with http:// or https:// and .* \(got 'x\.org/v1'\)"),
+        ("", {"BREWHOUSE_SOURCE_URL": "ftp://joe:word@x"}, {}, r"^BREWHOUSE_SOURCE_URL must start .*'ftp://x'\)"),
+        ("", {}, {"catalog_uri": "http://:80"}, r"^catalog_uri must start with .* \(got 'http://:80'\)"),
     ],
 )
 def test_an_invalid_setting_is_named_with_its_place(
@@ -166,6 +169,8 @@ def test_the_limits_of_a_range_are_valid_and_values_beyond_them_are_not(name: st
     [
         ("BREWHOUSE_CONCURENCY", "Did you mean BREWHOUSE_CONCURRENCY?"),
         ("BREWHOUSE_ALERT_URLS", "Did you mean BREWHOUSE_ALERTS_URLS?"),
+        ("BREWHOUSE_CONFG", "Did you mean BREWHOUSE_CONFIG?"),
+        ("BREWHOUSE_FOO", "Unset it. `brewhouse config` lists the settings."),
         ("BREWHOUSE_QQQ", "Unset it. `brewhouse config` lists the settings."),
     ],
 )
@@ -184,7 +189,7 @@ def test_another_settings_file_can_be_named(tmp_path: Path) -> None:
     (tmp_path / "brewhouse.toml").write_text("concurrency = 5\n")
     (tmp_path / "other.toml").write_text("timeout_s = 5\n")
     settings = load({}, folder=tmp_path, environ={"BREWHOUSE_CONFIG": str(tmp_path / "other.toml")})
-    assert (settings.concurrency, settings.timeout_s) == (8, 5.0)
+    assert (settings.concurrency, settings.timeout_s) == (12, 5.0)
     with pytest.raises(
         UsageError, match=r"settings file nowhere\.toml does not exist\. Check --config and BREWHOUSE_CONF"
     ):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -25,7 +26,7 @@ MIN_SECRET_CHARACTERS = 4
 _MIN_INFIX_CHARACTERS = 8  # a shorter secret is only removed where it is a whole word
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#\s\"']*@(?=[^@\s])")
 _PARAMETERS = re.compile(
-    r"([?&;](?:[\w.-]*[_-])?(?:key|apikey|token|secret|password|passwd|pwd|sig|signature|credential|auth)=)[^&;#\s\"']+",
+    r"([?&;#](?:[\w.-]*[_-])?(?:key|apikey|token|secret|password|passwd|pwd|sig|signature|credential|auth)=)[^&;#\s\"']+",
     re.IGNORECASE,
 )
 
@@ -71,6 +72,18 @@ def install_command(extra: str) -> str:
             return command.format(what)
     python = shlex.quote(sys.executable)
     return f"{python} -m pip install {what}" if find_spec("pip") else f"uv pip install --python {python} {what}"
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Suggest the closest known name; empty if none is close.
+
+    Example:
+        >>> suggestion("top_city", ["top_cities", "coverage"])
+        'Did you mean top_cities?'
+    """
+    from difflib import get_close_matches
+
+    return "".join(f"Did you mean {close}?" for close in get_close_matches(name, list(known), 1, 0.7))
 
 
 class BrewhouseError(Exception):

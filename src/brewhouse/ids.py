@@ -43,14 +43,11 @@ def later(text: str, than: str) -> str:
 
 
 def id_at(moment: datetime, content: bytes) -> str:
-    """Derive an id from a time and a content.
+    """Derive an id from a time and a content; ids sort by their times, also among those of `new_id`.
 
     Args:
         moment: With a time zone, from 1970 on; read to the millisecond.
         content: Its checksum is the id's last `CHECKSUM_CHARACTERS` characters.
-
-    Returns:
-        26 characters; ids sort by their times, also among those of `new_id`.
 
     Example:
         >>> id_at(datetime(2023, 3, 24, tzinfo=UTC), b"id,name")

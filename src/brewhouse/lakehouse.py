@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from brewhouse.errors import BrewhouseError, UsageError, install_command
+from brewhouse.errors import UsageError, install_command
 from brewhouse.lake.lake import lake_of
 from brewhouse.settings import Settings, load
 
@@ -44,11 +44,7 @@ class Rows(list[dict[str, Any]]):
 
 
 class Result:
-    """The result of a query, computed whenever it is read; a notebook shows its first rows as a table.
-
-    Attributes:
-        columns: Names of the columns.
-    """
+    """The result of a query, computed whenever it is read; a notebook shows its first rows as a table."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object]) -> None:
         self._connection, self._sql, self._parameters = connection, sql, parameters
@@ -240,7 +236,7 @@ class Lakehouse:
             kinds: Of added, changed, removed, closed and reopened.
 
         Raises:
-            BrewhouseError: Nothing is published, or by an earlier version without this table.
+            BrewhouseError: Nothing is published.
         """
         conditions = {
             "since": ("snapshot_time >= CAST($since AS DATE)", since),
@@ -249,23 +245,9 @@ class Lakehouse:
         }
         values = {name: value for name, (_, value) in conditions.items() if value is not None}
         where = " AND ".join(["true", *(conditions[name][0] for name in values)])
-        return self.rows(
+        return self.query(
             f"SELECT * FROM silver.brewery_changes WHERE {where} ORDER BY snapshot_run DESC, kind, id", values
-        )
-
-    def rows(self, sql: str, parameters: Mapping[str, object]) -> Rows:
-        """Query tables that every lake has, except those of earlier versions of Brewhouse."""
-        import duckdb
-
-        try:
-            return self.query(sql, parameters).rows()
-        except UsageError as error:
-            if not isinstance(error.__cause__, duckdb.CatalogException | duckdb.BinderException):
-                raise
-            raise BrewhouseError(
-                f"The tables of the lake {self._lake.root} were made by an earlier version of Brewhouse.",
-                hint="Rebuild them with `brewhouse rebuild`.",
-            ) from error
+        ).rows()
 
     def _run(self, jobs: Sequence[str], snapshot: str | None, listeners: Sequence[Listener]) -> RunReport:
         from brewhouse.pipeline.workflow import run_workflow

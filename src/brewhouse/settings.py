@@ -6,7 +6,7 @@ import base64
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Meta
 
-from brewhouse.errors import MIN_SECRET_CHARACTERS, SECRETS, UsageError
+from brewhouse.errors import MIN_SECRET_CHARACTERS, SECRETS, UsageError, suggestion
 
 PositiveInt = Annotated[int, Meta(ge=1)]
 NonNegativeInt = Annotated[int, Meta(ge=0)]
@@ -191,7 +191,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     lock_ttl_s: Annotated[float, Meta(ge=2)] = 120.0
     models: Path | None = None
     source_url: SecretUrl = SecretUrl("https://api.openbrewerydb.org/v1")
-    concurrency: PositiveInt = 8
+    concurrency: PositiveInt = 12
     per_page_rows: Annotated[int, Meta(ge=1, le=200)] = 200
     timeout_s: Annotated[float, Meta(gt=0)] = 30.0
     max_attempts: PositiveInt = 6
@@ -218,9 +218,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     console: ConsoleSettings = ConsoleSettings()
 
 
+_PREFIX = "BREWHOUSE_"
 _CONFIG = "BREWHOUSE_CONFIG"
 _HINT = "`brewhouse config` lists the settings."
-_SECRET = {"catalog_uri", "password", "ping_url", "source_url", "urls"}
+_SECRET = {"password", "ping_url", "urls"}
 _REQUIREMENTS = {
     r"Expected `\w+` >= ([\d]+)": r"be \1 or more",
     r"Expected `\w+` <= ([\d]+)": r"be \1 or less",
@@ -232,6 +233,7 @@ _REQUIREMENTS = {
     r"Expected `str` matching regex '\^\$": "be two times such as 22:00-07:00",
     "Expected `str` matching regex": "be lower-case letters, digits and _",
     "Expected `str`": "be a text",
+    "Expected URL": "start with http:// or https:// and the name of a host",
 }
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "alerts": AlertSettings, "schedule": ScheduleSettings, "console": ConsoleSettings,
@@ -268,6 +270,7 @@ def load(
         >>> load({"concurrency": 2}, environ={"BREWHOUSE_CONCURRENCY": "8", "BREWHOUSE_TIMEOUT_S": "5"}).concurrency
         2
     """
+    reject_unknown_variables(environ)
     merged: dict[str, Any] = {}
     for place in _places(flags, folder, environ, spell):
         _convert(place)
@@ -346,15 +349,20 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             found.setdefault(section, {})[name] = environ[variable].split() if is_list else environ[variable]
         else:
             found[name] = environ[variable]
-    for name in sorted({name for name in environ if name.startswith("BREWHOUSE_")} - known.keys() - {_CONFIG}):
-        raise UsageError(f"The variable {name} is not a setting.", hint=_nearest(name, known) or f"Unset it. {_HINT}")
     return found
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches
+def reject_unknown_variables(environ: Mapping[str, str] = os.environ) -> None:
+    """Refuse `BREWHOUSE_*` variables that are not settings, unless they are empty.
 
-    return "".join(f"Did you mean {close}?" for close in get_close_matches(name, list(known), 1, 0.75))
+    Raises:
+        UsageError: There is one.
+    """
+    known = {variable.removeprefix(_PREFIX) for variable in (_CONFIG, *map(_variable, setting_names()))}
+    given = sorted(name.removeprefix(_PREFIX) for name, value in environ.items() if value and name.startswith(_PREFIX))
+    for name in (name for name in given if name not in known):
+        close = suggestion(name, known).replace("mean ", f"mean {_PREFIX}")
+        raise UsageError(f"The variable {_PREFIX}{name} is not a setting.", hint=close or f"Unset it. {_HINT}")
 
 
 def _read_toml(file: Path, *, is_required: bool = False) -> dict[str, Any]:
@@ -363,7 +371,7 @@ def _read_toml(file: Path, *, is_required: bool = False) -> dict[str, Any]:
             raise UsageError(f"The settings file {file} does not exist.", hint=f"Check --config and {_CONFIG}.")
         return {}
     if not file.is_file():  # reading a named pipe would block
-        raise UsageError(f"{file} is not a file.", hint="Rename it, or run in another folder.")
+        raise UsageError(f"{file} is not a file.", hint="Rename it, or name a file with --config.")
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except OSError as error:
@@ -374,7 +382,7 @@ def _read_toml(file: Path, *, is_required: bool = False) -> dict[str, Any]:
 
 def _convert(place: _Place) -> Settings:
     try:
-        return msgspec.convert(place.values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
+        return msgspec.convert(place.values, Settings, strict=False, dec_hook=_secret)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         keys = re.findall(r"[a-z]\w*", path)
@@ -382,14 +390,23 @@ def _convert(place: _Place) -> Settings:
             known = (_SECTIONS[keys[0]] if keys else Settings).__struct_fields__
             name = ".".join([*keys, field[1]])
             raise UsageError(
-                f"{place.spell(name)} is not a setting.", hint=_nearest(field[1], known) or _HINT
+                f"{place.spell(name)} is not a setting.", hint=suggestion(field[1], known) or _HINT
             ) from None
         value: Any = place.values
         for key in keys:
             value = value[key] if isinstance(value, dict) else value
         requirement = _requirement(message, keys)
+        if {*keys} & {"catalog_uri", "source_url"}:
+            value = str(SecretUrl(value))  # without credentials
         got = "" if {*keys} & _SECRET else f" (got {value!r})"
         raise UsageError(f"{place.spell('.'.join(keys))} must {requirement}{got}.", hint=_HINT) from None
+
+
+def _secret(kind: type[Secret], text: str) -> Secret:
+    made = kind(text)
+    if kind is SecretUrl and not re.match("https?://[^/?#:]", str(made)):
+        raise ValueError("Expected URL")
+    return made
 
 
 def _requirement(message: str, keys: Sequence[str]) -> str:

@@ -43,14 +43,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SchemaDrift(msgspec.Struct, frozen=True):
-    """A deviation of the source from its contract.
-
-    Attributes:
-        name: The kind of deviation, such as `unknown_field`.
-        detail: What deviates, such as the field's name.
-        count: Number of records that deviate.
-        example: One of them.
-    """
+    """A deviation of the source from its contract: its kind, such as `unknown_field`, what deviates, and how often."""
 
     name: str
     detail: str

@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import json
 import logging
+import os
 import shutil
 import socket
 import ssl
@@ -422,12 +423,24 @@ def test_a_redirect_is_not_followed_and_its_target_is_named() -> None:
     assert len(server.requests) == 1
 
 
-def test_a_certificate_that_is_not_trusted_is_permanent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["https://u:{}@host/x", "https://host/x?code={}", "https://host/x#access_token={}"])
+def test_no_secret_in_the_target_of_a_redirect_is_printed(target: str) -> None:
+    secret = "Zq7-of-the-source"
+    location = target.format(secret)
+    server = RawServer(response(f"<a href='{location}'>moved</a>".encode(), "302 Found", f"Location: {location}"))
+    with pytest.raises(PermanentSourceError, match="status 302 to https://host/x: ") as caught:
+        fetch_from(server)
+    assert secret not in str(caught.value)
+
+
+def serve_tls(tmp_path: Path, body: bytes, use: Callable[[str], Awaitable[None]]) -> None:
+    """Answer requests over TLS, with the certificate in `certificate.pem`, while `use` works with the URL."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("needs openssl to create a certificate")
     file = tmp_path / "both.pem"
     command = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    command += " -addext subjectAltName=IP:127.0.0.1"
     subprocess.run(
         [openssl, *command.split(), "-keyout", file, "-out", tmp_path / "certificate.pem"],
         check=True,
@@ -436,20 +449,42 @@ def test_a_certificate_that_is_not_trusted_is_permanent(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "certificate.pem", file)
 
-    async def fetch() -> None:
-        async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.close()
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(response(body))
+        writer.close()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-        port = server.sockets[0].getsockname()[1]
-        async with server, Client(settings_for(f"https://127.0.0.1:{port}/v1")) as client:
+    async def run() -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+            await use(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+
+    asyncio.run(run())
+
+
+def test_a_certificate_that_is_not_trusted_is_permanent(tmp_path: Path) -> None:
+    async def fetch(url: str) -> None:
+        async with Client(settings_for(url)) as client:
             await client.page(1, 10)
 
     with pytest.raises(
         PermanentSourceError, match=r"certificate of 127\.0\.0\.1:\d+ is not trusted: .*self.signed"
     ) as caught:
-        asyncio.run(fetch())
+        serve_tls(tmp_path, ONE_BREWERY, fetch)
     assert "SSL_CERT_FILE" in caught.value.hint
+
+
+def test_certificate_authorities_of_the_environment_are_trusted(tmp_path: Path) -> None:
+    script = f"from {__name__} import *; print(fetch_page(settings_for(sys.argv[1])).lines)"
+
+    async def fetch(url: str) -> None:
+        variables = {**os.environ, "SSL_CERT_FILE": str(tmp_path / "certificate.pem")}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, url, stdout=subprocess.PIPE, env=variables, cwd=Path(__file__).parents[2]
+        )
+        printed, _ = await process.communicate()
+        assert printed.decode().strip() == str([b'{"id": "a"}'])
+
+    serve_tls(tmp_path, ONE_BREWERY, fetch)
 
 
 def test_a_server_that_does_not_speak_tls_is_named() -> None:

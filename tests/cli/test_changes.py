@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -167,13 +164,3 @@ def test_a_lake_with_events_only_has_no_tables(call: Call, tmp_path: Path) -> No
         done = call(command, "--lake", tmp_path)
         assert (done.code, done.err.count("\n")) == (1, 1)
         assert "The lake has no tables yet. Run `brewhouse run`; `brewhouse show` says how" in done.err
-
-
-def test_a_lake_of_an_earlier_version_is_an_error_with_a_hint(call: Call, lake: Path, tmp_path: Path) -> None:
-    old = tmp_path / "lake"
-    shutil.copytree(lake, old)
-    with closing(sqlite3.connect(old / "catalog.db")) as catalog, catalog:
-        catalog.execute("DELETE FROM iceberg_tables WHERE table_name = 'brewery_changes'")
-    done = call("changes", "--lake", old)
-    assert done.code == 1
-    assert "brewhouse rebuild" in done.err

@@ -29,6 +29,8 @@ from brewhouse import __version__
 from brewhouse.cli.main import _readable_error, app
 from brewhouse.mock_api.dataset import generate
 
+ROOT = Path(__file__).parents[2]
+
 
 def every_command() -> Iterator[tuple[str, Any]]:
     """List the commands, those of groups included, by what a user types."""
@@ -75,7 +77,7 @@ def test_an_option_has_the_same_help_in_every_command() -> None:
         for parameter in command.params:
             texts.setdefault(parameter.opts[0], set()).add(getattr(parameter, "help", ""))
     different = {name for name, helps in texts.items() if name.startswith("--") and len(helps) > 1}
-    assert different == {"--format", "--lake", "--limit", "--output", "--run"}
+    assert different == {"--format", "--lake", "--limit", "--output", "--port", "--rows", "--run"}
 
 
 def test_the_help_lists_every_command(call: Call) -> None:
@@ -150,6 +152,16 @@ def test_debug_shows_the_traceback_in_any_position(tmp_path: Path, position: int
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert "lake does not exist." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(("describe",), 2), (("runs", "--limit", "0"), 2), (("aws",), 2), (("tables",), 1)]
+)
+def test_debug_keeps_the_exit_code(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(*arguments).code == call(*arguments, "--debug").code == code
 
 
 def test_an_unexpected_error_names_its_class_and_the_option_debug() -> None:
@@ -242,6 +254,20 @@ def test_an_invalid_settings_file_is_named_by_every_command(
         assert "concurrency" in done.err
 
 
+@pytest.mark.parametrize("path", [path for path in COMMANDS if path not in {"", "aws", "alerts"}])
+def test_every_command_rejects_an_unknown_variable_and_shows_its_help(
+    call: Call, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setenv("BREWHOUSE_LAKES", "")  # counts as unset
+    monkeypatch.setenv("BREWHOUSE_CONCURENCY", "2")
+    done = call(*path.split())
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "brewhouse: The variable BREWHOUSE_CONCURENCY is not a setting. Did you mean BREWHOUSE_CONCURRENCY?\n"
+    )
+    assert call(*path.split(), "--help").code == 0
+
+
 def test_ctrl_c_ends_a_command_without_a_traceback(full: Path) -> None:
     command = [sys.executable, "-m", "brewhouse", "events", "--follow", "--limit", "1", "--lake", str(full)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -250,6 +276,13 @@ def test_ctrl_c_ends_a_command_without_a_traceback(full: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
+
+
+def test_tests_in_the_background_can_stop_their_processes() -> None:
+    code = "import signal, tests.conftest; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    command = f"trap '' INT; exec {sys.executable} -c '{code}'"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "True\n"
 
 
 HEAVY = (
@@ -441,6 +474,9 @@ def test_a_shell_has_a_completion_script(call: Call, monkeypatch: pytest.MonkeyP
         (("tables", "--jsno"), "No such option --jsno. Did you mean --json? See `brewhouse tables --help`."),
         (("tables", "all"), "Unexpected argument all. See `brewhouse tables --help`."),
         (("describe",), "Missing argument 'table'. See `brewhouse describe --help`."),
+        (("tables", "--config"), "Option '--config' requires an argument. See `brewhouse --help`."),
+        (("config", "concurency"), "'concurency' is not a setting. Did you mean concurrency?"),
+        (("config", ""), "'' is not a setting. `brewhouse config` lists the settings."),
         (("no-such",), "No such command 'no-such'. See `brewhouse --help`."),
     ],
 )

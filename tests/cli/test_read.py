@@ -8,6 +8,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -160,8 +161,11 @@ def test_an_empty_query_is_an_error(call: Call, full: Path) -> None:
 def test_an_unknown_table_is_an_error_that_lists_the_tables(call: Call, full: Path, table: str) -> None:
     for command in ("describe", "history"):
         done = call(command, table, "--lake", full)
-        assert done.code == 1
+        assert done.code == 2
         assert f"has no table {table}; it has: gold.breweries_by_location" in done.err
+        assert done.err.endswith(
+            "Did you mean silver.breweries?\n" if table == "breweries" else "creates missing ones.\n"
+        )
 
 
 def test_parquet_without_a_file_is_wrong_usage(call: Call, full: Path) -> None:
@@ -318,6 +322,27 @@ def test_ctrl_c_stops_a_query_with_130(full: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=60)
     assert (process.returncode, out, b"Traceback" in errors) == (130, b"", False), errors
+
+
+@pytest.mark.parametrize("command", ["tables", "query", "changes"])
+def test_ctrl_c_ends_a_command_that_waits_for_s3(command: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environ = {
+            **os.environ,
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "x",
+            "AWS_SECRET_ACCESS_KEY": "x",
+        }
+        words = [command, *(["SELECT 1"] if command == "query" else []), "--lake", "s3://bucket/lake"]
+        with subprocess.Popen(
+            [sys.executable, "-m", "brewhouse", *words], env=environ, stdout=-1, stderr=-1
+        ) as process:
+            connection, _ = silent.accept()
+            process.send_signal(signal.SIGINT)
+            out, errors = process.communicate(timeout=20)  # a request waits longer
+            connection.close()
+    assert (process.returncode, out, errors) == (130, b"", b"")
 
 
 def test_the_history_marks_snapshots_of_other_branches(call: Call, tmp_path: Path) -> None:

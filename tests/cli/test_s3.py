@@ -106,7 +106,7 @@ def test_a_table_is_dropped_from_the_catalog_and_the_bucket(
     assert not any(place.store.list("warehouse/gold/mine/"))
     assert "gold.mine" not in Tables(place).names()
     assert "does not exist" in call("query", "FROM gold.mine", "--lake", lake).err
-    assert call("drop", "gold.mine", "--lake", lake, "--yes").code == 1
+    assert call("drop", "gold.mine", "--lake", lake, "--yes").code == 2
     assert call("verify", "--lake", lake).code == 0
 
 
@@ -150,6 +150,7 @@ def test_the_demo_runs_on_s3(call: Call, bucket: str, monkeypatch: pytest.Monkey
             "alerts check",
             "drop gold.x",
             "rollback x",
+            *("demo", "serve", "schedule on", "schedule off", "alerts test", "backfill x.csv", "query x --at last"),
         ),
     ],
 )

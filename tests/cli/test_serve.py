@@ -257,7 +257,10 @@ def test_serve_logs_errors_reports_a_schedule_that_is_off_and_trusts_no_unknown_
     ("options", "message"),
     [
         (("--country", "Belgium"), "'Belgium' is not the ISO 3166 code of a country. Write BE."),
-        (("--type", "mcro"), "'mcro' is not a type of breweries. Write micro."),
+        (("--type", "mcro"), "'mcro' is not a type of breweries. Did you mean micro?"),
+        (("--country", "Belgum"), "'Belgum' is not the ISO 3166 code of a country. Did you mean BE?"),
+        (("--state", "Oregno", "--country", "US"), "'Oregno' is not the ISO 3166 code of a state. Did you mean US-OR?"),
+        (("--country", ""), "'' is not the ISO 3166 code of a country. `brewhouse places` lists the codes."),
         (("--state", "US-ZZ"), "'US-ZZ' is not the ISO 3166 code of a state. `brewhouse places` lists the codes."),
         (("--state", "Oregon", "--country", "US"), "'Oregon' is not the ISO 3166 code of a state. Write US-OR."),
     ],

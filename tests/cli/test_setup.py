@@ -76,7 +76,7 @@ def test_config_lists_each_value_with_its_origin_and_no_secret(
     assert "s3cret" not in done.out + call("config").out
     assert [row["setting"] for row in json.loads(call("config", "timeout_s", "--json").out)] == ["timeout_s"]
     assert call("config", "colour").err == (
-        "brewhouse: colour is not a setting. `brewhouse config` lists the settings.\n"
+        "brewhouse: 'colour' is not a setting. `brewhouse config` lists the settings.\n"
     )
 
 
@@ -130,7 +130,7 @@ def test_a_table_whose_model_is_gone_can_be_dropped(call: Call, copied: Path, fo
 def test_built_in_and_unknown_tables_cannot_be_dropped(call: Call, full: Path) -> None:
     done = call("drop", "silver.breweries", "--lake", full, "--yes")
     assert (done.code, "Built-in tables cannot be dropped." in done.err) == (2, True)
-    assert call("drop", "gold.none", "--lake", full, "--yes").code == 1
+    assert call("drop", "gold.none", "--lake", full, "--yes").code == 2
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,12 @@ CODES = {
     ("verify",): (1, 0, 0),
     ("maintain", "--dry-run"): (1, 1, 0),
     ("relocate",): (1, 1, 0),
-    ("drop", "gold.none"): (1, 1, 1),
+    ("drop", "gold.none"): (1, 1, 2),
+    ("describe", "gold.none"): (1, 1, 2),
+    ("history", "gold.none"): (1, 1, 2),
+    ("rollback", "gold.none", "1"): (1, 1, 2),
+    ("events", "--run", "none"): (1, 2, 2),
+    ("query", "--saved", "none"): (2, 2, 2),
     ("rollback", "none"): (1, 1, 2),
     ("schedule",): (0, 0, 0),
     ("models",): (0, 0, 0),

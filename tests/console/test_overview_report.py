@@ -151,9 +151,8 @@ def test_a_report_that_matches_nothing_is_still_complete(console_lake: Lake, tmp
 @pytest.mark.parametrize(
     ("filters", "message"),
     [
-        (OverviewFilters("Belgium"), r"No brewery of the lake has the country 'Belgium'\. Did you mean BE\?"),
-        (OverviewFilters("XX"), r"the country 'XX'\. Known: .*BE, .*US"),
-        (OverviewFilters(type="mirco"), r"the type 'mirco'\. Did you mean micro\?"),
+        (OverviewFilters("XX"), r"No brewery of the lake has the country 'XX'\. Known: .*BE, .*US"),
+        (OverviewFilters(type="mirco"), r"the type 'mirco'\. Known: .*micro"),
         (OverviewFilters("<b>", type="</title>"), "the country '<b>'"),
     ],
 )
@@ -163,12 +162,6 @@ def test_a_filter_that_nothing_has_is_an_error(
     with pytest.raises(UsageError, match=message):
         write_report(console_lake, tmp_path / "r.html", filters)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_filter_is_found_in_another_case(console_lake: Lake, tmp_path: Path) -> None:
-    text = rendered_page(console_lake, tmp_path / "r.html", OverviewFilters("us", type="MICRO"))
-    expected = overview(LakeReader(console_lake).state(), OverviewFilters("US", type="micro")).totals.breweries
-    assert re.findall(r'<dd id="total">([\d.]+)<', text) == [str(expected)] != ["0"]
 
 
 def test_hostile_names_and_filters_are_escaped(console_lake: Lake, varied_lake: Lake, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from tests.mock_api.php_json import dumps
 from tests.real_data import DATA, DATES
 
 from brewhouse.api.contract import BREWERY_TYPES, FIELDS
-from brewhouse.errors import UsageError
 from brewhouse.mock_api.dataset import generate
 
 HEADER = (
@@ -104,12 +103,6 @@ def test_as_many_records_are_unusable_as_asked_for(unusable: int) -> None:
     assert len(nameless) + len(strange_ids) == unusable
     assert 0 <= len(nameless) - len(strange_ids) <= 1
     assert len({record["id"] for record in records}) == 100
-
-
-@pytest.mark.parametrize(("count", "unusable"), [(-1, 0), (3, 4), (3, -1)])
-def test_numbers_that_cannot_be_are_refused(count: int, unusable: int) -> None:
-    with pytest.raises(UsageError, match=f"generate {count} breweries of which {unusable} are unusable"):
-        list(generate(count, unusable=unusable))
 
 
 def csv_file(folder: Path, *lines: str) -> Path:

@@ -61,10 +61,7 @@ class Records:
 
 
 def parse_meta(body: bytes) -> tuple[Meta, list[str]]:
-    """Parse a response of `/breweries/meta`: counts as numbers or as text, with or without groups.
-
-    Returns:
-        The meta, and the names of its deviations from the contract.
+    """Parse a response of `/breweries/meta`, and name its deviations: counts as text, missing groups.
 
     Raises:
         BadResponseError: The body is not such a response.
@@ -78,19 +75,20 @@ def parse_meta(body: bytes) -> tuple[Meta, list[str]]:
         known = {name: raw[name] for name in ("total", *GROUPS) if raw.get(name) is not None}
         known = {name: {} if value == [] else value for name, value in known.items()}  # PHP's empty map
         meta = msgspec.convert(known, Meta, strict=False)
+        repeats: list[bool] = []
+        json.loads(body, parse_int=str, object_pairs_hook=lambda keys: repeats.append(len(keys) > len(dict(keys))))
     except _UNREADABLE as error:
         raise BadResponseError(f"the body has no valid brewery counts ({error}): {excerpt(body)}") from error
     deviations = ["meta_numbers_as_text"] if isinstance(raw["total"], str) else []
     if any(getattr(meta, group) is None for group in GROUPS):
         deviations.append("meta_without_groups")
+    if any(repeats):
+        deviations.append("meta_repeated_field")
     return meta, deviations
 
 
 def parse_page(body: bytes) -> tuple[list[bytes], Records]:
-    """Parse a response of `/breweries`, a JSON array of objects.
-
-    Returns:
-        Each record's bytes as they were sent, and the records decoded.
+    """Parse a response of `/breweries`, a JSON array of objects: each record's bytes as sent, and the records.
 
     Raises:
         BadResponseError: The body is not a JSON array of objects, or one of them is nested too deeply or too large.

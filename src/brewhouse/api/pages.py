@@ -50,14 +50,7 @@ class Pager:
         self._missing_rows: dict[int, int] = {}
 
     async def fetch_first(self, total: int) -> tuple[PageResult, int]:
-        """Fetch page 1, and detect the page size.
-
-        Returns:
-            The page, and the rows per page: fewer than `per_page_rows` when the source silently caps it.
-
-        Raises:
-            PermanentSourceError: The page cannot be fetched.
-        """
+        """Fetch page 1, and return the rows per page: fewer than `per_page_rows` when the source silently caps it."""
         requested = self._settings.per_page_rows
         result = await self.fetch(1, requested, pages=-(-total // requested))
         rows = len(result.lines)
@@ -68,11 +61,6 @@ class Pager:
 
     async def fetch(self, page: int, size: int, *, pages: int) -> PageResult:
         """Fetch a page, or the rows of it that the source can return.
-
-        Args:
-            page: From 1.
-            size: Rows per page.
-            pages: Expected number of pages.
 
         Raises:
             PermanentSourceError: The page cannot be fetched, and individual rows are not the cause.

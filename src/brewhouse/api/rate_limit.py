@@ -25,11 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class RateLimit:
-    """Delay requests that the source would reject.
-
-    Args:
-        window_s: Length of the source's window in seconds.
-    """
+    """Delay requests that the source would reject."""
 
     def __init__(self, window_s: float = WINDOW_S) -> None:
         self._window_s = window_s

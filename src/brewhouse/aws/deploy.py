@@ -53,11 +53,7 @@ def bucket_name(account: Account, stack: str) -> str:
 
 
 def validate_stack_name(stack: str) -> None:
-    """Reject stack names too long for the bucket name, or with characters that it cannot have.
-
-    Raises:
-        UsageError: The name is invalid.
-    """
+    """Reject stack names too long for the bucket name, or with characters that it cannot have."""
     if not STACK_NAME.fullmatch(stack):
         raise UsageError(f"Invalid stack name: {stack}.", hint="Use at most 30 lower-case letters, digits and hyphens.")
 

@@ -36,11 +36,7 @@ def arguments_of(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run one job.
-
-    Raises:
-        BrewhouseError: The job failed.
-    """
+    """Run one job."""
     from brewhouse.lake.error_translation import translated_errors
 
     arguments = arguments_of(argv)

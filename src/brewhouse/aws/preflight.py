@@ -21,11 +21,7 @@ _QUOTAS = {"L-5E4153CA": "concurrent job runs", "L-08F3B322": "DPUs of concurren
 
 @dataclass(frozen=True)
 class Preflight:
-    """A deployment to check.
-
-    Attributes:
-        parameters: Of the stack after the deployment, defaults included.
-    """
+    """A deployment to check."""
 
     account: Account
     stack: str

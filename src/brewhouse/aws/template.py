@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.aws.glue_schedule import schedule_problem
-from brewhouse.errors import UsageError, install_command
+from brewhouse.errors import UsageError, suggestion
 from brewhouse.query.saved_queries import SavedQuery, for_athena, saved_queries
 
 if TYPE_CHECKING:
@@ -49,17 +48,12 @@ def defaults() -> dict[str, str]:
 
 
 def check_parameters(given: Mapping[str, str], whole: str) -> None:
-    """Verify that a template has these parameters, and allows their values, as far as CloudFormation and Glue would.
-
-    Raises:
-        UsageError: It does not.
-    """
+    """Verify that a template has these parameters, and allows their values, as far as CloudFormation and Glue would."""
     parameters = parse(whole)["Parameters"]
     settable = sorted(set(parameters) - SET_BY_DEPLOY)
     for name, value in given.items():
         if name not in settable:
-            near = get_close_matches(name, settable, 1)
-            hint = f"Did you mean {near[0]}?" if near else f"Parameters: {', '.join(settable)}."
+            hint = suggestion(name, settable) or f"Parameters: {', '.join(settable)}."
             raise UsageError(f"Unknown parameter {name}.", hint=hint)
         if requirement := _requirement(parameters[name], value):
             raise UsageError(f"{name} {requirement} (got {value!r}).", hint=parameters[name]["Description"])
@@ -87,14 +81,8 @@ def parse(text: str) -> dict[str, Any]:
     Example:
         >>> parse("Name: !Sub ${AWS::StackName}-lake")
         {'Name': {'Fn::Sub': '${AWS::StackName}-lake'}}
-
-    Raises:
-        UsageError: PyYAML is not installed.
     """
-    try:
-        import yaml
-    except ImportError as error:
-        raise UsageError("PyYAML is not installed.", hint=f"Run `{install_command('aws')}`.") from error
+    import yaml
 
     base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast
 

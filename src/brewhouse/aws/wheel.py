@@ -22,6 +22,7 @@ _FUNCTIONS = (
     "brewhouse/events/event_types.py",
     "brewhouse/events/run_reports.py",
     "brewhouse/events/messages.py",
+    "brewhouse/events/messages.toml",
 )
 """Files that `brewhouse.aws.functions` imports or reads; a test runs them with the standard library and boto3 alone."""
 _WHEEL = "Wheel-Version: 1.0\nGenerator: brewhouse\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

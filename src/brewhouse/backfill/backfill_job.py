@@ -54,7 +54,6 @@ class VersionResult(msgspec.Struct, frozen=True, kw_only=True, rename={"mapped":
         records: Number of records; None when it is held back.
         slugs: Number of ids that are slugs; None when the version was not parsed.
         mapped: Number of slugs mapped to a UUID of the first version with UUIDs.
-        snapshot: Run id of its raw snapshot.
     """
 
     time: str
@@ -107,14 +106,7 @@ def run_backfill(
 
 
 def backfill(lake: Lake, versions: Sequence[DatasetVersion], progress: Callable[[int, int], None]) -> BackfillResult:
-    """Create a raw snapshot of each version that has none; the versions are sorted, the oldest first.
-
-    Args:
-        progress: Called with the number of versions done and their total.
-
-    Raises:
-        BrewhouseError: Every version is held back, or the lake cannot be written.
-    """
+    """Create a raw snapshot of each version that has none; the versions are sorted, the oldest first."""
     mapping, slug_times = _read_id_mapping(lake, versions)
     results: list[VersionResult] = []
     drift: list[SchemaDrift] = []

@@ -60,9 +60,7 @@ class IdMapping:
     def apply(self, records: Sequence[Record]) -> tuple[tuple[Record, ...], int]:
         """Assign a UUID of its own to each record with a slug, in a version that is older than those mapped before.
 
-        Returns:
-            The records in the same order, their slugs in `SLUG_FIELD`, and the number of slugs that were mapped to a
-            UUID of the first version with UUIDs.
+        The slugs are kept in `SLUG_FIELD`. Also returns how many were mapped to a UUID of the first version with UUIDs.
         """
         with_slug = [index for index, record in enumerate(records) if is_slug(record["id"])]
         ids = {index: records[index]["id"] for index in set(range(len(records))).difference(with_slug)}

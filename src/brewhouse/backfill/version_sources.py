@@ -85,6 +85,8 @@ def list_versions(paths: Sequence[Path], date: str | None = None, path: str = DA
         given = f"{len(paths)} paths" if len(paths) != 1 else f"the folder {paths[0]}"
         hint = "Pass only that file, or put dates into the file names."
         raise UsageError(f"--date applies to one file (got {given}).", hint=hint)
+    if path != DATASET_PATH and not any(place.is_dir() for place in paths):
+        raise UsageError(f"--path applies to a repository (got {path}).", hint="Omit --path, or pass a clone.")
     versions: list[DatasetVersion] = []
     for place in paths:
         versions += _repository_versions(place, path) if place.is_dir() else [_file_version(place, date)]

@@ -52,11 +52,8 @@ class CompletenessResult:
     """The result of comparing a snapshot with the source's counts.
 
     Attributes:
-        received: The same counts of the received records.
-        records: Number of records received, duplicates included.
         differences: One sentence per disagreement; empty when the snapshot is complete.
         missing: By group, the counts of the missing rows.
-        missing_rows: Rows that the source cannot return.
         suspect_pages: Numbers of the pages that may cause a disagreement.
     """
 
@@ -129,8 +126,6 @@ class CompletenessCheck:
         """Count a page, with its number from 1; it replaces an earlier one of the same number.
 
         Args:
-            lines: Each record's bytes.
-            records: The same records, decoded.
             missing_rows: Offsets, from 0, of rows the source cannot return.
         """
         ids = [key if type(key) is str and key else None for key in records.columns["id"]]

@@ -87,11 +87,15 @@ def places(
 
     Example: brewhouse places --unmatched
     """
-    rows = open_lake(lake).rows(
-        "SELECT country, state_province, country_code, country_name, state_code, state_name, place_match, "
-        "count(*) AS breweries FROM silver.breweries WHERE place_match = 'none' OR NOT $unmatched "
-        "GROUP BY ALL ORDER BY ALL",
-        {"unmatched": unmatched},
+    rows = (
+        open_lake(lake)
+        .query(
+            "SELECT country, state_province, country_code, country_name, state_code, state_name, place_match, "
+            "count(*) AS breweries FROM silver.breweries WHERE place_match = 'none' OR NOT $unmatched "
+            "GROUP BY ALL ORDER BY ALL",
+            {"unmatched": unmatched},
+        )
+        .rows()
     )
     print_result(rows, as_json=as_json, limit=shown_rows(limit, show_all=show_all, as_data=as_json))
 

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from inspect import isfunction
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -25,7 +24,8 @@ from brewhouse import __version__
 from brewhouse.cli import aws, changes, events, jobs, models, output, read, runs, schedule, serve, setup
 from brewhouse.cli.options import GroupedHelp
 from brewhouse.cli.output import safe_streams
-from brewhouse.errors import BrewhouseError, UsageError, redacted
+from brewhouse.errors import BrewhouseError, UsageError, install_command, redacted
+from brewhouse.settings import reject_unknown_variables
 
 _SECTIONS: dict[str, tuple[Any, ...]] = {
     "Run": (jobs.run, jobs.extract, jobs.transform, jobs.aggregate, jobs.rebuild, jobs.backfill, serve.demo),
@@ -40,6 +40,7 @@ _SECTIONS: dict[str, tuple[Any, ...]] = {
     "AWS": (aws.aws,),
     "Develop": (models.models, serve.mock_api),
 }
+_AWS_LIBRARIES = {"boto3", "botocore", "yaml"}
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -60,6 +61,8 @@ def select_options(
     if config is not None:
         os.environ["BREWHOUSE_CONFIG"] = str(config)  # inherited by the processes that this one starts
     output.is_quiet = quiet
+    if not {"-h", "--help"} & {*sys.argv}:
+        reject_unknown_variables()
 
 
 def _app_of(named: str = "", *, is_summary: bool = False) -> typer.Typer:
@@ -168,7 +171,9 @@ def _common_first(arguments: list[str]) -> list[str]:
         if argument == "--":
             others += [argument, *rest]
         elif argument == "--config":
-            common += [argument, *islice(rest, 1)]
+            if (file := next(rest, None)) is None:
+                return [argument]  # of which the parser says that it lacks its value
+            common += [argument, file]
         elif argument in {"--debug", "--quiet"} or argument.startswith("--config="):
             common.append(argument)
         else:
@@ -201,13 +206,11 @@ def _exit_code(arguments: list[str], *, debug: bool) -> int | str | None:
             import traceback
 
             print(redacted("".join(traceback.format_exception(error))), end="", file=sys.stderr)
-            return 1
-        if type(error).__name__ == "NoArgsIsHelpError":
+        elif type(error).__name__ == "NoArgsIsHelpError":
             print(error, file=sys.stderr)
-            return 2
-        known = _readable_error(error)
-        print(f"brewhouse: {known}", file=sys.stderr)
-        return known.exit_code
+        else:
+            print(f"brewhouse: {_readable_error(error)}", file=sys.stderr)
+        return _readable_error(error).exit_code
     return code
 
 
@@ -216,6 +219,9 @@ def _readable_error(error: Exception) -> BrewhouseError:
 
     if hasattr(error, "format_message"):
         return _usage_error(error)
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _AWS_LIBRARIES:
+        what = f"`brewhouse aws` needs {error.name}, which is not installed."
+        return UsageError(what, hint=f"Run `{install_command('aws')}`.")
     known = error if isinstance(error, BrewhouseError) else translate_error(error) or translate_system_error(error)
     return known or BrewhouseError(
         f"Unexpected {type(error).__name__}: {error}.", hint="Run the command again with --debug for the traceback."

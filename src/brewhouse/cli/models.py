@@ -15,11 +15,11 @@ from brewhouse.cli.options import (
     MasterOption,
     ModelsOption,
     reject_together,
+    require_option,
     settings_and_lake,
 )
 from brewhouse.cli.output import print_result
 from brewhouse.cli.results import OutputOption, writing
-from brewhouse.errors import UsageError
 from brewhouse.lake.lake import Lake
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ def models(
     from brewhouse.pipeline.dry_run import dry_run
 
     reject_together(**{"--graph": graph, "--json": as_json})
-    needless = [name for name, value in {"--format": graph_format, "--output": output}.items() if value and not graph]
-    if needless:
-        raise UsageError(f"{needless[0]} is an option of the graph.", hint="Add --graph.")
+    require_option("--graph", graph, **{"--format": graph_format, "--output": output})
     settings, place = settings_and_lake(lake, models=folder, engine=engine, spark_master=spark_master)
     if check or settings.models is not None:
         checked = dry_run(settings)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
-from collections.abc import Callable
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from inspect import Parameter
 from pathlib import Path
@@ -13,12 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 import typer
 from typer.core import TyperGroup
 
-from brewhouse.errors import UsageError
+from brewhouse.errors import UsageError, suggestion
 from brewhouse.lake.lake import Lake, lake_of
 from brewhouse.settings import Settings, load, setting_names
 
 if TYPE_CHECKING:
     from brewhouse.lakehouse import Lakehouse
+    from brewhouse.places.gazetteer import Gazetteer
+    from brewhouse.places.reference import Entry
 
 
 def complete_table(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -84,7 +90,7 @@ CountryOption = Annotated[str | None, typer.Option("--country", help="Only this 
 _SETTING_OPTIONS: dict[str, Any] = {
     "lake": LakeOption,
     "source_url": Annotated[str | None, typer.Option("--source-url", help="Base URL of the API.")],
-    "concurrency": Annotated[int | None, typer.Option("--concurrency", help="Concurrent requests. Default: 8")],
+    "concurrency": Annotated[int | None, typer.Option("--concurrency", help="Concurrent requests. Default: 12")],
     "max_missing_rows": Annotated[
         int | None, typer.Option("--max-missing-rows", help="Publish with up to N missing rows.")
     ],
@@ -104,6 +110,8 @@ _SETTING_OPTIONS: dict[str, Any] = {
         Literal["text", "json"] | None, typer.Option("--log-format", help="Log format on standard error. Default: text")
     ],
 }
+_UNHEARD_S = 0.6
+_LISTED = "`brewhouse places` lists the codes."
 _PURPOSES = ("Run", "Read", "History", "Operate", "Console", "AWS", "Develop")
 SOURCE_FLAGS = ("source_url", "concurrency", "max_missing_rows")
 ENGINE_FLAGS = ("engine", "spark_master")
@@ -136,28 +144,30 @@ def reject_together(**given: object) -> None:
 
     Args:
         given: The options by what a user types, each with its value; those without a true value are not given.
-
-    Raises:
-        UsageError: Two of them are given.
     """
     if len(names := [name for name, value in given.items() if value]) > 1:
         raise UsageError(f"{names[0]} and {names[1]} contradict each other.", hint=f"Omit {names[1]} or {names[0]}.")
 
 
 def country_code(text: str) -> str:
-    """Return an ISO 3166-1 code in upper case.
-
-    Raises:
-        UsageError: It is not the code of a country.
-    """
+    """Return an ISO 3166-1 code in upper case; refuse a text that is not one."""
     from brewhouse.places import gazetteer, reference
 
     code = text.upper()
     if code in {country.code for country in reference.countries()}:
         return code
-    found = gazetteer.countries().find(text)
-    hint = f"Write {found.code}." if found else "`brewhouse places` lists the codes."
-    raise UsageError(f"{text!r} is not the ISO 3166 code of a country.", hint=hint)
+    hint = _code_hint(text, gazetteer.countries(), reference.countries())
+    raise UsageError(f"{text!r} is not the ISO 3166 code of a country.", hint=hint or _LISTED)
+
+
+def _code_hint(text: str, known: Gazetteer, entries: Sequence[Entry]) -> str:
+    """Suggest the code of the place that a text names, or nearly names; empty if there is none."""
+    from difflib import get_close_matches
+
+    if found := known.find(text):
+        return f"Write {found.code}." if found.code else ""
+    names = {name.casefold(): entry.code for entry in entries for name in entry.names}
+    return "".join(f"Did you mean {names[close]}?" for close in get_close_matches(text.casefold(), names, 1, 0.75))
 
 
 def state_code(text: str, country: str) -> str:
@@ -168,30 +178,37 @@ def state_code(text: str, country: str) -> str:
     """
     from brewhouse.places import gazetteer, reference
 
+    is_code = re.fullmatch(r"[A-Za-z]{2}-\w{1,3}", text) is not None
+    if is_code and country:
+        reject_together(**{f"--country {country}": text[:2].upper() != country, f"--state {text}": True})
     country = country or text[:2].upper()
-    if text.upper() in {division.code for division in reference.subdivisions(country)}:
+    divisions = reference.subdivisions(country)
+    if text.upper() in {division.code for division in divisions}:
         return text.upper()
-    found = gazetteer.subdivisions(country).find(text) if reference.subdivisions(country) else None
-    if found or re.fullmatch(r"[A-Za-z]{2}-\w{1,3}", text):
-        hint = f"Write {found.code}." if found else "`brewhouse places` lists the codes."
-        raise UsageError(f"{text!r} is not the ISO 3166 code of a state.", hint=hint)
+    hint = _code_hint(text, gazetteer.subdivisions(country), divisions) if divisions else ""
+    if is_code or hint:
+        raise UsageError(f"{text!r} is not the ISO 3166 code of a state.", hint=hint or _LISTED)
     return text
 
 
 def known_type(text: str) -> str:
-    """Return a type of breweries.
-
-    Raises:
-        UsageError: The source has no such type.
-    """
-    from difflib import get_close_matches
-
+    """Return a type of breweries; refuse one that the source does not have."""
     from brewhouse.api.contract import BREWERY_TYPES
 
     if text and text not in BREWERY_TYPES:
-        known = get_close_matches(text, BREWERY_TYPES, 1) or sorted(BREWERY_TYPES)
-        raise UsageError(f"{text!r} is not a type of breweries.", hint=f"Write {' or '.join(known)}.")
+        hint = suggestion(text.lower(), BREWERY_TYPES) or f"Write {' or '.join(sorted(BREWERY_TYPES))}."
+        raise UsageError(f"{text!r} is not a type of breweries.", hint=hint)
     return text
+
+
+def require_option(needed: str, is_given: object, **given: object) -> None:
+    """Refuse options that have no effect without another one; those that are None or empty are not given.
+
+    Raises:
+        UsageError: One of them is given, and the needed one is not.
+    """
+    if not is_given and (names := [name for name, value in given.items() if value not in {None, ""}]):
+        raise UsageError(f"{names[0]} has no effect without {needed}.", hint=f"Add {needed}, or omit {names[0]}.")
 
 
 def setting_flags(*names: str) -> Callable[[Command], Command]:
@@ -218,12 +235,29 @@ def open_lake(lake: str | None) -> Lakehouse:
     """Open the lake of an option with the library."""
     from brewhouse.lakehouse import Lakehouse
 
-    return Lakehouse.of(settings_and_lake(lake)[0])
+    settings, place = settings_and_lake(lake)
+    if not place.is_local:
+        _end_soon_after_ctrl_c()
+    return Lakehouse.of(settings)
+
+
+def _end_soon_after_ctrl_c() -> None:
+    """End this process, which only reads, if the main thread waits for S3 in a library when Ctrl-C is pressed."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while os.read(reader, 1) != bytes([signal.SIGINT]):
+            pass
+        time.sleep(_UNHEARD_S)
+        os._exit(130)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def settings_and_lake(lake: object = None, **flags: object) -> tuple[Settings, Lake]:
     """Load the settings and open the lake that they name; options that are None are not given."""
-    if flags.get("engine") == "duckdb":
-        reject_together(**{"--engine duckdb": True, "--spark-master": flags.get("spark_master")})
     settings = load({"lake": lake, **flags}, spell=_option)
+    require_option("--engine spark", settings.engine == "spark", **{"--spark-master": flags.get("spark_master")})
     return settings, lake_of(settings)

@@ -172,11 +172,7 @@ def print_file(file: Path) -> None:
 def print_result(
     rows: Sequence[Mapping[str, Any]], *, as_json: bool, value: object = None, limit: int | None = None
 ) -> None:
-    """Print rows as a table, or as JSON the value that they show: by default the rows themselves.
-
-    Args:
-        limit: Maximum number of rows of either; None is all.
-    """
+    """Print rows as a table, or as JSON the value that they show: by default the rows themselves."""
     if as_json:
         shown = rows if value is None else value
         print_json(shown[:limit] if isinstance(shown, Sequence) else shown)
@@ -211,7 +207,6 @@ def table_text(
     Ids and names stay whole: long texts are cut, and columns that do not fit are listed below the table.
 
     Args:
-        more: Number of rows that are not shown.
         is_prose: Whether the last column wraps, if it does not fit.
         is_complete: Whether all columns and texts are shown in full, whatever the width.
     """
@@ -329,11 +324,7 @@ def _text(value: object) -> str:
 
 
 def require_lake(lake: Lake) -> None:
-    """Refuse to read a local lake that does not exist.
-
-    Raises:
-        BrewhouseError: There is no such folder.
-    """
+    """Refuse to read a local lake that does not exist."""
     if lake.is_local and not lake.root.is_dir():
         raise BrewhouseError(*lacking(lake, ""))
 

@@ -66,9 +66,6 @@ def query_text(
 def parse_parameters(given: list[str] | None) -> dict[str, str]:
     """Parse parameters written as name=value.
 
-    Raises:
-        UsageError: One of them is not.
-
     Example:
         >>> parse_parameters(["country=BE"])
         {'country': 'BE'}
@@ -122,11 +119,7 @@ def result_file(output_format: Format, output: Path | None) -> Iterator[Path | N
 
 
 def write(result: DuckDBPyRelation, output_format: Format, file: Path | None, limit: int | None = None) -> None:
-    """Write a result to a file of `result_file`, or print it.
-
-    Args:
-        limit: Maximum number of rows; None is all.
-    """
+    """Write a result to a file of `result_file`, or print it."""
     from brewhouse.query.export import converted, export, storable
 
     stored = storable(result if limit is None else result.limit(limit + 1))
@@ -153,22 +146,14 @@ def write(result: DuckDBPyRelation, output_format: Format, file: Path | None, li
 
 
 def shown_rows(limit: int | None, *, show_all: bool, as_data: bool = False) -> int | None:
-    """Return the maximum number of rows to print; None is all, the default of data for programs.
-
-    Raises:
-        UsageError: Both options are given.
-    """
+    """Return the maximum number of rows to print; None is all, the default of data for programs."""
     reject_together(**{"--limit": limit is not None, "--all": show_all})
     return limit if limit is not None or show_all or as_data else MAX_ROWS
 
 
 @contextmanager
 def writing(output: Path) -> Iterator[Path]:
-    """Yield a new file next to the output file, which it replaces when complete; after a failure nothing has changed.
-
-    Raises:
-        BrewhouseError: The file cannot be written.
-    """
+    """Yield a new file next to the output file, which it replaces when complete; a failure changes nothing."""
     scratch: TempDir | None = None
     new = target = output
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import sys
 import threading
@@ -19,6 +20,8 @@ from brewhouse.cli.options import (
     LakeOption,
     country_code,
     known_type,
+    reject_together,
+    require_option,
     settings_and_lake,
     state_code,
 )
@@ -29,12 +32,16 @@ from brewhouse.events.run_log import log_to_stderr
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 
+_HOST = "127.0.0.1"
+HostOption = Annotated[
+    str | None, typer.Option("--host", help="Address; all but 127.0.0.1 need a password. Default: 127.0.0.1")
+]
 PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 selects a free one.")]
 
 
 def serve(
     lake: LakeOption = None,
-    host: Annotated[str, typer.Option("--host", help="Address; all but 127.0.0.1 need a password.")] = "127.0.0.1",
+    host: HostOption = None,
     port: PortOption = 8040,
     schedule: Annotated[str | None, typer.Option("--schedule", help='Cron schedule, such as "0 6 * * *".')] = None,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the console in the browser.")] = False,
@@ -49,6 +56,7 @@ def serve(
         from brewhouse.console.app import create_app
         from brewhouse.console.http_protocol import PunctualProtocol
         from brewhouse.console.security import address_of, password_for
+    host = host or _HOST
     settings, place = settings_and_lake(lake, schedule={"cron": schedule} if schedule else None)
     if not settings.schedule.cron:  # else its first run creates the lake
         require_lake(place)
@@ -82,13 +90,16 @@ def serve(
 def mcp(
     lake: LakeOption = None,
     http: Annotated[bool, typer.Option("--http", help="Serve HTTP instead of standard input and output.")] = False,
-    host: Annotated[str, typer.Option("--host", help="Address; all but 127.0.0.1 need a password.")] = "127.0.0.1",
-    port: PortOption = 8041,
+    host: HostOption = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="Port; 0 selects a free one. Default: 8041")
+    ] = None,
 ) -> None:
     """Serve tools for assistants over the Model Context Protocol: tables, read-only SQL, runs, changes.
 
     Example: brewhouse mcp --lake demo-lake
     """
+    require_option("--http", http, **{"--host": host, "--port": port})
     with _console_extra("The MCP server", extra="mcp"):
         from brewhouse.console.authentication import Authenticator
         from brewhouse.console.security import address_of, password_for
@@ -101,7 +112,8 @@ def mcp(
         return
     import uvicorn
 
-    with _listen(host, port) as listening, suppress(KeyboardInterrupt):
+    host = host or _HOST
+    with _listen(host, 8041 if port is None else port) as listening, suppress(KeyboardInterrupt):
         password, is_generated = password_for(host, settings.console.password)
         app: Any = server.streamable_http_app(host=host)
         if password:
@@ -151,7 +163,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def mock_api(
     data: Annotated[Path | None, typer.Option("--data", help="CSV file. Default: generated breweries")] = None,
-    rows: Annotated[int, typer.Option("--rows", min=0, help="Number of generated breweries.")] = 1000,
+    rows: Annotated[
+        int | None, typer.Option("--rows", min=0, help="Number of generated breweries. Default: 1000")
+    ] = None,
     port: PortOption = 8000,
 ) -> None:
     """Serve a mock of the Open Brewery DB API on 127.0.0.1.
@@ -161,7 +175,8 @@ def mock_api(
     from brewhouse.mock_api.dataset import generate
     from brewhouse.mock_api.demo_server import DemoApiServer
 
-    records = _records_of(data) if data else generate(rows)
+    reject_together(**{"--data": data, "--rows": rows is not None})
+    records = _records_of(data) if data else generate(1000 if rows is None else rows)
     with suppress(KeyboardInterrupt), DemoApiServer(records, port=port) as server:
         make_output_optional()
         print(f"{len(server)} breweries at {server.url}; stop with Ctrl-C", flush=True)
@@ -207,8 +222,10 @@ def demo(
         settings, place = settings_and_lake(lake, source_url=server.url)
         run_jobs(place, settings, ("extract", "transform", "aggregate"), as_json=False)
     sql = "SELECT country_name, sum(operating_count) AS n FROM gold.breweries_by_location GROUP BY 1 ORDER BY 2 DESC"
+    programs, found = Path(sys.executable).parent, shutil.which("brewhouse")
+    activation = f" (`source {programs}/activate` first)"
     print(
-        f"\nThree things to try next (`source .venv/bin/activate` first):\n"
+        f"\nThree things to try next{'' if found and Path(found).resolve().parent == programs else activation}:\n"
         f'  brewhouse query --lake {quote(lake)} "{sql}"\n'
         f"  brewhouse serve --lake {quote(lake)} --open    # maps, tables, runs and SQL in the browser\n"
         f"  brewhouse run        # the same with the live API, into ./lake"
@@ -235,7 +252,7 @@ def report(
     with _console_extra("The report"):
         from brewhouse.console.overview import OverviewFilters
         from brewhouse.console.overview_report import write_report
-    code = country_code(country) if country else ""
+    code = country_code(country) if country is not None else ""
     filters = OverviewFilters(code, state_code(state, code) if state else "", known_type(brewery_type))
     _, place = settings_and_lake(lake)
     with writing(output) as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,13 +13,14 @@ import typer
 
 from brewhouse.cli.options import JsonOption, LakeOption, complete_setting, complete_table, settings_and_lake
 from brewhouse.cli.output import print_json, print_result, progress_listeners
-from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.errors import BrewhouseError, UsageError, suggestion
 from brewhouse.settings import Secret, SecretUrl, Settings, origins, setting_names, value_of
 
 if TYPE_CHECKING:
     from brewhouse.lake.lake import Lake
 
 _MODEL = Path(__file__).with_name("first_model.sql")
+_SETTINGS = Path(__file__).with_name("first_settings.toml")  # written by docs/generate.py
 _EXTRAS = {
     "console": "uvicorn", "alerts": "apprise", "aws": "boto3", "spark": "pyspark", "lineage": "openlineage",
     "dagster": "dagster", "mcp": "mcp",
@@ -47,7 +47,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder to set up. Default:
     Example: brewhouse init my-breweries
     """
     files = {
-        "brewhouse.toml": _settings_file(),
+        "brewhouse.toml": _SETTINGS.read_text("utf-8"),
         "models/gold/open_breweries_by_country.sql": _MODEL.read_text("utf-8"),
         ".gitignore": "/lake/\n/demo-lake/\n/brewhouse-aws/\n.venv/\n",
     }
@@ -73,7 +73,8 @@ def config(
     settings, _ = settings_and_lake()
     found = origins()
     if name is not None and name not in setting_names():
-        raise UsageError(f"{name} is not a setting.", hint="`brewhouse config` lists the settings.")
+        hint = suggestion(name, setting_names()) or "`brewhouse config` lists the settings."
+        raise UsageError(f"{name!r} is not a setting.", hint=hint)
     rows = [
         {"setting": each, "value": _shown(value_of(settings, each)), "origin": found.get(each, "default")}
         for each in setting_names()
@@ -119,29 +120,6 @@ def drop(
     with progress_listeners(settings.log_format) as listeners:
         drop_table(place, settings, table, listeners=listeners)
     print(f"Deleted {table}.")
-
-
-def _settings_file() -> str:
-    """Generate a settings file in which every setting is described, with its default, and commented out."""
-    lines = ["# Settings of Brewhouse; remove the # of a line to change a setting.", 'models = "models"', ""]
-    section = ""
-    for name in setting_names():
-        inner, dot, own = name.rpartition(".")
-        owner = type(value_of(Settings(), inner)) if dot else Settings
-        if inner != section:
-            lines += [f"[{inner}]"]
-            section = inner
-        described = re.search(rf"^ +{own}: (.*(\n {{12}}.*)*)", owner.__doc__ or "", re.MULTILINE)
-        meaning = " ".join(described[1].split()) if described else ""
-        if name != "models":
-            lines += [f"# {meaning}", f"# {own} = {_toml(value_of(Settings(), name))}", ""]
-    return "\n".join(lines)
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    return str(value).lower() if isinstance(value, bool | int | float) else f'"{_shown(value)}"'
 
 
 def _shown(value: object) -> str:

@@ -8,25 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from brewhouse.console.lake_reader import LakeState
-from brewhouse.console.overview import UNKNOWN, BreweryCount, require_breweries
+from brewhouse.console.overview import UNKNOWN, BreweryCount, create_table, require_breweries
 from brewhouse.console.quality import SUSPECT_QUERIES
 from brewhouse.errors import NotFoundError
 
 PAGE_ROWS = 50
 _FACETS = {"country": "country_name", "state": "state_name", "city": "city_name", "type": "type"}
 """Names of the values of each filter, which is a column of the table."""
-_TABLE = f"""
-    CREATE TABLE memory.main.console_search AS
-    SELECT *, lower(strip_accents(concat_ws(' ', name, raw_city, city_name, address, postal_code, state_name,
-        country_name))) AS words, lower(strip_accents(name)) AS plain_name
-    FROM (
-        SELECT id, name, coalesce(brewery_type, '{UNKNOWN}') AS type, city AS raw_city, city_name,
-            concat_ws(', ', address_1, address_2, address_3) AS address, postal_code, state_name, country_name,
-            coalesce(country_code, country_name, '{UNKNOWN}') AS country,
-            coalesce(state_code, state_name, '{UNKNOWN}') AS state, coalesce(city_name, '{UNKNOWN}') AS city,
-            website_url, phone, longitude, latitude
-        FROM silver.breweries
-    )"""
 
 
 @dataclass(frozen=True)
@@ -163,7 +151,7 @@ def _reader(state: LakeState, filters: BreweryFilters) -> Callable[..., list[tup
     """Return a function that runs a query on the filtered breweries, or with some filters changed."""
     require_breweries(state)
     cursor = state.cursor()
-    state.cached("search table", lambda: cursor.execute(_TABLE) is not None)
+    state.cached("search table", lambda: create_table(state, "search"))
 
     def rows(sql: str, parameters: list[Any] | None = None, **changes: str) -> list[tuple[Any, ...]]:
         active = {name: value for name, value in {**vars(filters), **changes}.items() if value and name != "q"}

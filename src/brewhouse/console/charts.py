@@ -16,12 +16,13 @@ from brewhouse.console.language import Translator
 from brewhouse.console.overview import BreweryLocation, DayCount, Overview, OverviewFilters
 
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+_SPECIFICATIONS = Path(__file__).parent / "vega"
 _BORDERS = Path(__file__).parent / "static"  # written by docs/geography.py
 _SHEET_WIDTH = 900
 _MAP_HEIGHT = 440
 _MAX_DETAILED = 60  # degrees from west to east of a map with all details
 _MAX_BARS = 20
-_LONG_DAYS = 60  # above, the axis has months instead of days
+_LONG_DAYS = 60  # above, the axis has months instead of days, and the line no points
 _MAX_TICKS = 8
 
 Box = tuple[float, float, float, float]
@@ -35,38 +36,19 @@ def line_chart(days: Sequence[DayCount], translate: Translator) -> dict[str, Any
     if days and (days[-1].day - days[0].day).days <= _LONG_DAYS:
         ticks = [datetime(*each.day.timetuple()[:3], tzinfo=UTC) for each in days[:: -(-len(days) // _MAX_TICKS)]]
         axis = {"format": "%d %b %Y", "values": [tick.timestamp() * 1000 for tick in ticks]}
-    return {
-        "$schema": _SCHEMA,
-        "width": "container",
-        "height": 190,
-        "data": {"values": [{"day": each.day.isoformat(), "breweries": each.breweries} for each in days]},
-        "layer": [{"mark": {"type": "area", "opacity": 0.12}}, {"mark": {"type": "line", "point": len(days) < 60}}],
-        "encoding": {
-            "x": {
-                "field": "day",
-                "type": "temporal",
-                "scale": {"type": "utc"},
-                "title": None,
-                "axis": {"labelOverlap": True, **axis},
-            },
-            "y": {
-                "field": "breweries",
-                "type": "quantitative",
-                "title": None,
-                "axis": {"tickMinStep": 1, "format": ",d", "tickCount": 5},
-            },
-            "tooltip": [
-                {
-                    "field": "day",
-                    "type": "temporal",
-                    "timeUnit": "utcyearmonthdate",
-                    "format": "%d %b %Y",
-                    "title": translate("Day"),
-                },
-                {"field": "breweries", "type": "quantitative", "format": ",", "title": translate("Breweries")},
-            ],
-        },
-    }
+    spec = specification("line")
+    spec["data"] = {"values": [{"day": each.day.isoformat(), "breweries": each.breweries} for each in days]}
+    spec["layer"][1]["mark"]["point"] = len(days) < _LONG_DAYS
+    spec["encoding"]["x"]["axis"] |= axis
+    for shown, title in zip(spec["encoding"]["tooltip"], ("Day", "Breweries"), strict=True):
+        shown["title"] = translate(title)
+    return spec
+
+
+def specification(name: str) -> dict[str, Any]:
+    """Load a file of the folder `vega`: a chart without its data, or the theme of reports."""
+    spec: dict[str, Any] = json.loads((_SPECIFICATIONS / f"{name}.json").read_bytes())
+    return spec
 
 
 def line_path(days: Sequence[DayCount], width: int = 1000, height: int = 150) -> str:
@@ -256,19 +238,4 @@ def _projection(part: Box) -> dict[str, Any]:
 
 def _bars(counts: Sequence[tuple[str, int]], title: str) -> dict[str, Any]:
     values = [{"name": name, "breweries": count} for name, count in counts[:_MAX_BARS]]
-    return {
-        "title": title,
-        "width": _SHEET_WIDTH // 3 - 130,
-        "data": {"values": values},
-        "encoding": {
-            "y": {"field": "name", "type": "nominal", "sort": None, "title": None},
-            "x": {"field": "breweries", "type": "quantitative", "axis": None},
-        },
-        "layer": [
-            {"mark": "bar"},
-            {
-                "mark": {"type": "text", "align": "left", "dx": 4, "color": "#635c50"},
-                "encoding": {"text": {"field": "breweries", "format": ","}},
-            },
-        ],
-    }
+    return specification("bars") | {"title": title, "width": _SHEET_WIDTH // 3 - 130, "data": {"values": values}}

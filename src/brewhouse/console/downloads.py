@@ -48,10 +48,7 @@ def parts(
 
     Args:
         stored: A relation of `brewhouse.query.export.storable`, with the column `file_row_number`.
-        names: Column names of the result.
-        kinds: Types of the result.
         kind: A key of `MEDIA_TYPES`.
-        folder: For temporary files.
 
     Raises:
         UsageError: An Excel file would be too large.

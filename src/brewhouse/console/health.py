@@ -21,7 +21,6 @@ class Health:
     """The state of the workflow; ids of runs are empty, and times None, where there is none.
 
     Attributes:
-        running: The run in progress.
         succeeded: The newest run that succeeded, with its end.
         failed: The newest finished run if it failed, with its end and its reason.
         is_late: Whether no run has succeeded since the last due time, or for longer than the alert allows.

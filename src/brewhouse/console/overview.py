@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from brewhouse.console.lake_reader import LakeState
@@ -16,28 +17,11 @@ UNKNOWN = "none"
 
 _MAX_CHANGES = 25
 _MAX_OF_KIND = 6  # so that every kind is shown
-_KEYS = (
-    f"coalesce(country_code, {{country_name}}, '{UNKNOWN}') AS country, "
-    f"coalesce(state_code, {{state_name}}, '{UNKNOWN}') AS state, coalesce(brewery_type, '{UNKNOWN}') AS type"
-)
-_NORMALIZED_KEYS = _KEYS.format(country_name="country_name", state_name="state_name")
-_RAW_KEYS = _KEYS.format(country_name="country", state_name="state_province")
-_CACHE_TABLES = {  # in-memory copies of the columns that every request reads
-    "silver.breweries": f"""
-        CREATE TABLE memory.main.console_breweries AS
-        SELECT {_NORMALIZED_KEYS}, country_name, state_name, city_name AS city, 1 AS breweries, id, name,
-            longitude, latitude
-        FROM silver.breweries""",
-    "gold.brewery_counts_over_time": f"""
-        CREATE TABLE memory.main.console_counts AS
-        SELECT {_NORMALIZED_KEYS}, snapshot_date AS day, brewery_count FROM gold.brewery_counts_over_time""",
-    "silver.brewery_changes": f"""
-        CREATE TABLE memory.main.console_changes AS
-        SELECT {_RAW_KEYS}, snapshot_run, previous_run, snapshot_time, CAST(snapshot_time AS DATE) AS day, kind, id,
-            name, city, state_province, country AS country_name, changed_fields
-        FROM silver.brewery_changes WHERE previous_run IS NOT NULL""",  # without the baseline
-}
-
+_SQL = Path(__file__).parent / "sql"
+_COPIED = {
+    "silver.breweries": "breweries", "gold.brewery_counts_over_time": "counts", "silver.brewery_changes": "changes",
+}  # fmt: skip
+"""Published tables, and the file that copies the columns that every request reads into memory."""
 _COUNT = "coalesce(sum(breweries) FILTER ({}), 0)".format
 _MEASURES = {
     "breweries": _COUNT("true"),
@@ -48,27 +32,6 @@ _MEASURES = {
     "cities": "count(DISTINCT (country, state, city)) FILTER (country IS NOT NULL)",
 }
 """Select list of the fields of `Totals`, but for the last."""
-_SPARKLINE_DAYS = 60
-_DAYS_TABLE = f"""
-    CREATE TABLE memory.main.console_days AS
-    WITH days AS (
-        SELECT snapshot_date AS day, max(snapshot_run) AS run FROM gold.brewery_counts_over_time
-        GROUP BY day ORDER BY day DESC LIMIT {_SPARKLINE_DAYS}
-    ), known AS (
-        SELECT *, lead(snapshot_run) OVER (PARTITION BY id ORDER BY snapshot_run) AS next_run
-        FROM silver.brewery_changes
-    ), places AS (
-        SELECT DISTINCT country, state_province, city, country_code, country_name, state_code, state_name, city_name
-        FROM silver.breweries
-    )
-    SELECT day, coalesce(p.country_code, p.country_name, k.country_code, k.country, '{UNKNOWN}') AS country,
-        coalesce(p.state_code, p.state_name, k.state_code, k.state_province, '{UNKNOWN}') AS state,
-        coalesce(brewery_type, '{UNKNOWN}') AS type, coalesce(city_name, k.city) AS city, count(*) AS breweries
-    FROM days JOIN known AS k ON run >= snapshot_run AND (next_run IS NULL OR run < next_run) AND kind <> 'removed'
-    LEFT JOIN places AS p ON p.country IS NOT DISTINCT FROM k.country
-        AND p.state_province IS NOT DISTINCT FROM k.state_province AND p.city IS NOT DISTINCT FROM k.city
-    GROUP BY ALL"""
-"""Breweries of the newest days by place and type, from their changes; places have the names of today."""
 
 
 @dataclass(frozen=True)
@@ -164,11 +127,7 @@ def has_breweries(state: LakeState) -> bool:
 
 
 def require_breweries(state: LakeState) -> None:
-    """Check that breweries are published.
-
-    Raises:
-        NothingPublishedError: No breweries are published.
-    """
+    """Check that breweries are published."""
     if not has_breweries(state):
         raise NothingPublishedError("No breweries are published yet.", hint="Run `brewhouse run` first.")
 
@@ -235,7 +194,7 @@ def figures_over_time(state: LakeState, filters: OverviewFilters) -> dict[str, l
     """Return the totals of the filtered breweries in each of the newest days' snapshots, by the names of `Totals`."""
     if not {"gold.brewery_counts_over_time", "silver.brewery_changes"} <= state.tables.keys():
         return {}
-    state.cached("overview days", lambda: state.cursor().execute(_DAYS_TABLE) is not None)
+    state.cached("overview days", lambda: create_table(state, "days"))
     rows = reader(state, vars(filters))(
         f"SELECT {', '.join(_MEASURES.values())} FROM (SELECT DISTINCT day FROM memory.main.console_days) "
         "LEFT JOIN (FROM memory.main.console_days WHERE {where}) USING (day) GROUP BY day ORDER BY day"
@@ -252,6 +211,11 @@ def brewery_locations(state: LakeState, filters: OverviewFilters) -> list[Brewer
     return [BreweryLocation(*row) for row in rows]
 
 
+def create_table(state: LakeState, name: str) -> None:
+    """Create the table in memory that a file of the folder `sql` defines."""
+    state.cursor().execute((_SQL / f"{name}.sql").read_text("utf-8"))
+
+
 def reader(state: LakeState, filters: Mapping[str, object]) -> Callable[..., list[tuple[Any, ...]]]:
     """Return a function that runs a query with filters, or some of them changed, in place of `{where}`.
 
@@ -260,11 +224,10 @@ def reader(state: LakeState, filters: Mapping[str, object]) -> Callable[..., lis
     """
     cursor = state.cursor()
 
-    def create_tables() -> bool:
-        for table, statement in _CACHE_TABLES.items():
+    def create_tables() -> None:
+        for table, name in _COPIED.items():
             if table in state.tables:
-                cursor.execute(statement)
-        return True
+                create_table(state, name)
 
     def rows(sql: str, **changes: str) -> list[tuple[Any, ...]]:
         active = {name: value for name, value in {**filters, **changes}.items() if value}

@@ -7,7 +7,6 @@ import hashlib
 import html
 from dataclasses import replace
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,6 @@ from brewhouse.lake.lake import Lake
 FORMATS = (".html", ".pdf", ".png", ".svg")
 _STYLE = Path(__file__).parent / "static" / "style.css"
 _PNG_SCALE = 2.0
-_INK, _SOFT, _LINE, _ACCENT = "#211e18", "#635c50", "#e2ddd1", "#9a5808"  # as in style.css
-_THEME = {
-    "background": "#ffffff",
-    "view": {"stroke": None},
-    "axis": {"labelColor": _SOFT, "titleColor": _SOFT, "gridColor": _LINE, "domainColor": _LINE, "tickColor": _LINE},
-    "axisX": {"grid": False, "aria": False},
-    "axisY": {"aria": False},
-    "title": {"color": _INK, "anchor": "start", "subtitleColor": _SOFT},
-    "mark": {"color": _ACCENT},
-}
 
 
 def write_report(
@@ -60,7 +49,7 @@ def write_report(
     state = LakeReader(lake).state(at)
     overview.require_breweries(state)
     if strict:
-        filters = _known(state, filters)
+        _require_known(state, filters)
     translate = Translator(language)
     values = {**text_helpers(translate), **overview_values(state, filters, translate), "at": at}
     values["shown"] = shown = _only(values["shown"])
@@ -87,27 +76,15 @@ def overview_values(state: LakeState, filters: overview.OverviewFilters, transla
     }
 
 
-def _known(state: LakeState, filters: overview.OverviewFilters) -> overview.OverviewFilters:
-    """Write filters as the lake does, which may be in another case.
-
-    Raises:
-        UsageError: No brewery has that country, state or type.
-    """
+def _require_known(state: LakeState, filters: overview.OverviewFilters) -> None:
+    """Refuse a country, state or type that no brewery of the lake has."""
     everything = overview.overview(state, overview.OverviewFilters())
     lists = {"country": everything.by_country, "state": everything.by_state, "type": everything.by_type}
-    known = {}
     for name, counts in lists.items():
-        wanted = getattr(filters, name)
-        keys = {count.key.casefold(): count.key for count in counts}
-        if wanted and wanted.casefold() not in keys:
-            close = [count.key for count in counts if count.name.casefold() == wanted.casefold()]
-            close = close or get_close_matches(wanted.casefold(), keys, n=1)
-            hint = (
-                f"Did you mean {keys[close[0].casefold()]}?" if close else f"Known: {', '.join(sorted(keys.values()))}."
-            )
+        known = sorted(count.key for count in counts)
+        if (wanted := getattr(filters, name)) and wanted not in known:
+            hint = f"Known: {', '.join(known)}."
             raise UsageError(f"No brewery of the lake has the {name} {wanted!r}.", hint=hint)
-        known[name] = keys.get(wanted.casefold(), "")
-    return overview.OverviewFilters(**known)
 
 
 def _only(shown: overview.Overview) -> overview.Overview:
@@ -158,5 +135,5 @@ def render(spec: dict[str, Any], suffix: str, language: str) -> bytes:
     if suffix == ".png":
         options["scale"] = _PNG_SCALE
     convert = getattr(vl_convert, f"vegalite_to_{suffix[1:]}")
-    rendered: str | bytes = convert({**spec, "config": _THEME}, **options)
+    rendered: str | bytes = convert({**spec, "config": charts.specification("theme")}, **options)
     return rendered.encode() if isinstance(rendered, str) else rendered

@@ -30,7 +30,6 @@ class CheckHistory:
     """Results of a check over several runs.
 
     Attributes:
-        severity: error or warning.
         found: Number of violations in each run; null where the check was not made.
         example: A violation of the newest run that reports one, else empty.
     """

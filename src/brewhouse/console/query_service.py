@@ -61,9 +61,6 @@ class QueryStatus(QueryResult):
     """A query at one moment, with its result once it has finished.
 
     Attributes:
-        id: Unguessable.
-        parameters: Values of the placeholders.
-        at: Time, snapshot or run to read as of; null for the current state.
         seconds: Elapsed time, without waiting.
         has_result: Whether rows are available: the query is done and its result has not expired.
     """

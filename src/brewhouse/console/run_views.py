@@ -32,11 +32,7 @@ _MIN_BAR = 4
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run in the list; `seconds` is None while it is running.
-
-    Attributes:
-        trigger: What started it: cli, console, schedule or glue; empty if unknown.
-    """
+    """A run in the list; `seconds` is None while it is running."""
 
     run: str
     workflow: str
@@ -93,11 +89,7 @@ class CheckView:
 
 @dataclass(frozen=True)
 class RunView:
-    """A run with its jobs, also those that did not start, its checks, failed ones first, and its tables.
-
-    Attributes:
-        retried_jobs: The jobs that a retry would run.
-    """
+    """A run with its jobs, also those that did not start, its checks, failed ones first, and its tables."""
 
     row: RunRow
     jobs: list[JobProgress]

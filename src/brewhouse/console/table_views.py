@@ -36,12 +36,7 @@ class TableSummary:
 
 @dataclass(frozen=True)
 class SnapshotDetail:
-    """A table snapshot for JSON; its id is a string, since it exceeds the integers of JavaScript.
-
-    Attributes:
-        run: The run that committed it.
-        raw_snapshot: The run that extracted the raw snapshot it was made from.
-    """
+    """A table snapshot for JSON; its id is a string, since it exceeds the integers of JavaScript."""
 
     snapshot: str
     committed_at: datetime

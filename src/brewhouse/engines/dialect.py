@@ -1,11 +1,12 @@
 """Translation of the models' Spark SQL to DuckDB, and of table names to Spark's temporary views.
 
-A function that DuckDB computes differently from Spark is replaced by a macro of `DUCKDB_MACROS` that does not.
+A function that DuckDB computes differently from Spark is replaced by a macro of `duckdb_macros.sql` that does not.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brewhouse.engines.engine import EngineError
@@ -29,47 +30,14 @@ _RANGES = (0xDF, 0x149, 0x1F0, 0x390, 0x3B0, 0x587, *range(0x1E96, 0x1FFD), *ran
 _EXPANDING = [letter for letter in map(chr, _RANGES) if len(letter.upper()) > 1]
 """Letters that become several in upper case."""
 
-DUCKDB_MACROS = rf"""
-    -- DuckDB maps case letter by letter; Spark follows Unicode for İ, the Greek final sigma, ß and others like it.
-    CREATE MACRO spark_lower(value) AS CASE
-        WHEN strlen(value) = length(value) THEN lower(value)
-        ELSE lower(replace(CASE
-            -- in a lambda, as compiling this pattern takes 2 ms and few values need it
-            WHEN contains(value, 'Σ')
-                THEN list_transform([value], lambda text: regexp_replace(text, '{_FINAL_SIGMA}', '\1ς\2', 'g'))[1]
-            ELSE value
-        END, 'İ', 'i̇'))
-    END;
-    CREATE MACRO spark_upper(value) AS CASE
-        WHEN strlen(value) = length(value) THEN upper(value)
-        ELSE array_to_string(list_transform(string_split(value, ''), lambda letter: coalesce(
-            map(
-                string_split('{"".join(_EXPANDING)}', ''), string_split('{" ".join(map(str.upper, _EXPANDING))}', ' ')
-            )[letter],
-            upper(letter)
-        )), '')
-    END;
-    -- Java writes very large and small numbers with an exponent, after the first digit and at least one more.
-    CREATE MACRO java_double(number, text) AS CASE
-        WHEN isnan(number) THEN 'NaN'
-        WHEN isinf(number) THEN replace(text, 'inf', 'Infinity')
-        ELSE replace(
-            regexp_replace(replace(split_part(text, 'e', 1), '.', ''), '^(-?)0*(.)(.*?)0*$', '\1\2.\3') || 'E',
-            '.E', '.0E'
-        ) || CASE
-            WHEN contains(text, 'e') THEN CAST(replace(split_part(text, 'e', 2), '+', '') AS INTEGER)
-            WHEN abs(number) < 1 THEN -4
-            ELSE strpos(ltrim(text, '-'), '.') - 2
-        END
-    END;
-    CREATE MACRO spark_string(value) AS CASE
-        WHEN typeof(value) = 'DOUBLE' AND TRY_CAST(value AS DOUBLE) <> 0
-            AND NOT abs(TRY_CAST(value AS DOUBLE)) BETWEEN 0.001 AND 9999999
-            THEN java_double(TRY_CAST(value AS DOUBLE), CAST(value AS VARCHAR))
-        WHEN typeof(value) = 'TIMESTAMP WITH TIME ZONE' THEN regexp_replace(CAST(value AS VARCHAR), '[+]00$', '')
-        ELSE CAST(value AS VARCHAR)
-    END;
-"""
+
+def duckdb_macros() -> str:
+    """Return the statements that create the macros with which DuckDB computes as Spark does."""
+    sql = Path(__file__).with_name("duckdb_macros.sql").read_text("utf-8")
+    expanded = " ".join(map(str.upper, _EXPANDING))
+    for name, text in {"final_sigma": _FINAL_SIGMA, "expanding": "".join(_EXPANDING), "expanded": expanded}.items():
+        sql = sql.replace(f"{{{name}}}", text)
+    return sql
 
 
 @lru_cache(maxsize=256)
@@ -107,6 +75,8 @@ def _with_macros(node: exp.Expr) -> exp.Expr:
         return exp.func("spark_string", node.this)
     if isinstance(node, exp.Trim) and not node.expression:
         node.set("expression", exp.Literal.string(" "))  # by default, DuckDB trims every Unicode space
+    if isinstance(node, exp.Anonymous) and node.name.lower() == "xxhash64":
+        node.set("this", "hash")  # of 64 bits as well, but with other values
     return node
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from brewhouse.engines.dialect import DUCKDB_MACROS, to_duckdb
+from brewhouse.engines.dialect import duckdb_macros, to_duckdb
 from brewhouse.engines.engine import EngineError, Row
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.lake.duckdb_access import enable_s3, identifier, literal
@@ -58,7 +58,7 @@ class DuckDBEngine:
         self._run("SET GLOBAL TimeZone = 'UTC'")  # otherwise dates of times depend on the machine
         for schema in _SCHEMAS:
             self._run(f"CREATE SCHEMA {schema}")
-        self._run(DUCKDB_MACROS)
+        self._run(duckdb_macros())
 
     def attach_raw_snapshot(self, files: Sequence[str], run: str, fetched_at: str) -> None:
         """See `Engine.attach_raw_snapshot`."""

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import Any, Literal
 
-from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CRAWL, EventLike
-from brewhouse.events.run_reports import RunReport, run_reports
+from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CRAWL
+from brewhouse.events.run_reports import EventLike, RunReport, run_reports
 
 Kind = Literal["failed", "checks_failed", "recovered", "late", "drift", "crawl_failed", "test"]
 
@@ -35,16 +35,10 @@ _DELIVERIES = {ALERT_SENT: ("incidents", _MAX_UNCONFIRMED), ALERT_FAILED: ("unco
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """The facts of a notification; `brewhouse.events.messages` writes its text.
+    """The facts of a notification, of which `brewhouse.events.messages` writes the text; times are ISO 8601, UTC.
 
     Attributes:
-        incidents: Ids of the incidents it is about.
-        run: Id of the run; empty when there was none.
-        job: The failed job; empty when there is none.
-        time: When it occurred, ISO 8601, UTC.
-        since: When the incident began, ISO 8601, UTC.
         why: Lines of the error or of the failed checks.
-        failures: Number of failed runs in the incident.
     """
 
     kind: Kind
@@ -80,11 +74,8 @@ def pending_notifications(
     """List the messages to send to a receiver, at most one per incident.
 
     Args:
-        events: All events of a lake, oldest first.
         now: With its time zone.
-        kinds: The kinds of message that the receiver wants.
         late_after_hours: Hours without a success after which the workflow is late; 0 is never.
-        running: Id of the running run.
         receiver: Id of the receiver: what was sent to others is still pending for this one.
     """
     sent, attempted = _sent(events, receiver, _MAX_UNCONFIRMED), _sent(events, receiver, 1)

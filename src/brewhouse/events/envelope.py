@@ -28,10 +28,6 @@ def run_of_detail(detail: Mapping[str, Any]) -> str:
 def event_key(event_id: str, time: str) -> str:
     """Return the path of an event's file, relative to the root of the lake.
 
-    Args:
-        event_id: Id of the event.
-        time: ISO 8601, UTC.
-
     Example:
         >>> event_key("01GW8EMG00PRMNFNQMVA3G9AMH", "2023-03-24T00:00:00+00:00")
         'events/date=2023-03-24/01GW8EMG00PRMNFNQMVA3G9AMH.json'

@@ -29,15 +29,12 @@ _PUT_ATTEMPTS = 20
 
 
 class Event(msgspec.Struct, frozen=True, rename={"detail_type": "detail-type"}, kw_only=True):
-    """An event in its envelope.
+    """An event in its envelope; its time is ISO 8601, UTC.
 
     Attributes:
         id: A ULID, so that ids sort by time.
         detail_type: One of the constants in `event_types`.
-        time: ISO 8601, UTC.
         detail: `runId`, `jobName`, `jobRunId`, `state`, `severity`, `message`, and the fields of its type.
-        source: `brewhouse`, or a service of AWS.
-        version: Version of the envelope.
     """
 
     id: str

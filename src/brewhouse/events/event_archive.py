@@ -23,14 +23,9 @@ _MANY = 2000
 
 
 def archive_events(lake: Lake, now: datetime | None = None, max_days: int | None = None) -> int:
-    """Combine the events of each day before today into one file, and those of today if they are in very many.
+    """Combine the events of each day before today into one file; return how many days were archived.
 
-    Args:
-        now: Decides which day is today; None is the present moment.
-        max_days: Maximum number of days to archive; None is unlimited.
-
-    Returns:
-        How many days were archived.
+    Those of today are, too, if they are in very many files.
     """
     today = f"date={(now or datetime.now(UTC)).astimezone(UTC).date()}"
     days = [day for day in event_days(lake) if _is_scattered(day, 1 if day.name < today else _MANY)]

@@ -32,13 +32,10 @@ _logger.addHandler(logging.NullHandler())
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A line of a run's log.
+    """A line of a run's log; its time is ISO 8601, UTC.
 
     Attributes:
-        time: ISO 8601, UTC.
-        level: INFO, WARN or ERROR.
         job: The running job; empty between jobs.
-        traceback: Traceback of an unexpected error.
     """
 
     time: str
@@ -51,11 +48,7 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RunLog(logging.Handler):
-    """Writes what is logged during a run, and logs the run's events as their listener.
-
-    Args:
-        streams: Each line is written to all of them and flushed.
-    """
+    """Writes what is logged during a run, and logs the run's events as their listener."""
 
     def __init__(self, run: str, streams: list[TextIO]) -> None:
         super().__init__(logging.INFO)

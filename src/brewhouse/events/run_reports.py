@@ -8,10 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN, EventLike
+from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN
 
+if TYPE_CHECKING:
+    from brewhouse.events.envelope import EventEnvelope
+    from brewhouse.events.event import Event
+
+EventLike: TypeAlias = "Event | EventEnvelope"
+"""An event, as the jobs or as the Lambda functions read it."""
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT")
 INTERRUPTED = "INTERRUPTED"
 """State of a run that was killed, until the next run records its end."""
@@ -21,14 +27,10 @@ _BETWEEN_JOBS = timedelta(hours=1)
 
 @dataclass(kw_only=True)
 class JobReport:
-    """What one job of a run did.
+    """What one job of a run did; times are ISO 8601, UTC.
 
     Attributes:
-        started_at: ISO 8601, UTC.
         seconds: Duration; None while it runs.
-        counts: Records in and out, by name.
-        raw_snapshot: Run id of the raw snapshot that an extract completed.
-        expired_runs: Runs and raw snapshots whose states of the tables expired.
     """
 
     name: str
@@ -43,16 +45,12 @@ class JobReport:
 
 @dataclass(kw_only=True)
 class RunReport:
-    """What one run did.
+    """What one run did; times are ISO 8601, UTC, and the end is empty while it runs.
 
     Attributes:
-        run: Its id.
         state: RUNNING, INTERRUPTED or one of `ENDED`; likewise those of its jobs.
-        started_at: ISO 8601, UTC.
         workflow_run: Its id at an external scheduler, such as AWS Glue's `wr_…`; empty otherwise.
         trigger: What started it: cli, console, schedule or glue; empty if unknown.
-        planned: Names of its jobs, in order.
-        ended_at: ISO 8601, UTC; empty while it runs.
         seconds: Duration; None while it runs.
         checks: Results of checks, each with the name of its job.
     """

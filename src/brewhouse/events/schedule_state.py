@@ -24,10 +24,8 @@ class ScheduleState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the schedule.
 
     Attributes:
-        is_on: Whether runs are started.
         since: Due times up to this one are settled; None when there never was a schedule.
         cron: The cron fields when it was last switched on; empty when unknown.
-        time_zone: The time zone of `cron`.
     """
 
     is_on: bool = True
@@ -59,11 +57,7 @@ def switch(lake: Lake, *, is_on: bool, cron: str = "", time_zone: str = "") -> N
 
 
 def claim(lake: Lake, moment: datetime, now: datetime) -> bool:
-    """Claim a due time; both moments have time zones.
-
-    Returns:
-        Whether it is ours; False when another process claimed it first.
-    """
+    """Claim a due time, unless another process did; both moments have time zones."""
     from obstore.exceptions import AlreadyExistsError
 
     due = moment.astimezone(UTC)

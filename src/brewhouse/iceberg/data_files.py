@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyiceberg.conversions import to_bytes
@@ -27,23 +29,6 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
 
-_FILES = """
-    SELECT file_name, num_rows, file_size_bytes, coalesce(offsets, []) FROM parquet_file_metadata($files) LEFT JOIN (
-        SELECT file_name, list(least(data_page_offset, dictionary_page_offset) ORDER BY row_group_id) AS offsets
-        FROM parquet_metadata($files) WHERE column_id = 0 GROUP BY file_name
-    ) USING (file_name)
-"""
-_COLUMNS = """
-    SELECT s.file_name, s.name, s.field_id, s.duckdb_type,
-        coalesce(sum(total_compressed_size), 0)::BIGINT, coalesce(sum(num_values), 0)::BIGINT,
-        if(count(stats_null_count) = count(num_values), coalesce(sum(stats_null_count), 0)::BIGINT, NULL),
-        list(stats_min_value) FILTER (has_values), list(stats_max_value) FILTER (has_values),
-        coalesce(bool_and(coalesce(min_is_exact AND max_is_exact, false)) FILTER (has_values), true)
-    FROM parquet_schema($files) AS s LEFT JOIN (
-        SELECT *, stats_null_count IS DISTINCT FROM num_values AS has_values FROM parquet_metadata($files)
-    ) AS chunk ON chunk.file_name = s.file_name AND chunk.path_in_schema = s.name
-    WHERE s.num_children IS NULL GROUP BY ALL ORDER BY min(s.column_id)
-"""
 _ICEBERG_TYPES = {kind: name for name, kind in DUCKDB_TYPES.items()} | {"TIMESTAMP WITH TIME ZONE": "timestamptz"}
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "double": float,
@@ -64,8 +49,6 @@ class ColumnStatistics:
 
     Attributes:
         type: Iceberg's name; DuckDB's for a type that our tables do not have.
-        size_bytes: Compressed size.
-        values: Number of values, nulls included.
         lower: Lower bound; None, like `nulls`, if unknown, and if all values are null.
         is_exact: Whether both bounds are values of the column rather than truncated ones.
     """
@@ -99,10 +82,15 @@ def read_footers(files: Sequence[str]) -> dict[str, ParquetFooter]:
     patterns = {"files": [file_pattern(file) for file in files]}
     with scratch(files) as connection:
         columns: dict[str, list[ColumnStatistics]] = defaultdict(list)
-        for file, *row in connection.execute(_COLUMNS, patterns).fetchall():
+        for file, *row in connection.execute(_sql("columns"), patterns).fetchall():
             columns[file].append(_statistics(*row))
-        facts = connection.execute(_FILES, patterns).fetchall()
+        facts = connection.execute(_sql("files"), patterns).fetchall()
     return {file: ParquetFooter(file, rows, size, offsets, columns[file]) for file, rows, size, offsets in facts}
+
+
+@cache
+def _sql(name: str) -> str:
+    return (Path(__file__).parent / "sql" / f"{name}.sql").read_text("utf-8")
 
 
 def check_rows(file: str, rows: int) -> None:
@@ -166,7 +154,7 @@ def may_contain(table: Table, column: str, value: str | int) -> Callable[[DataFi
     return _InclusiveMetricsEvaluator(table.schema(), EqualTo(column, value)).eval  # type: ignore[call-arg, arg-type]
 
 
-def _statistics(*row: Any) -> ColumnStatistics:  # noqa: ANN401 - a row of `_COLUMNS`
+def _statistics(*row: Any) -> ColumnStatistics:  # noqa: ANN401 - a row of `columns.sql`
     name, field_id, duckdb_type, size_bytes, values, nulls, lower, upper, is_exact = row
     kind = _ICEBERG_TYPES.get(duckdb_type, duckdb_type)
     parse = _PARSERS.get(kind, str)

@@ -53,11 +53,7 @@ def relocate_tables(catalog: SQLiteCatalog, *, forget_incomplete: bool) -> list[
 
 
 class _Relocation:
-    """Writes the manifests of a table again, to the same folders, with the locations where their files are now.
-
-    Raises:
-        FileNotFoundError: A file of a snapshot is missing.
-    """
+    """Writes the manifests of a table again, to the same folders, with the locations where their files are now."""
 
     def __init__(self, table: Table) -> None:
         self._metadata = table.metadata

@@ -15,7 +15,7 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table.refs import SnapshotRefType
 from pyiceberg.table.snapshots import TOTAL_DATA_FILES, TOTAL_RECORDS
 
-from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.errors import BrewhouseError, NotFoundError, UsageError, suggestion
 from brewhouse.iceberg.data_files import may_contain
 from brewhouse.iceberg.file_io import path_in, uri_of
 from brewhouse.iceberg.schemas import field_ids, first_field_ids, spec_of
@@ -315,10 +315,11 @@ class TableReader:
         except NoSuchTableError:
             table = None
         if table is None:
-            known = ", ".join(self.names()) or "none"
-            raise BrewhouseError(
-                f"The lake {self._lake.root} has no table {name}; it has: {known}.",
-                hint="`brewhouse run` creates missing ones.",
+            known = self.names()
+            close = suggestion(name if "." in name else f"silver.{name}", known)
+            raise NotFoundError(
+                f"The lake {self._lake.root} has no table {name}; it has: {', '.join(known) or 'none'}.",
+                hint=close or "`brewhouse run` creates missing ones.",
             )
         ids = [snapshot.snapshot_id for snapshot in table.metadata.snapshots]
         if snapshot_id is not None and snapshot_id not in ids:

@@ -48,7 +48,6 @@ class Publication:
     """The new content of a table.
 
     Attributes:
-        spec: The table, which is created or evolved accordingly.
         files: Absolute paths of new Parquet files below the table's data folder, each with rows of one partition.
         kept: Paths of the current files that stay, as `files` lists them; columns they lack are null in them.
         properties: Kept in the table's new snapshot, in addition to those of the whole publication.

@@ -7,59 +7,37 @@ name, so that boto3 is not imported where nothing uses it.
 from __future__ import annotations
 
 import re
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import msgspec
 
 from brewhouse.errors import BrewhouseError, UsageError
 
-CREDENTIALS_HINT = "Check AWS_PROFILE, log in again with `aws sso login`, or renew the keys."
 ENDPOINT_HINT = "Check the network, AWS_REGION and AWS_ENDPOINT_URL."
-_CREDENTIALS = ("AWS does not accept the credentials", CREDENTIALS_HINT)
-_CLOCK = (
-    "The clock of this machine differs from that of AWS",
-    "Set the clock, for example with `timedatectl set-ntp true`.",
-)
-_REGION = (
-    "Bucket {bucket} is in another region",
-    "Set AWS_REGION to the region that `aws s3api get-bucket-location --bucket {bucket}` prints.",
-)
-_NO_BUCKET = ("Bucket {bucket} does not exist", "Create it with `aws s3 mb s3://{bucket}`, or check the spelling.")
-_BUSY = ("AWS is busy or limits the rate of requests", "Run again in a few minutes.")
-_SLOW = ("AWS closed a connection that was too slow", "Check the network, then run again.")
-_QUOTA = (
-    "A quota of AWS or of the storage is exceeded",
-    "Raise it, in AWS with Service Quotas, or delete what is not needed.",
-)
-_KEY = (
-    "The KMS key of the bucket cannot be used",
-    "Enable the key, and allow kms:Decrypt and kms:GenerateDataKey on it.",
-)
-_ACCOUNT = ("AWS does not serve this account", "Check its status and its bills in the AWS console.")
-_ARCHIVED = ("The object is archived", "Restore it with `aws s3api restore-object`.")
-_MEANINGS = {
-    _CREDENTIALS: "ExpiredToken ExpiredTokenException TokenRefreshRequired InvalidToken InvalidAccessKeyId "
-    "InvalidClientTokenId InvalidSignatureException SignatureDoesNotMatch UnrecognizedClientException "
-    "IncompleteSignature MissingAuthenticationToken InvalidSecurity AuthFailure CredentialsNotSupported",
-    _CLOCK: "RequestTimeTooSkewed RequestExpired RequestInTheFuture",
-    _REGION: "PermanentRedirect TemporaryRedirect Redirect AuthorizationHeaderMalformed "
-    "IllegalLocationConstraintException IncorrectEndpoint",
-    _NO_BUCKET: "NoSuchBucket InvalidBucketName",
-    _BUSY: "SlowDown SlowDownRead SlowDownWrite Throttling ThrottlingException ThrottledException RequestThrottled "
-    "RequestThrottledException RequestLimitExceeded TooManyRequests TooManyRequestsException BandwidthLimitExceeded "
-    "ServiceUnavailable ServiceUnavailableException InternalError InternalFailure InternalServiceException "
-    "InternalServerException OperationTimeoutException OperationAborted ConditionalRequestConflict",
-    _SLOW: "RequestTimeout RequestTimeoutException",
-    _QUOTA: "QuotaExceeded ServiceQuotaExceededException ResourceNumberLimitExceededException LimitExceeded "
-    "LimitExceededException TooManyBuckets XMinioStorageFull",
-    _ACCOUNT: "AccountProblem AllAccessDisabled NotSignedUp OptInRequired",
-    _ARCHIVED: "InvalidObjectState",
-}
-_BY_CODE = {code: meaning for meaning, codes in _MEANINGS.items() for code in codes.split()}
-TRANSIENT = frozenset(code for code, meaning in _BY_CODE.items() if meaning in (_BUSY, _SLOW))
-"""Codes of errors that the same request may not meet again."""
 _CLOCK_REASONS = ("Signature expired", "Signature not yet current")
 _NOT_AUTHORIZED = re.compile(
     r"(?:(?P<principal>arn:\S+) is )?not authorized to perform: (?P<action>[\w*:-]+)"
     r"(?: on resource: \"?(?P<resource>[^\s\"]+))?"
 )
+
+
+class Meaning(msgspec.Struct, frozen=True):
+    """What some codes of AWS stand for; the same request may not meet a transient error again."""
+
+    what: str
+    hint: str
+    codes: str = ""
+    is_transient: bool = False
+
+
+@cache
+def meanings() -> dict[str, Meaning]:
+    """Load `aws_errors.toml`, by its names and by the codes."""
+    table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+    named = msgspec.convert(table, dict[str, Meaning])
+    return named | {code: meaning for meaning in named.values() for code in meaning.codes.split()}
 
 
 def access_denied(action: str, resource: str = "", principal: str = "") -> BrewhouseError:
@@ -73,21 +51,17 @@ def access_denied(action: str, resource: str = "", principal: str = "") -> Brewh
 def meaning_of(code: str, reason: str = "", bucket: str = "") -> BrewhouseError | None:
     """Return the error that a code of AWS stands for; None for an unknown one.
 
-    Args:
-        reason: Message of AWS.
-        bucket: Name of the bucket, if one was accessed.
-
     Example:
         >>> print(meaning_of("RequestTimeTooSkewed").hint)
         Set the clock, for example with `timedatectl set-ntp true`.
     """
-    known = _KEY if code.startswith(("KMS", "GlueEncryption")) else _BY_CODE.get(code)
+    known = meanings().get("key" if code.startswith(("KMS", "GlueEncryption")) else code)
     if any(text in reason for text in _CLOCK_REASONS):
-        known = _CLOCK
+        known = meanings()["clock"]
     if known is None:
         return None
-    what, hint = (text.format(bucket=bucket or "of the request") for text in known)
-    detail = "" if what != known[0] else f": {reason.rstrip('.') or code}"
+    what, hint = (text.format(bucket=bucket or "of the request") for text in (known.what, known.hint))
+    detail = "" if what != known.what else f": {reason.rstrip('.') or code}"
     return BrewhouseError(f"{what}{detail}.", hint=hint)
 
 
@@ -127,7 +101,7 @@ def translate_boto3_error(error: BaseException, resource: str = "") -> Brewhouse
     if names & {"EndpointConnectionError", "ConnectTimeoutError"}:
         return BrewhouseError(f"AWS does not answer: {error}", hint=ENDPOINT_HINT)
     if "BotoCoreError" in names:
-        return BrewhouseError(f"AWS cannot be used: {str(error).rstrip('.')}.", hint=CREDENTIALS_HINT)
+        return BrewhouseError(f"AWS cannot be used: {str(error).rstrip('.')}.", hint=meanings()["credentials"].hint)
     return None
 
 

@@ -158,11 +158,7 @@ def recorded_root(lake: Lake) -> str | None:
 
 
 def require_relocated(lake: Lake) -> None:
-    """Refuse to write a lake that was moved or copied and not relocated since.
-
-    Raises:
-        BrewhouseError: Its tables record another place.
-    """
+    """Refuse to write a lake that was moved or copied and not relocated since."""
     if (recorded := recorded_root(lake)) is not None:
         raise BrewhouseError(
             f"The lake {lake.root} was moved or copied from {recorded}; its tables still refer to that place, so "
@@ -219,11 +215,7 @@ def _root(place: str) -> Path:
 
 
 def is_irregular(file: Path) -> bool:
-    """Return whether a local path is something else than a file, such as a pipe; not if nothing is there.
-
-    Raises:
-        OSError: It cannot be looked at.
-    """
+    """Return whether a local path is something else than a file, such as a pipe; not if nothing is there."""
     try:  # one look: another process may delete the file between two
         return not stat.S_ISREG(file.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):

@@ -17,12 +17,10 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True, rename={"fetched_at": "taken_at"}):
-    """A page as it was fetched.
+    """A page as it was fetched; its number counts from 1, its time is ISO 8601, UTC.
 
     Attributes:
-        number: Counted from 1.
         status: HTTP status of the response; 5xx if its rows could only be fetched in smaller windows.
-        fetched_at: ISO 8601, UTC.
         sha256: Checksum of the uncompressed lines.
     """
 
@@ -71,8 +69,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename={"missing_rows"
     """Description of a complete raw snapshot.
 
     Attributes:
-        date: Day of its start, UTC.
-        per_page_rows: Requested records per page.
         started_at: ISO 8601, UTC, like `finished_at`.
         missing: By group, how many records the missing rows leave out.
         fields_seen: By field, how often it had each JSON type.

@@ -14,7 +14,7 @@ import stamina
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from brewhouse.lake.aws_errors import TRANSIENT
+from brewhouse.lake.aws_errors import meanings
 
 stamina.instrumentation.set_on_retry_hooks(())  # an error that remains is reported once
 
@@ -80,4 +80,5 @@ def _retried(request: Callable[[], _Result]) -> _Result:
 
 def _is_transient(error: Exception) -> bool:
     code = _CODE.search(str(error))
-    return code is not None and code[1] in TRANSIENT
+    known = meanings().get(code[1]) if code else None
+    return known is not None and known.is_transient

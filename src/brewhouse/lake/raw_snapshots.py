@@ -95,11 +95,7 @@ def find(lake: Lake, run: str) -> RawSnapshot:
 
 
 def require_written(lake: Lake) -> None:
-    """Refuse a lake that no run has written to, before a job without extract creates it to record its failure.
-
-    Raises:
-        BrewhouseError: Nothing was extracted yet.
-    """
+    """Refuse a lake that no run has written to, before a job without extract creates it to record its failure."""
     if last_holder(lake) is None and not complete_runs(lake):
         raise nothing_extracted(lake)
 
@@ -110,11 +106,7 @@ def nothing_extracted(lake: Lake) -> BrewhouseError:
 
 
 def complete(lake: Lake) -> list[RawSnapshot]:
-    """List the complete raw snapshots of a lake, oldest first.
-
-    Raises:
-        BrewhouseError: A manifest cannot be read.
-    """
+    """List the complete raw snapshots of a lake, oldest first."""
     return [_read(file) for file in _manifests(lake)]
 
 

@@ -47,11 +47,7 @@ def session() -> boto3.Session:
 
 
 def require_aws_extra() -> None:
-    """Refuse a lake on S3 without the libraries of the extra `aws`.
-
-    Raises:
-        UsageError: boto3 or fsspec is not installed.
-    """
+    """Refuse a lake on S3 without the libraries of the extra `aws`."""
     try:
         import boto3  # noqa: F401
         import fsspec  # noqa: F401

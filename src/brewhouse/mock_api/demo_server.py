@@ -35,10 +35,6 @@ class _Parameters(msgspec.Struct, forbid_unknown_fields=True):
 class DemoApiServer:
     """Serve breweries on 127.0.0.1 from a background thread, ordered by id.
 
-    Args:
-        records: Breweries, with or without an id.
-        port: 0 selects a free port.
-
     Example:
         >>> from urllib.request import urlopen
         >>> from brewhouse.mock_api.dataset import generate

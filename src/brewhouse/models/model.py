@@ -28,13 +28,11 @@ class Model(Header):
     """A model file, parsed.
 
     Attributes:
-        name: Zone and table, as `silver.breweries`.
         sql: The SELECT, in Spark SQL.
         reads: Names of the tables that the SELECT reads.
         depends_on: Names of the tables that must exist before it: those that the SELECT and its checks read.
         version: Hash of its file and, once ordered by `models_of`, of the files that it depends on.
         file: Its file, as errors name it.
-        text: The content of its file.
     """
 
     name: str
@@ -96,7 +94,8 @@ class Model(Header):
                 what = f"column {column.name} has type {column.type}, which tables cannot store; cast it"
                 yield self.problem(f"{what}, for example with CAST(… AS STRING)", column.name)
             elif column.type == "double" and column.name in self.partition:
-                yield self.problem(f"column {column.name} is a double, which cannot be a partition column", column.name)
+                double = f"column {column.name} is a double, which cannot be a partition column"
+                yield self.problem(f"{double}; partition by another one, or cast it", column.name)
 
 
 @cache
@@ -110,7 +109,6 @@ def parse(name: str, text: str, *, file: str | None = None, user_defined: bool =
     r"""Parse a model file.
 
     Args:
-        name: Zone and table.
         file: The file as errors name it; None uses the model's name.
 
     Raises:

@@ -16,7 +16,6 @@ class Problem:
     Attributes:
         line: From 1.
         column: From 1; 0 means the whole line.
-        what: The problem and, if known, its fix.
 
     Example:
         >>> print(Problem("models/t.sql", 3, 8, "unknown column nam"))

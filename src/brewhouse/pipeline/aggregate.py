@@ -79,7 +79,6 @@ def stage_gold(
     """Stage the gold tables of the silver tables that are attached to the engine, and check them.
 
     Args:
-        snapshot: The raw snapshot that silver was made of.
         silver_version: Version of the models that made silver.
         rebuilds: Whether the tables start over with this snapshot, as a part of a rebuild.
     """

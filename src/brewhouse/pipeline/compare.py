@@ -23,14 +23,10 @@ _SHOWN = 5
 
 
 def compare(lake: Lake, settings: Settings, first: str, second: str) -> list[Row]:
-    """List the changes from one raw snapshot to another, which may be the older one.
+    """List the changes from one raw snapshot to another, maybe an older one, as rows of `silver.brewery_changes`.
 
     Args:
         first: Run id, date (its last snapshot) or `last`.
-        second: Likewise.
-
-    Returns:
-        Rows of `silver.brewery_changes`, by id.
 
     Raises:
         UsageError: The lake has no such snapshot.

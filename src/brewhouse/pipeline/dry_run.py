@@ -19,10 +19,7 @@ from brewhouse.settings import Settings
 
 
 def dry_run(settings: Settings) -> dict[str, TableSpec]:
-    """Run all built-in and user-defined models, and their checks, on empty tables.
-
-    Returns:
-        The table that each model will make, by name; ephemeral ones are left out.
+    """Run all models and their checks on empty tables; return the tables that they will make, by name.
 
     Raises:
         ModelError: A model cannot run; lists its errors with file and line.

@@ -44,8 +44,6 @@ class Extraction:
     """The result of an extract.
 
     Attributes:
-        resumed_pages: Number of pages that an interrupted run had left.
-        requested_pages: Number of pages fetched from the source, refetched ones included.
         already_done: Whether the run's snapshot was complete before.
     """
 

@@ -66,17 +66,14 @@ def attach_places(engine: Engine) -> None:
         engine.attach_rows(name, _columns(name), rows)
 
 
-def attach_previous(engine: Engine, lake: Lake, tables: Tables, breweries: Model, run: str, version: str) -> None:
+def attach_previous(engine: Engine, lake: Lake, tables: Tables, breweries: Model, run: str, version: str) -> bool:
     """Attach the breweries of an earlier raw snapshot as `previous.breweries`, as the current models make them.
 
     They are read from the table that was published of it. If other models made that table, or it has expired, the raw
-    snapshot is cleaned again, so that a change of the models is not a change of a brewery. Attach the current raw
-    snapshot afterwards: this one may attach the earlier one.
+    snapshot is cleaned again, so that a change of the models is not a change of a brewery.
 
-    Args:
-        breweries: The model of `silver.breweries`.
-        run: Run id of the earlier raw snapshot.
-        version: Version of the current models.
+    Returns:
+        Whether the earlier raw snapshot is attached now, in place of the current one.
 
     Raises:
         BrewhouseError: Neither the table nor the raw snapshot exists any more.
@@ -88,15 +85,16 @@ def attach_previous(engine: Engine, lake: Lake, tables: Tables, breweries: Model
     if not fitting and run in complete_runs(lake):
         attach_snapshot(engine, find(lake, run))
         engine.compute(replace(breweries, name=_PREVIOUS))
-    elif published:
+        return True
+    if published:
         seen = (fitting or published)[-1].snapshot_id
         files = tables.files(BREWERIES, seen, verified=True)
         engine.attach_table(replace(tables.describe(BREWERIES, seen), name=_PREVIOUS), files)
-    else:
-        raise BrewhouseError(
-            f"Changes cannot be computed: the raw snapshot {run} and the table made of it no longer exist.",
-            hint="Restore its folder in bronze/, or rebuild all tables from the other snapshots: `brewhouse rebuild`.",
-        )
+        return False
+    raise BrewhouseError(
+        f"Changes cannot be computed: the raw snapshot {run} and the table made of it no longer exist.",
+        hint="Restore its folder in bronze/, or rebuild all tables from the other snapshots: `brewhouse rebuild`.",
+    )
 
 
 def attach_nothing_previous(engine: Engine) -> None:
@@ -110,14 +108,11 @@ def _columns(table: str) -> dict[str, str]:
 
 
 def previous_snapshot(engine: Engine, tables: Tables, run: str) -> str | None:
-    """Find the raw snapshot to compare another with: the newest before it in the change log.
+    """Find the raw snapshot to compare another with: the newest before it in the change log, if there is one.
 
     Only snapshots that the log's current state was made from count, since the last rebuild: what was rolled back, or
     left out by a rebuild, is not in it. A snapshot older than the newest one in the log is compared with itself, since
     the log already leads past it.
-
-    Returns:
-        Its run id; None when there is none.
     """
     names = tables.names()
     if BREWERIES not in names:

@@ -17,12 +17,7 @@ from brewhouse.lake.run_lock import holder, new_run_id, run_lock
 
 
 def close_interrupted_runs(lake: Lake, events: Sequence[Event], running: str) -> None:
-    """Record the end of each interrupted run; the caller holds the lake's lock.
-
-    Args:
-        events: Events of the lake, oldest first.
-        running: Id of the run that holds the lock.
-    """
+    """Record the end of each interrupted run; the caller holds the lake's lock."""
     for report in run_reports(events, running):
         if report.state == INTERRUPTED:
             _close(lake, report)

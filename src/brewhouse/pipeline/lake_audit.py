@@ -26,11 +26,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify(lake: Lake, on_step: Callable[[str], None] = lambda _: None) -> Iterator[Finding]:
-    """Generate a finding for each file of a lake that is missing or damaged; nothing is changed.
-
-    Args:
-        on_step: Called with the name of each step before it starts.
-    """
+    """Generate a finding for each file of a lake that is missing or damaged; nothing is changed."""
     for error in _errors(lake, on_step):
         if isinstance(error, DamagedFileError):
             yield Finding(file=error.file, meaning=error.meaning, problem=error.reason, repair=error.hint)

@@ -147,11 +147,7 @@ def relocate(lake: Lake, warn: Callable[[str], None]) -> list[str]:
 
 
 def preview_maintenance(lake: Lake, settings: Settings) -> list[TableMaintenance]:
-    """List what maintenance would do with each table, without doing it.
-
-    Raises:
-        BrewhouseError: There are no tables.
-    """
+    """List what maintenance would do with each table, without doing it."""
     _require_tables(lake)
     tables, now = Tables(lake), datetime.now(UTC)
     with tables.reading():

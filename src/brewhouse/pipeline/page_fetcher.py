@@ -28,12 +28,7 @@ Progress = Callable[[int, int], None]
 class PageFetcher:
     """Fetch the pages of one snapshot.
 
-    Args:
-        progress: Called with the number of pages done and their total.
-
     Attributes:
-        pager: It fetches single pages.
-        size: Rows per page.
         pages: The pages fetched or resumed so far, by number.
         resumed: Number of pages that an interrupted run had left.
         requested: Number of pages fetched from the source, refetched ones included.
@@ -68,9 +63,6 @@ class PageFetcher:
         """Fetch the pages that are missing, then further ones until one is empty.
 
         An empty page ends the snapshot, however many records the source reports, as do pages that mostly repeat others.
-
-        Args:
-            total: Number of records that the source reports.
 
         Raises:
             PermanentSourceError: A page cannot be fetched.
@@ -114,11 +106,7 @@ class PageFetcher:
         await self.fetch_missing(total)
 
     async def write_page(self, number: int, result: PageResult) -> None:
-        """Write a page and count it.
-
-        Raises:
-            BrewhouseError: The lake cannot be written.
-        """
+        """Write a page and count it."""
         self.requested += 1
         lines = one_line(result.lines)
         page = await self._writer.write_page(
@@ -135,9 +123,6 @@ class PageFetcher:
 
         Args:
             limit: Size of the sample; it has all pages of up to twice as many.
-
-        Raises:
-            PermanentSourceError: A page cannot be fetched.
         """
         changed: list[int] = []
 

@@ -38,7 +38,6 @@ def stage_models(
     """Let the engine write each model's table into files, which it reads by the model's name from then on.
 
     Args:
-        models: In the order of their dependencies.
         snapshot: What they are made of; incremental tables get its rows as a batch.
         rebuilds: Whether incremental tables start over with this batch.
     """
@@ -83,11 +82,7 @@ def _compute_with_rows_of(engine: Engine, model: Model, spec: TableSpec, files: 
 
 
 def check(context: RunContext, staged: StagedTables) -> None:
-    """Emit the results of the checks of staged tables.
-
-    Raises:
-        ChecksFailed: A check of severity error failed; nothing was published.
-    """
+    """Emit the results of the checks of staged tables."""
     context.emit_checks(staged.checks)
     raise_on_failure(staged.checks)
 
@@ -186,7 +181,8 @@ def _sweep(context: RunContext) -> None:
         try:
             sweep_if_due(lake, datetime.now(UTC))
         except Exception as error:  # noqa: BLE001 - the tables are published
-            context.warn(f"Files of expired table snapshots could not be deleted: {error}")
+            what = "Files of expired table snapshots could not be deleted, which the next run tries again"
+            context.warn(f"{what}: {error}")
 
 
 def attach_staged(context: RunContext, staged: StagedTables) -> None:

@@ -18,7 +18,7 @@ from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find, nothi
 from brewhouse.lake.run_lock import run_lock
 from brewhouse.pipeline.aggregate import stage_gold
 from brewhouse.pipeline.dry_run import dry_run
-from brewhouse.pipeline.input_tables import BREWERIES
+from brewhouse.pipeline.input_tables import BREWERIES, attach_snapshot
 from brewhouse.pipeline.publishing import attach_staged, commit, list_states, raise_on_failure, refresh_views
 from brewhouse.pipeline.run_context import REBUILD, JobResult, RunContext, StagedTables
 from brewhouse.pipeline.runner import run_jobs
@@ -92,8 +92,6 @@ class _Rebuild:
 
     Attributes:
         snapshot: Run id of the raw snapshot that the tables show; None before the first.
-        checks: Results of the newest snapshot's checks.
-        left_out: The raw snapshots whose checks failed, with the reasons.
     """
 
     def __init__(self, context: RunContext) -> None:
@@ -106,6 +104,7 @@ class _Rebuild:
         """Publish one more raw snapshot, inside the transaction."""
         self.checks = []
         try:
+            attach_snapshot(self._context.engine, snapshot)
             silver = stage_silver(self._context, snapshot, self.snapshot, rebuilds=self.snapshot is None)
             self._check(silver)
             attach_staged(self._context, silver)

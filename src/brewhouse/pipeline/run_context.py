@@ -43,9 +43,7 @@ class JobResult:
     """The result of a job.
 
     Attributes:
-        counts: Records in and out, by name.
         published: Each published table with its `table`, `snapshot` and `rows`.
-        raw_snapshot: Run id of the raw snapshot that it completed; empty when it completed none.
         expired_runs: Runs and raw snapshots of which it expired the last state of a table.
     """
 
@@ -63,10 +61,7 @@ class StagedTables:
 
     Attributes:
         zone: silver or gold.
-        version: Version of the models that made them.
-        raw_snapshot: Run id of the raw snapshot they were made of.
         snapshot_time: When that was finished, ISO 8601, UTC.
-        counts: Records in and out, by name.
         compared_with: Run id of the raw snapshot it was compared with; None when there is none.
     """
 
@@ -84,10 +79,8 @@ class RunContext:
     """The lake, the settings, the run and its events, and the engine and tables, opened on first use.
 
     Attributes:
-        events: Event log of the run.
         jobs: Names of the jobs that run in this process, in order.
         planned: Names of all jobs of the run, in order.
-        job: The running one.
         staged: Tables of earlier jobs that are published together with those of a later one.
         raw_snapshot: Run id of the raw snapshot that this run completed, here or in another process; empty without one.
         signals: The signals received so far, the first of which stops the run; 0 is none and ignores the others.

@@ -45,9 +45,6 @@ class RunLauncher:
     def start(self, command: Sequence[str] = RUN, trigger: str = "console") -> str:
         """Start a run by its command-line arguments, wait until it holds the lock, and return its id.
 
-        Args:
-            trigger: What starts it, for its events.
-
         Raises:
             BrewhouseError: It did not start, since another run holds the lock or a setting is invalid.
         """
@@ -82,12 +79,7 @@ class RunLauncher:
             )
 
     def retry(self, report: RunReport) -> str:
-        """Start a run of the jobs that a failed run did not complete, and return its id.
-
-        Raises:
-            UsageError: There is nothing to retry.
-            BrewhouseError: It did not start.
-        """
+        """Start a run of the jobs that a failed run did not complete, and return its id."""
         fetched = [job.raw_snapshot for job in report.jobs if job.raw_snapshot] or complete_runs(self._lake)
         return self.start(retry_command(report, fetched[-1] if fetched else None))
 

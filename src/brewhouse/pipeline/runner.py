@@ -54,10 +54,9 @@ Job: TypeAlias = Callable[[RunContext], JobResult]
 class ExternalRun:
     """The part of a run that an external scheduler started, such as a workflow of AWS Glue, job by job.
 
+    The ids of runs are the scheduler's, and `jobs` are all of the whole run.
+
     Attributes:
-        workflow_run: Id of the whole run at the scheduler.
-        job_run: Id of this job's run at the scheduler.
-        jobs: All jobs of the whole run, in order.
         retries: How often the scheduler restarts a failed job.
     """
 
@@ -76,13 +75,7 @@ def run_jobs(
     listeners: Sequence[Listener] = (),
     external: ExternalRun | None = None,
 ) -> str:
-    """Run jobs, by name and in order, as one run or as a part of an external one.
-
-    Args:
-        listeners: Receive each event of the run, such as a progress bar.
-
-    Returns:
-        The run id; all parts of an external run share it.
+    """Run jobs, by name and in order, as one run or as a part of an external one; return the id that all parts share.
 
     Raises:
         BrewhouseError: Another run holds the lake, or a job failed; its event says why.

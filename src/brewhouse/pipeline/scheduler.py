@@ -29,7 +29,6 @@ class Scheduler:
 
     Args:
         schedule: When runs are due; None starts none, but notifications are still sent.
-        start: Starts a run and returns its id.
     """
 
     def __init__(
@@ -54,11 +53,7 @@ class Scheduler:
         self._thread.join()
 
     def step(self, now: datetime) -> str | None:
-        """Start the run that is due, if any, and return its id; `now` has a time zone.
-
-        Raises:
-            BrewhouseError: The lake cannot be read or written.
-        """
+        """Start the run that is due, if any, and return its id; `now` has a time zone."""
         if self._notified is None or abs(now - self._notified) >= _NOTIFY_EVERY:
             self._notified = now
             self._notify(now)
@@ -100,5 +95,7 @@ class Scheduler:
             try:
                 self.step(datetime.now(UTC))
             except Exception as error:  # noqa: BLE001 - the next step may succeed
-                _log.warning("The schedule could not be checked: %s", error, exc_info=error)
+                _log.warning(
+                    "The schedule could not be checked, which is tried again in a moment: %s", error, exc_info=error
+                )
             self._stopping.wait(_STEP_S)

@@ -35,17 +35,17 @@ def transform(context: RunContext, snapshot_run: str | None = None) -> JobResult
         BrewhouseError: The lake has no complete raw snapshot, or not that one.
         ChecksFailed: A check of severity error failed; the tables are unchanged.
     """
-    lake, tables = context.lake, context.tables
+    lake = context.lake
     wanted = snapshot_run or context.raw_snapshot
     snapshot = find(lake, wanted) if wanted else newest(lake)
     if snapshot is None:
         raise nothing_extracted(lake)
     models = models_of("silver", folder=context.settings.models)
-    if is_published(tables, models, version_of(models), snapshot.run):
-        refresh_views(lake, tables, context.warn)  # missing if a run was killed right after its commit
+    if "extract" not in context.jobs and is_published(context.tables, models, version_of(models), snapshot.run):
+        refresh_views(lake, context.tables, context.warn)  # missing if a run was killed right after its commit
         return JobResult(message=f"silver already shows snapshot {snapshot.run}; nothing to do")
-    previous = previous_snapshot(context.engine, tables, snapshot.run)
-    staged = stage_silver(context, snapshot, previous)
+    attach_snapshot(context.engine, snapshot, context.emit_model)  # without the tables: PyIceberg is still imported
+    staged = stage_silver(context, snapshot, previous_snapshot(context.engine, context.tables, snapshot.run))
     check(context, staged)
     if not context.is_followed_by("aggregate"):
         return publish(context, staged)
@@ -60,7 +60,7 @@ def transform(context: RunContext, snapshot_run: str | None = None) -> JobResult
 def stage_silver(
     context: RunContext, snapshot: RawSnapshot, previous: str | None, *, rebuilds: bool = False
 ) -> StagedTables:
-    """Stage the silver tables of a raw snapshot and check them.
+    """Stage the silver tables of a raw snapshot that is attached to the engine, and check them.
 
     Args:
         previous: Run id of the raw snapshot it is compared with; None when there is none.
@@ -73,12 +73,10 @@ def stage_silver(
     models = models_of("silver", folder=context.settings.models)
     version = version_of(models)
     breweries = next(model for model in models if model.name == BREWERIES)
-    if previous:
-        attach_previous(engine, context.lake, tables, breweries, previous, version)
-    attach_snapshot(engine, snapshot, context.emit_model)
     if not previous:
         attach_nothing_previous(engine)
-
+    elif attach_previous(engine, context.lake, tables, breweries, previous, version):
+        attach_snapshot(engine, snapshot)
     publications = stage_models(context, models, snapshot, rebuilds=rebuilds)
     checks, counts = checks_and_counts(engine, models, {**ACCOUNTED, "changes": "`silver`.`brewery_changes`"})
     published = None if rebuilds or BREWERIES not in tables.names() else tables.current(BREWERIES)

@@ -33,7 +33,6 @@ def run_workflow(
 
     Args:
         snapshot_run: Run id of the raw snapshot to transform; None is the newest.
-        listeners: Receive each event of the run, such as a progress bar.
         external: The part of an external run that these jobs are; None when they are the whole run.
 
     Raises:
@@ -56,10 +55,12 @@ def run_workflow(
 
 
 def _prepare_later_jobs() -> None:
-    """Import the heavy libraries of the later jobs and parse their models."""
+    """Import the heavy libraries of the later jobs, and read their models and the names of places, as needed first."""
     import brewhouse.engines.duckdb
-    import brewhouse.iceberg.tables
-    import brewhouse.query.views  # noqa: F401
     from brewhouse.models.project import models_of
+    from brewhouse.places.matching import Location, match_places
 
     models_of()
+    match_places([Location("Ireland", "Laois", None, 1)])
+
+    import brewhouse.iceberg.tables  # noqa: F401

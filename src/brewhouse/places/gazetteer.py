@@ -38,28 +38,7 @@ _LETTERS = str.maketrans(
 _APOSTROPHES = re.compile("['\u2018\u2019\u02bb\u02bc`\u00b4]")
 _NON_WORD = re.compile(r"[\W_]+")
 _WRITTEN_OUT = {"st": "saint", "sankt": "saint", "ste": "sainte", "mt": "mount", "ft": "fort"}
-_KIND_WORDS = {
-    "city": "city ciudad cidade citta gorod misto horad hlavni mesto miestas shi stolitsa shahri",
-    "region": "region regions regional regione regiao regiunea kraj oblast obl oblysy voblasts viloyati",
-    "province": "province provinces provincia provincie provinz provincial sheng changwat",
-    "county": "county counties co condado comte lan landskapet landskap maakunta maakond apskritis megye judet",
-    "state": "state estado land bundesland freistaat",
-    "territory": "territory krai kray",
-    "district": "district distrito rayon raion",
-    "department": "department departement departamento",
-    "prefecture": "prefecture ken fu to do",
-    "municipality": "municipality municipal municipio savivaldybe",
-    "republic": "republic respublika",
-    "canton": "canton kanton cantone",
-    "community": "community comunidad",
-    "governorate": "governorate muhafazah wilaya",
-    "metropolis": "metropolis",
-    "council": "council area",
-    "voivodeship": "voivodeship voivodship wojewodztwo",
-    "": "territories commonwealth autonomous autonoma autonomo principado foral gewest si gwangyeoksi teukbyeolsi "
-    "teukbyeoljachido the of de di du da des dos",
-}
-_KINDS = {word: kind for kind, text in _KIND_WORDS.items() for word in text.split()}
+_KINDS = {word: kind for kind, text in reference.rows("place_kinds.csv") for word in text.split()}
 _KINDS_OF_AREAS = frozenset({"region", "province", "county", "district", "territory"})
 
 # Words for kinds that Chinese, Japanese and Korean append to a name, which has at least two letters without them.
@@ -80,7 +59,6 @@ class GazetteerMatch:
     """The place that a name stands for.
 
     Attributes:
-        code: Its ISO code; None if ISO has none for it.
         name: Its canonical name; the name as given if ISO has no code for it.
     """
 

@@ -23,7 +23,7 @@ class Location(msgspec.Struct, frozen=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A place as ISO 3166 names it.
+    """A place as ISO 3166 names it; `match` is the weaker one of country and state.
 
     Attributes:
         country_code: ISO 3166-1 alpha-2; None if the country is unknown.
@@ -31,7 +31,6 @@ class Place(msgspec.Struct, frozen=True):
         state_code: ISO 3166-2; None if the state is unknown or ISO has no code for it.
         state_name: The subdivision's name in ISO 3166-2; as received if it has no code.
         city_name: The spelling of the city that most breweries there use.
-        match: How country and state were matched; the weaker of the two.
     """
 
     country_code: str | None

@@ -90,8 +90,6 @@ def export(
 
     Args:
         names: Column names of the result; repeated ones are numbered.
-        kinds: Types of the result.
-        header: Whether a CSV file begins with the names.
     """
     if step == "json":
         with file.open("w", encoding="utf-8", newline="\n") as array:
@@ -119,9 +117,6 @@ def array_parts(
     """Yield the parts of a JSON file: an array of objects, a line each.
 
     Not with DuckDB's CSV writer, which waits for ever in some of the exports in which a conversion fails.
-
-    Args:
-        scratch: A temporary file.
 
     Raises:
         duckdb.Error: A value cannot be computed.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from brewhouse.errors import NotFoundError, UsageError
+from brewhouse.errors import NotFoundError, UsageError, suggestion
 from brewhouse.query.statements import PLACEHOLDER
 
 _ZONES = ("bronze", "silver", "gold", "monitoring")
@@ -46,7 +46,8 @@ def saved_query(name: str) -> SavedQuery:
     """
     queries = {query.name: query for query in saved_queries()}
     if name not in queries:
-        raise NotFoundError(f"Unknown saved query {name!r}.", hint=f"The saved queries are: {', '.join(queries)}.")
+        hint = suggestion(name, queries) or f"The saved queries are: {', '.join(queries)}."
+        raise NotFoundError(f"Unknown saved query {name!r}.", hint=hint)
     return queries[name]
 
 

@@ -64,7 +64,6 @@ def reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb
     """Parse a statement, without running it, and verify that it only reads tables.
 
     Args:
-        connection: Provides the parser.
         sql: A SELECT, or a statement that DuckDB treats as one (FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, PIVOT … IN).
 
     Raises:
