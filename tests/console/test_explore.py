@@ -368,7 +368,7 @@ def test_an_editor_has_fields_for_placeholders_and_keeps_a_draft(console_url: st
     page.get_by_label("type", exact=True).fill("micro")
     expect(page.locator("#parameters input")).to_have_count(1)
     page.get_by_role("button", name="Format").click()
-    page.wait_for_function("document.querySelector('#sql').value.startsWith('SELECT\\n  name')")
+    expect(editor).to_have_value(re.compile(r"^SELECT\n  name"))
     expect(page.get_by_label("type", exact=True)).to_have_value("micro")
     page.goto(f"{console_url}/explore")
     expect(editor, "the draft is kept").to_have_value(re.compile(r"brewery_type = \{\{type\}\}"))
