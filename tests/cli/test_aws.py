@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,12 +66,13 @@ def test_a_negative_amount_is_wrong_usage(call: Call, option: str) -> None:
     assert option in done.err
 
 
+@pytest.mark.parametrize("command", ["aws query", "query --on athena"])
 @pytest.mark.parametrize("arguments", [(), ("SELECT 1", "--saved", "top_cities"), ("--saved", "no_such_query")])
 def test_a_query_is_checked_before_the_account_is_opened(
-    call: Call, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+    call: Call, monkeypatch: pytest.MonkeyPatch, command: str, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.delenv("AWS_REGION", raising=False)
-    done = call("aws", "query", *arguments)
+    done = call(*command.split(), *arguments)
     assert (done.code, done.out) == (2, "")
     assert "saved" in done.err
 
@@ -86,6 +89,28 @@ def test_a_missing_region_is_an_error_with_the_setting(
     assert "AWS_REGION" in done.err
 
 
+@pytest.mark.parametrize(
+    ("library", "command"),
+    [
+        *(("boto3", each) for each in ("deploy", "key-policy", "run", "status", "logs extract", "query x", "verify")),
+        *(("boto3", "destroy"), ("botocore", "status"), ("botocore", "verify")),
+        *(("yaml", each) for each in ("package", "deploy", "estimate")),
+    ],
+)
+def test_every_command_says_what_it_needs(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, library: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == library or name.startswith("brewhouse.aws")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)
+    done = call("aws", *command.split())
+    assert (done.code, done.out) == (2, "")
+    assert re.fullmatch(
+        f"brewhouse: `brewhouse aws` needs {library}.*, which is not installed. Run `.*aws.*`.\n", done.err
+    )
+
+
 @pytest.mark.usefixtures("_account")
 @pytest.mark.parametrize("arguments", COMMANDS_ON_A_STACK, ids=" ".join)
 def test_a_missing_stack_is_an_error_that_names_it(call: Call, arguments: tuple[str, ...]) -> None:
@@ -93,6 +118,13 @@ def test_a_missing_stack_is_an_error_that_names_it(call: Call, arguments: tuple[
     assert (done.code, done.out) == (2 if "destroy" in arguments else 1, "")
     assert done.err.startswith("brewhouse: ")
     assert "absent" in done.err
+
+
+@pytest.mark.usefixtures("_account")
+def test_a_query_on_athena_uses_the_stack_named_brewhouse(call: Call) -> None:
+    done = call("query", "SELECT 1", "--on", "athena")
+    assert (done.code, done.out) == (1, "")
+    assert "brewhouse" in done.err.removeprefix("brewhouse: ")
 
 
 @pytest.mark.usefixtures("_account")

@@ -301,6 +301,13 @@ def test_a_table_has_50_rows_and_counts_the_others(call: Call, full: Path) -> No
     assert len(json.loads(call("query", "FROM silver.breweries", "--lake", full, "--json", "--limit", "7").out)) == 7
 
 
+@pytest.mark.parametrize("option", [("--at", "2026-01-01"), ("--lake", "x"), ("--param", "a=1")])
+def test_options_that_athena_ignores_are_rejected(call: Call, option: tuple[str, ...]) -> None:
+    done = call("query", "SELECT 1", "--on", "athena", *option)
+    assert (done.code, done.out) == (2, "")
+    assert f"--on athena and {option[0]} contradict each other" in done.err
+
+
 def test_ctrl_c_stops_a_query_with_130(full: Path) -> None:
     sql = "SELECT count(*) FROM range(100000000) a, range(100000) b WHERE (a.range * b.range) % 7 = 3"
     command = [sys.executable, "-m", "brewhouse", "query", "-", "--lake", str(full), "--json"]

@@ -27,7 +27,7 @@ ERRORS: dict[str, Exception] = {
 
 
 @pytest.fixture
-def failing(console_lake: Lake, console_settings: Settings) -> Iterator[TestClient]:
+def failing(console_lake: Lake, console_settings: Settings) -> TestClient:
     """A console with routes that fail."""
     app: FastAPI = create_app(console_lake, console_settings)
 
@@ -36,8 +36,7 @@ def failing(console_lake: Lake, console_settings: Settings) -> Iterator[TestClie
     def fail(name: str) -> None:
         raise ERRORS[name]
 
-    with TestClient(app, base_url="http://127.0.0.1") as client:
-        yield client
+    return TestClient(app, base_url="http://127.0.0.1")
 
 
 @pytest.mark.parametrize(

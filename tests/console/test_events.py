@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,15 +20,14 @@ KEYS = {"id", "time", "level", "kind", "run", "job", "message", "detail"}
 
 
 @pytest.fixture
-def eventful(tmp_path: Path) -> Iterator[tuple[TestClient, Lake]]:
+def eventful(tmp_path: Path) -> tuple[TestClient, Lake]:
     """A console of a lake with a few events, one of them hostile."""
     lake = Lake(tmp_path / "lake")
     AnyEventLog(lake, "R1").write(RUN, {"workflow": "breweries", "message": EVIL, "note": "</pre><b>"})
     AnyEventLog(lake, "R1").write(CHECK, {"jobName": "transform", "severity": "ERROR", "message": "1 check failed"})
     AnyEventLog(lake, "").write(SCHEDULE, {"state": "ON", "message": "the schedule is on"})
     AnyEventLog(lake, "R1").write(ALERT_FAILED, {"severity": "WARN", "message": "mail refused"})
-    with TestClient(create_app(lake, Settings()), base_url="http://127.0.0.1") as client:
-        yield client, lake
+    return TestClient(create_app(lake, Settings()), base_url="http://127.0.0.1"), lake
 
 
 def test_the_newest_events_are_listed_first_in_pages(client: TestClient) -> None:

@@ -81,8 +81,8 @@ def test_the_next_run_is_that_of_a_schedule_that_is_on() -> None:
 def test_every_page_shows_the_failure_of_the_last_run(recorded_runs: RecordedRuns, path: str) -> None:
     recorded_runs.record("last-run", "FAILED", ("extract", "FAILED"))
     app = create_app(recorded_runs.lake, load({}, environ={}))
-    with TestClient(app, base_url="http://127.0.0.1") as client:
-        html = client.get(path).text.split('id="health"')[1].split("</aside>")[0]
+    client = TestClient(app, base_url="http://127.0.0.1")
+    html = client.get(path).text.split('id="health"')[1].split("</aside>")[0]
     assert 'href="/runs/last-run"><strong>Last run failed</strong>' in html
     assert "last-run ended with &lt;b&gt;FAILED" in html
     assert "Not scheduled" in html

@@ -69,10 +69,9 @@ def fresh(lake: Lake, settings: Settings) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def recorded(recorded_runs: RecordedRuns) -> Iterator[TestClient]:
+def recorded(recorded_runs: RecordedRuns) -> TestClient:
     """The console of a lake with a run in every state."""
-    with TestClient(create_app(recorded_runs.lake, Settings()), base_url="http://127.0.0.1") as client:
-        yield client
+    return TestClient(create_app(recorded_runs.lake, Settings()), base_url="http://127.0.0.1")
 
 
 def wait_for(client: TestClient, run: str, is_reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:

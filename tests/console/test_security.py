@@ -35,21 +35,21 @@ ERRORS = [("GET", "/nowhere"), ("GET", "/api/v1/nowhere"), ("DELETE", "/runs"), 
 
 
 @pytest.fixture
-def guarded(console_lake: Lake, console_settings: Settings) -> Iterator[TestClient]:
+def guarded(console_lake: Lake, console_settings: Settings) -> TestClient:
     """A console that listens on all addresses, with a password."""
-    yield from open_guarded(console_lake, console_settings)
+    return guard(console_lake, console_settings)
 
 
 @pytest.fixture(scope="module")
-def signed_out(console_lake: Lake, console_settings: Settings) -> Iterator[TestClient]:
+def signed_out(console_lake: Lake, console_settings: Settings) -> TestClient:
     """The same console, where nobody signs in."""
-    yield from open_guarded(console_lake, console_settings)
+    return guard(console_lake, console_settings)
 
 
-def open_guarded(lake: Lake, settings: Settings) -> Iterator[TestClient]:
+def guard(lake: Lake, settings: Settings) -> TestClient:
+    """Return a client outside a `with` block, which would start the scheduler and compute what the pages show."""
     app = create_app(lake, settings, host="0.0.0.0", password=Secret(PASSWORD))
-    with TestClient(app, base_url="http://192.0.2.7:8040", follow_redirects=False) as client:
-        yield client
+    return TestClient(app, base_url="http://192.0.2.7:8040", follow_redirects=False)
 
 
 def test_the_routes_of_all_pages_are_covered() -> None:

@@ -15,6 +15,7 @@ from brewhouse.cli.options import AllOption, GroupedHelp, JsonOption, LimitOptio
 from brewhouse.cli.output import make_output_optional, print_json, print_result, print_rows
 from brewhouse.cli.results import (
     FileOption,
+    Format,
     FormatOption,
     OutputOption,
     SavedOption,
@@ -205,16 +206,20 @@ def query(
 
     Example: brewhouse aws query --saved top_cities
     """
+    chosen = result_format(output_format, output, as_json=as_json)
+    rows = shown_rows(limit, show_all=show_all, as_data=output is not None or chosen not in {"table", "lines"})
+    query_on_athena(query_text(sql, saved, file), stack, chosen, output, rows)
+
+
+def query_on_athena(sql: str, stack: str, output_format: Format, output: Path | None, limit: int | None) -> None:
+    """Run a query with Athena and write its result."""
     from brewhouse.aws.athena import run_query
     from brewhouse.aws.stacks import get_stack
 
-    chosen = result_format(output_format, output, as_json=as_json)
-    rows = shown_rows(limit, show_all=show_all, as_data=output is not None or chosen not in {"table", "lines"})
-    text = query_text(sql, saved, file)
     with _account() as account:
-        result = run_query(account, get_stack(account, stack), text)
-    with result_file(chosen, output) as target:
-        write(result.relation(), chosen, target, rows)
+        result = run_query(account, get_stack(account, stack), sql)
+    with result_file(output_format, output) as file:
+        write(result.relation(), output_format, file, limit)
     print(f"{result.scanned_bytes} bytes scanned, {result.cost_usd:.6f} USD", file=sys.stderr)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,6 +15,7 @@ from brewhouse.cli.options import (
     LimitOption,
     complete_table,
     open_lake,
+    reject_together,
     settings_and_lake,
 )
 from brewhouse.cli.output import minute, print_json, print_result, print_rows
@@ -50,6 +51,7 @@ def query(
     limit: LimitOption = None,
     show_all: AllOption = False,
     at: AtOption = None,
+    on: Annotated[Literal["here", "athena"], typer.Option("--on", help="`athena`: the stack `brewhouse`.")] = "here",
     as_json: JsonOption = False,
 ) -> None:
     """Query the published tables with SQL; the schemas are bronze, silver, gold and monitoring.
@@ -60,6 +62,13 @@ def query(
 
     chosen = result_format(output_format, output, as_json=as_json)
     rows = shown_rows(limit, show_all=show_all, as_data=output is not None or chosen not in {"table", "lines"})
+    if on == "athena":
+        from brewhouse.cli.aws import query_on_athena
+
+        for option, value in {"--at": at, "--lake": lake, "--param": param}.items():
+            reject_together(**{"--on athena": True, option: value})
+        query_on_athena(query_text(sql, saved, file), "brewhouse", chosen, output, rows)
+        return
     text, values = query_text(sql, saved, file, for_duckdb), parse_parameters(param)
     opened = open_lake(lake)
     with result_file(chosen, output) as target:
