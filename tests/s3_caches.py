@@ -14,15 +14,10 @@ def forget() -> None:
 
 
 @functools.cache
-def keep_models() -> None:
-    """Parse each of botocore's JSON files once per process: every session after `forget` would do it again."""
-    from botocore.loaders import JSONFileLoader
+def share_service_models() -> None:
+    """Share botocore's models of services between sessions: loading them takes most of a command's time."""
+    from botocore import session
+    from botocore.loaders import create_loader
 
-    load, loaded = JSONFileLoader.load_file, {}
-
-    def load_once(self: JSONFileLoader, file_path: str) -> object:
-        if file_path not in loaded:
-            loaded[file_path] = load(self, file_path)
-        return loaded[file_path]
-
-    JSONFileLoader.load_file = load_once
+    loader = create_loader()
+    session.create_loader = lambda *_: loader
