@@ -1,7 +1,7 @@
 # The console and the schedule: docker build -t brewhouse . && docker run -p 8040:8040 -v brewhouse:/data brewhouse
 FROM python:3.13-slim AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY requirements requirements
 COPY src src
 RUN python3 -m venv /opt/brewhouse

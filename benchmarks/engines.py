@@ -3,8 +3,8 @@
 `python -m benchmarks.engines 200k 1m 10m` compares the engines by size, `--page-rows 200 10000` the sizes of raw
 pages, `--cores 1 2` the number of cores of Spark, and `--only duckdb` leaves out the others. Raw snapshots are written
 as files, without an API. CPU time is that of the process and all its descendants, JVM and Python workers included;
-memory is their sampled peak. Jobs, stages and tasks are those of Spark's event log; "one task" is the longest stage of
-a single task, and "to driver" what tasks returned.
+memory is their sampled peak. Jobs, stages and tasks are those of Spark's event log; "one task" is the longest task that
+is all of its stage, without the time that it waits for a core, and "to driver" what tasks returned.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -179,7 +179,8 @@ def _resident(pid: int) -> int:
 
 def spark_counts(log: Path) -> str:
     """Summarize the event log of a Spark application, as cells of a table."""
-    jobs, stages, tasks, longest_s, returned_bytes = 0, 0, 0, 0.0, 0
+    jobs, stages, tasks, returned_bytes = 0, 0, 0, 0
+    seconds: dict[int, list[float]] = defaultdict(list)  # of the tasks of each stage
     for file in sorted(log.rglob("events_*")):
         for line in file.read_text("utf-8").splitlines():
             event = json.loads(line)
@@ -187,14 +188,14 @@ def spark_counts(log: Path) -> str:
                 case "SparkListenerJobStart":
                     jobs += 1
                 case "SparkListenerStageCompleted":
-                    info = event["Stage Info"]
                     stages += 1
-                    if info["Number of Tasks"] == 1:
-                        longest_s = max(longest_s, (info["Completion Time"] - info["Submission Time"]) / 1000)
                 case "SparkListenerTaskEnd":
                     tasks += 1
+                    info = event["Task Info"]
+                    seconds[event["Stage ID"]].append((info["Finish Time"] - info["Launch Time"]) / 1000)
                     returned_bytes += (event.get("Task Metrics") or {}).get("Result Size", 0)
     shutil.rmtree(log)
+    longest_s = max((took[0] for took in seconds.values() if len(took) == 1), default=0.0)
     return f"{jobs} / {stages} / {tasks} | {longest_s:.1f} | {returned_bytes / 1e6:.1f}"
 
 

@@ -25,7 +25,7 @@ def test_each_place_overrides_the_ones_below_it(tmp_path: Path) -> None:
     def concurrency(flags: dict[str, Any], environ: dict[str, str]) -> int:
         return load(flags, folder=tmp_path, environ=environ).concurrency
 
-    assert concurrency({}, {}) == 8
+    assert concurrency({}, {}) == 12
     (tmp_path / "brewhouse.toml").write_text("concurrency = 5\n")
     assert concurrency({}, {}) == 5
     assert concurrency({}, {"BREWHOUSE_CONCURRENCY": "6"}) == 6
@@ -189,7 +189,7 @@ def test_another_settings_file_can_be_named(tmp_path: Path) -> None:
     (tmp_path / "brewhouse.toml").write_text("concurrency = 5\n")
     (tmp_path / "other.toml").write_text("timeout_s = 5\n")
     settings = load({}, folder=tmp_path, environ={"BREWHOUSE_CONFIG": str(tmp_path / "other.toml")})
-    assert (settings.concurrency, settings.timeout_s) == (8, 5.0)
+    assert (settings.concurrency, settings.timeout_s) == (12, 5.0)
     with pytest.raises(
         UsageError, match=r"settings file nowhere\.toml does not exist\. Check --config and BREWHOUSE_CONF"
     ):

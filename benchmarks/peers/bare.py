@@ -13,7 +13,7 @@ import aiohttp
 import duckdb
 
 PAGE_ROWS = 200
-CONCURRENCY = 8
+CONCURRENCY = 12  # as Brewhouse by default
 
 
 async def fetch(url: str, file: Path) -> None:

@@ -191,7 +191,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     lock_ttl_s: Annotated[float, Meta(ge=2)] = 120.0
     models: Path | None = None
     source_url: SecretUrl = SecretUrl("https://api.openbrewerydb.org/v1")
-    concurrency: PositiveInt = 8
+    concurrency: PositiveInt = 12
     per_page_rows: Annotated[int, Meta(ge=1, le=200)] = 200
     timeout_s: Annotated[float, Meta(gt=0)] = 30.0
     max_attempts: PositiveInt = 6

@@ -65,6 +65,12 @@ def test_a_duplicate_key_is_a_violation_nulls_included(given: Given) -> None:
     assert (check.violations, check.severity, check.example) == (1, "error", '{"a":"x","b":null,"rows":2}')
 
 
+def test_keys_that_are_equal_numbers_are_duplicates(given: Given) -> None:
+    engine = given("silver.t", {"a": "DOUBLE"}, [(0.0,), (-0.0,), (1.0,)])
+    (check,) = contract_checks(engine, parse("silver.t", "-- A row.\n-- key: a\n\nSELECT 1"))
+    assert check.violations == 1
+
+
 def test_each_null_is_a_violation_with_its_row_as_an_example(given: Given) -> None:
     check = checks(given, KEYS, [(None, "1"), (None, "2"), ("y", "1")])["a is never null"]
     assert check.violations == 2

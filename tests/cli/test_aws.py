@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +87,28 @@ def test_a_missing_region_is_an_error_with_the_setting(
     done = call("aws", *arguments)
     assert (done.code, done.out) == (2, "")
     assert "AWS_REGION" in done.err
+
+
+@pytest.mark.parametrize(
+    ("library", "command"),
+    [
+        *(("boto3", each) for each in ("deploy", "key-policy", "run", "status", "logs extract", "query x", "verify")),
+        *(("boto3", "destroy"), ("botocore", "status"), ("botocore", "verify")),
+        *(("yaml", each) for each in ("package", "deploy", "estimate")),
+    ],
+)
+def test_every_command_says_what_it_needs(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, library: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == library or name.startswith("brewhouse.aws")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)
+    done = call("aws", *command.split())
+    assert (done.code, done.out) == (2, "")
+    assert re.fullmatch(
+        f"brewhouse: `brewhouse aws` needs {library}.*, which is not installed. Run `.*aws.*`.\n", done.err
+    )
 
 
 @pytest.mark.usefixtures("_account")

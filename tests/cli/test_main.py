@@ -29,6 +29,8 @@ from brewhouse import __version__
 from brewhouse.cli.main import _readable_error, app
 from brewhouse.mock_api.dataset import generate
 
+ROOT = Path(__file__).parents[2]
+
 
 def every_command() -> Iterator[tuple[str, Any]]:
     """List the commands, those of groups included, by what a user types."""
@@ -274,6 +276,13 @@ def test_ctrl_c_ends_a_command_without_a_traceback(full: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
+
+
+def test_tests_in_the_background_can_stop_their_processes() -> None:
+    code = "import signal, tests.conftest; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    command = f"trap '' INT; exec {sys.executable} -c '{code}'"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "True\n"
 
 
 HEAVY = (

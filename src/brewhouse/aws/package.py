@@ -74,7 +74,7 @@ def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> P
     """
     if glue_version not in GLUE_PYTHON:
         raise UsageError(f"Unsupported Glue version {glue_version}.", hint=f"Supported: {', '.join(GLUE_PYTHON)}.")
-    python = GLUE_PYTHON[glue_version]
+    python, stack = GLUE_PYTHON[glue_version], template()
     locked = lock.read_bytes() if lock else files(__package__).joinpath(f"python{python}.lock").read_bytes()
     folder.mkdir(parents=True, exist_ok=True)
     lock_sha256 = hashlib.sha256(locked).hexdigest()
@@ -88,7 +88,7 @@ def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> P
         _write_modules(new / before.name, locked, Path(wheels))
         (new / "glue_job.py").write_bytes(files(__package__).joinpath("glue_job.py").read_bytes())
         write_functions(new / "functions.zip")
-        (new / "stack.json").write_text(template(), "utf-8")
+        (new / "stack.json").write_text(stack, "utf-8")
         names = {
             "script": "glue_job.py",
             "modules": before.name,

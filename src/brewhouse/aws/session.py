@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from brewhouse.errors import BrewhouseError, UsageError, install_command
+from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.lake.aws_errors import aws_action, denial_in, translate_boto3_error
 
 if TYPE_CHECKING:
@@ -53,13 +53,10 @@ def open_account() -> Account:
     """Find credentials and region as the AWS command line does, and ask AWS for the account.
 
     Raises:
-        UsageError: boto3, region or credentials are missing.
+        UsageError: Region or credentials are missing.
         BrewhouseError: AWS rejects the credentials, or does not answer.
     """
-    try:
-        import boto3
-    except ImportError as error:
-        raise UsageError("boto3 is not installed.", hint=f"Run `{install_command('aws')}`.") from error
+    import boto3
 
     with translated_aws_errors():
         session = boto3.Session(region_name=os.environ.get("AWS_REGION"))  # boto3 itself only knows AWS_DEFAULT_REGION

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from brewhouse.aws.glue_schedule import schedule_problem
-from brewhouse.errors import UsageError, install_command, suggestion
+from brewhouse.errors import UsageError, suggestion
 from brewhouse.query.saved_queries import SavedQuery, for_athena, saved_queries
 
 if TYPE_CHECKING:
@@ -81,14 +81,8 @@ def parse(text: str) -> dict[str, Any]:
     Example:
         >>> parse("Name: !Sub ${AWS::StackName}-lake")
         {'Name': {'Fn::Sub': '${AWS::StackName}-lake'}}
-
-    Raises:
-        UsageError: PyYAML is not installed.
     """
-    try:
-        import yaml
-    except ImportError as error:
-        raise UsageError("PyYAML is not installed.", hint=f"Run `{install_command('aws')}`.") from error
+    import yaml
 
     base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast
 

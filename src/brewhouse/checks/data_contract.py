@@ -49,7 +49,9 @@ def _measures(engine: Engine, table: str, rule: Rule) -> Iterator[Measure]:
         case Unique(columns=names):
             columns = ", ".join(map(_quoted, names))
             sql = f"SELECT {columns}, count(*) AS rows FROM {rows} GROUP BY {columns} HAVING count(*) > 1"
-            yield _query_measure(engine, f"({', '.join(names)}) is unique", table, sql, rule.severity)
+            shared = f"SELECT count(*) AS rows FROM {rows} GROUP BY xxhash64({columns}) HAVING count(*) > 1"
+            result = partial(_unique_check, engine, f"({', '.join(names)}) is unique", table, sql, rule.severity)
+            yield Measure(f"SELECT count(*) FROM ({shared}) AS violation", result)
         case NotNull(columns=names):
             for name in names:
                 yield _rows_where(
@@ -69,6 +71,11 @@ def query_check(engine: Engine, name: str, table: str, sql: str, severity: Sever
     """Make a check of a query in Spark SQL, each row of which is a violation."""
     measure = _query_measure(engine, name, table, sql, severity)
     return measure.result(_computed(engine, [(measure.sql, "")])[0])
+
+
+def _unique_check(engine: Engine, name: str, table: str, sql: str, severity: Severity, shared: int) -> Check:
+    """Count the keys that rows share only if rows share a hash of it, which takes half the time to find out."""
+    return query_check(engine, name, table, sql, severity) if shared else check_result(name, table, 0, None, severity)
 
 
 def _query_measure(engine: Engine, name: str, table: str, sql: str, severity: Severity) -> Measure:

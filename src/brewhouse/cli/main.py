@@ -24,7 +24,7 @@ from brewhouse import __version__
 from brewhouse.cli import aws, changes, events, jobs, models, output, read, runs, schedule, serve, setup
 from brewhouse.cli.options import GroupedHelp
 from brewhouse.cli.output import safe_streams
-from brewhouse.errors import BrewhouseError, UsageError, redacted
+from brewhouse.errors import BrewhouseError, UsageError, install_command, redacted
 from brewhouse.settings import reject_unknown_variables
 
 _SECTIONS: dict[str, tuple[Any, ...]] = {
@@ -40,6 +40,7 @@ _SECTIONS: dict[str, tuple[Any, ...]] = {
     "AWS": (aws.aws,),
     "Develop": (models.models, serve.mock_api),
 }
+_AWS_LIBRARIES = {"boto3", "botocore", "yaml"}
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -218,6 +219,9 @@ def _readable_error(error: Exception) -> BrewhouseError:
 
     if hasattr(error, "format_message"):
         return _usage_error(error)
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _AWS_LIBRARIES:
+        what = f"`brewhouse aws` needs {error.name}, which is not installed."
+        return UsageError(what, hint=f"Run `{install_command('aws')}`.")
     known = error if isinstance(error, BrewhouseError) else translate_error(error) or translate_system_error(error)
     return known or BrewhouseError(
         f"Unexpected {type(error).__name__}: {error}.", hint="Run the command again with --debug for the traceback."

@@ -90,7 +90,7 @@ CountryOption = Annotated[str | None, typer.Option("--country", help="Only this 
 _SETTING_OPTIONS: dict[str, Any] = {
     "lake": LakeOption,
     "source_url": Annotated[str | None, typer.Option("--source-url", help="Base URL of the API.")],
-    "concurrency": Annotated[int | None, typer.Option("--concurrency", help="Concurrent requests. Default: 8")],
+    "concurrency": Annotated[int | None, typer.Option("--concurrency", help="Concurrent requests. Default: 12")],
     "max_missing_rows": Annotated[
         int | None, typer.Option("--max-missing-rows", help="Publish with up to N missing rows.")
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import sys
 import threading
@@ -221,8 +222,10 @@ def demo(
         settings, place = settings_and_lake(lake, source_url=server.url)
         run_jobs(place, settings, ("extract", "transform", "aggregate"), as_json=False)
     sql = "SELECT country_name, sum(operating_count) AS n FROM gold.breweries_by_location GROUP BY 1 ORDER BY 2 DESC"
+    programs, found = Path(sys.executable).parent, shutil.which("brewhouse")
+    activation = f" (`source {programs}/activate` first)"
     print(
-        f"\nThree things to try next (`source .venv/bin/activate` first):\n"
+        f"\nThree things to try next{'' if found and Path(found).resolve().parent == programs else activation}:\n"
         f'  brewhouse query --lake {quote(lake)} "{sql}"\n'
         f"  brewhouse serve --lake {quote(lake)} --open    # maps, tables, runs and SQL in the browser\n"
         f"  brewhouse run        # the same with the live API, into ./lake"

@@ -75,6 +75,8 @@ def _with_macros(node: exp.Expr) -> exp.Expr:
         return exp.func("spark_string", node.this)
     if isinstance(node, exp.Trim) and not node.expression:
         node.set("expression", exp.Literal.string(" "))  # by default, DuckDB trims every Unicode space
+    if isinstance(node, exp.Anonymous) and node.name.lower() == "xxhash64":
+        node.set("this", "hash")  # of 64 bits as well, but with other values
     return node
 
 

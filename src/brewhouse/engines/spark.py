@@ -228,7 +228,7 @@ class SparkEngine:
             path,
             sql.datasources.parquet.ParquetFileFormat(),
             jvm.PythonUtils.toSeq(partition),
-            jvm.PythonUtils.toScalaMap({"compression": "zstd"}),
+            jvm.PythonUtils.toScalaMap({"compression": "zstd", "parquet.compression.codec.zstd.level": "1"}),
         )
         sink.addBatch(0, rows._jdf)
         version, *committed = (folder / "_spark_metadata" / "0").read_bytes().decode().splitlines()

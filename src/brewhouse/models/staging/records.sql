@@ -47,7 +47,7 @@ FROM (
             FROM (
                 SELECT cleaned.*, 1 AS copy_number, 1 AS id_number
                 FROM staging.cleaned_records AS cleaned
-                LEFT ANTI JOIN staging.repeated_ids AS repeated ON cleaned.id <=> repeated.id
+                LEFT ANTI JOIN staging.repeated_ids AS repeated ON xxhash64(cleaned.id) = repeated.id_hash
                 UNION ALL
                 SELECT *, CASE WHEN copy_number = 1 THEN row_number() OVER (PARTITION BY id, copy_number ORDER BY name IS NULL, page, record) END AS id_number
                 FROM (

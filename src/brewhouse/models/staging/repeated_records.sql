@@ -3,4 +3,4 @@
 
 SELECT received.*
 FROM staging.received_records AS received
-LEFT SEMI JOIN staging.repeated_ids AS repeated ON received.id <=> repeated.id
+LEFT SEMI JOIN staging.repeated_ids AS repeated ON xxhash64(received.id) = repeated.id_hash
