@@ -149,7 +149,7 @@ def _engine(settings: Settings, _: Lake) -> Iterator[Diagnosis]:
 
 
 def _storage(_: Settings, lake: Lake) -> Iterator[Diagnosis]:
-    from brewhouse.cli.output import reports_of
+    from brewhouse.events.run_history import reports_of
 
     if not lake.is_local:
         from brewhouse.lake.s3 import session
