@@ -314,6 +314,8 @@ def test_a_parameter_has_a_name_and_a_value(wrong: str) -> None:
     assert parse_parameters(["a=1=2", "b="]) == {"a": "1=2", "b": ""}
     with pytest.raises(UsageError, match="is not a parameter"):
         parse_parameters([wrong])
+    with pytest.raises(UsageError, match="a has two values, 1 and 2"):
+        parse_parameters(["a=1", "a=2"])
 
 
 def test_a_limit_and_all_contradict_each_other() -> None:

@@ -75,7 +75,12 @@ def parse_parameters(given: list[str] | None) -> dict[str, str]:
     wrong = [each for each in given or [] if not each.partition("=")[0] or "=" not in each]
     if wrong:
         raise UsageError(f"{wrong[0]!r} is not a parameter.", hint="Write it as name=value.")
-    return dict(each.split("=", 1) for each in given or [])
+    values: dict[str, str] = {}
+    for name, _, value in (each.partition("=") for each in given or []):
+        if name in values:
+            raise UsageError(f"{name} has two values, {values[name]} and {value}.", hint="Pass one of them.")
+        values[name] = value
+    return values
 
 
 def result_format(output_format: Format | None, output: Path | None, *, as_json: bool) -> Format:
