@@ -69,14 +69,14 @@ $(VENV)/.runtime: requirements/runtime.lock pyproject.toml | $(VENV)/.uv
 	@echo "Installing $$(grep -c '^[a-z].*==' $<) packages into $(VENV), about $(RUNTIME_MB) MB" >&2
 	@$(INSTALL) --require-hashes -r requirements/runtime.lock
 	@$(INSTALL) --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m compileall -q src || true  # the sources may be read-only
+	@$(BIN)/python -m compileall -qq src || true  # the sources may be read-only
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(VENV)/.uv
 	@echo "Installing $$(grep -c '^[a-z].*==' $<) packages into $(VENV)" >&2
 	@$(INSTALL) --require-hashes -r requirements/dev.lock
 	@$(INSTALL) --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m compileall -q src || true  # the sources may be read-only
+	@$(BIN)/python -m compileall -qq src || true  # the sources may be read-only
 	@touch $@ $(VENV)/.runtime
 
 $(VENV)/.linters: requirements/linters.lock | $(VENV)/.uv  # apart, since checkov needs older versions of libraries

@@ -30,7 +30,7 @@ import hypothesis
 import pytest
 import stamina
 from tests.fault_proxy import FaultProxy
-from tests.s3_caches import forget
+from tests.s3_caches import forget, share_service_models
 
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.engines.spark import SparkEngine
@@ -523,6 +523,7 @@ def enter_account(patch: pytest.MonkeyPatch, url: str, home: Path) -> str:
     }
     for name, value in variables.items():
         patch.setenv(name, value)
+    share_service_models()
     forget()
     assert s3.endpoint("s3") == s3.endpoint("glue") == url, "a request would leave this machine"
     return account

@@ -16,6 +16,11 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from tests.mock_api.server import MockApiServer
 
+from brewhouse.events.details import RunStarted
+from brewhouse.events.envelope import event_key
+from brewhouse.events.event import EventLog
+from brewhouse.lake.lake import Lake
+from brewhouse.lake.run_lock import new_run_id, run_lock
 from brewhouse.lakehouse import Lakehouse
 from brewhouse.mcp_server import create_server
 from brewhouse.mock_api.dataset import generate
@@ -98,6 +103,18 @@ def test_runs_checks_and_changes_are_read(call: Callable[..., Any]) -> None:
     assert {(row["country_code"], row["kind"]) for row in changes} == {("US", "added")}
     assert len(changes) <= 5
     assert "has no run none" in call("show_run", run="none").content[0].text
+
+
+def test_a_run_that_holds_the_lock_is_running(root: Path, call: Callable[..., Any]) -> None:
+    lake = Lake(root)
+    run = new_run_id(lake)
+    with run_lock(lake, run):
+        event = EventLog(lake, run).emit(RunStarted(workflow="breweries", jobs=["extract"]))
+        try:
+            assert call("show_run").structured_content["state"] == "RUNNING"
+            assert call("list_runs", limit=1).structured_content["result"][0]["state"] == "RUNNING"
+        finally:
+            (root / event_key(event.id, event.time)).unlink()
 
 
 def run_count(client: Client) -> Awaitable[Any]:

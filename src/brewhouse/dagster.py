@@ -7,15 +7,13 @@ Brewhouse with one job; the lake's lock, events, log and alerts are as on the co
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import msgspec
 
 from brewhouse.checks.check import Check
 from brewhouse.errors import BrewhouseError, ChecksFailed
-from brewhouse.events.event import read_events
-from brewhouse.events.run_reports import RunReport, run_reports
+from brewhouse.events.run_reports import RunRecorder, RunReport
 from brewhouse.lake.lake import lake_of
 from brewhouse.models.model import Model
 from brewhouse.models.project import models_of
@@ -56,7 +54,9 @@ def definitions(settings: Settings) -> dg.Definitions:
 def _extract(settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(key=RAW, group_name="bronze", description="Every brewery as the API sent it, proven complete.")
     def extract() -> dg.MaterializeResult[None]:
-        report = _run("extract", settings)
+        recorder = RunRecorder()
+        _run("extract", settings, recorder)
+        report = recorder.report
         counts = {name: count for job in report.jobs for name, count in job.counts.items()}
         return dg.MaterializeResult(
             metadata={"dagster/row_count": counts.get("records", 0), "run": report.run, **counts}
@@ -83,13 +83,13 @@ def _published_by(job: str, models: Sequence[Model], settings: Settings) -> dg.A
 
     @dg.multi_asset(name=job, specs=specs, check_specs=check_specs)
     def publish() -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-        started = datetime.now(UTC)
+        recorder = RunRecorder()
         try:
-            report = _run(job, settings)
+            _run(job, settings, recorder)
         except ChecksFailed as error:
-            report = _latest(job, settings, started)
-            yield from _check_results(models, report)
+            yield from _check_results(models, recorder.report)
             raise dg.Failure(str(error), allow_retries=False) from error
+        report = recorder.report
         rows = {str(table["table"]): table for table in report.published}
         for model in models:
             shown = rows.get(model.name)
@@ -124,23 +124,14 @@ def _check_results(models: Sequence[Model], report: RunReport) -> Iterator[dg.As
         )
 
 
-def _run(job: str, settings: Settings) -> RunReport:
+def _run(job: str, settings: Settings, recorder: RunRecorder) -> None:
     """Run one job of the workflow; its errors fail the asset with their own message."""
-    started = datetime.now(UTC)
     try:
-        run_workflow(lake_of(settings), settings, (job,))
+        run_workflow(lake_of(settings), settings, (job,), listeners=(recorder.listen,))
     except ChecksFailed:
         raise
     except BrewhouseError as error:
         raise dg.Failure(str(error)) from error
-    return _latest(job, settings, started)
-
-
-def _latest(job: str, settings: Settings, since: datetime) -> RunReport:
-    """Find the newest run of a job; no other run could start while it held the lake's lock."""
-    day = (since - timedelta(minutes=1)).date()
-    reports = run_reports(read_events(lake_of(settings), day))
-    return next(report for report in reversed(reports) if report.planned == [job])
 
 
 def _key(name: str) -> dg.AssetKey:

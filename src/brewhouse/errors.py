@@ -26,7 +26,7 @@ MIN_SECRET_CHARACTERS = 4
 _MIN_INFIX_CHARACTERS = 8  # a shorter secret is only removed where it is a whole word
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#\s\"']*@(?=[^@\s])")
 _PARAMETERS = re.compile(
-    r"([?&;](?:[\w.-]*[_-])?(?:key|apikey|token|secret|password|passwd|pwd|sig|signature|credential|auth)=)[^&;#\s\"']+",
+    r"([?&;#](?:[\w.-]*[_-])?(?:key|apikey|token|secret|password|passwd|pwd|sig|signature|credential|auth)=)[^&;#\s\"']+",
     re.IGNORECASE,
 )
 

@@ -156,9 +156,12 @@ class Lakehouse:
         Raises:
             BrewhouseError: There is no such run, table or snapshot.
         """
+        from brewhouse.events.run_reports import RunRecorder
         from brewhouse.pipeline.rollback import run_rollback
 
-        return self._report(run_rollback(self._lake, self.settings, target, snapshot, listeners=listeners))
+        recorder = RunRecorder()
+        run_rollback(self._lake, self.settings, target, snapshot, listeners=(*listeners, recorder.listen))
+        return recorder.report
 
     def query(
         self,
@@ -250,15 +253,12 @@ class Lakehouse:
         ).rows()
 
     def _run(self, jobs: Sequence[str], snapshot: str | None, listeners: Sequence[Listener]) -> RunReport:
+        from brewhouse.events.run_reports import RunRecorder
         from brewhouse.pipeline.workflow import run_workflow
 
-        return self._report(run_workflow(self._lake, self.settings, jobs, snapshot, listeners=listeners))
-
-    def _report(self, run: str) -> RunReport:
-        from brewhouse.events.event import read_events
-        from brewhouse.events.run_reports import run_reports
-
-        return next(report for report in run_reports(read_events(self._lake)) if report.run == run)
+        recorder = RunRecorder()
+        run_workflow(self._lake, self.settings, jobs, snapshot, listeners=(*listeners, recorder.listen))
+        return recorder.report
 
 
 def _require(*modules: str) -> None:

@@ -20,8 +20,7 @@ from brewhouse.console.query_service import QueryService, QueryState
 from brewhouse.console.sandbox import QueryLimits
 from brewhouse.console.security import is_signed_in
 from brewhouse.errors import BrewhouseError
-from brewhouse.events.event import read_events
-from brewhouse.events.run_reports import run_reports
+from brewhouse.events.run_history import newest_reports, report_of
 from brewhouse.lake.lake import Lake, lake_of
 from brewhouse.lakehouse import Lakehouse
 from brewhouse.query.connection import published_tables
@@ -85,17 +84,14 @@ def _table_tools(lake: Lake, library: Lakehouse) -> list[Callable[..., Any]]:
 def _run_tools(lake: Lake) -> list[Callable[..., Any]]:
     def list_runs(limit: int = 10) -> list[dict[str, Any]]:
         """List the newest runs of the workflow: id, state, start, duration, error."""
-        reports = run_reports(read_events(lake))[: -limit - 1 : -1]
+        reports, _ = newest_reports(lake, max(limit, 1))
         names = ("run", "workflow", "state", "started_at", "seconds", "error")
-        return [{name: getattr(report, name) for name in names} for report in reports]
+        return [{name: getattr(report, name) for name in names} for report in reversed(reports)]
 
     def show_run(run: str = "last") -> dict[str, Any]:
         """Show a run, by its id or `last`, with its jobs, checks and published tables."""
-        for report in reversed(run_reports(read_events(lake))):
-            if run in ("last", report.run):
-                shown: dict[str, Any] = msgspec.to_builtins(report)
-                return shown
-        raise BrewhouseError(f"The lake has no run {run}.", hint="list_runs lists them.")
+        shown: dict[str, Any] = msgspec.to_builtins(report_of(lake, run))
+        return shown
 
     return [list_runs, show_run]
 

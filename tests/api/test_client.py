@@ -423,6 +423,16 @@ def test_a_redirect_is_not_followed_and_its_target_is_named() -> None:
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("target", ["https://u:{}@host/x", "https://host/x?code={}", "https://host/x#access_token={}"])
+def test_no_secret_in_the_target_of_a_redirect_is_printed(target: str) -> None:
+    secret = "Zq7-of-the-source"
+    location = target.format(secret)
+    server = RawServer(response(f"<a href='{location}'>moved</a>".encode(), "302 Found", f"Location: {location}"))
+    with pytest.raises(PermanentSourceError, match="status 302 to https://host/x: ") as caught:
+        fetch_from(server)
+    assert secret not in str(caught.value)
+
+
 def serve_tls(tmp_path: Path, body: bytes, use: Callable[[str], Awaitable[None]]) -> None:
     """Answer requests over TLS, with the certificate in `certificate.pem`, while `use` works with the URL."""
     openssl = shutil.which("openssl")

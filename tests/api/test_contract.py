@@ -167,6 +167,19 @@ def test_a_body_without_valid_counts_is_a_bad_response(body: bytes) -> None:
         parse_meta(body)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"total": 5, "total": 2, "by_type": {}, "by_country": {}, "by_state": {}}',
+        b'{"total": 2, "by_type": {"micro": 9, "micr\\u006f": 2}, "by_country": {}, "by_state": {}}',
+    ],
+    ids=["total", "group"],
+)
+def test_counts_that_are_repeated_are_drift(body: bytes) -> None:
+    meta, deviations = parse_meta(body)
+    assert (meta.total, deviations) == (2, ["meta_repeated_field"])
+
+
 def test_each_group_counts_by_a_field_of_the_contract() -> None:
     assert set(GROUPS) == {name for name in Meta.__struct_fields__ if name != "total"}
     assert set(GROUPS.values()) <= set(FIELDS)

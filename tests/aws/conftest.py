@@ -29,18 +29,6 @@ Package = Callable[..., Path]
 EnterAccount = Callable[[pytest.MonkeyPatch, str, Path], str]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _load_service_models_once() -> Iterator[None]:
-    """Share the models of AWS services between sessions: loading them takes most of a command's time."""
-    from botocore import session
-    from botocore.loaders import create_loader
-
-    loader = create_loader()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "create_loader", lambda *_: loader)
-        yield
-
-
 @pytest.fixture
 def account(aws_url: str, enter_account: EnterAccount, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Account:
     """An empty account, whose credentials the process uses."""

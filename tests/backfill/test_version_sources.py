@@ -131,6 +131,32 @@ def test_a_deletion_is_not_a_version_and_a_restored_file_is_one(repository: Repo
     assert [version.time.month for version in list_versions([repository.folder])] == [1, 3]
 
 
+@pytest.mark.parametrize("is_renamed", [True, False], ids=["renamed", "replaced by a folder"])
+def test_a_file_that_the_newest_commit_lacks_is_an_error(repository: Repository, is_renamed: bool) -> None:
+    repository.commit("2020-01-01T00:00:00Z", content=b"one")
+    (repository.folder / "breweries.csv").unlink()
+    other = "data.csv" if is_renamed else "breweries.csv/data.csv"
+    repository.commit("2020-02-01T00:00:00Z", other, b"one")
+    repository.commit("2020-03-01T00:00:00Z", other, b"two")
+    with pytest.raises(UsageError, match=r"newest commit .* no file 'breweries\.csv'.* renamed.* --path"):
+        list_versions([repository.folder])
+    assert contents(repository.folder, other) == [b"one", b"two"]
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_or_link_among_the_objects_is_an_error_instead_of_a_wait(repository: Repository) -> None:
+    commit = repository.commit("2020-01-01T00:00:00Z", content=b"one")
+    stored = repository.folder / ".git/objects" / commit[:2] / commit[2:]
+    stored.unlink()
+    os.mkfifo(stored)
+    with pytest.raises(BrewhouseError, match=f"{commit[2:]} is neither a file nor a folder"):
+        list_versions([repository.folder])
+    stored.parent.rename(repository.folder / "elsewhere")
+    stored.parent.symlink_to(repository.folder / "elsewhere")
+    with pytest.raises(BrewhouseError, match=f"objects/{commit[:2]} is neither a file nor a folder"):
+        list_versions([repository.folder])
+
+
 def test_commits_of_one_second_keep_their_order(repository: Repository) -> None:
     for number in range(4):
         repository.commit("2020-01-01T00:00:00Z", content=b"%d" % number)
@@ -262,7 +288,7 @@ def test_settings_of_the_user_do_not_change_the_history(
     assert contents(repository.folder) == [b"one"]
 
 
-@pytest.mark.parametrize("seconds", [10**12, 2**62])
+@pytest.mark.parametrize("seconds", [10**12, 2**62, -86_400])
 def test_a_commit_of_an_impossible_time_is_an_error(repository: Repository, seconds: int) -> None:
     (repository.folder / "breweries.csv").write_bytes(b"one")
     repository.git("add", "--all")

@@ -136,7 +136,8 @@ def is_named(outcome: Outcome, file: Path) -> bool:
 @pytest.mark.parametrize("pattern", KINDS)
 def test_verify_names_a_damaged_file_with_its_meaning_and_its_repair(victim: Victim, call: Call, pattern: str) -> None:
     file = victim.newest(pattern)
-    cut(file) if pattern in ("catalog.db", "run.lock") else flip(file, 0.1)  # most bytes of a catalog are unused
+    share = 0.0 if pattern.startswith("events") else 0.1  # an event with another letter is still an event
+    cut(file) if pattern in ("catalog.db", "run.lock") else flip(file, share)  # most bytes of a catalog are unused
     outcome = call("verify", "--json", "--lake", victim.root)
     (finding,) = json.loads(outcome.out)
     assert outcome.code == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tomllib
 from itertools import pairwise
@@ -102,6 +103,10 @@ def test_doctor_names_what_to_do(call: Call, folder: Path, monkeypatch: pytest.M
     assert "Run `brewhouse run`." in done.out
     assert "s3cret" not in done.out
     assert not (folder / "lake").exists()
+    assert "cannot be written" not in done.out
+    monkeypatch.setattr(os, "access", lambda *_: False)  # the tests may run as root, who may write anywhere
+    out = " ".join(call("doctor").out.split())
+    assert f"warning permissions {folder} cannot be written: runs fail Change its permissions" in out
 
 
 MODEL = (

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brewhouse.console.web import NAVIGATION, STATIC, link, paginate, prose
+from brewhouse.console.web import STATIC, link, paginate, prose
 
 
 @given(st.lists(st.integers(), max_size=200), st.integers(-5, 50), st.integers(1, 60))
@@ -77,9 +77,11 @@ def test_an_error_is_a_whole_page_for_htmx_too(client: TestClient) -> None:
     assert "Run nothing not found." in answer.text
 
 
-@pytest.mark.parametrize("item", NAVIGATION, ids=lambda item: item.key)
-def test_the_navigation_marks_the_current_page(client: TestClient, item: tuple[str, str, str]) -> None:
-    _, path, title = item
+@pytest.mark.parametrize(
+    "title", ["Overview", "Breweries", "Changes", "Explore", "Tables", "Runs", "Quality", "Events"]
+)
+def test_the_navigation_marks_the_current_page(client: TestClient, title: str) -> None:
+    path = "/" if title == "Overview" else f"/{title.lower()}"
     navigation = client.get(path).text.partition('<nav class="navigation"')[2].partition("</nav>")[0]
     assert f'<a href="{path}" aria-current="page">{title}</a>' in navigation
     assert navigation.count("aria-current") == 1

@@ -101,7 +101,7 @@ def test_a_model_depends_on_the_tables_of_its_checks(write: Write) -> None:
         ),
         ("t.sql", "SELECT 1 AS a;\nSELECT 2 AS b", "t.sql:2:1: a model is one SELECT; remove the second statement"),
         ("t.sql", "-- A row.\nSELECT id,\nFROM WHERE", "t.sql:3:6: invalid Spark SQL"),
-        ("t.sql", "-- A row.\nSELECT id,\n 'x FROM t", "t.sql:3: a string or a comment begins here and is not closed"),
+        ("t.sql", "-- A row.\nSELECT id,\n 'x FROM t", "t.sql:3: a string or a comment begins here; close it"),
         ("t.sql", "-- A row.\n", "t.sql:1: the file has no SELECT"),
         ("t.sql", "-- key: ctry\nSELECT country FROM silver.breweries", "t.sql:1: the SELECT has no column ctry"),
         ("t.sql", "-- A.\n-- partition: x\nSELECT 1 AS a", "t.sql:2: the SELECT has no column x; known: a"),
@@ -122,7 +122,11 @@ def test_a_model_depends_on_the_tables_of_its_checks(write: Write) -> None:
         ),
         ("t.sql", "-- kye: a\nSELECT 1 AS a", "t.sql:1: unknown field 'kye'; did you mean 'key'?"),
         ("t.sql", "SELECT 1 AS b, count(*) FROM silver.breweries", "t.sql:1:16: name the column COUNT(*)"),
-        ("t.sql", "SELECT id, name AS id FROM silver.breweries", "t.sql:1:8: two columns are named id"),
+        (
+            "t.sql",
+            "SELECT id, name AS id FROM silver.breweries",
+            "t.sql:1:8: two columns are named id; rename",
+        ),
         ("t.sql", "SELECT id AS `a b` FROM silver.breweries", "t.sql:1:8: a b is not a column name"),
         (
             "silver/t.sql",
@@ -156,7 +160,7 @@ def test_two_files_of_one_table_are_an_error(write: Write) -> None:
 def test_a_cycle_is_reported_at_one_of_its_models(write: Write) -> None:
     texts = {"a.sql": "SELECT x FROM gold.b", "b.sql": "SELECT x\nFROM gold.c", "c.sql": "SELECT x FROM gold.a"}
     (found,) = problems(write(texts))
-    words = found.partition("form a cycle: ")[2].split(" reads ")
+    words = found.partition("form a cycle: ")[2].partition(";")[0].split(" reads ")
     assert words[0] == words[-1]
     assert set(words) == {"gold.a", "gold.b", "gold.c"}
     place, first, second = found.partition(":")[0], words[0], words[1]
@@ -239,7 +243,7 @@ def test_a_folder_without_permission_is_reported(write: Write, name: str) -> Non
 def test_sql_that_is_nested_too_deeply_is_reported(write: Write) -> None:
     depth = 30_000
     found = problems(write({"x.sql": f"SELECT {'(' * depth}1{')' * depth} AS a"}))
-    assert found == ["x.sql:1: the SQL is nested too deeply"]
+    assert found == ["x.sql:1: the SQL is nested too deeply; split it into several models"]
 
 
 def test_built_in_models_pass_the_validation_of_user_defined_ones(write: Write) -> None:

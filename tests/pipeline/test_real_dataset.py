@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from contextlib import closing
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import pytest
@@ -22,20 +22,19 @@ from brewhouse.pipeline.workflow import run_workflow
 from brewhouse.query.connection import connect
 from brewhouse.settings import load
 
-VERSIONS = ("2025-10-03", "2026-08-02")
 GOLD = ("gold.breweries_by_type_and_location", "gold.breweries_by_location")
 
 
-class Loaded:
-    """A lake that took one version of the dataset after the other."""
+class ThreeVersions:
+    """A lake with all versions of the dataset in it, one way or the other."""
 
-    def __init__(self, folder: Path) -> None:
-        self.lake = Lake(folder / "lake")
-        self.runs: dict[str, str] = {}
-        for version in VERSIONS:
-            with MockApiServer(read_csv(DATA / f"breweries-{version}.csv")) as server:
-                settings = load({"source_url": server.url}, environ={})
-                self.runs[version] = run_workflow(self.lake, settings)
+    def __init__(self, lake: Lake, runs: list[str]) -> None:
+        self.lake = lake
+        self.runs = runs
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with closing(connect(self.lake)) as connection:
+            return connection.execute(sql).fetchall()
 
     def totals(self, column: str, at: str | None = None, table: str = GOLD[0]) -> dict[str | None, int]:
         sql = f"SELECT {column}, sum(brewery_count) FROM {table} GROUP BY 1"
@@ -44,8 +43,15 @@ class Loaded:
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    return Loaded(tmp_path_factory.mktemp("real"))
+def taken(tmp_path_factory: pytest.TempPathFactory) -> ThreeVersions:
+    """Three runs against the API."""
+    lake = Lake(tmp_path_factory.mktemp("taken") / "lake")
+    runs = []
+    for version in DATES:
+        with MockApiServer(read_csv(DATA / f"breweries-{version}.csv")) as server:
+            settings = load({"source_url": server.url, "concurrency": 8}, environ={})
+            runs.append(run_workflow(lake, settings))
+    return ThreeVersions(lake, runs)
 
 
 def counted(version: str, column: str) -> dict[str | None, int]:
@@ -69,61 +75,60 @@ def by_code(countries: dict[str | None, int]) -> dict[str | None, int]:
 
 
 @pytest.mark.parametrize("column", ["country", "brewery_type", "state_province", "city"])
-def test_totals_are_those_counted_from_the_csv(loaded: Loaded, column: str) -> None:
-    with closing(connect(loaded.lake)) as connection:
-        rows = connection.execute(f"SELECT {column}, count(*) FROM silver.breweries GROUP BY 1").fetchall()
-    assert dict(rows) == counted("2026-08-02", column)
+def test_totals_are_those_counted_from_the_csv(taken: ThreeVersions, column: str) -> None:
+    assert dict(taken.rows(f"SELECT {column}, count(*) FROM silver.breweries GROUP BY 1")) == counted(
+        "2026-08-02", column
+    )
 
 
 @pytest.mark.parametrize("table", GOLD)
-def test_totals_by_country_code_are_those_counted_from_the_csv(loaded: Loaded, table: str) -> None:
-    assert loaded.totals("country_code", table=table) == by_code(counted("2026-08-02", "country"))
+def test_totals_by_country_code_are_those_counted_from_the_csv(taken: ThreeVersions, table: str) -> None:
+    assert taken.totals("country_code", table=table) == by_code(counted("2026-08-02", "country"))
 
 
-def test_totals_by_type_are_those_counted_from_the_csv(loaded: Loaded) -> None:
-    assert loaded.totals("brewery_type") == counted("2026-08-02", "brewery_type")
+def test_totals_by_type_are_those_counted_from_the_csv(taken: ThreeVersions) -> None:
+    assert taken.totals("brewery_type") == counted("2026-08-02", "brewery_type")
 
 
-def test_flanders_is_counted_under_one_name(loaded: Loaded) -> None:
+def test_flanders_is_counted_under_one_name(taken: ThreeVersions) -> None:
     states = counted("2026-08-02", "state_province")
     names = [name for name in states if name in ("Vlaanderen", "Flanders", "Région flamande", "Vlaams Gewest")]
     assert len(names) > 1
-    assert loaded.totals("state_code")["BE-VLG"] == sum(states[name] for name in names)
+    assert taken.totals("state_code")["BE-VLG"] == sum(states[name] for name in names)
 
 
-def test_operating_planned_and_closed_add_up_to_all_breweries(loaded: Loaded) -> None:
+def test_operating_planned_and_closed_add_up_to_all_breweries(taken: ThreeVersions) -> None:
     types = counted("2026-08-02", "brewery_type")
     sql = f"SELECT sum(operating_count), sum(planned_count), sum(closed_count) FROM {GOLD[1]}"
-    with closing(connect(loaded.lake)) as connection:
-        operating, planned, closed = connection.execute(sql).fetchall()[0]
+    operating, planned, closed = taken.rows(sql)[0]
     assert (planned, closed) == (types["planning"], types["closed"])
     assert operating == sum(types.values()) - planned - closed
 
 
-def test_every_id_of_the_csv_is_published_once(loaded: Loaded) -> None:
+def test_every_id_of_the_csv_is_published_once(taken: ThreeVersions) -> None:
     with (DATA / "breweries-2026-08-02.csv").open(encoding="utf-8", newline="") as file:
         ids = sorted(row["id"] for row in csv.DictReader(file))
-    with closing(connect(loaded.lake)) as connection:
-        assert [row[0] for row in connection.execute("SELECT id FROM silver.breweries ORDER BY id").fetchall()] == ids
+    assert [row[0] for row in taken.rows("SELECT id FROM silver.breweries ORDER BY id")] == ids
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_each_version_can_be_read_as_of_its_run(loaded: Loaded, version: str) -> None:
-    run = loaded.runs[version]
-    assert loaded.totals("brewery_type", at=run) == counted(version, "brewery_type")
-    assert loaded.totals("country_code", at=run) == by_code(counted(version, "country"))
+@pytest.mark.parametrize("version", DATES)
+def test_each_version_can_be_read_as_of_its_run(taken: ThreeVersions, version: str) -> None:
+    run = taken.runs[DATES.index(version)]
+    assert taken.totals("brewery_type", at=run) == counted(version, "brewery_type")
+    assert taken.totals("country_code", at=run) == by_code(counted(version, "country"))
 
 
 @pytest.mark.parametrize("table", ["silver.breweries", *GOLD])
-def test_history_has_both_versions_and_the_second_is_current(loaded: Loaded, table: str) -> None:
-    history = Tables(loaded.lake).history(table)
-    assert [snapshot.properties["brewhouse.run"] for snapshot in history] == list(loaded.runs.values())
-    assert [snapshot.current for snapshot in history] == [False, True]
+def test_history_has_every_version_and_the_last_is_current(taken: ThreeVersions, table: str) -> None:
+    history = Tables(taken.lake).history(table)
+    assert [snapshot.properties["brewhouse.run"] for snapshot in history] == taken.runs
+    assert [snapshot.current for snapshot in history] == [False, False, True]
 
 
 CHANGES = "silver.brewery_changes"
 
 
+@cache
 def tidied(version: str) -> dict[str, tuple[str | float | None, ...]]:
     """Every row of a CSV by its id, in one order of the columns, cleaned with a line of Python."""
     with (DATA / f"breweries-{version}.csv").open(encoding="utf-8", newline="") as file:
@@ -154,30 +159,6 @@ def moves_to_and_from_closed(earlier: str, later: str) -> tuple[int, int]:
     before, after = types
     both = [(before[key] == "closed", after[key] == "closed") for key in before.keys() & after.keys()]
     return both.count((False, True)), both.count((True, False))
-
-
-class ThreeVersions:
-    """A lake with all versions of the dataset in it, one way or the other."""
-
-    def __init__(self, lake: Lake, runs: list[str]) -> None:
-        self.lake = lake
-        self.runs = runs
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with closing(connect(self.lake)) as connection:
-            return connection.execute(sql).fetchall()
-
-
-@pytest.fixture(scope="module")
-def taken(tmp_path_factory: pytest.TempPathFactory) -> ThreeVersions:
-    """Three runs against the API."""
-    lake = Lake(tmp_path_factory.mktemp("taken") / "lake")
-    runs = []
-    for version in DATES:
-        with MockApiServer(read_csv(DATA / f"breweries-{version}.csv")) as server:
-            settings = load({"source_url": server.url, "concurrency": 8}, environ={})
-            runs.append(run_workflow(lake, settings))
-    return ThreeVersions(lake, runs)
 
 
 @pytest.fixture(scope="module")

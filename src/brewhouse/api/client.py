@@ -262,7 +262,7 @@ def _parse_response(response: _Response, parse: Callable[[bytes], Parsed], url: 
     if status in _TRANSIENT_STATUSES:
         raise TransientSourceError(f"status {status}: {excerpt(body)}")
     if status >= 300:
-        target = f" to {headers['Location'][:200]}" if "Location" in headers else ""
+        target = f" to {str(SecretUrl(headers['Location']))[:200]}" if "Location" in headers else ""
         raise PermanentSourceError(
             f"Failed to fetch {what}: {url} responded with status {status}{target}: {excerpt(body)}. "
             "It was not retried, as the error is permanent.",

@@ -75,11 +75,15 @@ def parse_meta(body: bytes) -> tuple[Meta, list[str]]:
         known = {name: raw[name] for name in ("total", *GROUPS) if raw.get(name) is not None}
         known = {name: {} if value == [] else value for name, value in known.items()}  # PHP's empty map
         meta = msgspec.convert(known, Meta, strict=False)
+        repeats: list[bool] = []
+        json.loads(body, parse_int=str, object_pairs_hook=lambda keys: repeats.append(len(keys) > len(dict(keys))))
     except _UNREADABLE as error:
         raise BadResponseError(f"the body has no valid brewery counts ({error}): {excerpt(body)}") from error
     deviations = ["meta_numbers_as_text"] if isinstance(raw["total"], str) else []
     if any(getattr(meta, group) is None for group in GROUPS):
         deviations.append("meta_without_groups")
+    if any(repeats):
+        deviations.append("meta_repeated_field")
     return meta, deviations
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from brewhouse.backfill.csv_versions import VersionRejectedError
 from brewhouse.errors import BrewhouseError, UsageError
@@ -150,7 +151,7 @@ def _read_start(file: Path, size: int) -> bytes:
 
 
 def _repository_versions(folder: Path, path: str) -> list[DatasetVersion]:
-    """List the versions of a file in a repository's history, through renames, one per change of its content.
+    """List the versions of a file of HEAD in a repository's history, through renames, one per change of its content.
 
     Commits of merged branches are versions at their own times; a merge commit is not.
     """
@@ -163,6 +164,11 @@ def _repository_versions(folder: Path, path: str) -> list[DatasetVersion]:
         latest = change.blob
     if not changes:
         raise UsageError(f"The repository {folder} has no versions of {path!r}.", hint="Set the file with --path.")
+    if not git.has(path):
+        raise UsageError(
+            f"The newest commit in {folder} has no file {path!r}, only earlier ones have: it was deleted or renamed.",
+            hint="Set its new name with --path, which includes the versions before; or check out a commit that has it.",
+        )
     sizes = git.sizes([change.blob for change in changes])
     if sum(sizes.values()) > _MAX_HISTORY_BYTES:
         raise BrewhouseError(
@@ -172,27 +178,27 @@ def _repository_versions(folder: Path, path: str) -> list[DatasetVersion]:
     return [
         DatasetVersion(
             f"git:{change.commit}:{change.name}",
-            _commit_time(change.commit, change.seconds),
+            _commit_time(change),
             partial(git.read, change, sizes.get(change.blob)),
         )
         for change in changes
     ]
 
 
-def _commit_time(commit: str, seconds: int) -> datetime:
+def _commit_time(change: _Change) -> datetime:
     try:
-        return datetime.fromtimestamp(seconds, UTC)
+        return datetime.fromtimestamp(int(change.seconds), UTC)
     except (OverflowError, ValueError, OSError) as error:
-        what = f"Commit {commit} has an invalid time, {seconds} s after 1970."
+        what = f"Commit {change.commit} has an invalid time, {change.seconds or '?'} s after 1970."
         raise BrewhouseError(what, hint="Pass its version as a file, with --date.") from error
 
 
 @dataclass(frozen=True)
 class _Change:
-    """A change of a file: the commit and its time in seconds, the file's new mode, blob and name."""
+    """A change of a file: the commit and its time in seconds, empty if invalid, the file's new mode, blob and name."""
 
     commit: str
-    seconds: int
+    seconds: str
     mode: str
     blob: str
     name: str
@@ -201,7 +207,7 @@ class _Change:
 def _parse_log(log: bytes) -> Iterator[_Change]:
     """Parse `git log --raw -z`; the newest change comes first."""
     parts = iter(log.split(b"\0"))
-    commit, seconds = "", 0
+    commit, seconds = "", ""
     for part in parts:
         words = part.decode("ascii", "replace").split()
         if part.lstrip(b"\n").startswith(b":"):
@@ -209,8 +215,8 @@ def _parse_log(log: bytes) -> Iterator[_Change]:
             if words[4][0] in "RC":
                 name = next(parts)
             yield _Change(commit, seconds, words[1], words[3], name.decode("utf-8", "replace"))
-        elif len(words) == 2:
-            commit, seconds = words[0], int(words[1])
+        elif words:
+            commit, seconds = words[0], "".join(words[1:])
 
 
 class _Git:
@@ -225,6 +231,10 @@ class _Git:
         directory = _git_directory(folder.absolute())
         common = directory / _read_ref(directory / "commondir")  # of a work tree
         self._objects = common / "objects"
+        # Git would wait for a pipe, and follow a link.
+        modes = {file: file.lstat().st_mode for file in self._objects.rglob("*")}
+        if irregular := next((file for file, mode in modes.items() if not (S_ISREG(mode) or S_ISDIR(mode))), None):
+            raise self._failure(f"{irregular} is neither a file nor a folder", "Clone it again.")
         if os.path.lexists(self._objects / "info" / "alternates"):
             raise self._failure("it borrows objects of another one", "Run `git repack -a -d` there, or clone it again.")
         if (common / "reftable").is_dir():
@@ -239,6 +249,11 @@ class _Git:
         """List the changes of a file, the newest first."""
         log = ("log", "--follow", "--raw", "-z", "--no-abbrev", "--no-ext-diff", "--no-textconv", "--format=%H %ct")
         return list(_parse_log(self._run(*log, self._head, "--", path, max_bytes=_MAX_OUTPUT_BYTES)))
+
+    def has(self, path: str) -> bool:
+        """Return whether the newest commit has a file."""
+        entry = self._run("ls-tree", "-z", self._head, "--", path, max_bytes=_MAX_OUTPUT_BYTES)
+        return bool(entry) and entry.split()[1] != b"tree"
 
     def sizes(self, blobs: Sequence[str]) -> dict[str, int]:
         """Return the sizes in bytes of those blobs that the clone has."""

@@ -309,7 +309,8 @@ def destroy(
         databases = databases_of(account, bucket)
         queues = [url.rsplit("/", 1)[-1] for url in queues_of(account, stack)]
         if not found and not (with_data and (data or databases or queues)):
-            raise UsageError(f"Account {account.number} has no stack {stack} in {account.region}.")
+            what = f"Account {account.number} has no stack {stack} in {account.region}."
+            raise UsageError(what, hint="Check --stack, AWS_REGION and AWS_PROFILE.")
         confirm(f"Delete the stack {stack} in account {account.number}, {account.region}?", yes=yes)
         if with_data:
             targets = ", ".join([*(f"s3://{name}" for name in data), *databases, *queues]) or "nothing"

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from brewhouse.cli.options import GroupedHelp, JsonOption, LakeOption, RunArgument, complete_run, settings_and_lake
-from brewhouse.cli.output import make_output_optional, print_json, print_rows, report_of, require_lake, shorten
+from brewhouse.cli.output import make_output_optional, print_json, print_rows, shorten
 from brewhouse.errors import BrewhouseError, UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def events(
     Example: brewhouse events --level warn --follow
     """
     from brewhouse.events.event import LEVELS, read_events
+    from brewhouse.events.run_history import report_of
+    from brewhouse.lake.lake import require_lake
 
     _, place = settings_and_lake(lake)
     require_lake(place)
@@ -70,6 +72,7 @@ def logs(
 
     Example: brewhouse logs last extract
     """
+    from brewhouse.events.run_history import report_of
     from brewhouse.events.run_log import read_log
 
     _, place = settings_and_lake(lake)
@@ -117,6 +120,7 @@ def send_due_messages(lake: LakeOption = None, as_json: JsonOption = False) -> N
     Example: brewhouse alerts check
     """
     from brewhouse.events.notifications import notify
+    from brewhouse.lake.lake import require_lake
     from brewhouse.lake.run_lock import holder
     from brewhouse.pipeline.interrupted_runs import close_killed_runs
 

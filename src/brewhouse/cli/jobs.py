@@ -27,11 +27,9 @@ from brewhouse.cli.output import (
     print_result,
     print_rows,
     progress_listeners,
-    report_of,
-    require_lake,
 )
 from brewhouse.errors import ChecksFailed
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, require_lake
 from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -124,12 +122,14 @@ def rebuild(*, as_json: JsonOption = False, **flags: object) -> None:
 
     Example: brewhouse rebuild
     """
+    from brewhouse.events.run_reports import RunRecorder
     from brewhouse.pipeline.rebuild import run_rebuild
 
     settings, place = settings_and_lake(**flags)
+    recorder = RunRecorder()
     with progress_listeners(settings.log_format) as listeners:
-        run_id = run_rebuild(place, settings, listeners=listeners)
-    print_report(report_of(place, run_id), as_json=as_json)
+        run_rebuild(place, settings, listeners=(*listeners, recorder.listen))
+    print_report(recorder.report, as_json=as_json)
 
 
 def relocate(lake: LakeOption = None, as_json: JsonOption = False) -> None:
@@ -236,11 +236,13 @@ def run_jobs(
     lake: Lake, settings: Settings, jobs: tuple[str, ...], *, as_json: bool, snapshot: str | None = None
 ) -> None:
     """Run jobs as one run and print its report."""
+    from brewhouse.events.run_reports import RunRecorder
     from brewhouse.pipeline.workflow import run_workflow
 
+    recorder = RunRecorder()
     with progress_listeners(settings.log_format) as listeners:
-        run_id = run_workflow(lake, settings, jobs, snapshot, listeners=listeners)
-    print_report(report_of(lake, run_id), as_json=as_json)
+        run_workflow(lake, settings, jobs, snapshot, listeners=(*listeners, recorder.listen))
+    print_report(recorder.report, as_json=as_json)
 
 
 def _version_row(version: VersionResult) -> dict[str, object]:

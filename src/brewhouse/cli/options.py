@@ -38,7 +38,8 @@ def complete_table(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_run(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Complete a run id of a local lake, newest first."""
-    from brewhouse.cli.output import minute, reports_of
+    from brewhouse.cli.output import minute
+    from brewhouse.events.run_history import reports_of
 
     with suppress(Exception):
         _, lake = settings_and_lake(ctx.params.get("lake"))

@@ -16,15 +16,12 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import msgspec
 
-from brewhouse.errors import BrewhouseError, UsageError, redacted
-from brewhouse.ids import day_of
-from brewhouse.lake.lake import Lake, lacking
+from brewhouse.errors import redacted
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -321,62 +318,6 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def require_lake(lake: Lake) -> None:
-    """Refuse to read a local lake that does not exist."""
-    if lake.is_local and not lake.root.is_dir():
-        raise BrewhouseError(*lacking(lake, ""))
-
-
-def reports_of(lake: Lake, since: date | None = None, first: str = "") -> list[RunReport]:
-    """Return the reports of all runs of a lake, oldest first, or of those that `EventReader.read` finds events of."""
-    from brewhouse.events.event import EventReader
-    from brewhouse.events.run_reports import run_reports
-    from brewhouse.lake.run_lock import holder
-
-    require_lake(lake)
-    held = holder(lake)
-    return run_reports(EventReader(lake).read(since, first), held.run if held else None)
-
-
-def newest_reports(lake: Lake, number: int) -> tuple[list[RunReport], bool]:
-    """Return the reports of the newest runs, oldest first, and whether there are older ones; reads few days."""
-    from brewhouse.events.event import EventReader, event_days
-    from brewhouse.events.run_reports import run_reports
-    from brewhouse.lake.run_lock import holder
-
-    require_lake(lake)
-    held, reader, days = holder(lake), EventReader(lake), event_days(lake)
-    count = 2
-    while True:
-        since = date.fromisoformat(days[-count].name.removeprefix("date=")) if count < len(days) else None
-        found = run_reports(reader.read(since), held.run if held else None)
-        # A run of the first day may have begun before.
-        reports = [report for report in found if since is None or report.started_at[:10] > str(since)]
-        if since is None or len(reports) > number:
-            return reports[-number:], len(reports) > number
-        count *= 4
-
-
-def report_of(lake: Lake, run: str) -> RunReport:
-    """Return the report of a run id or of the `last` run.
-
-    Raises:
-        BrewhouseError: The lake has no runs.
-        UsageError: It has no such run.
-    """
-    if run == "last":
-        found, _ = newest_reports(lake, 1)
-        if not found:
-            raise BrewhouseError(*lacking(lake, "runs"))
-    else:
-        day = day_of(run)  # its events are newer than its id, unless the clock was set back
-        quickly = reports_of(lake, date.fromisoformat(day), run) if day else []
-        found = [each for each in quickly if each.run == run] or [each for each in reports_of(lake) if each.run == run]
-    if found:
-        return found[-1]
-    raise UsageError(f"The lake {lake.root} has no run {run}.", hint="`brewhouse runs` lists them.")
 
 
 def print_report(report: RunReport, *, as_json: bool) -> None:

@@ -54,13 +54,15 @@ def query_text(
         )
     if saved is not None:
         return convert(saved_query(saved).sql)
-    if file is None and sql is not None and sql != "-":
-        return sql
     try:
-        return sys.stdin.read() if file is None or str(file) == "-" else file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        if file is not None and str(file) != "-":
+            return file.read_text("utf-8-sig")
+        text = sys.stdin.read() if sql in {None, "-"} else str(sql)
+        return text.encode("utf-8", "surrogateescape").decode()  # what the locale cannot decode are surrogates
+    except (OSError, UnicodeError) as error:
         reason = os_reason(error) if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"The SQL of {file or '-'} cannot be read: {reason}.", hint="Check the file.") from error
+        place = file or ("-" if sql == "-" else "the command line")
+        raise UsageError(f"The SQL of {place} cannot be read: {reason}.", hint="Check the file.") from error
 
 
 def parse_parameters(given: list[str] | None) -> dict[str, str]:
@@ -73,7 +75,12 @@ def parse_parameters(given: list[str] | None) -> dict[str, str]:
     wrong = [each for each in given or [] if not each.partition("=")[0] or "=" not in each]
     if wrong:
         raise UsageError(f"{wrong[0]!r} is not a parameter.", hint="Write it as name=value.")
-    return dict(each.split("=", 1) for each in given or [])
+    values: dict[str, str] = {}
+    for name, _, value in (each.partition("=") for each in given or []):
+        if name in values:
+            raise UsageError(f"{name} has two values, {values[name]} and {value}.", hint="Pass one of them.")
+        values[name] = value
+    return values
 
 
 def result_format(output_format: Format | None, output: Path | None, *, as_json: bool) -> Format:

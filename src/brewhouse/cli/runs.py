@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from brewhouse.cli.options import AllOption, JsonOption, LakeOption, LimitOption, RunArgument, settings_and_lake
-from brewhouse.cli.output import minute, newest_reports, print_report, print_result, report_of, reports_of, shorten
+from brewhouse.cli.output import minute, print_report, print_result, shorten
 from brewhouse.cli.results import shown_rows
 
 _ERROR_CHARACTERS = 80
@@ -16,6 +16,8 @@ def runs(
 
     Example: brewhouse runs --json
     """
+    from brewhouse.events.run_history import newest_reports, reports_of
+
     _, place = settings_and_lake(lake)
     wanted = shown_rows(limit, show_all=show_all, as_data=as_json)
     found, has_older = (reports_of(place), False) if wanted is None else newest_reports(place, wanted)
@@ -46,6 +48,7 @@ def show(
 
     Example: brewhouse show last
     """
+    from brewhouse.events.run_history import report_of, reports_of
     from brewhouse.events.run_reports import expired_by
 
     _, place = settings_and_lake(lake)

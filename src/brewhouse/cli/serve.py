@@ -25,11 +25,11 @@ from brewhouse.cli.options import (
     settings_and_lake,
     state_code,
 )
-from brewhouse.cli.output import make_output_optional, os_reason, require_lake
+from brewhouse.cli.output import make_output_optional, os_reason
 from brewhouse.cli.results import writing
 from brewhouse.errors import BrewhouseError, UsageError, install_command
 from brewhouse.events.run_log import log_to_stderr
-from brewhouse.lake.lake import Lake
+from brewhouse.lake.lake import Lake, require_lake
 from brewhouse.settings import Settings
 
 _HOST = "127.0.0.1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -148,7 +149,7 @@ def _engine(settings: Settings, _: Lake) -> Iterator[Diagnosis]:
 
 
 def _storage(_: Settings, lake: Lake) -> Iterator[Diagnosis]:
-    from brewhouse.cli.output import reports_of
+    from brewhouse.events.run_history import reports_of
 
     if not lake.is_local:
         from brewhouse.lake.s3 import session
@@ -164,6 +165,9 @@ def _storage(_: Settings, lake: Lake) -> Iterator[Diagnosis]:
         free = shutil.disk_usage(existing).free
         state: Literal["ok", "warning"] = "ok" if free >= _MIN_FREE_BYTES else "warning"
         yield Diagnosis("disk", state, f"{free / 1e9:.1f} GB free", "" if state == "ok" else "Free at least 1 GB.")
+        if not os.access(existing, os.W_OK):
+            to_do = "Change its permissions, or name another folder with --lake."
+            yield Diagnosis("permissions", "warning", f"{existing} cannot be written: runs fail", to_do)
     try:
         reports = reports_of(lake) if not lake.is_local or lake.root.is_dir() else []
     except BrewhouseError as error:

@@ -133,7 +133,7 @@ def print_checks(found: Iterable[DeploymentCheck], unknown: str = "not yet") -> 
         print(f"{label:8} {check.name}{f': {check.detail}' if check.detail else ''}", flush=True)
         failed += [check.name] if check.passed is False else []
     if failed:
-        raise ChecksFailed(f"{len(failed)} checks failed: {'; '.join(failed)}.")
+        raise ChecksFailed(f"{len(failed)} checks failed: {'; '.join(failed)}.", hint="Each line above says why.")
 
 
 def confirm(question: str, *, yes: bool) -> None:

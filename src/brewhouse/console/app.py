@@ -131,7 +131,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             try:
                 archive_events(console.lake)
             except Exception as error:  # noqa: BLE001 - such as a lake that may only be read; pages are only slower
-                _log.warning("The events could not be archived: %s", error)
+                _log.warning("The events could not be archived, which is tried again later: %s", error)
             stopping.wait(_ARCHIVE_EVERY_S)
 
     threads = [threading.Thread(target=target) for target in (warm_caches, load_libraries, archive)]

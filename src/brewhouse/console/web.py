@@ -1,4 +1,4 @@
-"""Shared parts of all pages: the console's context, templates, translation, navigation and error responses.
+"""Shared parts of all pages: the console's context, templates, translation and error responses.
 
 A route returns `page(request, "name.html", value=…)`. When htmx asks for one element, named by its header `HX-Target`,
 only the template block of that name is rendered.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
 
 import jinja2
@@ -87,29 +87,9 @@ THEMES = {"auto": "light", "light": "dark", "dark": "auto"}
 """Themes, and the one that the switch selects next; `auto` is that of the system."""
 
 
-class NavItem(NamedTuple):
-    """An entry of the navigation; its pages set `here` to the key."""
-
-    key: str
-    path: str
-    title: str
-
-
 def _(text: str) -> str:
     """Mark a text for translation where it is rendered."""
     return text
-
-
-NAVIGATION = (
-    NavItem("overview", "/", _("Overview")),
-    NavItem("breweries", "/breweries", _("Breweries")),
-    NavItem("changes", "/changes", _("Changes")),
-    NavItem("explore", "/explore", _("Explore")),
-    NavItem("tables", "/tables", _("Tables")),
-    NavItem("runs", "/runs", _("Runs")),
-    NavItem("quality", "/quality", _("Quality")),
-    NavItem("events", "/events", _("Events")),
-)
 
 
 @dataclass(frozen=True)
@@ -230,7 +210,6 @@ def _context(request: Request) -> dict[str, Any]:
     return {
         **text_helpers(translate),
         "languages": LANGUAGES,
-        "navigation": NAVIGATION,
         "lake_name": str(lake.root),
         "signed_in": not authenticator or authenticator.is_valid_session(request.cookies.get(SESSION)),
         "has_password": authenticator is not None,

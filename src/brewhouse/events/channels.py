@@ -72,7 +72,7 @@ def send_heartbeat(url: str, suffix: str, text: str = "") -> None:
     try:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise DeliveryFailed(f"Invalid heartbeat URL {masked(url)}: not an HTTP URL.")
+            raise DeliveryFailed(f"Invalid heartbeat URL {masked(url)}: it must start with http:// or https://.")
         login, at, host = parts.netloc.rpartition("@")
         target = parts._replace(netloc=host, path=parts.path.rstrip("/") + suffix).geturl()
         request = urllib.request.Request(target, data=text.encode(), headers={"User-Agent": "brewhouse"})  # noqa: S310

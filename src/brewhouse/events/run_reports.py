@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN
 
 if TYPE_CHECKING:
+    from brewhouse.events.details import Detail
     from brewhouse.events.envelope import EventEnvelope
     from brewhouse.events.event import Event
 
@@ -96,6 +97,23 @@ def run_reports(
             for job in report.jobs:
                 job.state = INTERRUPTED if job.state == "RUNNING" else job.state
     return list(reports.values())
+
+
+class RunRecorder:
+    """Listens to a run and reports it, without reading its events again."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def listen(self, _: Detail, event: Event) -> None:
+        """Remember an event."""
+        self._events.append(event)
+
+    @property
+    def report(self) -> RunReport:
+        """What the run did until now."""
+        (report,) = run_reports(self._events, self._events[0].run)
+        return report
 
 
 def expired_by(reports: Iterable[RunReport], run: str) -> RunReport | None:

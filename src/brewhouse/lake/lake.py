@@ -167,6 +167,12 @@ def require_relocated(lake: Lake) -> None:
         )
 
 
+def require_lake(lake: Lake) -> None:
+    """Refuse to read a local lake that does not exist."""
+    if lake.is_local and not lake.root.is_dir():
+        raise BrewhouseError(*lacking(lake, ""))
+
+
 def lacking(lake: Lake, what: str, command: str = "run") -> tuple[str, str]:
     """Return why a lake has none of something, as an error and its hint."""
     if lake.is_local and not lake.root.is_dir():

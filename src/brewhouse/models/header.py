@@ -167,7 +167,7 @@ def _split(entry: str, seen: Collection[str]) -> tuple[str, Severity, str]:
     if severity == "warning" and name not in _RULES:
         raise _FieldError(f"{name} is not a check, so it cannot be a warning{suggestion(name, _RULES)}")
     if name in seen:
-        raise _FieldError(f"{name} is specified twice")
+        raise _FieldError(f"{name} is specified twice; keep one")
     return name, severity, value if name in _RULES else _one_line(value)
 
 
@@ -197,7 +197,7 @@ def _one_of(name: str, values: dict[str, Any]) -> Callable[[str], Any]:
 def _names(value: str) -> tuple[str, ...]:
     names = tuple(part.strip().lower() for part in value.split(","))
     if not all(names):
-        raise _FieldError("columns are separated by commas, as in `key: country, city`")
+        raise _FieldError(f"columns are separated by commas, as in `key: country, city` (got {value!r})")
     return names
 
 
@@ -209,17 +209,17 @@ def _accepted_values(value: str, line: int) -> Rule:
         if quoted is not None or plain
     )
     if not match or not values:
-        raise _FieldError("invalid accepted values; write `accepted values: brewery_type in micro, nano`")
+        raise _FieldError(f"invalid accepted values {value!r}; write `accepted values: brewery_type in micro, nano`")
     return AcceptedValues(columns=(match[1].lower(),), values=values, line=line)
 
 
 def _row_count(value: str, line: int) -> Rule:
     match = re.fullmatch(r"(?P<low>\d+) to (?P<high>\d+)|at least (\d+)|at most (\d+)|(\d+)", _one_line(value))
     if not match:
-        raise _FieldError("invalid row count; write `1 to 5000`, `at least 1`, `at most 10` or `1`")
+        raise _FieldError(f"invalid row count {value!r}; write `1 to 5000`, `at least 1`, `at most 10` or `1`")
     low, high, least, most, exact = (None if part is None else int(part) for part in match.groups())
     if low is not None and high is not None and low > high:
-        raise _FieldError(f"invalid row count: {low} is greater than {high}")
+        raise _FieldError(f"invalid row count: {low} is greater than {high}; write the smaller one first")
     lower = [limit for limit in (low, least, exact) if limit is not None]
     upper = [limit for limit in (high, most, exact) if limit is not None]
     return RowCount(least=next(iter(lower), None), most=next(iter(upper), None), line=line)
@@ -228,7 +228,7 @@ def _row_count(value: str, line: int) -> Rule:
 def _no_row(value: str, line: int) -> Rule:
     name, _, sql = value.partition(":")
     if not name.strip() or not sql.strip():
-        raise _FieldError("invalid check; write `no row: <condition>: SELECT …`")
+        raise _FieldError(f"invalid check {value!r}; write `no row: <condition>: SELECT …`")
     begin = value.index(sql.strip(), len(name))
     return NoRow(name=_one_line(name), sql=sql.strip().rstrip(";"), line=line + value[:begin].count("\n"))
 

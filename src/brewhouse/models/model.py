@@ -94,7 +94,8 @@ class Model(Header):
                 what = f"column {column.name} has type {column.type}, which tables cannot store; cast it"
                 yield self.problem(f"{what}, for example with CAST(… AS STRING)", column.name)
             elif column.type == "double" and column.name in self.partition:
-                yield self.problem(f"column {column.name} is a double, which cannot be a partition column", column.name)
+                double = f"column {column.name} is a double, which cannot be a partition column"
+                yield self.problem(f"{double}; partition by another one, or cast it", column.name)
 
 
 @cache

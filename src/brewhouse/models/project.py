@@ -76,7 +76,7 @@ def _user_defined(folder: Path, built_in: Mapping[str, Model]) -> dict[str, Mode
         except ModelError as error:
             problems += error.problems
         except RecursionError:
-            problems.append(Problem(str(file), 1, 0, "the SQL is nested too deeply"))
+            problems.append(Problem(str(file), 1, 0, "the SQL is nested too deeply; split it into several models"))
     _raise_on(iter(problems))
     return models
 
@@ -159,7 +159,7 @@ def _cycle_problem(names: Sequence[str], models: Mapping[str, Model]) -> Problem
     cycle = [*cycle[first:], *cycle[:first]]
     position = models[cycle[0]].select.table_position(cycle[1 % len(cycle)])
     path = " reads ".join([*cycle, cycle[0]])
-    return Problem(models[cycle[0]].file, *position, f"the models form a cycle: {path}")
+    return Problem(models[cycle[0]].file, *position, f"the models form a cycle: {path}; remove one of these references")
 
 
 def _column_problems(ordered: Sequence[Model]) -> Iterator[Problem]:
@@ -180,7 +180,7 @@ def _column_problems(ordered: Sequence[Model]) -> Iterator[Problem]:
 
 def _name_problems(model: Model, columns: Sequence[str]) -> Iterator[Problem]:
     for name in sorted({name for name in columns if columns.count(name) > 1}):
-        yield model.problem(f"two columns are named {name}", name)
+        yield model.problem(f"two columns are named {name}; rename one with AS", name)
     for name in columns:
         if not name.isidentifier():
             yield model.problem(f"{name} is not a column name: use letters, digits and _, no digit first", name)

@@ -149,10 +149,10 @@ def parse_select(text: str, file: str) -> Select:
     try:
         tokens = sqlglot.tokenize(text, dialect="spark")
     except TokenError as error:
-        problem = Problem(file, _unterminated_line(text), 0, "a string or a comment begins here and is not closed")
+        problem = Problem(file, _unterminated_line(text), 0, "a string or a comment begins here; close it")
         raise ModelError([problem]) from error
     if not tokens:
-        raise ModelError([Problem(file, max(len(text.splitlines()), 1), 0, "the file has no SELECT")])
+        raise ModelError([Problem(file, max(len(text.splitlines()), 1), 0, "the file has no SELECT; write one")])
     first = tokens[0]
     if first.text.upper() not in ("SELECT", "WITH", "("):
         raise error_at(first.start, f"a model is one SELECT, but this begins with {first.text}")

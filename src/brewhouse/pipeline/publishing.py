@@ -181,7 +181,8 @@ def _sweep(context: RunContext) -> None:
         try:
             sweep_if_due(lake, datetime.now(UTC))
         except Exception as error:  # noqa: BLE001 - the tables are published
-            context.warn(f"Files of expired table snapshots could not be deleted: {error}")
+            what = "Files of expired table snapshots could not be deleted, which the next run tries again"
+            context.warn(f"{what}: {error}")
 
 
 def attach_staged(context: RunContext, staged: StagedTables) -> None:

@@ -95,5 +95,7 @@ class Scheduler:
             try:
                 self.step(datetime.now(UTC))
             except Exception as error:  # noqa: BLE001 - the next step may succeed
-                _log.warning("The schedule could not be checked: %s", error, exc_info=error)
+                _log.warning(
+                    "The schedule could not be checked, which is tried again in a moment: %s", error, exc_info=error
+                )
             self._stopping.wait(_STEP_S)

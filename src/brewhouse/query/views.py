@@ -39,13 +39,6 @@ ODD_JSON = (  # nested values, and numbers of which a parser changes the text
 _NO_HIVE = "hive_partitioning = false"  # a folder above the lake may be named `country=BE`
 
 
-_UNMARKED = rf"""CASE WHEN text LIKE '%' || chr(1) THEN text[:-2] WHEN text LIKE chr(1) || '%' THEN text[2:]
-    WHEN text[1] IN ('{{', '[')
-        THEN replace(regexp_replace(text, '"\\u0001({JSON_NUMBER})"', '\1', 'g'), '\u0001"', '"')
-    ELSE text END"""
-"""Removes the marks from a value of a record, in a lambda: to bind it for each field takes 7 ms per statement."""
-
-
 def raw_records_sql(files: Sequence[str]) -> str:
     """Select the contract's fields as text, the page number and the verbatim record from raw pages.
 
@@ -66,37 +59,16 @@ def records_sql(lines: str) -> str:
     Parsers change numbers, so in a record with `ODD_JSON` they become strings before it is parsed. These have the
     character U+0001 at their start, and the other strings have it at their end.
     """
-    names = _list(FIELDS)
-    structure = "{" + ", ".join(f'"{name}":"VARCHAR"' for name in FIELDS) + "}"
-    columns = ", ".join(f"fields.{identifier(name)} AS {identifier(name)}" for name in FIELDS)
-    mark = "marks[list_position(keys, name)]"
-    texts = f"list_transform({names}, lambda name: json_transform({mark}, '\"VARCHAR\"'))"
-    fields = ", ".join(f"'{name}': texts[{number}]" for number, name in enumerate(FIELDS, 1))
-    is_repeated = f"json_keys(json) <> {names} AND len(json_keys(json)) > list_unique(json_keys(json))"
-    marked = rf"""regexp_replace(regexp_replace(record, '"((?:[^"\\]|\\.)*)"|({JSON_NUMBER})', '"\1\\u0001\2"', 'g'),
-        '\\u0001"(\s*):', '"\1:', 'g')"""
-    return rf"""
-        WITH line AS (
-            SELECT json, CAST(json AS VARCHAR) AS record,
-                CAST(regexp_extract(filename, 'page-(\d+)\.[^/]*$', 1) AS BIGINT) AS page
-            FROM {lines}
-        ), marked AS (
-            SELECT *, CASE WHEN NOT starts_with(record, '{{') THEN error('Malformed JSON, not an object: ' || record)
-                WHEN {is_repeated} OR regexp_matches(record, '{ODD_JSON}') THEN {marked} END AS marked
-            FROM line
-        ), parsed AS (
-            SELECT *, list_reverse(json_extract(marked, '$.*')) AS marks, list_reverse(json_keys(marked)) AS keys
-            FROM marked
-        ), odd AS (
-            SELECT *, CASE WHEN keys IS NOT NULL THEN list_transform({texts}, lambda text: {_UNMARKED}) END AS texts
-            FROM parsed
-        ), record AS (
-            SELECT page, record,
-                CASE WHEN keys IS NULL THEN json_transform(json, {literal(structure)}) ELSE {{{fields}}} END AS fields
-            FROM odd
-        )
-        SELECT {columns}, page, record FROM record
-    """
+    template = Path(__file__).with_name("records.sql").read_text("utf-8").partition("\n")[2]
+    return template.format(
+        lines=lines,
+        names=_list(FIELDS),
+        structure="{" + ", ".join(f'"{name}":"VARCHAR"' for name in FIELDS) + "}",
+        columns=", ".join(f"fields.{identifier(name)} AS {identifier(name)}" for name in FIELDS),
+        fields="{" + ", ".join(f"'{name}': texts[{number}]" for number, name in enumerate(FIELDS, 1)) + "}",
+        number=JSON_NUMBER,
+        odd=ODD_JSON,
+    )
 
 
 def table_sql(spec: TableSpec, files: Sequence[str]) -> str:
