@@ -226,7 +226,7 @@ def test_a_full_disk_of_the_output_is_named() -> None:
     assert done.stderr.startswith("brewhouse: The disk is full")
 
 
-@pytest.mark.parametrize("streams", [">&- 2>&-", ">/dev/full 2>/dev/full", "| true"])
+@pytest.mark.parametrize("streams", [">&-", ">&- 2>&-", ">/dev/full 2>/dev/full", "| true"])
 def test_output_that_cannot_be_written_does_not_decide_over_what_was_done(tmp_path: Path, streams: str) -> None:
     command = f"{sys.executable} -m brewhouse schedule off --lake {tmp_path}/lake {streams}"
     done = subprocess.run(["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"], check=False, stderr=subprocess.PIPE)

@@ -292,6 +292,16 @@ def test_sql_is_read_from_a_file_or_standard_input(tmp_path: Path, monkeypatch: 
         assert query_text(sql, None, file) == "SELECT 1"
 
 
+def test_sql_that_the_locale_could_not_decode_is_read_as_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "SELECT 'Bräu 🍺'"
+    as_arguments = text.encode().decode("ascii", "surrogateescape")  # as Python reads it in the POSIX locale
+    assert query_text(as_arguments, None) == text
+    monkeypatch.setattr(sys, "stdin", io.StringIO(as_arguments))
+    assert query_text("-", None) == text
+    with pytest.raises(UsageError, match="SQL of the command line cannot be read: it is not UTF-8 text"):
+        query_text("SELECT '\udcff'", None)
+
+
 def test_a_file_of_sql_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     for name, reason in (("none.sql", "No such file or directory"), ("", "Is a directory"), ("binary", "not UTF-8")):

@@ -144,9 +144,10 @@ def browser(console_url: str) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+def page(browser: Browser, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A browser page; the test fails on any error in it, and on any request to another machine."""
     problems: list[str] = []
+    failed_before = request.session.testsfailed
     context = browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.set_default_timeout(10_000)
@@ -156,7 +157,8 @@ def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
         "request", lambda request: problems.append(f"request: {request.url}") if not is_local(request.url) else None
     )
     yield page
-    page.screenshot(path=tmp_path / "last.png")
+    if problems or request.session.testsfailed > failed_before:
+        page.screenshot(path=tmp_path / "last.png")
     context.close()
     assert not problems
 

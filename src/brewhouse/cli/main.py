@@ -135,7 +135,7 @@ def start() -> None:
         if codes:
             if "logging" in sys.modules:
                 sys.modules["logging"].shutdown()
-            for stream in (sys.stdout, sys.stderr):
+            for stream in filter(None, (sys.stdout, sys.stderr)):  # None is a closed one
                 with suppress(OSError, ValueError):
                     stream.flush()
             os._exit(codes[0])

@@ -54,13 +54,15 @@ def query_text(
         )
     if saved is not None:
         return convert(saved_query(saved).sql)
-    if file is None and sql is not None and sql != "-":
-        return sql
     try:
-        return sys.stdin.read() if file is None or str(file) == "-" else file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        if file is not None and str(file) != "-":
+            return file.read_text("utf-8-sig")
+        text = sys.stdin.read() if sql in {None, "-"} else str(sql)
+        return text.encode("utf-8", "surrogateescape").decode()  # what the locale cannot decode are surrogates
+    except (OSError, UnicodeError) as error:
         reason = os_reason(error) if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"The SQL of {file or '-'} cannot be read: {reason}.", hint="Check the file.") from error
+        place = file or ("-" if sql == "-" else "the command line")
+        raise UsageError(f"The SQL of {place} cannot be read: {reason}.", hint="Check the file.") from error
 
 
 def parse_parameters(given: list[str] | None) -> dict[str, str]:
