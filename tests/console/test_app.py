@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,9 +13,11 @@ from fastapi import FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from tests.console.conftest import served
+from tests.events.any_events import AnyEventLog
 
 from brewhouse.console.app import create_app
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.events.event_types import RUN
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 
@@ -190,6 +194,27 @@ def test_the_api_is_described_and_has_no_other_documentation(client: TestClient)
 def test_large_pages_are_compressed(client: TestClient) -> None:
     assert client.get("/tables/silver.breweries").headers["content-encoding"] == "gzip"
     assert "content-encoding" not in client.get("/tables", headers={"Accept-Encoding": "identity"}).headers
+
+
+def test_events_of_past_days_are_archived_again_and_again_while_the_console_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brewhouse.console.app._ARCHIVE_EVERY_S", 0.02)
+    lake = Lake(tmp_path)
+    AnyEventLog(lake, "R1").write(RUN, {"message": "starts"})
+    [today] = lake.events.iterdir()
+    past = today.with_name("date=2020-01-02")
+    today.rename(past)
+    with TestClient(create_app(lake, Settings()), base_url="http://127.0.0.1") as client:
+        for number in range(3):  # the first round finds the events that were there before
+            deadline = time.monotonic() + 60
+            while [file.name[:7] for file in past.iterdir()] != ["events."]:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert client.get("/api/v1/events").json()["total"] == 1 + number
+            AnyEventLog(lake, "R1").write(RUN, {"message": f"late {number}"})
+            for file in today.iterdir():
+                file.rename(past / file.name)
 
 
 def test_a_console_opens_on_a_lake_that_does_not_exist_yet(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
@@ -174,6 +175,8 @@ def test_the_pages_fit_a_phone_and_start_with_a_link_to_the_content(page: Page, 
     for path in ("/", "/tables", "/tables/silver.breweries", "/runs", "/runs/last", "/events", "/quality"):
         page.goto(console_url + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        for each in page.locator(".scroll:has(> table.stack)").all():
+            assert each.evaluate("each => each.scrollWidth - each.clientWidth") <= 0, path
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
 
@@ -264,6 +267,21 @@ def test_an_engineer_finds_the_sql_of_a_table_and_shares_a_chart(page: Page, con
         page.get_by_role("button", name="PNG").click()
     assert download.value.suggested_filename == "chart.png"
     expect(page.locator("#share")).to_have_attribute("href", re.compile(r"run=1.*&chart=horizontal\.0\.1\."))
+
+
+def test_every_series_of_a_chart_has_its_colour_and_its_labels_fit_a_phone(page: Page, console_url: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    sql = "SELECT 'A country with a long name ' || n % 4 AS x, n AS y, n % 9 AS z FROM range(36) t(n)"
+    page.goto(f"{console_url}/explore?sql={quote(sql)}&run=1&chart=stacked.0.1.2")
+    expect(page.locator("figure[data-drawn] svg")).to_be_visible()
+    symbols = page.locator("figure .mark-symbol.role-legend-symbol path")
+    expect(symbols).to_have_count(9)
+    assert len(set(symbols.evaluate_all("all => all.map(each => each.getAttribute('fill'))"))) == 9
+    labels = page.locator("figure .role-axis-label text", has_text="A country").evaluate_all(
+        "all => all.map(each => each.getBoundingClientRect()).map(each => [each.left, each.right])"
+    )
+    assert labels
+    assert all(left >= 0 and right <= 390 for left, right in labels)
 
 
 def test_a_printed_overview_has_its_whole_lists(page: Page, console_url: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from brewhouse.console import downloads
 from brewhouse.errors import UsageError
-from brewhouse.query.export import storable
+from brewhouse.query.export import export, storable
 
 
 def parts(sql: str, kind: str, folder: Path) -> list[bytes]:
@@ -38,6 +38,19 @@ def test_csv_for_excel_has_a_byte_order_mark_and_no_formulas(tmp_path: Path) -> 
         ["'=1+1", "'-", "é", "-1", '["=x"]'],
     ]
     assert b"".join(parts(sql, "csv", tmp_path)).startswith(b"@a,b")
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_many_columns_are_written_as_few_are(kind: str, tmp_path: Path) -> None:
+    values = ["n", "n / 4", "NULL", "''", "' a'", "'#'", "'é,\n\"'", "[n]", "{'k': n}", "DATE '2026-08-02'", "'\r'"]
+    values += ["170141183460469231731687303715884105727", "0.1::DECIMAL(9, 3)", "1e300", "true", "'=x'"]
+    named = ", ".join(f"{value} AS v{n}" for n, value in enumerate(values * 63))
+    sql = f"SELECT {named} FROM range(3) t(n)"
+    received = b"".join(parts(sql, kind, tmp_path))
+    with duckdb.connect() as connection:
+        relation = connection.sql(sql)
+        export(storable(relation), relation.columns, relation.types, kind, tmp_path / "expected")
+    assert received == (tmp_path / "expected").read_bytes()
 
 
 def test_csv_comes_in_parts_with_every_row_once_in_order(tmp_path: Path) -> None:

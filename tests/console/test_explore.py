@@ -263,6 +263,17 @@ def test_values_are_escaped_and_truncated(varied_client: TestClient, value: str)
     assert ("x" * 300 + "…" in cells) == (len(value) == 1000)
 
 
+def test_the_heading_of_an_error_is_not_repeated(client: TestClient) -> None:
+    page = submit(client, "SELECT CAST('x' AS INT)", PORTUGUESE).text
+    assert page.count("onsulta falhou") == 1
+
+
+def test_a_result_of_many_columns_says_how_many_are_shown(client: TestClient) -> None:
+    page = submit(client, f"SELECT {', '.join('1' * 1001)}").text
+    assert "The first 1,000 of 1,001 columns are shown; downloads have all." in page
+    assert page.count('<span class="kind">') == 1000
+
+
 def test_a_query_that_is_too_long_is_an_error_in_the_result(client: TestClient) -> None:
     answer = client.post("/explore", data={"sql": "x" * 100_001}, headers={"HX-Request": "true", "HX-Target": "result"})
     assert answer.status_code == 400
@@ -357,7 +368,7 @@ def test_an_editor_has_fields_for_placeholders_and_keeps_a_draft(console_url: st
     page.get_by_label("type", exact=True).fill("micro")
     expect(page.locator("#parameters input")).to_have_count(1)
     page.get_by_role("button", name="Format").click()
-    page.wait_for_function("document.querySelector('#sql').value.startsWith('SELECT\\n  name')")
+    expect(editor).to_have_value(re.compile(r"^SELECT\n  name"))
     expect(page.get_by_label("type", exact=True)).to_have_value("micro")
     page.goto(f"{console_url}/explore")
     expect(editor, "the draft is kept").to_have_value(re.compile(r"brewery_type = \{\{type\}\}"))

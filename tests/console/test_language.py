@@ -204,10 +204,24 @@ def test_a_translator_inserts_values_and_falls_back_to_the_english_text() -> Non
     assert portuguese("not a text of the console") == "not a text of the console"
     assert Translator("xx").language == "en"
     assert [portuguese.many("{count} row", "{count} rows", n, count=n) for n in (0, 1, 2)] == [
-        "0 linha",
+        "0 linhas",
         "1 linha",
         "2 linhas",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "translated"),
+    [
+        ("waiting 2.5 s", "aguardando 2,5 s"),
+        ("snapshot X is complete: 11,822 records", "o snapshot X está completo: 11.822 registros"),
+        ("waiting 1,234.5 s", "aguardando 1.234,5 s"),
+        ("published 1.2.3", "tabelas publicadas: 1.2.3"),
+    ],
+)
+def test_numbers_in_messages_have_the_separators_of_the_language(text: str, translated: str) -> None:
+    assert Translator("pt-BR").message(text) == translated
+    assert Translator("en").message(text) == text
 
 
 @pytest.mark.parametrize("tag", ["pt", "pt-PT", "pt-BR"])

@@ -342,6 +342,8 @@ def test_figures_over_time_are_the_totals_of_each_day(tmp_path: Path) -> None:
         ("country=IE&type=brewpub", "pt", "Brewpubs: Irlanda"),
         ("country=US", "pt", "Cervejarias: Estados Unidos"),
         ("type=closed", "en", "Closed breweries of the world"),
+        ("type=none", "en", "Breweries of type unknown of the world"),
+        ("country=none&type=tea", "pt-BR", "Cervejarias do tipo tea: país desconhecido"),
         ("country=BR&type=cidery", "en", "Cideries in Brazil"),  # none of the lake
         ("country=BR&state=BR-MG", "pt", "Cervejarias: Minas Gerais, Brasil"),
         ("country=XX", "en", "Breweries in XX"),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from brewhouse.errors import UsageError
 from brewhouse.query.export import array_parts, converted, export, unique_names
@@ -26,10 +30,14 @@ MEDIA_TYPES = {
 """Media type of each kind of file; `excel.csv` is CSV that Excel opens as it is meant."""
 
 _ROWS_AT_ONCE = 10_000
+MANY_COLUMNS = 1000
+"""Above, a result is read some columns at a time, since DuckDB reserves up to 700 kB for each column of a query."""
+_WIDE_ROWS = 500
 _BLOCK_BYTES = 1 << 20
 _TYPED = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "BOOLEAN", "DATE", "TIME", "BIGNUM")
 _MAX_CELLS, _MAX_CHARACTERS, _MAX_DIGITS = 5_000_000, 32_767, 15  # of a workbook; the last two are limits of Excel
 _FIRST_YEAR = 1900  # of Excel
+_QUOTED = re.compile(r'^$|[",\r\n]|^#')
 _FORMULA = r"'^[=+@\t\r\n-]'"
 
 
@@ -46,7 +54,9 @@ def parts(
         UsageError: An Excel file would be too large.
         duckdb.Error: The format cannot hold a value.
     """
-    if kind == "json":
+    if kind == "json" and len(names) > MANY_COLUMNS:
+        yield from _wide_json(stored, names, kinds)
+    elif kind == "json":
         yield from (part.encode() for part in array_parts(stored, names, kinds, folder / "rows"))
     elif kind in {"csv", "excel.csv"}:
         yield from _csv(stored, names, kinds, folder / "part.csv", for_excel=kind != "csv")
@@ -64,7 +74,6 @@ def _csv(
     stored: DuckDBPyRelation, names: Sequence[str], kinds: Sequence[DuckDBPyType], file: Path, *, for_excel: bool
 ) -> Iterator[bytes]:
     """Write some rows at a time; for Excel with a byte order mark, and an apostrophe before what would be a formula."""
-    rows = _count(stored)
     if for_excel:
         yield b"\xef\xbb\xbf"
         texts = [f"c{n}" for n, kind in enumerate(kinds, start=1) if str(kind) == "VARCHAR"]
@@ -73,9 +82,48 @@ def _csv(
         )
         stored = stored.project(f"* REPLACE ({', '.join(guarded)})") if texts else stored
         names = [f"'{name}" if name.startswith(tuple("=+-@\t\r\n")) else name for name in names]
-    for first in range(0, max(rows, 1), _ROWS_AT_ONCE):
+    if len(names) > MANY_COLUMNS:
+        yield _csv_line(unique_names(names))
+        texts = [f"CAST({value} AS VARCHAR)" for value in converted(kinds, "csv")]
+        yield from map(_csv_line, _wide_rows(stored, texts, list[str | None]))
+        return
+    for first in range(0, max(_count(stored), 1), _ROWS_AT_ONCE):
         export(_part(stored, first), names, kinds, "csv", file, header=first == 0)
         yield file.read_bytes()
+
+
+def _csv_line(values: Iterable[str | None]) -> bytes:
+    """Format a line as DuckDB does: null is empty, an empty text is quoted."""
+    return (",".join("" if v is None else _quote(v) if _QUOTED.search(v) else v for v in values) + "\n").encode()
+
+
+def _quote(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"'
+
+
+def _wide_json(stored: DuckDBPyRelation, names: Sequence[str], kinds: Sequence[DuckDBPyType]) -> Iterator[bytes]:
+    """Write an array of objects, a line each."""
+    keys = [msgspec.json.encode(name) for name in unique_names(names)]
+    begin = b"[\n  {"
+    for row in _wide_rows(stored, converted(kinds, "json"), list[msgspec.Raw]):
+        yield begin + b",".join(b"%b:%b" % each for each in zip(keys, row, strict=True)) + b"}"
+        begin = b",\n  {"
+    yield b"[]\n" if begin.startswith(b"[") else b"\n]\n"
+
+
+def _wide_rows(stored: DuckDBPyRelation, values: Sequence[str], row_type: type[list[Any]]) -> Iterator[Iterator[Any]]:
+    """Yield rows of many columns, read in blocks of some columns and rows, as JSON arrays."""
+    arrays = [f"CAST(json_array({block}) AS VARCHAR)" for block in _blocks(values)]
+    decode = msgspec.json.Decoder(row_type).decode
+    for first in range(0, _count(stored), _WIDE_ROWS):
+        part = _part(stored, first, _WIDE_ROWS)
+        for texts in zip(*(part.project(array).fetchall() for array in arrays), strict=True):
+            yield chain.from_iterable(decode(text) for (text,) in texts)
+
+
+def _blocks(values: Sequence[str]) -> list[str]:
+    """Join the SQL of some columns at a time."""
+    return [", ".join(values[first : first + MANY_COLUMNS]) for first in range(0, len(values), MANY_COLUMNS)]
 
 
 def _write_workbook(stored: DuckDBPyRelation, names: Sequence[str], kinds: Sequence[DuckDBPyType], file: Path) -> None:
@@ -90,7 +138,6 @@ def _write_workbook(stored: DuckDBPyRelation, names: Sequence[str], kinds: Seque
         f"c{n}" if str(kind).startswith(("DATE", "TIME")) else csv if _is_typed(kind) else f"CAST({csv} AS VARCHAR)"
         for n, (kind, csv) in enumerate(zip(kinds, converted(kinds, "csv"), strict=True), start=1)
     ]
-    select = ", ".join(f"{value} AS v{n}" for n, value in enumerate(values))
     options = {"constant_memory": True, "tmpdir": str(file.parent), "remove_timezone": True}
     with xlsxwriter.Workbook(str(file), {**options, "default_date_format": "yyyy-mm-dd hh:mm:ss"}) as book:
         sheet, bold, day = book.add_worksheet(), book.add_format({"bold": True}), book.add_format({"num_format": 14})
@@ -98,9 +145,9 @@ def _write_workbook(stored: DuckDBPyRelation, names: Sequence[str], kinds: Seque
         for column, name in enumerate(unique_names(names)):
             sheet.write_string(0, column, name, bold)
         for first in range(0, rows, _ROWS_AT_ONCE):
-            block = _part(stored, first).project(select).fetchall()
-            for number, row in enumerate(block, start=first + 1):
-                for column, value in enumerate(row):
+            parts = (_part(stored, first).project(block).fetchall() for block in _blocks(values))
+            for number, row in enumerate(zip(*parts, strict=True), start=first + 1):
+                for column, value in enumerate(chain.from_iterable(row)):
                     _write_cell(sheet, number, column, value, day)
 
 
@@ -120,8 +167,8 @@ def _write_cell(sheet: Worksheet, row: int, column: int, value: Any, day: Any) -
             sheet.write_string(row, column, str(value)[:_MAX_CHARACTERS])
 
 
-def _part(stored: DuckDBPyRelation, first: int) -> DuckDBPyRelation:
-    return stored.filter(f"file_row_number BETWEEN {first} AND {first + _ROWS_AT_ONCE - 1}")
+def _part(stored: DuckDBPyRelation, first: int, rows: int = _ROWS_AT_ONCE) -> DuckDBPyRelation:
+    return stored.filter(f"file_row_number BETWEEN {first} AND {first + rows - 1}")
 
 
 def _count(stored: DuckDBPyRelation) -> int:

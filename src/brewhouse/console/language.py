@@ -31,7 +31,8 @@ _PAIR = re.compile(r'"(\w+)":(?:"((?:[^"\\]|\\.)*)|([^,}"]+))')
 _MARKS = re.compile("[\u0300-\u036f]")  # accents
 _VALUE = re.compile(r"{(\w+)}")
 _END = re.compile(r"(?<=[.!?…]) (?=\S)|; |\n\s*")
-_GROUPED = re.compile(r"\d{1,3}(,\d{3})+")
+_NUMBER = re.compile(r"-?\d{1,3}(,\d{3})*(\.\d+)?|-?\d+\.\d+")
+_SWAPPED = str.maketrans(",.", ".,")
 _MAX_CHARACTERS = 5000
 _MAX_SENTENCES = 30
 _MAX_TEMPLATE_SENTENCES = 4
@@ -77,8 +78,8 @@ class Translator:
         return translation.format(**values) if values else translation
 
     def many(self, one: str, other: str, number: int, **values: object) -> str:
-        """Translate the singular or the plural text, by a number: Portuguese has 0 in the singular."""
-        return self(one if locale_of(self.language).plural_form(number) == "one" else other, **values)
+        """Translate the singular or the plural text, by a number; Brazilians write 0 with the plural, unlike CLDR."""
+        return self(one if number == 1 else other, **values)
 
     def message(self, text: str) -> str:
         """Translate a finished text, such as an error with its hint or the message of an event; unknown ones stay.
@@ -186,4 +187,5 @@ def _value(language: str, name: str, value: str, depth: int) -> str:
         return _message(language, value, depth - 1)
     if name == "country":
         return _country(language, value)
-    return value.replace(",", ".") if _GROUPED.fullmatch(value) else value
+    is_number = not name.startswith(("version", "required")) and _NUMBER.fullmatch(value)
+    return value.translate(_SWAPPED) if is_number else value

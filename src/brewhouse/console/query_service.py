@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _MAX_CHARACTERS = 100_000
 _NOT_UTF8 = re.compile("[\0\ud800-\udfff]")
 _LIMITS = QueryLimits()
+_PARQUET_COLUMN_KB = 700  # that DuckDB reserves to write a column; it uses a tenth
 _log = logging.getLogger(__name__)
 
 
@@ -78,7 +79,7 @@ class QueryStatus(QueryResult):
 
 @dataclass(frozen=True)
 class ResultPage:
-    """A page of rows, with values as exported JSON has them: times in ISO 8601, bytes in hexadecimal."""
+    """Some rows with their columns; values are as in exported JSON: times in ISO 8601, bytes in hexadecimal."""
 
     columns: list[ResultColumn]
     rows: list[list[Any]]
@@ -223,7 +224,7 @@ class QueryService:
             return execution.status()
 
     def page(self, name: str, number: int = 1, size: int = 100, sort: int | None = None) -> ResultPage:
-        """Read a page, the last one if its number is past the end.
+        """Read a page of the first `MANY_COLUMNS` columns, the last page if its number is past the end.
 
         Args:
             sort: Column to sort by, from 1, descending if negative; None keeps the order of the query.
@@ -244,14 +245,15 @@ class QueryService:
                 raise UsageError(f"The result has no column {abs(sort)}.", hint="Sort by another column.")
             key = sort_key(abs(sort), kinds[abs(sort) - 1])
             order = f"ORDER BY {key} {'DESC' if sort < 0 else 'ASC'} NULLS LAST, file_row_number"
-        row = f"CAST(json_array({', '.join(converted(kinds, 'json'))}) AS VARCHAR)"
+        columns = result.columns[: downloads.MANY_COLUMNS]
+        row = f"CAST(json_array({', '.join(converted(kinds[: len(columns)], 'json'))}) AS VARCHAR)"
         with readable_errors(), _open(execution) as connection:
             rows = connection.execute(
                 f"SELECT {row} FROM read_parquet(?, file_row_number = true, hive_partitioning = false) {order} "
                 "LIMIT ? OFFSET ?",
                 [file_pattern(str(execution.folder / RESULT_FILE)), size, (number - 1) * size],
             ).fetchall()
-            return ResultPage(result.columns, [json.loads(text) for (text,) in rows], number, pages)
+            return ResultPage(columns, [json.loads(text) for (text,) in rows], number, pages)
 
     def download(self, name: str, kind: str) -> Iterator[bytes]:
         """Yield the parts of a file with a result, in a format of `downloads.MEDIA_TYPES`.
@@ -270,7 +272,7 @@ class QueryService:
         with (
             tempfile.TemporaryDirectory(dir=execution.folder, ignore_cleanup_errors=True) as folder,
             readable_errors(),
-            _open(execution) as connection,
+            _open(execution, _PARQUET_COLUMN_KB * len(columns) // 1000 if kind == "parquet" else 0) as connection,
         ):
             stored = connection.read_parquet(results, file_row_number=True, hive_partitioning=False)
             kinds = [duckdb.sqltype(column.type) for column in columns]
@@ -357,13 +359,13 @@ class QueryService:
                     shutil.rmtree(execution.folder, ignore_errors=True)
 
 
-def _open(execution: _Execution) -> duckdb.DuckDBPyConnection:
+def _open(execution: _Execution, memory_mb: int = 0) -> duckdb.DuckDBPyConnection:
     """Open a connection with little memory, to read a result."""
     import duckdb
 
     connection = duckdb.connect(
         config={
-            "memory_limit": "256MB",
+            "memory_limit": f"{max(256, memory_mb)}MB",
             "threads": 2,
             "temp_directory": str(execution.folder / "sorting"),
             "max_temp_directory_size": "2GB",

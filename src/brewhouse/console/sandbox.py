@@ -33,6 +33,7 @@ RESULT_FILE = "result.parquet"
 _MB = 1024 * 1024
 _PROCESS_MB = 768  # memory of Python, its libraries and their threads, outside DuckDB's limit
 _BATCH_ROWS = 10_000
+_BATCH_VALUES = 10_000_000
 
 
 class QueryLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +44,7 @@ class QueryLimits(msgspec.Struct, frozen=True, kw_only=True):
     spill_mb: int = 1024
     rows: int = 1_000_000
     result_mb: int = 256
-    columns: int = 1000
+    columns: int = 16_000
     threads: int = 2
 
 
@@ -135,7 +136,8 @@ def execute(request: QueryRequest) -> QueryResult:
             known = _out_of_memory(request.limits)
         if known:
             return QueryResult(error=known.what, hint=known.hint)
-        return QueryResult(error=f"The query failed: {error}", hint="`SHOW ALL TABLES` lists the tables.")
+        reason = str(error).partition("\n\nStack Trace")[0]  # of an internal error of DuckDB
+        return QueryResult(error=f"The query failed: {reason}", hint="`SHOW ALL TABLES` lists the tables.")
 
 
 def confined_connection(request: QueryRequest) -> duckdb.DuckDBPyConnection:
@@ -201,7 +203,8 @@ def _write(rows: duckdb.DuckDBPyRelation, file: str) -> bool:
     import duckdb
 
     try:
-        rows.to_parquet(file, compression="zstd", row_group_size=_BATCH_ROWS, use_tmp_file=False)
+        size = min(_BATCH_ROWS, _BATCH_VALUES // len(rows.columns))
+        rows.to_parquet(file, compression="zstd", row_group_size=size, use_tmp_file=False)
     except duckdb.IOException as error:
         if "File too large" not in str(error):
             raise

@@ -59,7 +59,12 @@ def _map_data(shown: overview.Overview, translate: Translator) -> dict[str, Any]
 
 @router.get("/report.{extension}", **HTML)
 def download_report(
-    request: Request, console: ConsoleDep, filters: _Filters, extension: Literal["html", "pdf"], at: _Key = ""
+    request: Request,
+    console: ConsoleDep,
+    _state: LakeStateDep,  # is 404 if there is none at that time
+    filters: _Filters,
+    extension: Literal["html", "pdf"],
+    at: _Key = "",
 ) -> Response:
     """Download what the overview shows as one file."""
     with TemporaryDirectory() as folder:

@@ -209,6 +209,18 @@ function axisOf(values, title, isBars) {
   return { type, title, scale: { type: isDay ? "utc" : "time" }, axis: { format: span > 90 ? "%b %Y" : span > 2 ? "%d %b %Y" : "%d %b, %H:%M", labelOverlap: true } };
 }
 
+// Whether labels of about 7 pixels a character do not fit next to one another.
+function isCrowded(values, figure) {
+  const labels = [...new Set(values)].map(String);
+  return labels.length * Math.min(120, 7 * Math.max(...labels.map((label) => label.length))) > figure.clientWidth - 60;
+}
+
+// The theme has six colours; more series have a hue each.
+function colours(values) {
+  const count = new Set(values).size;
+  return count > 6 ? { scale: { range: Array.from({ length: count }, (_, n) => `hsl(${Math.round((n * 360) / count)}, 60%, ${n % 2 ? 60 : 45}%)`) } } : {};
+}
+
 async function draw(chart) {
   const at = (name) => chart.querySelector(`#chart-${name}`);
   const figure = chart.querySelector("figure");
@@ -238,7 +250,7 @@ async function draw(chart) {
     const axis = (column) => axisOf(rows.map((row) => row[column]), columns[column].name, ["bar", "stacked", "horizontal"].includes(kind));
     const marks = { horizontal: { type: "bar" }, stacked: { type: "bar" }, step: { type: "line", interpolate: "step-after" } };
     const across = { field: "x", sort: null, ...axis(x) };
-    if (["nominal", "ordinal"].includes(across.type) && kind !== "horizontal") across.axis = { labelAngle: new Set(rows.map((row) => row[x])).size > 10 ? -45 : 0, labelLimit: 120 };
+    if (["nominal", "ordinal"].includes(across.type) && kind !== "horizontal") across.axis = { labelAngle: isCrowded(rows.map((row) => row[x]), figure) ? -45 : 0, labelLimit: Math.min(120, figure.clientWidth / 5), labelOverlap: true };
     const up = { field: "y", ...axis(y) };
     if (up.type === "quantitative" && rows.every((row) => Number.isInteger(row[y] ?? 0))) up.axis = { tickMinStep: 1 };
     const spec = {
@@ -249,7 +261,7 @@ async function draw(chart) {
       encoding: {
         x: kind === "horizontal" ? up : across,
         y: kind === "horizontal" ? across : up,
-        ...(series === "" ? {} : { color: { field: "series", type: "nominal", title: columns[series].name } }),
+        ...(series === "" ? {} : { color: { field: "series", type: "nominal", title: columns[series].name, ...(figure.clientWidth < 500 ? { legend: { orient: "bottom", columns: 3 } } : {}), ...colours(rows.map((row) => row[series])) } }),
         ...(series !== "" && kind === "bar" ? { xOffset: { field: "series" } } : {}),
       },
     };
