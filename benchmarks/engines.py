@@ -5,6 +5,7 @@ pages, `--cores 1 2` the number of cores of Spark, and `--only duckdb` leaves ou
 as files, without an API. CPU time is that of the process and all its descendants, JVM and Python workers included;
 memory is their sampled peak. Jobs, stages and tasks are those of Spark's event log; "one task" is the longest task that
 is all of its stage, without the time that it waits for a core, and "to driver" what tasks returned.
+Each JVM has the options that are its default; `JDK_JAVA_OPTIONS=-XX:+UseParallelGC` gives all of them the same ones.
 """
 
 from __future__ import annotations
@@ -207,8 +208,7 @@ def compare(folder: Path, rows: int, page_rows: int, cores: int, engines: Sequen
         lake, log = folder / engine, folder / "log"
         log.mkdir()
         shutil.copytree(source.root, lake, copy_function=os.link)
-        collector = "--conf spark.driver.defaultJavaOptions=-XX:+UseParallelGC"  # for all alike
-        logs = f"{collector} --conf spark.eventLog.enabled=true --conf spark.eventLog.dir={log.as_uri()} pyspark-shell"
+        logs = f"--conf spark.eventLog.enabled=true --conf spark.eventLog.dir={log.as_uri()} pyspark-shell"
         environment = {
             "PYSPARK_SUBMIT_ARGS": f"--conf spark.eventLog.compress=false {logs}",
             "BREWHOUSE_LAKE": str(lake),

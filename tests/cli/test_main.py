@@ -438,6 +438,7 @@ def test_a_quiet_run_prints_nothing_and_errors_still(call: Call, tmp_path: Path)
         ("rollback --lake LAKE gold.breweries_by_l", ["gold.breweries_by_location"]),
         ("transform --lake LAKE --snapshot 01", ["RUN", "RUN"]),
         ("query --saved top", ["top_cities"]),
+        ("config conc", ["concurrency"]),
         ("run --engine s", ["spark"]),
         ("describe --lake nowhere g", []),
         ("show --lake s3://bucket/lake 0", []),

@@ -57,8 +57,6 @@ def test_done_is_0(lake: Path, arguments: Arguments) -> None:
     "arguments",
     [
         ("transform", "--snapshot", "NONE"),
-        ("describe", "gold.none"),
-        ("rollback", "gold.none", "1"),
         ("query", "SELECT 1", "--output", "/proc/none/result"),
     ],
 )
@@ -87,6 +85,8 @@ def test_a_source_that_does_not_answer_is_1(tmp_path: Path) -> None:
         (("query", "SELECT nothing FROM silver.breweries"), {}),
         (("query", "SELECT 1", "--format", "parquet"), {}),
         (("show", "no-such-run"), {}),
+        (("describe", "gold.none"), {}),
+        (("rollback", "gold.none", "1"), {}),
         (("run", "--concurrency", "0"), {}),
         (("run", "--engine", "none"), {}),
         (("run",), {"BREWHOUSE_PER_PAGE_ROWS": "none"}),

@@ -240,8 +240,8 @@ def test_a_folder_without_permission_is_reported(write: Write, name: str) -> Non
         (folder / name).chmod(0o755)
 
 
-def test_sql_that_is_nested_too_deeply_is_reported(write: Write) -> None:
-    depth = 30_000
+@pytest.mark.parametrize("depth", [501, 30_000])
+def test_sql_that_is_nested_too_deeply_is_reported(write: Write, depth: int) -> None:
     found = problems(write({"x.sql": f"SELECT {'(' * depth}1{')' * depth} AS a"}))
     assert found == ["x.sql:1: the SQL is nested too deeply; split it into several models"]
 

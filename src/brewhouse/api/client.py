@@ -120,7 +120,11 @@ class Client:
         return await self._fetch(url, "the source's own counts", parse_meta, self._settings.max_attempts)
 
     async def page(self, page: int, size: int, attempts: int | None = None) -> PageResult:
-        """Fetch a page of breweries, ordered by id; `attempts` defaults to `max_attempts` of the settings."""
+        """Fetch a page of breweries, ordered by id; `attempts` defaults to `max_attempts` of the settings.
+
+        Raises:
+            PermanentSourceError: The request failed, after retries if it was transient.
+        """
         url = self.page_url(page, size)
         attempts = attempts or self._settings.max_attempts
         lines, records = await self._fetch(url, f"page {page} of breweries", parse_page, attempts)
@@ -255,7 +259,12 @@ def _translated(error: aiohttp.ClientError, proxy: yarl.URL | None = None) -> So
 
 
 def _parse_response(response: _Response, parse: Callable[[bytes], Parsed], url: str, what: str) -> Parsed:
-    """Parse the body of a successful response."""
+    """Parse the body of a successful response.
+
+    Raises:
+        TransientSourceError: It is an error that may pass, or its body is not what was requested.
+        PermanentSourceError: It is a redirect or a client error.
+    """
     status, headers, body = response
     if status >= 500 or 200 < status < 300:
         raise BadResponseError(f"status {status}: {excerpt(body)}", status=status if status >= 500 else None)

@@ -50,7 +50,11 @@ class Pager:
         self._missing_rows: dict[int, int] = {}
 
     async def fetch_first(self, total: int) -> tuple[PageResult, int]:
-        """Fetch page 1, and return the rows per page: fewer than `per_page_rows` when the source silently caps it."""
+        """Fetch page 1, and return the rows per page: fewer than `per_page_rows` when the source silently caps it.
+
+        Raises:
+            PermanentSourceError: The page cannot be fetched.
+        """
         requested = self._settings.per_page_rows
         result = await self.fetch(1, requested, pages=-(-total // requested))
         rows = len(result.lines)

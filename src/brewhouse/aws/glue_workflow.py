@@ -53,7 +53,12 @@ def start(account: Account, workflow: str) -> str:
 
 
 def follow(account: Account, workflow: str, run: str) -> Iterator[WorkflowStep]:
-    """Yield every state change of every attempt until the run ends."""
+    """Yield every state change of every attempt until the run ends.
+
+    Raises:
+        ChecksFailed: A job failed because a check of its tables failed.
+        BrewhouseError: A job failed for another reason, or never started.
+    """
     seen: dict[tuple[str, str], WorkflowStep] = {}
     while True:
         found = account.client("glue").get_workflow_run(Name=workflow, RunId=run, IncludeGraph=True)["Run"]

@@ -106,7 +106,11 @@ def run_backfill(
 
 
 def backfill(lake: Lake, versions: Sequence[DatasetVersion], progress: Callable[[int, int], None]) -> BackfillResult:
-    """Create a raw snapshot of each version that has none; the versions are sorted, the oldest first."""
+    """Create a raw snapshot of each version that has none; the versions are sorted, the oldest first.
+
+    Raises:
+        BrewhouseError: Every version is held back, or the lake cannot be written.
+    """
     mapping, slug_times = _read_id_mapping(lake, versions)
     results: list[VersionResult] = []
     drift: list[SchemaDrift] = []

@@ -160,7 +160,11 @@ def shown_rows(limit: int | None, *, show_all: bool, as_data: bool = False) -> i
 
 @contextmanager
 def writing(output: Path) -> Iterator[Path]:
-    """Yield a new file next to the output file, which it replaces when complete; a failure changes nothing."""
+    """Yield a new file next to the output file, which it replaces when complete; a failure changes nothing.
+
+    Raises:
+        BrewhouseError: The file cannot be written.
+    """
     scratch: TempDir | None = None
     new = target = output
     try:

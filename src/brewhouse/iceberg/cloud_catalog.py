@@ -56,14 +56,22 @@ class _Glue:
         return {found["Name"]: found.get("LocationUri", "") for page in pages for found in page["DatabaseList"]}
 
     def prepare(self, change: TableChange) -> Callable[[], object]:
-        """Do everything but the last step of a table's commit, and return that step."""
+        """Do everything but the last step of a table's commit, and return that step.
+
+        Raises:
+            CommitFailedException: The table was changed meanwhile; also raised by the last step.
+        """
         swap = self._swap(change.base, change.location, change.metadata)
         output = change.base.io.new_output(change.location)
         ToOutputFile.table_metadata(change.metadata, output, overwrite=True)  # the name contains a new UUID
         return swap
 
     def restore(self, table: Table, before: Table) -> None:
-        """Undo the last commit of a table; an unchanged one gets a new version, so that prepared steps fail."""
+        """Undo the last commit of a table; an unchanged one gets a new version, so that prepared steps fail.
+
+        Raises:
+            CommitFailedException: The table was changed meanwhile.
+        """
         self._swap(table, before.metadata_location, before.metadata)()
 
     def _swap(self, base: Table, location: str, metadata: TableMetadata) -> Callable[[], None]:

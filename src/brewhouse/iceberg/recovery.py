@@ -91,7 +91,11 @@ def _examined(catalog: SQLiteCatalog, name: str, version: _Version) -> _Version:
 
 
 def _time_before(versions: list[_Version], lost: _Version, times: list[float]) -> float:
-    """Return a time before a state was committed; a table that was created by it does not exist then."""
+    """Return a time before a state was committed; a table that was created by it does not exist then.
+
+    Raises:
+        BrewhouseError: It cannot have been created by the last commit, since its metadata did not become empty.
+    """
     if lost.committed_ms < math.inf:
         return lost.committed_ms - 1
     older = [version.committed_ms for version in versions if version.committed_ms < math.inf]

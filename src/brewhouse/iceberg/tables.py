@@ -127,11 +127,19 @@ class Tables(TableReader):
                     self._catalog.commit_table(table, (exists,), updates)
 
     def rollback(self, name: str, snapshot_id: int) -> None:
-        """Make an earlier snapshot of a table current again; later ones are kept."""
+        """Make an earlier snapshot of a table current again; later ones are kept.
+
+        Raises:
+            UsageError: The table has no such snapshot.
+        """
         self._load(name, snapshot_id).manage_snapshots().set_current_snapshot(snapshot_id=snapshot_id).commit()
 
     def drop(self, name: str) -> None:
-        """Remove a table from the catalog; its files stay."""
+        """Remove a table from the catalog; its files stay.
+
+        Raises:
+            NotFoundError: There is no such table.
+        """
         self._load(name)
         self._catalog.forget(name)
 

@@ -106,7 +106,11 @@ def nothing_extracted(lake: Lake) -> BrewhouseError:
 
 
 def complete(lake: Lake) -> list[RawSnapshot]:
-    """List the complete raw snapshots of a lake, oldest first."""
+    """List the complete raw snapshots of a lake, oldest first.
+
+    Raises:
+        BrewhouseError: A manifest cannot be read.
+    """
     return [_read(file) for file in _manifests(lake)]
 
 

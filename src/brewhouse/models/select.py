@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import sqlglot
@@ -14,6 +15,8 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from brewhouse.models.problems import ModelError, Problem, line_and_column, suggestion
+
+_MAX_DEPTH = 500  # of brackets
 
 Known = Mapping[str, Sequence[str]]
 """Columns by table."""
@@ -153,6 +156,9 @@ def parse_select(text: str, file: str) -> Select:
         raise ModelError([problem]) from error
     if not tokens:
         raise ModelError([Problem(file, max(len(text.splitlines()), 1), 0, "the file has no SELECT; write one")])
+    steps = ((token.text in {"(", "["}) - (token.text in {")", "]"}) for token in tokens)
+    if max(accumulate(steps)) > _MAX_DEPTH:
+        raise RecursionError  # with Python 3.13, sqlglot's compiled parser would overflow the stack
     first = tokens[0]
     if first.text.upper() not in ("SELECT", "WITH", "("):
         raise error_at(first.start, f"a model is one SELECT, but this begins with {first.text}")

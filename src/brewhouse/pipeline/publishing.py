@@ -82,7 +82,11 @@ def _compute_with_rows_of(engine: Engine, model: Model, spec: TableSpec, files: 
 
 
 def check(context: RunContext, staged: StagedTables) -> None:
-    """Emit the results of the checks of staged tables."""
+    """Emit the results of the checks of staged tables.
+
+    Raises:
+        ChecksFailed: A check of severity error failed; nothing was published.
+    """
     context.emit_checks(staged.checks)
     raise_on_failure(staged.checks)
 

@@ -79,7 +79,12 @@ class RunLauncher:
             )
 
     def retry(self, report: RunReport) -> str:
-        """Start a run of the jobs that a failed run did not complete, and return its id."""
+        """Start a run of the jobs that a failed run did not complete, and return its id.
+
+        Raises:
+            UsageError: There is nothing to retry.
+            BrewhouseError: It did not start.
+        """
         fetched = [job.raw_snapshot for job in report.jobs if job.raw_snapshot] or complete_runs(self._lake)
         return self.start(retry_command(report, fetched[-1] if fetched else None))
 
