@@ -345,6 +345,14 @@ def test_ctrl_c_ends_a_command_that_waits_for_s3(command: str) -> None:
     assert (process.returncode, out, errors) == (130, b"", b"")
 
 
+def test_a_command_on_s3_leaves_ctrl_c_as_it_was(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert call("tables", "--lake", "s3://bucket/lake").code == 1
+    assert signal.set_wakeup_fd(-1) == -1
+
+
 def test_the_history_marks_snapshots_of_other_branches(call: Call, tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     publish(Tables(lake), spec_of(n="long"), (1,))

@@ -7,9 +7,8 @@ import os
 import re
 import signal
 import threading
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from inspect import Parameter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
@@ -232,29 +231,37 @@ def setting_flags(*names: str) -> Callable[[Command], Command]:
     return decorate
 
 
-def open_lake(lake: str | None) -> Lakehouse:
-    """Open the lake of an option with the library."""
+@contextmanager
+def open_lake(lake: str | None) -> Iterator[Lakehouse]:
+    """Open the lake of an option with the library, to read it."""
     from brewhouse.lakehouse import Lakehouse
 
     settings, place = settings_and_lake(lake)
-    if not place.is_local:
-        _end_soon_after_ctrl_c()
-    return Lakehouse.of(settings)
+    with nullcontext() if place.is_local else _ended_by_ctrl_c():
+        yield Lakehouse.of(settings)
 
 
-def _end_soon_after_ctrl_c() -> None:
-    """End this process, which only reads, if the main thread waits for S3 in a library when Ctrl-C is pressed."""
+@contextmanager
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """End this process if Ctrl-C does not end the block, which only reads, since the main thread waits for S3."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    ended = threading.Event()
 
     def watch() -> None:
-        while os.read(reader, 1) != bytes([signal.SIGINT]):
-            pass
-        time.sleep(_UNHEARD_S)
-        os._exit(130)
+        while signals := os.read(reader, 8):
+            if signal.SIGINT in signals and not ended.wait(_UNHEARD_S):
+                os._exit(130)
+        os.close(reader)
 
     threading.Thread(target=watch, daemon=True).start()
+    previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        ended.set()
+        signal.set_wakeup_fd(previous)
+        os.close(writer)
 
 
 def settings_and_lake(lake: object = None, **flags: object) -> tuple[Settings, Lake]:

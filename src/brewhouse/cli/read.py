@@ -70,8 +70,7 @@ def query(
         query_on_athena(query_text(sql, saved, file), "brewhouse", chosen, output, rows)
         return
     text, values = query_text(sql, saved, file, for_duckdb), parse_parameters(param)
-    opened = open_lake(lake)
-    with result_file(chosen, output) as target:
+    with open_lake(lake) as opened, result_file(chosen, output) as target:
         result = opened.query(text, values, at=at, output=target.parent if target else None)
         result.read(partial(write, output_format=chosen, file=target, limit=rows))
 
@@ -91,7 +90,8 @@ def tables(lake: LakeOption = None, as_json: JsonOption = False) -> None:
 
     Example: brewhouse tables
     """
-    rows = open_lake(lake).tables
+    with open_lake(lake) as opened:
+        rows = opened.tables
     print_result([{**row, "published": minute(row["published"])} for row in rows], as_json=as_json, value=rows)
 
 
@@ -123,7 +123,8 @@ def history(
 
     Example: brewhouse history gold.breweries_by_location
     """
-    rows = open_lake(lake).history(table)
+    with open_lake(lake) as opened:
+        rows = opened.history(table)
     shown = [
         {
             "committed": minute(row["committed"]),
@@ -147,7 +148,6 @@ def rejected(
     rows = shown_rows(limit, show_all=show_all, as_data=as_json)
     sql = "SELECT reasons, page, record FROM silver.rejected_breweries ORDER BY page, record"
     output_format: Format = "json" if as_json else "table"
-    opened = open_lake(lake)
-    with result_file(output_format, None) as file:
+    with open_lake(lake) as opened, result_file(output_format, None) as file:
         result = opened.query(sql, output=file.parent if file else None)
         result.read(partial(write, output_format=output_format, file=file, limit=rows))
