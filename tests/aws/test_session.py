@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -50,12 +49,6 @@ def test_missing_configuration_is_a_usage_error(monkeypatch: pytest.MonkeyPatch,
 def test_an_unknown_profile_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "beer")
     with pytest.raises(UsageError, match=r"\(beer\) could not be found\. Set AWS_PROFILE"):
-        open_account()
-
-
-def test_without_boto3_the_extra_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "boto3", None)
-    with pytest.raises(UsageError, match=r"pip install .*\[aws\]"):
         open_account()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
@@ -48,12 +47,6 @@ def test_parameters_without_a_default_are_set_by_deploy() -> None:
         "FunctionsKey",
     }
     assert defaults()["NumberOfWorkers"] == "2"
-
-
-def test_without_pyyaml_the_extra_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "yaml", None)
-    with pytest.raises(UsageError, match=r"pip install .*\[aws\]"):
-        parse("a: 1")
 
 
 @pytest.mark.parametrize(
