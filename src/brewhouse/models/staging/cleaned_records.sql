@@ -1,5 +1,6 @@
 -- One row per record of the raw snapshot, cleaned. Only an invalid one is kept as received, which takes most memory.
 -- ephemeral: yes
+-- partition: country
 
 SELECT
     id,
