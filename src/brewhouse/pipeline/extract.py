@@ -220,7 +220,7 @@ class _Extract:
             meta_after=after,
             received=result.received,
             missing=result.missing,
-            fields_seen=fetcher.fields_seen(),
+            fields_seen=fetcher.profiler.fields_seen(),
             drift=self._drift(writer, fetcher, after),
             missing_rows=result.missing_rows,
             proof=result.proof(
@@ -243,7 +243,7 @@ class _Extract:
                     example=next((page.url for page in fetcher.pages.values()), ""),
                 )
             )
-        return drift + fetcher.drift()
+        return drift + fetcher.profiler.drift()
 
 
 def _now() -> str:
