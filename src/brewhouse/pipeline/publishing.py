@@ -33,15 +33,29 @@ _ANY_AGE_DAYS = 36_500
 
 
 def stage_models(
-    context: RunContext, models: Sequence[Model], snapshot: RawSnapshot, *, rebuilds: bool = False
+    context: RunContext,
+    models: Sequence[Model],
+    snapshot: RawSnapshot,
+    version: str,
+    compared_with: str | None = None,
+    *,
+    rebuilds: bool = False,
 ) -> list[Publication]:
     """Let the engine write each model's table into files, which it reads by the model's name from then on.
 
     Args:
         snapshot: What they are made of; incremental tables get its rows as a batch.
+        version: Of the models.
+        compared_with: Run id of the raw snapshot that this one was compared with; None when there is none.
         rebuilds: Whether incremental tables start over with this batch.
     """
     engine, tables = context.engine, context.tables
+    properties = {
+        RAW_SNAPSHOT: snapshot.run,
+        SNAPSHOT_TIME: snapshot.manifest.finished_at,
+        COMPARED_WITH: compared_with or "",
+        MODELS: version,
+    }
     batch = {"snapshot_run": snapshot.run, "snapshot_date": snapshot.manifest.finished_at[:10]}
     known = frozenset(() if rebuilds else tables.names())
     publications: list[Publication] = []
@@ -54,7 +68,7 @@ def stage_models(
             if mixed:
                 _compute_with_rows_of(engine, model, spec, mixed, batch[model.incremental_by])
         files = engine.write(spec, tables.field_ids(spec), tables.data_folder(spec.name))
-        publications.append(Publication(spec, files, tuple(kept)))
+        publications.append(Publication(spec, files, tuple(kept), properties))
     return publications
 
 
@@ -135,19 +149,7 @@ def raise_on_failure(checks: Iterable[Check]) -> None:
 
 def commit(context: RunContext, *stages: StagedTables) -> list[dict[str, str | int]]:
     """Commit staged tables in one transaction; return each table with its snapshot and rows."""
-    publications = [
-        replace(
-            publication,
-            properties={
-                RAW_SNAPSHOT: staged.raw_snapshot,
-                SNAPSHOT_TIME: staged.snapshot_time,
-                COMPARED_WITH: staged.compared_with or "",
-                MODELS: staged.version,
-            },
-        )
-        for staged in stages
-        for publication in staged.publications
-    ]
+    publications = [publication for staged in stages for publication in staged.publications]
     context.tables.publish(publications, {RUN: context.run}, _expiring(context, publications))
     return list_states(context.tables, [publication.spec.name for publication in publications])
 
@@ -216,14 +218,22 @@ def refresh_views(lake: Lake, tables: Tables, warn: Callable[[str], None]) -> No
         warn(str(error))
 
 
-def is_published(tables: Tables, models: Sequence[Model], version: str, raw_snapshot: str) -> bool:
-    """Return whether the tables of all models show a raw snapshot, made by a version of the models."""
+def find_published(
+    context: RunContext, zone: str, models: Sequence[Model], version: str, raw_snapshot: str
+) -> JobResult | None:
+    """Return the result of a job with nothing to do, if the tables of all models show a raw snapshot already.
+
+    Args:
+        version: Of the models that must have made them.
+    """
+    tables = context.tables
     if not {model.name for model in models} <= set(tables.names()):
-        return False
+        return None
     current = [tables.current(model.name) for model in models]
-    return all(
-        now is not None and (now.raw_snapshot, now.properties.get(MODELS)) == (raw_snapshot, version) for now in current
-    )
+    if any(now is None or (now.raw_snapshot, now.properties.get(MODELS)) != (raw_snapshot, version) for now in current):
+        return None
+    refresh_views(context.lake, tables, context.warn)  # missing if a run was killed right after its commit
+    return JobResult(f"{zone} already shows snapshot {raw_snapshot}; nothing to do")
 
 
 def version_of(models: Sequence[Model], upstream: str = "") -> str:
