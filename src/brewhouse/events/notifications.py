@@ -37,12 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of sending a message.
-
-    Attributes:
-        receiver: The receiver's URL, masked.
-        error: Why it could not be sent; empty when it was sent.
-    """
+    """The outcome of sending a message to a masked receiver; `error` is why it could not be sent, else empty."""
 
     kind: str
     subject: str

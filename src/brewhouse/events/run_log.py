@@ -33,11 +33,7 @@ _logger.addHandler(logging.NullHandler())
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A line of a run's log; its time is ISO 8601, UTC.
-
-    Attributes:
-        job: The running job; empty between jobs.
-    """
+    """A line of a run's log; its time is ISO 8601, UTC, and the job empty between jobs."""
 
     time: str
     level: str

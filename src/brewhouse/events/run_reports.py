@@ -24,11 +24,7 @@ _BETWEEN_JOBS = timedelta(hours=1)
 
 @dataclass(kw_only=True)
 class JobReport:
-    """What one job of a run did; times are ISO 8601, UTC.
-
-    Attributes:
-        seconds: Duration; None while it runs.
-    """
+    """What one job of a run did; times are ISO 8601, UTC, `seconds` is None while it runs."""
 
     name: str
     state: str

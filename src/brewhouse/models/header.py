@@ -56,12 +56,7 @@ class RowCount(Rule):
 
 @dataclass(frozen=True, kw_only=True)
 class NoRow(Rule):
-    """The query returns no row; each row is a violation.
-
-    Attributes:
-        name: The condition, as the check is called.
-        sql: The query, in the lines of the file.
-    """
+    """The query, in the lines of the file, returns no row; each row is a violation of the condition, its name."""
 
     name: str
     sql: str

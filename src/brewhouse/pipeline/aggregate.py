@@ -62,12 +62,7 @@ def _aggregate_published(context: RunContext) -> JobResult:
 def stage_gold(
     context: RunContext, snapshot: RawSnapshot, silver_version: str, *, rebuilds: bool = False
 ) -> StagedTables:
-    """Stage the gold tables of the silver tables that are attached to the engine, and check them.
-
-    Args:
-        silver_version: Version of the models that made silver.
-        rebuilds: Whether the tables start over with this snapshot, as a part of a rebuild.
-    """
+    """Stage and check the gold tables of the silver tables that are attached to the engine; see `stage_silver`."""
     models = models_of("gold", folder=context.settings.models)
     version = version_of(models, silver_version)
     publications = stage_models(context, models, snapshot, version, rebuilds=rebuilds)

@@ -118,11 +118,7 @@ class PageFetcher:
             self._end = min(self._end, number + 1)
 
     async def changes(self, limit: int) -> list[str]:
-        """Fetch a sample of the pages again, and return a sentence per page whose records have changed.
-
-        Args:
-            limit: Size of the sample; it has all pages of up to twice as many.
-        """
+        """Fetch about `limit` pages again, see `sample`, and return a sentence per page whose records have changed."""
         changed: list[int] = []
 
         async def compare(number: int) -> None:

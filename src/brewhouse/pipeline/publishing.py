@@ -201,11 +201,7 @@ def attach_staged(context: RunContext, staged: StagedTables) -> None:
 
 
 def refresh_views(lake: Lake, tables: Tables, warn: Callable[[str], None]) -> None:
-    """Point the views of `brewhouse.duckdb` at the tables' current files and the raw snapshot of silver.
-
-    Args:
-        warn: Called if the file cannot be written, which does not undo the publication.
-    """
+    """Point the views at the tables' current files and the raw snapshot of silver; `warn` if they cannot be written."""
     if not lake.is_local:  # which has no views
         return
     from brewhouse.query.views import shown_pages, views_copy, write_views
@@ -221,11 +217,7 @@ def refresh_views(lake: Lake, tables: Tables, warn: Callable[[str], None]) -> No
 def find_published(
     context: RunContext, zone: str, models: Sequence[Model], version: str, raw_snapshot: str
 ) -> JobResult | None:
-    """Return the result of a job with nothing to do, if the tables of all models show a raw snapshot already.
-
-    Args:
-        version: Of the models that must have made them.
-    """
+    """Return the result of a job with nothing to do, if these models have published the raw snapshot already."""
     tables = context.tables
     if not {model.name for model in models} <= set(tables.names()):
         return None
@@ -237,11 +229,7 @@ def find_published(
 
 
 def version_of(models: Sequence[Model], upstream: str = "") -> str:
-    """Identify the version of models and of the reference data next to them.
-
-    Args:
-        upstream: Version of the models that made the tables they read.
-    """
+    """Identify the version of models, of the reference data next to them, and of the models upstream."""
     lines = [upstream, *(f"{model.name} {model.version}" for model in models)]
     digest = hashlib.sha256("\n".join(lines).encode())
     for file in sorted(REFERENCE.glob("*.csv")):

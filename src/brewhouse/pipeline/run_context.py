@@ -48,12 +48,7 @@ class JobResult:
 
 @dataclass(frozen=True)
 class StagedTables:
-    """Tables of a job as files that no reader sees yet, with the results of their checks.
-
-    Attributes:
-        zone: silver or gold.
-        version: Of the models that made them.
-    """
+    """Tables of a zone as files that no reader sees yet, the version of their models, and the results of their checks."""
 
     zone: str
     version: str

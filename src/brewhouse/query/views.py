@@ -40,11 +40,7 @@ _NO_HIVE = "hive_partitioning = false"  # a folder above the lake may be named `
 
 
 def raw_records_sql(files: Sequence[str]) -> str:
-    """Select the contract's fields as text, the page number and the verbatim record from raw pages.
-
-    Args:
-        files: Absolute paths of pages, named `page-<number>.<checksum>.jsonl.gz`.
-    """
+    """Select the contract's fields as text, page number and record from pages `page-<number>.<checksum>.jsonl.gz`."""
     if not files:
         return records_sql("(SELECT CAST(NULL AS JSON) AS json, '' AS filename WHERE false)")
     pages = _list(map(file_pattern, files))
