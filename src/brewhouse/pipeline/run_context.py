@@ -48,7 +48,7 @@ class JobResult:
 
 @dataclass(frozen=True)
 class StagedTables:
-    """Tables of a zone as files that no reader sees yet, the version of their models, and the results of their checks."""
+    """A zone's tables as files that no reader sees yet, the version of their models, and the results of their checks."""
 
     zone: str
     version: str
