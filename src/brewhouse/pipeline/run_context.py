@@ -48,7 +48,7 @@ class JobResult:
 
 @dataclass(frozen=True)
 class StagedTables:
-    """A zone's tables as files that no reader sees yet, the version of their models, and the results of their checks."""
+    """Tables of a zone as files that no reader sees yet, with their models' version and the results of their checks."""
 
     zone: str
     version: str
