@@ -217,7 +217,9 @@ class MultiTableCatalog(LakeCatalog):
             if not (needs_intent and self._withdraw(CommitIntent(tables=pending), version, error)):
                 raise
         for change in changes:
-            lake_catalog.delete_metadata(lake_catalog.dropped_metadata(change.base.metadata, change.metadata))
+            logs = (change.base.metadata.metadata_log, change.metadata.metadata_log)
+            logged, still_logged = ({entry.metadata_file for entry in log} for log in logs)
+            lake_catalog.delete_metadata(logged - still_logged)
         self._loaded = None
 
     def _withdraw(self, intent: CommitIntent, version: str | None, error: Exception) -> bool:
