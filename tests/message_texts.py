@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 
 from brewhouse.api.contract import BREWERY_TYPES
-from brewhouse.events import event_types
+from brewhouse.events import envelope
 
 SOURCE = Path(__file__).parents[1] / "src" / "brewhouse"
 PACKAGES = (
@@ -66,7 +66,7 @@ def lookup_texts(package: str) -> Iterator[tuple[str, str]]:
 
 def words_of_data() -> set[str]:
     """Return what pages look up by a value in the data: event types, counts of jobs, schema drift, reasons, types."""
-    types = {str(value) for name, value in vars(event_types).items() if name.isupper()}
+    types = {value for name, value in vars(envelope).items() if name.isupper() and isinstance(value, str)}
     words = {re.sub("^(Brewhouse|Glue) ", "", name) for name in types} | BREWERY_TYPES
     for file in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):

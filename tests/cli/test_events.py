@@ -14,7 +14,7 @@ import pytest
 from tests.events.any_events import AnyEventLog
 from tests.mock_api.server import MockApiServer
 
-from brewhouse.events.event_types import RUN
+from brewhouse.events.envelope import RUN
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 

@@ -11,7 +11,7 @@ from tests.cli.conftest import Call
 from tests.events.any_events import AnyEventLog
 from tests.mock_api.server import MockApiServer
 
-from brewhouse.events.event_types import RUN
+from brewhouse.events.envelope import RUN
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 

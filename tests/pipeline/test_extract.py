@@ -22,7 +22,8 @@ from brewhouse.api.rate_limit import WINDOW_S
 from brewhouse.api.source_errors import SourceUnavailable
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.details import Detail, PagesFetched
-from brewhouse.events.event import Event, EventLog, Listener
+from brewhouse.events.envelope import Event
+from brewhouse.events.event import EventLog, Listener
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.manifest import Manifest
 from brewhouse.lake.raw_snapshots import newest

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from brewhouse.events.details import Detail
-    from brewhouse.events.event import Event, Listener
+    from brewhouse.events.envelope import Event
+    from brewhouse.events.event import Listener
     from brewhouse.events.run_reports import RunReport
 
 MAX_ROWS = 50

@@ -23,7 +23,8 @@ from brewhouse.errors import install_command
 from brewhouse.events.alerts import Message, is_quiet, pending_notifications
 from brewhouse.events.channels import DeliveryFailed, masked, receiver_id, same_receiver, send, send_heartbeat
 from brewhouse.events.details import Detail, NotificationFailed, NotificationSent, RunEnded, RunStarted
-from brewhouse.events.event import Event, EventLog, EventReader
+from brewhouse.events.envelope import Event
+from brewhouse.events.event import EventLog, EventReader
 from brewhouse.events.messages import body, subject
 from brewhouse.lake.lake import Lake, require_relocated
 from brewhouse.lake.local_files import open_regular, try_lock

@@ -20,7 +20,8 @@ import msgspec
 
 from brewhouse.errors import BrewhouseError, UsageError, redacted
 from brewhouse.events.details import Detail, JobEnded, JobStarted, ModelStarted, PagesFetched, SnapshotsProcessed
-from brewhouse.events.event import Event, Listener
+from brewhouse.events.envelope import Event
+from brewhouse.events.event import Listener
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake, read_file
 

@@ -8,17 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN
+from brewhouse.events.envelope import CHECK, DRIFT, JOB, PUBLISHED, RUN, Event
 
 if TYPE_CHECKING:
     from brewhouse.events.details import Detail
-    from brewhouse.events.envelope import EventEnvelope
-    from brewhouse.events.event import Event
 
-EventLike: TypeAlias = "Event | EventEnvelope"
-"""An event, as the jobs or as the Lambda functions read it."""
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT")
 INTERRUPTED = "INTERRUPTED"
 """State of a run that was killed, until the next run records its end."""
@@ -72,9 +68,7 @@ class RunReport:
     published: list[dict[str, Any]] = field(default_factory=list)
 
 
-def run_reports(
-    events: Iterable[EventLike], running: str | None = None, now: datetime | None = None
-) -> list[RunReport]:
+def run_reports(events: Iterable[Event], running: str | None = None, now: datetime | None = None) -> list[RunReport]:
     """Fold events, oldest first, into runs, oldest first.
 
     Args:
@@ -121,7 +115,7 @@ def expired_by(reports: Iterable[RunReport], run: str) -> RunReport | None:
     return next((report for report in reports if any(run in job.expired_runs for job in report.jobs)), None)
 
 
-def _fold_run(report: RunReport, event: EventLike) -> None:
+def _fold_run(report: RunReport, event: Event) -> None:
     detail = event.detail
     report.workflow = str(detail.get("workflow") or report.workflow)
     report.workflow_run = str(detail.get("workflowRunId") or report.workflow_run)
@@ -134,7 +128,7 @@ def _fold_run(report: RunReport, event: EventLike) -> None:
         report.state, report.ended_at, report.seconds, report.error = "RUNNING", "", None, ""
 
 
-def _fold_job(report: RunReport, event: EventLike) -> None:
+def _fold_job(report: RunReport, event: Event) -> None:
     detail = event.detail
     name, state = detail.get("jobName", ""), detail.get("state", "")
     if state == "RUNNING":
@@ -153,16 +147,16 @@ def _fold_job(report: RunReport, event: EventLike) -> None:
         job.expired_runs = detail.get("expiredRuns", [])
 
 
-def _fold_checks(report: RunReport, event: EventLike) -> None:
+def _fold_checks(report: RunReport, event: Event) -> None:
     report.checks.extend({"job": event.detail.get("jobName", ""), **check} for check in event.detail.get("checks", ()))
 
 
-def _fold_drift(report: RunReport, event: EventLike) -> None:
+def _fold_drift(report: RunReport, event: Event) -> None:
     keys = ("jobName", "name", "detail", "count", "example")
     report.drift.append({key: event.detail[key] for key in keys if key in event.detail})
 
 
-def _fold_published(report: RunReport, event: EventLike) -> None:
+def _fold_published(report: RunReport, event: Event) -> None:
     report.published.extend(event.detail.get("tables", ()))
 
 

@@ -32,7 +32,8 @@ from brewhouse.events.details import (
     SnapshotsProcessed,
     TablesPublished,
 )
-from brewhouse.events.event import Event, EventLog, EventReader, Listener, event_days
+from brewhouse.events.envelope import Event
+from brewhouse.events.event import EventLog, EventReader, Listener, event_days
 from brewhouse.events.run_log import run_log
 from brewhouse.events.run_reports import ENDED, RunReport, run_reports
 from brewhouse.lake.lake import Lake
