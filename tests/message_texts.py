@@ -132,7 +132,7 @@ def _texts(node: ast.expr, scopes: Sequence[ast.AST], depth: int = 0) -> list[st
         case ast.BoolOp(values=values):
             return [text for value in values for text in _texts(value, scopes, depth)]
         case ast.Call(func=ast.Name(id="suggestion")):
-            return [f"; did you mean {_VALUE}?"]
+            return [f"Did you mean {_VALUE}?"]
         case ast.Name(id=name) if depth < 4:
             for scope in scopes:
                 texts = [text for value in _assigned(name, scope) for text in _texts(value, scopes, depth + 1)]

@@ -88,9 +88,9 @@ def warn_of_missing_library(alerts: AlertSettings) -> None:
 
 
 def send_test(lake: Lake, alerts: AlertSettings) -> list[Outcome]:
-    """Send a test message to every receiver."""
-    message = Message(kind="test", incidents=(), time=datetime.now(UTC).isoformat())
-    return [_send(lake, message, url) for url in _receivers(alerts)]
+    """Send a test message to every receiver; its outcomes are events of a lake that exists."""
+    message, recorded = Message(kind="test", incidents=(), time=datetime.now(UTC).isoformat()), lake.root.is_dir()
+    return [_send(lake, message, url, is_recorded=recorded) for url in _receivers(alerts)]
 
 
 def _receivers(alerts: AlertSettings) -> list[Secret]:
@@ -147,7 +147,7 @@ def _send_lock(lake: Lake) -> Iterator[None]:
         yield
 
 
-def _send(lake: Lake, message: Message, url: Secret) -> Outcome:
+def _send(lake: Lake, message: Message, url: Secret, *, is_recorded: bool = True) -> Outcome:
     address = url.reveal()
     log = EventLog(lake, message.run)
     title = subject(message)
@@ -157,18 +157,19 @@ def _send(lake: Lake, message: Message, url: Secret) -> Outcome:
         text = body(message, f"brewhouse show {message.run} {where}", f"brewhouse logs {message.run} {where}")
         send(address, title, text)
     except DeliveryFailed as error:
-        _emit_failure(log, message.kind, address, error, message.incidents if error.is_unconfirmed else ())
+        if is_recorded:
+            _emit_failure(log, message.kind, address, error, message.incidents if error.is_unconfirmed else ())
         return msgspec.structs.replace(outcome, error=str(error))
-    log.emit(
-        NotificationSent(
-            job_name=message.job,
-            workflow=message.workflow,
-            kind=message.kind,
-            incidents=message.incidents,
-            receiver=receiver_id(address),
-            message=f"alert sent to {masked(address)}: {title}",
-        )
+    sent = NotificationSent(
+        job_name=message.job,
+        workflow=message.workflow,
+        kind=message.kind,
+        incidents=message.incidents,
+        receiver=receiver_id(address),
+        message=f"alert sent to {masked(address)}: {title}",
     )
+    if is_recorded:
+        log.emit(sent)
     _log.info("alert sent to %s: %s", masked(address), title)
     return outcome
 

@@ -314,10 +314,9 @@ class TableReader:
             table = None
         if table is None:
             known = self.names()
-            close = suggestion(name if "." in name else f"silver.{name}", known)
             raise NotFoundError(
                 f"The lake {self._lake.root} has no table {name}; it has: {', '.join(known) or 'none'}.",
-                hint=close or "`brewhouse run` creates missing ones.",
+                hint=suggestion(name, known, "`brewhouse run` creates missing ones."),
             )
         ids = [snapshot.snapshot_id for snapshot in table.metadata.snapshots]
         if snapshot_id is not None and snapshot_id not in ids:

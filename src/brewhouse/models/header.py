@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
 
-from brewhouse.models.problems import Problem, suggestion
+from brewhouse.errors import suggestion
+from brewhouse.models.problems import Problem
 
 Severity: TypeAlias = Literal["error", "warning"]
 
@@ -157,10 +158,10 @@ def _split(entry: str, seen: Collection[str]) -> tuple[str, Severity, str]:
     name = name.removeprefix("warn ")
     if not (colon and (name in _RULES or name in _FIELDS or re.fullmatch(r"column \w+", name))):
         if colon and (meant := _closest(name)):
-            raise _FieldError(f"unknown field '{name}'; did you mean '{meant}'?")
+            raise _FieldError(f"unknown field '{name}'. Did you mean {meant}?")
         return "", "error", _one_line(entry)
     if severity == "warning" and name not in _RULES:
-        raise _FieldError(f"{name} is not a check, so it cannot be a warning{suggestion(name, _RULES)}")
+        raise _FieldError(f"{name} is not a check, so it cannot be a warning. {suggestion(name, _RULES)}")
     if name in seen:
         raise _FieldError(f"{name} is specified twice; keep one")
     return name, severity, value if name in _RULES else _one_line(value)
