@@ -111,10 +111,8 @@ class HeartbeatPinger:
         self._run = run
         self._start: threading.Thread | None = None
 
-    def listen(self, detail: Detail, event: Event) -> None:
+    def listen(self, detail: Detail, _: Event) -> None:
         """Send a heartbeat for the start and the end of the run."""
-        if event.run != self._run:
-            return
         if isinstance(detail, RunStarted):
             self._start = threading.Thread(target=self._ping, args=("/start", ""), daemon=True)
             self._start.start()

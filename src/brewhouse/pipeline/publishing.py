@@ -114,19 +114,14 @@ def publish(context: RunContext, *stages: StagedTables) -> JobResult:
     _sweep(context)
     last = stages[-1]
     zones = " and ".join(stage.zone for stage in stages)
+    rows = {str(entry["table"]): int(entry["rows"]) for entry in published}
     return JobResult(
         message=f"{zones} show{'s' if len(stages) == 1 else ''} snapshot {last.raw_snapshot}",
-        counts=last.counts or _rows(published, last),
+        counts=last.counts or {each.spec.name: rows[each.spec.name] for each in last.publications},
         checks=last.checks,
         published=published,
         expired_runs=sorted(known - context.tables.runs()),
     )
-
-
-def _rows(published: list[dict[str, str | int]], staged: StagedTables) -> dict[str, int]:
-    """Return the rows of each published table of one stage."""
-    names = {publication.spec.name for publication in staged.publications}
-    return {str(entry["table"]): int(entry["rows"]) for entry in published if entry["table"] in names}
 
 
 def raise_on_failure(checks: Iterable[Check]) -> None:
