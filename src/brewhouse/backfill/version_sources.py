@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
@@ -111,11 +112,11 @@ def _reject_future(versions: Sequence[DatasetVersion]) -> None:
 
 def _with_distinct_times(versions: Sequence[DatasetVersion]) -> list[DatasetVersion]:
     """Keep the order of simultaneous versions by moving each to a millisecond after the one before."""
-    distinct: list[DatasetVersion] = []
-    for version in versions:
-        earliest = distinct[-1].time + timedelta(milliseconds=1) if distinct else version.time
-        distinct.append(replace(version, time=max(version.time, earliest)))
-    return distinct
+
+    def moved(before: DatasetVersion, version: DatasetVersion) -> DatasetVersion:
+        return replace(version, time=max(version.time, before.time + timedelta(milliseconds=1)))
+
+    return list(accumulate(versions, moved))
 
 
 def _file_version(file: Path, date: str | None) -> DatasetVersion:

@@ -17,7 +17,6 @@ import msgspec
 
 from brewhouse import __version__
 from brewhouse.api.client import Client
-from brewhouse.api.contract import GROUPS
 from brewhouse.api.pages import Pager
 from brewhouse.api.rate_limit import WINDOW_S
 from brewhouse.checks.completeness import CompletenessResult
@@ -217,9 +216,7 @@ class _Extract:
             fields_seen=fetcher.profiler.fields_seen(),
             drift=self._drift(writer, fetcher, after),
             missing_rows=result.missing_rows,
-            proof=result.proof(
-                [name for name in GROUPS if getattr(after, name) is not None], self._attempts, fetcher.compared
-            ),
+            proof=msgspec.structs.replace(result.proof, attempts=self._attempts, compared_pages=fetcher.compared),
             pages=[page for _, page in sorted(fetcher.pages.items())],
         )
 
