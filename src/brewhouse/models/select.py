@@ -137,14 +137,10 @@ class Select:
 
 
 def parse_select(text: str, file: str) -> Select:
-    r"""Parse one SELECT; comments may precede it, and blanks in place of other parts of the file keep positions right.
+    """Parse one SELECT; comments may precede it, and blanks in place of other parts of the file keep positions right.
 
     Raises:
         ModelError: The text is not valid SQL, or not one SELECT.
-
-    Example:
-        >>> parse_select("-- A table.\nSELECT id FROM silver.breweries", "t.sql").reads
-        ('silver.breweries',)
     """
 
     def error_at(offset: int, what: str) -> ModelError:

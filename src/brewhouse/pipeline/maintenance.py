@@ -185,12 +185,7 @@ def _maintain(context: RunContext, done: list[TableMaintenance]) -> JobResult:
 
 
 def total_of(reports: Sequence[TableMaintenance]) -> TableMaintenance:
-    """Add up what was done with all tables.
-
-    Example:
-        >>> total_of([TableMaintenance(table=name, bytes_freed=2) for name in ("gold.a", "gold.b")]).bytes_freed
-        4
-    """
+    """Add up what was done with all tables."""
     return TableMaintenance(table="total", **{name: sum(getattr(each, name) for each in reports) for name in _COUNTS})
 
 
