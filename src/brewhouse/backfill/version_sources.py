@@ -44,15 +44,7 @@ _GIT_ENVIRONMENT = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_ALLOC_LIMIT": "1g",  # of one allocation, thus of an object that git reads to detect a rename
 }
-_GIT_CONFIG = """[core]
-    repositoryFormatVersion = 1
-    bare = true
-    commitGraph = false
-    multiPackIndex = false
-[protocol]
-    allow = never
-[extensions]
-    objectFormat = """
+_GIT_CONFIG = Path(__file__).with_name("gitconfig")
 
 
 @dataclass(frozen=True)
@@ -287,7 +279,8 @@ class _Git:
             home = Path(name)
             (home / "refs").mkdir()
             (home / "HEAD").write_text("ref: refs/heads/none\n")
-            (home / "config").write_text(_GIT_CONFIG + ("sha1" if len(self._head) == 40 else "sha256"))
+            object_format = "sha1" if len(self._head) == 40 else "sha256"
+            (home / "config").write_text(_GIT_CONFIG.read_text("utf-8").format(object_format=object_format))
             if self._shallow:
                 (home / "shallow").write_bytes(self._shallow)
             given.write(stdin)
