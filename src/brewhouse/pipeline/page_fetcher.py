@@ -8,6 +8,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import takewhile
+from pathlib import Path
 
 from brewhouse.api.client import PageResult
 from brewhouse.api.contract import Records, one_line, parse_page
@@ -35,7 +36,14 @@ class PageFetcher:
         compared: Numbers of the pages that `changes` compared with the source.
     """
 
-    def __init__(self, pager: Pager, writer: SnapshotWriter, concurrency: int, progress: Progress) -> None:
+    def __init__(
+        self,
+        pager: Pager,
+        writer: SnapshotWriter,
+        concurrency: int,
+        progress: Progress,
+        on_page: Callable[[Path, int], None],
+    ) -> None:
         self.size = writer.started.page_size_rows
         self.pages: dict[int, Page] = {}
         self.resumed = 0
@@ -46,6 +54,7 @@ class PageFetcher:
         self._writer = writer
         self._concurrency = concurrency
         self._progress = progress
+        self._on_page = on_page
         self._completeness = CompletenessCheck()
         self._profiler = Profiler()
         self._profiles: dict[int, Profile] = {}
@@ -113,6 +122,7 @@ class PageFetcher:
             number, lines, url=result.url, status=result.status, fetched_at=result.fetched_at
         )
         self._count(page, result.lines, result.records, result.missing_rows)
+        self._on_page(self._writer.folder / page.file, page.records)
         count = len(self.pages)
         is_due = count >= _FEW_PAGES and count.bit_count() == 1  # rarely, as it takes as long as counting all pages
         if is_due and self._completeness.is_repetitive():
