@@ -13,8 +13,7 @@ from brewhouse.aws import failure_drill
 from brewhouse.aws.functions.lake_events import LakeEvents
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import get_stack
-from brewhouse.events.envelope import EventEnvelope
-from brewhouse.events.event_types import ALERT_SENT, JOB
+from brewhouse.events.envelope import ALERT_SENT, JOB, Event
 from brewhouse.ids import new_id
 
 EVENT, LOG, ALERT = "the event of a failed job arrives", "its log lines are archived", "an alert is sent"
@@ -30,9 +29,9 @@ def drill(deployed: Account, monkeypatch: pytest.MonkeyPatch) -> Callable[..., d
     glue.meta.events.register("provide-client-params.glue.StartJobRun", lambda params, **_: asked.append(params))
     lake_events = LakeEvents(deployed.client("s3"), stack.parameters["BucketName"])
 
-    def put(detail_type: str, source: str = "brewhouse", **detail: Any) -> EventEnvelope:  # noqa: ANN401
+    def put(detail_type: str, source: str = "brewhouse", **detail: Any) -> Event:  # noqa: ANN401
         now = datetime.now(UTC).isoformat()
-        event = EventEnvelope(id=new_id(), detail_type=detail_type, time=now, source=source, detail=detail)
+        event = Event(id=new_id(), detail_type=detail_type, time=now, source=source, detail=detail)
         lake_events.put(event)
         return event
 

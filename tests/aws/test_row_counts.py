@@ -11,7 +11,7 @@ from tests.events.any_events import AnyEventLog
 from brewhouse.aws.row_counts import row_count_checks
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
-from brewhouse.events.event_types import PUBLISHED, RUN
+from brewhouse.events.envelope import PUBLISHED, RUN
 from brewhouse.lake.lake import Lake
 
 

@@ -52,7 +52,7 @@ def test_parameters_without_a_default_are_set_by_deploy() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("Nothing", "1", "Unknown parameter Nothing. Parameters: AlertEmail, "),
+        ("Nothing", "1", "Unknown parameter Nothing. Known: AlertEmail, "),
         ("NumberOfWorker", "1", "Unknown parameter NumberOfWorker. Did you mean NumberOfWorkers?"),
         ("BucketName", "mine", "Unknown parameter BucketName."),
         ("Engine", "flink", "Engine must be one of spark, duckdb (got 'flink'). Engine that runs the models"),

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from brewhouse.console.event_list import KINDS, PAGE_ROWS, EventList, EventQuery, list_events
-from brewhouse.events import event_types
-from brewhouse.events.event import LEVELS, Event
-from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CHECK, JOB, RUN, SCHEDULE
+from brewhouse.events import envelope
+from brewhouse.events.envelope import ALERT_FAILED, ALERT_SENT, CHECK, JOB, LEVELS, RUN, SCHEDULE, Event
 
 START = datetime(2026, 8, 1, tzinfo=UTC)
-TYPES = [event_type for name, event_type in vars(event_types).items() if name.isupper() and isinstance(event_type, str)]
+TYPES = [event_type for name, event_type in vars(envelope).items() if name.isupper() and isinstance(event_type, str)]
 
 
 def event(

@@ -12,7 +12,7 @@ from tests.events.any_events import AnyEventLog
 
 from brewhouse.console.app import create_app
 from brewhouse.console.event_list import PAGE_ROWS
-from brewhouse.events.event_types import ALERT_FAILED, CHECK, RUN, SCHEDULE
+from brewhouse.events.envelope import ALERT_FAILED, CHECK, RUN, SCHEDULE
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 

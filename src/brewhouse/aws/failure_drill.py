@@ -10,8 +10,7 @@ from brewhouse.aws.deploy import DeploymentCheck
 from brewhouse.aws.functions.lake_events import LakeEvents
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
-from brewhouse.events.envelope import EventEnvelope
-from brewhouse.events.event_types import ALERT_SENT, JOB
+from brewhouse.events.envelope import ALERT_SENT, JOB, Event
 from brewhouse.ids import id_at
 
 POLL_S = 15.0
@@ -49,7 +48,7 @@ def failure_drill(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
         time.sleep(POLL_S)
 
 
-def _is_failure(event: EventEnvelope, run: str) -> bool:
+def _is_failure(event: Event, run: str) -> bool:
     """Return whether an event of Glue is the end of an attempt of a job run that failed."""
     kind = (event.source, event.detail_type, event.detail.get("state"))
     return kind == ("aws.glue", JOB, "FAILED") and str(event.detail.get("jobRunId")).startswith(run)

@@ -53,8 +53,7 @@ def check_parameters(given: Mapping[str, str], whole: str) -> None:
     settable = sorted(set(parameters) - SET_BY_DEPLOY)
     for name, value in given.items():
         if name not in settable:
-            hint = suggestion(name, settable) or f"Parameters: {', '.join(settable)}."
-            raise UsageError(f"Unknown parameter {name}.", hint=hint)
+            raise UsageError(f"Unknown parameter {name}.", hint=suggestion(name, settable))
         if requirement := _requirement(parameters[name], value):
             raise UsageError(f"{name} {requirement} (got {value!r}).", hint=parameters[name]["Description"])
         if name in _SCHEDULES and (problem := schedule_problem(value)):  # CloudFormation would accept it

@@ -19,7 +19,6 @@ _FUNCTIONS = (
     "brewhouse/events/__init__.py",
     "brewhouse/events/alerts.py",
     "brewhouse/events/envelope.py",
-    "brewhouse/events/event_types.py",
     "brewhouse/events/run_reports.py",
     "brewhouse/events/messages.py",
     "brewhouse/events/messages.toml",

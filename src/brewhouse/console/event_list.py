@@ -10,19 +10,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 
 from brewhouse.console.web import paginate
-from brewhouse.events import event_types
-from brewhouse.events.event import LEVELS, Event
+from brewhouse.events import envelope
+from brewhouse.events.envelope import LEVELS, Event
 
 PAGE_ROWS = 50
 KINDS = {
-    "run": (event_types.RUN,),
-    "job": (event_types.JOB, event_types.CRAWL),
-    "check": (event_types.CHECK,),
-    "drift": (event_types.DRIFT,),
-    "published": (event_types.PUBLISHED,),
-    "alert": (event_types.ALERT_SENT, event_types.ALERT_FAILED),
-    "schedule": (event_types.SCHEDULE,),
-    "warning": (event_types.WARNING,),
+    "run": (envelope.RUN,),
+    "job": (envelope.JOB, envelope.CRAWL),
+    "check": (envelope.CHECK,),
+    "drift": (envelope.DRIFT,),
+    "published": (envelope.PUBLISHED,),
+    "alert": (envelope.ALERT_SENT, envelope.ALERT_FAILED),
+    "schedule": (envelope.SCHEDULE,),
+    "warning": (envelope.WARNING,),
 }
 """Filter values, and the event types that each selects."""
 

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from brewhouse.console.web import paginate
 from brewhouse.errors import UsageError
-from brewhouse.events.event import Event
+from brewhouse.events.envelope import Event
 from brewhouse.events.run_log import LogLine, read_log
 from brewhouse.events.run_reports import JobReport, RunReport
 from brewhouse.events.schedule_state import schedule_state

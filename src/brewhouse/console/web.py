@@ -106,12 +106,13 @@ def console_of(request: Request) -> ConsoleContext:
     return console
 
 
-def lake_state_of(
-    request: Request,
-    at: Annotated[
-        str | None, Query(description="Read as of a time (ISO 8601), a table snapshot id or a run id", max_length=100)
-    ] = None,
-) -> LakeState:
+At = Annotated[
+    str | None, Query(description="Read as of a time (ISO 8601), a table snapshot id or a run id", max_length=100)
+]
+"""Route parameter: `?at=`."""
+
+
+def lake_state_of(request: Request, at: At = None) -> LakeState:
     """Open the published state of the lake, as of `?at=`; one that does not exist is 404."""
     try:
         return console_of(request).lake_reader.state(at)

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import Any, Literal
 
-from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CRAWL
-from brewhouse.events.run_reports import EventLike, RunReport, run_reports
+from brewhouse.events.envelope import ALERT_FAILED, ALERT_SENT, CRAWL, Event
+from brewhouse.events.run_reports import RunReport, run_reports
 
 Kind = Literal["failed", "checks_failed", "recovered", "late", "drift", "crawl_failed", "test"]
 
@@ -35,11 +35,7 @@ _DELIVERIES = {ALERT_SENT: ("incidents", _MAX_UNCONFIRMED), ALERT_FAILED: ("unco
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """The facts of a notification, of which `brewhouse.events.messages` writes the text; times are ISO 8601, UTC.
-
-    Attributes:
-        why: Lines of the error or of the failed checks.
-    """
+    """The facts of a notification; times are ISO 8601, UTC, `why` are lines of the error or of the failed checks."""
 
     kind: Kind
     incidents: tuple[str, ...]
@@ -63,7 +59,7 @@ class _Incident:
 
 
 def pending_notifications(
-    events: Sequence[EventLike],
+    events: Sequence[Event],
     *,
     now: datetime,
     kinds: Collection[str],
@@ -109,7 +105,7 @@ def is_quiet(now: datetime, hours: str) -> bool:
     return start <= clock < end if start <= end else clock >= start or clock < end
 
 
-def _sent(events: Sequence[EventLike], receiver: str, unconfirmed: int) -> set[tuple[str, str]]:
+def _sent(events: Sequence[Event], receiver: str, unconfirmed: int) -> set[tuple[str, str]]:
     """Collect the incidents and kinds of message that were sent, once with or `unconfirmed` times without response."""
     counts: Counter[tuple[str, str]] = Counter()
     for event in events:
@@ -219,9 +215,9 @@ def _drift(reports: Sequence[RunReport]) -> Iterator[Message]:
         )
 
 
-def _crawls(events: Sequence[EventLike]) -> Iterator[Message]:
+def _crawls(events: Sequence[Event]) -> Iterator[Message]:
     """Report the first failed crawl since the last success."""
-    failed: EventLike | None = None
+    failed: Event | None = None
     for event in events:
         if event.detail_type == CRAWL and event.detail.get("state") in ("SUCCEEDED", "FAILED"):
             failed = (failed or event) if event.detail["state"] == "FAILED" else None

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from brewhouse.errors import install_command, redacted
 from brewhouse.events.details import Detail
-from brewhouse.events.event import Event
-from brewhouse.events.event_types import CHECK, JOB, PUBLISHED, RUN
+from brewhouse.events.envelope import CHECK, JOB, PUBLISHED, RUN, Event
 from brewhouse.events.run_reports import ENDED
 from brewhouse.lake.lake import Lake
 

@@ -46,8 +46,7 @@ def saved_query(name: str) -> SavedQuery:
     """
     queries = {query.name: query for query in saved_queries()}
     if name not in queries:
-        hint = suggestion(name, queries) or f"The saved queries are: {', '.join(queries)}."
-        raise NotFoundError(f"Unknown saved query {name!r}.", hint=hint)
+        raise NotFoundError(f"Unknown saved query {name!r}.", hint=suggestion(name, queries))
     return queries[name]
 
 

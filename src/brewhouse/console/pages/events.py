@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from brewhouse.console import event_list
 from brewhouse.console.event_list import EventQuery
 from brewhouse.console.web import API, HTML, ConsoleDep, page
-from brewhouse.events.event import LEVELS
+from brewhouse.events.envelope import LEVELS
 
 router = APIRouter(tags=["events"])
 

@@ -18,7 +18,7 @@ from brewhouse.console.formatting import number as number_text
 from brewhouse.console.query_service import QueryService, QueryStatus, ResultPage
 from brewhouse.console.sandbox import ResultColumn
 from brewhouse.console.table_views import SnapshotDetail, snapshot_options
-from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, _, link, page, translator_of
+from brewhouse.console.web import API, HTML, At, ConsoleContext, ConsoleDep, _, lake_state_of, link, page, translator_of
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.query.saved_queries import SavedQuery, for_duckdb, formatted, saved_queries, saved_query
 from brewhouse.query.statements import with_parameters
@@ -47,18 +47,20 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
     request: Request,
     console: ConsoleDep,
     sql: str = "",
-    at: str = "",
+    at: At = None,
     saved: str = "",
     result: str = "",
     number: _PageNumber = 1,
-    sort: int | None = None,
+    sort: _Sort = None,
 ) -> Response:
     """Show the editor, and the result of the query `?result=`."""
+    if at and not result:
+        lake_state_of(request, at)  # is 404 if there is none
     console.queries.prepare()
     language = translator_of(request).language
     status = _wait(console.queries, result)
     if status is not None:
-        sql, at = status.sql, status.at or ""
+        sql, at = status.sql, status.at
     elif saved:
         sql = _displayed_sql(saved)
     is_default = not (sql or result)
@@ -72,7 +74,7 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
         "explore.html",
         status=404 if result and status is None else 200,
         sql=sql,
-        at=at,
+        at=at or "",
         parameters={name: given.get(name, "") for name in with_parameters(sql)[1]},
         query=status,
         is_unknown=bool(result) and status is None,
@@ -89,7 +91,7 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
         tables=tables,
         is_default=is_default,
         snapshots=_snapshots(console),
-        share=link("/explore", {"sql": sql, "at": at, **_prefixed(given), "run": "1"}),
+        share=link("/explore", {"sql": sql, "at": at or "", **_prefixed(given), "run": "1"}),
     )
 
 
