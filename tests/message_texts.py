@@ -33,7 +33,7 @@ _VALUE = "⟨⟩"
 _ERROR = re.compile(r"\w*(Error|Failed|Incomplete|Unavailable)")
 _PROGRAMMING_ERRORS = {*vars(builtins), "NoSuchTableError"}
 _POSITIONS = {
-    **dict.fromkeys(("warn", "JobResult", "_guarded", "_guarded_listener", "info", "warning", "error"), (0,)),
+    **dict.fromkeys(("warn", "JobResult", "_guarded", "info", "warning", "error"), (0,)),
     **dict.fromkeys(("problem", "_problem", "_FieldError", "query_check", "_query_measure", "_rows_where"), (0, 1)),
     "check_result": (0, 3),
 }

@@ -15,7 +15,7 @@ from brewhouse.cli.output import make_output_optional, print_json, print_rows, s
 from brewhouse.errors import BrewhouseError, UsageError
 
 if TYPE_CHECKING:
-    from brewhouse.events.envelope import LEVELS, Event
+    from brewhouse.events.envelope import Event
     from brewhouse.events.notifications import Outcome
 
 _POLL_S = 0.5
@@ -37,6 +37,7 @@ def events(
 
     Example: brewhouse events --level warn --follow
     """
+    from brewhouse.events.envelope import LEVELS
     from brewhouse.events.event import read_events
     from brewhouse.events.run_history import report_of
     from brewhouse.lake.lake import require_lake

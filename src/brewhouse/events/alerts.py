@@ -35,11 +35,7 @@ _DELIVERIES = {ALERT_SENT: ("incidents", _MAX_UNCONFIRMED), ALERT_FAILED: ("unco
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """The facts of a notification, of which `brewhouse.events.messages` writes the text; times are ISO 8601, UTC.
-
-    Attributes:
-        why: Lines of the error or of the failed checks.
-    """
+    """The facts of a notification; times are ISO 8601, UTC, `why` are lines of the error or of the failed checks."""
 
     kind: Kind
     incidents: tuple[str, ...]

@@ -37,12 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of sending a message.
-
-    Attributes:
-        receiver: The receiver's URL, masked.
-        error: Why it could not be sent; empty when it was sent.
-    """
+    """The outcome of sending a message to a masked receiver; `error` is why it could not be sent, else empty."""
 
     kind: str
     subject: str
@@ -116,10 +111,8 @@ class HeartbeatPinger:
         self._run = run
         self._start: threading.Thread | None = None
 
-    def listen(self, detail: Detail, event: Event) -> None:
+    def listen(self, detail: Detail, _: Event) -> None:
         """Send a heartbeat for the start and the end of the run."""
-        if event.run != self._run:
-            return
         if isinstance(detail, RunStarted):
             self._start = threading.Thread(target=self._ping, args=("/start", ""), daemon=True)
             self._start.start()

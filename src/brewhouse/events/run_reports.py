@@ -18,17 +18,14 @@ if TYPE_CHECKING:
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT")
 INTERRUPTED = "INTERRUPTED"
 """State of a run that was killed, until the next run records its end."""
+_DRIFT = ("jobName", "name", "detail", "count", "example")
 _BETWEEN_JOBS = timedelta(hours=1)
 """How long a run of an external scheduler, such as AWS Glue, may be silent between two jobs."""
 
 
 @dataclass(kw_only=True)
 class JobReport:
-    """What one job of a run did; times are ISO 8601, UTC.
-
-    Attributes:
-        seconds: Duration; None while it runs.
-    """
+    """What one job of a run did; times are ISO 8601, UTC, `seconds` is None while it runs."""
 
     name: str
     state: str
@@ -79,9 +76,9 @@ def run_reports(events: Iterable[Event], running: str | None = None, now: dateti
     reports: dict[str, RunReport] = {}
     last: dict[str, str] = {}
     for event in events:
-        if event.detail_type in _FOLDS:
+        if event.detail_type in (RUN, JOB, CHECK, DRIFT, PUBLISHED):
             report = reports.setdefault(event.run, RunReport(run=event.run, state="RUNNING", started_at=event.time))
-            _FOLDS[event.detail_type](report, event)
+            _fold(report, event)
             last[event.run] = event.time
     recent = ((now or datetime.now(UTC)) - _BETWEEN_JOBS).isoformat()
     for report in reports.values():
@@ -115,6 +112,20 @@ def expired_by(reports: Iterable[RunReport], run: str) -> RunReport | None:
     return next((report for report in reports if any(run in job.expired_runs for job in report.jobs)), None)
 
 
+def _fold(report: RunReport, event: Event) -> None:
+    detail = event.detail
+    if event.detail_type == RUN:
+        _fold_run(report, event)
+    elif event.detail_type == JOB:
+        _fold_job(report, event)
+    elif event.detail_type == CHECK:
+        report.checks.extend({"job": detail.get("jobName", ""), **check} for check in detail.get("checks", ()))
+    elif event.detail_type == DRIFT:
+        report.drift.append({key: detail[key] for key in _DRIFT if key in detail})
+    else:
+        report.published.extend(detail.get("tables", ()))
+
+
 def _fold_run(report: RunReport, event: Event) -> None:
     detail = event.detail
     report.workflow = str(detail.get("workflow") or report.workflow)
@@ -145,19 +156,3 @@ def _fold_job(report: RunReport, event: Event) -> None:
         job.state, job.seconds, job.message = state, detail.get("seconds"), detail.get("message", "")
         job.counts, job.raw_snapshot = detail.get("counts", {}), detail.get("rawSnapshot", "")
         job.expired_runs = detail.get("expiredRuns", [])
-
-
-def _fold_checks(report: RunReport, event: Event) -> None:
-    report.checks.extend({"job": event.detail.get("jobName", ""), **check} for check in event.detail.get("checks", ()))
-
-
-def _fold_drift(report: RunReport, event: Event) -> None:
-    keys = ("jobName", "name", "detail", "count", "example")
-    report.drift.append({key: event.detail[key] for key in keys if key in event.detail})
-
-
-def _fold_published(report: RunReport, event: Event) -> None:
-    report.published.extend(event.detail.get("tables", ()))
-
-
-_FOLDS = {RUN: _fold_run, JOB: _fold_job, CHECK: _fold_checks, DRIFT: _fold_drift, PUBLISHED: _fold_published}

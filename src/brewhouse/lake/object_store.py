@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import stamina
@@ -41,13 +42,11 @@ class RetryingStore(S3Store):
 
     def get(self, path: str, **options: Any) -> Any:  # noqa: ANN401
         """Read an object."""
-        read = super().get
-        return _retried(lambda: read(path, **options))
+        return _retried(partial(super().get, path, **options))
 
     def delete(self, paths: Any) -> None:  # noqa: ANN401
         """Delete objects."""
-        delete = super().delete
-        _retried(lambda: delete(paths))
+        _retried(partial(super().delete, paths))
 
     def list(self, prefix: str | None = None, **options: Any) -> Iterator[Any]:  # type: ignore[override]  # noqa: ANN401
         """List objects page by page."""

@@ -41,16 +41,11 @@ class SnapshotIncomplete(BrewhouseError):  # noqa: N818 - the state of the snaps
 
 @dataclass(frozen=True)
 class Extraction:
-    """The result of an extract.
-
-    Attributes:
-        already_done: Whether the run's snapshot was complete before.
-    """
+    """The result of an extract."""
 
     snapshot: RawSnapshot
     resumed_pages: int
     requested_pages: int
-    already_done: bool
 
 
 def extract(context: RunContext) -> JobResult:
@@ -91,8 +86,7 @@ def fetch_snapshot(context: RunContext, *, rate_limit_window_s: float = WINDOW_S
     """
     runs = complete_runs(context.lake)
     if context.run in runs:
-        snapshot = find(context.lake, context.run)
-        return Extraction(snapshot, resumed_pages=0, requested_pages=0, already_done=True)
+        return Extraction(find(context.lake, context.run), resumed_pages=0, requested_pages=0)
     return asyncio.run(_Extract(context, runs[-1] if runs else "").run(rate_limit_window_s))
 
 
@@ -116,7 +110,7 @@ class _Extract:
                 self._context.emit_drift(self._drift(writer, fetcher, writer.started.meta_before))
         self._check_missing_rows(result, fetcher.pager.last_failure)
         snapshot = writer.complete(self._manifest(writer, fetcher, before, after, result))
-        return Extraction(snapshot, fetcher.resumed, fetcher.requested, already_done=False)
+        return Extraction(snapshot, fetcher.resumed, fetcher.requested)
 
     async def _start(self, client: Client) -> tuple[SnapshotWriter, PageFetcher]:
         """Resume an interrupted snapshot, or start a new one with its first page."""
@@ -220,7 +214,7 @@ class _Extract:
             meta_after=after,
             received=result.received,
             missing=result.missing,
-            fields_seen=fetcher.fields_seen(),
+            fields_seen=fetcher.profiler.fields_seen(),
             drift=self._drift(writer, fetcher, after),
             missing_rows=result.missing_rows,
             proof=result.proof(
@@ -243,7 +237,7 @@ class _Extract:
                     example=next((page.url for page in fetcher.pages.values()), ""),
                 )
             )
-        return drift + fetcher.drift()
+        return drift + fetcher.profiler.drift()
 
 
 def _now() -> str:
