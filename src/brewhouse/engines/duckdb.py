@@ -105,7 +105,7 @@ class DuckDBEngine:
     def compute_ahead(self, models: Sequence[Model], files: Sequence[str]) -> None:
         """See `Engine.compute_ahead`."""
         name = models[-1].name
-        self._run("SET GLOBAL threads = 1")  # whoever fetches the pages needs the other cores
+        self._run("SET GLOBAL threads = 1")  # as fetching pages needs the other cores
         try:
             if name in self._ahead:
                 self._add_rows(models[-1], files)
