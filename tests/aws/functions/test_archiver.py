@@ -27,7 +27,7 @@ from tests.events.any_events import AnyEventLog
 from brewhouse.aws.functions import archiver, clients
 from brewhouse.aws.functions.job_runs import dpu_hour_usd
 from brewhouse.aws.functions.normalize import MAX_BYTES, normalize
-from brewhouse.aws.wheel import write_functions
+from brewhouse.aws.package import write_functions
 from brewhouse.events.envelope import JOB, RUN, Event
 from brewhouse.events.event import read_events
 from brewhouse.events.event_archive import archive_events
