@@ -113,8 +113,8 @@ def _with_example(name: str, table: str, sql: str, severity: Severity, engine: E
 
 def _row_count_check(table: str, rule: RowCount, _: Engine, number: int) -> Check:
     """Compare a number of rows with its limits; the violations are the rows beyond the limit."""
-    words = {"at least": rule.least, "at most": rule.most}
-    limits = [f"{word} {limit}" for word, limit in words.items() if limit is not None]
+    bounds = {"at least": rule.least, "at most": rule.most}
+    limits = [f"{name} {limit}" for name, limit in bounds.items() if limit is not None]
     low = 0 if rule.least is None else rule.least
     high = number if rule.most is None else rule.most
     violations = max(low - number, number - high, 0)
