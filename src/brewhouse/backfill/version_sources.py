@@ -304,10 +304,8 @@ class _Git:
             raise self._failure(why, "Pass the CSV files instead.")
         if process.returncode:
             is_partial = any((self._objects / "pack").glob("*.promisor"))
-            raise self._failure(
-                message,
-                "Clone it again without --filter." if is_partial else "Run `git fsck` in it, or clone it again.",
-            )
+            hint = "Clone it again without --filter." if is_partial else "Run `git fsck` in it, or clone it again."
+            raise self._failure(message, hint)
         return output
 
     def _failure(self, why: str, hint: str) -> BrewhouseError:

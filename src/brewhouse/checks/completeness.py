@@ -119,23 +119,20 @@ class CompletenessCheck:
         """
         ids = [key if type(key) is str and key else None for key in records.columns["id"]]
         present = [key for key in ids if key is not None]
+        without_id = len(ids) - len(present)
         values = {group: records.columns[field] for group, field in GROUPS.items()}
         values["by_state"] = [
             state if province is None or province is UNSET else province
             for province, state in zip(values["by_state"], records.columns["state"], strict=True)
         ]
-        keys = (
-            ids
-            if len(present) == len(ids)
-            else [line if key is None else key for key, line in zip(ids, lines, strict=True)]
-        )
+        keys = [line if key is None else key for key, line in zip(ids, lines, strict=True)] if without_id else ids
         self._pages[number] = PageCounts(
             keys=array("q", map(hash, keys)),
             groups={group: self._names.encode(names) for group, names in values.items()},
-            without_id=len(ids) - len(present),
+            without_id=without_id,
             first_id=ids[0] if ids else None,
             last_id=ids[-1] if ids else None,
-            is_ascending=len(ids) == len(present) and all(map(lt, present, present[1:])),
+            is_ascending=not without_id and all(map(lt, present, present[1:])),
             missing_rows=tuple(_neighbors(ids, missing_rows)),
         )
 

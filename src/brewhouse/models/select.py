@@ -85,7 +85,6 @@ class Select:
         return line_and_column(self.text, offset)
 
     def _tables(self) -> Iterator[tuple[str, int]]:
-
         for table in self.tree.find_all(exp.Table):
             if isinstance(table.this, exp.Identifier):  # not a function, as range(10)
                 yield _name(table), _offset(table, self._start())

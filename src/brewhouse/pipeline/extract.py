@@ -232,14 +232,9 @@ class _Extract:
             for name, count in sorted(self._meta_deviations.items())
         ]
         if fetcher.size < writer.started.per_page_rows:
-            drift.append(
-                SchemaDrift(
-                    name="per_page_clamped",
-                    detail=f"{writer.started.per_page_rows} to {fetcher.size}",
-                    count=len(fetcher.pages),
-                    example=next((page.url for page in fetcher.pages.values()), ""),
-                )
-            )
+            sizes = f"{writer.started.per_page_rows} to {fetcher.size}"
+            example = next((page.url for page in fetcher.pages.values()), "")
+            drift.append(SchemaDrift("per_page_clamped", sizes, len(fetcher.pages), example))
         return drift + fetcher.profiler.drift()
 
 
