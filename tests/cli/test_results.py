@@ -38,10 +38,13 @@ VALUES = (
 )
 
 
+CONNECTION = duckdb.connect()  # opening one takes longer than a query
+
+
 def show(sql: str, output_format: Format, output: Path | None) -> None:
     """Write a result to a file, or print it."""
-    with result_file(output_format, output) as file, duckdb.connect() as connection:
-        write(connection.sql(sql), output_format, file)
+    with result_file(output_format, output) as file:
+        write(CONNECTION.sql(sql), output_format, file)
 
 
 def written(sql: str, output_format: Format, path: Path) -> str:
