@@ -14,7 +14,7 @@ import pytest
 from tests.events.any_events import AnyEventLog
 from tests.mock_api.server import MockApiServer
 
-from brewhouse.events.event_types import RUN
+from brewhouse.events.envelope import RUN
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 
@@ -76,6 +76,16 @@ def test_a_test_message_is_sent(call: Call, tmp_path: Path, inbox: Inbox, monkey
     assert (output.code, inbox.subjects) == (0, ["Brewhouse: test message"])
     assert "127.0.0.1" not in output.out
     assert call("alerts", "check", "--lake", tmp_path).out.strip() == "No messages are due."
+
+
+def test_a_test_message_creates_no_lake_whether_it_is_sent_or_not(
+    call: Call, tmp_path: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for url, code in ((inbox.url, 0), ("json://127.0.0.1:1", 1)):
+        monkeypatch.setenv("BREWHOUSE_ALERTS_URLS", url)
+        assert call("alerts", "test", "--lake", tmp_path / "lake").code == code
+        assert not (tmp_path / "lake").exists()
+    assert inbox.subjects == ["Brewhouse: test message"]
 
 
 def test_a_check_alerts_once_about_a_late_workflow(

@@ -8,7 +8,6 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -317,40 +316,19 @@ def test_ctrl_c_stops_a_query_with_130(full: Path) -> None:
         process.stdin.close()
         process.stdin = None
         running = f"/proc/{process.pid}/task"
-        while len(os.listdir(running)) < 2:  # noqa: PTH208 - DuckDB's threads show that the query has begun
+        while len(os.listdir(running)) < 3:  # noqa: PTH208 - DuckDB's threads show that the query has begun
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=60)
     assert (process.returncode, out, b"Traceback" in errors) == (130, b"", False), errors
 
 
-@pytest.mark.parametrize("command", ["tables", "query", "changes"])
-def test_ctrl_c_ends_a_command_that_waits_for_s3(command: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        environ = {
-            **os.environ,
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
-            "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "x",
-            "AWS_SECRET_ACCESS_KEY": "x",
-        }
-        words = [command, *(["SELECT 1"] if command == "query" else []), "--lake", "s3://bucket/lake"]
-        with subprocess.Popen(
-            [sys.executable, "-m", "brewhouse", *words], env=environ, stdout=-1, stderr=-1
-        ) as process:
-            connection, _ = silent.accept()
-            process.send_signal(signal.SIGINT)
-            out, errors = process.communicate(timeout=20)  # a request waits longer
-            connection.close()
-    assert (process.returncode, out, errors) == (130, b"", b"")
-
-
-def test_a_command_on_s3_leaves_ctrl_c_as_it_was(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    assert call("tables", "--lake", "s3://bucket/lake").code == 1
-    assert signal.set_wakeup_fd(-1) == -1
+def test_the_limit_of_a_history_is_of_its_newest_snapshots(call: Call, full: Path) -> None:
+    rows = json.loads(call("history", "silver.breweries", "--lake", full, "--json").out)
+    assert json.loads(call("history", "silver.breweries", "--lake", full, "--json", "--limit", "1").out) == rows[1:]
+    assert [row["current"] for row in rows] == [False, True]
+    table = call("history", "silver.breweries", "--lake", full, "--limit", "1").out
+    assert [str(row["snapshot"]) in table for row in rows] == [False, True]
 
 
 def test_the_history_marks_snapshots_of_other_branches(call: Call, tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 from tests.cli.conftest import Call
 from tests.events.any_events import AnyEventLog
 from tests.mock_api.server import MockApiServer
 
-from brewhouse.events.event_types import RUN
+from brewhouse.events.envelope import RUN
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
 
@@ -49,6 +50,14 @@ def test_the_newest_runs_are_listed_without_reading_all_events(call: Call, full:
     every = call("runs", "--lake", tmp_path)
     assert every.out.count("extract, transform, aggregate") == 2
     assert "events.0.json" in every.err
+
+
+@pytest.mark.parametrize("command", ["show", "runs", "tables", "history silver.breweries", "events", "logs", "changes"])
+def test_what_a_command_is_asked_for_is_printed_quietly_too(call: Call, full: Path, command: str) -> None:
+    done = call(*command.split(), "--lake", full, "--quiet")
+    assert (done.code, done.err) == (0, "")
+    assert done.out
+    assert done.out == call(*command.split(), "--lake", full).out
 
 
 def test_show_prints_the_last_run_by_default(call: Call, full: Path) -> None:

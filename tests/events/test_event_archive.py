@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tests.events.any_events import AnyEventLog
 
 from brewhouse.events import event_archive
-from brewhouse.events.event import Event, read_events
+from brewhouse.events.envelope import DRIFT, RUN, Event
+from brewhouse.events.event import read_events
 from brewhouse.events.event_archive import archive_events
-from brewhouse.events.event_types import DRIFT, RUN
 from brewhouse.lake.lake import Lake
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1, hours=1)

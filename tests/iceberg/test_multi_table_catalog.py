@@ -20,9 +20,9 @@ from tests.fault_proxy import FaultProxy, lost, refused
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.iceberg import cloud_catalog
+from brewhouse.iceberg.multi_table_catalog import CommitIntent, PendingTable, read_intent, write_intent
 from brewhouse.iceberg.table_spec import Column, Publication, TableSpec
 from brewhouse.iceberg.tables import Tables
-from brewhouse.iceberg.write_intent import CommitIntent, PendingTable, read_intent, write_intent
 from brewhouse.lake import s3
 from brewhouse.lake.duckdb_access import enable_s3
 from brewhouse.lake.lake import Lake, Shared

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import lt
@@ -55,26 +55,15 @@ class CompletenessResult:
         differences: One sentence per disagreement; empty when the snapshot is complete.
         missing: By group, the counts of the missing rows.
         suspect_pages: Numbers of the pages that may cause a disagreement.
+        proof: Of one attempt, if there are no differences.
     """
 
     received: Counts
-    records: int
-    without_id: int
     differences: list[str]
     missing: dict[str, dict[str, int]]
     missing_rows: list[MissingRow]
     suspect_pages: frozenset[int]
-
-    def proof(self, groups: Iterable[str], attempts: int, compared_pages: Sequence[int] = ()) -> Proof:
-        """Return the proof of completeness for a manifest, with the names of the compared groups and pages."""
-        return Proof(
-            records=self.records,
-            distinct_ids=self.received.total,
-            records_without_id=self.without_id,
-            groups_compared=list(groups),
-            attempts=attempts,
-            compared_pages=list(compared_pages),
-        )
+    proof: Proof
 
 
 class _Dictionary(dict[object, int]):
@@ -177,12 +166,17 @@ class CompletenessCheck:
                 differences += group_differences
         return CompletenessResult(
             received=Counts(total=records - repeated, **{name: dict(sorted(groups[name].items())) for name in GROUPS}),
-            records=records,
-            without_id=sum(page.without_id for page in pages.values()),
             differences=differences,
             missing=missing,
             missing_rows=list(_missing_rows(pages, page_size_rows, missing)),
             suspect_pages=sharing | _misplaced(pages, page_size_rows),
+            proof=Proof(
+                records=records,
+                distinct_ids=records - repeated,
+                records_without_id=sum(page.without_id for page in pages.values()),
+                groups_compared=[name for name in GROUPS if getattr(after, name) is not None],
+                attempts=1,
+            ),
         )
 
     def _group_counts(self, pages: Mapping[int, PageCounts]) -> dict[str, Counter[str]]:

@@ -51,8 +51,7 @@ def changes(
     """
     first = _parse_date(since) if since is not None else None
     code = country_code(country) if country is not None else None
-    with open_lake(lake) as opened:
-        rows = opened.changes(first, code, kind)
+    rows = open_lake(lake).changes(first, code, kind)
     _print_changes(rows, shown_rows(limit, show_all=show_all, as_data=as_json), as_json=as_json)
 
 
@@ -93,8 +92,7 @@ def places(
         "count(*) AS breweries FROM silver.breweries WHERE place_match = 'none' OR NOT $unmatched "
         "GROUP BY ALL ORDER BY ALL"
     )
-    with open_lake(lake) as opened:
-        rows = opened.query(sql, {"unmatched": unmatched}).rows()
+    rows = open_lake(lake).query(sql, {"unmatched": unmatched}).rows()
     print_result(rows, as_json=as_json, limit=shown_rows(limit, show_all=show_all, as_data=as_json))
 
 

@@ -15,7 +15,7 @@ from brewhouse.cli.output import make_output_optional, print_json, print_rows, s
 from brewhouse.errors import BrewhouseError, UsageError
 
 if TYPE_CHECKING:
-    from brewhouse.events.event import Event
+    from brewhouse.events.envelope import Event
     from brewhouse.events.notifications import Outcome
 
 _POLL_S = 0.5
@@ -37,7 +37,8 @@ def events(
 
     Example: brewhouse events --level warn --follow
     """
-    from brewhouse.events.event import LEVELS, read_events
+    from brewhouse.events.envelope import LEVELS
+    from brewhouse.events.event import read_events
     from brewhouse.events.run_history import report_of
     from brewhouse.lake.lake import require_lake
 
@@ -133,7 +134,7 @@ def send_due_messages(lake: LakeOption = None, as_json: JsonOption = False) -> N
 
 def _print_event(event: Event, *, as_json: bool) -> None:
     if as_json:
-        print(msgspec.json.encode(event).decode(), flush=True)
+        print(event.encode().decode(), flush=True)
         return
     message = " ".join(str(event.detail.get("message", "")).split())
     message = message or f"{event.detail.get('jobName', '')} {event.detail.get('state', '')}"

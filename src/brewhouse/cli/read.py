@@ -70,8 +70,8 @@ def query(
         query_on_athena(query_text(sql, saved, file), "brewhouse", chosen, output, rows)
         return
     text, values = query_text(sql, saved, file, for_duckdb), parse_parameters(param)
-    with open_lake(lake) as opened, result_file(chosen, output) as target:
-        result = opened.query(text, values, at=at, output=target.parent if target else None)
+    with result_file(chosen, output) as target:
+        result = open_lake(lake).query(text, values, at=at, output=target.parent if target else None)
         result.read(partial(write, output_format=chosen, file=target, limit=rows))
 
 
@@ -90,8 +90,7 @@ def tables(lake: LakeOption = None, as_json: JsonOption = False) -> None:
 
     Example: brewhouse tables
     """
-    with open_lake(lake) as opened:
-        rows = opened.tables
+    rows = open_lake(lake).tables
     print_result([{**row, "published": minute(row["published"])} for row in rows], as_json=as_json, value=rows)
 
 
@@ -123,8 +122,7 @@ def history(
 
     Example: brewhouse history gold.breweries_by_location
     """
-    with open_lake(lake) as opened:
-        rows = opened.history(table)
+    rows = open_lake(lake).history(table)
     shown = [
         {
             "committed": minute(row["committed"]),
@@ -135,7 +133,7 @@ def history(
         for row in reversed(rows)
     ]
     most = shown_rows(limit, show_all=show_all, as_data=as_json)
-    print_result(shown, as_json=as_json, value=rows, limit=most)
+    print_result(shown, as_json=as_json, value=rows[-(most or 0) :], limit=most)
 
 
 def rejected(
@@ -148,6 +146,6 @@ def rejected(
     rows = shown_rows(limit, show_all=show_all, as_data=as_json)
     sql = "SELECT reasons, page, record FROM silver.rejected_breweries ORDER BY page, record"
     output_format: Format = "json" if as_json else "table"
-    with open_lake(lake) as opened, result_file(output_format, None) as file:
-        result = opened.query(sql, output=file.parent if file else None)
+    with result_file(output_format, None) as file:
+        result = open_lake(lake).query(sql, output=file.parent if file else None)
         result.read(partial(write, output_format=output_format, file=file, limit=rows))

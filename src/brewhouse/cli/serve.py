@@ -253,7 +253,9 @@ def report(
         from brewhouse.console.overview import OverviewFilters
         from brewhouse.console.overview_report import write_report
     code = country_code(country) if country is not None else ""
-    filters = OverviewFilters(code, state_code(state, code) if state else "", known_type(brewery_type))
+    filters = OverviewFilters.model_construct(  # without a limit of length
+        country=code, state=state_code(state, code) if state else "", type=known_type(brewery_type)
+    )
     _, place = settings_and_lake(lake)
     with writing(output) as file:
         write_report(place, file, filters, at=at, language=language)

@@ -21,14 +21,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from brewhouse.console import overview as overview_numbers
 from brewhouse.console.authentication import Authenticator
-from brewhouse.console.breweries import BreweryFilters, search
 from brewhouse.console.event_feed import EventFeed
 from brewhouse.console.lake_reader import LakeReader
 from brewhouse.console.language import COOKIE, match_language
 from brewhouse.console.pages import breweries, changes, events, explore, login, overview, quality, runs, tables
 from brewhouse.console.query_service import QueryService
 from brewhouse.console.security import AllowedHosts, SecurityMiddleware
-from brewhouse.console.table_views import table_details
 from brewhouse.console.web import (
     API,
     STATIC,
@@ -120,9 +118,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             if overview_numbers.has_breweries(state):
                 overview_numbers.overview(state, overview_numbers.OverviewFilters())
                 overview_numbers.figures_over_time(state, overview_numbers.OverviewFilters())
-            table_details(console.lake, state)
+            tables.table_details(console.lake, state)
             if overview_numbers.has_breweries(state):
-                search(state, BreweryFilters(), 1)
+                breweries.search(state, breweries.BreweryFilters())
 
     stopping = threading.Event()
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from brewhouse.console.web import paginate
+from brewhouse.console.web import Paged, paginate
 from brewhouse.errors import UsageError
-from brewhouse.events.event import Event
+from brewhouse.events.envelope import Event
 from brewhouse.events.run_log import LogLine, read_log
 from brewhouse.events.run_reports import JobReport, RunReport
 from brewhouse.events.schedule_state import schedule_state
@@ -44,14 +44,11 @@ class RunRow:
     trigger: str = ""
 
 
-@dataclass(frozen=True)
-class RunList:
-    """A page of the runs, newest first; `total` counts all pages."""
+@dataclass(frozen=True, kw_only=True)
+class RunList(Paged):
+    """A page of the runs, newest first."""
 
     runs: list[RunRow]
-    total: int
-    page: int
-    pages: int
 
 
 @dataclass(kw_only=True)
@@ -113,8 +110,8 @@ class ScheduleView:
 def list_runs(reports: Sequence[RunReport], state: str, page: int) -> RunList:
     """Select a page of the reports, which are newest first; an empty state selects all."""
     matching = [report for report in reports if state in {"", report.state}]
-    shown, page, pages = paginate(matching, page, PAGE_ROWS)
-    return RunList([_row(report) for report in shown], len(matching), page, pages)
+    part, pages = paginate(len(matching), page, PAGE_ROWS)
+    return RunList(runs=[_row(report) for report in matching[part]], **pages)
 
 
 def view_run(report: RunReport, log: Sequence[LogLine], now: datetime) -> RunView:

@@ -1,7 +1,4 @@
-"""Events of a lake: one JSON object each in EventBridge's envelope, written create-only, so that a kill loses none.
-
-The envelope is https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html.
-"""
+"""Events of a lake: one JSON object each in EventBridge's envelope, written create-only, so that a kill loses none."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,42 +16,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 from brewhouse.events.details import Detail
-from brewhouse.events.envelope import event_key, run_of_detail
+from brewhouse.events.envelope import Event, decode_events
 from brewhouse.ids import later, new_id
 from brewhouse.lake.damage import DamagedFileError
 from brewhouse.lake.lake import Lake, list_files, read_file, read_many, sync_files
 
-LEVELS = ("INFO", "WARN", "ERROR")
 _READ_ATTEMPTS = 5
 _PUT_ATTEMPTS = 20
-
-
-class Event(msgspec.Struct, frozen=True, rename={"detail_type": "detail-type"}, kw_only=True):
-    """An event in its envelope; its time is ISO 8601, UTC.
-
-    Attributes:
-        id: A ULID, so that ids sort by time.
-        detail_type: One of the constants in `event_types`.
-        detail: `runId`, `jobName`, `jobRunId`, `state`, `severity`, `message`, and the fields of its type.
-    """
-
-    id: str
-    detail_type: str
-    time: str
-    detail: dict[str, Any]
-    source: str = "brewhouse"
-    version: str = "0"
-
-    @property
-    def run(self) -> str:
-        """Id of the run that it belongs to; empty when it belongs to none."""
-        return run_of_detail(self.detail)
-
-    @property
-    def level(self) -> str:
-        """INFO, WARN or ERROR."""
-        severity = self.detail.get("severity")
-        return severity if severity in LEVELS else "INFO"
 
 
 Listener: TypeAlias = Callable[[Detail, Event], None]
@@ -121,15 +90,14 @@ class EventLog:
         from obstore.exceptions import AlreadyExistsError
 
         for attempt in range(_PUT_ATTEMPTS):
-            key = event_key(event.id, event.time)
             try:
-                self._lake.store.put(key, msgspec.json.encode(event), mode="create")
+                self._lake.store.put(event.key, event.encode(), mode="create")
                 break
             except AlreadyExistsError:
                 if attempt == _PUT_ATTEMPTS - 1:  # not by another log
                     raise
-                event = msgspec.structs.replace(event, id=self._next_id())
-        self._written.append(self._lake.root / key)
+                event = replace(event, id=self._next_id())
+        self._written.append(self._lake.root / event.key)
         return event
 
     def sync(self) -> None:
@@ -221,14 +189,4 @@ def _parse_file(file: Path, content: bytes) -> tuple[Path, list[Event]]:
 
 def parse_events(content: bytes) -> list[Event]:
     """Parse a file of one event or one event per line; lines that are not events are skipped."""
-    return [event for line in content.splitlines() if (event := _event(line)) is not None]
-
-
-def _event(line: bytes) -> Event | None:
-    try:
-        return _decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-_decoder = msgspec.json.Decoder(Event)
+    return decode_events(content, msgspec.json.decode)

@@ -11,10 +11,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 from obstore.exceptions import AlreadyExistsError
 
-from brewhouse.events.event import Event, event_days, parse_events
+from brewhouse.events.envelope import Event
+from brewhouse.events.event import event_days, parse_events
 from brewhouse.lake.lake import Lake, list_files, read_file, sync_files
 
 _ARCHIVE = "events."
@@ -52,7 +52,7 @@ def _archive(lake: Lake, day: Path) -> bool:
             sources.append(file)
     if not events:
         return False
-    lines = b"".join(msgspec.json.encode(events[key]) + b"\n" for key in sorted(events))
+    lines = b"".join(events[key].encode() + b"\n" for key in sorted(events))
     target = day / f"{_ARCHIVE}{hashlib.sha256(lines).hexdigest()[:12]}.json"
     with suppress(AlreadyExistsError):  # left by a killed process
         lake.store.put(str(target.relative_to(lake.root)), lines, mode="create")

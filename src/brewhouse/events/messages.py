@@ -16,12 +16,7 @@ _LINE_CHARACTERS = 500
 
 
 def subject(message: Message) -> str:
-    """Write the subject line, complete for readers who read no further.
-
-    Example:
-        >>> subject(Message(kind="failed", incidents=(), run="R1", job="extract"))
-        'Brewhouse: extract failed'
-    """
+    """Write the subject line, complete for readers who read no further."""
     return f"Brewhouse: {_text(message, 'subject')}"
 
 

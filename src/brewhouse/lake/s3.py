@@ -61,7 +61,8 @@ def client(service: str) -> Any:  # noqa: ANN401 - boto3 creates its classes at 
     """Create a boto3 client of an AWS service, once per process since that is slow."""
     from botocore.config import Config
 
-    return session().client(service, config=Config(retries={"max_attempts": 5, "mode": "standard"}))
+    retries = {"max_attempts": 5, "mode": "standard"}
+    return session().client(service, config=Config(connect_timeout=5, read_timeout=30, retries=retries))
 
 
 def endpoint(service: str) -> str | None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import quote
 
 from brewhouse.api.contract import FIELDS
 from brewhouse.errors import BrewhouseError
@@ -19,7 +17,7 @@ from brewhouse.iceberg.table_spec import DUCKDB_TYPES, TableSpec
 from brewhouse.lake.damage import IRREGULAR, DamagedFileError
 from brewhouse.lake.duckdb_access import file_pattern, identifier, literal, scratch
 from brewhouse.lake.error_translation import translate_error
-from brewhouse.lake.lake import Lake, sync_files
+from brewhouse.lake.lake import Lake, recorded_tables, sync_files
 from brewhouse.lake.raw_snapshots import find, newest
 
 if TYPE_CHECKING:
@@ -29,7 +27,6 @@ TableFiles: TypeAlias = Mapping[str, tuple[TableSpec, Sequence[str]]]
 """Tables by name, each with the absolute paths of its Parquet files."""
 
 _STORAGE_VERSION = "v1.0.0"  # DuckDB 1.0 and later open the file
-_BUSY_TIMEOUT_S = 5.0
 _SILVER = "silver.breweries"
 JSON_NUMBER = "-?[0-9][-+.0-9eE]*"
 ODD_JSON = (  # nested values, and numbers of which a parser changes the text
@@ -40,11 +37,7 @@ _NO_HIVE = "hive_partitioning = false"  # a folder above the lake may be named `
 
 
 def raw_records_sql(files: Sequence[str]) -> str:
-    """Select the contract's fields as text, the page number and the verbatim record from raw pages.
-
-    Args:
-        files: Absolute paths of pages, named `page-<number>.<checksum>.jsonl.gz`.
-    """
+    """Select the contract's fields as text, page number and record from pages `page-<number>.<checksum>.jsonl.gz`."""
     if not files:
         return records_sql("(SELECT CAST(NULL AS JSON) AS json, '' AS filename WHERE false)")
     pages = _list(map(file_pattern, files))
@@ -183,19 +176,11 @@ def check_views(lake: Lake) -> Iterator[BrewhouseError]:
 def views_copy(lake: Lake) -> Path | None:
     """Return the path of our own copy of the views of the published state; None if the catalog cannot be read.
 
-    The state is that of the catalog, in this place; read without PyIceberg, whose import doubles the time of a query.
+    The state is that of the catalog, in this place.
     """
-    if not lake.catalog_file.is_file():  # SQLite would wait for a pipe
+    if (tables := recorded_tables(lake)) is None:
         return None
-    try:
-        address = f"file:{quote(str(lake.catalog_file))}?mode=ro"
-        with closing(sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S)) as catalog:
-            rows = catalog.execute(
-                "SELECT table_namespace, table_name, metadata_location FROM iceberg_tables ORDER BY 1, 2"
-            ).fetchall()
-    except sqlite3.Error:
-        return None
-    return lake.own_views / f"{hashlib.sha256(repr((lake.root, rows)).encode()).hexdigest()[:16]}.duckdb"
+    return lake.own_views / f"{hashlib.sha256(repr((lake.root, tables)).encode()).hexdigest()[:16]}.duckdb"
 
 
 def _write(file: Path, statements: Sequence[str]) -> None:

@@ -7,26 +7,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import chain
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Body, Depends, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
-from brewhouse.console.downloads import MEDIA_TYPES
+from brewhouse.console.downloads import MEDIA_TYPES, FileKind
 from brewhouse.console.formatting import number as number_text
+from brewhouse.console.pages.tables import SnapshotDetail, snapshot_options
 from brewhouse.console.query_service import QueryService, QueryStatus, ResultPage
 from brewhouse.console.sandbox import ResultColumn
-from brewhouse.console.table_views import SnapshotDetail, snapshot_options
-from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, _, link, page, translator_of
+from brewhouse.console.web import API, HTML, At, ConsoleContext, ConsoleDep, lake_state_of, link, page, translator_of
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.query.saved_queries import SavedQuery, for_duckdb, formatted, saved_queries, saved_query
 from brewhouse.query.statements import with_parameters
 
 router = APIRouter(tags=["queries"])
 
-DOWNLOADS = {"csv": "CSV", "excel.csv": _("CSV for Excel"), "xlsx": "Excel", "json": "JSON", "parquet": "Parquet"}
-"""Names of the formats of a download."""
 _FIRST_SQL = """SELECT country_name, sum(brewery_count) AS breweries, sum(operating_count) AS operating
 FROM gold.breweries_by_location
 GROUP BY ALL
@@ -47,18 +45,20 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
     request: Request,
     console: ConsoleDep,
     sql: str = "",
-    at: str = "",
+    at: At = None,
     saved: str = "",
     result: str = "",
     number: _PageNumber = 1,
-    sort: int | None = None,
+    sort: _Sort = None,
 ) -> Response:
     """Show the editor, and the result of the query `?result=`."""
+    if at and not result:
+        lake_state_of(request, at)  # is 404 if there is none
     console.queries.prepare()
     language = translator_of(request).language
     status = _wait(console.queries, result)
     if status is not None:
-        sql, at = status.sql, status.at or ""
+        sql, at = status.sql, status.at
     elif saved:
         sql = _displayed_sql(saved)
     is_default = not (sql or result)
@@ -72,7 +72,7 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
         "explore.html",
         status=404 if result and status is None else 200,
         sql=sql,
-        at=at,
+        at=at or "",
         parameters={name: given.get(name, "") for name in with_parameters(sql)[1]},
         query=status,
         is_unknown=bool(result) and status is None,
@@ -83,13 +83,12 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
         numeric=[bool(_NUMERIC.match(column.type)) for column in rows.columns] if rows else [],
         offset=(rows.page - 1) * _ROWS if rows else 0,
         sort=sort,
-        downloads=DOWNLOADS,
         history=console.queries.newest()[:_HISTORY],
         saved=saved_queries(),
         tables=tables,
         is_default=is_default,
         snapshots=_snapshots(console),
-        share=link("/explore", {"sql": sql, "at": at, **_prefixed(given), "run": "1"}),
+        share=link("/explore", {"sql": sql, "at": at or "", **_prefixed(given), "run": "1"}),
     )
 
 
@@ -170,7 +169,7 @@ def get_rows(
 
 
 @router.get(f"{API}/queries/{{name}}/result.{{kind}}", response_class=StreamingResponse)
-def download(console: ConsoleDep, name: str, kind: Literal["csv", "excel.csv", "xlsx", "json", "parquet"]) -> Response:
+def download(console: ConsoleDep, name: str, kind: FileKind) -> Response:
     """Download a whole result as a file; `excel.csv` is CSV that Excel opens as text, without running formulas."""
     parts = console.queries.download(name, kind)
     first = next(parts)  # most errors are found by then
