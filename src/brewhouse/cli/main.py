@@ -25,7 +25,7 @@ import typer.main
 from typer._coercion import build_runtime_param
 
 from brewhouse import __version__
-from brewhouse.cli import aws, jobs, models, output, read, runs, schedule, serve, setup
+from brewhouse.cli import aws, jobs, models, output, read, runs, serve, setup
 from brewhouse.cli.options import GroupedHelp
 from brewhouse.cli.output import safe_streams
 from brewhouse.errors import BrewhouseError, UsageError, install_command, redacted
@@ -37,7 +37,7 @@ _SECTIONS: dict[str, tuple[Any, ...]] = {
     "History": (read.history, read.changes, read.diff, jobs.rollback),
     "Operate": (
         *(setup.init, setup.config, setup.doctor),
-        *(runs.runs, runs.show, runs.logs, runs.events, runs.alerts, schedule.schedule),
+        *(runs.runs, runs.show, runs.logs, runs.events, runs.alerts, runs.schedule),
         *(jobs.maintain, jobs.verify, jobs.relocate, setup.drop),
     ),
     "Console": (serve.serve, serve.mcp),

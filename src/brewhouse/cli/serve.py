@@ -51,6 +51,8 @@ def serve(
     Example: brewhouse serve --lake demo-lake --open
     """
     with _console_extra("The console"):
+        import uvicorn  # noqa: F401 - for `_run`
+
         from brewhouse.console.app import create_app
         from brewhouse.console.http_protocol import PunctualProtocol
         from brewhouse.console.security import address_of, password_for
