@@ -44,7 +44,7 @@ _SECTIONS: dict[str, tuple[Any, ...]] = {
     "AWS": (aws.aws,),
     "Develop": (models.models, serve.mock_api),
 }
-_UNHEARD_S = 0.6
+_UNHEARD_S = 1.5
 _AWS_LIBRARIES = {"boto3", "botocore", "yaml"}
 
 

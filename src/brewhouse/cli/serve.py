@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import sys
 import threading
@@ -116,6 +117,7 @@ def mcp(
 def _run(app: Any, listening: socket.socket, **options: Any) -> None:  # noqa: ANN401 - an ASGI application
     import uvicorn
 
+    signal.set_wakeup_fd(-1)  # a server ends by Ctrl-C on its own, when its requests are answered
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, ws="none", **options)
     uvicorn.Server(config).run(sockets=[listening])
 

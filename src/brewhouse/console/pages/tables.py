@@ -32,8 +32,8 @@ router = APIRouter(tags=["tables"])
 
 SAMPLE_ROWS = 20
 _PROFILE = (
-    "{{nulls: count(*) - count({0}), distinct: count(DISTINCT {0}), least: min({0})::VARCHAR, "
-    "greatest: max({0})::VARCHAR, top: coalesce(approx_top_k({0}::VARCHAR, 3), [])}}"
+    "{{'nulls': count(*) - count({0}), 'distinct': count(DISTINCT {0}), 'least': min({0})::VARCHAR, "
+    "'greatest': max({0})::VARCHAR, 'top': coalesce(approx_top_k({0}::VARCHAR, 3), [])}}"
 )
 _CHECKED_RUNS = 50
 _DOWNLOAD_S = 60.0
