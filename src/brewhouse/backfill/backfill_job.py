@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from brewhouse import __version__
-from brewhouse.api.contract import GROUPS, Record, parse_lines, parse_record
+from brewhouse.api.contract import Record, parse_lines, parse_record
 from brewhouse.api.schema_drift import Profiler
 from brewhouse.backfill.csv_versions import ParsedVersion, VersionRejectedError, count_groups, line_of, parse_version
 from brewhouse.backfill.id_mapping import IdMapping, MatchKey, unique_slugs
@@ -227,7 +227,7 @@ def _write_snapshot(
             fields_seen=profiler.fields_seen(),
             drift=(bad_bytes if parsed.bad_bytes else []) + profiler.drift(),
             missing_rows=[],
-            proof=result.proof(GROUPS, attempts=1),
+            proof=result.proof,
             pages=asyncio.run(_write_pages(writer, pages)),
         )
     )

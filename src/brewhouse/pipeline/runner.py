@@ -81,13 +81,9 @@ def run_jobs(
                 close_interrupted_runs(lake, reader.read(since, previous.run), run)
         log = on_exit.enter_context(run_log(lake, run, to_stderr=settings.log_format == "json"))
         on_exit.callback(_archive, lake)
-        stopper = _stop_listener(signals)
-        events = EventLog(
-            lake,
-            run,
-            [stopper, log.listen, *listeners, *_outputs(lake, settings, workflow, run, reader, on_exit)],
-            {"workflowRunId": external.workflow_run} if external else {},
-        )
+        outputs = _outputs(lake, settings, workflow, run, reader, on_exit)
+        facts = {"workflowRunId": external.workflow_run} if external else {}
+        events = EventLog(lake, run, [_stop_listener(signals), log.listen, *listeners, *outputs], facts)
         on_exit.callback(_guarded("Failed to write the events to the disk")(events.sync))
         context = RunContext(lake, settings, events, tuple(jobs), external.jobs if external else ())
         context.signals = signals
