@@ -20,9 +20,8 @@ from brewhouse.lake.duckdb_access import enable_s3, file_pattern, literal
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake, has_checksum, is_irregular, lacking
 from brewhouse.lake.s3 import SCHEME
-from brewhouse.query.monitoring_views import monitoring_statements
 from brewhouse.query.statements import files_read_by_views, reading_relation
-from brewhouse.query.views import shown_pages, view_statements, views_copy
+from brewhouse.query.views import monitoring_statements, shown_pages, view_statements, views_copy
 
 if TYPE_CHECKING:
     import duckdb
