@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 
 from brewhouse.api.contract import BREWERY_TYPES
-from brewhouse.events import event_types
+from brewhouse.events import envelope
 
 SOURCE = Path(__file__).parents[1] / "src" / "brewhouse"
 PACKAGES = (
@@ -33,8 +33,8 @@ _VALUE = "⟨⟩"
 _ERROR = re.compile(r"\w*(Error|Failed|Incomplete|Unavailable)")
 _PROGRAMMING_ERRORS = {*vars(builtins), "NoSuchTableError"}
 _POSITIONS = {
-    **dict.fromkeys(("warn", "JobResult", "_guarded", "_guarded_listener", "info", "warning", "error"), (0,)),
-    **dict.fromkeys(("problem", "_problem", "_FieldError", "query_check", "_query_measure", "_rows_where"), (0, 1)),
+    **dict.fromkeys(("warn", "JobResult", "_guarded", "info", "warning", "error"), (0,)),
+    **dict.fromkeys(("problem", "_problem", "_FieldError", "query_check", "_query_measure", "rows_where"), (0, 1)),
     "check_result": (0, 3),
 }
 """Functions, and which of their arguments are messages or tables, which have no spaces."""
@@ -66,7 +66,7 @@ def lookup_texts(package: str) -> Iterator[tuple[str, str]]:
 
 def words_of_data() -> set[str]:
     """Return what pages look up by a value in the data: event types, counts of jobs, schema drift, reasons, types."""
-    types = {str(value) for name, value in vars(event_types).items() if name.isupper()}
+    types = {value for name, value in vars(envelope).items() if name.isupper() and isinstance(value, str)}
     words = {re.sub("^(Brewhouse|Glue) ", "", name) for name in types} | BREWERY_TYPES
     for file in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
@@ -132,7 +132,7 @@ def _texts(node: ast.expr, scopes: Sequence[ast.AST], depth: int = 0) -> list[st
         case ast.BoolOp(values=values):
             return [text for value in values for text in _texts(value, scopes, depth)]
         case ast.Call(func=ast.Name(id="suggestion")):
-            return [f"; did you mean {_VALUE}?"]
+            return [f"Did you mean {_VALUE}?"]
         case ast.Name(id=name) if depth < 4:
             for scope in scopes:
                 texts = [text for value in _assigned(name, scope) for text in _texts(value, scopes, depth + 1)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from brewhouse import errors
-from brewhouse.errors import install_command
+from brewhouse.errors import install_command, suggestion
 
 WHEEL = {"url": "file:///downloads/brewhouse-0.1.0-py3-none-any.whl", "archive_info": {}}
 FOLDER = {"url": "file:///home/me/my%20brewhouse", "dir_info": {"editable": True}}
@@ -45,3 +45,18 @@ def test_an_extra_is_installed_as_brewhouse_was(
 def test_an_environment_without_pip_is_changed_by_uv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(errors, "find_spec", lambda _: None)
     assert install_command("aws").startswith(f"uv pip install --python {sys.executable} ")
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "text"),
+    [
+        ("contry", ["city", "country"], "Did you mean country?"),
+        ("breweries", ["gold.x", "silver.breweries"], "Did you mean silver.breweries?"),
+        ("a", ["silver.a", "gold.a"], "Did you mean gold.a?"),
+        ("x", ["b", "a"], "Known: a, b."),
+        ("x", [], ""),
+    ],
+)
+def test_a_close_name_is_suggested_else_all_are_listed(name: str, known: list[str], text: str) -> None:
+    assert suggestion(name, known) == text
+    assert suggestion(name, known, "List them.") == (text if "?" in text else "List them.")

@@ -17,7 +17,6 @@ from mcp.client.streamable_http import streamable_http_client
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.events.details import RunStarted
-from brewhouse.events.envelope import event_key
 from brewhouse.events.event import EventLog
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import new_run_id, run_lock
@@ -114,7 +113,7 @@ def test_a_run_that_holds_the_lock_is_running(root: Path, call: Callable[..., An
             assert call("show_run").structured_content["state"] == "RUNNING"
             assert call("list_runs", limit=1).structured_content["result"][0]["state"] == "RUNNING"
         finally:
-            (root / event_key(event.id, event.time)).unlink()
+            (root / event.key).unlink()
 
 
 def run_count(client: Client) -> Awaitable[Any]:

@@ -68,12 +68,7 @@ def _extract(settings: Settings) -> dg.AssetsDefinition:
 def _published_by(job: str, models: Sequence[Model], settings: Settings) -> dg.AssetsDefinition:
     """Make the multi-asset of a job that publishes tables."""
     specs = [
-        dg.AssetSpec(
-            _key(model.name),
-            deps=_sources(model),
-            description=model.description,
-            group_name=model.zone,
-        )
+        dg.AssetSpec(_key(model.name), deps=_sources(model), description=model.description, group_name=model.zone)
         for model in models
     ]
     check_specs = [

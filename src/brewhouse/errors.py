@@ -74,16 +74,22 @@ def install_command(extra: str) -> str:
     return f"{python} -m pip install {what}" if find_spec("pip") else f"uv pip install --python {python} {what}"
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Suggest the closest known name; empty if none is close.
+def suggestion(name: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """Suggest the closest known name, or the one that only lacks its zone.
+
+    Args:
+        otherwise: What to return if there is none; None lists the known names.
 
     Example:
-        >>> suggestion("top_city", ["top_cities", "coverage"])
-        'Did you mean top_cities?'
+        >>> suggestion("top_city", ["top_cities", "coverage"]), suggestion("x", ["b", "a"])
+        ('Did you mean top_cities?', 'Known: a, b.')
     """
     from difflib import get_close_matches
 
-    return "".join(f"Did you mean {close}?" for close in get_close_matches(name, list(known), 1, 0.7))
+    names = sorted(known)
+    for close in get_close_matches(name, names, 1, 0.7) or [each for each in names if each.endswith(f".{name}")]:
+        return f"Did you mean {close}?"
+    return otherwise if otherwise is not None else f"Known: {', '.join(names)}." if names else ""
 
 
 class BrewhouseError(Exception):

@@ -21,11 +21,7 @@ _lock = threading.Lock()
 
 
 def new_id() -> str:
-    """Create the id of a run or an event.
-
-    Returns:
-        26 characters; ids of one process sort in the order of their creation, those of several by the millisecond.
-    """
+    """Create an id of 26 characters; ids sort by creation, those of several processes by the millisecond."""
     global _last  # noqa: PLW0603 - ids of the whole process are ordered
     with _lock:
         _last = number = max((time.time_ns() // 1_000_000 << 80) | secrets.randbits(80), _last + 1)

@@ -156,12 +156,9 @@ class Lakehouse:
         Raises:
             BrewhouseError: There is no such run, table or snapshot.
         """
-        from brewhouse.events.run_reports import RunRecorder
         from brewhouse.pipeline.rollback import run_rollback
 
-        recorder = RunRecorder()
-        run_rollback(self._lake, self.settings, target, snapshot, listeners=(*listeners, recorder.listen))
-        return recorder.report
+        return self._report(run_rollback, target, snapshot, listeners=listeners)
 
     def query(
         self,
@@ -253,11 +250,15 @@ class Lakehouse:
         ).rows()
 
     def _run(self, jobs: Sequence[str], snapshot: str | None, listeners: Sequence[Listener]) -> RunReport:
-        from brewhouse.events.run_reports import RunRecorder
         from brewhouse.pipeline.workflow import run_workflow
 
+        return self._report(run_workflow, jobs, snapshot, listeners=listeners)
+
+    def _report(self, run: Callable[..., str], *arguments: object, listeners: Sequence[Listener]) -> RunReport:
+        from brewhouse.events.run_reports import RunRecorder
+
         recorder = RunRecorder()
-        run_workflow(self._lake, self.settings, jobs, snapshot, listeners=(*listeners, recorder.listen))
+        run(self._lake, self.settings, *arguments, listeners=(*listeners, recorder.listen))
         return recorder.report
 
 

@@ -361,7 +361,7 @@ def reject_unknown_variables(environ: Mapping[str, str] = os.environ) -> None:
     known = {variable.removeprefix(_PREFIX) for variable in (_CONFIG, *map(_variable, setting_names()))}
     given = sorted(name.removeprefix(_PREFIX) for name, value in environ.items() if value and name.startswith(_PREFIX))
     for name in (name for name in given if name not in known):
-        close = suggestion(name, known).replace("mean ", f"mean {_PREFIX}")
+        close = suggestion(name, known, "").replace("mean ", f"mean {_PREFIX}")
         raise UsageError(f"The variable {_PREFIX}{name} is not a setting.", hint=close or f"Unset it. {_HINT}")
 
 
@@ -390,7 +390,7 @@ def _convert(place: _Place) -> Settings:
             known = (_SECTIONS[keys[0]] if keys else Settings).__struct_fields__
             name = ".".join([*keys, field[1]])
             raise UsageError(
-                f"{place.spell(name)} is not a setting.", hint=suggestion(field[1], known) or _HINT
+                f"{place.spell(name)} is not a setting.", hint=suggestion(field[1], known, _HINT)
             ) from None
         value: Any = place.values
         for key in keys:

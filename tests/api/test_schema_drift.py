@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brewhouse.api.contract import BREWERY_TYPES, FIELDS, parse_lines
-from brewhouse.api.schema_drift import Profile, Profiler
+from brewhouse.api.schema_drift import Profiler
 from brewhouse.source import SchemaDrift
 
 
@@ -23,15 +23,22 @@ def without(*names: str) -> dict[str, Any]:
     return {name: value for name, value in record().items() if name not in names}
 
 
-def profile(profiler: Profiler, *records: dict[str, Any]) -> Profile:
-    lines = [json.dumps(row).encode() for row in records]
-    return profiler.profile(lines, parse_lines(lines))
+def profiled(*pages: list[dict[str, Any]]) -> Profiler:
+    profiler = Profiler()
+    for number, page in enumerate(pages, start=1):
+        lines = [json.dumps(row).encode() for row in page]
+        profiler.count(number, lines, parse_lines(lines))
+    return profiler
+
+
+def drift_in(*lines: bytes) -> list[SchemaDrift]:
+    profiler = Profiler()
+    profiler.count(1, lines, parse_lines(lines))
+    return profiler.drift()
 
 
 def drift(*pages: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
-    profiler = Profiler()
-    profiles = [profile(profiler, *page) for page in pages]
-    return [(item.name, item.detail, item.count) for item in profiler.drift(profiles)]
+    return [(item.name, item.detail, item.count) for item in profiled(*pages).drift()]
 
 
 def test_a_record_that_keeps_the_contract_does_not_drift() -> None:
@@ -80,37 +87,33 @@ def test_a_field_that_only_one_of_state_and_state_province_has_is_missing_and_do
 
 @pytest.mark.parametrize("line", [b'{"id":\n"a"}', b'{"id":\r"a"}', b'\n{"id":"a"}\n'])
 def test_a_record_on_several_lines_is_drift(line: bytes) -> None:
-    profiler = Profiler()
-    lines = [line, b'{"id":"b"}']
-    found = {item.name: item for item in profiler.drift([profiler.profile(lines, parse_lines(lines))])}
+    found = {item.name: item for item in drift_in(line, b'{"id":"b"}')}
     assert found["multiline_record"].count == 1
     assert found["multiline_record"].detail == "line breaks replaced by spaces"
     assert b"\n" not in found["multiline_record"].example.encode()
 
 
 def test_a_repeated_field_is_drift_whatever_the_other_records_hold() -> None:
-    profiler = Profiler()
     lines = [
         json.dumps(record(name='"a": [1]', tags={"x": 1})).encode(),
         b'{"id":"b","tags":1,"id":"c","\\u0069d":"d"}',
     ]
-    found = {item.detail: item for item in profiler.drift([profiler.profile(lines, parse_lines(lines))])}
+    found = {item.detail: item for item in drift_in(*lines)}
     assert (found["id"].name, found["id"].count) == ("repeated_field", 1)
     assert found["id"].example == lines[1].decode()
     assert not [item for item in found.values() if item.name == "repeated_field" and item.detail != "id"]
 
 
 def test_many_and_long_kinds_of_drift_are_cut_off() -> None:
-    profiler = Profiler()
-    many = profiler.drift([profile(profiler, record(**{f"{number:03}" + "x" * 1000: 1 for number in range(300)}))])
+    many = profiled([record(**{f"{number:03}" + "x" * 1000: 1 for number in range(300)})]).drift()
     assert len(many) == 101
     assert (many[-1].name, many[-1].count) == ("further_drift", 200)
     assert max(len(item.detail) for item in many) == 200
     row = record(id="y" * 1000, **{"x" * 1000: 1})
     del row["city"]
-    found = profile(profiler, row)
-    assert max(len(item.example) for item in profiler.drift([found])) < 500
-    assert max(map(len, profiler.fields_seen([found]))) == 200
+    found = profiled([row])
+    assert max(len(item.example) for item in found.drift()) < 500
+    assert max(map(len, found.fields_seen())) == 200
 
 
 @pytest.mark.parametrize(
@@ -122,25 +125,27 @@ def test_many_and_long_kinds_of_drift_are_cut_off() -> None:
     ],
 )
 def test_the_first_record_is_the_example_shortened(changes: dict[str, Any], example: str) -> None:
-    profiler = Profiler()
-    profiles = [profile(profiler, record(**changes)), profile(profiler, record(**changes | {"id": "later"}))]
-    (found,) = profiler.drift(profiles)
+    (found,) = profiled([record(**changes)], [record(**changes | {"id": "later"})]).drift()
     assert (found.count, found.example) == (2, example)
 
 
 def test_the_types_of_each_field_are_counted() -> None:
-    profiler = Profiler()
-    profiles = [profile(profiler, record(latitude=1), record(latitude=1.5)), profile(profiler, record(), without("id"))]
-    seen = profiler.fields_seen(profiles)
+    profiler = profiled([record(latitude=1), record(latitude=1.5)], [record(), without("id")])
+    seen = profiler.fields_seen()
     assert seen["latitude"] == {"number": 2, "null": 2}
     assert seen["id"] == {"string": 3}
-    assert profiler.fields_seen(profiles[1:])["latitude"] == {"null": 2}
+    profiler.forget(1)
+    assert profiler.fields_seen()["latitude"] == {"null": 2}
 
 
-def test_a_page_that_was_replaced_does_not_count() -> None:
-    profiler = Profiler()
-    profile(profiler, record(rating=5))
-    assert profiler.drift([profile(profiler, record())]) == []
+def test_a_page_that_was_replaced_or_forgotten_does_not_count() -> None:
+    profiler = profiled([record(rating=5)], [record(tags=[])])
+    lines = [json.dumps(record()).encode()]
+    profiler.count(1, lines, parse_lines(lines))
+    assert [item.detail for item in profiler.drift()] == ["tags"]
+    profiler.forget(2)
+    profiler.forget(3)
+    assert profiler.drift() == []
 
 
 VALUES = st.sampled_from([None, "x", "", 1, 1.5, True, [1], {"a": 1}])
@@ -151,8 +156,7 @@ RECORDS = st.dictionaries(st.sampled_from([*FIELDS[:6], "longitude", "state", "r
 def test_drift_and_fields_do_not_depend_on_how_records_are_split_into_pages(pages: list[list[dict[str, Any]]]) -> None:
     joined = [row for page in pages for row in page]
     assert drift(*pages) == drift(joined)
-    profiler = Profiler()
-    seen = profiler.fields_seen([profile(profiler, *page) for page in pages])
+    seen = profiled(*pages).fields_seen()
     expected = Counter(name for row in joined for name in row)
     assert {name: sum(counts.values()) for name, counts in seen.items()} == expected
 
@@ -167,9 +171,8 @@ def test_unknown_and_missing_fields_are_counted_once_per_record(records: list[di
 
 
 def test_drift_is_sorted_and_has_one_entry_per_kind() -> None:
-    profiler = Profiler()
-    profiles = [profile(profiler, record(rating=1, latitude="1")) for _ in range(3)]
-    assert profiler.drift(profiles) == [
+    pages = [[record(rating=1, latitude="1")] for _ in range(3)]
+    assert profiled(*pages).drift() == [
         SchemaDrift("coordinates_as_text", "latitude", 3, '"1" in id a'),
         SchemaDrift("unknown_field", "rating", 3, "1 in id a"),
     ]

@@ -17,11 +17,10 @@ from tests.aws.cloud import STACK, Cloud
 
 from brewhouse.aws import stacks
 from brewhouse.aws.functions import clients
-from brewhouse.aws.package import MANIFEST, PackageFile, PackageManifest
+from brewhouse.aws.package import MANIFEST, PackageFile, PackageManifest, write_functions
 from brewhouse.aws.session import Account, open_account
 from brewhouse.aws.stacks import get_stack
 from brewhouse.aws.template import template
-from brewhouse.aws.wheel import write_functions
 from brewhouse.cli.main import main
 
 Call = Callable[..., tuple[int, str, str]]

@@ -10,8 +10,8 @@ from typing import Any
 
 from tests.aws.resolved_template import STACK, VARIANTS, arn_of, resolve
 
-from brewhouse.aws.glue_schedule import schedule_problem
 from brewhouse.aws.package import GLUE_PYTHON
+from brewhouse.aws.template import schedule_problem
 
 Resources = Mapping[str, Mapping[str, Any]]
 

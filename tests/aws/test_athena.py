@@ -15,9 +15,9 @@ import pytest
 from botocore.stub import Stubber
 
 from brewhouse.aws.athena import AthenaResult, _value, run_query
-from brewhouse.aws.row_counts import count_rows
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
+from brewhouse.aws.verify import count_rows
 from brewhouse.errors import UsageError
 
 Call = Callable[..., tuple[int, str, str]]

@@ -11,8 +11,7 @@ from brewhouse.aws.functions.lake_events import LakeEvents
 from brewhouse.aws.monitoring import alarms, monitoring_checks, queue_depths, runtime_checks, subscribers
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack, get_stack
-from brewhouse.events.envelope import EventEnvelope
-from brewhouse.events.event_types import JOB
+from brewhouse.events.envelope import JOB, Event
 from brewhouse.ids import id_at
 
 DEAD_LETTERS = f"{STACK}-dead-letters"
@@ -25,9 +24,7 @@ def stack(deployed: Account) -> Stack:
 
 def put_event(account: Account, stack: Stack, age: timedelta, source: str) -> None:
     moment = datetime.now(UTC) - age
-    event = EventEnvelope(
-        id=id_at(moment, source.encode()), detail_type=JOB, time=moment.isoformat(), detail={}, source=source
-    )
+    event = Event(id=id_at(moment, source.encode()), detail_type=JOB, time=moment.isoformat(), detail={}, source=source)
     LakeEvents(account.client("s3"), stack.parameters["BucketName"]).put(event)
 
 

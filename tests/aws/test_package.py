@@ -16,8 +16,15 @@ from zipfile import ZipFile
 import msgspec
 import pytest
 
-from brewhouse.aws.package import MANIFEST, PackageFile, PackageManifest, make_package, read_package
-from brewhouse.aws.wheel import write_wheel, write_zip
+from brewhouse.aws.package import (
+    MANIFEST,
+    PackageFile,
+    PackageManifest,
+    make_package,
+    read_package,
+    write_wheel,
+    write_zip,
+)
 from brewhouse.errors import BrewhouseError, UsageError
 
 VERSION = version("brewhouse")
@@ -83,7 +90,7 @@ def test_the_project_is_updated_without_downloading_its_dependencies(
 ) -> None:
     first = make_package(tmp_path / "out", "6.0", lock)
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
-    monkeypatch.setattr("brewhouse.aws.wheel.distribution", lambda _: SimpleNamespace(version="9.9", read_text=str))
+    monkeypatch.setattr("brewhouse.aws.package.distribution", lambda _: SimpleNamespace(version="9.9", read_text=str))
     second = make_package(tmp_path / "out", "6.0", lock)
     assert second.modules.sha256 != first.modules.sha256
     with ZipFile(tmp_path / "out" / second.modules.name) as archive:

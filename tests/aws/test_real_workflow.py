@@ -36,9 +36,9 @@ from tests.s3_caches import forget
 from brewhouse.aws.deploy import triggers
 from brewhouse.aws.glue_workflow import start
 from brewhouse.aws.package import GLUE_PYTHON, make_package
-from brewhouse.aws.row_counts import row_count_checks
 from brewhouse.aws.session import Account, open_account
 from brewhouse.aws.stacks import get_stack
+from brewhouse.aws.verify import row_count_checks
 from brewhouse.cli.main import main
 from brewhouse.engines import spark_s3a
 from brewhouse.errors import BrewhouseError, ChecksFailed

@@ -17,8 +17,8 @@ from tests.aws.template_checks import problems
 
 from brewhouse.aws.functions import notifier
 from brewhouse.aws.functions.job_runs import output_group
-from brewhouse.aws.key_policy import as_list
 from brewhouse.aws.package import GLUE_PYTHON
+from brewhouse.aws.preflight import as_list
 from brewhouse.aws.template import first_template, parse, template
 from brewhouse.backfill.version_sources import list_versions
 from brewhouse.errors import UsageError

@@ -152,7 +152,7 @@ def test_an_unknown_glue_version_is_wrong_usage(call: Call, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("parameter", "message"),
     [
-        ("Colour=red", "Unknown parameter Colour. Parameters: AlertEmail, "),
+        ("Colour=red", "Unknown parameter Colour. Known: AlertEmail, "),
         ("GlueVersion=9", "GlueVersion must be one of 5.1, 6.0 (got '9')."),
         ("NumberOfWorkers=many", "NumberOfWorkers must be a whole number from 2 to 50 (got 'many')."),
         ("NumberOfWorkers=-5", "NumberOfWorkers must be a whole number from 2 to 50 (got '-5')."),

@@ -10,10 +10,12 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -276,6 +278,49 @@ def test_ctrl_c_ends_a_command_without_a_traceback(full: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
+
+
+@contextmanager
+def waiting_for_s3(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a command on an S3 that never answers, and yield its process once it waits."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        keys = dict.fromkeys(("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "x")
+        environ = {**os.environ, **keys, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        command = [sys.executable, "-m", "brewhouse", *arguments, "--lake", "s3://bucket/lake"]
+        with subprocess.Popen(command, env=environ, stdout=-1, stderr=-1, text=True) as process:
+            connection, _ = silent.accept()
+            with connection:
+                yield process
+
+
+@pytest.mark.parametrize("command", ["tables", "history silver.breweries", "show"])
+def test_ctrl_c_ends_a_command_that_waits_for_s3(command: str) -> None:
+    with waiting_for_s3(*command.split()) as process:
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=20)  # a request waits longer
+    assert (process.returncode, out, errors) == (130, "", "")
+
+
+def test_a_second_ctrl_c_ends_a_run_that_waits_for_s3() -> None:
+    with waiting_for_s3("run", "--source-url", "http://127.0.0.1:1") as process:
+        assert process.stderr is not None
+        for _ in range(2):  # as timeout(1) does
+            process.send_signal(signal.SIGINT)
+        assert process.stderr.readline() == "brewhouse: stopping; press Ctrl-C again to end at once\n"
+        while process.poll() is None:  # until the second one counts
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=1)
+        assert process.communicate() == ("", "")
+    assert process.returncode == 130
+
+
+def test_a_command_leaves_ctrl_c_as_it_was(call: Call) -> None:
+    threads = threading.active_count()
+    assert call("queries").code == 0
+    assert signal.set_wakeup_fd(-1) == -1
+    while threading.active_count() > threads:
+        threading.Event().wait(0.01)
 
 
 def test_tests_in_the_background_can_stop_their_processes() -> None:

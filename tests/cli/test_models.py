@@ -71,7 +71,7 @@ def test_an_invalid_model_is_wrong_usage_with_its_place(
     (example / "bad.sql").write_text("SELECT nam FROM silver.breweries")
     done = call(command, "--lake", tmp_path / "lake", "--models", example)
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith(f"brewhouse: {example / 'bad.sql'}:1:8: unknown column nam; did you mean name?")
+    assert done.err.startswith(f"brewhouse: {example / 'bad.sql'}:1:8: unknown column nam. Did you mean name?")
 
 
 def test_the_folder_can_be_set_in_brewhouse_toml(

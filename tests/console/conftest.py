@@ -20,7 +20,7 @@ from tests.events.any_events import AnyEventLog
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.console.app import create_app
-from brewhouse.events.event_types import JOB, RUN
+from brewhouse.events.envelope import JOB, RUN
 from brewhouse.events.run_reports import ENDED
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate

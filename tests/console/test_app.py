@@ -17,7 +17,7 @@ from tests.events.any_events import AnyEventLog
 
 from brewhouse.console.app import create_app
 from brewhouse.errors import BrewhouseError, UsageError
-from brewhouse.events.event_types import RUN
+from brewhouse.events.envelope import RUN
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import Settings
 

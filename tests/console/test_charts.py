@@ -155,13 +155,13 @@ def test_a_country_is_shown_whole_with_its_distant_parts_that_have_breweries(
     seen: list[tuple[float, float]],
     unseen: list[tuple[float, float]],
 ) -> None:
-    spec = map_chart(breweries, OverviewFilters(country))
+    spec = map_chart(breweries, OverviewFilters(country=country))
     assert all(is_on_map(spec, *each) for each in seen)
     assert not any(is_on_map(spec, *each) for each in unseen)
 
 
 def test_a_state_is_shown_with_its_surroundings() -> None:
-    spec = map_chart([place(-122.7, 45.5), place(-121.3, 44.1)], OverviewFilters("US", "US-OR"))
+    spec = map_chart([place(-122.7, 45.5), place(-121.3, 44.1)], OverviewFilters(country="US", state="US-OR"))
     assert is_on_map(spec, -122.7, 45.5)
     assert is_on_map(spec, -121.3, 44.1)
     assert not is_on_map(spec, -87.6, 41.9)
@@ -172,14 +172,14 @@ def test_a_state_is_shown_with_its_surroundings() -> None:
 @pytest.mark.parametrize("country", ["", "IE"])
 def test_the_paths_of_a_map_are_what_its_chart_specifies(locations: list[BreweryLocation], country: str) -> None:
     there = [each for each in locations if country in {"", each.country}]
-    drawn, spec = map_paths(there, OverviewFilters(country)), map_chart(there, OverviewFilters(country))
+    drawn, spec = map_paths(there, OverviewFilters(country=country)), map_chart(there, OverviewFilters(country=country))
     dots = [position(spec, value["longitude"], value["latitude"]) for value in spec["layer"][1]["data"]["values"]]
-    assert drawn.dots == "".join(f"M{round(x, 1)} {round(y, 1)}h0" for x, y in dots)
-    corners = [[float(each) for each in corner] for corner in re.findall(r"([-\d.]+) ([-\d.]+)", drawn.land)]
+    assert drawn["dots"] == "".join(f"M{round(x, 1)} {round(y, 1)}h0" for x, y in dots)
+    corners = [[float(each) for each in corner] for corner in re.findall(r"([-\d.]+) ([-\d.]+)", drawn["land"])]
     for longitude, latitude in ((-10.4, 52.1), (-6.0, 53.3)):  # on the coast of Ireland
         x, y = position(spec, longitude, latitude)
         assert min(math.hypot(x - each[0], y - each[1]) for each in corners) < 15
-    assert drawn.land.count("M") == drawn.land.count("Z") > 3
+    assert drawn["land"].count("M") == drawn["land"].count("Z") > 3
 
 
 def test_countries_and_states_of_the_map_have_iso_codes() -> None:

@@ -7,19 +7,18 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import msgspec
 import pytest
 from tests.console.conftest import RecordedRuns
 from tests.events.any_events import AnyEventLog
 
 from brewhouse.console import event_feed
 from brewhouse.console.event_feed import EventFeed
-from brewhouse.events.event import Event, read_events
-from brewhouse.events.event_archive import archive_events
-from brewhouse.events.event_types import CHECK, JOB, RUN, SCHEDULE
+from brewhouse.events.envelope import CHECK, JOB, RUN, SCHEDULE, Event
+from brewhouse.events.event import archive_events, read_events
 from brewhouse.ids import id_at
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import LockInfo
@@ -36,7 +35,7 @@ def write_event(lake: Lake, at: datetime, event_type: str = RUN, **detail: objec
     """Write an event of an earlier time, as an archive or another process does."""
     number = len(list(lake.events.glob("*/*.json"))) if lake.events.is_dir() else 0
     event = Event(id=id_at(at, f"{number:010}".encode()), detail_type=event_type, time=at.isoformat(), detail=detail)
-    lake.store.put(f"events/date={at.date()}/{event.id}.json", msgspec.json.encode(event), mode="create")
+    lake.store.put(f"events/date={at.date()}/{event.id}.json", event.encode(), mode="create")
     return event
 
 
@@ -80,7 +79,7 @@ def test_a_file_is_read_once(lake: Lake) -> None:
     feed = EventFeed(lake)
     assert len(feed.events()) == 1
     (file,) = lake.events.glob("*/*.json")
-    file.write_bytes(msgspec.json.encode(msgspec.structs.replace(written, id="changed")))
+    file.write_bytes(replace(written, id="changed").encode())
     AnyEventLog(lake, "R1").write(RUN, {"message": "second"})
     assert [event.detail["message"] for event in feed.events()] == ["first", "second"]
     assert feed.events()[0].id == written.id

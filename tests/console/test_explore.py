@@ -193,9 +193,9 @@ def test_every_saved_query_runs_as_it_is_displayed(client: TestClient, console_l
 def test_a_saved_query_or_a_link_fills_the_editor_and_runs_nothing(client: TestClient) -> None:
     before = len(client.get("/api/v1/queries").json())
     assert "FROM gold.breweries_by_location" in client.get("/explore", params={"saved": "top_cities"}).text
-    shared = client.get("/explore", params={"sql": "SELECT '</textarea><script>'", "at": "2026-08-02"}).text
+    shared = client.get("/explore", params={"sql": "SELECT '</textarea><script>'", "at": "2100-01-01"}).text
     assert "SELECT &#39;&lt;/textarea&gt;&lt;script&gt;&#39;" in shared
-    assert '<option value="2026-08-02" selected>' in shared
+    assert '<option value="2100-01-01" selected>' in shared
     assert len(client.get("/api/v1/queries").json()) == before
     assert client.get("/explore", params={"saved": "nothing"}).status_code == 404
 
@@ -214,6 +214,14 @@ def test_a_lake_without_tables_has_an_editor(empty_client: TestClient) -> None:
     assert '<textarea id="sql"' in text
     status = finished(empty_client, "SELECT count(*) FROM silver.breweries")
     assert "breweries does not exist" in status["error"]
+
+
+@pytest.mark.parametrize("path", ["/explore", "/explore?sql=SELECT+1", "/explore?saved=top_cities"])
+def test_a_link_as_of_a_time_without_tables_is_an_error(client: TestClient, path: str) -> None:
+    answer = client.get(path, params={"at": "g4rbage"})
+    assert answer.status_code == 404
+    assert "<h1>Error 404</h1>" in answer.text
+    assert "sql" not in answer.text.split("<main")[1]
 
 
 def test_the_page_works_without_scripts(client: TestClient) -> None:

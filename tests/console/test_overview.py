@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from itertools import product
@@ -50,7 +50,7 @@ def state(varied_lake: Lake) -> LakeState:
 
 
 def where(filters: OverviewFilters) -> str:
-    parts = [f"{KEY_SQL[name]} = '{value}'" for name, value in asdict(filters).items() if value]
+    parts = [f"{KEY_SQL[name]} = '{value}'" for name, value in vars(filters).items() if value]
     return " AND ".join(["true", *parts])
 
 
@@ -67,10 +67,10 @@ FILTERS = [
     OverviewFilters(country="US"),
     OverviewFilters(country="US", state="US-CA"),
     OverviewFilters(type="micro"),
-    OverviewFilters("DE", "", "micro"),
-    OverviewFilters("Atlantis", "Deep"),
+    OverviewFilters(country="DE", type="micro"),
+    OverviewFilters(country="Atlantis", state="Deep"),
     OverviewFilters(state=UNKNOWN),
-    OverviewFilters("XX", "XX-1", "xx"),
+    OverviewFilters(country="XX", state="XX-1", type="xx"),
 ]
 
 
@@ -90,9 +90,9 @@ def test_totals_are_what_sql_counts(state: LakeState, filters: OverviewFilters) 
 def test_lists_ignore_their_own_filter_and_keep_the_others(state: LakeState, filters: OverviewFilters) -> None:
     shown = overview(state, filters)
     for counts, key, others in (
-        (shown.by_type, "type", replace(filters, type="")),
-        (shown.by_country, "country", replace(filters, country="", state="")),
-        (shown.by_state, "state", replace(filters, state="")),
+        (shown.by_type, "type", filters.model_copy(update={"type": ""})),
+        (shown.by_country, "country", filters.model_copy(update={"country": "", "state": ""})),
+        (shown.by_state, "state", filters.model_copy(update={"state": ""})),
     ):
         group = f"{KEY_SQL['country']}, {KEY_SQL['state']}" if key == "state" else KEY_SQL[key]
         expected = select(state, f"SELECT count(*) FROM silver.breweries WHERE {where(others)} GROUP BY {group}")
@@ -104,7 +104,7 @@ def test_lists_ignore_their_own_filter_and_keep_the_others(state: LakeState, fil
 @settings(max_examples=60)
 def test_every_combination_of_filters_is_consistent(state: LakeState, data: st.DataObject) -> None:
     filters = OverviewFilters(
-        *(data.draw(st.sampled_from(["", *filter_values(state, name)])) for name in ("country", "state", "type"))
+        **{name: data.draw(st.sampled_from(["", *filter_values(state, name)])) for name in OverviewFilters.model_fields}
     )
     shown = overview(state, filters)
     totals = shown.totals
@@ -126,7 +126,7 @@ def test_choosing_an_entry_of_a_list_shows_its_count(state: LakeState) -> None:
     choices = [
         *((OverviewFilters(type=count.key), count) for count in shown.by_type),
         *((OverviewFilters(country=count.key), count) for count in shown.by_country),
-        *((OverviewFilters(count.country, count.key), count) for count in shown.by_state),
+        *((OverviewFilters(country=count.country, state=count.key), count) for count in shown.by_state),
     ]
     for filters, count in choices:
         assert overview(state, filters).totals.breweries == count.breweries, filters
@@ -134,7 +134,8 @@ def test_choosing_an_entry_of_a_list_shows_its_count(state: LakeState) -> None:
 
 def test_types_partition_the_breweries_of_every_country(state: LakeState) -> None:
     countries, types = filter_values(state, "country"), filter_values(state, "type")
-    cells = sum(overview(state, OverviewFilters(c, "", t)).totals.breweries for c, t in product(countries, types))
+    filters = [OverviewFilters(country=country, type=kind) for country, kind in product(countries, types)]
+    cells = sum(overview(state, each).totals.breweries for each in filters)
     assert cells == overview(state, ALL).totals.breweries
 
 
@@ -142,7 +143,9 @@ def test_a_country_without_a_code_is_filtered_by_its_name(state: LakeState) -> N
     shown = overview(state, OverviewFilters(country="Atlantis"))
     assert shown.totals.breweries == 1
     assert [(count.key, count.name, count.country) for count in shown.by_state] == [("Deep", "Deep", "Atlantis")]
-    assert {"Atlantis"} == {location.country for location in brewery_locations(state, OverviewFilters("Atlantis"))}
+    assert {"Atlantis"} == {
+        location.country for location in brewery_locations(state, OverviewFilters(country="Atlantis"))
+    }
 
 
 def test_a_missing_state_has_a_key_of_its_own(state: LakeState) -> None:
@@ -172,7 +175,7 @@ def test_changes_are_the_newest_ones_of_the_filtered_breweries(state: LakeState)
 
 
 def test_counts_over_time_end_with_the_current_count(state: LakeState) -> None:
-    for filters in (ALL, OverviewFilters("US"), OverviewFilters(type="micro")):
+    for filters in (ALL, OverviewFilters(country="US"), OverviewFilters(type="micro")):
         shown = overview(state, filters)
         assert shown.over_time[-1].breweries == shown.totals.breweries
         assert [day.day for day in shown.over_time] == sorted({day.day for day in shown.over_time})
@@ -189,7 +192,7 @@ def test_a_lake_with_one_brewery_is_one_everywhere(tmp_path_factory: pytest.Temp
         **dict.fromkeys(("planned", "closed"), 0),
     }
     assert [len(counts) for counts in (shown.by_type, shown.by_country, shown.by_state, shown.over_time)] == [1] * 4
-    assert overview(state, OverviewFilters("US", "US-NC", "brewpub")).totals == shown.totals
+    assert overview(state, OverviewFilters(country="US", state="US-NC", type="brewpub")).totals == shown.totals
 
 
 def test_a_lake_without_counts_over_time_and_changes_shows_the_other_numbers(tmp_path: Path) -> None:
@@ -327,7 +330,7 @@ def test_figures_over_time_are_the_totals_of_each_day(tmp_path: Path) -> None:
         versions.append(DatasetVersion(f"{day}.csv", time, partial(bytes, text.getvalue().encode())))
     run_backfill(lake, load({}, environ={}), versions)
     reader = LakeReader(lake)
-    for filters in (ALL, OverviewFilters("US"), OverviewFilters(type="closed"), OverviewFilters("XX")):
+    for filters in (ALL, OverviewFilters(country="US"), OverviewFilters(type="closed"), OverviewFilters(country="XX")):
         figures = figures_over_time(reader.state(), filters)
         for day in range(len(days)):
             totals = asdict(overview(reader.state(f"2026-01-0{day + 1}"), filters).totals)

@@ -118,8 +118,8 @@ def test_a_report_of_an_earlier_run_has_its_counts(console_lake: Lake, tmp_path:
     ("filters", "title"),
     [
         (ALL, "Breweries of the world"),
-        (OverviewFilters("US"), "Breweries in United States"),
-        (OverviewFilters("US", "US-CA"), "Breweries in California, United States"),
+        (OverviewFilters(country="US"), "Breweries in United States"),
+        (OverviewFilters(country="US", state="US-CA"), "Breweries in California, United States"),
         (OverviewFilters(type="nano"), "Nanobreweries of the world"),
     ],
 )
@@ -137,7 +137,7 @@ def test_the_page_lists_what_the_overview_counts(varied_lake: Lake, tmp_path: Pa
     assert "<a " not in text
 
 
-NOTHING = OverviewFilters("BE", "US-OR")
+NOTHING = OverviewFilters(country="BE", state="US-OR")
 
 
 def test_a_report_that_matches_nothing_is_still_complete(console_lake: Lake, tmp_path: Path) -> None:
@@ -151,9 +151,9 @@ def test_a_report_that_matches_nothing_is_still_complete(console_lake: Lake, tmp
 @pytest.mark.parametrize(
     ("filters", "message"),
     [
-        (OverviewFilters("XX"), r"No brewery of the lake has the country 'XX'\. Known: .*BE, .*US"),
+        (OverviewFilters(country="XX"), r"No brewery of the lake has the country 'XX'\. Known: .*BE, .*US"),
         (OverviewFilters(type="mirco"), r"the type 'mirco'\. Known: .*micro"),
-        (OverviewFilters("<b>", type="</title>"), "the country '<b>'"),
+        (OverviewFilters(country="<b>", type="</title>"), "the country '<b>'"),
     ],
 )
 def test_a_filter_that_nothing_has_is_an_error(

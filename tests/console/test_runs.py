@@ -16,8 +16,8 @@ from tests.events.any_events import AnyEventLog
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.console.app import create_app
+from brewhouse.events.envelope import CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE
 from brewhouse.events.event import read_events
-from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE
 from brewhouse.events.run_reports import ENDED
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import holder, run_lock

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from brewhouse.events.event import Event, EventLog
+from brewhouse.events.envelope import Event
+from brewhouse.events.event import EventLog
 
 
 class AnyEventLog(EventLog):

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brewhouse.events.alerts import WORKFLOW, Message, is_quiet, pending_notifications
-from brewhouse.events.event import Event
-from brewhouse.events.event_types import ALERT_SENT, CHECK, DRIFT, JOB, RUN
+from brewhouse.events.envelope import ALERT_SENT, CHECK, DRIFT, JOB, RUN, Event
 
 ALL = ("failed", "checks_failed", "recovered", "late", "drift")
 START = datetime(2026, 8, 2, 12, tzinfo=UTC)

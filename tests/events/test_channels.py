@@ -13,8 +13,8 @@ import pytest
 from brewhouse.errors import install_command
 from brewhouse.events.channels import DeliveryFailed, hidden, send, send_heartbeat
 from brewhouse.events.details import RunEnded, RunStarted
+from brewhouse.events.envelope import ALERT_FAILED, ALERT_SENT
 from brewhouse.events.event import EventLog, read_events
-from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT
 from brewhouse.events.notifications import HeartbeatPinger, send_test, warn_of_missing_library
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import AlertSettings, Secret

@@ -13,8 +13,8 @@ import pytest
 
 from brewhouse.events import notifications
 from brewhouse.events.details import JobEnded, JobStarted, Level, RunEnded, RunStarted
+from brewhouse.events.envelope import ALERT_FAILED, ALERT_SENT
 from brewhouse.events.event import EventLog, EventReader, read_events
-from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT
 from brewhouse.events.notifications import Outcome, notify, send_test
 from brewhouse.lake.lake import Lake
 from brewhouse.settings import AlertSettings, Secret

@@ -75,19 +75,6 @@ def test_lines_between_jobs_belong_to_no_job(lake: Lake) -> None:
     assert [(line.job, line.message) for line in read_log(lake, "R1")] == [("", "between")]
 
 
-def test_events_of_another_run_do_not_change_the_running_job(lake: Lake) -> None:
-    with run_log(lake, "R1") as log:
-        EventLog(lake, "R1", [log.listen]).emit(JobStarted(job_name="transform"))
-        EventLog(lake, "R0", [log.listen]).emit(
-            JobEnded(job_name="extract", state="FAILED", seconds=1.0, message="killed")
-        )
-        LOGGER.info("still running")
-    assert [(line.job, line.message) for line in read_log(lake, "R1")] == [
-        ("transform", "killed"),
-        ("transform", "still running"),
-    ]
-
-
 @pytest.mark.parametrize(
     ("total", "expected"),
     [

@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brewhouse.events.envelope import run_of_detail
-from brewhouse.events.event import Event
-from brewhouse.events.event_types import ALERT_SENT, CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE
+from brewhouse.events.envelope import ALERT_SENT, CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE, Event
 from brewhouse.events.run_reports import ENDED, INTERRUPTED, RunReport, run_reports
 
 START = datetime(2026, 8, 2, 12, tzinfo=UTC)
@@ -167,7 +165,7 @@ class TestExternalRun:
     ],
 )
 def test_the_run_of_an_event(detail: dict[str, Any], run: str) -> None:
-    assert run_of_detail(detail) == run
+    assert Event(id="1", detail_type=RUN, time=START.isoformat(), detail=detail).run == run
 
 
 @given(st.lists(st.tuples(st.sampled_from(["A", "B"]), st.sampled_from(["RUNNING", *ENDED]))))

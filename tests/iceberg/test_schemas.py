@@ -15,7 +15,7 @@ from pyiceberg.table.update import update_table_metadata
 from tests.iceberg.parquet import publish
 from tests.iceberg.parquet import spec_of as table_spec
 
-from brewhouse.iceberg.schemas import evolution, field_ids, first_field_ids, partition_fields, schema_of, sort_order_of
+from brewhouse.iceberg.schemas import evolution, field_ids, partition_fields, schema_of, sort_order_of
 from brewhouse.iceberg.table_spec import DUCKDB_TYPES, Column, TableSpec
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
@@ -33,7 +33,7 @@ def specs(draw: st.DrawFn) -> TableSpec:
 
 
 def new_metadata(spec: TableSpec) -> TableMetadata:
-    ids = first_field_ids(spec)
+    ids = field_ids(spec)
     return new_table_metadata(
         schema=schema_of(spec, ids),
         partition_spec=PartitionSpec(*partition_fields(spec, ids)),
@@ -69,7 +69,7 @@ def test_a_table_becomes_any_sequence_of_specifications(history: Sequence[TableS
         metadata = update_table_metadata(metadata, evolution(metadata, spec))
         assert shape(metadata) == shape_of(spec)
         assert evolution(metadata, spec) == (), "there is nothing left to change"
-        assert field_ids(metadata, spec) == {field.name: field.field_id for field in metadata.schema().fields}
+        assert field_ids(spec, metadata) == {field.name: field.field_id for field in metadata.schema().fields}
         for field in metadata.schema().fields:
             name, kind = columns_by_id.setdefault(field.field_id, (field.name, str(field.field_type)))
             assert name == field.name, "a field id is never reused for another column"
@@ -88,7 +88,7 @@ def test_a_table_becomes_any_sequence_of_specifications(history: Sequence[TableS
 @pytest.mark.parametrize("before", DUCKDB_TYPES)
 @pytest.mark.parametrize("after", DUCKDB_TYPES)
 def test_only_int_is_promoted_to_long(before: str, after: str) -> None:
-    ids = field_ids(new_metadata(table_spec(c=before)), table_spec(c=after))
+    ids = field_ids(table_spec(c=after), new_metadata(table_spec(c=before)))
     assert ids == {"c": 1 if before == after or (before, after) == ("int", "long") else 2}
 
 

@@ -135,12 +135,12 @@ def test_a_table_can_be_incremental_by_a_batch_column(batch: str) -> None:
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("kye: a", "unknown field 'kye'; did you mean 'key'?"),
-        ("not nul: a", "unknown field 'not nul'; did you mean 'not null'?"),
-        ("partiton: a", "did you mean 'partition'?"),
-        ("incrementl by: a", "did you mean 'incremental by'?"),
-        ("warn uniqe: a", "did you mean 'unique'?"),
-        ("colum total: sum", "did you mean 'column total'?"),
+        ("kye: a", "unknown field 'kye'. Did you mean key?"),
+        ("not nul: a", "unknown field 'not nul'. Did you mean not null?"),
+        ("partiton: a", "Did you mean partition?"),
+        ("incrementl by: a", "Did you mean incremental by?"),
+        ("warn uniqe: a", "Did you mean unique?"),
+        ("colum total: sum", "Did you mean column total?"),
         ("warn key: a", "key is not a check, so it cannot be a warning"),
         ("warn column a: b", "column a is not a check"),
         ("key: a,,b", "separated by commas, as in `key: country, city` (got 'a,,b')"),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brewhouse.models.problems import ModelError, Problem, line_and_column, suggestion
+from brewhouse.models.problems import ModelError, Problem, line_and_column
 
 
 def test_a_model_error_has_each_problem_once_in_order() -> None:
@@ -27,17 +26,3 @@ def test_a_position_leads_back_to_its_offset(text: str, data: st.DataObject) -> 
     line, column = line_and_column(text, offset)
     before = text.split("\n")[: line - 1]
     assert sum(len(each) + 1 for each in before) + column - 1 == offset
-
-
-@pytest.mark.parametrize(
-    ("name", "known", "text"),
-    [
-        ("contry", ["city", "country"], "; did you mean country?"),
-        ("breweries", ["gold.x", "silver.breweries"], "; did you mean silver.breweries?"),
-        ("a", ["silver.a", "gold.a"], "; did you mean gold.a?"),
-        ("x", ["b", "a"], "; known: a, b"),
-        ("x", [], ""),
-    ],
-)
-def test_a_close_name_is_suggested_else_all_are_listed(name: str, known: list[str], text: str) -> None:
-    assert suggestion(name, known) == text

@@ -65,15 +65,15 @@ def test_a_model_depends_on_the_tables_of_its_checks(write: Write) -> None:
         (
             "t.sql",
             "SELECT id\nFROM silver.brewery",
-            "t.sql:2:6: unknown table silver.brewery; did you mean silver.",
+            "t.sql:2:6: unknown table silver.brewery. Did you mean silver.",
         ),
         (
             "t.sql",
             "SELECT id FROM breweries",
-            "t.sql:1:16: unknown table breweries; did you mean silver.breweries?",
+            "t.sql:1:16: unknown table breweries. Did you mean silver.breweries?",
         ),
         ("t.sql", "-- A row.\n\nSELECT '🍺' AS b,\n  ctry FROM silver.breweries", "t.sql:4:3: unknown column ctry"),
-        ("t.sql", "SELECT b.nam FROM silver.breweries AS b", "t.sql:1:10: unknown column nam in b; did you mean name?"),
+        ("t.sql", "SELECT b.nam FROM silver.breweries AS b", "t.sql:1:10: unknown column nam in b. Did you mean name?"),
         ("t.sql", "SELECT x.name FROM silver.breweries AS b", "t.sql:1:10: unknown table or alias x in x.name"),
         (
             "t.sql",
@@ -104,7 +104,7 @@ def test_a_model_depends_on_the_tables_of_its_checks(write: Write) -> None:
         ("t.sql", "-- A row.\nSELECT id,\n 'x FROM t", "t.sql:3: a string or a comment begins here; close it"),
         ("t.sql", "-- A row.\n", "t.sql:1: the file has no SELECT"),
         ("t.sql", "-- key: ctry\nSELECT country FROM silver.breweries", "t.sql:1: the SELECT has no column ctry"),
-        ("t.sql", "-- A.\n-- partition: x\nSELECT 1 AS a", "t.sql:2: the SELECT has no column x; known: a"),
+        ("t.sql", "-- A.\n-- partition: x\nSELECT 1 AS a", "t.sql:2: the SELECT has no column x. Known: a."),
         ("t.sql", "-- A.\n-- sort: x\nSELECT 1 AS a", "t.sql:2: the SELECT has no column x"),
         ("t.sql", "-- A.\n-- not null: x\nSELECT 1 AS a", "t.sql:2: the SELECT has no column x"),
         ("t.sql", "-- accepted values: x in 1\nSELECT 1 AS a", "t.sql:1: the SELECT has no column x"),
@@ -120,7 +120,7 @@ def test_a_model_depends_on_the_tables_of_its_checks(write: Write) -> None:
             "-- no row: fine: DROP TABLE x\nSELECT 1 AS a",
             "t.sql:1:18: a model is one SELECT, but this begins with D",
         ),
-        ("t.sql", "-- kye: a\nSELECT 1 AS a", "t.sql:1: unknown field 'kye'; did you mean 'key'?"),
+        ("t.sql", "-- kye: a\nSELECT 1 AS a", "t.sql:1: unknown field 'kye'. Did you mean key?"),
         ("t.sql", "SELECT 1 AS b, count(*) FROM silver.breweries", "t.sql:1:16: name the column COUNT(*)"),
         (
             "t.sql",
@@ -360,7 +360,7 @@ def test_columns_are_followed_from_table_to_table(write: Write) -> None:
     }
     assert models_of(*ZONES, folder=write(files))
     assert problems(write({**files, "c.sql": "SELECT id FROM gold.b"})) == [
-        "c.sql:1:8: unknown column id; known: key_a, name, one"
+        "c.sql:1:8: unknown column id. Known: key_a, name, one."
     ]
 
 
@@ -374,13 +374,13 @@ def test_columns_are_followed_from_table_to_table(write: Write) -> None:
 def test_a_header_field_with_a_missing_column_is_reported_at_its_line(write: Write, header: str, line: int) -> None:
     column = "snapshot_run" if "snapshot_run" in header else "x"
     (found,) = problems(write({"t.sql": f"-- A row.\n-- {header}\nSELECT 1 AS a"}))
-    assert found == f"t.sql:{line}: the SELECT has no column {column}; known: a"
+    assert found == f"t.sql:{line}: the SELECT has no column {column}. Known: a."
 
 
 def test_a_model_error_lists_every_problem_and_counts_them(write: Write) -> None:
     folder = write({"a.sql": "SELECT id FROM silver.brewery", "b.sql": "SELECT id FROM silver.x"})
     with pytest.raises(
-        ModelError, match=r"^2 problems in the models:\n.*brewery; did you mean .*\?\n.*silver\.x; known"
+        ModelError, match=r"^2 problems in the models:\n.*brewery. Did you mean .*\?\n.*silver\.x\. Known"
     ) as caught:
         models_of(folder=folder)
     assert str(caught.value).count("\n") == 2

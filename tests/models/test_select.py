@@ -73,32 +73,32 @@ def test_the_result_columns_are_derived_from_the_tables(sql: str, names: str) ->
 @pytest.mark.parametrize(
     ("sql", "problem"),
     [
-        ("SELECT id,\n  nme FROM silver.a", "2:3: unknown column nme; did you mean name?"),
-        ("SELECT a.nme FROM silver.a AS a", "1:10: unknown column nme in a; did you mean name?"),
-        ("SELECT x.id FROM silver.a AS a", "1:10: unknown table or alias x in x.id; known: a"),
-        ("SELECT a.id FROM silver.a AS x", "1:10: unknown table or alias a in a.id; known: x"),
+        ("SELECT id,\n  nme FROM silver.a", "2:3: unknown column nme. Did you mean name?"),
+        ("SELECT a.nme FROM silver.a AS a", "1:10: unknown column nme in a. Did you mean name?"),
+        ("SELECT x.id FROM silver.a AS a", "1:10: unknown table or alias x in x.id. Known: a."),
+        ("SELECT a.id FROM silver.a AS x", "1:10: unknown table or alias a in a.id. Known: x."),
         ("SELECT id FROM silver.a, silver.b", "1:8: ambiguous column id: qualify it with a or b"),
         (
             "WITH c AS (SELECT id FROM silver.a) SELECT id FROM c AS x, c AS y",
             "1:44: ambiguous column id: qualify it with x or y",
         ),
-        ("SELECT CASE WHEN id = 1 THEN nme END AS c FROM silver.a", "1:30: unknown column nme; did you mean name?"),
-        ("SELECT id FROM silver.a UNION ALL SELECT nope FROM silver.b", "1:42: unknown column nope; known: id, kind"),
-        ("SELECT x.city FROM (SELECT id FROM silver.a) AS x", "1:10: unknown column city in x; known: id"),
-        ("WITH c AS (SELECT id AS x FROM silver.a) SELECT id FROM c", "1:49: unknown column id; known: x"),
+        ("SELECT CASE WHEN id = 1 THEN nme END AS c FROM silver.a", "1:30: unknown column nme. Did you mean name?"),
+        ("SELECT id FROM silver.a UNION ALL SELECT nope FROM silver.b", "1:42: unknown column nope. Known: id, kind."),
+        ("SELECT x.city FROM (SELECT id FROM silver.a) AS x", "1:10: unknown column city in x. Known: id."),
+        ("WITH c AS (SELECT id AS x FROM silver.a) SELECT id FROM c", "1:49: unknown column id. Known: x."),
         (
             "SELECT id FROM silver.a WHERE EXISTS (SELECT 1 FROM silver.b AS b WHERE b.knd = 1)",
-            "1:75: unknown column knd in b; did you mean kind?",
+            "1:75: unknown column knd in b. Did you mean kind?",
         ),
         (
             "SELECT (SELECT max(b.kind) FROM silver.b AS b WHERE b.id = a.idd) AS k FROM silver.a AS a",
-            "1:62: unknown column idd in a; did you mean id?",
+            "1:62: unknown column idd in a. Did you mean id?",
         ),
-        ("SELECT (SELECT max(nope) FROM silver.b) AS k FROM silver.a", "1:20: unknown column nope; known: id, kind"),
-        ("SELECT id FROM silver.a WHERE nme = 'x'", "1:31: unknown column nme; did you mean name?"),
-        ("SELECT id FROM silver.a GROUP BY idd", "1:34: unknown column idd; did you mean id?"),
-        ("SELECT id FROM silver.a ORDER BY nme", "1:34: unknown column nme; did you mean name?"),
-        ("SELECT sum(1) OVER (PARTITION BY cty) AS n FROM silver.a", "1:34: unknown column cty; did you mean city?"),
+        ("SELECT (SELECT max(nope) FROM silver.b) AS k FROM silver.a", "1:20: unknown column nope. Known: id, kind."),
+        ("SELECT id FROM silver.a WHERE nme = 'x'", "1:31: unknown column nme. Did you mean name?"),
+        ("SELECT id FROM silver.a GROUP BY idd", "1:34: unknown column idd. Did you mean id?"),
+        ("SELECT id FROM silver.a ORDER BY nme", "1:34: unknown column nme. Did you mean name?"),
+        ("SELECT sum(1) OVER (PARTITION BY cty) AS n FROM silver.a", "1:34: unknown column cty. Did you mean city?"),
         (
             "SELECT id FROM silver.a JOIN silver.b USING (name)",
             "1:46: Cannot join by a column that is not in both: name",
@@ -112,7 +112,7 @@ def test_an_unknown_or_ambiguous_column_is_reported_once_with_its_position(sql: 
 
 def test_all_unknown_columns_are_reported_in_the_order_of_the_text() -> None:
     _, problems = columns("SELECT one,\n two FROM silver.a WHERE three > 0")
-    assert [problem.partition(";")[0] for problem in problems] == [
+    assert [problem.partition(". ")[0] for problem in problems] == [
         *("1:8: unknown column one", "2:2: unknown column two", "2:26: unknown column three")
     ]
 
@@ -121,16 +121,16 @@ def test_all_unknown_columns_are_reported_in_the_order_of_the_text() -> None:
     ("sql", "problems"),
     [
         ("SELECT 1 AS x FROM silver.a, silver.b", []),
-        ("SELECT 1 AS x FROM silver.aa", ["t.sql:1:20: unknown table silver.aa; did you mean silver.a?"]),
-        ("SELECT 1 AS x FROM cat.silver.a", ["t.sql:1:20: unknown table cat.silver.a; did you mean silver.a?"]),
+        ("SELECT 1 AS x FROM silver.aa", ["t.sql:1:20: unknown table silver.aa. Did you mean silver.a?"]),
+        ("SELECT 1 AS x FROM cat.silver.a", ["t.sql:1:20: unknown table cat.silver.a. Did you mean silver.a?"]),
         ("SELECT 1 AS x\nFROM gold.c", ["t.sql:2:6: gold.c cannot be read here: gold is built from silver"]),
         ("WITH b AS (SELECT 1 AS x) SELECT x FROM b", []),
         ("WITH b AS (SELECT 1 AS x) SELECT x FROM b AS y", []),
         (
             "WITH b AS (SELECT 1 AS x) SELECT 1 AS x FROM gold.b",
-            ["t.sql:1:46: unknown table gold.b; known: silver.a, silver.b"],
+            ["t.sql:1:46: unknown table gold.b. Known: silver.a, silver.b."],
         ),
-        ("SELECT 1 AS x FROM b", ["t.sql:1:20: unknown table b; did you mean silver.b?"]),
+        ("SELECT 1 AS x FROM b", ["t.sql:1:20: unknown table b. Did you mean silver.b?"]),
         ("SELECT 1 AS x FROM range(3)", []),
     ],
 )

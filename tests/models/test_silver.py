@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewhouse.engines.duckdb import DuckDBEngine
-from brewhouse.iceberg.schemas import first_field_ids
+from brewhouse.iceberg.schemas import field_ids
 from brewhouse.models.project import models_of
 
 Transform = Callable[..., DuckDBEngine]
@@ -206,7 +206,7 @@ def test_a_rejected_record_is_written_with_any_coordinates(
     engine = transform([brewery(name=None, longitude=longitude)])
     (model,) = (model for model in models_of("silver") if model.name == "silver.rejected_breweries")
     spec = model.spec(engine.compute(model))
-    engine.write(spec, first_field_ids(spec), tmp_path)
+    engine.write(spec, field_ids(spec), tmp_path)
     assert only(engine, model.name)["longitude"] == longitude
 
 

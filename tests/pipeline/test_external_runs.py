@@ -13,8 +13,8 @@ from tests.events.any_events import AnyEventLog
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError
+from brewhouse.events.envelope import RUN
 from brewhouse.events.event import read_events
-from brewhouse.events.event_types import RUN
 from brewhouse.events.run_reports import RunReport, run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.raw_snapshots import complete_runs

@@ -22,7 +22,8 @@ from brewhouse.api.rate_limit import WINDOW_S
 from brewhouse.api.source_errors import SourceUnavailable
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.details import Detail, PagesFetched
-from brewhouse.events.event import Event, EventLog, Listener
+from brewhouse.events.envelope import Event
+from brewhouse.events.event import EventLog, Listener
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.manifest import Manifest
 from brewhouse.lake.raw_snapshots import newest
@@ -105,7 +106,6 @@ def test_every_brewery_is_received_once_and_in_order(lake: Lake, rows: int) -> N
         assert ids_of(done) == served_ids(api)
     pages = max(-(-rows // 200), 1)
     assert (done.snapshot.records, done.requested_pages, done.resumed_pages) == (rows, pages, 0)
-    assert not done.already_done
     assert newest(lake) == done.snapshot
 
 
@@ -366,7 +366,7 @@ def test_a_run_that_is_done_sends_no_request(lake: Lake) -> None:
         api.forget()
         second = extract(lake, settings_for(api), "01A")
         assert api.requests == []
-    assert second == Extraction(first.snapshot, 0, 0, already_done=True)
+    assert second == Extraction(first.snapshot, 0, 0)
 
 
 def test_another_run_creates_another_snapshot(lake: Lake) -> None:

@@ -19,8 +19,8 @@ from pyiceberg.catalog.sql import SqlCatalog
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, ChecksFailed
+from brewhouse.events.envelope import WARNING
 from brewhouse.events.event import read_events
-from brewhouse.events.event_types import WARNING
 from brewhouse.events.run_reports import run_reports
 from brewhouse.iceberg.lake_catalog import NAME
 from brewhouse.iceberg.pending_delete import PENDING, sweep_if_due

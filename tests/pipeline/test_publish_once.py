@@ -9,8 +9,8 @@ import pytest
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, ChecksFailed
+from brewhouse.events.envelope import PUBLISHED
 from brewhouse.events.event import read_events
-from brewhouse.events.event_types import PUBLISHED
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate

@@ -22,8 +22,8 @@ from tests.mock_api.server import MockApiServer
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.alerts import pending_notifications
 from brewhouse.events.details import Detail, RunEnded, Warned
-from brewhouse.events.event import Event, read_events
-from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT
+from brewhouse.events.envelope import ALERT_FAILED, ALERT_SENT, Event
+from brewhouse.events.event import read_events
 from brewhouse.events.notifications import notify
 from brewhouse.events.run_log import read_log
 from brewhouse.events.run_reports import run_reports

@@ -12,8 +12,8 @@ from tests.conftest import Receiver
 from tests.events.any_events import AnyEventLog
 from tests.mock_api.server import MockApiServer
 
+from brewhouse.events.envelope import RUN, SCHEDULE
 from brewhouse.events.event import read_events
-from brewhouse.events.event_types import RUN, SCHEDULE
 from brewhouse.events.schedule_state import schedule_state, switch
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import holder, run_lock

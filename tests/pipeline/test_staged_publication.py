@@ -19,8 +19,8 @@ from tests.background import repeating
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, ChecksFailed
+from brewhouse.events.envelope import PUBLISHED
 from brewhouse.events.event import read_events
-from brewhouse.events.event_types import PUBLISHED
 from brewhouse.iceberg.table_spec import Publication, TableSpec
 from brewhouse.iceberg.tables import Tables
 from brewhouse.lake import s3

@@ -50,7 +50,7 @@ def test_the_same_name_gives_the_same_query() -> None:
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_names() -> None:
-    with pytest.raises(UsageError, match=r"Unknown saved query 'nothing'\. The saved queries are: .*top_cities"):
+    with pytest.raises(UsageError, match=r"Unknown saved query 'nothing'\. Known: .*top_cities"):
         saved_query("nothing")
 
 

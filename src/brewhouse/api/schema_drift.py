@@ -7,7 +7,7 @@ only the number of its records per shape is kept.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -29,7 +29,7 @@ _Kind: TypeAlias = tuple[str, str]
 
 
 @dataclass
-class Profile:
+class _Profile:
     """What is kept of a page: its number of records per shape, and the deviations of values with an example each."""
 
     shapes: Counter[_Shape] = field(default_factory=Counter)
@@ -47,11 +47,12 @@ class Profiler:
 
     def __init__(self) -> None:
         self._examples: dict[_Shape, Record] = {}
+        self._pages: dict[int, _Profile] = {}
 
-    def profile(self, lines: Sequence[bytes], records: Records) -> Profile:
-        """Profile a page: each record's bytes as they were sent, and the same records decoded."""
+    def count(self, number: int, lines: Sequence[bytes], records: Records) -> None:
+        """Profile a page, each record's bytes as sent and decoded; it replaces an earlier one of the same number."""
         shapes = _shapes(records)
-        profile = Profile(Counter(shapes))
+        profile = self._pages[number] = _Profile(Counter(shapes))
         for shape in profile.shapes:
             if shape not in self._examples:
                 self._examples[shape] = records[shapes.index(shape)]
@@ -67,23 +68,26 @@ class Profiler:
             for before, after in zip(lines, joined, strict=True):
                 if before != after:
                     profile.add(("multiline_record", "line breaks replaced by spaces"), _text(after))
-        return profile
 
-    def fields_seen(self, profiles: Iterable[Profile]) -> dict[str, dict[str, int]]:
+    def forget(self, number: int) -> None:
+        """Discard a page, if it was counted."""
+        self._pages.pop(number, None)
+
+    def fields_seen(self) -> dict[str, dict[str, int]]:
         """Count the JSON types of each field."""
         seen: dict[str, Counter[str]] = {}
-        for record, count in self._counted(profiles):
+        for record, count in self._counted():
             for name, value in record.items():
                 seen.setdefault(name[:_EXAMPLE_CHARACTERS], Counter())[_JSON_TYPES[type(value)]] += count
         return {name: dict(counts) for name, counts in seen.items()}
 
-    def drift(self, profiles: Sequence[Profile]) -> list[SchemaDrift]:
+    def drift(self) -> list[SchemaDrift]:
         """List the deviations from the contract, each kind once, and how many kinds were left out, if any."""
-        total = Profile()
-        for record, count in self._counted(profiles):
+        total = _Profile()
+        for record, count in self._counted():
             for kind, example in _shape_drift(record):
                 total.add(kind, example, count)
-        for profile in profiles:
+        for profile in self._pages.values():
             for kind, (count, example) in profile.drift.items():
                 total.add(kind, example, count)
         drift = [SchemaDrift(*kind, count, example) for kind, (count, example) in sorted(total.drift.items())]
@@ -91,9 +95,9 @@ class Profiler:
             drift[_MAX_KINDS:] = [SchemaDrift("further_drift", "kinds not listed", len(more), more[0].detail)]
         return drift
 
-    def _counted(self, profiles: Iterable[Profile]) -> Iterator[tuple[Record, int]]:
+    def _counted(self) -> Iterator[tuple[Record, int]]:
         counts: Counter[_Shape] = Counter()
-        for profile in profiles:
+        for profile in self._pages.values():
             counts.update(profile.shapes)
         for shape, example in self._examples.items():
             if shape in counts:
@@ -119,7 +123,7 @@ def _unusual(records: Records) -> Iterator[Record]:
         yield from map(records.__getitem__, range(len(records)))
 
 
-def _add_value_drift(profile: Profile, record: Record) -> None:
+def _add_value_drift(profile: _Profile, record: Record) -> None:
     brewery_type = record.get("brewery_type")
     if isinstance(brewery_type, str) and brewery_type not in BREWERY_TYPES:
         profile.add(("unknown_brewery_type", brewery_type), _where(record))

@@ -6,11 +6,7 @@ from brewhouse.errors import BrewhouseError
 
 
 class SourceError(BrewhouseError):
-    """A request to the source failed.
-
-    Attributes:
-        status: HTTP status of the (last) server error; None for any other failure.
-    """
+    """A request to the source failed; `status` is the HTTP status of the (last) server error, else None."""
 
     def __init__(self, what: str, hint: str = "", status: int | None = None) -> None:
         super().__init__(what, hint)

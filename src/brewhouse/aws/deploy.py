@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Any
 from brewhouse.aws.glue_workflow import ACTIVE
 from brewhouse.aws.package import PackageFile, PackageManifest
 from brewhouse.aws.session import Account, get_or_none, reason_of, translated_aws_errors
-from brewhouse.aws.stacks import Stack
+from brewhouse.aws.stacks import POLL_S, Stack
 from brewhouse.errors import BrewhouseError, UsageError
 
 STACK_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
 QUEUES = ("events", "dead-letters")
 ZONES = ("bronze", "silver", "gold", "monitoring")
+_QUEUE_DELETION_S = 60  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteQueue.html
 
 
 @dataclass(frozen=True)
@@ -146,3 +148,37 @@ def stack_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
     limit = group.get("BytesScannedCutoffPerQuery")
     enforced = bool(group.get("EnforceWorkGroupConfiguration")) and str(limit) == stack.parameters["QueryLimitBytes"]
     yield DeploymentCheck(f"workgroup {stack.name} limits the bytes scanned by a query", enforced, f"{limit} bytes")
+
+
+def databases_of(account: Account, bucket: str) -> list[str]:
+    """Find the Glue databases that a stack marked as belonging to its bucket."""
+    pages = account.client("glue").get_paginator("get_databases").paginate()
+    found = [database for page in pages for database in page["DatabaseList"]]
+    return sorted(each["Name"] for each in found if each.get("Parameters", {}).get("brewhouse.bucket") == bucket)
+
+
+def remove_queues(account: Account, stack: str) -> None:
+    """Delete the queues of a stack, and wait until SQS no longer finds them, as the next deployment must not either."""
+    for url in queues_of(account, stack):
+        account.client("sqs").delete_queue(QueueUrl=url)
+    deadline = time.monotonic() + _QUEUE_DELETION_S
+    while queues_of(account, stack) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+
+
+def remove_bucket(account: Account, bucket: str) -> int:
+    """Delete a bucket with every version of every object, and unfinished uploads; return the number of versions."""
+    client = account.client("s3")
+    deleted = 0
+    with translated_aws_errors(f"arn:aws:s3:::{bucket}/*"):
+        for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
+            for upload in page.get("Uploads", []):
+                client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in versions]
+            if objects:
+                client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+            deleted += len(objects)
+        client.delete_bucket(Bucket=bucket)
+    return deleted

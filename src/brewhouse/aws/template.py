@@ -9,7 +9,6 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from brewhouse.aws.glue_schedule import schedule_problem
 from brewhouse.errors import UsageError, suggestion
 from brewhouse.query.saved_queries import SavedQuery, for_athena, saved_queries
 
@@ -19,6 +18,15 @@ if TYPE_CHECKING:
 _FIRST = ("Bucket", "BucketPolicy")
 _SCHEDULES = ("Schedule", "MaintenanceSchedule")
 SET_BY_DEPLOY = {"BucketName", "DataExists", "QueuesExist", "ScriptKey", "ModulesKey", "FunctionsKey"}
+_DAY = "[1-9]|[12][0-9]|3[01]"
+_FIELDS = {  # a value of each, and what may stand there instead of values
+    "minute": ("[0-5]?[0-9]", "[*]"),
+    "hour": ("[01]?[0-9]|2[0-3]", "[*]"),
+    "day of month": (f"0?(?:{_DAY})", rf"[*?]|L|L?W|(?:{_DAY})W"),
+    "month": ("0?[1-9]|1[0-2]|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC", "[*]"),
+    "day of week": ("[1-7]|SUN|MON|TUE|WED|THU|FRI|SAT", "[*?]|[1-7]?L|[1-7]#[1-5]"),
+    "year": ("19[7-9][0-9]|2[01][0-9][0-9]", "[*]"),
+}
 
 
 @cache
@@ -53,8 +61,7 @@ def check_parameters(given: Mapping[str, str], whole: str) -> None:
     settable = sorted(set(parameters) - SET_BY_DEPLOY)
     for name, value in given.items():
         if name not in settable:
-            hint = suggestion(name, settable) or f"Parameters: {', '.join(settable)}."
-            raise UsageError(f"Unknown parameter {name}.", hint=hint)
+            raise UsageError(f"Unknown parameter {name}.", hint=suggestion(name, settable))
         if requirement := _requirement(parameters[name], value):
             raise UsageError(f"{name} {requirement} (got {value!r}).", hint=parameters[name]["Description"])
         if name in _SCHEDULES and (problem := schedule_problem(value)):  # CloudFormation would accept it
@@ -117,3 +124,28 @@ def _named_query(query: SavedQuery) -> dict[str, Any]:
         "QueryString": {"Fn::Sub": for_athena(query.sql, "${CatalogDatabase}")},
     }
     return {"Type": "AWS::Athena::NamedQuery", "Properties": properties}
+
+
+def schedule_problem(expression: str) -> str:
+    """Return what is invalid in a schedule, or an empty text.
+
+    Six fields, UTC: minutes, hours, day of month, month, day of week, year; one of the two days is `?`.
+    https://docs.aws.amazon.com/glue/latest/dg/monitor-data-warehouse-schedule.html
+
+    Example:
+        >>> schedule_problem("cron(0 6 * * ? *)")
+        ''
+        >>> schedule_problem("cron(0 6 * * * *)")
+        'exactly one of day of month and day of week must be ?'
+    """
+    match = re.fullmatch(r"cron\((.*)\)", expression)
+    fields = match[1].split(" ") if match else []
+    if len(fields) != len(_FIELDS):
+        return "it must be cron() with six fields, UTC"
+    if (fields[2] == "?") == (fields[4] == "?"):
+        return "exactly one of day of month and day of week must be ?"
+    for text, (name, (value, special)) in zip(fields, _FIELDS.items(), strict=True):
+        values = rf"(?:{value})(?:-(?:{value}))?"
+        if not re.fullmatch(rf"{special}|(?:[*]|{values})(?:/[0-9]+)?(?:,{values})*", text):
+            return f"{text} is an invalid {name}"
+    return ""

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from brewhouse.aws import stacks
 from brewhouse.aws.athena import run_query
 from brewhouse.aws.deploy import CheckResult, DeploymentCheck, resources, run_checks, stack_checks
+from brewhouse.aws.functions.lake_events import LakeEvents
 from brewhouse.aws.glue_workflow import last_job_runs
-from brewhouse.aws.key_policy import as_list
 from brewhouse.aws.monitoring import monitoring_checks, runtime_checks
-from brewhouse.aws.preflight import Preflight
-from brewhouse.aws.row_counts import row_count_checks, stack_lake
+from brewhouse.aws.preflight import Preflight, as_list
 from brewhouse.aws.session import Account
 from brewhouse.aws.stacks import Stack
 from brewhouse.aws.template import defaults
+from brewhouse.errors import BrewhouseError
+from brewhouse.events.envelope import ALERT_SENT, JOB, Event
+from brewhouse.events.event import read_events
+from brewhouse.events.run_reports import run_reports
 from brewhouse.iceberg.tables import Tables
+from brewhouse.ids import id_at
+from brewhouse.lake.lake import Lake, Shared
 from brewhouse.lake.raw_snapshots import newest
 from brewhouse.query.saved_queries import saved_queries
 
@@ -28,6 +34,11 @@ _SUMS = """
 SELECT (SELECT count(*) FROM silver.breweries) AS silver,
   (SELECT sum(brewery_count) FROM gold.breweries_by_location) AS gold
 """
+_DAYS = 14
+DRILL_POLL_S = 15.0
+DRILL_TIMEOUT_S = 2700.0
+"""Two attempts of a job, a few minutes each, and the notifier's next scheduled run."""
+_DEAD_SOURCE = "http://127.0.0.1:9"  # the port of the discard protocol, which nothing serves
 
 
 def verify(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
@@ -160,3 +171,72 @@ def _denied(iam: Any, role: str, statement: Mapping[str, Any]) -> Iterator[str]:
             ContextEntries=context,
         )["EvaluationResults"]
         yield from (each["EvalActionName"] for each in results if each["EvalDecision"] != "allowed")
+
+
+def count_rows(account: Account, stack: Stack, tables: Iterable[str]) -> dict[str, int]:
+    """Count the rows of tables, named by zone, with one Athena query."""
+    sql = " UNION ALL ".join(f"SELECT '{name}' AS name, count(*) AS row_count FROM {name}" for name in tables)
+    return dict(run_query(account, stack, sql).rows)
+
+
+def stack_lake(stack: Stack) -> Lake:
+    """Open the lake of a stack."""
+    shared = Shared(catalog_database_prefix=stack.parameters["CatalogDatabase"])
+    return Lake.at(f"s3://{stack.parameters['BucketName']}/lake", shared)
+
+
+def row_count_checks(account: Account, stack: Stack, workflow_run: str | None = None) -> Iterator[DeploymentCheck]:
+    """Compare Athena's row counts with the last two weeks' reports; a given run of the workflow must have succeeded."""
+    try:
+        reports = run_reports(read_events(stack_lake(stack), datetime.now(UTC).date() - timedelta(days=_DAYS)))
+        if workflow_run is not None:
+            states = [report.state for report in reports if report.workflow_run == workflow_run]
+            state = states[0] if states else "no events"
+            yield DeploymentCheck(f"run {workflow_run} succeeded", state == "SUCCEEDED", state.lower())
+        published = {str(table["table"]): int(table["rows"]) for report in reports for table in report.published}
+        if not published:
+            yield DeploymentCheck("row counts match the runs", None, "no run has published a table yet")
+            return
+        counted = count_rows(account, stack, sorted(published))
+    except BrewhouseError as error:
+        yield DeploymentCheck("row counts match the runs", passed=False, detail=str(error))
+        return
+    for name, rows in sorted(published.items()):  # of the last publication: reports are sorted oldest first
+        count = counted.get(name)
+        detail = f"{rows} rows" if count == rows else f"the run reported {rows} rows, Athena counts {count}"
+        yield DeploymentCheck(f"row count of {name} matches the run", count == rows, detail)
+
+
+def failure_drill(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
+    """Start the failing job run, and yield a check for each effect once it is there, or when the time is over."""
+    begin, deadline = datetime.now(UTC), time.monotonic() + DRILL_TIMEOUT_S
+    s3, bucket = account.client("s3"), stack.parameters["BucketName"]
+    run = account.client("glue").start_job_run(
+        JobName=f"{stack.name}-extract", Arguments={"--source-url": _DEAD_SOURCE}
+    )["JobRunId"]
+    reported: set[str] = set()
+    while True:
+        is_over = time.monotonic() > deadline
+        events = LakeEvents(s3, bucket).read(begin.date(), after=id_at(begin - timedelta(seconds=1), b""))
+        ends = [each for each in events if _is_failure(each, run)]
+        logs = [f"lake/job_logs/{end.key.split('/', 1)[1]}" for end in ends]
+        archived = [s3.list_objects_v2(Bucket=bucket, Prefix=key)["KeyCount"] for key in logs]
+        effects = {
+            "the event of a failed job arrives": bool(ends),
+            "its log lines are archived": any(archived),
+            "an alert is sent": any((e.detail_type, e.detail.get("kind")) == (ALERT_SENT, "failed") for e in events),
+        }
+        for name in [name for name, is_there in effects.items() if name not in reported and (is_there or is_over)]:
+            reported.add(name)
+            seconds = (datetime.now(UTC) - begin).seconds
+            detail = f"after {seconds} s" if effects[name] else f"not within {DRILL_TIMEOUT_S:.0f} s"
+            yield DeploymentCheck(name, effects[name], detail)
+        if len(reported) == len(effects):
+            return
+        time.sleep(DRILL_POLL_S)
+
+
+def _is_failure(event: Event, run: str) -> bool:
+    """Return whether an event of Glue is the end of an attempt of a job run that failed."""
+    kind = (event.source, event.detail_type, event.detail.get("state"))
+    return kind == ("aws.glue", JOB, "FAILED") and str(event.detail.get("jobRunId")).startswith(run)

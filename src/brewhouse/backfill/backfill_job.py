@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from brewhouse import __version__
-from brewhouse.api.contract import GROUPS, Record, parse_lines, parse_record
+from brewhouse.api.contract import Record, parse_lines, parse_record
 from brewhouse.api.schema_drift import Profiler
 from brewhouse.backfill.csv_versions import ParsedVersion, VersionRejectedError, count_groups, line_of, parse_version
 from brewhouse.backfill.id_mapping import IdMapping, MatchKey, unique_slugs
@@ -120,10 +120,8 @@ def backfill(lake: Lake, versions: Sequence[DatasetVersion], progress: Callable[
         drift += snapshot.manifest.drift if snapshot else []
         progress(len(results), len(versions))
     if all(result.outcome == "held back" for result in results):
-        raise BrewhouseError(
-            f"All {len(results)} version(s) are held back; the last one, {results[0].name}: {results[0].reason}.",
-            hint="Pass versions of the public dataset's breweries.csv.",
-        )
+        what = f"All {len(results)} version(s) are held back; the last one, {results[0].name}: {results[0].reason}."
+        raise BrewhouseError(what, hint="Pass versions of the public dataset's breweries.csv.")
     return BackfillResult(results[::-1], _added_up(drift))
 
 
@@ -196,11 +194,10 @@ def _write_snapshot(
     lines = [line_of(record) for record in sorted(records, key=lambda record: record["id"])]
     pages = [lines[start : start + _PAGE_ROWS] for start in range(0, len(lines), _PAGE_ROWS)]
     completeness, profiler = CompletenessCheck(), Profiler()
-    profiles = []
     for number, page in enumerate(pages, start=1):
         decoded = parse_lines(page)
         completeness.count(number, page, decoded)
-        profiles.append(profiler.profile(page, decoded))
+        profiler.count(number, page, decoded)
     result = completeness.result(meta, meta, _PAGE_ROWS)
     if result.differences:
         raise VersionRejectedError("; ".join(result.differences[:_DIFFERENCES_SHOWN]).replace("/meta", "its file"))
@@ -225,10 +222,10 @@ def _write_snapshot(
             meta_after=meta,
             received=result.received,
             missing={},
-            fields_seen=profiler.fields_seen(profiles),
-            drift=(bad_bytes if parsed.bad_bytes else []) + profiler.drift(profiles),
+            fields_seen=profiler.fields_seen(),
+            drift=(bad_bytes if parsed.bad_bytes else []) + profiler.drift(),
             missing_rows=[],
-            proof=result.proof(GROUPS, attempts=1),
+            proof=result.proof,
             pages=asyncio.run(_write_pages(writer, pages)),
         )
     )

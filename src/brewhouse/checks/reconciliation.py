@@ -36,14 +36,10 @@ def reconcile_silver(engine: Engine, manifest: Manifest, counts: Mapping[str, in
     query = "SELECT reasons, record FROM silver.rejected_breweries ORDER BY page, record LIMIT 1"
     first = engine.rows(query) if counts["rejected"] else []
     reason = next((f"{row['reasons']}: {row['record']}" for row in first), None)
+    name = "records = breweries + rejected + exact duplicates"
     return [
-        check_result(
-            "records = breweries + rejected + exact duplicates",
-            "silver.breweries",
-            difference,
-            f"{records} records, but {parts}",
-        ),
-        check_result("every record can be used", "silver.rejected_breweries", counts["rejected"], reason, "warning"),
+        check_result(name, _SILVER, difference, f"{records} records, but {parts}"),
+        check_result("every record can be used", _REJECTED, counts["rejected"], reason, "warning"),
     ]
 
 
@@ -57,9 +53,7 @@ def count_drop(count: int, published: int | None, max_percent: float) -> Check:
     drop = max((published or 0) - count, 0)
     violations = drop if drop > (published or 0) * max_percent / 100 else 0
     example = f"{published} published, {count} now; allow it with --max-count-drop-percent"
-    return check_result(
-        f"the number of breweries fell by at most {max_percent:g} %", "silver.breweries", violations, example
-    )
+    return check_result(f"the number of breweries fell by at most {max_percent:g} %", _SILVER, violations, example)
 
 
 def reconcile_gold(engine: Engine, manifest: Manifest) -> list[Check]:

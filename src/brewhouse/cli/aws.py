@@ -84,9 +84,9 @@ def deploy(
     from brewhouse.aws.deploy import stack_checks, start_triggers, validate_stack_name
     from brewhouse.aws.monitoring import monitoring_checks
     from brewhouse.aws.package import read_package
-    from brewhouse.aws.row_counts import row_count_checks
     from brewhouse.aws.stacks import get_stack
     from brewhouse.aws.template import check_parameters, template
+    from brewhouse.aws.verify import row_count_checks
 
     validate_stack_name(stack)
     given = parse_parameters(parameter)
@@ -113,7 +113,7 @@ def print_key_policy(stack: StackOption = "brewhouse") -> None:
 
     Example: brewhouse aws key-policy > policy.json
     """
-    from brewhouse.aws.key_policy import key_policy
+    from brewhouse.aws.preflight import key_policy
 
     with _account() as account:
         print_json(key_policy(account, stack))
@@ -276,9 +276,9 @@ def verify(
 
     Example: brewhouse aws verify --break
     """
-    from brewhouse.aws.failure_drill import failure_drill
     from brewhouse.aws.recording import recording
     from brewhouse.aws.stacks import get_stack
+    from brewhouse.aws.verify import failure_drill
     from brewhouse.aws.verify import verify as run_checks
 
     with _account() as account:
@@ -298,9 +298,8 @@ def destroy(
 
     Example: brewhouse aws destroy
     """
-    from brewhouse.aws.deploy import bucket_exists, bucket_name, queues_of
+    from brewhouse.aws.deploy import bucket_exists, bucket_name, databases_of, queues_of, remove_bucket, remove_queues
     from brewhouse.aws.stacks import delete_stack, find_stack
-    from brewhouse.aws.teardown import databases_of, remove_bucket, remove_queues
 
     with _account() as account:
         found = find_stack(account, stack)

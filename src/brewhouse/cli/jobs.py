@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
+from brewhouse.cli import output
 from brewhouse.cli.options import (
     ENGINE_FLAGS,
     SOURCE_FLAGS,
@@ -21,19 +24,14 @@ from brewhouse.cli.options import (
     setting_flags,
     settings_and_lake,
 )
-from brewhouse.cli.output import (
-    print_json,
-    print_report,
-    print_result,
-    print_rows,
-    progress_listeners,
-)
+from brewhouse.cli.output import print_json, print_report, print_result, print_rows, progress_listeners
 from brewhouse.errors import ChecksFailed
 from brewhouse.lake.lake import Lake, require_lake
 from brewhouse.settings import Settings
 
 if TYPE_CHECKING:
     from brewhouse.backfill.backfill_job import VersionResult
+    from brewhouse.events.run_reports import RunReport
     from brewhouse.pipeline.maintenance import TableMaintenance
 
 SnapshotOption = Annotated[
@@ -109,7 +107,7 @@ def rollback(
     with progress_listeners(settings.log_format) as listeners:
         report = Lakehouse.of(settings).rollback(target, snapshot, listeners)
     if snapshot is None:
-        print_report(report, as_json=as_json)
+        _print_outcome(report, as_json=as_json)
     elif as_json:
         print_json(published_tables(place).current(target))
     else:
@@ -122,14 +120,10 @@ def rebuild(*, as_json: JsonOption = False, **flags: object) -> None:
 
     Example: brewhouse rebuild
     """
-    from brewhouse.events.run_reports import RunRecorder
     from brewhouse.pipeline.rebuild import run_rebuild
 
     settings, place = settings_and_lake(**flags)
-    recorder = RunRecorder()
-    with progress_listeners(settings.log_format) as listeners:
-        run_rebuild(place, settings, listeners=(*listeners, recorder.listen))
-    print_report(recorder.report, as_json=as_json)
+    _report(partial(run_rebuild, place, settings), settings.log_format, as_json=as_json)
 
 
 def relocate(lake: LakeOption = None, as_json: JsonOption = False) -> None:
@@ -220,7 +214,7 @@ def verify(lake: LakeOption = None, as_json: JsonOption = False) -> None:
 
     _, place = settings_and_lake(lake)
     require_lake(place)
-    findings = list(find_damages(place, lambda step: print(f"verify: {step}", file=sys.stderr)))
+    findings = list(find_damages(place, lambda step: output.print_progress(f"verify: {step}")))
     if findings or as_json:
         print_result([msgspec.structs.asdict(finding) for finding in findings], as_json=as_json)
     else:
@@ -236,13 +230,24 @@ def run_jobs(
     lake: Lake, settings: Settings, jobs: tuple[str, ...], *, as_json: bool, snapshot: str | None = None
 ) -> None:
     """Run jobs as one run and print its report."""
-    from brewhouse.events.run_reports import RunRecorder
     from brewhouse.pipeline.workflow import run_workflow
 
+    _report(partial(run_workflow, lake, settings, jobs, snapshot), settings.log_format, as_json=as_json)
+
+
+def _report(run: Callable[..., object], log_format: str, *, as_json: bool) -> None:
+    """Run what takes listeners, and print its report."""
+    from brewhouse.events.run_reports import RunRecorder
+
     recorder = RunRecorder()
-    with progress_listeners(settings.log_format) as listeners:
-        run_workflow(lake, settings, jobs, snapshot, listeners=(*listeners, recorder.listen))
-    print_report(recorder.report, as_json=as_json)
+    with progress_listeners(log_format) as listeners:
+        run(listeners=(*listeners, recorder.listen))
+    _print_outcome(recorder.report, as_json=as_json)
+
+
+def _print_outcome(report: RunReport, *, as_json: bool) -> None:
+    if as_json or not output.is_quiet:
+        print_report(report, as_json=as_json)
 
 
 def _version_row(version: VersionResult) -> dict[str, object]:

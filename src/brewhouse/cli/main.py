@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import atexit
 import gc
+import math
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from inspect import isfunction
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -21,7 +25,7 @@ import typer.main
 from typer._coercion import build_runtime_param
 
 from brewhouse import __version__
-from brewhouse.cli import aws, changes, events, jobs, models, output, read, runs, schedule, serve, setup
+from brewhouse.cli import aws, jobs, models, output, read, runs, serve, setup
 from brewhouse.cli.options import GroupedHelp
 from brewhouse.cli.output import safe_streams
 from brewhouse.errors import BrewhouseError, UsageError, install_command, redacted
@@ -29,17 +33,18 @@ from brewhouse.settings import reject_unknown_variables
 
 _SECTIONS: dict[str, tuple[Any, ...]] = {
     "Run": (jobs.run, jobs.extract, jobs.transform, jobs.aggregate, jobs.rebuild, jobs.backfill, serve.demo),
-    "Read": (read.query, read.queries, read.tables, read.describe, changes.places, read.rejected, serve.report),
-    "History": (read.history, changes.changes, changes.diff, jobs.rollback),
+    "Read": (read.query, read.queries, read.tables, read.describe, read.places, read.rejected, serve.report),
+    "History": (read.history, read.changes, read.diff, jobs.rollback),
     "Operate": (
         *(setup.init, setup.config, setup.doctor),
-        *(runs.runs, runs.show, events.logs, events.events, events.alerts, schedule.schedule),
+        *(runs.runs, runs.show, runs.logs, runs.events, runs.alerts, runs.schedule),
         *(jobs.maintain, jobs.verify, jobs.relocate, setup.drop),
     ),
     "Console": (serve.serve, serve.mcp),
     "AWS": (aws.aws,),
     "Develop": (models.models, serve.mock_api),
 }
+_UNHEARD_S = 1.5
 _AWS_LIBRARIES = {"boto3", "botocore", "yaml"}
 
 
@@ -153,8 +158,41 @@ def main() -> None:
     """Run the command line."""
     gc.set_threshold(50_000)  # imports create many long-lived objects; collecting among them takes 0.2 s
     arguments = _common_first(sys.argv[1:])
-    with safe_streams():
+    with safe_streams(), _ended_by_ctrl_c():
         sys.exit(_exit_code(arguments, debug="--debug" in arguments))
+
+
+@contextmanager
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """End this process if Ctrl-C does not end the block, as Python hears no signal while a library waits, as for S3.
+
+    What works on a lake may still record its end and release the lock, so a second Ctrl-C ends it, not one that
+    follows at once: timeout(1) sends two.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    ended = threading.Event()
+
+    def watch() -> None:
+        ends_from_s = math.inf
+        while signals := os.read(reader, 8):
+            if signal.SIGINT not in signals or ended.wait(_UNHEARD_S):
+                continue
+            if time.monotonic() > ends_from_s or not output.is_output_optional():
+                os._exit(130)
+            if ends_from_s == math.inf:
+                print("brewhouse: stopping; press Ctrl-C again to end at once", file=sys.stderr, flush=True)
+                ends_from_s = time.monotonic() + 2 * _UNHEARD_S
+        os.close(reader)
+
+    threading.Thread(target=watch, daemon=True).start()
+    previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        ended.set()
+        signal.set_wakeup_fd(previous)
+        os.close(writer)
 
 
 def _common_first(arguments: list[str]) -> list[str]:

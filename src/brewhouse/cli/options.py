@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from inspect import Parameter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
@@ -110,7 +107,6 @@ _SETTING_OPTIONS: dict[str, Any] = {
         Literal["text", "json"] | None, typer.Option("--log-format", help="Log format on standard error. Default: text")
     ],
 }
-_UNHEARD_S = 0.6
 _LISTED = "`brewhouse places` lists the codes."
 _PURPOSES = ("Run", "Read", "History", "Operate", "Console", "AWS", "Develop")
 SOURCE_FLAGS = ("source_url", "concurrency", "max_missing_rows")
@@ -196,8 +192,7 @@ def known_type(text: str) -> str:
     from brewhouse.api.contract import BREWERY_TYPES
 
     if text and text not in BREWERY_TYPES:
-        hint = suggestion(text.lower(), BREWERY_TYPES) or f"Write {' or '.join(sorted(BREWERY_TYPES))}."
-        raise UsageError(f"{text!r} is not a type of breweries.", hint=hint)
+        raise UsageError(f"{text!r} is not a type of breweries.", hint=suggestion(text.lower(), BREWERY_TYPES))
     return text
 
 
@@ -231,37 +226,11 @@ def setting_flags(*names: str) -> Callable[[Command], Command]:
     return decorate
 
 
-@contextmanager
-def open_lake(lake: str | None) -> Iterator[Lakehouse]:
+def open_lake(lake: str | None) -> Lakehouse:
     """Open the lake of an option with the library, to read it."""
     from brewhouse.lakehouse import Lakehouse
 
-    settings, place = settings_and_lake(lake)
-    with nullcontext() if place.is_local else _ended_by_ctrl_c():
-        yield Lakehouse.of(settings)
-
-
-@contextmanager
-def _ended_by_ctrl_c() -> Iterator[None]:
-    """End this process if Ctrl-C does not end the block, which only reads, since the main thread waits for S3."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    ended = threading.Event()
-
-    def watch() -> None:
-        while signals := os.read(reader, 8):
-            if signal.SIGINT in signals and not ended.wait(_UNHEARD_S):
-                os._exit(130)
-        os.close(reader)
-
-    threading.Thread(target=watch, daemon=True).start()
-    previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    try:
-        yield
-    finally:
-        ended.set()
-        signal.set_wakeup_fd(previous)
-        os.close(writer)
+    return Lakehouse.of(settings_and_lake(lake)[0])
 
 
 def settings_and_lake(lake: object = None, **flags: object) -> tuple[Settings, Lake]:

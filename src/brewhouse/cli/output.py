@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from brewhouse.events.details import Detail
-    from brewhouse.events.event import Event, Listener
+    from brewhouse.events.envelope import Event
+    from brewhouse.events.event import Listener
     from brewhouse.events.run_reports import RunReport
 
 MAX_ROWS = 50
@@ -99,10 +101,6 @@ class SafeStream:
         with self._failures():
             self._stream.flush()
 
-    def unescaped(self) -> TextIO:
-        """Return this stream for text that is formatted for a terminal."""
-        return cast("TextIO", SafeStream(self._stream, is_optional=self.is_optional, escape=str))
-
     @contextmanager
     def _failures(self) -> Iterator[None]:
         try:
@@ -137,20 +135,25 @@ def make_output_optional() -> None:
         sys.stdout.is_optional = True
 
 
-def _terminal(stream: TextIO) -> TextIO:
-    return stream.unescaped() if isinstance(stream, SafeStream) else stream
+def is_output_optional() -> bool:
+    """Return whether `make_output_optional` was called."""
+    return getattr(sys.stdout, "is_optional", False)
 
 
 def print_text(text: str) -> None:
     """Print a text; one longer than the terminal goes to the pager ($PAGER), unless it follows work like a run."""
     height = shutil.get_terminal_size().lines
-    is_interactive = sys.stdin.isatty() and sys.stdout.isatty() and not getattr(sys.stdout, "is_optional", False)
+    is_interactive = sys.stdin.isatty() and sys.stdout.isatty() and not is_output_optional()
     if is_interactive and text.count("\n") >= height > 1:
         from pydoc import pager
 
         os.environ.setdefault("LESS", "FRSX")  # as git does: leave the text on the screen, do not wrap lines
         sys.stdout.flush()
-        pager(visible(text))
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which is the pager's
+        try:
+            pager(visible(text))
+        finally:
+            signal.signal(signal.SIGINT, before)
     else:
         print(text, end="")
 
@@ -320,12 +323,16 @@ def _text(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def print_progress(text: str) -> None:
+    """Print what a command does, unless it is to be quiet."""
+    if not is_quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
 def print_report(report: RunReport, *, as_json: bool) -> None:
     """Print a run's report as JSON or as text."""
     if as_json:
         print_json(report)
-        return
-    if is_quiet:
         return
     seconds = f" in {report.seconds:.2f} s" if report.seconds is not None else ""
     print(f"run {report.run} {report.state.lower()}{seconds}, started {report.started_at[:19]}Z")
@@ -369,7 +376,7 @@ def progress_listeners(log_format: str) -> Iterator[Sequence[Listener]]:
         from rich.console import Console
         from rich.progress import Progress
 
-        console = Console(file=_terminal(sys.stderr))
+        console = Console(file=cast("TextIO", SafeStream(sys.__stderr__, is_optional=True, escape=str)))
         with (
             Progress(console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bars,
             _delays_shown(lambda text: console.print(text, markup=False, highlight=False)),

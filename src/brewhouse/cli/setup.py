@@ -74,7 +74,7 @@ def config(
     settings, _ = settings_and_lake()
     found = origins()
     if name is not None and name not in setting_names():
-        hint = suggestion(name, setting_names()) or "`brewhouse config` lists the settings."
+        hint = suggestion(name, setting_names(), "`brewhouse config` lists the settings.")
         raise UsageError(f"{name!r} is not a setting.", hint=hint)
     rows = [
         {"setting": each, "value": _shown(value_of(settings, each)), "origin": found.get(each, "default")}

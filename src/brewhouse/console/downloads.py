@@ -8,7 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from duckdb.sqltypes import DuckDBPyType
     from xlsxwriter.worksheet import Worksheet
 
+FileKind = Literal["csv", "excel.csv", "xlsx", "json", "parquet"]
 MEDIA_TYPES = {
     "csv": "text/csv",
     "excel.csv": "text/csv",

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from brewhouse.events.event import Event, events_of
-from brewhouse.events.event_types import JOB, RUN
+from brewhouse.events.envelope import JOB, RUN, Event
+from brewhouse.events.event import events_of
 from brewhouse.events.run_reports import RunReport, run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import LockInfo

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
 
 from brewhouse.console.lake_reader import LakeState
+from brewhouse.ids import day_of
 from brewhouse.places import reference
 from brewhouse.query.connection import NothingPublishedError
 
@@ -22,6 +25,8 @@ _COPIED = {
     "silver.breweries": "breweries", "gold.brewery_counts_over_time": "counts", "silver.brewery_changes": "changes",
 }  # fmt: skip
 """Published tables, and the file that copies the columns that every request reads into memory."""
+CHANGES = "silver.brewery_changes"
+CHANGE_KINDS = ("added", "closed", "removed", "reopened", "changed")
 _COUNT = "coalesce(sum(breweries) FILTER ({}), 0)".format
 _MEASURES = {
     "breweries": _COUNT("true"),
@@ -34,13 +39,16 @@ _MEASURES = {
 """Select list of the fields of `Totals`, but for the last."""
 
 
-@dataclass(frozen=True)
-class OverviewFilters:
+Key = Annotated[str, Field(max_length=200)]
+"""A filter value; empty for all."""
+
+
+class OverviewFilters(BaseModel):
     """Filters on breweries, empty for all: ISO 3166-1 country and ISO 3166-2 state, by name if without code; type."""
 
-    country: str = ""
-    state: str = ""
-    type: str = ""
+    country: Key = ""
+    state: Key = ""
+    type: Key = ""
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,7 @@ def overview(state: LakeState, filters: OverviewFilters) -> Overview:
             "SELECT day, CAST(sum(brewery_count) AS BIGINT) FROM memory.main.console_counts WHERE {where} "
             "GROUP BY day ORDER BY day"
         )
-    if "silver.brewery_changes" in state.tables:
+    if CHANGES in state.tables:
         changes = rows(
             "SELECT snapshot_time, kind, id, name, type, city, country_name, changed_fields FROM "
             "memory.main.console_changes WHERE {where} QUALIFY row_number() OVER (PARTITION BY snapshot_run, kind "
@@ -192,7 +200,7 @@ def counts_with(counts: list[BreweryCount], key: str) -> list[BreweryCount]:
 
 def figures_over_time(state: LakeState, filters: OverviewFilters) -> dict[str, list[int]]:
     """Return the totals of the filtered breweries in each of the newest days' snapshots, by the names of `Totals`."""
-    if not {"gold.brewery_counts_over_time", "silver.brewery_changes"} <= state.tables.keys():
+    if not {"gold.brewery_counts_over_time", CHANGES} <= state.tables.keys():
         return {}
     state.cached("overview days", lambda: create_table(state, "days"))
     rows = reader(state, vars(filters))(
@@ -200,6 +208,21 @@ def figures_over_time(state: LakeState, filters: OverviewFilters) -> dict[str, l
         "LEFT JOIN (FROM memory.main.console_days WHERE {where}) USING (day) GROUP BY day ORDER BY day"
     )
     return {name: [int(row[index]) for row in rows] for index, name in enumerate(_MEASURES)}
+
+
+def latest_changes(state: LakeState, filters: OverviewFilters) -> dict[str, Any] | None:
+    """Count the filtered changes of the newest snapshot with any by kind, with its day and that of the one before."""
+    if CHANGES not in state.tables:
+        return None
+    found = reader(state, vars(filters))(
+        "SELECT kind, count(*), any_value(day), any_value(previous_run) FROM memory.main.console_changes "
+        "WHERE {where} AND snapshot_run = (SELECT max(snapshot_run) FROM memory.main.console_changes) GROUP BY kind"
+    )
+    if not found:
+        return None
+    counts, since = {kind: count for kind, count, _, _ in found}, day_of(found[0][3])
+    kinds = {kind: counts[kind] for kind in CHANGE_KINDS if kind in counts}
+    return {"kinds": kinds, "day": found[0][2], "since": date.fromisoformat(since) if since else None}
 
 
 def brewery_locations(state: LakeState, filters: OverviewFilters) -> list[BreweryLocation]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from brewhouse.console import charts, overview
-from brewhouse.console.change_list import ChangeQuery, latest_changes
 from brewhouse.console.formatting import d3_time_format
 from brewhouse.console.lake_reader import LakeReader, LakeState
 from brewhouse.console.language import Translator
@@ -66,11 +65,10 @@ def write_report(
 
 def overview_values(state: LakeState, filters: overview.OverviewFilters, translate: Translator) -> dict[str, Any]:
     """Return what the page and its report show, as variables of their templates."""
-    query = ChangeQuery(country=filters.country, state=filters.state, type=filters.type)
     shown = overview.with_chosen(overview.overview(state, filters), filters)
     return {
         "shown": shown,
-        "latest": latest_changes(state, query),
+        "latest": overview.latest_changes(state, filters),
         "figures": overview.figures_over_time(state, filters),
         "chart": charts.line_chart(shown.over_time, translate),
     }

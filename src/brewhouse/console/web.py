@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import jinja2
 from fastapi import Depends, HTTPException, Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from markupsafe import Markup, escape
+from pydantic import BeforeValidator
 
 from brewhouse.console import formatting
 from brewhouse.console.authentication import COOKIE as SESSION
@@ -28,7 +29,7 @@ from brewhouse.console.authentication import Authenticator
 from brewhouse.console.event_feed import EventFeed
 from brewhouse.console.health import Health, health
 from brewhouse.console.lake_reader import LakeReader, LakeState
-from brewhouse.console.language import COOKIE, LANGUAGES, Translator, negotiate_language
+from brewhouse.console.language import COOKIE, LANGUAGES, Translator, match_language, negotiate_language
 from brewhouse.console.query_service import QueryService
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.schedule_state import schedule_state
@@ -44,8 +45,7 @@ HTML: dict[str, Any] = {"include_in_schema": False, "response_class": HTMLRespon
 API = "/api/v1"
 
 STATIC = Path(__file__).parent / "static"
-
-T = TypeVar("T")
+YEAR_S = 365 * 24 * 3600
 
 _UUID = r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
 
@@ -106,12 +106,13 @@ def console_of(request: Request) -> ConsoleContext:
     return console
 
 
-def lake_state_of(
-    request: Request,
-    at: Annotated[
-        str | None, Query(description="Read as of a time (ISO 8601), a table snapshot id or a run id", max_length=100)
-    ] = None,
-) -> LakeState:
+At = Annotated[
+    str | None, Query(description="Read as of a time (ISO 8601), a table snapshot id or a run id", max_length=100)
+]
+"""Route parameter: `?at=`."""
+
+
+def lake_state_of(request: Request, at: At = None) -> LakeState:
     """Open the published state of the lake, as of `?at=`; one that does not exist is 404."""
     try:
         return console_of(request).lake_reader.state(at)
@@ -125,8 +126,10 @@ ConsoleDep = Annotated[ConsoleContext, Depends(console_of)]
 """Route parameter: the console's context."""
 LakeStateDep = Annotated[LakeState, Depends(lake_state_of)]
 """Route parameter: the published state of the lake, as of `?at=`."""
-PageNumber = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
+PageNumber = Annotated[int, Query(alias="page", ge=1, le=1_000_000, description="One past the end becomes the last")]
 """Route parameter: the number of a page."""
+Day = Annotated[date | None, BeforeValidator(lambda text: text or None)]
+"""Route parameter: a date; a form sends an empty field as an empty text."""
 
 
 def translator_of(request: Request) -> Translator:
@@ -203,6 +206,20 @@ def text_helpers(translate: Translator) -> dict[str, Any]:
     }
 
 
+def choose_preferences(request: Request) -> Response | None:
+    """Move `?lang=` and `?theme=` from the address of a page to cookies; None if there are none."""
+    query = dict(request.query_params) if request.method == "GET" else {}
+    theme = query.get("theme")
+    preferences = {COOKIE: match_language(query.get("lang")), THEME_COOKIE: theme if theme in THEMES else None}
+    if not any(preferences.values()):
+        return None
+    response = RedirectResponse(link(request.url.path, query, lang=None, theme=None), 303)
+    for name, value in preferences.items():
+        if value:
+            response.set_cookie(name, value, max_age=YEAR_S, httponly=True, samesite="lax")
+    return response
+
+
 def _context(request: Request) -> dict[str, Any]:
     translate = translator_of(request)
     console, theme = console_of(request), request.cookies.get(THEME_COOKIE)
@@ -242,13 +259,22 @@ def link(path: str, query: Mapping[str, str], **changes: str | None) -> str:
     return f"{path}?{urlencode(values)}" if values else path
 
 
-def paginate(items: Sequence[T], page: int, page_rows: int) -> tuple[Sequence[T], int, int]:
-    """Select the items of a page, with its number and the number of pages; one past the end becomes the last.
+@dataclass(frozen=True, kw_only=True)
+class Paged:
+    """A page of a list; `total` counts all pages."""
+
+    total: int
+    page: int
+    pages: int
+
+
+def paginate(total: int, page: int, page_rows: int) -> tuple[slice, dict[str, int]]:
+    """Select the rows of a page, and return the fields of `Paged`; a page past the end becomes the last.
 
     Example:
-        >>> paginate("abcde", 2, 2), paginate("abcde", 9, 2), paginate("", 1, 2)
-        (('cd', 2, 3), ('e', 3, 3), ('', 1, 1))
+        >>> paginate(5, page=9, page_rows=2)
+        (slice(4, 6, None), {'total': 5, 'page': 3, 'pages': 3})
     """
-    pages = max(1, -(-len(items) // page_rows))
-    page = min(max(page, 1), pages)
-    return items[(page - 1) * page_rows : page * page_rows], page, pages
+    pages = max(1, -(-total // page_rows))
+    page = min(page, pages)
+    return slice((page - 1) * page_rows, page * page_rows), {"total": total, "page": page, "pages": pages}

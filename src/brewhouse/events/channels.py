@@ -19,11 +19,7 @@ _SCHEME_AND_HOST = re.compile(r"(?:json|xml|form|mailto)s?://(?:[^/?#]*@)?[^/?#]
 
 
 class DeliveryFailed(BrewhouseError):  # noqa: N818 - read aloud in `except DeliveryFailed`
-    """A message or a heartbeat could not be delivered.
-
-    Attributes:
-        is_unconfirmed: Whether it was sent and only the response is missing, so that it may have been delivered.
-    """
+    """A message or heartbeat was not delivered, or perhaps was: `is_unconfirmed` if only the response is missing."""
 
     def __init__(self, what: str, hint: str = "", *, is_unconfirmed: bool = False) -> None:
         super().__init__(what, hint)

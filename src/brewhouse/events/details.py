@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from brewhouse.events.event_types import ALERT_FAILED, ALERT_SENT, CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE, WARNING
+from brewhouse.events.envelope import ALERT_FAILED, ALERT_SENT, CHECK, DRIFT, JOB, PUBLISHED, RUN, SCHEDULE, WARNING
 
 TRIGGER_VARIABLE = "_BREWHOUSE_TRIGGER"
 """Environment variable in which a launcher of runs names itself."""

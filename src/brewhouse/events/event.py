@@ -1,14 +1,18 @@
 """Events of a lake: one JSON object each in EventBridge's envelope, written create-only, so that a kill loses none.
 
-The envelope is https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html.
+All events of a past day become one file of lines, so that years of history are read fast. This archive is written
+completely before its sources are deleted, and readers count an event once however many files contain it. A kill at any
+moment loses nothing, and the next run finishes what was interrupted.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,42 +22,16 @@ from typing import Any, TypeAlias
 import msgspec
 
 from brewhouse.events.details import Detail
-from brewhouse.events.envelope import event_key, run_of_detail
+from brewhouse.events.envelope import Event, decode_events
 from brewhouse.ids import later, new_id
 from brewhouse.lake.damage import DamagedFileError
 from brewhouse.lake.lake import Lake, list_files, read_file, read_many, sync_files
 
-LEVELS = ("INFO", "WARN", "ERROR")
 _READ_ATTEMPTS = 5
 _PUT_ATTEMPTS = 20
-
-
-class Event(msgspec.Struct, frozen=True, rename={"detail_type": "detail-type"}, kw_only=True):
-    """An event in its envelope; its time is ISO 8601, UTC.
-
-    Attributes:
-        id: A ULID, so that ids sort by time.
-        detail_type: One of the constants in `event_types`.
-        detail: `runId`, `jobName`, `jobRunId`, `state`, `severity`, `message`, and the fields of its type.
-    """
-
-    id: str
-    detail_type: str
-    time: str
-    detail: dict[str, Any]
-    source: str = "brewhouse"
-    version: str = "0"
-
-    @property
-    def run(self) -> str:
-        """Id of the run that it belongs to; empty when it belongs to none."""
-        return run_of_detail(self.detail)
-
-    @property
-    def level(self) -> str:
-        """INFO, WARN or ERROR."""
-        severity = self.detail.get("severity")
-        return severity if severity in LEVELS else "INFO"
+_ARCHIVE = "events."
+_MANY = 2000
+"""Files of one day that are too many to read fast; more are archived before the day is over."""
 
 
 Listener: TypeAlias = Callable[[Detail, Event], None]
@@ -121,15 +99,14 @@ class EventLog:
         from obstore.exceptions import AlreadyExistsError
 
         for attempt in range(_PUT_ATTEMPTS):
-            key = event_key(event.id, event.time)
             try:
-                self._lake.store.put(key, msgspec.json.encode(event), mode="create")
+                self._lake.store.put(event.key, event.encode(), mode="create")
                 break
             except AlreadyExistsError:
                 if attempt == _PUT_ATTEMPTS - 1:  # not by another log
                     raise
-                event = msgspec.structs.replace(event, id=self._next_id())
-        self._written.append(self._lake.root / key)
+                event = replace(event, id=self._next_id())
+        self._written.append(self._lake.root / event.key)
         return event
 
     def sync(self) -> None:
@@ -221,14 +198,47 @@ def _parse_file(file: Path, content: bytes) -> tuple[Path, list[Event]]:
 
 def parse_events(content: bytes) -> list[Event]:
     """Parse a file of one event or one event per line; lines that are not events are skipped."""
-    return [event for line in content.splitlines() if (event := _event(line)) is not None]
+    return decode_events(content, msgspec.json.decode)
 
 
-def _event(line: bytes) -> Event | None:
-    try:
-        return _decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+def archive_events(lake: Lake, now: datetime | None = None, max_days: int | None = None) -> int:
+    """Combine the events of each day before today into one file; return how many days were archived.
+
+    Those of today are, too, if they are in very many files.
+    """
+    today = f"date={(now or datetime.now(UTC)).astimezone(UTC).date()}"
+    days = [day for day in event_days(lake) if _is_scattered(day, 1 if day.name < today else _MANY)]
+    return sum(_archive(lake, day) for day in days[:max_days])
 
 
-_decoder = msgspec.json.Decoder(Event)
+def _is_scattered(day: Path, most: int) -> bool:
+    files = [file.name for file in list_files(day, ".json")]
+    return len(files) > most or (most == 1 and any(not name.startswith(_ARCHIVE) for name in files))
+
+
+def _archive(lake: Lake, day: Path) -> bool:
+    """Write a day's archive, then delete its sources; files with unreadable lines stay."""
+    from obstore.exceptions import AlreadyExistsError
+
+    events: dict[str, Event] = {}
+    sources: list[Path] = []
+    for file in sorted(list_files(day, ".json")):
+        try:
+            content = read_file(file)
+        except FileNotFoundError:  # another process is archiving the same day
+            continue
+        found = parse_events(content)
+        if len(found) == len(content.splitlines()):
+            events.update((event.id, event) for event in found)
+            sources.append(file)
+    if not events:
+        return False
+    lines = b"".join(events[key].encode() + b"\n" for key in sorted(events))
+    target = day / f"{_ARCHIVE}{hashlib.sha256(lines).hexdigest()[:12]}.json"
+    with suppress(AlreadyExistsError):  # left by a killed process
+        lake.store.put(str(target.relative_to(lake.root)), lines, mode="create")
+    sync_files(lake.root, [target])
+    old = [file for file in sources if file != target]
+    for file in old:
+        file.unlink(missing_ok=True)
+    return bool(old)

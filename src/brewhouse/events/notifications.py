@@ -23,7 +23,8 @@ from brewhouse.errors import install_command
 from brewhouse.events.alerts import Message, is_quiet, pending_notifications
 from brewhouse.events.channels import DeliveryFailed, masked, receiver_id, same_receiver, send, send_heartbeat
 from brewhouse.events.details import Detail, NotificationFailed, NotificationSent, RunEnded, RunStarted
-from brewhouse.events.event import Event, EventLog, EventReader
+from brewhouse.events.envelope import Event
+from brewhouse.events.event import EventLog, EventReader
 from brewhouse.events.messages import body, subject
 from brewhouse.lake.lake import Lake, require_relocated
 from brewhouse.lake.local_files import open_regular, try_lock
@@ -36,12 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of sending a message.
-
-    Attributes:
-        receiver: The receiver's URL, masked.
-        error: Why it could not be sent; empty when it was sent.
-    """
+    """The outcome of sending a message to a masked receiver; `error` is why it could not be sent, else empty."""
 
     kind: str
     subject: str
@@ -92,9 +88,9 @@ def warn_of_missing_library(alerts: AlertSettings) -> None:
 
 
 def send_test(lake: Lake, alerts: AlertSettings) -> list[Outcome]:
-    """Send a test message to every receiver."""
-    message = Message(kind="test", incidents=(), time=datetime.now(UTC).isoformat())
-    return [_send(lake, message, url) for url in _receivers(alerts)]
+    """Send a test message to every receiver; its outcomes are events of a lake that exists."""
+    message, recorded = Message(kind="test", incidents=(), time=datetime.now(UTC).isoformat()), lake.root.is_dir()
+    return [_send(lake, message, url, is_recorded=recorded) for url in _receivers(alerts)]
 
 
 def _receivers(alerts: AlertSettings) -> list[Secret]:
@@ -115,10 +111,8 @@ class HeartbeatPinger:
         self._run = run
         self._start: threading.Thread | None = None
 
-    def listen(self, detail: Detail, event: Event) -> None:
+    def listen(self, detail: Detail, _: Event) -> None:
         """Send a heartbeat for the start and the end of the run."""
-        if event.run != self._run:
-            return
         if isinstance(detail, RunStarted):
             self._start = threading.Thread(target=self._ping, args=("/start", ""), daemon=True)
             self._start.start()
@@ -151,7 +145,7 @@ def _send_lock(lake: Lake) -> Iterator[None]:
         yield
 
 
-def _send(lake: Lake, message: Message, url: Secret) -> Outcome:
+def _send(lake: Lake, message: Message, url: Secret, *, is_recorded: bool = True) -> Outcome:
     address = url.reveal()
     log = EventLog(lake, message.run)
     title = subject(message)
@@ -161,18 +155,19 @@ def _send(lake: Lake, message: Message, url: Secret) -> Outcome:
         text = body(message, f"brewhouse show {message.run} {where}", f"brewhouse logs {message.run} {where}")
         send(address, title, text)
     except DeliveryFailed as error:
-        _emit_failure(log, message.kind, address, error, message.incidents if error.is_unconfirmed else ())
+        if is_recorded:
+            _emit_failure(log, message.kind, address, error, message.incidents if error.is_unconfirmed else ())
         return msgspec.structs.replace(outcome, error=str(error))
-    log.emit(
-        NotificationSent(
-            job_name=message.job,
-            workflow=message.workflow,
-            kind=message.kind,
-            incidents=message.incidents,
-            receiver=receiver_id(address),
-            message=f"alert sent to {masked(address)}: {title}",
-        )
+    sent = NotificationSent(
+        job_name=message.job,
+        workflow=message.workflow,
+        kind=message.kind,
+        incidents=message.incidents,
+        receiver=receiver_id(address),
+        message=f"alert sent to {masked(address)}: {title}",
     )
+    if is_recorded:
+        log.emit(sent)
     _log.info("alert sent to %s: %s", masked(address), title)
     return outcome
 

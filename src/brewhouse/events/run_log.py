@@ -12,7 +12,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -20,7 +20,8 @@ import msgspec
 
 from brewhouse.errors import BrewhouseError, UsageError, redacted
 from brewhouse.events.details import Detail, JobEnded, JobStarted, ModelStarted, PagesFetched, SnapshotsProcessed
-from brewhouse.events.event import Event, Listener
+from brewhouse.events.envelope import Event
+from brewhouse.events.event import Listener
 from brewhouse.ids import new_id
 from brewhouse.lake.lake import Lake, read_file
 
@@ -32,11 +33,7 @@ _logger.addHandler(logging.NullHandler())
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A line of a run's log; its time is ISO 8601, UTC.
-
-    Attributes:
-        job: The running job; empty between jobs.
-    """
+    """A line of a run's log; its time is ISO 8601, UTC, and the job empty between jobs."""
 
     time: str
     level: str
@@ -57,13 +54,13 @@ class RunLog(logging.Handler):
         self._streams = streams
         self._tracebacks = logging.Formatter()
 
-    def listen(self, detail: Detail, event: Event) -> None:
+    def listen(self, detail: Detail, _: Event) -> None:
         """Log an event's message, and note which job is running."""
-        if isinstance(detail, JobStarted) and event.run == self._run:
+        if isinstance(detail, JobStarted):
             self._job = detail.job_name
         if message := detail.message or _progress(detail):
             _logger.log(_LEVELS.get(detail.severity, logging.INFO), "%s", message)
-        if isinstance(detail, JobEnded) and event.run == self._run:
+        if isinstance(detail, JobEnded):
             self._job = ""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -182,17 +179,11 @@ def read_log(lake: Lake, run: str, job: str | None = None) -> list[LogLine]:
     found = lake.logs.glob(f"date=*/{glob.escape(run)}.*")
     files = [file for file in found if file.name.partition(".")[0] == run]
     if not files:
-        raise UsageError(
-            f"The lake {lake.root} has no log of run {run}: no file is named logs/date=*/{run}.jsonl.",
-            hint="`brewhouse runs` lists the runs; logs are kept for `log_retention_days`.",
-        )
+        what = f"The lake {lake.root} has no log of run {run}: no file is named logs/date=*/{run}.jsonl."
+        raise UsageError(what, hint="`brewhouse runs` lists the runs; logs are kept for `log_retention_days`.")
     lines = (line for file in sorted(files) for line in read_file(file).splitlines())
-    decoded = (_decoded(line) for line in lines)
-    return [line for line in decoded if line is not None and job in (None, line.job)]
-
-
-def _decoded(line: bytes) -> LogLine | None:
-    try:
-        return msgspec.json.decode(line, type=LogLine)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    decoded: list[LogLine] = []
+    for line in lines:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            decoded.append(msgspec.json.decode(line, type=LogLine))
+    return [line for line in decoded if job in (None, line.job)]

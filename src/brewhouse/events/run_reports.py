@@ -8,31 +8,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from brewhouse.events.event_types import CHECK, DRIFT, JOB, PUBLISHED, RUN
+from brewhouse.events.envelope import CHECK, DRIFT, JOB, PUBLISHED, RUN, Event
 
 if TYPE_CHECKING:
     from brewhouse.events.details import Detail
-    from brewhouse.events.envelope import EventEnvelope
-    from brewhouse.events.event import Event
 
-EventLike: TypeAlias = "Event | EventEnvelope"
-"""An event, as the jobs or as the Lambda functions read it."""
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT")
 INTERRUPTED = "INTERRUPTED"
 """State of a run that was killed, until the next run records its end."""
+_DRIFT = ("jobName", "name", "detail", "count", "example")
 _BETWEEN_JOBS = timedelta(hours=1)
 """How long a run of an external scheduler, such as AWS Glue, may be silent between two jobs."""
 
 
 @dataclass(kw_only=True)
 class JobReport:
-    """What one job of a run did; times are ISO 8601, UTC.
-
-    Attributes:
-        seconds: Duration; None while it runs.
-    """
+    """What one job of a run did; times are ISO 8601, UTC, `seconds` is None while it runs."""
 
     name: str
     state: str
@@ -72,9 +65,7 @@ class RunReport:
     published: list[dict[str, Any]] = field(default_factory=list)
 
 
-def run_reports(
-    events: Iterable[EventLike], running: str | None = None, now: datetime | None = None
-) -> list[RunReport]:
+def run_reports(events: Iterable[Event], running: str | None = None, now: datetime | None = None) -> list[RunReport]:
     """Fold events, oldest first, into runs, oldest first.
 
     Args:
@@ -85,9 +76,9 @@ def run_reports(
     reports: dict[str, RunReport] = {}
     last: dict[str, str] = {}
     for event in events:
-        if event.detail_type in _FOLDS:
+        if event.detail_type in (RUN, JOB, CHECK, DRIFT, PUBLISHED):
             report = reports.setdefault(event.run, RunReport(run=event.run, state="RUNNING", started_at=event.time))
-            _FOLDS[event.detail_type](report, event)
+            _fold(report, event)
             last[event.run] = event.time
     recent = ((now or datetime.now(UTC)) - _BETWEEN_JOBS).isoformat()
     for report in reports.values():
@@ -121,7 +112,21 @@ def expired_by(reports: Iterable[RunReport], run: str) -> RunReport | None:
     return next((report for report in reports if any(run in job.expired_runs for job in report.jobs)), None)
 
 
-def _fold_run(report: RunReport, event: EventLike) -> None:
+def _fold(report: RunReport, event: Event) -> None:
+    detail = event.detail
+    if event.detail_type == RUN:
+        _fold_run(report, event)
+    elif event.detail_type == JOB:
+        _fold_job(report, event)
+    elif event.detail_type == CHECK:
+        report.checks.extend({"job": detail.get("jobName", ""), **check} for check in detail.get("checks", ()))
+    elif event.detail_type == DRIFT:
+        report.drift.append({key: detail[key] for key in _DRIFT if key in detail})
+    else:
+        report.published.extend(detail.get("tables", ()))
+
+
+def _fold_run(report: RunReport, event: Event) -> None:
     detail = event.detail
     report.workflow = str(detail.get("workflow") or report.workflow)
     report.workflow_run = str(detail.get("workflowRunId") or report.workflow_run)
@@ -134,7 +139,7 @@ def _fold_run(report: RunReport, event: EventLike) -> None:
         report.state, report.ended_at, report.seconds, report.error = "RUNNING", "", None, ""
 
 
-def _fold_job(report: RunReport, event: EventLike) -> None:
+def _fold_job(report: RunReport, event: Event) -> None:
     detail = event.detail
     name, state = detail.get("jobName", ""), detail.get("state", "")
     if state == "RUNNING":
@@ -151,19 +156,3 @@ def _fold_job(report: RunReport, event: EventLike) -> None:
         job.state, job.seconds, job.message = state, detail.get("seconds"), detail.get("message", "")
         job.counts, job.raw_snapshot = detail.get("counts", {}), detail.get("rawSnapshot", "")
         job.expired_runs = detail.get("expiredRuns", [])
-
-
-def _fold_checks(report: RunReport, event: EventLike) -> None:
-    report.checks.extend({"job": event.detail.get("jobName", ""), **check} for check in event.detail.get("checks", ()))
-
-
-def _fold_drift(report: RunReport, event: EventLike) -> None:
-    keys = ("jobName", "name", "detail", "count", "example")
-    report.drift.append({key: event.detail[key] for key in keys if key in event.detail})
-
-
-def _fold_published(report: RunReport, event: EventLike) -> None:
-    report.published.extend(event.detail.get("tables", ()))
-
-
-_FOLDS = {RUN: _fold_run, JOB: _fold_job, CHECK: _fold_checks, DRIFT: _fold_drift, PUBLISHED: _fold_published}

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from brewhouse.events.details import ScheduledRunRefused, ScheduleSwitched
-from brewhouse.events.event import Event, EventLog
-from brewhouse.events.event_types import SCHEDULE
+from brewhouse.events.envelope import SCHEDULE, Event
+from brewhouse.events.event import EventLog
 from brewhouse.ids import CLOCK_TOLERANCE, id_at, new_id
 from brewhouse.lake.lake import Lake
 
@@ -72,7 +72,7 @@ def claim(lake: Lake, moment: datetime, now: datetime) -> bool:
     }
     event = Event(id=id_at(due, _CLAIM), detail_type=SCHEDULE, time=now.astimezone(UTC).isoformat(), detail=detail)
     try:
-        lake.store.put(f"events/date={due.date()}/{event.id}.json", msgspec.json.encode(event), mode="create")
+        lake.store.put(f"events/date={due.date()}/{event.id}.json", event.encode(), mode="create")
     except AlreadyExistsError:
         return False
     return True

@@ -54,13 +54,6 @@ class LakeCatalog(MetastoreCatalog):
     ) = _unsupported
 
 
-def dropped_metadata(before: TableMetadata, after: TableMetadata) -> set[str]:
-    """List the URIs of the earlier metadata files that a commit drops from a table's log."""
-    return {entry.metadata_file for entry in before.metadata_log} - {
-        entry.metadata_file for entry in after.metadata_log
-    }
-
-
 def delete_metadata(files: Iterable[str]) -> None:
     """Delete metadata files after the commit that dropped them; maintenance deletes one that cannot be deleted now.
 

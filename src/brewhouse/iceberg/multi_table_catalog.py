@@ -1,21 +1,23 @@
 """The catalog of a lake on S3: a cloud catalog that commits several tables at once.
 
 A cloud catalog commits one table at a time. A commit of several tables therefore first writes everything, then its
-intent to `commit.json`, swaps the metadata pointers one right after the other, and clears the intent. Readers of this
-module see all tables as before until the intent is cleared, also if the process is killed in between; the next commit
-undoes what is incomplete. Other readers of the catalog, such as Athena, see the tables change one by one.
+intent to `commit.json`, swaps the metadata pointers one right after the other, and clears the intent. While it names a
+table with the snapshot that the catalog shows, readers of this module see all tables as before, also if the process is
+killed in between; the next commit undoes what is incomplete. Other readers, such as Athena, see one change at a time.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from obstore.exceptions import AlreadyExistsError, PreconditionError
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import CommitTableResponse, Table
@@ -23,16 +25,10 @@ from pyiceberg.table.update import update_table_metadata
 from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.iceberg import lake_catalog
 from brewhouse.iceberg.cloud_catalog import TableChange, open_cloud_catalog
-from brewhouse.iceberg.lake_catalog import (
-    FILE_IO,
-    NAME,
-    LakeCatalog,
-    delete_metadata,
-    dropped_metadata,
-    without_log_gaps,
-)
-from brewhouse.iceberg.write_intent import CommitIntent, PendingTable, read_intent, write_intent
+from brewhouse.iceberg.lake_catalog import LakeCatalog
+from brewhouse.ids import new_id
 from brewhouse.lake.run_lock import require_lock
 
 if TYPE_CHECKING:
@@ -41,9 +37,58 @@ if TYPE_CHECKING:
 
     from brewhouse.lake.lake import Lake
 
+_INTENT = "commit.json"
 _PARALLEL_REQUESTS = 8
 _ATTEMPTS = 20
 _PAUSE_S = 0.25
+
+
+class PendingTable(msgspec.Struct, frozen=True):
+    """A table that a commit changes: location of its metadata before, id of its snapshot after."""
+
+    before: str
+    after: int
+
+
+class CommitIntent(msgspec.Struct, frozen=True):
+    """The tables that the last commit still has to change, by name; none if it is complete."""
+
+    id: str = ""
+    tables: dict[str, PendingTable] = {}
+
+
+def read_intent(lake: Lake) -> tuple[CommitIntent, str | None]:
+    """Read the intent of the last commit and the version of its object, None before the first commit.
+
+    Raises:
+        BrewhouseError: The object is corrupt.
+    """
+    try:
+        found = lake.store.get(_INTENT)
+    except FileNotFoundError:
+        return CommitIntent(), None
+    try:
+        return msgspec.json.decode(bytes(found.bytes()), type=CommitIntent), found.meta["e_tag"]
+    except ValueError as error:
+        raise BrewhouseError(
+            f"{lake.root}/{_INTENT} is corrupt: {error}. It names the tables of a commit that may be incomplete.",
+            hint="Restore an earlier version of the object. If there is none, delete it and run `brewhouse rebuild`: "
+            "until then the tables may be of different runs.",
+        ) from error
+
+
+def write_intent(lake: Lake, tables: Mapping[str, PendingTable], version: str | None) -> str | None:
+    """Write which tables a commit is about to change, none once it is complete; returns the new version.
+
+    Raises:
+        CommitFailedException: Another process committed meanwhile.
+    """
+    mode: Any = "create" if version is None else {"e_tag": version}
+    content = msgspec.json.encode(CommitIntent(new_id(), dict(tables)))
+    try:
+        return lake.store.put(_INTENT, content, mode=mode)["e_tag"]
+    except (AlreadyExistsError, PreconditionError) as error:
+        raise CommitFailedException("Another process committed tables meanwhile") from error
 
 
 class MultiTableCatalog(LakeCatalog):
@@ -56,7 +101,7 @@ class MultiTableCatalog(LakeCatalog):
     """
 
     def __init__(self, lake: Lake) -> None:
-        super().__init__(NAME, **FILE_IO)
+        super().__init__(lake_catalog.NAME, **lake_catalog.FILE_IO)
         self._lake = lake
         self._cloud = open_cloud_catalog(lake.shared)
         self._prefix = f"{lake.shared.catalog_database_prefix}_"
@@ -123,7 +168,7 @@ class MultiTableCatalog(LakeCatalog):
                 for requirement in requirements:
                     requirement.validate(current.metadata)
                 metadata = update_table_metadata(current.metadata, updates)
-                metadata = without_log_gaps(current.metadata, metadata, updates)
+                metadata = lake_catalog.without_log_gaps(current.metadata, metadata, updates)
                 change = replace(earlier, metadata=metadata, updates=(*earlier.updates, *updates))
             self._changes[name] = change
         return CommitTableResponse(metadata=change.metadata, metadata_location=change.location)  # type: ignore[call-arg]
@@ -172,7 +217,9 @@ class MultiTableCatalog(LakeCatalog):
             if not (needs_intent and self._withdraw(CommitIntent(tables=pending), version, error)):
                 raise
         for change in changes:
-            delete_metadata(dropped_metadata(change.base.metadata, change.metadata))
+            logs = (change.base.metadata.metadata_log, change.metadata.metadata_log)
+            logged, still_logged = ({entry.metadata_file for entry in log} for log in logs)
+            lake_catalog.delete_metadata(logged - still_logged)
         self._loaded = None
 
     def _withdraw(self, intent: CommitIntent, version: str | None, error: Exception) -> bool:
@@ -246,10 +293,8 @@ class MultiTableCatalog(LakeCatalog):
         databases = {name: at for name, at in self._cloud.databases().items() if name.startswith(self._prefix)}
         for database, location in databases.items():
             if location and not f"{location.rstrip('/')}/".startswith(f"{self._lake.warehouse}/"):
-                raise UsageError(
-                    f"The database {database} belongs to {location}, not to the lake {self._lake.root}.",
-                    hint="Choose another BREWHOUSE_CATALOG_DATABASE_PREFIX for this lake.",
-                )
+                what = f"The database {database} belongs to {location}, not to the lake {self._lake.root}."
+                raise UsageError(what, hint="Choose another BREWHOUSE_CATALOG_DATABASE_PREFIX for this lake.")
         return [table for database in databases for table in self._cloud.catalog.list_tables(database)]
 
     def _load(self, name: Identifier) -> Table | None:

@@ -39,17 +39,14 @@ def spec_of(name: str, table: Table, snapshot_id: int | None = None) -> TableSpe
     )
 
 
-def field_ids(metadata: TableMetadata, spec: TableSpec) -> dict[str, int]:
+def field_ids(spec: TableSpec, metadata: TableMetadata | None = None) -> dict[str, int]:
     """Assign field ids: an existing column keeps its id if it can be read as its new type, any other gets a new one."""
+    if metadata is None:
+        return {column.name: number for number, column in enumerate(spec.columns, start=1)}
     stored = {(field.name, str(field.field_type)): field.field_id for field in metadata.schema().fields}
     promoted = {(name, "long"): field_id for (name, kind), field_id in stored.items() if kind == "int"}
     known, new = stored | promoted, itertools.count(metadata.last_column_id + 1)
     return {c.name: known[c.name, c.type] if (c.name, c.type) in known else next(new) for c in spec.columns}
-
-
-def first_field_ids(spec: TableSpec) -> dict[str, int]:
-    """Number the columns of a new table."""
-    return {column.name: number for number, column in enumerate(spec.columns, start=1)}
 
 
 def sort_order_of(spec: TableSpec, ids: Mapping[str, int], order_id: int = 1) -> SortOrder:
@@ -88,7 +85,7 @@ def properties_of(spec: TableSpec) -> dict[str, str]:
 def evolution(metadata: TableMetadata, spec: TableSpec) -> tuple[update.TableUpdate, ...]:
     """List the updates that bring a table to its spec; usually none."""
     updates: list[update.TableUpdate] = []
-    ids = field_ids(metadata, spec)
+    ids = field_ids(spec, metadata)
     schema = schema_of(spec, ids, schema_id=max(schema.schema_id for schema in metadata.schemas) + 1)
     if schema.fields != metadata.schema().fields:
         updates += [

@@ -18,7 +18,7 @@ from pyiceberg.table.snapshots import TOTAL_DATA_FILES, TOTAL_RECORDS
 from brewhouse.errors import BrewhouseError, NotFoundError, UsageError, suggestion
 from brewhouse.iceberg.data_files import may_contain
 from brewhouse.iceberg.file_io import path_in, uri_of
-from brewhouse.iceberg.schemas import field_ids, first_field_ids, spec_of
+from brewhouse.iceberg.schemas import field_ids, spec_of
 from brewhouse.iceberg.snapshots import data_files, files_of, manifests_of, referenced, require_files, totals
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_spec import TableSpec
@@ -151,9 +151,7 @@ class TableReader:
 
     def field_ids(self, spec: TableSpec) -> dict[str, int]:
         """Return the Iceberg field id that new files of a table must have for each column."""
-        if spec.name not in self.names():
-            return first_field_ids(spec)
-        return field_ids(self._load(spec.name).metadata, spec)
+        return field_ids(spec, self._load(spec.name).metadata if spec.name in self.names() else None)
 
     def describe(self, name: str, snapshot_id: int | None = None) -> TableSpec:
         """Describe a stored table, or with the columns it had in one of its snapshots.
@@ -316,17 +314,12 @@ class TableReader:
             table = None
         if table is None:
             known = self.names()
-            close = suggestion(name if "." in name else f"silver.{name}", known)
-            raise NotFoundError(
-                f"The lake {self._lake.root} has no table {name}; it has: {', '.join(known) or 'none'}.",
-                hint=close or "`brewhouse run` creates missing ones.",
-            )
+            what = f"The lake {self._lake.root} has no table {name}; it has: {', '.join(known) or 'none'}."
+            raise NotFoundError(what, hint=suggestion(name, known, "`brewhouse run` creates missing ones."))
         ids = [snapshot.snapshot_id for snapshot in table.metadata.snapshots]
         if snapshot_id is not None and snapshot_id not in ids:
-            raise UsageError(
-                f"Table {name} has no snapshot {snapshot_id}; it has {', '.join(map(str, ids)) or 'none'}.",
-                hint=f"`brewhouse history {name}` lists them.",
-            )
+            what = f"Table {name} has no snapshot {snapshot_id}; it has {', '.join(map(str, ids)) or 'none'}."
+            raise UsageError(what, hint=f"`brewhouse history {name}` lists them.")
         return table
 
 

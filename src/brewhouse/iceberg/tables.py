@@ -18,16 +18,9 @@ from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.table import update
 
 from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.iceberg import schemas
 from brewhouse.iceberg.data_files import read_footers, to_data_files
 from brewhouse.iceberg.file_io import uri_of
-from brewhouse.iceberg.schemas import (
-    evolution,
-    first_field_ids,
-    partition_fields,
-    properties_of,
-    schema_of,
-    sort_order_of,
-)
 from brewhouse.iceberg.snapshots import SnapshotChange, data_files, require_current, set_current, write_snapshot
 from brewhouse.iceberg.sqlite_catalog import SQLiteCatalog
 from brewhouse.iceberg.table_reader import TableReader, snapshot_properties
@@ -82,7 +75,7 @@ class Tables(TableReader):
             tables = [self._load_or_create(publication.spec) for publication in publications]
             timestamp_ms = _timestamp_ms(tables)
             for table, publication in zip(tables, publications, strict=True):
-                updates = evolution(table.metadata, publication.spec)
+                updates = schemas.evolution(table.metadata, publication.spec)
                 metadata = update.update_table_metadata(table.metadata, updates) if updates else table.metadata
                 added = to_data_files(metadata, [footers[file] for file in publication.files])
                 change = SnapshotChange(added, frozenset(map(uri_of, publication.kept)))
@@ -193,14 +186,14 @@ class Tables(TableReader):
             return self._catalog.load_table(spec.name)
         except NoSuchTableError:
             self._catalog.create_namespace_if_not_exists(spec.name.split(".")[0])
-            ids = first_field_ids(spec)
+            ids = schemas.field_ids(spec)
             return self._catalog.create_table(
                 spec.name,
-                schema_of(spec, ids),
+                schemas.schema_of(spec, ids),
                 location=uri_of(self._lake.warehouse.joinpath(*spec.name.split("."))),
-                partition_spec=PartitionSpec(*partition_fields(spec, ids)),
-                sort_order=sort_order_of(spec, ids),
-                properties={"format-version": "2", **properties_of(spec)},
+                partition_spec=PartitionSpec(*schemas.partition_fields(spec, ids)),
+                sort_order=schemas.sort_order_of(spec, ids),
+                properties={"format-version": "2", **schemas.properties_of(spec)},
             )
 
 

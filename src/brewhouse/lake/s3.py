@@ -39,10 +39,8 @@ def session() -> boto3.Session:
     except BotoCoreError as error:
         raise UsageError(f"The AWS configuration is invalid: {error}.", hint="Check AWS_PROFILE and ~/.aws.") from error
     if credentials is None:
-        raise UsageError(
-            "No AWS credentials are configured.",
-            hint="Set AWS_PROFILE, or log in with `aws configure` or `aws sso login`.",
-        )
+        what = "No AWS credentials are configured."
+        raise UsageError(what, hint="Set AWS_PROFILE, or log in with `aws configure` or `aws sso login`.")
     return opened
 
 
@@ -61,7 +59,8 @@ def client(service: str) -> Any:  # noqa: ANN401 - boto3 creates its classes at 
     """Create a boto3 client of an AWS service, once per process since that is slow."""
     from botocore.config import Config
 
-    return session().client(service, config=Config(retries={"max_attempts": 5, "mode": "standard"}))
+    retries = {"max_attempts": 5, "mode": "standard"}
+    return session().client(service, config=Config(connect_timeout=5, read_timeout=30, retries=retries))
 
 
 def endpoint(service: str) -> str | None:

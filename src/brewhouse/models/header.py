@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
 
-from brewhouse.models.problems import Problem, suggestion
+from brewhouse.errors import suggestion
+from brewhouse.models.problems import Problem
 
 Severity: TypeAlias = Literal["error", "warning"]
 
@@ -56,12 +57,7 @@ class RowCount(Rule):
 
 @dataclass(frozen=True, kw_only=True)
 class NoRow(Rule):
-    """The query returns no row; each row is a violation.
-
-    Attributes:
-        name: The condition, as the check is called.
-        sql: The query, in the lines of the file.
-    """
+    """The query, in the lines of the file, returns no row; each row is a violation of the condition, its name."""
 
     name: str
     sql: str
@@ -162,10 +158,10 @@ def _split(entry: str, seen: Collection[str]) -> tuple[str, Severity, str]:
     name = name.removeprefix("warn ")
     if not (colon and (name in _RULES or name in _FIELDS or re.fullmatch(r"column \w+", name))):
         if colon and (meant := _closest(name)):
-            raise _FieldError(f"unknown field '{name}'; did you mean '{meant}'?")
+            raise _FieldError(f"unknown field '{name}'. Did you mean {meant}?")
         return "", "error", _one_line(entry)
     if severity == "warning" and name not in _RULES:
-        raise _FieldError(f"{name} is not a check, so it cannot be a warning{suggestion(name, _RULES)}")
+        raise _FieldError(f"{name} is not a check, so it cannot be a warning. {suggestion(name, _RULES)}")
     if name in seen:
         raise _FieldError(f"{name} is specified twice; keep one")
     return name, severity, value if name in _RULES else _one_line(value)
@@ -214,15 +210,15 @@ def _accepted_values(value: str, line: int) -> Rule:
 
 
 def _row_count(value: str, line: int) -> Rule:
-    match = re.fullmatch(r"(?P<low>\d+) to (?P<high>\d+)|at least (\d+)|at most (\d+)|(\d+)", _one_line(value))
+    pattern = r"at least (?P<least>\d+)|at most (?P<most>\d+)|(?P<low>\d+)( to (?P<high>\d+))?"
+    match = re.fullmatch(pattern, _one_line(value))
     if not match:
         raise _FieldError(f"invalid row count {value!r}; write `1 to 5000`, `at least 1`, `at most 10` or `1`")
-    low, high, least, most, exact = (None if part is None else int(part) for part in match.groups())
+    limits = {name: int(digits) for name, digits in match.groupdict().items() if digits}
+    low, high = limits.get("low"), limits.get("high", limits.get("low"))
     if low is not None and high is not None and low > high:
         raise _FieldError(f"invalid row count: {low} is greater than {high}; write the smaller one first")
-    lower = [limit for limit in (low, least, exact) if limit is not None]
-    upper = [limit for limit in (high, most, exact) if limit is not None]
-    return RowCount(least=next(iter(lower), None), most=next(iter(upper), None), line=line)
+    return RowCount(least=limits.get("least", low), most=limits.get("most", high), line=line)
 
 
 def _no_row(value: str, line: int) -> Rule:

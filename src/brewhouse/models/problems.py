@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from brewhouse.errors import UsageError
 
@@ -38,7 +37,7 @@ class ModelError(UsageError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = sorted(set(problems))
         head = "" if len(self.problems) == 1 else f"{len(self.problems)} problems in the models:\n"
-        lines = (str(problem) for problem in self.problems)
+        lines = (str(problem).rstrip(" .") for problem in self.problems)
         super().__init__(head + "\n".join(line if line.endswith("?") else f"{line}." for line in lines))
 
 
@@ -51,19 +50,3 @@ def line_and_column(text: str, offset: int) -> tuple[int, int]:
     """
     before = text[:offset]
     return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Suggest the closest known name, or list the known names if none is close.
-
-    Example:
-        >>> suggestion("contry", ["city", "country"])
-        '; did you mean country?'
-        >>> suggestion("x", ["city", "country"])
-        '; known: city, country'
-    """
-    names = sorted(known)
-    close = get_close_matches(name, names, n=1) or [each for each in names if each.endswith(f".{name}")][:1]
-    if close:
-        return f"; did you mean {close[0]}?"
-    return f"; known: {', '.join(names)}" if names else ""

@@ -13,10 +13,10 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NoReturn
 
-from brewhouse.errors import UsageError
+from brewhouse.errors import UsageError, suggestion
 from brewhouse.models.inputs import INPUTS
 from brewhouse.models.model import FOLDER, ZONES, Model, parse
-from brewhouse.models.problems import ModelError, Problem, suggestion
+from brewhouse.models.problems import ModelError, Problem
 
 _USER_ZONES = ("silver", "gold")
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -32,10 +32,6 @@ def models_of(*zones: str, folder: Path | None = None) -> list[Model]:
     Raises:
         ModelError: A model is invalid or conflicts with another; lists every problem with file and line.
         UsageError: The folder does not exist.
-
-    Example:
-        >>> [model.name for model in models_of("silver")][:2]
-        ['silver.breweries', 'silver.rejected_breweries']
     """
     models = {model.name: model for model in _built_in()}
     if folder is not None:
@@ -195,4 +191,4 @@ def _header_problems(model: Model, columns: Sequence[str]) -> Iterator[Problem]:
     named += [(name, model.lines[f"column {name}"]) for name in model.columns]
     for name, line in named:
         if name not in columns:
-            yield Problem(model.file, line, 0, f"the SELECT has no column {name}{suggestion(name, columns)}")
+            yield Problem(model.file, line, 0, f"the SELECT has no column {name}. {suggestion(name, columns)}")

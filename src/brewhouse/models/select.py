@@ -14,7 +14,8 @@ from sqlglot.errors import OptimizeError, ParseError, TokenError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
-from brewhouse.models.problems import ModelError, Problem, line_and_column, suggestion
+from brewhouse.errors import suggestion
+from brewhouse.models.problems import ModelError, Problem, line_and_column
 
 _MAX_DEPTH = 500  # of brackets
 
@@ -39,7 +40,7 @@ class Select:
         """Find tables that do not exist or cannot be read, with the reason given for each table, empty if it can."""
         can = [name for name, reason in readable.items() if not reason]
         tables = list(self._real_tables())
-        unknown = [(offset, f"unknown table {n}{suggestion(n, can)}") for n, offset in tables if n not in readable]
+        unknown = [(offset, f"unknown table {n}. {suggestion(n, can)}") for n, offset in tables if n not in readable]
         closed = [(offset, f"{n} cannot be read here: {readable[n]}") for n, offset in tables if readable.get(n)]
         return [self._problem(offset, what) for offset, what in unknown + closed]
 
@@ -84,7 +85,6 @@ class Select:
         return line_and_column(self.text, offset)
 
     def _tables(self) -> Iterator[tuple[str, int]]:
-
         for table in self.tree.find_all(exp.Table):
             if isinstance(table.this, exp.Identifier):  # not a function, as range(10)
                 yield _name(table), _offset(table, self._start())
@@ -111,12 +111,12 @@ class Select:
                     yield self._problem(offset, f"ambiguous column {name}: qualify it with {' or '.join(having)}")
                 else:
                     names = {each for columns in by_source.values() for each in columns}
-                    yield self._problem(offset, f"unknown column {name}{suggestion(name, names)}")
+                    yield self._problem(offset, f"unknown column {name}. {suggestion(name, names)}")
             elif not sources:
-                meant = suggestion(table, scope.sources)
-                yield self._problem(offset, f"unknown table or alias {table} in {column.sql('spark')}{meant}")
+                where = f"{table} in {column.sql('spark')}"
+                yield self._problem(offset, f"unknown table or alias {where}. {suggestion(table, scope.sources)}")
             elif (columns := _columns(sources[0], known)) and name not in columns:
-                yield self._problem(offset, f"unknown column {name} in {table}{suggestion(name, columns)}")
+                yield self._problem(offset, f"unknown column {name} in {table}. {suggestion(name, columns)}")
 
     def _optimizer_problem(self, message: str) -> Problem:
         """Locate an error of sqlglot's optimizer by the name at its end."""
@@ -136,14 +136,10 @@ class Select:
 
 
 def parse_select(text: str, file: str) -> Select:
-    r"""Parse one SELECT; comments may precede it, and blanks in place of other parts of the file keep positions right.
+    """Parse one SELECT; comments may precede it, and blanks in place of other parts of the file keep positions right.
 
     Raises:
         ModelError: The text is not valid SQL, or not one SELECT.
-
-    Example:
-        >>> parse_select("-- A table.\nSELECT id FROM silver.breweries", "t.sql").reads
-        ('silver.breweries',)
     """
 
     def error_at(offset: int, what: str) -> ModelError:

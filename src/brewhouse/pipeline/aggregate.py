@@ -8,15 +8,7 @@ from brewhouse.errors import BrewhouseError
 from brewhouse.lake.raw_snapshots import RawSnapshot, find
 from brewhouse.models.project import models_of
 from brewhouse.pipeline.input_tables import BREWERIES, MODELS
-from brewhouse.pipeline.publishing import (
-    attach_staged,
-    check,
-    is_published,
-    publish,
-    refresh_views,
-    stage_models,
-    version_of,
-)
+from brewhouse.pipeline.publishing import attach_staged, check, find_published, publish, stage_models, version_of
 from brewhouse.pipeline.run_context import JobResult, RunContext, StagedTables
 
 
@@ -27,15 +19,9 @@ def aggregate(context: RunContext) -> JobResult:
         BrewhouseError: There are no silver tables.
         ChecksFailed: A check of severity error failed; the tables are unchanged, silver included.
     """
-    if context.is_elsewhere("transform"):
-        return _aggregate_left(context)
-    if context.staged:
-        return _publish_with_gold(context, context.staged[0])
-    return _aggregate_published(context)
+    if not context.is_elsewhere("transform"):
+        return _publish_with_gold(context, context.staged[0]) if context.staged else _aggregate_published(context)
 
-
-def _aggregate_left(context: RunContext) -> JobResult:
-    """Aggregate the silver tables that transform left in another process of this run."""
     from brewhouse.pipeline.staged_publication import drop_staged, find_staged
 
     if (silver := find_staged(context)) is None:
@@ -46,11 +32,14 @@ def _aggregate_left(context: RunContext) -> JobResult:
 
 
 def _publish_with_gold(context: RunContext, silver: StagedTables) -> JobResult:
-    snapshot = find(context.lake, silver.raw_snapshot)
     attach_staged(context, silver)
-    gold = stage_gold(context, snapshot, silver.version)
+    return _publish_gold(context, find(context.lake, silver.raw_snapshot), silver.version, silver)
+
+
+def _publish_gold(context: RunContext, snapshot: RawSnapshot, silver_version: str, *before: StagedTables) -> JobResult:
+    gold = stage_gold(context, snapshot, silver_version)
     check(context, gold)
-    return publish(context, silver, gold)
+    return publish(context, *before, gold)
 
 
 def _aggregate_published(context: RunContext) -> JobResult:
@@ -63,33 +52,19 @@ def _aggregate_published(context: RunContext) -> JobResult:
         names = ", ".join(missing) or BREWERIES
         raise BrewhouseError(f"The lake {context.lake.root} has no {names}.", hint="Run `brewhouse transform` first.")
     snapshot, version = find(context.lake, current.raw_snapshot), current.properties[MODELS]
-    if is_published(tables, models, version_of(models, version), snapshot.run):
-        refresh_views(context.lake, tables, context.warn)  # missing if a run was killed right after its commit
-        return JobResult(f"gold already shows snapshot {snapshot.run}; nothing to do")
+    if result := find_published(context, "gold", models, version_of(models, version), snapshot.run):
+        return result
     for name in sorted(inputs):
         context.engine.attach_table(tables.describe(name), tables.files(name))
-    gold = stage_gold(context, snapshot, version)
-    check(context, gold)
-    return publish(context, gold)
+    return _publish_gold(context, snapshot, version)
 
 
 def stage_gold(
     context: RunContext, snapshot: RawSnapshot, silver_version: str, *, rebuilds: bool = False
 ) -> StagedTables:
-    """Stage the gold tables of the silver tables that are attached to the engine, and check them.
-
-    Args:
-        silver_version: Version of the models that made silver.
-        rebuilds: Whether the tables start over with this snapshot, as a part of a rebuild.
-    """
+    """Stage and check the gold tables of the silver tables that are attached to the engine; see `stage_silver`."""
     models = models_of("gold", folder=context.settings.models)
-    publications = stage_models(context, models, snapshot, rebuilds=rebuilds)
+    version = version_of(models, silver_version)
+    publications = stage_models(context, models, snapshot, version, rebuilds=rebuilds)
     checks = contract_checks(context.engine, *models) + reconcile_gold(context.engine, snapshot.manifest)
-    return StagedTables(
-        zone="gold",
-        version=version_of(models, silver_version),
-        raw_snapshot=snapshot.run,
-        snapshot_time=snapshot.manifest.finished_at,
-        publications=publications,
-        checks=checks,
-    )
+    return StagedTables("gold", version, snapshot.run, publications, checks)

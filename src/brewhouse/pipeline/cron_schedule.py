@@ -74,10 +74,7 @@ def upcoming(schedule: CronSchedule, after: datetime) -> Iterator[datetime]:
 
 def latest(schedule: CronSchedule, after: datetime, until: datetime) -> datetime | None:
     """Return the newest due time after a moment (excluded) and up to another (included), both with time zones."""
-    first, last = (
-        after.astimezone(UTC),
-        until.astimezone(UTC),
-    )  # within a zone, Python compares what clocks show
+    first, last = after.astimezone(UTC), until.astimezone(UTC)  # within a zone, Python compares what clocks show
     for window in _WINDOWS:
         begin = max(first, last - window)
         found = deque(takewhile(lambda moment: moment.astimezone(UTC) <= last, upcoming(schedule, begin)), maxlen=1)

@@ -17,7 +17,6 @@ import msgspec
 
 from brewhouse import __version__
 from brewhouse.api.client import Client
-from brewhouse.api.contract import GROUPS
 from brewhouse.api.pages import Pager
 from brewhouse.api.rate_limit import WINDOW_S
 from brewhouse.checks.completeness import CompletenessResult
@@ -26,6 +25,7 @@ from brewhouse.ids import later
 from brewhouse.lake.manifest import Manifest
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.lake.snapshot_writer import ResumeInfo, SnapshotWriter, find_resumable
+from brewhouse.pipeline.input_tables import EarlyCleaning
 from brewhouse.pipeline.page_fetcher import PageFetcher
 from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.source import Meta, SchemaDrift
@@ -41,16 +41,11 @@ class SnapshotIncomplete(BrewhouseError):  # noqa: N818 - the state of the snaps
 
 @dataclass(frozen=True)
 class Extraction:
-    """The result of an extract.
-
-    Attributes:
-        already_done: Whether the run's snapshot was complete before.
-    """
+    """The result of an extract."""
 
     snapshot: RawSnapshot
     resumed_pages: int
     requested_pages: int
-    already_done: bool
 
 
 def extract(context: RunContext) -> JobResult:
@@ -91,8 +86,7 @@ def fetch_snapshot(context: RunContext, *, rate_limit_window_s: float = WINDOW_S
     """
     runs = complete_runs(context.lake)
     if context.run in runs:
-        snapshot = find(context.lake, context.run)
-        return Extraction(snapshot, resumed_pages=0, requested_pages=0, already_done=True)
+        return Extraction(find(context.lake, context.run), resumed_pages=0, requested_pages=0)
     return asyncio.run(_Extract(context, runs[-1] if runs else "").run(rate_limit_window_s))
 
 
@@ -106,8 +100,13 @@ class _Extract:
         self._settings = context.settings
         self._meta_deviations: Counter[str] = Counter()
         self._attempts = 1
+        self._cleaning = EarlyCleaning(context)
 
     async def run(self, rate_limit_window_s: float) -> Extraction:
+        with self._cleaning:
+            return await self._run(rate_limit_window_s)
+
+    async def _run(self, rate_limit_window_s: float) -> Extraction:
         async with Client(self._settings, rate_limit_window_s) as client:
             writer, fetcher = await self._start(client)
             try:
@@ -116,7 +115,7 @@ class _Extract:
                 self._context.emit_drift(self._drift(writer, fetcher, writer.started.meta_before))
         self._check_missing_rows(result, fetcher.pager.last_failure)
         snapshot = writer.complete(self._manifest(writer, fetcher, before, after, result))
-        return Extraction(snapshot, fetcher.resumed, fetcher.requested, already_done=False)
+        return Extraction(snapshot, fetcher.resumed, fetcher.requested)
 
     async def _start(self, client: Client) -> tuple[SnapshotWriter, PageFetcher]:
         """Resume an interrupted snapshot, or start a new one with its first page."""
@@ -125,7 +124,7 @@ class _Extract:
         source = str(settings.source_url)
         writer = find_resumable(self._lake, source, settings.per_page_rows, settings.resume_max_age_hours)
         if writer is not None:
-            fetcher = PageFetcher(pager, writer, settings.concurrency, self._context.emit_pages)
+            fetcher = PageFetcher(pager, writer, settings.concurrency, self._context.emit_pages, self._cleaning.add)
             fetcher.resume(writer.started.meta_before.total)
             return writer, fetcher
         started_at = _now()
@@ -141,7 +140,7 @@ class _Extract:
         self._context.check_clock(self._newest, "newest raw snapshot")
         writer = SnapshotWriter(self._lake, later(self._context.run, self._newest), started)
         writer.start()
-        fetcher = PageFetcher(pager, writer, settings.concurrency, self._context.emit_pages)
+        fetcher = PageFetcher(pager, writer, settings.concurrency, self._context.emit_pages, self._cleaning.add)
         await fetcher.write_page(1, first)
         return writer, fetcher
 
@@ -220,12 +219,10 @@ class _Extract:
             meta_after=after,
             received=result.received,
             missing=result.missing,
-            fields_seen=fetcher.fields_seen(),
+            fields_seen=fetcher.profiler.fields_seen(),
             drift=self._drift(writer, fetcher, after),
             missing_rows=result.missing_rows,
-            proof=result.proof(
-                [name for name in GROUPS if getattr(after, name) is not None], self._attempts, fetcher.compared
-            ),
+            proof=msgspec.structs.replace(result.proof, attempts=self._attempts, compared_pages=fetcher.compared),
             pages=[page for _, page in sorted(fetcher.pages.items())],
         )
 
@@ -235,15 +232,10 @@ class _Extract:
             for name, count in sorted(self._meta_deviations.items())
         ]
         if fetcher.size < writer.started.per_page_rows:
-            drift.append(
-                SchemaDrift(
-                    name="per_page_clamped",
-                    detail=f"{writer.started.per_page_rows} to {fetcher.size}",
-                    count=len(fetcher.pages),
-                    example=next((page.url for page in fetcher.pages.values()), ""),
-                )
-            )
-        return drift + fetcher.drift()
+            sizes = f"{writer.started.per_page_rows} to {fetcher.size}"
+            example = next((page.url for page in fetcher.pages.values()), "")
+            drift.append(SchemaDrift("per_page_clamped", sizes, len(fetcher.pages), example))
+        return drift + fetcher.profiler.drift()
 
 
 def _now() -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.events.details import JobEnded, RunEnded
-from brewhouse.events.event import Event, EventLog, read_events
+from brewhouse.events.envelope import Event
+from brewhouse.events.event import EventLog, read_events
 from brewhouse.events.run_log import read_log
 from brewhouse.events.run_reports import INTERRUPTED, RunReport, run_reports
 from brewhouse.lake.lake import Lake

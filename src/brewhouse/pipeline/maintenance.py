@@ -7,10 +7,11 @@ Each step is one commit or can be repeated, so that a kill at any moment leaves 
 from __future__ import annotations
 
 import shutil
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import MappingProxyType
 
 import msgspec
 
@@ -65,6 +66,9 @@ class TableMaintenance(msgspec.Struct, kw_only=True):
     bytes_waiting: int = 0
 
 
+_COUNTS = TableMaintenance.__struct_fields__[1:]
+
+
 @dataclass(frozen=True)
 class _Plan:
     """What maintenance does with a table before it deletes files."""
@@ -72,6 +76,7 @@ class _Plan:
     expired: list[int]
     groups: list[tuple[str, ...]]
     merges_manifests: bool
+    report: TableMaintenance
 
 
 def run_maintenance(lake: Lake, settings: Settings, *, listeners: Sequence[Listener] = ()) -> list[TableMaintenance]:
@@ -83,13 +88,7 @@ def run_maintenance(lake: Lake, settings: Settings, *, listeners: Sequence[Liste
     """
     _require_tables(lake)
     done: list[TableMaintenance] = []
-
-    def maintain(context: RunContext) -> JobResult:
-        result, reports = _maintain(context)
-        done.extend(reports)
-        return result
-
-    run_jobs(lake, settings, "maintain", {"maintain": maintain}, listeners=listeners)
+    run_jobs(lake, settings, "maintain", {"maintain": partial(_maintain, done=done)}, listeners=listeners)
     return done
 
 
@@ -152,14 +151,12 @@ def preview_maintenance(lake: Lake, settings: Settings) -> list[TableMaintenance
     tables, now = Tables(lake), datetime.now(UTC)
     with tables.reading():
         plans = _plans(lake, tables, settings, now)
-        expiring = {name: plan.expired for name, plan in plans.items()}
-        before, after = tables.referenced(), tables.referenced(expiring)
-        reports = _reports(plans, {name: len(plan.groups) for name, plan in plans.items()})
-        _choose_files(lake, settings, tables, after, pending_files(lake, now) | (before - after), now, reports)
+        reports = {name: plan.report for name, plan in plans.items()}
+        _choose_files(lake, settings, tables, now, reports, {name: plan.expired for name, plan in plans.items()})
     return list(reports.values())
 
 
-def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
+def _maintain(context: RunContext, done: list[TableMaintenance]) -> JobResult:
     lake, tables, now = context.lake, context.tables, datetime.now(UTC)
     plans = _plans(lake, tables, context.settings, now)
     rewrites = _compact(context, plans)
@@ -170,38 +167,29 @@ def _maintain(context: RunContext) -> tuple[JobResult, list[TableMaintenance]]:
     known = tables.runs()
     tables.expire(expiring)
 
-    reports = _reports(plans, {rewrite.table: len(rewrite.after) for rewrite in rewrites})
+    for rewrite in rewrites:
+        plans[rewrite.table].report.files_written = len(rewrite.after)
+    reports = {name: plan.report for name, plan in plans.items()}
     # First, since the views of a killed run may point at files that are deleted now.
     refresh_views(lake, tables, context.warn)
-    pending = pending_files(lake, now)
-    for path in _choose_files(lake, context.settings, tables, tables.referenced(), pending, now, reports):
+    for path in _choose_files(lake, context.settings, tables, now, reports):
         lake.store.delete(path)
     drop_expired_records(lake, now)
 
-    done = list(reports.values())
+    done += reports.values()
     total = total_of(done)
     return JobResult(
         message=f"{total.snapshots_expired} snapshots expired, {total.files_compacted} files compacted to "
         f"{total.files_written}, {total.files_removed} files removed, {total.bytes_freed} bytes freed",
-        counts={name: value for name, value in msgspec.structs.asdict(total).items() if name != "table"},
+        counts={name: getattr(total, name) for name in _COUNTS},
         published=list_states(tables, [rewrite.table for rewrite in rewrites]),
         expired_runs=sorted(known - tables.runs()),
-    ), done
+    )
 
 
 def total_of(reports: Sequence[TableMaintenance]) -> TableMaintenance:
-    """Add up what was done with all tables.
-
-    Example:
-        >>> total_of([TableMaintenance(table=name, bytes_freed=2) for name in ("gold.a", "gold.b")]).bytes_freed
-        4
-    """
-    sums: dict[str, int] = defaultdict(int)
-    for report in reports:
-        for name, value in msgspec.structs.asdict(report).items():
-            if name != "table":
-                sums[name] += value
-    return TableMaintenance(table="total", **sums)
+    """Add up what was done with all tables."""
+    return TableMaintenance(table="total", **{name: sum(getattr(each, name) for each in reports) for name in _COUNTS})
 
 
 def _require_tables(lake: Lake) -> None:
@@ -213,20 +201,19 @@ def _plans(lake: Lake, tables: Tables, settings: Settings, now: datetime) -> dic
     """Plan the maintenance of each table; one that a run is about to publish keeps its files and current snapshot."""
     live, _ = staged_publications(lake, now)
     staged = {name for publication in live for name in publication.bases}
-    return {
-        name: _Plan(
-            expired(
-                tables.history(name),
-                tables.protected(name),
-                now,
-                keep_days=settings.snapshot_retention_days,
-                keep_last=settings.min_snapshots_to_keep,
-            ),
-            [] if name in staged else compactions(tables.current_files(name), settings.target_file_mb * BYTES_PER_MB),
-            name not in staged and tables.manifests(name) > MANY_MANIFESTS,
+    days, number = settings.snapshot_retention_days, settings.min_snapshots_to_keep
+    plans = {}
+    for name in tables.folders():
+        old = expired(tables.history(name), tables.protected(name), now, keep_days=days, keep_last=number)
+        files = [] if name in staged else tables.current_files(name)
+        groups = compactions(files, settings.target_file_mb * BYTES_PER_MB)
+        merges_manifests = name not in staged and tables.manifests(name) > MANY_MANIFESTS
+        compacted = sum(map(len, groups))
+        report = TableMaintenance(
+            table=name, snapshots_expired=len(old), files_compacted=compacted, files_written=len(groups)
         )
-        for name in tables.folders()
-    }
+        plans[name] = _Plan(old, groups, merges_manifests, report)
+    return plans
 
 
 def _compact(context: RunContext, plans: Mapping[str, _Plan]) -> list[Rewrite]:
@@ -250,30 +237,22 @@ def _combine(context: RunContext, name: str, group: tuple[str, ...]) -> tuple[st
     return files
 
 
-def _reports(plans: Mapping[str, _Plan], files_written: Mapping[str, int]) -> dict[str, TableMaintenance]:
-    return {
-        name: TableMaintenance(
-            table=name,
-            snapshots_expired=len(plan.expired),
-            files_compacted=sum(map(len, plan.groups)),
-            files_written=files_written.get(name, 0),
-        )
-        for name, plan in plans.items()
-    }
-
-
 def _choose_files(
     lake: Lake,
     settings: Settings,
     tables: Tables,
-    referenced: set[str],
-    pending: set[str],
     now: datetime,
     reports: dict[str, TableMaintenance],
+    expiring: Mapping[str, Collection[int]] = MappingProxyType({}),
 ) -> list[str]:
-    """Choose the files to delete, and report them: orphans, what runs staged and never published, and old logs."""
+    """Choose the files to delete, and report them: orphans, what runs staged and never published, and old logs.
+
+    Args:
+        expiring: Snapshots that are about to expire, by table.
+    """
     live, abandoned = staged_publications(lake, now)
-    pending = pending.union(*(each.files for each in live))
+    referenced = tables.referenced(expiring)
+    pending = pending_files(lake, now).union(tables.files_of(expiring), *(each.files for each in live))
     chosen: list[StoredFile] = []
     for name, (old, waiting) in orphans_by_table(lake, tables, referenced, pending, now).items():
         report = reports[name]

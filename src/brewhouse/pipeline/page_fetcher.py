@@ -8,16 +8,17 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import takewhile
+from pathlib import Path
 
 from brewhouse.api.client import PageResult
 from brewhouse.api.contract import Records, one_line, parse_page
 from brewhouse.api.pages import Pager
-from brewhouse.api.schema_drift import Profile, Profiler
+from brewhouse.api.schema_drift import Profiler
 from brewhouse.api.source_errors import BadResponseError
 from brewhouse.checks.completeness import CompletenessCheck, CompletenessResult
 from brewhouse.lake.manifest import Page
 from brewhouse.lake.snapshot_writer import SnapshotWriter, page_content
-from brewhouse.source import Meta, SchemaDrift
+from brewhouse.source import Meta
 
 _EXTRA_PAGES = 10
 _FEW_PAGES = 4
@@ -33,9 +34,17 @@ class PageFetcher:
         resumed: Number of pages that an interrupted run had left.
         requested: Number of pages fetched from the source, refetched ones included.
         compared: Numbers of the pages that `changes` compared with the source.
+        profiler: Knows the fields of the pages, and their deviations from the contract.
     """
 
-    def __init__(self, pager: Pager, writer: SnapshotWriter, concurrency: int, progress: Progress) -> None:
+    def __init__(
+        self,
+        pager: Pager,
+        writer: SnapshotWriter,
+        concurrency: int,
+        progress: Progress,
+        on_page: Callable[[Path, int], None],
+    ) -> None:
         self.size = writer.started.page_size_rows
         self.pages: dict[int, Page] = {}
         self.resumed = 0
@@ -46,9 +55,9 @@ class PageFetcher:
         self._writer = writer
         self._concurrency = concurrency
         self._progress = progress
+        self._on_page = on_page
         self._completeness = CompletenessCheck()
-        self._profiler = Profiler()
-        self._profiles: dict[int, Profile] = {}
+        self.profiler = Profiler()
 
     def resume(self, total: int) -> None:
         """Keep the readable pages of an interrupted run, when they have the size expected of `total` records."""
@@ -97,8 +106,7 @@ class PageFetcher:
 
     async def restart(self, total: int) -> None:
         """Fetch all pages again; see `fetch_missing`."""
-        self._completeness = CompletenessCheck()
-        self._profiles.clear()
+        self._completeness, self.profiler = CompletenessCheck(), Profiler()
         self.pages.clear()
         self._end = math.inf
         first, self.size = await self.pager.fetch_first(total)
@@ -113,17 +121,14 @@ class PageFetcher:
             number, lines, url=result.url, status=result.status, fetched_at=result.fetched_at
         )
         self._count(page, result.lines, result.records, result.missing_rows)
+        self._on_page(self._writer.folder / page.file, page.records)
         count = len(self.pages)
         is_due = count >= _FEW_PAGES and count.bit_count() == 1  # rarely, as it takes as long as counting all pages
         if is_due and self._completeness.is_repetitive():
             self._end = min(self._end, number + 1)
 
     async def changes(self, limit: int) -> list[str]:
-        """Fetch a sample of the pages again, and return a sentence per page whose records have changed.
-
-        Args:
-            limit: Size of the sample; it has all pages of up to twice as many.
-        """
+        """Fetch about `limit` pages again, see `sample`, and return a sentence per page whose records have changed."""
         changed: list[int] = []
 
         async def compare(number: int) -> None:
@@ -140,14 +145,6 @@ class PageFetcher:
     def completeness(self, before: Meta, after: Meta) -> CompletenessResult:
         """Compare the pages with the source's own counts before and after."""
         return self._completeness.result(before, after, self.size)
-
-    def fields_seen(self) -> dict[str, dict[str, int]]:
-        """Count the JSON types of each field."""
-        return self._profiler.fields_seen(self._profiles.values())
-
-    def drift(self) -> list[SchemaDrift]:
-        """List the deviations from the contract."""
-        return self._profiler.drift(list(self._profiles.values()))
 
     async def _for_each(self, numbers: Iterable[int], fetch: Callable[[int], Awaitable[None]]) -> None:
         """Fetch pages concurrently; the first failure stops all workers."""
@@ -166,12 +163,12 @@ class PageFetcher:
 
     def _count(self, page: Page, lines: Sequence[bytes], records: Records, missing_rows: Sequence[int]) -> None:
         self._completeness.count(page.number, lines, records, missing_rows)
-        self._profiles[page.number] = self._profiler.profile(lines, records)
+        self.profiler.count(page.number, lines, records)
         self.pages[page.number] = page
 
     def _forget(self, number: int) -> None:
         self._completeness.forget(number)
-        self._profiles.pop(number, None)
+        self.profiler.forget(number)
         self.pages.pop(number, None)
 
 

@@ -33,15 +33,29 @@ _ANY_AGE_DAYS = 36_500
 
 
 def stage_models(
-    context: RunContext, models: Sequence[Model], snapshot: RawSnapshot, *, rebuilds: bool = False
+    context: RunContext,
+    models: Sequence[Model],
+    snapshot: RawSnapshot,
+    version: str,
+    compared_with: str | None = None,
+    *,
+    rebuilds: bool = False,
 ) -> list[Publication]:
     """Let the engine write each model's table into files, which it reads by the model's name from then on.
 
     Args:
         snapshot: What they are made of; incremental tables get its rows as a batch.
+        version: Of the models.
+        compared_with: Run id of the raw snapshot that this one was compared with; None when there is none.
         rebuilds: Whether incremental tables start over with this batch.
     """
     engine, tables = context.engine, context.tables
+    properties = {
+        RAW_SNAPSHOT: snapshot.run,
+        SNAPSHOT_TIME: snapshot.manifest.finished_at,
+        COMPARED_WITH: compared_with or "",
+        MODELS: version,
+    }
     batch = {"snapshot_run": snapshot.run, "snapshot_date": snapshot.manifest.finished_at[:10]}
     known = frozenset(() if rebuilds else tables.names())
     publications: list[Publication] = []
@@ -54,7 +68,7 @@ def stage_models(
             if mixed:
                 _compute_with_rows_of(engine, model, spec, mixed, batch[model.incremental_by])
         files = engine.write(spec, tables.field_ids(spec), tables.data_folder(spec.name))
-        publications.append(Publication(spec, files, tuple(kept)))
+        publications.append(Publication(spec, files, tuple(kept), properties))
     return publications
 
 
@@ -100,19 +114,14 @@ def publish(context: RunContext, *stages: StagedTables) -> JobResult:
     _sweep(context)
     last = stages[-1]
     zones = " and ".join(stage.zone for stage in stages)
+    rows = {str(entry["table"]): int(entry["rows"]) for entry in published}
     return JobResult(
         message=f"{zones} show{'s' if len(stages) == 1 else ''} snapshot {last.raw_snapshot}",
-        counts=last.counts or _rows(published, last),
+        counts=last.counts or {each.spec.name: rows[each.spec.name] for each in last.publications},
         checks=last.checks,
         published=published,
         expired_runs=sorted(known - context.tables.runs()),
     )
-
-
-def _rows(published: list[dict[str, str | int]], staged: StagedTables) -> dict[str, int]:
-    """Return the rows of each published table of one stage."""
-    names = {publication.spec.name for publication in staged.publications}
-    return {str(entry["table"]): int(entry["rows"]) for entry in published if entry["table"] in names}
 
 
 def raise_on_failure(checks: Iterable[Check]) -> None:
@@ -135,19 +144,7 @@ def raise_on_failure(checks: Iterable[Check]) -> None:
 
 def commit(context: RunContext, *stages: StagedTables) -> list[dict[str, str | int]]:
     """Commit staged tables in one transaction; return each table with its snapshot and rows."""
-    publications = [
-        replace(
-            publication,
-            properties={
-                RAW_SNAPSHOT: staged.raw_snapshot,
-                SNAPSHOT_TIME: staged.snapshot_time,
-                COMPARED_WITH: staged.compared_with or "",
-                MODELS: staged.version,
-            },
-        )
-        for staged in stages
-        for publication in staged.publications
-    ]
+    publications = [publication for staged in stages for publication in staged.publications]
     context.tables.publish(publications, {RUN: context.run}, _expiring(context, publications))
     return list_states(context.tables, [publication.spec.name for publication in publications])
 
@@ -199,11 +196,7 @@ def attach_staged(context: RunContext, staged: StagedTables) -> None:
 
 
 def refresh_views(lake: Lake, tables: Tables, warn: Callable[[str], None]) -> None:
-    """Point the views of `brewhouse.duckdb` at the tables' current files and the raw snapshot of silver.
-
-    Args:
-        warn: Called if the file cannot be written, which does not undo the publication.
-    """
+    """Point the views at the tables' current files and the raw snapshot of silver; `warn` if they cannot be written."""
     if not lake.is_local:  # which has no views
         return
     from brewhouse.query.views import shown_pages, views_copy, write_views
@@ -216,22 +209,22 @@ def refresh_views(lake: Lake, tables: Tables, warn: Callable[[str], None]) -> No
         warn(str(error))
 
 
-def is_published(tables: Tables, models: Sequence[Model], version: str, raw_snapshot: str) -> bool:
-    """Return whether the tables of all models show a raw snapshot, made by a version of the models."""
+def find_published(
+    context: RunContext, zone: str, models: Sequence[Model], version: str, raw_snapshot: str
+) -> JobResult | None:
+    """Return the result of a job with nothing to do, if these models have published the raw snapshot already."""
+    tables = context.tables
     if not {model.name for model in models} <= set(tables.names()):
-        return False
+        return None
     current = [tables.current(model.name) for model in models]
-    return all(
-        now is not None and (now.raw_snapshot, now.properties.get(MODELS)) == (raw_snapshot, version) for now in current
-    )
+    if any(now is None or (now.raw_snapshot, now.properties.get(MODELS)) != (raw_snapshot, version) for now in current):
+        return None
+    refresh_views(context.lake, tables, context.warn)  # missing if a run was killed right after its commit
+    return JobResult(f"{zone} already shows snapshot {raw_snapshot}; nothing to do")
 
 
 def version_of(models: Sequence[Model], upstream: str = "") -> str:
-    """Identify the version of models and of the reference data next to them.
-
-    Args:
-        upstream: Version of the models that made the tables they read.
-    """
+    """Identify the version of models, of the reference data next to them, and of the models upstream."""
     lines = [upstream, *(f"{model.name} {model.version}" for model in models)]
     digest = hashlib.sha256("\n".join(lines).encode())
     for file in sorted(REFERENCE.glob("*.csv")):

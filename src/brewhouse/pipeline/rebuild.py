@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from brewhouse.checks.check import Check
+from brewhouse.checks.data_contract import check_result
 from brewhouse.errors import BrewhouseError, ChecksFailed
 from brewhouse.events.event import Listener
 from brewhouse.iceberg.tables import Tables
@@ -54,26 +55,32 @@ def rebuild(context: RunContext) -> JobResult:
     tables = context.tables = Tables(lake, replaces=True)
     if context.settings.models is not None:
         dry_run(context.settings)
-    progress = _Rebuild(context)
+    shown: str | None = None
+    checks: list[Check] = []
+    left_out: list[str] = []
     with tables.atomically():
         for error in tables.forget_damaged():
             context.warn(f"A table starts over without its history, since it is damaged: {error.what}")
         for done, snapshot_run in enumerate(runs, start=1):
-            progress.add(find(lake, snapshot_run))
+            checks = []
+            try:
+                _add(context, find(lake, snapshot_run), shown, checks)
+                shown = snapshot_run
+            except ChecksFailed as error:
+                left_out.append(f"{snapshot_run}: {error.what}")
             context.emit_snapshots(done, len(runs))
-        context.emit_checks([*progress.checks, progress.left_out_check()])
-        if progress.snapshot is None:
-            raise BrewhouseError(
-                f"None of the {len(runs)} raw snapshots in {lake.root} passes its checks.",
-                hint="Run `brewhouse show` for the reasons, or `brewhouse run` for a new one.",
-            )
+        name = "every raw snapshot passes its checks"
+        checks.append(check_result(name, "bronze.breweries", len(left_out), "; ".join(left_out), "warning"))
+        context.emit_checks(checks)
+        if shown is None:
+            what = f"None of the {len(runs)} raw snapshots in {lake.root} passes its checks."
+            raise BrewhouseError(what, hint="Run `brewhouse show` for the reasons, or `brewhouse run` for a new one.")
         context.ignore_stops()
     refresh_views(lake, tables, context.warn)
     published = list_states(tables, tables.names(), context.run)
     return JobResult(
-        message=f"{len(published)} tables rebuilt from {len(runs) - len(progress.left_out)} raw snapshots; "
-        f"they show {progress.snapshot}",
-        counts={"raw_snapshots": len(runs), "left_out": len(progress.left_out)},
+        message=f"{len(published)} tables rebuilt from {len(runs) - len(left_out)} raw snapshots; they show {shown}",
+        counts={"raw_snapshots": len(runs), "left_out": len(left_out)},
         published=published,
     )
 
@@ -87,44 +94,17 @@ def is_rebuilt(lake: Lake) -> bool:
     return known.issuperset(complete_runs(lake))
 
 
-class _Rebuild:
-    """The progress of a rebuild.
+def _add(context: RunContext, snapshot: RawSnapshot, previous: str | None, checks: list[Check]) -> None:
+    """Publish one more raw snapshot, inside the transaction, and add the results of its checks, whatever they are."""
 
-    Attributes:
-        snapshot: Run id of the raw snapshot that the tables show; None before the first.
-    """
-
-    def __init__(self, context: RunContext) -> None:
-        self.snapshot: str | None = None
-        self.checks: list[Check] = []
-        self.left_out: list[str] = []
-        self._context = context
-
-    def add(self, snapshot: RawSnapshot) -> None:
-        """Publish one more raw snapshot, inside the transaction."""
-        self.checks = []
-        try:
-            attach_snapshot(self._context.engine, snapshot)
-            silver = stage_silver(self._context, snapshot, self.snapshot, rebuilds=self.snapshot is None)
-            self._check(silver)
-            attach_staged(self._context, silver)
-            gold = stage_gold(self._context, snapshot, silver.version, rebuilds=self.snapshot is None)
-            self._check(gold)
-            commit(self._context, silver, gold)
-            self.snapshot = snapshot.run
-        except ChecksFailed as error:
-            self.left_out.append(f"{snapshot.run}: {error.what}")
-
-    def left_out_check(self) -> Check:
-        """Check that no raw snapshot was left out."""
-        return Check(
-            name="every raw snapshot passes its checks",
-            table="bronze.breweries",
-            severity="warning",
-            violations=len(self.left_out),
-            example="; ".join(self.left_out) or None,
-        )
-
-    def _check(self, staged: StagedTables) -> None:
-        self.checks += staged.checks
+    def require(staged: StagedTables) -> None:
+        checks.extend(staged.checks)
         raise_on_failure(staged.checks)
+
+    attach_snapshot(context.engine, snapshot)
+    silver = stage_silver(context, snapshot, previous, rebuilds=previous is None)
+    require(silver)
+    attach_staged(context, silver)
+    gold = stage_gold(context, snapshot, silver.version, rebuilds=previous is None)
+    require(gold)
+    commit(context, silver, gold)

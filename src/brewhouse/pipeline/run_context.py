@@ -12,16 +12,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from brewhouse.checks.check import Check
-from brewhouse.events.details import (
-    ChecksFinished,
-    Detail,
-    Level,
-    ModelStarted,
-    PagesFetched,
-    SchemaDriftFound,
-    SnapshotsProcessed,
-    Warned,
-)
+from brewhouse.events import details
 from brewhouse.events.event import EventLog
 from brewhouse.iceberg.table_spec import Publication
 from brewhouse.ids import CLOCK_TOLERANCE, time_of
@@ -57,22 +48,14 @@ class JobResult:
 
 @dataclass(frozen=True)
 class StagedTables:
-    """Tables of a job as files that no reader sees yet, with the results of their checks.
-
-    Attributes:
-        zone: silver or gold.
-        snapshot_time: When that was finished, ISO 8601, UTC.
-        compared_with: Run id of the raw snapshot it was compared with; None when there is none.
-    """
+    """Tables of a zone as files that no reader sees yet, with their models' version and the results of their checks."""
 
     zone: str
     version: str
     raw_snapshot: str
-    snapshot_time: str
     publications: list[Publication]
     checks: list[Check]
     counts: dict[str, int] = field(default_factory=dict)
-    compared_with: str | None = None
 
 
 class RunContext:
@@ -147,31 +130,32 @@ class RunContext:
             self.warn(message)
         return tables
 
-    def emit(self, detail: Detail) -> None:
+    def emit(self, detail: details.Detail) -> None:
         """Emit an event of this job."""
         self.events.emit(msgspec.structs.replace(detail, job_name=self.job))
 
     def emit_model(self, name: str) -> None:
         """Emit that a model starts to run; a rebuild, which runs each many times, counts snapshots instead."""
         if self.job != REBUILD:
-            self.emit(ModelStarted(model=name))
+            self.emit(details.ModelStarted(model=name))
 
     def emit_pages(self, done: int, total: int) -> None:
         """Emit how many pages of how many are fetched."""
-        self.events.emit(PagesFetched(job_name=self.job, done=done, total=total))
+        self.events.emit(details.PagesFetched(job_name=self.job, done=done, total=total))
 
     def emit_snapshots(self, done: int, total: int) -> None:
         """Emit how many raw snapshots of how many are processed."""
-        self.events.emit(SnapshotsProcessed(job_name=self.job, done=done, total=total))
+        self.events.emit(details.SnapshotsProcessed(job_name=self.job, done=done, total=total))
 
     def emit_checks(self, checks: Sequence[Check]) -> None:
         """Emit the results of checks as one event."""
         failed = [check for check in checks if check.violations]
         names = "; ".join(f"{check.table}: {check.name} ({check.violations} violations)" for check in failed)
         summary = f"{len(checks) - len(failed)} checks passed, {len(failed)} failed"
+        severity: details.Level = "ERROR" if any(check.severity == "error" for check in failed) else "WARN"
         self.emit(
-            ChecksFinished(
-                severity=_severity(failed),
+            details.ChecksFinished(
+                severity=severity if failed else "INFO",
                 message=f"{summary}: {names}" if names else summary,
                 checks=[{**msgspec.to_builtins(check), "passed": not check.violations} for check in checks],
             )
@@ -179,7 +163,7 @@ class RunContext:
 
     def warn(self, message: str) -> None:
         """Emit a warning that fails neither the job nor the run."""
-        self.emit(Warned(message=message))
+        self.emit(details.Warned(message=message))
 
     def check_clock(self, last: str, what: str) -> None:
         """Warn if the time in an id of this lake is ahead of the clock: that clock was wrong, or this one is."""
@@ -199,13 +183,7 @@ class RunContext:
         """Emit an event for each deviation of the source from its contract."""
         for found in drift:
             text = f"drift: {found.name}: {found.detail} ({found.count} times, for example {found.example})"
-            self.emit(SchemaDriftFound(severity="WARN", message=text, **msgspec.structs.asdict(found)))
-
-
-def _severity(failed: Sequence[Check]) -> Level:
-    if not failed:
-        return "INFO"
-    return "ERROR" if any(check.severity == "error" for check in failed) else "WARN"
+            self.emit(details.SchemaDriftFound(severity="WARN", message=text, **msgspec.structs.asdict(found)))
 
 
 @contextmanager

@@ -17,22 +17,10 @@ from typing import Any, TypeAlias
 from msgspec import UNSET
 
 from brewhouse.errors import BrewhouseError, redacted
+from brewhouse.events import details
 from brewhouse.events.alerts import WORKFLOW
-from brewhouse.events.details import (
-    TRIGGER_VARIABLE,
-    ChecksFinished,
-    Detail,
-    JobEnded,
-    JobQueued,
-    JobStarted,
-    ModelStarted,
-    PagesFetched,
-    RunEnded,
-    RunStarted,
-    SnapshotsProcessed,
-    TablesPublished,
-)
-from brewhouse.events.event import Event, EventLog, EventReader, Listener, event_days
+from brewhouse.events.envelope import Event
+from brewhouse.events.event import EventLog, EventReader, Listener, archive_events, event_days
 from brewhouse.events.run_log import run_log
 from brewhouse.events.run_reports import ENDED, RunReport, run_reports
 from brewhouse.lake.lake import Lake
@@ -42,7 +30,10 @@ from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.settings import Settings, is_lineage_configured
 
 _DAYS_ARCHIVED = 7
-_STEPS = (JobStarted, PagesFetched, SnapshotsProcessed, ModelStarted, ChecksFinished)
+_STEPS = (
+    *(details.JobStarted, details.PagesFetched, details.SnapshotsProcessed),
+    *(details.ModelStarted, details.ChecksFinished),
+)
 
 _log = logging.getLogger(__name__)
 
@@ -90,14 +81,10 @@ def run_jobs(
                 close_interrupted_runs(lake, reader.read(since, previous.run), run)
         log = on_exit.enter_context(run_log(lake, run, to_stderr=settings.log_format == "json"))
         on_exit.callback(_archive, lake)
-        stopper = _stop_listener(signals)
-        events = EventLog(
-            lake,
-            run,
-            [stopper, log.listen, *listeners, *_outputs(lake, settings, workflow, run, reader, on_exit)],
-            {"workflowRunId": external.workflow_run} if external else {},
-        )
-        on_exit.callback(_sync, events)
+        outputs = _outputs(lake, settings, workflow, run, reader, on_exit)
+        facts = {"workflowRunId": external.workflow_run} if external else {}
+        events = EventLog(lake, run, [_stop_listener(signals), log.listen, *listeners, *outputs], facts)
+        on_exit.callback(_guarded("Failed to write the events to the disk")(events.sync))
         context = RunContext(lake, settings, events, tuple(jobs), external.jobs if external else ())
         context.signals = signals
         on_exit.callback(context.close)
@@ -123,59 +110,43 @@ class _Run:
             "workflow": workflow,
             "jobs": list(context.planned),
         }
-        self._started = time.monotonic() - (_age_s(earlier) if earlier else 0)
+        age = datetime.now(UTC) - datetime.fromisoformat(earlier.started_at) if earlier else timedelta()
+        self._started = time.monotonic() - age.total_seconds()
 
     def execute(self, jobs: Mapping[str, Job], last_run: str) -> None:
-        name = ""
-        try:
+        with self._failure_recorded(details.RunEnded, self._identity, self._started):
             self._start()
             self._context.check_clock(last_run, "last run")
             for name, job in jobs.items():
                 self._run_job(name, job)
-        except BaseException as raw:
-            error = self._cause(raw)
-            if not self._will_be_retried(name, error):
-                self._emit_failure(RunEnded(**self._identity, **_failure(error, self._started)))
-            if error is raw:
-                raise
-            raise error from raw
-        if name == self._context.planned[-1]:
+        if self._context.job == self._context.planned[-1]:
             self._context.ignore_stops()
             message = f"run {self._events.run} succeeded"
             seconds = _since(self._started)
-            self._events.emit(RunEnded(**self._identity, state="SUCCEEDED", message=message, seconds=seconds))
+            self._events.emit(details.RunEnded(**self._identity, state="SUCCEEDED", message=message, seconds=seconds))
 
     def _start(self) -> None:
         if self._earlier is not None and self._earlier.state not in ENDED:
             return
         workflow, names = self._identity["workflow"], ", ".join(self._context.planned)
         message = f"run {self._events.run} of the {workflow} workflow starts: {names}"
-        trigger = "glue" if self._external else os.environ.get(TRIGGER_VARIABLE, "cli")
-        self._events.emit(RunStarted(**self._identity, trigger=trigger, message=message))
+        trigger = "glue" if self._external else os.environ.get(details.TRIGGER_VARIABLE, "cli")
+        self._events.emit(details.RunStarted(**self._identity, trigger=trigger, message=message))
         for name in self._context.planned:
-            self._events.emit(JobQueued(job_name=name))
+            self._events.emit(details.JobQueued(job_name=name))
 
     def _run_job(self, name: str, job: Job) -> None:
         """Run one job; its events have the shape of AWS Glue's."""
         identity: dict[str, Any] = {"job_name": name, "job_run_id": self._external.job_run if self._external else ""}
-        self._events.emit(JobStarted(**identity, message=f"{name} starts"))
+        self._events.emit(details.JobStarted(**identity, message=f"{name} starts"))
         started = time.monotonic()
-        try:
-            with self._context.running(name) as context:
-                result = job(context)
-        except BaseException as raw:
-            error = self._cause(raw)
-            if not isinstance(error, BrewhouseError) and not _is_stop(error):
-                _log.error("%s stops", name, exc_info=error)
-            self._emit_failure(JobEnded(**identity, **_failure(error, started)))
-            if error is raw:
-                raise
-            raise error from raw
+        with self._failure_recorded(details.JobEnded, identity, started), self._context.running(name) as context:
+            result = job(context)
         if result.published:
             message = f"published {', '.join(str(table['table']) for table in result.published)}"
-            self._events.emit(TablesPublished(job_name=name, tables=result.published, message=message))
+            self._events.emit(details.TablesPublished(job_name=name, tables=result.published, message=message))
         self._events.emit(
-            JobEnded(
+            details.JobEnded(
                 **identity,
                 state="SUCCEEDED",
                 message=result.message,
@@ -186,25 +157,50 @@ class _Run:
             )
         )
 
-    def _cause(self, raw: BaseException) -> BaseException:
-        """Return the error that ends the run; a library may have replaced the exception of a signal by its own."""
-        number = self._context.signals[0] if self._context.signals else 0
-        return _stop(number) if number and not _is_stop(raw) else _translated(raw)
+    @contextmanager
+    def _failure_recorded(
+        self, end: type[details.RunEnded | details.JobEnded], identity: Mapping[str, Any], started: float
+    ) -> Iterator[None]:
+        """Emit the end of a run or a job that does not succeed, and raise a readable error."""
+        try:
+            yield
+        except BaseException as raw:
+            # A library may have replaced the exception of a signal by its own.
+            number = self._context.signals[0] if self._context.signals else 0
+            error = _stop(number) if number and not _is_stop(raw) else _translated(raw)
+            is_job = end is details.JobEnded
+            if is_job and not (isinstance(error, BrewhouseError) or _is_stop(error)):
+                _log.error("%s stops", identity["job_name"], exc_info=error)
+            if is_job or not self._will_be_retried(error):
+                self._emit_failure(end(**identity, **_failure(error, started)))
+            if error is raw:
+                raise
+            raise error from raw
 
-    def _will_be_retried(self, job: str, error: BaseException) -> bool:
+    def _will_be_retried(self, error: BaseException) -> bool:
         """Return whether the external scheduler restarts the failed job, so that the run continues."""
         if self._external is None or _is_stop(error):
             return False
-        attempts = sum(before.name == job for before in self._earlier.jobs) if self._earlier else 0
+        attempts = sum(before.name == self._context.job for before in self._earlier.jobs) if self._earlier else 0
         return attempts < self._external.retries
 
-    def _emit_failure(self, detail: Detail) -> None:
+    def _emit_failure(self, detail: details.Detail) -> None:
         """Emit the end of what failed, if possible: on a full disk it is not, and must not hide the failure."""
         self._context.ignore_stops()
         try:
             self._events.emit(detail)
         except Exception as error:  # noqa: BLE001 - whatever it is
             _log.warning("the end could not be recorded: %s", _description(error))
+
+
+@contextmanager
+def _guarded(what: str) -> Iterator[None]:
+    """Keep an error of a block or a function from failing the run; print and log it."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        print(f"brewhouse: {what}: {_description(error)}", file=sys.stderr)
+        _log.warning("%s: %s", what, _description(error), exc_info=error)
 
 
 def _outputs(
@@ -222,15 +218,16 @@ def _outputs(
         yield lineage.listen
     if alerts.ping_url is not None and workflow == WORKFLOW:
         pinger = notifications.HeartbeatPinger(lake, alerts.ping_url, run)
-        yield _guarded_listener("Failed to send a heartbeat", pinger.listen)
+        yield _guarded("Failed to send a heartbeat")(pinger.listen)
     if alerts.urls:
         notifications.warn_of_missing_library(alerts)
 
-        def notify_at_end(detail: Detail, _: Event) -> None:
-            if isinstance(detail, RunEnded):
+        @_guarded("Failed to send notifications")
+        def notify_at_end(detail: details.Detail, _: Event) -> None:
+            if isinstance(detail, details.RunEnded):
                 notifications.notify(lake, alerts, reader=reader)
 
-        yield _guarded_listener("Failed to send notifications", notify_at_end)
+        yield notify_at_end
 
 
 def _earlier(reader: EventReader, external: ExternalRun | None) -> RunReport | None:
@@ -241,41 +238,10 @@ def _earlier(reader: EventReader, external: ExternalRun | None) -> RunReport | N
     return next((report for report in reversed(reports) if report.workflow_run == external.workflow_run), None)
 
 
-def _age_s(report: RunReport) -> float:
-    return (datetime.now(UTC) - datetime.fromisoformat(report.started_at)).total_seconds()
-
-
-def _sync(events: EventLog) -> None:
-    with _guarded("Failed to write the events to the disk"):
-        events.sync()
-
-
+@_guarded("Failed to archive the events of past days")
 def _archive(lake: Lake) -> None:
-    if len(event_days(lake)) < 2:  # only today's, which are not archived yet
-        return
-
-    from brewhouse.events.event_archive import archive_events
-
-    with _guarded("Failed to archive the events of past days"):
+    if len(event_days(lake)) > 1:  # else they are today's, which are not archived yet
         archive_events(lake, max_days=_DAYS_ARCHIVED)
-
-
-@contextmanager
-def _guarded(what: str) -> Iterator[None]:
-    """Keep an error from failing the run; print and log it."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - whatever it is
-        print(f"brewhouse: {what}: {_description(error)}", file=sys.stderr)
-        _log.warning("%s: %s", what, _description(error), exc_info=error)
-
-
-def _guarded_listener(what: str, listener: Listener) -> Listener:
-    def listen(detail: Detail, event: Event) -> None:
-        with _guarded(what):
-            listener(detail, event)
-
-    return listen
 
 
 def _translated(error: BaseException) -> BaseException:
@@ -294,7 +260,7 @@ def _stop(number: int) -> BaseException:
 def _stop_listener(signals: Sequence[int]) -> Listener:
     """Create a listener that stops a run at its next step if the exception of a signal was lost."""
 
-    def listen(detail: Detail, _: Event) -> None:
+    def listen(detail: details.Detail, _: Event) -> None:
         if signals and signals[0] and isinstance(detail, _STEPS):
             raise _stop(signals[0])
 

@@ -25,11 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Starts the runs of a schedule as long as this process lives.
-
-    Args:
-        schedule: When runs are due; None starts none, but notifications are still sent.
-    """
+    """Starts the runs of a schedule while this process lives; without a schedule, it only sends notifications."""
 
     def __init__(
         self, lake: Lake, schedule: CronSchedule | None, start: Callable[[], str], alerts: AlertSettings

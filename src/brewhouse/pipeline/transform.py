@@ -17,14 +17,7 @@ from brewhouse.pipeline.input_tables import (
     attach_snapshot,
     previous_snapshot,
 )
-from brewhouse.pipeline.publishing import (
-    check,
-    is_published,
-    publish,
-    refresh_views,
-    stage_models,
-    version_of,
-)
+from brewhouse.pipeline.publishing import check, find_published, publish, stage_models, version_of
 from brewhouse.pipeline.run_context import JobResult, RunContext, StagedTables
 
 
@@ -41,9 +34,10 @@ def transform(context: RunContext, snapshot_run: str | None = None) -> JobResult
     if snapshot is None:
         raise nothing_extracted(lake)
     models = models_of("silver", folder=context.settings.models)
-    if "extract" not in context.jobs and is_published(context.tables, models, version_of(models), snapshot.run):
-        refresh_views(lake, context.tables, context.warn)  # missing if a run was killed right after its commit
-        return JobResult(message=f"silver already shows snapshot {snapshot.run}; nothing to do")
+    if "extract" not in context.jobs and (
+        result := find_published(context, "silver", models, version_of(models), snapshot.run)
+    ):
+        return result
     attach_snapshot(context.engine, snapshot, context.emit_model)  # without the tables: PyIceberg is still imported
     staged = stage_silver(context, snapshot, previous_snapshot(context.engine, context.tables, snapshot.run))
     check(context, staged)
@@ -77,7 +71,7 @@ def stage_silver(
         attach_nothing_previous(engine)
     elif attach_previous(engine, context.lake, tables, breweries, previous, version):
         attach_snapshot(engine, snapshot)
-    publications = stage_models(context, models, snapshot, rebuilds=rebuilds)
+    publications = stage_models(context, models, snapshot, version, previous, rebuilds=rebuilds)
     checks, counts = checks_and_counts(engine, models, {**ACCOUNTED, "changes": "`silver`.`brewery_changes`"})
     published = None if rebuilds or BREWERIES not in tables.names() else tables.current(BREWERIES)
     checks += reconcile_silver(engine, snapshot.manifest, counts)
@@ -88,9 +82,7 @@ def stage_silver(
         zone="silver",
         version=version,
         raw_snapshot=snapshot.run,
-        snapshot_time=snapshot.manifest.finished_at,
         publications=publications,
         checks=checks,
         counts={"records": snapshot.records} | {part: counts[part] for part in ("breweries", "rejected", "changes")},
-        compared_with=previous,
     )

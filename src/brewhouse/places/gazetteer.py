@@ -56,11 +56,7 @@ _Index = dict[str, dict[str, MatchKind]]
 
 @dataclass(frozen=True)
 class GazetteerMatch:
-    """The place that a name stands for.
-
-    Attributes:
-        name: Its canonical name; the name as given if ISO has no code for it.
-    """
+    """The place that a name stands for, by its canonical name; by the given one if ISO has no code for it."""
 
     code: str | None
     name: str

@@ -86,11 +86,7 @@ def export(
     *,
     header: bool = True,
 ) -> None:
-    """Write a `storable` relation to a CSV, JSON or Parquet file.
-
-    Args:
-        names: Column names of the result; repeated ones are numbered.
-    """
+    """Write a `storable` relation to a CSV, JSON or Parquet file; repeated column names are numbered."""
     if step == "json":
         with file.open("w", encoding="utf-8", newline="\n") as array:
             array.writelines(array_parts(stored, names, kinds, file.with_suffix(".rows")))

@@ -39,15 +39,10 @@ def saved_query(name: str) -> SavedQuery:
 
     Raises:
         NotFoundError: It does not exist; the hint lists the names.
-
-    Example:
-        >>> saved_query("top_cities").title
-        'Cities with the most breweries'
     """
     queries = {query.name: query for query in saved_queries()}
     if name not in queries:
-        hint = suggestion(name, queries) or f"The saved queries are: {', '.join(queries)}."
-        raise NotFoundError(f"Unknown saved query {name!r}.", hint=hint)
+        raise NotFoundError(f"Unknown saved query {name!r}.", hint=suggestion(name, queries))
     return queries[name]
 
 

@@ -27,11 +27,9 @@ from tests.events.any_events import AnyEventLog
 from brewhouse.aws.functions import archiver, clients
 from brewhouse.aws.functions.job_runs import dpu_hour_usd
 from brewhouse.aws.functions.normalize import MAX_BYTES, normalize
-from brewhouse.aws.wheel import write_functions
-from brewhouse.events.envelope import EventEnvelope
-from brewhouse.events.event import read_events
-from brewhouse.events.event_archive import archive_events
-from brewhouse.events.event_types import JOB, RUN
+from brewhouse.aws.package import write_functions
+from brewhouse.events.envelope import JOB, RUN, Event
+from brewhouse.events.event import archive_events, read_events
 from brewhouse.ids import id_at
 from brewhouse.lake.lake import Lake
 from brewhouse.query.connection import connect
@@ -299,7 +297,7 @@ def test_an_unexpected_error_returns_only_its_own_message_to_the_queue(
 ) -> None:
     broken = event(2, detail={"databaseName": "broken"})
 
-    def fail(received: dict[str, Any], *_: object) -> EventEnvelope:
+    def fail(received: dict[str, Any], *_: object) -> Event:
         if received["detail"] == broken["detail"]:
             raise ZeroDivisionError("a bug")
         return normalize(received, "brew", {})

@@ -18,17 +18,16 @@ from brewhouse.aws.functions.job_runs import (
     run_period,
 )
 from brewhouse.aws.session import Account
-from brewhouse.events.envelope import EventEnvelope
-from brewhouse.events.event_types import JOB, RUN
+from brewhouse.events.envelope import JOB, RUN, Event
 
 START = datetime(2026, 8, 2, 6, tzinfo=UTC)
 RUN_OF_GLUE = {"Id": "jr_1", "StartedOn": START, "CompletedOn": START + timedelta(minutes=10)}
 
 
-def event(minutes: float, detail_type: str = JOB, source: str = "brewhouse", **detail: Any) -> EventEnvelope:  # noqa: ANN401
+def event(minutes: float, detail_type: str = JOB, source: str = "brewhouse", **detail: Any) -> Event:  # noqa: ANN401
     moment = (START + timedelta(minutes=minutes)).isoformat()
     detail = {"jobName": "extract", "state": "RUNNING", "runId": "R1", **detail}
-    return EventEnvelope(id=moment, detail_type=detail_type, time=moment, source=source, detail=detail)
+    return Event(id=moment, detail_type=detail_type, time=moment, source=source, detail=detail)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +78,7 @@ def test_a_run_in_progress_ends_now() -> None:
         (event(1, jobRunId="extract-R1"), True),
     ],
 )
-def test_an_event_belongs_to_a_run_by_job_source_and_time(candidate: EventEnvelope, belongs: bool) -> None:
+def test_an_event_belongs_to_a_run_by_job_source_and_time(candidate: Event, belongs: bool) -> None:
     assert job_events([candidate], "extract", RUN_OF_GLUE) == [candidate] * belongs
 
 
@@ -93,7 +92,7 @@ def test_an_event_belongs_to_a_run_by_job_source_and_time(candidate: EventEnvelo
         (event(-3, detail_type=RUN, state="FAILED"), False),  # of an earlier attempt
     ],
 )
-def test_a_run_has_ended_by_an_event_after_its_start(candidate: EventEnvelope, ended: bool) -> None:
+def test_a_run_has_ended_by_an_event_after_its_start(candidate: Event, ended: bool) -> None:
     assert has_end_event([candidate], "R1", START) is ended
 
 

@@ -10,19 +10,18 @@ from tests.events.any_events import AnyEventLog
 
 from brewhouse.aws.functions.lake_events import LakeEvents
 from brewhouse.aws.session import Account
-from brewhouse.events.envelope import EventEnvelope
+from brewhouse.events.envelope import JOB, Event
 from brewhouse.events.event import read_events
-from brewhouse.events.event_types import JOB
 from brewhouse.ids import id_at
 from brewhouse.lake.lake import Lake
 
 DAY = datetime(2026, 8, 2, 6, tzinfo=UTC)
 
 
-def envelope(minutes: int, **detail: str) -> EventEnvelope:
+def envelope(minutes: int, **detail: str) -> Event:
     moment = DAY + timedelta(minutes=minutes)
     event_id = id_at(moment, str(minutes).encode())
-    return EventEnvelope(id=event_id, detail_type=JOB, time=moment.isoformat(), detail=dict(detail))
+    return Event(id=event_id, detail_type=JOB, time=moment.isoformat(), detail=dict(detail))
 
 
 @pytest.fixture

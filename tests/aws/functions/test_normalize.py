@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from tests.aws.cloud import RECORDED_EVENTS
 
 from brewhouse.aws.functions.normalize import MAX_BYTES, InvalidEventError, decode_event, normalize
-from brewhouse.events.envelope import EMPTY_DETAIL, decode_events
-from brewhouse.events.event_types import JOB
+from brewhouse.events.envelope import EMPTY_DETAIL, JOB, decode_events
 
 KINDS = sorted({each["event"]["detail-type"] for each in RECORDED_EVENTS})
 CRAWLER = "Glue Crawler State Change"

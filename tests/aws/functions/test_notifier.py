@@ -15,8 +15,8 @@ from tests.events.any_events import AnyEventLog
 
 from brewhouse.aws.functions import clients, notifier
 from brewhouse.events.alerts import Message
+from brewhouse.events.envelope import ALERT_SENT, CHECK, CRAWL, JOB, RUN
 from brewhouse.events.event import read_events
-from brewhouse.events.event_types import ALERT_SENT, CHECK, CRAWL, JOB, RUN
 from brewhouse.events.messages import subject
 from brewhouse.events.run_reports import run_reports
 from brewhouse.lake.lake import Lake

@@ -21,7 +21,7 @@ from brewhouse.aws.functions.clients import client
 from brewhouse.aws.functions.job_runs import FAILED, error_lines, job_events, log_lines, run_facts, run_period
 from brewhouse.aws.functions.lake_events import LakeEvents
 from brewhouse.aws.functions.normalize import WORKFLOWS, InvalidEventError, decode_event, normalize
-from brewhouse.events.event_types import JOB
+from brewhouse.events.envelope import JOB
 from brewhouse.ids import id_at
 
 _WRITERS = 10

@@ -12,8 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from brewhouse.events import run_reports
-from brewhouse.events.envelope import EventEnvelope
-from brewhouse.events.event_types import JOB, RUN
+from brewhouse.events.envelope import JOB, RUN, Event
 
 ENDED = (*run_reports.ENDED, "ERROR", "EXPIRED")
 FAILED = ("FAILED", "TIMEOUT", "ERROR", "EXPIRED")
@@ -79,7 +78,7 @@ def error_lines(logs: Any, stack: str, run_id: str) -> list[str]:  # noqa: ANN40
     return [line[:_LINE_CHARACTERS] for _, line in log_lines(logs, stack, run_id, _ERROR_LINES)]
 
 
-def job_events(events: Iterable[EventEnvelope], job: str, run: Mapping[str, Any]) -> list[EventEnvelope]:
+def job_events(events: Iterable[Event], job: str, run: Mapping[str, Any]) -> list[Event]:
     """Return the events that a job wrote about one of its runs, by time: a lake has one run at a time."""
     start, end = run_period(run)
     return [
@@ -92,7 +91,7 @@ def job_events(events: Iterable[EventEnvelope], job: str, run: Mapping[str, Any]
     ]
 
 
-def has_end_event(events: Iterable[EventEnvelope], run_id: str, since: datetime) -> bool:
+def has_end_event(events: Iterable[Event], run_id: str, since: datetime) -> bool:
     """Return whether a run has an event of its end.
 
     Earlier attempts, before `since`, do not count, nor does a job's report that it was stopped: it does not know why.
@@ -112,7 +111,7 @@ def run_period(run: Mapping[str, Any]) -> tuple[datetime, datetime]:
     return run.get("StartedOn", now).astimezone(UTC), run.get("CompletedOn", now).astimezone(UTC)
 
 
-def _may_belong_to(event: EventEnvelope, run: Mapping[str, Any]) -> bool:
+def _may_belong_to(event: Event, run: Mapping[str, Any]) -> bool:
     """Return whether an event names no job run of Glue, or this one; a retry may be named as its first attempt."""
     named, run_id = str(event.detail.get("jobRunId", "")), str(run.get("Id", ""))
     return not named.startswith("jr_") or named in {run_id, run_id.partition("_attempt_")[0]}

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import Any
 
 from brewhouse.aws.functions.clients import CONNECTIONS, unless
-from brewhouse.events.envelope import EventEnvelope, decode_events
+from brewhouse.events.envelope import Event, decode_events
 
 LINE_CHARACTERS = 2_000
 _PRECONDITION_FAILED = 412
@@ -23,13 +23,13 @@ class LakeEvents:
     client: Any
     bucket: str
 
-    def put(self, event: EventEnvelope) -> bool:
+    def put(self, event: Event) -> bool:
         """Write an event unless it exists; return whether it was written."""
         place = {"Bucket": self.bucket, "Key": f"lake/{event.key}", "ContentType": "application/json"}
         put = self.client.put_object
         return unless([_PRECONDITION_FAILED], put, **place, Body=event.encode(), IfNoneMatch="*") is not None
 
-    def put_log(self, event: EventEnvelope, lines: Sequence[tuple[datetime, str]]) -> None:
+    def put_log(self, event: Event, lines: Sequence[tuple[datetime, str]]) -> None:
         """Write the log lines of a job run under the id of the event of its end, shortened; replaces them."""
         about = {
             "job": event.detail["jobName"],
@@ -44,7 +44,7 @@ class LakeEvents:
         key = f"lake/{event.key.replace('events/', 'job_logs/', 1)}l"
         self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/jsonl")
 
-    def read(self, since: date, after: str = "") -> list[EventEnvelope]:
+    def read(self, since: date, after: str = "") -> list[Event]:
         """Read each event since a day (on it, after an id) once, oldest first; skip lines that are not events."""
         keys = list(self._keys(since, after))
         with ThreadPoolExecutor(CONNECTIONS) as pool:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from brewhouse.events.envelope import EMPTY_DETAIL, EventEnvelope
-from brewhouse.events.event_types import CRAWL, JOB
+from brewhouse.events.envelope import CRAWL, EMPTY_DETAIL, JOB, Event
 from brewhouse.ids import id_at
 
 MAX_BYTES = 256 * 1024
@@ -69,12 +68,12 @@ def parse_time(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def normalize(event: Mapping[str, Any], stack: str, facts: Mapping[str, Any]) -> EventEnvelope:
+def normalize(event: Mapping[str, Any], stack: str, facts: Mapping[str, Any]) -> Event:
     """Return a decoded event of AWS as an event of the lake; its detail has more facts, and the event as received."""
     moment = parse_time(event["time"])
     derive = _BY_TYPE.get(event["detail-type"])
     ours = derive(event["detail"], stack) if derive else {}
-    return EventEnvelope(
+    return Event(
         id=id_at(moment, event["id"].encode()),
         detail_type=event["detail-type"],
         time=moment.isoformat(),

@@ -21,8 +21,7 @@ from brewhouse.aws.functions.lake_events import LakeEvents
 from brewhouse.aws.functions.lease import lease
 from brewhouse.aws.functions.normalize import WORKFLOWS
 from brewhouse.events.alerts import Message, pending_notifications
-from brewhouse.events.envelope import EventEnvelope
-from brewhouse.events.event_types import ALERT_SENT, JOB, RUN
+from brewhouse.events.envelope import ALERT_SENT, JOB, RUN, Event
 from brewhouse.events.messages import body, subject
 from brewhouse.ids import id_at, new_id
 
@@ -59,7 +58,7 @@ def handler(_event: Mapping[str, Any], _context: object) -> dict[str, Any]:
     return {"sent": sent}
 
 
-def _missing_ends(events: Sequence[EventEnvelope], now: datetime) -> Iterator[EventEnvelope]:
+def _missing_ends(events: Sequence[Event], now: datetime) -> Iterator[Event]:
     """Yield the end of each run that Glue ended and that has no event of its end; reads `events` as they grow."""
     started: dict[str, Sequence[JobRun]] = {}
     for job in WORKFLOWS:
@@ -80,7 +79,7 @@ def _missing_ends(events: Sequence[EventEnvelope], now: datetime) -> Iterator[Ev
     yield from _missing_workflow_end(events, now)
 
 
-def _run_without_end(events: Sequence[EventEnvelope], job: str, run: JobRun, since: datetime) -> str:
+def _run_without_end(events: Sequence[Event], job: str, run: JobRun, since: datetime) -> str:
     """Return the id of a job run's run if that has no event of its end since a time; else an empty text."""
     own = job_runs.job_events(events, job, run)
     run_id = own[-1].run if own else str(run["Id"])
@@ -88,8 +87,8 @@ def _run_without_end(events: Sequence[EventEnvelope], job: str, run: JobRun, sin
 
 
 def _missing_successor(
-    events: Sequence[EventEnvelope], now: datetime, job: str, runs: Sequence[JobRun], successors: Sequence[JobRun]
-) -> Iterator[EventEnvelope]:
+    events: Sequence[Event], now: datetime, job: str, runs: Sequence[JobRun], successors: Sequence[JobRun]
+) -> Iterator[Event]:
     """Yield the end of the last run if its next job never started: a trigger that is not active fails nothing in Glue.
 
     Both sequences are sorted newest first. Glue starts no other job after one that no trigger started.
@@ -107,7 +106,7 @@ def _missing_successor(
             yield _run_end(last, str(last["Id"]), run_id, WORKFLOWS[job], [why])
 
 
-def _missing_workflow_end(events: Sequence[EventEnvelope], now: datetime) -> Iterator[EventEnvelope]:
+def _missing_workflow_end(events: Sequence[Event], now: datetime) -> Iterator[Event]:
     """Yield the end of the last run of the workflow if Glue rejected or stopped it, and it has no event of its end."""
     last = _of_glue("get_workflow", Name=os.environ["STACK"]).get("Workflow", {}).get("LastRun", {})
     start, end = job_runs.run_period(last)
@@ -129,7 +128,7 @@ def _of_glue(operation: str, **arguments: object) -> Mapping[str, Any]:
     return answer
 
 
-def _job_run_end(job: str, run: JobRun, run_id: str) -> EventEnvelope:
+def _job_run_end(job: str, run: JobRun, run_id: str) -> Event:
     lines = [
         f"AWS Glue ended the job {job} as {run['JobRunState']}: {run.get('ErrorMessage') or 'no message'}",
         *job_runs.error_lines(client("logs"), os.environ["STACK"], str(run["Id"]))[-_LOG_LINES:],
@@ -140,12 +139,12 @@ def _job_run_end(job: str, run: JobRun, run_id: str) -> EventEnvelope:
 
 def _run_end(
     ended: Mapping[str, Any], glue_id: str, run_id: str, workflow: str, lines: Sequence[str], **facts: object
-) -> EventEnvelope:
+) -> Event:
     """Return the end of a run as a failure, also if it was stopped: its tables are not up to date."""
     moment = job_runs.run_period(ended)[1]
     detail = facts | _detail(run_id, workflow, workflow, "FAILED", "\n".join(lines), severity="ERROR", interrupted=True)
     end_id = id_at(moment, f"end of {glue_id}".encode())
-    return EventEnvelope(id=end_id, detail_type=RUN, time=moment.isoformat(), detail=detail)
+    return Event(id=end_id, detail_type=RUN, time=moment.isoformat(), detail=detail)
 
 
 def _detail(run: str, job: str, workflow: str, state: str, message: str, **more: object) -> dict[str, Any]:
@@ -153,14 +152,14 @@ def _detail(run: str, job: str, workflow: str, state: str, message: str, **more:
     return {**own, **more}
 
 
-def _job_end(end: EventEnvelope) -> EventEnvelope:
+def _job_end(end: Event) -> Event:
     """Return the end of the job that ended a run; Glue's own event may not be archived yet."""
     detail = {**end.detail, "jobName": end.detail["glueJob"], "jobRunId": end.detail["glueJobRunId"]}
     event_id = id_at(datetime.fromisoformat(end.time), f"job end of {end.id}".encode())
-    return EventEnvelope(id=event_id, detail_type=JOB, time=end.time, source="aws.glue", detail=detail)
+    return Event(id=event_id, detail_type=JOB, time=end.time, source="aws.glue", detail=detail)
 
 
-def _publish(lake_events: LakeEvents, message: Message, events: Sequence[EventEnvelope]) -> str:
+def _publish(lake_events: LakeEvents, message: Message, events: Sequence[Event]) -> str:
     """Publish a message, write the event of it, and return its subject."""
     title = subject(message)
     run_link, log_link = _links(message, events)
@@ -174,11 +173,11 @@ def _publish(lake_events: LakeEvents, message: Message, events: Sequence[EventEn
     said = f"alert sent to the alert topic: {title}"
     detail = _detail(message.run, message.job, message.workflow, "RUNNING", said, **sent)
     now = datetime.now(UTC).isoformat()
-    lake_events.put(EventEnvelope(id=new_id(), detail_type=ALERT_SENT, time=now, detail=detail))
+    lake_events.put(Event(id=new_id(), detail_type=ALERT_SENT, time=now, detail=detail))
     return title
 
 
-def _links(message: Message, events: Sequence[EventEnvelope]) -> tuple[str, str]:
+def _links(message: Message, events: Sequence[Event]) -> tuple[str, str]:
     """Return the pages of a run and of its log in the AWS console."""
     region, stack = os.environ["AWS_REGION"], os.environ["STACK"]
     console = f"https://{region}.console.aws.amazon.com"
@@ -194,7 +193,7 @@ def _links(message: Message, events: Sequence[EventEnvelope]) -> tuple[str, str]
     return f"{page}/job/{stack}-{job}/run/{ids[-1]}", f"{log}/log-events/{ids[-1]}"
 
 
-def _success_metric(events: Sequence[EventEnvelope], now: datetime) -> str:
+def _success_metric(events: Sequence[Event], now: datetime) -> str:
     """Return the hours since the last success of the workflow, in the format of a metric in a log.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html

@@ -6,26 +6,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from brewhouse.console import overview
 from brewhouse.console.language import Translator
 from brewhouse.console.overview_report import overview_values, write_report
-from brewhouse.console.table_views import snapshot_options
+from brewhouse.console.pages.tables import snapshot_options
 from brewhouse.console.web import API, HTML, ConsoleDep, LakeStateDep, page, translator_of
 
 router = APIRouter(tags=["overview"])
 
-_Key = Annotated[str, Query(max_length=200)]
-
-
-def filters_of(country: _Key = "", state: _Key = "", type: _Key = "") -> overview.OverviewFilters:  # noqa: A002 - name of the URL parameter
-    """Read the filters from the query string."""
-    return overview.OverviewFilters(country, state, type)
-
-
-_Filters = Annotated[overview.OverviewFilters, Depends(filters_of)]
+_Filters = Annotated[overview.OverviewFilters, Query()]
 
 
 @router.get("/", **HTML)
@@ -64,13 +56,12 @@ def download_report(
     _state: LakeStateDep,  # is 404 if there is none at that time
     filters: _Filters,
     extension: Literal["html", "pdf"],
-    at: _Key = "",
 ) -> Response:
     """Download what the overview shows as one file."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / f"report.{extension}"
-        language = translator_of(request).language
-        write_report(console.lake, file, filters, at=at or None, language=language, strict=False)
+        language, at = translator_of(request).language, request.query_params.get("at") or None
+        write_report(console.lake, file, filters, at=at, language=language, strict=False)
         content = file.read_bytes()
     headers = {"Content-Disposition": f'attachment; filename="breweries.{extension}"'}
     return Response(content, media_type={"html": "text/html", "pdf": "application/pdf"}[extension], headers=headers)

@@ -10,8 +10,9 @@ import pytest
 from fastapi.testclient import TestClient
 from tests.console.conftest import HOSTILE_NAME
 
-from brewhouse.console.change_list import ChangeQuery, latest_changes, list_changes
 from brewhouse.console.lake_reader import LakeReader, LakeState
+from brewhouse.console.overview import OverviewFilters, latest_changes
+from brewhouse.console.pages.changes import ChangeQuery, list_changes
 from brewhouse.lake.lake import Lake
 
 COUNTS = {"added": 1, "closed": 1, "removed": 1, "reopened": 1, "changed": 1}
@@ -51,13 +52,13 @@ def test_changes_are_filtered_by_day_place_and_type(state: LakeState) -> None:
 
 
 def test_the_latest_changes_are_summarised_with_the_day_before(state: LakeState) -> None:
-    latest = latest_changes(state, ChangeQuery())
+    latest = latest_changes(state, OverviewFilters())
     assert latest is not None
-    assert latest.kinds == COUNTS
-    assert list(latest.kinds) == list(COUNTS)
-    assert latest.since is not None
-    assert latest.since <= latest.day
-    assert latest_changes(state, ChangeQuery(country="XX")) is None
+    assert latest["kinds"] == COUNTS
+    assert list(latest["kinds"]) == list(COUNTS)
+    assert latest["since"] is not None
+    assert latest["since"] <= latest["day"]
+    assert latest_changes(state, OverviewFilters(country="XX")) is None
 
 
 def test_the_page_has_counts_a_link_for_each_filter_and_a_file(varied_client: TestClient) -> None:
