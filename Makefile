@@ -12,6 +12,8 @@ RUNTIME_MB := 85
 demo: $(VENV)/.runtime  ## run the whole workflow against a mock of the API
 	@$(BIN)/brewhouse demo --lake $(DEMO_LAKE)
 
+test test-slow: export PYTHONDONTWRITEBYTECODE =  # otherwise each process compiles the tests, for seconds
+
 test: $(VENV)/.dev $(VENV)/.linters  ## run the tests
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
 

@@ -17,12 +17,13 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+_TESTS = Path(__file__).parent
 _MEMORY = Path("/dev/shm")
 _NEEDED_BYTES = 4 << 30
 
@@ -194,14 +196,21 @@ def _is_large_and_executable(folder: Path) -> bool:
     return not found.f_flag & os.ST_NOEXEC and found.f_bavail * found.f_frsize > _NEEDED_BYTES
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Import other tests first in each worker: one compiles a file, and the others read what it wrote."""
+    worker = getattr(session.config, "workerinput", None)
+    if worker and not sys.dont_write_bytecode:
+        number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+        for file in sorted(_TESTS.rglob("test_*.py"))[number::count]:
+            with suppress(Exception, pytest.skip.Exception):  # which its collection reports
+                import_module(".".join(file.relative_to(_TESTS.parent).with_suffix("").parts))
+
+
 def pytest_collection_finish() -> None:
     """Look for garbage from now on, apart from what was collected."""
     gc.freeze()
     gc.enable()
-
-
-def pytest_sessionfinish() -> None:
-    gc.unfreeze()
 
 
 @pytest.hookimpl(tryfirst=True)

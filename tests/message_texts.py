@@ -34,7 +34,7 @@ _ERROR = re.compile(r"\w*(Error|Failed|Incomplete|Unavailable)")
 _PROGRAMMING_ERRORS = {*vars(builtins), "NoSuchTableError"}
 _POSITIONS = {
     **dict.fromkeys(("warn", "JobResult", "_guarded", "info", "warning", "error"), (0,)),
-    **dict.fromkeys(("problem", "_problem", "_FieldError", "query_check", "_query_measure", "_rows_where"), (0, 1)),
+    **dict.fromkeys(("problem", "_problem", "_FieldError", "query_check", "_query_measure", "rows_where"), (0, 1)),
     "check_result": (0, 3),
 }
 """Functions, and which of their arguments are messages or tables, which have no spaces."""

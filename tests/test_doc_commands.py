@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.compatibility import warm_process
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.api.contract import FIELDS
@@ -32,9 +33,10 @@ PAGES = sorted(
 )
 FIRST_HOUR = {"README.md", "README.pt-BR.md", "docs/tutorial.md", "docs/pt-BR/tutorial.md"}
 """Pages that `.ci/run` also runs from a wheel: `INSTALLED_BIN` names the folder of its programs."""
-BIN = os.environ.get("INSTALLED_BIN") or str(Path(sys.executable).parent)
+INSTALLED_BIN = os.environ.get("INSTALLED_BIN")
+BIN = INSTALLED_BIN or str(Path(sys.executable).parent)
 QUICK = {"docs/tutorial.md", "docs/history.md"}
-"""Pages of `make test`; `make test-slow` runs the others."""
+"""Pages of `make test`, whose commands start fast but for those of a wheel; `make test-slow` runs the others."""
 STARTS_EMPTY = FIRST_HOUR | {"docs/history.md"}
 """Pages whose commands make the lake that they use."""
 PROGRAMS = r"(?:brewhouse|make|pip|pipx|uv|uvx|git|curl|python3?|dagster|docker|aws|export|source|cp|mv|rm) "
@@ -118,8 +120,11 @@ def test_the_commands_of_a_page_succeed(page: str, source: str, tmp_path: Path) 
             writer.writerows(generate(rows))
     before = ["brewhouse demo"] if page in FIRST_HOUR else [] if page in STARTS_EMPTY else ["brewhouse run"]
     script = "\n".join(["set -euo pipefail", *before, *commands(page)])  # `make demo` is `brewhouse demo`
+    (programs := tmp_path / "bin").mkdir()
+    if page in QUICK and not INSTALLED_BIN:
+        warm_process.write_program(programs)
     environment = os.environ | {
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join((str(programs), BIN, os.environ["PATH"])),
         "BREWHOUSE_SOURCE_URL": source,
         "HOME": str(tmp_path),
     }

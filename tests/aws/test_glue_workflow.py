@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from brewhouse.aws.functions.normalize import WORKFLOWS
-from brewhouse.aws.glue_workflow import WorkflowStep, follow, logs, raise_on_failure, start, steps_of
+from brewhouse.aws.glue_workflow import WorkflowStep, attempts, follow, logs, raise_on_failure, start
 from brewhouse.aws.session import Account
 from brewhouse.errors import BrewhouseError, ChecksFailed
 
@@ -31,7 +31,7 @@ def test_a_step_of_the_graph_is_its_last_attempt() -> None:
     retried["JobDetails"]["JobRuns"].append(_node("b-transform", "SUCCEEDED", attempt=1)["JobDetails"]["JobRuns"][0])
     crawler = {"Type": "CRAWLER", "Name": "b-raw", "CrawlerDetails": {"Crawls": [{"State": "RUNNING"}]}}
     graph = [{"Type": "TRIGGER", "Name": "t"}, _node("b-extract", "RUNNING"), retried, _node("b-aggregate"), crawler]
-    assert list(steps_of({"Graph": {"Nodes": graph}})) == [
+    assert list({step.name: step for step in attempts({"Graph": {"Nodes": graph}})}.values()) == [
         WorkflowStep("b-extract", "RUNNING", None, "", "jr_b-extract0"),
         WorkflowStep("b-transform", "SUCCEEDED", 61.0, "", "jr_b-transform1"),
         WorkflowStep("b-aggregate", "WAITING"),

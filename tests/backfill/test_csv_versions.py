@@ -69,7 +69,6 @@ def test_each_of_the_six_headers_yields_the_current_fields_in_order(header: str)
     names = header.split(",")
     version = parse_version(written(names, row(names)))
     (record,) = version.records
-    assert version.header == tuple(names)
     assert tuple(record)[: len(COLUMNS)] == COLUMNS
     assert {name: value for name, value in record.items() if value is not None} == VALUES
 
@@ -126,7 +125,7 @@ def test_quotes_commas_and_line_breaks_stay_in_their_cell(cell: str, end: str) -
 
 
 def test_a_byte_order_mark_is_not_part_of_the_first_column() -> None:
-    assert parse_version(b"\xef\xbb\xbf" + written(CURRENT, row(CURRENT))).header[0] == "id"
+    assert parse_version(b"\xef\xbb\xbf" + written(CURRENT, row(CURRENT))).records[0]["id"] == VALUES["id"]
 
 
 def test_invalid_bytes_are_replaced_and_counted_without_those_replaced_before() -> None:
@@ -306,7 +305,7 @@ def test_a_file_in_latin_1_keeps_its_rows_and_counts_the_lost_letters() -> None:
 @pytest.mark.parametrize("header", [" id ", "id\t", "\u00a0id"])
 def test_whitespace_around_a_column_name_is_ignored(header: str) -> None:
     names = [header, *CURRENT[1:]]
-    assert parse_version(written(names, row(CURRENT))).header == tuple(CURRENT)
+    assert parse_version(written(names, row(CURRENT))).records[0]["id"] == VALUES["id"]
 
 
 def test_column_names_are_case_sensitive() -> None:

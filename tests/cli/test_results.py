@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewhouse.cli.results import (
@@ -38,10 +38,13 @@ VALUES = (
 )
 
 
+CONNECTION = duckdb.connect()  # opening one takes longer than a query
+
+
 def show(sql: str, output_format: Format, output: Path | None) -> None:
     """Write a result to a file, or print it."""
-    with result_file(output_format, output) as file, duckdb.connect() as connection:
-        write(connection.sql(sql), output_format, file)
+    with result_file(output_format, output) as file:
+        write(CONNECTION.sql(sql), output_format, file)
 
 
 def written(sql: str, output_format: Format, path: Path) -> str:
@@ -174,6 +177,7 @@ def test_parquet_is_never_printed(capsys: Capture) -> None:
     assert capsys.readouterr().out == ""
 
 
+@settings(max_examples=40)
 @given(st.lists(st.text("abc_2", min_size=1, max_size=3), min_size=1, max_size=8))
 def test_json_has_one_key_per_column_and_keeps_the_first_names(names: list[str]) -> None:
     quoted = ", ".join(f'{number} AS "{name}"' for number, name in enumerate(names))

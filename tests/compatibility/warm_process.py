@@ -31,28 +31,55 @@ _NOT_WARM = (
     "brewhouse.engines.spark",
 )
 
+_PROGRAM = """#!{python}
+import os, sys
+sys.path.insert(0, {root!r})
+from tests.compatibility.warm_process import _ask
+sys.exit(_ask({address!r}, sys.argv[1:], os.getcwd(), os.environ, [0, 1, 2]))
+"""
+
 
 def run(
     arguments: list[str], *, cwd: str, environment: Mapping[str, str], timeout_s: float
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, without input."""
-    request = json.dumps([arguments, cwd, dict(environment)]).encode()
     with (
-        socket.socket(socket.AF_UNIX) as connection,
         Path(os.devnull).open("rb") as nothing,
         tempfile.TemporaryFile("w+") as out,
         tempfile.TemporaryFile("w+") as err,
     ):
-        connection.settimeout(timeout_s)
-        connection.connect(_server())
-        socket.send_fds(connection, [len(request).to_bytes(4)], [nothing.fileno(), out.fileno(), err.fileno()])
-        connection.sendall(request)
-        code = int(connection.recv(16))
+        streams = [nothing.fileno(), out.fileno(), err.fileno()]
+        code = _ask(_server(), arguments, cwd, environment, streams, timeout_s)
         texts = []
         for file in (out, err):
             file.seek(0)
             texts.append(file.read())
     return subprocess.CompletedProcess(arguments, code, *texts)
+
+
+def write_program(folder: Path) -> None:
+    """Write a program `brewhouse` for scripts that stop none of its processes by a signal."""
+    program = folder / "brewhouse"
+    program.write_text(_PROGRAM.format(python=sys.executable, root=str(ROOT), address=_server()))
+    program.chmod(0o755)
+
+
+def _ask(
+    server: str,
+    arguments: list[str],
+    cwd: str,
+    environment: Mapping[str, str],
+    streams: list[int],
+    timeout_s: float | None = None,
+) -> int:
+    """Run a command with these descriptors as its standard streams; gives its exit code."""
+    request = json.dumps([arguments, cwd, dict(environment)]).encode()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(timeout_s)
+        connection.connect(server)
+        socket.send_fds(connection, [len(request).to_bytes(4)], streams)
+        connection.sendall(request)
+        return int(connection.recv(16))
 
 
 @functools.cache

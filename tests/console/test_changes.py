@@ -54,10 +54,10 @@ def test_changes_are_filtered_by_day_place_and_type(state: LakeState) -> None:
 def test_the_latest_changes_are_summarised_with_the_day_before(state: LakeState) -> None:
     latest = latest_changes(state, OverviewFilters())
     assert latest is not None
-    assert latest.kinds == COUNTS
-    assert list(latest.kinds) == list(COUNTS)
-    assert latest.since is not None
-    assert latest.since <= latest.day
+    assert latest["kinds"] == COUNTS
+    assert list(latest["kinds"]) == list(COUNTS)
+    assert latest["since"] is not None
+    assert latest["since"] <= latest["day"]
     assert latest_changes(state, OverviewFilters(country="XX")) is None
 
 

@@ -174,12 +174,12 @@ def test_the_paths_of_a_map_are_what_its_chart_specifies(locations: list[Brewery
     there = [each for each in locations if country in {"", each.country}]
     drawn, spec = map_paths(there, OverviewFilters(country=country)), map_chart(there, OverviewFilters(country=country))
     dots = [position(spec, value["longitude"], value["latitude"]) for value in spec["layer"][1]["data"]["values"]]
-    assert drawn.dots == "".join(f"M{round(x, 1)} {round(y, 1)}h0" for x, y in dots)
-    corners = [[float(each) for each in corner] for corner in re.findall(r"([-\d.]+) ([-\d.]+)", drawn.land)]
+    assert drawn["dots"] == "".join(f"M{round(x, 1)} {round(y, 1)}h0" for x, y in dots)
+    corners = [[float(each) for each in corner] for corner in re.findall(r"([-\d.]+) ([-\d.]+)", drawn["land"])]
     for longitude, latitude in ((-10.4, 52.1), (-6.0, 53.3)):  # on the coast of Ireland
         x, y = position(spec, longitude, latitude)
         assert min(math.hypot(x - each[0], y - each[1]) for each in corners) < 15
-    assert drawn.land.count("M") == drawn.land.count("Z") > 3
+    assert drawn["land"].count("M") == drawn["land"].count("Z") > 3
 
 
 def test_countries_and_states_of_the_map_have_iso_codes() -> None:

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from brewhouse.console.run_views import PAGE_ROWS, JobProgress, expected_s, list_runs, log_of, view_run, view_schedule
+from brewhouse.console.pages.runs import (
+    PAGE_ROWS,
+    JobProgress,
+    expected_s,
+    log_of,
+    select_runs,
+    view_run,
+    view_schedule,
+)
 from brewhouse.events.event import read_events
 from brewhouse.events.run_log import LogLine
 from brewhouse.events.run_reports import JobReport, RunReport
@@ -40,24 +48,24 @@ def line(message: str, job_name: str = "extract") -> LogLine:
 @pytest.mark.parametrize(("total", "pages"), [(0, 1), (PAGE_ROWS, 1), (PAGE_ROWS + 1, 2), (60, 3)])
 def test_runs_are_listed_in_pages(total: int, pages: int) -> None:
     reports = [run(number=number) for number in reversed(range(total))]
-    listed = [list_runs(reports, "", page + 1) for page in range(pages)]
+    listed = [select_runs(reports, "", page + 1) for page in range(pages)]
     assert [row.run for page in listed for row in page.runs] == [report.run for report in reports]
     assert {(page.total, page.pages) for page in listed} == {(total, pages)}
-    assert list_runs(reports, "", 99) == listed[-1]
+    assert select_runs(reports, "", 99) == listed[-1]
 
 
 def test_only_the_runs_in_a_state_are_listed() -> None:
     reports = [run("FAILED" if number % 3 == 0 else "SUCCEEDED", number) for number in range(9)]
-    failed = list_runs(reports, "FAILED", 1)
+    failed = select_runs(reports, "FAILED", 1)
     assert [row.run for row in failed.runs] == ["R0", "R3", "R6"]
     assert failed.total == 3
-    assert list_runs(reports, "STOPPED", 1).runs == []
+    assert select_runs(reports, "STOPPED", 1).runs == []
 
 
 def test_a_row_names_the_planned_jobs_or_those_that_started() -> None:
     planned = run(planned=["extract"], jobs=[job("extract"), job("transform")])
     unplanned = run(jobs=[job("backfill")])
-    assert [row.jobs for row in list_runs([planned, unplanned], "", 1).runs] == [["extract"], ["backfill"]]
+    assert [row.jobs for row in select_runs([planned, unplanned], "", 1).runs] == [["extract"], ["backfill"]]
 
 
 @pytest.mark.parametrize(

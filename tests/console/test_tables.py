@@ -219,7 +219,7 @@ def test_a_table_shows_its_model_checks_profile_and_the_day_of_its_data(client: 
 def test_columns_are_profiled(console_lake: Lake) -> None:
     state = LakeReader(console_lake).state()
     table = table_details(console_lake, state)["silver.breweries"]
-    found = {each.name: each for each in profile(state, table)}
+    found = profile(state, table)
     assert list(found) == [column.name for column in table.columns]
     [(nulls, distinct, least, greatest)] = (
         state.cursor()
@@ -227,8 +227,10 @@ def test_columns_are_profiled(console_lake: Lake) -> None:
         .fetchall()
     )
     phone = found["phone"]
-    assert (phone.nulls, phone.distinct, phone.least, phone.greatest) == (nulls, distinct, least, greatest)
-    assert "micro" in found["brewery_type"].top
+    top = phone.pop("top")
+    assert phone == {"nulls": nulls, "distinct": distinct, "least": least, "greatest": greatest}
+    assert len(top) == 3
+    assert "micro" in found["brewery_type"]["top"]
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

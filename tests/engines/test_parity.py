@@ -134,13 +134,14 @@ AWKWARD_LINES = [
 ]
 
 
-def test_awkward_rows_have_the_same_result(differing: Differing) -> None:
+def awkward() -> tuple[Pages, Pages]:
+    """Give pages of two snapshots with all awkward fields and lines."""
     records: list[dict[str, Any]] = [
         {"id": uuid(number), "name": f"Oak {number}", **fields} for number, fields in enumerate(AWKWARD_FIELDS)
     ]
     repeated = [records[0], records[3], {**records[5], "name": "another"}, {**records[5], "name": None}]
     changed = [{**record, "city": "Elsewhere", "brewery_type": "closed"} for record in records[::3]]
-    assert differing([changed, records[1::3]], [[*records, *AWKWARD_LINES], [], repeated]) == {}
+    return [changed, records[1::3]], [[*records, *AWKWARD_LINES], [], repeated]
 
 
 def test_ids_that_share_only_a_hash_are_not_repeated(engine: DuckDBEngine, tmp_path: Path) -> None:
@@ -177,7 +178,11 @@ values = (
     | numbers.map(str)
     | st.lists(numbers, max_size=2)
 )
-ids = st.integers(0, 60).map(uuid) | st.integers(0, 20).map(uuid).map(str.upper) | st.sampled_from([None, "", "x", 7])
+ids = (
+    st.integers(3000, 3060).map(uuid)
+    | st.integers(3000, 3020).map(uuid).map(str.upper)
+    | st.sampled_from([None, "", "x", 7])
+)
 names = st.sampled_from(["Old Oak", "old oak", "", None, "\u00a0"]) | st.text(LETTERS, max_size=12)
 countries = st.sampled_from(["France", "United States", "Belgium", "BELGIUM ", "Åland", None]) | values
 records = st.fixed_dictionaries(
@@ -194,14 +199,15 @@ pages = st.lists(st.lists(records, min_size=20, max_size=60), min_size=1, max_si
 
 
 @settings(
-    max_examples=2,
+    max_examples=2,  # the first is the smallest
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # an example takes seconds, and differing rows are shown
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 @given(before=pages, now=pages)
-def test_any_rows_have_the_same_result(differing: Differing, before: Pages, now: Pages) -> None:
-    assert differing(before, [*now, before[0][::2]]) == {}
+def test_any_rows_and_awkward_ones_have_the_same_result(differing: Differing, before: Pages, now: Pages) -> None:
+    awkward_before, awkward_now = awkward()
+    assert differing([*before, *awkward_before], [*now, before[0][::2], *awkward_now]) == {}
 
 
 digits = st.from_regex(r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,20})?([eE][-+]?[0-9]{1,3})?", fullmatch=True)

@@ -37,21 +37,20 @@ SPECS = tuple(
 NAMES = [spec.name for spec in SPECS]
 
 
-def publication(tables: Tables, spec: TableSpec, rows: Sequence[int]) -> Publication:
-    """Write rows into a file, as an engine does."""
-    file = f"{tables.data_folder(spec.name)}/{'-'.join(map(str, rows))}.parquet"
+def publications(tables: Tables, rows: Sequence[int]) -> list[Publication]:
+    """Write rows into a file of each table, as an engine does."""
+    files = [f"{tables.data_folder(spec.name)}/{'-'.join(map(str, rows))}.parquet" for spec in SPECS]
     with duckdb.connect() as connection:
-        enable_s3(connection, [file])
+        enable_s3(connection, files)
         connection.register("given", pa.table({"id": pa.array(rows, pa.int64())}))
-        connection.execute(f"COPY given TO '{file}' (FORMAT parquet, FIELD_IDS {{id: 1}})")
-    return Publication(spec, (file,))
+        for file in files:
+            connection.execute(f"COPY given TO '{file}' (FORMAT parquet, FIELD_IDS {{id: 1}})")
+    return [Publication(spec, (file,)) for spec, file in zip(SPECS, files, strict=True)]
 
 
 def publish(lake: Lake, rows: Sequence[int], run: str = "RUN") -> Tables:
     tables = Tables(lake)
-    tables.publish(
-        [publication(tables, spec, rows) for spec in SPECS], {"brewhouse.run": run, "brewhouse.raw-snapshot": run}
-    )
+    tables.publish(publications(tables, rows), {"brewhouse.run": run, "brewhouse.raw-snapshot": run})
     return tables
 
 
@@ -129,7 +128,7 @@ def test_nested_publications_are_one_commit(lake: Lake) -> None:
 
 
 def publish_into(tables: Tables, rows: Sequence[int]) -> None:
-    tables.publish([publication(tables, spec, rows) for spec in SPECS], {})
+    tables.publish(publications(tables, rows), {})
 
 
 def test_an_error_in_the_block_changes_no_table(lake: Lake) -> None:
@@ -306,7 +305,7 @@ def test_of_two_concurrent_first_commits_one_fails_and_nothing_is_mixed(lake: La
             publish_into(other, [2])
 
     tables = Tables(lake)
-    prepared = [publication(tables, spec, [1]) for spec in SPECS]
+    prepared = publications(tables, [1])
     events.register("before-call.glue.UpdateTable", interfere)
     try:
         with pytest.raises(BrewhouseError, match="Nothing was published"):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import random
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any, NamedTuple, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
+import stamina
 import yarl
 
 from brewhouse.api.contract import Records, excerpt, parse_meta, parse_page
@@ -59,6 +57,8 @@ _CHECK_PROXY = "Check the proxy in the variables http_proxy and https_proxy, or 
 Parsed = TypeVar("Parsed")
 
 _log = logging.getLogger(__name__)
+
+stamina.instrumentation.set_on_retry_hooks(())  # the client logs its retries itself
 
 
 @dataclass(frozen=True)
@@ -132,18 +132,27 @@ class Client:
 
     async def _fetch(self, url: str, what: str, parse: Callable[[bytes], Parsed], attempts: int) -> Parsed:
         settings = self._settings
-        for attempt in count(1):
-            try:
-                return _parse_response(await self._send(url), parse, url, what)
-            except TransientSourceError as error:
-                _log.warning("attempt %d of %d of %s failed: %s", attempt, attempts, url, error.what)
-                if attempt == attempts:
-                    failure = f"Failed to fetch {what} from {url} after {attempts} attempt(s): {error.what}."
-                    hint = error.hint or "The source may be down: run again later, fetched pages are kept."
-                    if isinstance(error, BadResponseError):
-                        raise UnusableResponseError(failure, hint, error.status) from error
-                    raise SourceUnavailable(failure, hint) from error
-            await asyncio.sleep(_backoff_s(attempt, settings.retry_initial_wait_s, settings.retry_wait_max_s))
+        try:
+            async for attempt in stamina.retry_context(
+                on=TransientSourceError,
+                attempts=attempts,
+                timeout=None,
+                wait_initial=settings.retry_initial_wait_s,
+                wait_max=settings.retry_wait_max_s,
+                wait_jitter=settings.retry_initial_wait_s,
+            ):
+                with attempt:
+                    try:
+                        return _parse_response(await self._send(url), parse, url, what)
+                    except TransientSourceError as error:
+                        _log.warning("attempt %d of %d of %s failed: %s", attempt.num, attempts, url, error.what)
+                        raise
+        except TransientSourceError as error:
+            failure = f"Failed to fetch {what} from {url} after {attempts} attempt(s): {error.what}."
+            hint = error.hint or "The source may be down: run again later, fetched pages are kept."
+            if isinstance(error, BadResponseError):
+                raise UnusableResponseError(failure, hint, error.status) from error
+            raise SourceUnavailable(failure, hint) from error
         raise AssertionError("a retry ends with a value or an error")
 
     async def _send(self, url: str) -> _Response:
@@ -190,16 +199,6 @@ class Client:
                     hint="A page of breweries is smaller: check --source-url, or raise max_body_bytes.",
                 )
         return bytes(body)
-
-
-def _backoff_s(attempt: int, initial_s: float, max_s: float) -> float:
-    """Return the wait after an attempt, counted from 1: it doubles each time, with a random part.
-
-    Example:
-        >>> 1.0 <= _backoff_s(1, 1.0, 30.0) <= 2.0, 4.0 <= _backoff_s(3, 1.0, 30.0) <= 5.0, _backoff_s(9999, 1.0, 30.0)
-        (True, True, 30.0)
-    """
-    return min(max_s, initial_s * 2.0 ** min(attempt - 1, 60) + random.uniform(0, initial_s))  # noqa: S311
 
 
 def _parse_url(url: SecretUrl, name: str, hint: str) -> yarl.URL:

@@ -62,7 +62,7 @@ def follow(account: Account, workflow: str, run: str) -> Iterator[WorkflowStep]:
     seen: dict[tuple[str, str], WorkflowStep] = {}
     while True:
         found = account.client("glue").get_workflow_run(Name=workflow, RunId=run, IncludeGraph=True)["Run"]
-        for step in _attempts(found):
+        for step in attempts(found):
             if seen.get((step.name, step.run)) != step and step.state != "WAITING":
                 seen[step.name, step.run] = step
                 yield step
@@ -72,7 +72,8 @@ def follow(account: Account, workflow: str, run: str) -> Iterator[WorkflowStep]:
     nodes = found.get("Graph", {}).get("Nodes", [])
     triggers = [each["TriggerDetails"]["Trigger"] for each in nodes if each.get("TriggerDetails")]
     inactive = [each["Name"] for each in triggers if each["State"] not in ACTIVE]
-    raise_on_failure(list(steps_of(found)), found["Status"], found.get("ErrorMessage", ""), inactive)
+    last = {step.name: step for step in attempts(found)}
+    raise_on_failure(list(last.values()), found["Status"], found.get("ErrorMessage", ""), inactive)
 
 
 def raise_on_failure(steps: list[WorkflowStep], status: str, message: str = "", inactive: Sequence[str] = ()) -> None:
@@ -107,12 +108,8 @@ def raise_on_failure(steps: list[WorkflowStep], status: str, message: str = "", 
         )
 
 
-def steps_of(run: dict[str, Any]) -> Iterator[WorkflowStep]:
-    """Yield the last attempt of each step of a workflow run, in the order of its graph."""
-    yield from {step.name: step for step in _attempts(run)}.values()
-
-
-def _attempts(run: dict[str, Any]) -> Iterator[WorkflowStep]:
+def attempts(run: dict[str, Any]) -> Iterator[WorkflowStep]:
+    """Yield the attempts of each step of a workflow run, in the order of its graph."""
     for node in run.get("Graph", {}).get("Nodes", []):
         name = node["Name"]
         if node["Type"] == "JOB":

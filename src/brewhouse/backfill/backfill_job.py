@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from brewhouse import __version__
-from brewhouse.api.contract import GROUPS, Record, parse_lines, parse_record
+from brewhouse.api.contract import Record, parse_lines, parse_record
 from brewhouse.api.schema_drift import Profiler
 from brewhouse.backfill.csv_versions import ParsedVersion, VersionRejectedError, count_groups, line_of, parse_version
 from brewhouse.backfill.id_mapping import IdMapping, MatchKey, unique_slugs
@@ -120,10 +120,8 @@ def backfill(lake: Lake, versions: Sequence[DatasetVersion], progress: Callable[
         drift += snapshot.manifest.drift if snapshot else []
         progress(len(results), len(versions))
     if all(result.outcome == "held back" for result in results):
-        raise BrewhouseError(
-            f"All {len(results)} version(s) are held back; the last one, {results[0].name}: {results[0].reason}.",
-            hint="Pass versions of the public dataset's breweries.csv.",
-        )
+        what = f"All {len(results)} version(s) are held back; the last one, {results[0].name}: {results[0].reason}."
+        raise BrewhouseError(what, hint="Pass versions of the public dataset's breweries.csv.")
     return BackfillResult(results[::-1], _added_up(drift))
 
 
@@ -227,7 +225,7 @@ def _write_snapshot(
             fields_seen=profiler.fields_seen(),
             drift=(bad_bytes if parsed.bad_bytes else []) + profiler.drift(),
             missing_rows=[],
-            proof=result.proof(GROUPS, attempts=1),
+            proof=result.proof,
             pages=asyncio.run(_write_pages(writer, pages)),
         )
     )

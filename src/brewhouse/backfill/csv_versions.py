@@ -45,13 +45,11 @@ class ParsedVersion:
     """A parsed version of the file.
 
     Attributes:
-        header: Its columns, under their original names.
         records: One per row, in the file's order: the fields of `COLUMNS`, then the extra ones. Blank cells are None,
             all others are the cell's text.
         bad_bytes: Number of invalid UTF-8 sequences, which were replaced by U+FFFD.
     """
 
-    header: tuple[str, ...]
     records: tuple[Record, ...]
     bad_bytes: int
 
@@ -79,7 +77,7 @@ def parse_version(content: bytes) -> ParsedVersion:
     missing = sum(record["id"] is None for record in records)
     if missing:
         raise VersionRejectedError(f"{missing} of its {len(rows)} records have no id")
-    return ParsedVersion(header, records, text.count(_REPLACEMENT) - content.count(_REPLACEMENT.encode()))
+    return ParsedVersion(records, text.count(_REPLACEMENT) - content.count(_REPLACEMENT.encode()))
 
 
 def with_numbers(record: Record) -> Record:

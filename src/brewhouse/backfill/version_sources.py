@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
@@ -43,15 +44,7 @@ _GIT_ENVIRONMENT = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_ALLOC_LIMIT": "1g",  # of one allocation, thus of an object that git reads to detect a rename
 }
-_GIT_CONFIG = """[core]
-    repositoryFormatVersion = 1
-    bare = true
-    commitGraph = false
-    multiPackIndex = false
-[protocol]
-    allow = never
-[extensions]
-    objectFormat = """
+_GIT_CONFIG = Path(__file__).with_name("gitconfig")
 
 
 @dataclass(frozen=True)
@@ -111,11 +104,11 @@ def _reject_future(versions: Sequence[DatasetVersion]) -> None:
 
 def _with_distinct_times(versions: Sequence[DatasetVersion]) -> list[DatasetVersion]:
     """Keep the order of simultaneous versions by moving each to a millisecond after the one before."""
-    distinct: list[DatasetVersion] = []
-    for version in versions:
-        earliest = distinct[-1].time + timedelta(milliseconds=1) if distinct else version.time
-        distinct.append(replace(version, time=max(version.time, earliest)))
-    return distinct
+
+    def moved(before: DatasetVersion, version: DatasetVersion) -> DatasetVersion:
+        return replace(version, time=max(version.time, before.time + timedelta(milliseconds=1)))
+
+    return list(accumulate(versions, moved))
 
 
 def _file_version(file: Path, date: str | None) -> DatasetVersion:
@@ -171,17 +164,13 @@ def _repository_versions(folder: Path, path: str) -> list[DatasetVersion]:
         )
     sizes = git.sizes([change.blob for change in changes])
     if sum(sizes.values()) > _MAX_HISTORY_BYTES:
-        raise BrewhouseError(
-            f"The versions in {folder} add up to more than {_MAX_HISTORY_BYTES // 1024**3} GB.",
-            hint="Pass the versions as files, a part of them at a time.",
-        )
+        what = f"The versions in {folder} add up to more than {_MAX_HISTORY_BYTES // 1024**3} GB."
+        raise BrewhouseError(what, hint="Pass the versions as files, a part of them at a time.")
     return [
         DatasetVersion(
-            f"git:{change.commit}:{change.name}",
-            _commit_time(change),
-            partial(git.read, change, sizes.get(change.blob)),
+            f"git:{each.commit}:{each.name}", _commit_time(each), partial(git.read, each, sizes.get(each.blob))
         )
-        for change in changes
+        for each in changes
     ]
 
 
@@ -286,7 +275,8 @@ class _Git:
             home = Path(name)
             (home / "refs").mkdir()
             (home / "HEAD").write_text("ref: refs/heads/none\n")
-            (home / "config").write_text(_GIT_CONFIG + ("sha1" if len(self._head) == 40 else "sha256"))
+            object_format = "sha1" if len(self._head) == 40 else "sha256"
+            (home / "config").write_text(_GIT_CONFIG.read_text("utf-8").format(object_format=object_format))
             if self._shallow:
                 (home / "shallow").write_bytes(self._shallow)
             given.write(stdin)
@@ -310,10 +300,8 @@ class _Git:
             raise self._failure(why, "Pass the CSV files instead.")
         if process.returncode:
             is_partial = any((self._objects / "pack").glob("*.promisor"))
-            raise self._failure(
-                message,
-                "Clone it again without --filter." if is_partial else "Run `git fsck` in it, or clone it again.",
-            )
+            hint = "Clone it again without --filter." if is_partial else "Run `git fsck` in it, or clone it again."
+            raise self._failure(message, hint)
         return output
 
     def _failure(self, why: str, hint: str) -> BrewhouseError:

@@ -15,10 +15,6 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, rename={"violations": "fo
         severity: An error blocks the publication, a warning is recorded.
         violations: Their number; 0 means that the check passed.
         example: One violation, as text or JSON.
-
-    Example:
-        >>> Check(name="id is never null", table="silver.breweries", severity="error", violations=0).passed
-        True
     """
 
     name: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import lt
@@ -55,26 +55,15 @@ class CompletenessResult:
         differences: One sentence per disagreement; empty when the snapshot is complete.
         missing: By group, the counts of the missing rows.
         suspect_pages: Numbers of the pages that may cause a disagreement.
+        proof: Of one attempt, if there are no differences.
     """
 
     received: Counts
-    records: int
-    without_id: int
     differences: list[str]
     missing: dict[str, dict[str, int]]
     missing_rows: list[MissingRow]
     suspect_pages: frozenset[int]
-
-    def proof(self, groups: Iterable[str], attempts: int, compared_pages: Sequence[int] = ()) -> Proof:
-        """Return the proof of completeness for a manifest, with the names of the compared groups and pages."""
-        return Proof(
-            records=self.records,
-            distinct_ids=self.received.total,
-            records_without_id=self.without_id,
-            groups_compared=list(groups),
-            attempts=attempts,
-            compared_pages=list(compared_pages),
-        )
+    proof: Proof
 
 
 class _Dictionary(dict[object, int]):
@@ -130,23 +119,20 @@ class CompletenessCheck:
         """
         ids = [key if type(key) is str and key else None for key in records.columns["id"]]
         present = [key for key in ids if key is not None]
+        without_id = len(ids) - len(present)
         values = {group: records.columns[field] for group, field in GROUPS.items()}
         values["by_state"] = [
             state if province is None or province is UNSET else province
             for province, state in zip(values["by_state"], records.columns["state"], strict=True)
         ]
-        keys = (
-            ids
-            if len(present) == len(ids)
-            else [line if key is None else key for key, line in zip(ids, lines, strict=True)]
-        )
+        keys = [line if key is None else key for key, line in zip(ids, lines, strict=True)] if without_id else ids
         self._pages[number] = PageCounts(
             keys=array("q", map(hash, keys)),
             groups={group: self._names.encode(names) for group, names in values.items()},
-            without_id=len(ids) - len(present),
+            without_id=without_id,
             first_id=ids[0] if ids else None,
             last_id=ids[-1] if ids else None,
-            is_ascending=len(ids) == len(present) and all(map(lt, present, present[1:])),
+            is_ascending=not without_id and all(map(lt, present, present[1:])),
             missing_rows=tuple(_neighbors(ids, missing_rows)),
         )
 
@@ -177,12 +163,17 @@ class CompletenessCheck:
                 differences += group_differences
         return CompletenessResult(
             received=Counts(total=records - repeated, **{name: dict(sorted(groups[name].items())) for name in GROUPS}),
-            records=records,
-            without_id=sum(page.without_id for page in pages.values()),
             differences=differences,
             missing=missing,
             missing_rows=list(_missing_rows(pages, page_size_rows, missing)),
             suspect_pages=sharing | _misplaced(pages, page_size_rows),
+            proof=Proof(
+                records=records,
+                distinct_ids=records - repeated,
+                records_without_id=sum(page.without_id for page in pages.values()),
+                groups_compared=[name for name in GROUPS if getattr(after, name) is not None],
+                attempts=1,
+            ),
         )
 
     def _group_counts(self, pages: Mapping[int, PageCounts]) -> dict[str, Counter[str]]:

@@ -23,7 +23,7 @@ class Measure(NamedTuple):
     """
 
     sql: str
-    result: Callable[[int], Check]
+    result: Callable[[Engine, int], Check]
     rows: str = ""
 
 
@@ -36,52 +36,54 @@ def checks_and_counts(
     engine: Engine, models: Iterable[Model], tables: Mapping[str, str]
 ) -> tuple[list[Check], dict[str, int]]:
     """Check all rules of models and count the rows of tables, by a name of each, in one query."""
-    measures = [each for model in models for rule in model.rules for each in _measures(engine, model.name, rule)]
+    measures = [each for model in models for rule in model.rules for each in _measures(model.name, rule)]
     counts = [("count(*)", rows) for rows in tables.values()]
     numbers = _computed(engine, [*((measure.sql, measure.rows) for measure in measures), *counts])
-    checks = [measure.result(number) for measure, number in zip(measures, numbers, strict=False)]
+    checks = [measure.result(engine, number) for measure, number in zip(measures, numbers, strict=False)]
     return checks, dict(zip(tables, numbers[len(measures) :], strict=True))
 
 
-def _measures(engine: Engine, table: str, rule: Rule) -> Iterator[Measure]:
+def _measures(table: str, rule: Rule) -> Iterator[Measure]:
     rows = ".".join(map(_quoted, table.split(".")))
+
+    def rows_where(name: str, condition: str) -> Measure:
+        result = partial(_with_example, name, table, f"SELECT * FROM {rows} WHERE {condition}", rule.severity)
+        return Measure(f"count(CASE WHEN {condition} THEN 1 END)", result, rows)
+
     match rule:
         case Unique(columns=names):
             columns = ", ".join(map(_quoted, names))
             sql = f"SELECT {columns}, count(*) AS rows FROM {rows} GROUP BY {columns} HAVING count(*) > 1"
             shared = f"SELECT count(*) AS rows FROM {rows} GROUP BY xxhash64({columns}) HAVING count(*) > 1"
-            result = partial(_unique_check, engine, f"({', '.join(names)}) is unique", table, sql, rule.severity)
+            result = partial(_unique_check, f"({', '.join(names)}) is unique", table, sql, rule.severity)
             yield Measure(f"SELECT count(*) FROM ({shared}) AS violation", result)
         case NotNull(columns=names):
             for name in names:
-                yield _rows_where(
-                    engine, f"{name} is never null", table, rows, f"{_quoted(name)} IS NULL", rule.severity
-                )
+                yield rows_where(f"{name} is never null", f"{_quoted(name)} IS NULL")
         case AcceptedValues(columns=(name,), values=values):
             condition = f"CAST({_quoted(name)} AS STRING) NOT IN ({', '.join(map(_literal, values))})"
-            what = f"{name} is one of {', '.join(values)}"
-            yield _rows_where(engine, what, table, rows, condition, rule.severity)
+            yield rows_where(f"{name} is one of {', '.join(values)}", condition)
         case RowCount():
-            yield Measure("count(*)", partial(_row_count_check, table=table, rule=rule), rows)
+            yield Measure("count(*)", partial(_row_count_check, table, rule), rows)
         case NoRow(name=name, sql=sql):
-            yield _query_measure(engine, name, table, sql, rule.severity)
+            yield _query_measure(name, table, sql, rule.severity)
 
 
 def query_check(engine: Engine, name: str, table: str, sql: str, severity: Severity = "error") -> Check:
     """Make a check of a query in Spark SQL, each row of which is a violation."""
-    measure = _query_measure(engine, name, table, sql, severity)
-    return measure.result(_computed(engine, [(measure.sql, "")])[0])
+    measure = _query_measure(name, table, sql, severity)
+    return measure.result(engine, _computed(engine, [(measure.sql, "")])[0])
 
 
-def _unique_check(engine: Engine, name: str, table: str, sql: str, severity: Severity, shared: int) -> Check:
+def _unique_check(name: str, table: str, sql: str, severity: Severity, engine: Engine, shared: int) -> Check:
     """Count the keys that rows share only if rows share a hash of it, which takes half the time to find out."""
     return query_check(engine, name, table, sql, severity) if shared else check_result(name, table, 0, None, severity)
 
 
-def _query_measure(engine: Engine, name: str, table: str, sql: str, severity: Severity) -> Measure:
+def _query_measure(name: str, table: str, sql: str, severity: Severity) -> Measure:
     """Count the rows of a query, each of which is a violation."""
     count = f"SELECT count(*) FROM ({sql}\n) AS violation"
-    return Measure(count, partial(_with_example, engine, name, table, sql, severity))
+    return Measure(count, partial(_with_example, name, table, sql, severity))
 
 
 def _computed(engine: Engine, numbers: Sequence[tuple[str, str]]) -> list[int]:
@@ -103,23 +105,16 @@ def _computed(engine: Engine, numbers: Sequence[tuple[str, str]]) -> list[int]:
     return [int(row[f"n{number}"]) for number in range(len(numbers))]
 
 
-def _rows_where(engine: Engine, name: str, table: str, rows: str, condition: str, severity: Severity) -> Measure:
-    """Count the rows of a table that meet a condition."""
-    result = partial(_with_example, engine, name, table, f"SELECT * FROM {rows} WHERE {condition}", severity)
-    return Measure(f"count(CASE WHEN {condition} THEN 1 END)", result, rows)
-
-
-def _with_example(engine: Engine, name: str, table: str, sql: str, severity: Severity, violations: int) -> Check:
+def _with_example(name: str, table: str, sql: str, severity: Severity, engine: Engine, violations: int) -> Check:
     example = engine.rows(f"SELECT * FROM ({sql}\n) AS violation LIMIT 1") if violations else []
     text = msgspec.json.encode(example[0], enc_hook=str).decode() if example else None
     return check_result(name, table, violations, text, severity)
 
 
-def _row_count_check(number: int, table: str, rule: RowCount) -> Check:
+def _row_count_check(table: str, rule: RowCount, _: Engine, number: int) -> Check:
     """Compare a number of rows with its limits; the violations are the rows beyond the limit."""
-    limits = [
-        f"{word} {limit}" for word, limit in (("at least", rule.least), ("at most", rule.most)) if limit is not None
-    ]
+    bounds = {"at least": rule.least, "at most": rule.most}
+    limits = [f"{name} {limit}" for name, limit in bounds.items() if limit is not None]
     low = 0 if rule.least is None else rule.least
     high = number if rule.most is None else rule.most
     violations = max(low - number, number - high, 0)

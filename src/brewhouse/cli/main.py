@@ -25,7 +25,7 @@ import typer.main
 from typer._coercion import build_runtime_param
 
 from brewhouse import __version__
-from brewhouse.cli import aws, changes, events, jobs, models, output, read, runs, schedule, serve, setup
+from brewhouse.cli import aws, jobs, models, output, read, runs, serve, setup
 from brewhouse.cli.options import GroupedHelp
 from brewhouse.cli.output import safe_streams
 from brewhouse.errors import BrewhouseError, UsageError, install_command, redacted
@@ -33,18 +33,18 @@ from brewhouse.settings import reject_unknown_variables
 
 _SECTIONS: dict[str, tuple[Any, ...]] = {
     "Run": (jobs.run, jobs.extract, jobs.transform, jobs.aggregate, jobs.rebuild, jobs.backfill, serve.demo),
-    "Read": (read.query, read.queries, read.tables, read.describe, changes.places, read.rejected, serve.report),
-    "History": (read.history, changes.changes, changes.diff, jobs.rollback),
+    "Read": (read.query, read.queries, read.tables, read.describe, read.places, read.rejected, serve.report),
+    "History": (read.history, read.changes, read.diff, jobs.rollback),
     "Operate": (
         *(setup.init, setup.config, setup.doctor),
-        *(runs.runs, runs.show, events.logs, events.events, events.alerts, schedule.schedule),
+        *(runs.runs, runs.show, runs.logs, runs.events, runs.alerts, runs.schedule),
         *(jobs.maintain, jobs.verify, jobs.relocate, setup.drop),
     ),
     "Console": (serve.serve, serve.mcp),
     "AWS": (aws.aws,),
     "Develop": (models.models, serve.mock_api),
 }
-_UNHEARD_S = 0.6
+_UNHEARD_S = 1.5
 _AWS_LIBRARIES = {"boto3", "botocore", "yaml"}
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,12 +19,9 @@ from brewhouse.cli.options import (
 )
 from brewhouse.cli.output import print_result
 from brewhouse.cli.results import OutputOption, writing
-from brewhouse.lake.lake import Lake
-
-if TYPE_CHECKING:
-    from brewhouse.models.model import Model
 
 _JOBS = {"staging": "transform", "silver": "transform", "gold": "aggregate"}
+_REMOVED = "Published, but its model was removed; the table is kept unchanged."
 
 
 def models(
@@ -45,6 +41,8 @@ def models(
 
     Example: brewhouse models --models my-models --graph --format svg --output lineage.svg
     """
+    from brewhouse.models.lineage import draw_text, lineage
+    from brewhouse.models.lineage_svg import draw_svg
     from brewhouse.models.model import ZONES
     from brewhouse.models.project import models_of
     from brewhouse.pipeline.dry_run import dry_run
@@ -58,45 +56,29 @@ def models(
             print(f"{len(checked)} tables: every model runs on {settings.engine}.", file=sys.stderr)
     known = models_of(*ZONES, folder=settings.models)
     if graph:
-        _write_graph(known, graph_format, output)
+        drawn = draw_svg(lineage(known)) if graph_format == "svg" else draw_text(lineage(known)) + "\n"
+        if output is None:
+            print(drawn, end="")
+            return
+        with writing(output) as file:
+            file.write_text(drawn, "utf-8")
         return
-    rows = [_row(model) for model in known] + [_row_without_model(name) for name in _orphaned(place, known)]
+    rows: list[dict[str, Any]] = [
+        {
+            "table": model.name,
+            "kind": "own" if model.user_defined else "built-in",
+            "job": _JOBS[model.zone],
+            "reads": list(model.reads),
+            "key": list(model.key),
+            "description": model.description,
+        }
+        for model in known
+    ]
+    if place.catalog_file.exists():
+        from brewhouse.iceberg.tables import Tables
+
+        without = {"kind": "no model any more", "job": "", "reads": [], "key": [], "description": _REMOVED}
+        removed = set(Tables(place).names()) - {model.name for model in known}
+        rows += [{"table": name, **without} for name in sorted(removed)]
     shown = [{**row, "reads": ", ".join(row["reads"]), "key": ", ".join(row["key"])} for row in rows]
     print_result(shown, as_json=as_json, value=rows)
-
-
-def _row(model: Model) -> dict[str, str | list[str]]:
-    return {
-        "table": model.name,
-        "kind": "own" if model.user_defined else "built-in",
-        "job": _JOBS[model.zone],
-        "reads": list(model.reads),
-        "key": list(model.key),
-        "description": model.description,
-    }
-
-
-def _row_without_model(name: str) -> dict[str, str | list[str]]:
-    description = "Published, but its model was removed; the table is kept unchanged."
-    return {"table": name, "kind": "no model any more", "job": "", "reads": [], "key": [], "description": description}
-
-
-def _orphaned(lake: Lake, known: list[Model]) -> list[str]:
-    """List the published tables without a model."""
-    if not lake.catalog_file.exists():
-        return []
-    from brewhouse.iceberg.tables import Tables
-
-    return sorted(set(Tables(lake).names()) - {model.name for model in known})
-
-
-def _write_graph(known: list[Model], graph_format: str | None, output: Path | None) -> None:
-    from brewhouse.models.lineage import draw_text, lineage
-    from brewhouse.models.lineage_svg import draw_svg
-
-    text = draw_svg(lineage(known)) if graph_format == "svg" else draw_text(lineage(known)) + "\n"
-    if output is None:
-        print(text, end="")
-        return
-    with writing(output) as file:
-        file.write_text(text, "utf-8")

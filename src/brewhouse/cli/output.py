@@ -101,10 +101,6 @@ class SafeStream:
         with self._failures():
             self._stream.flush()
 
-    def unescaped(self) -> TextIO:
-        """Return this stream for text that is formatted for a terminal."""
-        return cast("TextIO", SafeStream(self._stream, is_optional=self.is_optional, escape=str))
-
     @contextmanager
     def _failures(self) -> Iterator[None]:
         try:
@@ -142,10 +138,6 @@ def make_output_optional() -> None:
 def is_output_optional() -> bool:
     """Return whether `make_output_optional` was called."""
     return getattr(sys.stdout, "is_optional", False)
-
-
-def _terminal(stream: TextIO) -> TextIO:
-    return stream.unescaped() if isinstance(stream, SafeStream) else stream
 
 
 def print_text(text: str) -> None:
@@ -384,7 +376,7 @@ def progress_listeners(log_format: str) -> Iterator[Sequence[Listener]]:
         from rich.console import Console
         from rich.progress import Progress
 
-        console = Console(file=_terminal(sys.stderr))
+        console = Console(file=cast("TextIO", SafeStream(sys.__stderr__, is_optional=True, escape=str)))
         with (
             Progress(console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bars,
             _delays_shown(lambda text: console.print(text, markup=False, highlight=False)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import sys
 import threading
@@ -51,7 +52,7 @@ def serve(
     Example: brewhouse serve --lake demo-lake --open
     """
     with _console_extra("The console"):
-        import uvicorn
+        import uvicorn  # noqa: F401 - for `_run`
 
         from brewhouse.console.app import create_app
         from brewhouse.console.http_protocol import PunctualProtocol
@@ -74,17 +75,7 @@ def serve(
 
             webbrowser.open(link)
         proxies = list(settings.console.trusted_proxies)
-        config = uvicorn.Config(
-            app,
-            http=PunctualProtocol,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            ws="none",
-            proxy_headers=bool(proxies),
-            forwarded_allow_ips=proxies,
-        )
-        uvicorn.Server(config).run(sockets=[listening])
+        _run(app, listening, http=PunctualProtocol, proxy_headers=bool(proxies), forwarded_allow_ips=proxies)
 
 
 def mcp(
@@ -110,8 +101,6 @@ def mcp(
     if not http:
         server.run()
         return
-    import uvicorn
-
     host = host or _HOST
     with _listen(host, 8041 if port is None else port) as listening, suppress(KeyboardInterrupt):
         password, is_generated = password_for(host, settings.console.password)
@@ -122,8 +111,15 @@ def mcp(
         print(f"Brewhouse serves {place.root} at {address_of(host, listening.getsockname()[1])}/mcp", flush=True)
         if password and is_generated:
             print(f"password: {password.reveal()}", flush=True)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, ws="none")
-        uvicorn.Server(config).run(sockets=[listening])
+        _run(app, listening)
+
+
+def _run(app: Any, listening: socket.socket, **options: Any) -> None:  # noqa: ANN401 - an ASGI application
+    import uvicorn
+
+    signal.set_wakeup_fd(-1)  # a server ends by Ctrl-C on its own, when its requests are answered
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, ws="none", **options)
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 @contextmanager
@@ -144,10 +140,8 @@ def _warn_if_off(lake: Lake, settings: Settings) -> None:
     from brewhouse.events.schedule_state import schedule_state
 
     if settings.schedule.cron and not schedule_state(read_events(lake)).is_on:
-        hint = "`brewhouse schedule on` or the page Runs switches it on."
-        print(
-            f"The schedule {settings.schedule.cron} is switched off: no run starts by itself. {hint}", file=sys.stderr
-        )
+        what = f"The schedule {settings.schedule.cron} is switched off: no run starts by itself."
+        print(what, "`brewhouse schedule on` or the page Runs switches it on.", file=sys.stderr)
 
 
 def _listen(host: str, port: int) -> socket.socket:

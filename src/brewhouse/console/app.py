@@ -13,36 +13,32 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from brewhouse.console import overview as overview_numbers
 from brewhouse.console.authentication import Authenticator
 from brewhouse.console.event_feed import EventFeed
 from brewhouse.console.lake_reader import LakeReader
-from brewhouse.console.language import COOKIE, match_language
 from brewhouse.console.pages import breweries, changes, events, explore, login, overview, quality, runs, tables
 from brewhouse.console.query_service import QueryService
 from brewhouse.console.security import AllowedHosts, SecurityMiddleware
 from brewhouse.console.web import (
     API,
     STATIC,
-    THEME_COOKIE,
-    THEMES,
+    YEAR_S,
     ConsoleContext,
     ErrorBody,
     error_response,
-    link,
     page,
     static_version,
     templates,
     translator_of,
 )
 from brewhouse.errors import BrewhouseError, NotFoundError, UsageError
-from brewhouse.events.event_archive import archive_events
+from brewhouse.events.event import archive_events
 from brewhouse.lake.error_translation import translate_error, translate_system_error
 from brewhouse.lake.lake import Lake
 from brewhouse.pipeline.cron_schedule import parse_schedule
@@ -53,7 +49,6 @@ from brewhouse.settings import Secret, Settings
 
 _log = logging.getLogger(__name__)
 _PAGES = (login, overview, breweries, changes, explore, tables, runs, quality, events)
-_YEAR_S = 365 * 24 * 3600
 _ARCHIVE_EVERY_S = 3600.0
 
 
@@ -81,7 +76,6 @@ def create_app(lake: Lake, settings: Settings, *, host: str = "127.0.0.1", passw
     app.mount(f"/static/{static_version()}", _VersionedFiles(directory=STATIC))
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_api_route("/healthz", lambda: {"status": "ok"}, include_in_schema=False)
-    app.add_middleware(PreferencesMiddleware)
     app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4)
     allowed_hosts = AllowedHosts(host, settings.console.allowed_hosts)
     app.add_middleware(SecurityMiddleware, allowed_hosts=allowed_hosts, on_error=_on_unexpected_error)
@@ -97,7 +91,7 @@ class _VersionedFiles(StaticFiles):
     def file_response(self, *args: Any, **options: Any) -> Response:  # noqa: ANN401 - of the base class
         """Respond with a file that may be cached for a year."""
         response = super().file_response(*args, **options)
-        response.headers["Cache-Control"] = f"public, max-age={_YEAR_S}, immutable"
+        response.headers["Cache-Control"] = f"public, max-age={YEAR_S}, immutable"
         return response
 
 
@@ -142,30 +136,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await asyncio.to_thread(app.state.scheduler.stop)
     for thread in threads:  # DuckDB fails if the process ends during a query
         await asyncio.to_thread(thread.join)
-
-
-class PreferencesMiddleware:
-    """Moves `?lang=` and `?theme=` from the address to cookies."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Redirect a request that chooses a preference, and pass on any other."""
-        chosen = {}
-        if scope["type"] == "http" and scope["method"] == "GET":
-            request = Request(scope)
-            query = request.query_params
-            theme = query.get("theme")
-            preferences = {COOKIE: match_language(query.get("lang")), THEME_COOKIE: theme if theme in THEMES else None}
-            chosen = {name: value for name, value in preferences.items() if value}
-        if not chosen:
-            await self._app(scope, receive, send)
-            return
-        response = RedirectResponse(link(request.url.path, dict(query), lang=None, theme=None), 303)
-        for name, value in chosen.items():
-            response.set_cookie(name, value, max_age=_YEAR_S, httponly=True, samesite="lax")
-        await response(scope, receive, send)
 
 
 def _on_brewhouse_error(request: Request, error: Exception) -> Response:

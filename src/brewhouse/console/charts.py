@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate
 from math import log, pi, radians, tan
@@ -15,7 +14,6 @@ from brewhouse.console.formatting import number
 from brewhouse.console.language import Translator
 from brewhouse.console.overview import BreweryLocation, DayCount, Overview, OverviewFilters
 
-_SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _SPECIFICATIONS = Path(__file__).parent / "vega"
 _BORDERS = Path(__file__).parent / "static"  # written by docs/geography.py
 _SHEET_WIDTH = 900
@@ -75,9 +73,7 @@ def overview_sheet(
     ]
     rows = [_texts(list(zip(*totals, strict=True)), size=14)]
     if locations:
-        chart = map_chart(locations, shown.filters)
-        del chart["$schema"]
-        rows.append({**chart, "title": translate("Map")})
+        rows.append({**map_chart(locations, shown.filters), "title": translate("Map")})
     if shown.over_time:
         line = line_chart(shown.over_time, translate)
         del line["$schema"]
@@ -89,19 +85,19 @@ def overview_sheet(
     ]
     rows.append({"hconcat": bars})
     if shown.changes:
-        places = [[each.city, translate.country(each.country or "")] for each in shown.changes]
         changes = [
-            (translate(each.kind), each.name, ", ".join(filter(None, place)))
-            for each, place in zip(shown.changes, places, strict=True)
+            (
+                translate(each.kind),
+                each.name,
+                ", ".join(filter(None, (each.city, translate.country(each.country or "")))),
+            )
+            for each in shown.changes
         ]
         rows.append(_texts(changes, translate("Latest changes")))
-    subtitle = f"{number(shown.totals.breweries, language)} {translate('Breweries').lower()}"
-    return {
-        "$schema": _SCHEMA,
-        "title": {"text": title, "subtitle": subtitle, "fontSize": 20, "subtitleFontSize": 14},
-        "padding": 24,
-        "vconcat": rows,
-    }
+    sheet = specification("sheet")
+    sheet["title"]["text"] = title
+    sheet["title"]["subtitle"] = f"{number(shown.totals.breweries, language)} {translate('Breweries').lower()}"
+    return {**sheet, "vconcat": rows}
 
 
 def _delta(values: Sequence[int], language: str) -> str:
@@ -111,22 +107,12 @@ def _delta(values: Sequence[int], language: str) -> str:
 
 def _texts(rows: Sequence[Sequence[str]], title: str = "", size: int = 10) -> dict[str, Any]:
     """Specify a table of texts with equally wide columns."""
-    columns = len(rows[0])
-    axis = {"type": "quantitative", "axis": None}
-    return {
-        "title": title,
-        "width": _SHEET_WIDTH,
-        "height": 1.7 * size * len(rows),
-        "data": {
-            "values": [{"x": x, "y": y, "text": text} for y, row in enumerate(rows) for x, text in enumerate(row)]
-        },
-        "mark": {"type": "text", "align": "left", "fontSize": size, "limit": _SHEET_WIDTH / columns - 10},
-        "encoding": {
-            "x": {"field": "x", "scale": {"domain": [0, columns], "nice": False}, **axis},
-            "y": {"field": "y", "scale": {"domain": [-0.6, len(rows) - 0.4], "reverse": True, "nice": False}, **axis},
-            "text": {"field": "text"},
-        },
-    }
+    columns, spec = len(rows[0]), specification("texts")
+    spec["mark"] |= {"fontSize": size, "limit": _SHEET_WIDTH / columns - 10}
+    spec["encoding"]["x"]["scale"]["domain"] = [0, columns]
+    spec["encoding"]["y"]["scale"]["domain"] = [-0.6, len(rows) - 0.4]
+    values = [{"x": x, "y": y, "text": text} for y, row in enumerate(rows) for x, text in enumerate(row)]
+    return {**spec, "title": title, "height": 1.7 * size * len(rows), "data": {"values": values}}
 
 
 def map_chart(locations: Sequence[BreweryLocation], filters: OverviewFilters) -> dict[str, Any]:
@@ -136,37 +122,16 @@ def map_chart(locations: Sequence[BreweryLocation], filters: OverviewFilters) ->
     step = (east - west) / _SHEET_WIDTH  # a pixel; closer breweries are one dot
     grid = {(round(each.longitude / step), round(each.latitude / step)) for each in locations}
     places = [(x * step, y * step) for x, y in sorted(grid) if south <= y * step <= north]
-    only_countries = {**topology, "objects": {"countries": topology["objects"]["countries"]}}
-    borders = {
-        "data": {"values": only_countries, "format": {"type": "topojson", "feature": "countries"}},
-        "mark": {"type": "geoshape", "fill": "#e8e4d8", "stroke": "#fbfaf6", "strokeWidth": 0.5, "aria": False},
-    }
-    points = {
-        "data": {"values": [{"longitude": round(x, 3), "latitude": round(y, 3)} for x, y in places]},
-        "mark": {"type": "circle", "size": 12 if filters.country else 6, "opacity": 0.8, "clip": True, "aria": False},
-        "encoding": {name: {"field": name, "type": "quantitative"} for name in ("longitude", "latitude")},
-    }
-    return {
-        "$schema": _SCHEMA,
-        "width": _SHEET_WIDTH,
-        "height": _MAP_HEIGHT,
-        "projection": _projection(part),
-        "layer": [borders, points],
-    }
+    spec = specification("map")
+    borders, points = spec["layer"]
+    borders["data"]["values"] = {**topology, "objects": {"countries": topology["objects"]["countries"]}}
+    points["data"]["values"] = [{"longitude": round(x, 3), "latitude": round(y, 3)} for x, y in places]
+    points["mark"]["size"] = 12 if filters.country else 6
+    return {**spec, "projection": _projection(part)}
 
 
-@dataclass(frozen=True)
-class MapPaths:
-    """A map as paths of an SVG: borders, and breweries as dots of a round line."""
-
-    width: int
-    height: int
-    land: str
-    dots: str
-
-
-def map_paths(locations: Sequence[BreweryLocation], filters: OverviewFilters) -> MapPaths:
-    """Draw what `map_chart` specifies, without its library."""
+def map_paths(locations: Sequence[BreweryLocation], filters: OverviewFilters) -> dict[str, Any]:
+    """Draw what `map_chart` specifies, without its library, as paths of an SVG: land, and dots of a round line."""
     chart = map_chart(locations, filters)
     (left, top), scale, (turn, *_) = (chart["projection"][name] for name in ("translate", "scale", "rotate"))
     borders, points = (layer["data"]["values"] for layer in chart["layer"])
@@ -184,7 +149,8 @@ def map_paths(locations: Sequence[BreweryLocation], filters: OverviewFilters) ->
     rings = ([pixels(*each) for each in ring] for ring in _rings(borders))
     land = "".join(f"M{' '.join(f'{x} {y}' for x, y in ring)}Z" for ring in rings if is_visible(ring))
     dots = (pixels(each["longitude"], each["latitude"]) for each in points)
-    return MapPaths(_SHEET_WIDTH, _MAP_HEIGHT, land, "".join(f"M{x} {y}h0" for x, y in dots))
+    drawn = {"land": land, "dots": "".join(f"M{x} {y}h0" for x, y in dots)}
+    return {"width": _SHEET_WIDTH, "height": _MAP_HEIGHT, **drawn}
 
 
 def _rings(topology: dict[str, Any]) -> Iterator[list[tuple[float, float]]]:

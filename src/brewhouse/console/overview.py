@@ -100,15 +100,6 @@ class BreweryChange:
 
 
 @dataclass(frozen=True)
-class LatestChanges:
-    """Number of changes by kind in the newest snapshot with any, and the days of it and of the one before."""
-
-    kinds: dict[str, int]
-    day: date
-    since: date | None
-
-
-@dataclass(frozen=True)
 class Overview:
     """Counts of the filtered breweries; those by type, country and state each ignore their own filter.
 
@@ -219,8 +210,8 @@ def figures_over_time(state: LakeState, filters: OverviewFilters) -> dict[str, l
     return {name: [int(row[index]) for row in rows] for index, name in enumerate(_MEASURES)}
 
 
-def latest_changes(state: LakeState, filters: OverviewFilters) -> LatestChanges | None:
-    """Count the filtered changes of the newest snapshot that changed anything; None if there is none."""
+def latest_changes(state: LakeState, filters: OverviewFilters) -> dict[str, Any] | None:
+    """Count the filtered changes of the newest snapshot with any by kind, with its day and that of the one before."""
     if CHANGES not in state.tables:
         return None
     found = reader(state, vars(filters))(
@@ -231,7 +222,7 @@ def latest_changes(state: LakeState, filters: OverviewFilters) -> LatestChanges 
         return None
     counts, since = {kind: count for kind, count, _, _ in found}, day_of(found[0][3])
     kinds = {kind: counts[kind] for kind in CHANGE_KINDS if kind in counts}
-    return LatestChanges(kinds, found[0][2], date.fromisoformat(since) if since else None)
+    return {"kinds": kinds, "day": found[0][2], "since": date.fromisoformat(since) if since else None}
 
 
 def brewery_locations(state: LakeState, filters: OverviewFilters) -> list[BreweryLocation]:

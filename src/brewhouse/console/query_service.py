@@ -92,10 +92,7 @@ class _Execution:
     """A query that is queued, running or finished; guarded by the lock of the service."""
 
     id: str
-    sql: str
-    parameters: dict[str, str]
-    at: str | None
-    folder: Path
+    request: QueryRequest
     asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     state: QueryState = QueryState.WAITING
     result: QueryResult = field(default_factory=QueryResult)
@@ -105,15 +102,19 @@ class _Execution:
     ended: float | None = None
 
     @property
+    def folder(self) -> Path:
+        return Path(self.request.folder)
+
+    @property
     def has_result(self) -> bool:
         return self.state is QueryState.DONE and (self.folder / RESULT_FILE).exists()
 
     def status(self) -> QueryStatus:
         return QueryStatus(
             id=self.id,
-            sql=self.sql,
-            parameters=self.parameters,
-            at=self.at,
+            sql=self.request.sql,
+            parameters=self.request.parameters,
+            at=self.request.at,
             state=self.state,
             asked_at=self.asked_at,
             seconds=(self.ended or time.monotonic()) - self.started if self.started else 0.0,
@@ -184,8 +185,16 @@ class QueryService:
             if sum(not execution.state.is_final for execution in self._executions.values()) >= self._max_unfinished:
                 raise BrewhouseError("Too many queries are running.", hint="Stop one, or try again in a moment.")
             name = new_id()
-            execution = _Execution(name, sql, given, at or None, self._temp_dir.path / name)
-            self._executions[name] = execution
+            request = QueryRequest(
+                lake=str(self._lake.root),
+                shared=self._lake.shared,
+                at=at or None,
+                sql=sql,
+                parameters=given,
+                folder=str(self._temp_dir.path / name),
+                limits=self._limits,
+            )
+            execution = self._executions[name] = _Execution(name, request)
             self._threads.submit(self._run, execution)
             return execution.status()
 
@@ -268,13 +277,13 @@ class QueryService:
             raise UsageError(f"Cannot export a result as {kind}.", hint=hint)
         execution = self._find_result(name)
         columns = execution.result.columns
-        results = file_pattern(str(execution.folder / RESULT_FILE))
         with (
             tempfile.TemporaryDirectory(dir=execution.folder, ignore_cleanup_errors=True) as folder,
             readable_errors(),
             _open(execution, _PARQUET_COLUMN_KB * len(columns) // 1000 if kind == "parquet" else 0) as connection,
         ):
-            stored = connection.read_parquet(results, file_row_number=True, hive_partitioning=False)
+            file = file_pattern(str(execution.folder / RESULT_FILE))
+            stored = connection.read_parquet(file, file_row_number=True, hive_partitioning=False)
             kinds = [duckdb.sqltype(column.type) for column in columns]
             yield from downloads.parts(stored, [column.name for column in columns], kinds, kind, Path(folder))
 
@@ -301,16 +310,7 @@ class QueryService:
                 execution.state, execution.started = QueryState.RUNNING, time.monotonic()
                 sandbox, self._spare = self._spare or Sandbox(), None
                 execution.sandbox = sandbox
-            request = QueryRequest(
-                lake=str(self._lake.root),
-                shared=self._lake.shared,
-                at=execution.at,
-                sql=execution.sql,
-                parameters=execution.parameters,
-                folder=str(execution.folder),
-                limits=self._limits,
-            )
-            result = sandbox.run(request)
+            result = sandbox.run(execution.request)
         except BrewhouseError as error:
             result = QueryResult(error=error.what, hint=error.hint)
         except Exception as error:  # noqa: BLE001 - the thread has no caller
@@ -321,7 +321,6 @@ class QueryService:
             if execution.state is not QueryState.STOPPED:
                 execution.result = result
                 execution.state = QueryState.FAILED if result.error is not None else QueryState.DONE
-        with self._lock:
             self._expire()
         if execution.state is not QueryState.DONE:
             shutil.rmtree(execution.folder, ignore_errors=True)

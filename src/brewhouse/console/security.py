@@ -18,7 +18,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from brewhouse.console.authentication import COOKIE, Authenticator
-from brewhouse.console.web import API, _, console_of, error_response, link
+from brewhouse.console.web import API, _, choose_preferences, console_of, error_response, link
 from brewhouse.errors import UsageError
 from brewhouse.settings import Secret
 
@@ -142,7 +142,8 @@ class SecurityMiddleware:
 
         request = Request(scope, receive)
         try:
-            await (self._rejection(request) or self._app)(scope, _bounded(receive), send_with_headers)
+            answer = self._rejection(request) or choose_preferences(request) or self._app
+            await answer(scope, _bounded(receive), send_with_headers)
         except Exception as error:
             if has_started:
                 raise

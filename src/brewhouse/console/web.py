@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 import jinja2
 from fastapi import Depends, HTTPException, Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from markupsafe import Markup, escape
 from pydantic import BeforeValidator
 
@@ -29,7 +29,7 @@ from brewhouse.console.authentication import Authenticator
 from brewhouse.console.event_feed import EventFeed
 from brewhouse.console.health import Health, health
 from brewhouse.console.lake_reader import LakeReader, LakeState
-from brewhouse.console.language import COOKIE, LANGUAGES, Translator, negotiate_language
+from brewhouse.console.language import COOKIE, LANGUAGES, Translator, match_language, negotiate_language
 from brewhouse.console.query_service import QueryService
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.schedule_state import schedule_state
@@ -45,6 +45,7 @@ HTML: dict[str, Any] = {"include_in_schema": False, "response_class": HTMLRespon
 API = "/api/v1"
 
 STATIC = Path(__file__).parent / "static"
+YEAR_S = 365 * 24 * 3600
 
 _UUID = r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
 
@@ -203,6 +204,20 @@ def text_helpers(translate: Translator) -> dict[str, Any]:
         "_": translate,
         "country_name": translate.country,
     }
+
+
+def choose_preferences(request: Request) -> Response | None:
+    """Move `?lang=` and `?theme=` from the address of a page to cookies; None if there are none."""
+    query = dict(request.query_params) if request.method == "GET" else {}
+    theme = query.get("theme")
+    preferences = {COOKIE: match_language(query.get("lang")), THEME_COOKIE: theme if theme in THEMES else None}
+    if not any(preferences.values()):
+        return None
+    response = RedirectResponse(link(request.url.path, query, lang=None, theme=None), 303)
+    for name, value in preferences.items():
+        if value:
+            response.set_cookie(name, value, max_age=YEAR_S, httponly=True, samesite="lax")
+    return response
 
 
 def _context(request: Request) -> dict[str, Any]:

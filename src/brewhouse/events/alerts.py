@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any, Literal
 
@@ -46,16 +46,6 @@ class Message:
     since: str = ""
     why: tuple[str, ...] = ()
     failures: int = 0
-
-
-@dataclass(kw_only=True)
-class _Incident:
-    """A failed or late workflow, as long as it lasts."""
-
-    key: str
-    since: str
-    job: str = ""
-    reports: list[RunReport] = field(default_factory=list)
 
 
 def pending_notifications(
@@ -123,58 +113,59 @@ def _of_workflow(
     kinds: Collection[str],
 ) -> Iterator[Message]:
     """Follow a workflow through its runs: the open incident, and the reported ones that are over."""
-    failure: _Incident | None = None
-    over: list[_Incident] = []
+    failures: list[RunReport] = []  # of the open incident
+    over: list[tuple[str, str, int]] = []  # key, start and number of failures
     last_success = reports[0].started_at
     success: RunReport | None = None
     for report in reports:
         if report.state in _FAILED_STATES:
-            failure = failure or _Incident(key=f"{report.workflow}:{report.run}", since=report.ended_at)
-            failure.reports.append(report)
-            failure.job = _failed_job(report)
+            failures.append(report)
         elif report.state == "SUCCEEDED":
-            success = report
-            over.append(_Incident(key=_late_key(report.workflow, last_success), since=last_success))
-            last_success = report.ended_at
-            if failure and failure.job in ("", *(job.name for job in report.jobs)):
-                over.append(failure)
-                failure = None
-    if failure:
-        yield from _opened(failure, sent, kinds)
+            over.append((_late_key(report.workflow, last_success), last_success, 0))
+            success, last_success = report, report.ended_at
+            if failures and _failed_job(failures[-1]) in ("", *(job.name for job in report.jobs)):
+                over.append((_failure_key(failures[0]), failures[0].ended_at, len(failures)))
+                failures = []
+    if failures:
+        yield from _opened(failures, sent, kinds)
     reported = {key for key, kind in attempted if kind != "recovered"} - {
         key for key, kind in sent if kind == "recovered"
     }
-    ended = [incident for incident in over if incident.key in reported]
+    ended = [incident for incident in over if incident[0] in reported]
     if ended and success:
+        keys, starts, numbers = zip(*ended, strict=True)
         yield Message(
             kind="recovered",
-            incidents=tuple(incident.key for incident in ended),
+            incidents=keys,
             workflow=success.workflow,
             run=success.run,
             time=success.ended_at,
-            since=ended[0].since,
+            since=starts[0],
             why=tuple(job.message for job in success.jobs if job.state == "SUCCEEDED" and job.message),
-            failures=sum(len(incident.reports) for incident in ended),
+            failures=sum(numbers),
         )
 
 
-def _opened(failure: _Incident, sent: Collection[tuple[str, str]], kinds: Collection[str]) -> Iterator[Message]:
+def _opened(
+    failures: Sequence[RunReport], sent: Collection[tuple[str, str]], kinds: Collection[str]
+) -> Iterator[Message]:
     """Report the first failure of an incident whose kind is wanted, unless one was reported."""
-    if any((failure.key, kind) in sent for kind in _FAILURES):
+    incident = _failure_key(failures[0])
+    if any((incident, kind) in sent for kind in _FAILURES):
         return
-    for report in failure.reports:
+    for report in failures:
         kind: Kind = "checks_failed" if _failed_checks(report) else "failed"
         if kind in kinds:
             yield Message(
                 kind=kind,
-                incidents=(failure.key,),
+                incidents=(incident,),
                 workflow=report.workflow,
                 run=report.run,
                 job=_failed_job(report),
                 time=report.ended_at,
-                since=failure.since,
+                since=failures[0].ended_at,
                 why=_why(report),
-                failures=len(failure.reports),
+                failures=len(failures),
             )
             return
 
@@ -192,7 +183,7 @@ def _late(
     successes = [text for text in ended if datetime.fromisoformat(text) <= now]
     since = successes[-1] if successes else reports[0].started_at
     failed = [report for report in reports if report.state in _FAILED_STATES and report.ended_at > since]
-    is_reported = any((f"{report.workflow}:{report.run}", kind) in sent for report in failed for kind in _FAILURES)
+    is_reported = any((_failure_key(report), kind) in sent for report in failed for kind in _FAILURES)
     if datetime.fromisoformat(since) < now - timedelta(hours=hours) and not is_reported:
         yield Message(kind="late", incidents=(_late_key(WORKFLOW, since),), time=since, since=since)
 
@@ -224,6 +215,10 @@ def _crawls(events: Sequence[Event]) -> Iterator[Message]:
     if failed:
         why = tuple(str(failed.detail.get("message", "")).splitlines())
         yield Message(kind="crawl_failed", incidents=(f"crawl:{failed.id}",), time=failed.time, why=why)
+
+
+def _failure_key(first: RunReport) -> str:
+    return f"{first.workflow}:{first.run}"
 
 
 def _late_key(workflow: str, since: str) -> str:

@@ -16,12 +16,7 @@ _LINE_CHARACTERS = 500
 
 
 def subject(message: Message) -> str:
-    """Write the subject line, complete for readers who read no further.
-
-    Example:
-        >>> subject(Message(kind="failed", incidents=(), run="R1", job="extract"))
-        'Brewhouse: extract failed'
-    """
+    """Write the subject line, complete for readers who read no further."""
     return f"Brewhouse: {_text(message, 'subject')}"
 
 
@@ -52,16 +47,13 @@ def _text(message: Message, part: str) -> str:
     before = f"It had been failing since {_time(message.since)} ({failures})."
     if not message.failures:
         before = f"It had not succeeded since {_time(message.since)}."
-    return (
-        _templates()[message.kind]
-        .get(part, "")
-        .format(
-            what=message.job or f"the {message.workflow} workflow",
-            The_job=f"The job {message.job}" if message.job else f"The {message.workflow} workflow",
-            workflow=message.workflow,
-            time=_time(message.time),
-            before=before,
-        )
+    template = _templates()[message.kind].get(part, "")
+    return template.format(
+        what=message.job or f"the {message.workflow} workflow",
+        The_job=f"The job {message.job}" if message.job else f"The {message.workflow} workflow",
+        workflow=message.workflow,
+        time=_time(message.time),
+        before=before,
     )
 
 

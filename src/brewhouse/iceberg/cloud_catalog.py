@@ -120,11 +120,8 @@ class _Rest:
         if before is table:  # the protocol has no version that other commits could require
             return
         previous = before.metadata.current_snapshot_id
-        updates: list[TableUpdate] = [
-            RemoveSnapshotRefUpdate.model_validate({"ref-name": MAIN_BRANCH})
-            if previous is None
-            else set_current(previous)
-        ]
+        no_current = RemoveSnapshotRefUpdate.model_validate({"ref-name": MAIN_BRANCH})
+        updates: list[TableUpdate] = [no_current if previous is None else set_current(previous)]
         ids, old_ids = ({s.snapshot_id for s in state.metadata.snapshots} for state in (table, before))
         if ids - old_ids:
             updates.append(RemoveSnapshotsUpdate.model_validate({"snapshot-ids": sorted(ids - old_ids)}))

@@ -199,6 +199,7 @@ def write_snapshot(
     output = table.io.new_output(locations.new_metadata_location(f"snap-{snapshot_id}-0-{name}.avro"))
     with write_manifest_list(2, output, snapshot_id, parent_id, sequence, "deflate") as list_writer:
         list_writer.add_manifests(manifests)
+    summary = _summary(table, parent, [entry for _, entries in rewritten for entry in entries], change, properties)
     return Snapshot.model_validate(
         {
             "snapshot-id": snapshot_id,
@@ -207,9 +208,7 @@ def write_snapshot(
             "timestamp-ms": timestamp_ms,
             "manifest-list": output.location,
             "schema-id": metadata.current_schema_id,
-            "summary": _summary(
-                table, parent, [entry for _, entries in rewritten for entry in entries], change, properties
-            ),
+            "summary": summary,
         }
     )
 

@@ -7,9 +7,8 @@ the stored content decides: callers write an id of their run or of their own int
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import stamina
 from obstore.exceptions import BaseError
@@ -19,7 +18,6 @@ from brewhouse.lake.aws_errors import meanings
 
 stamina.instrumentation.set_on_retry_hooks(())  # an error that remains is reported once
 
-_Result = TypeVar("_Result")
 _CODE = re.compile(r"status code: 4\d\d [\s\S]*?<Code>([\w.]+)</Code>")
 
 
@@ -38,15 +36,15 @@ class RetryingStore(S3Store):
                     return own
                 raise
 
-        return _retried(attempt)
+        return _retrying(attempt)
 
     def get(self, path: str, **options: Any) -> Any:  # noqa: ANN401
         """Read an object."""
-        return _retried(partial(super().get, path, **options))
+        return _retrying(super().get, path, **options)
 
     def delete(self, paths: Any) -> None:  # noqa: ANN401
         """Delete objects."""
-        _retried(partial(super().delete, paths))
+        _retrying(super().delete, paths)
 
     def list(self, prefix: str | None = None, **options: Any) -> Iterator[Any]:  # type: ignore[override]  # noqa: ANN401
         """List objects page by page."""
@@ -56,7 +54,7 @@ class RetryingStore(S3Store):
             pages = iter(start(prefix, **options))
             return pages, next(pages, [])
 
-        pages, page = _retried(first)
+        pages, page = _retrying(first)
         yield page
         yield from pages
 
@@ -70,14 +68,10 @@ class RetryingStore(S3Store):
         return {"e_tag": found.meta["e_tag"], "version": found.meta["version"]} if is_own else None
 
 
-def _retried(request: Callable[[], _Result]) -> _Result:
-    for attempt in stamina.retry_context(on=_is_transient, attempts=5, timeout=60):
-        with attempt:
-            return request()
-    raise AssertionError("the last attempt returns or raises")
-
-
 def _is_transient(error: Exception) -> bool:
     code = _CODE.search(str(error))
     known = meanings().get(code[1]) if code else None
     return known is not None and known.is_transient
+
+
+_retrying = stamina.RetryingCaller(attempts=5, timeout=60).on(_is_transient)

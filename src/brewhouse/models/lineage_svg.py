@@ -28,7 +28,7 @@ _TOP = 60.0
 _TIP = 7.0
 _LEGEND_HEIGHT = 24.0
 _SWEEPS = 8
-_STYLE = Path(__file__).parent / "lineage.css"
+_FILES = Path(__file__).with_name("lineage")
 
 
 @dataclass(eq=False)
@@ -79,19 +79,15 @@ def draw_svg(
         ]
         height += _LEGEND_HEIGHT
     sentences = [translate(f"{node.name} is built from {', '.join(node.reads)}.") for node in nodes if node.reads]
-    size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}"'
-    role = "img" if address is None else "group"  # screen readers ignore the links of an image
-    names = f'role="{role}" aria-labelledby="lineage-title lineage-desc"'
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" {size} {names}>',
-            f'<title id="lineage-title">{escape(translate("Table lineage"))}</title>',
-            f'<desc id="lineage-desc">{escape(" ".join(sentences))}</desc>',
-            f"<style>\n{_STYLE.read_text('utf-8')}</style>" if address is None else "",
-            f'<rect class="ground" width="{width:.0f}" height="{height:.0f}" rx="10"/>',
-            *parts,
-            "</svg>\n",
-        ]
+    frame = _FILES.with_suffix(".svg").read_text("utf-8")
+    return frame.format(
+        width=width,
+        height=height,
+        role="img" if address is None else "group",  # screen readers ignore the links of an image
+        title=escape(translate("Table lineage")),
+        description=escape(" ".join(sentences)),
+        style=f"<style>\n{_FILES.with_suffix('.css').read_text('utf-8')}</style>" if address is None else "",
+        parts="\n".join(parts),
     )
 
 

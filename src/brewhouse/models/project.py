@@ -32,10 +32,6 @@ def models_of(*zones: str, folder: Path | None = None) -> list[Model]:
     Raises:
         ModelError: A model is invalid or conflicts with another; lists every problem with file and line.
         UsageError: The folder does not exist.
-
-    Example:
-        >>> [model.name for model in models_of("silver")][:2]
-        ['silver.breweries', 'silver.rejected_breweries']
     """
     models = {model.name: model for model in _built_in()}
     if folder is not None:

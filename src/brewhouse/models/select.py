@@ -85,7 +85,6 @@ class Select:
         return line_and_column(self.text, offset)
 
     def _tables(self) -> Iterator[tuple[str, int]]:
-
         for table in self.tree.find_all(exp.Table):
             if isinstance(table.this, exp.Identifier):  # not a function, as range(10)
                 yield _name(table), _offset(table, self._start())
@@ -137,14 +136,10 @@ class Select:
 
 
 def parse_select(text: str, file: str) -> Select:
-    r"""Parse one SELECT; comments may precede it, and blanks in place of other parts of the file keep positions right.
+    """Parse one SELECT; comments may precede it, and blanks in place of other parts of the file keep positions right.
 
     Raises:
         ModelError: The text is not valid SQL, or not one SELECT.
-
-    Example:
-        >>> parse_select("-- A table.\nSELECT id FROM silver.breweries", "t.sql").reads
-        ('silver.breweries',)
     """
 
     def error_at(offset: int, what: str) -> ModelError:

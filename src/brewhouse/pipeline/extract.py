@@ -17,7 +17,6 @@ import msgspec
 
 from brewhouse import __version__
 from brewhouse.api.client import Client
-from brewhouse.api.contract import GROUPS
 from brewhouse.api.pages import Pager
 from brewhouse.api.rate_limit import WINDOW_S
 from brewhouse.checks.completeness import CompletenessResult
@@ -223,9 +222,7 @@ class _Extract:
             fields_seen=fetcher.profiler.fields_seen(),
             drift=self._drift(writer, fetcher, after),
             missing_rows=result.missing_rows,
-            proof=result.proof(
-                [name for name in GROUPS if getattr(after, name) is not None], self._attempts, fetcher.compared
-            ),
+            proof=msgspec.structs.replace(result.proof, attempts=self._attempts, compared_pages=fetcher.compared),
             pages=[page for _, page in sorted(fetcher.pages.items())],
         )
 
@@ -235,14 +232,9 @@ class _Extract:
             for name, count in sorted(self._meta_deviations.items())
         ]
         if fetcher.size < writer.started.per_page_rows:
-            drift.append(
-                SchemaDrift(
-                    name="per_page_clamped",
-                    detail=f"{writer.started.per_page_rows} to {fetcher.size}",
-                    count=len(fetcher.pages),
-                    example=next((page.url for page in fetcher.pages.values()), ""),
-                )
-            )
+            sizes = f"{writer.started.per_page_rows} to {fetcher.size}"
+            example = next((page.url for page in fetcher.pages.values()), "")
+            drift.append(SchemaDrift("per_page_clamped", sizes, len(fetcher.pages), example))
         return drift + fetcher.profiler.drift()
 
 

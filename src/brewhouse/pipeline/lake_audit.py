@@ -58,7 +58,6 @@ def _errors(lake: Lake, on_step: Callable[[str], None]) -> Iterator[BrewhouseErr
 
 
 def _table_errors(lake: Lake, on_step: Callable[[str], None]) -> Iterator[BrewhouseError]:
-
     if not lake.may_have_tables:
         return
     try:

@@ -76,6 +76,7 @@ class _Plan:
     expired: list[int]
     groups: list[tuple[str, ...]]
     merges_manifests: bool
+    report: TableMaintenance
 
 
 def run_maintenance(lake: Lake, settings: Settings, *, listeners: Sequence[Listener] = ()) -> list[TableMaintenance]:
@@ -150,7 +151,7 @@ def preview_maintenance(lake: Lake, settings: Settings) -> list[TableMaintenance
     tables, now = Tables(lake), datetime.now(UTC)
     with tables.reading():
         plans = _plans(lake, tables, settings, now)
-        reports = _reports(plans, {name: len(plan.groups) for name, plan in plans.items()})
+        reports = {name: plan.report for name, plan in plans.items()}
         _choose_files(lake, settings, tables, now, reports, {name: plan.expired for name, plan in plans.items()})
     return list(reports.values())
 
@@ -166,7 +167,9 @@ def _maintain(context: RunContext, done: list[TableMaintenance]) -> JobResult:
     known = tables.runs()
     tables.expire(expiring)
 
-    reports = _reports(plans, {rewrite.table: len(rewrite.after) for rewrite in rewrites})
+    for rewrite in rewrites:
+        plans[rewrite.table].report.files_written = len(rewrite.after)
+    reports = {name: plan.report for name, plan in plans.items()}
     # First, since the views of a killed run may point at files that are deleted now.
     refresh_views(lake, tables, context.warn)
     for path in _choose_files(lake, context.settings, tables, now, reports):
@@ -185,12 +188,7 @@ def _maintain(context: RunContext, done: list[TableMaintenance]) -> JobResult:
 
 
 def total_of(reports: Sequence[TableMaintenance]) -> TableMaintenance:
-    """Add up what was done with all tables.
-
-    Example:
-        >>> total_of([TableMaintenance(table=name, bytes_freed=2) for name in ("gold.a", "gold.b")]).bytes_freed
-        4
-    """
+    """Add up what was done with all tables."""
     return TableMaintenance(table="total", **{name: sum(getattr(each, name) for each in reports) for name in _COUNTS})
 
 
@@ -203,20 +201,19 @@ def _plans(lake: Lake, tables: Tables, settings: Settings, now: datetime) -> dic
     """Plan the maintenance of each table; one that a run is about to publish keeps its files and current snapshot."""
     live, _ = staged_publications(lake, now)
     staged = {name for publication in live for name in publication.bases}
-    return {
-        name: _Plan(
-            expired(
-                tables.history(name),
-                tables.protected(name),
-                now,
-                keep_days=settings.snapshot_retention_days,
-                keep_last=settings.min_snapshots_to_keep,
-            ),
-            [] if name in staged else compactions(tables.current_files(name), settings.target_file_mb * BYTES_PER_MB),
-            name not in staged and tables.manifests(name) > MANY_MANIFESTS,
+    days, number = settings.snapshot_retention_days, settings.min_snapshots_to_keep
+    plans = {}
+    for name in tables.folders():
+        old = expired(tables.history(name), tables.protected(name), now, keep_days=days, keep_last=number)
+        files = [] if name in staged else tables.current_files(name)
+        groups = compactions(files, settings.target_file_mb * BYTES_PER_MB)
+        merges_manifests = name not in staged and tables.manifests(name) > MANY_MANIFESTS
+        compacted = sum(map(len, groups))
+        report = TableMaintenance(
+            table=name, snapshots_expired=len(old), files_compacted=compacted, files_written=len(groups)
         )
-        for name in tables.folders()
-    }
+        plans[name] = _Plan(old, groups, merges_manifests, report)
+    return plans
 
 
 def _compact(context: RunContext, plans: Mapping[str, _Plan]) -> list[Rewrite]:
@@ -238,18 +235,6 @@ def _combine(context: RunContext, name: str, group: tuple[str, ...]) -> tuple[st
     files = engine.write(spec, tables.field_ids(spec), tables.data_folder(name))
     raise_on_failure([same_rows(engine, _BEFORE, spec)])
     return files
-
-
-def _reports(plans: Mapping[str, _Plan], files_written: Mapping[str, int]) -> dict[str, TableMaintenance]:
-    return {
-        name: TableMaintenance(
-            table=name,
-            snapshots_expired=len(plan.expired),
-            files_compacted=sum(map(len, plan.groups)),
-            files_written=files_written.get(name, 0),
-        )
-        for name, plan in plans.items()
-    }
 
 
 def _choose_files(

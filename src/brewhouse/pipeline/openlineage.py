@@ -97,6 +97,7 @@ class _Translator:
 
     def __init__(self, lake: Lake, source_url: str, workflow: str) -> None:
         self._lake = lake
+        self._namespace = lake.root.as_uri()
         self._source_url = source_url
         self._workflow = workflow
         self._checks: list[dict[str, Any]] = []
@@ -131,7 +132,7 @@ class _Translator:
         facets: dict[str, Any] = {}
         if event.detail_type == JOB:
             parent = parent_run.Run(runId=_uuid(event.run))
-            job = parent_run.Job(namespace=_namespace(self._lake), name=self._workflow)
+            job = parent_run.Job(namespace=self._namespace, name=self._workflow)
             facets["parent"] = parent_run.ParentRunFacet(run=parent, job=job)
         if event.detail["state"] in {"FAILED", "TIMEOUT"}:
             facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(
@@ -153,7 +154,7 @@ class _Translator:
 
         kind = "JOB" if "." in name else "WORKFLOW"
         facet = job_type_job.JobTypeJobFacet(processingType="BATCH", integration="BREWHOUSE", jobType=kind)
-        return Job(namespace=_namespace(self._lake), name=name, facets={"jobType": facet})
+        return Job(namespace=self._namespace, name=name, facets={"jobType": facet})
 
     def _datasets(self, event: Event) -> tuple[list[InputDataset], list[OutputDataset]]:
         """List the datasets that a job read and wrote."""
@@ -165,11 +166,10 @@ class _Translator:
             return [source], [] if records is None else [self._output(BRONZE, records, None)]
         written = {str(table["table"]) for table in self._tables}
         read = [] if event.detail["state"] != "SUCCEEDED" else [n for n in _inputs_of(written) if n not in written]
-        inputs = [InputDataset(namespace=_namespace(self._lake), name=name, facets=self._facets(name)) for name in read]
+        inputs = [InputDataset(namespace=self._namespace, name=name, facets=self._facets(name)) for name in read]
         checked = sorted({str(check["table"]) for check in self._checks})
         inputs += [
-            InputDataset(namespace=_namespace(self._lake), name=name, inputFacets=self._assertions(name))
-            for name in checked
+            InputDataset(namespace=self._namespace, name=name, inputFacets=self._assertions(name)) for name in checked
         ]
         return inputs, [self._output(str(t["table"]), int(t["rows"]), t["snapshot"]) for t in self._tables]
 
@@ -182,7 +182,7 @@ class _Translator:
             facets["version"] = dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=str(snapshot))
         statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(rowCount=rows)
         return OutputDataset(
-            namespace=_namespace(self._lake), name=name, facets=facets, outputFacets={"outputStatistics": statistics}
+            namespace=self._namespace, name=name, facets=facets, outputFacets={"outputStatistics": statistics}
         )
 
     def _facets(self, name: str) -> dict[str, Any]:
@@ -224,10 +224,6 @@ def _inputs_of(written: set[str]) -> list[str]:
         name if name.startswith(("silver.", "gold.")) else BRONZE for name in read if not name.startswith(_DERIVED)
     }
     return sorted(tables)
-
-
-def _namespace(lake: Lake) -> str:
-    return lake.root.as_uri()
 
 
 def _uuid(text: str) -> str:

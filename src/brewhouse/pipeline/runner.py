@@ -20,7 +20,7 @@ from brewhouse.errors import BrewhouseError, redacted
 from brewhouse.events import details
 from brewhouse.events.alerts import WORKFLOW
 from brewhouse.events.envelope import Event
-from brewhouse.events.event import EventLog, EventReader, Listener, event_days
+from brewhouse.events.event import EventLog, EventReader, Listener, archive_events, event_days
 from brewhouse.events.run_log import run_log
 from brewhouse.events.run_reports import ENDED, RunReport, run_reports
 from brewhouse.lake.lake import Lake
@@ -81,13 +81,9 @@ def run_jobs(
                 close_interrupted_runs(lake, reader.read(since, previous.run), run)
         log = on_exit.enter_context(run_log(lake, run, to_stderr=settings.log_format == "json"))
         on_exit.callback(_archive, lake)
-        stopper = _stop_listener(signals)
-        events = EventLog(
-            lake,
-            run,
-            [stopper, log.listen, *listeners, *_outputs(lake, settings, workflow, run, reader, on_exit)],
-            {"workflowRunId": external.workflow_run} if external else {},
-        )
+        outputs = _outputs(lake, settings, workflow, run, reader, on_exit)
+        facts = {"workflowRunId": external.workflow_run} if external else {}
+        events = EventLog(lake, run, [_stop_listener(signals), log.listen, *listeners, *outputs], facts)
         on_exit.callback(_guarded("Failed to write the events to the disk")(events.sync))
         context = RunContext(lake, settings, events, tuple(jobs), external.jobs if external else ())
         context.signals = signals
@@ -245,8 +241,6 @@ def _earlier(reader: EventReader, external: ExternalRun | None) -> RunReport | N
 @_guarded("Failed to archive the events of past days")
 def _archive(lake: Lake) -> None:
     if len(event_days(lake)) > 1:  # else they are today's, which are not archived yet
-        from brewhouse.events.event_archive import archive_events
-
         archive_events(lake, max_days=_DAYS_ARCHIVED)
 
 

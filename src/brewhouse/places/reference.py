@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 FOLDER = Path(__file__).parents[1] / "models" / "reference"
+_NAMES = ("name", "common_name", "official_name")
 
 
 class Entry(NamedTuple):
@@ -58,12 +59,7 @@ def countries() -> tuple[Entry, ...]:
         Entry(
             code=country["alpha_2"],
             title=country.get("common_name", country["name"]),
-            names=_distinct(
-                country["name"],
-                country.get("common_name"),
-                country.get("official_name"),
-                in_natural_order(country["name"]),
-            ),
+            names=_distinct(*map(country.get, _NAMES), in_natural_order(country["name"])),
             codes=(country["alpha_2"], country["alpha_3"]),
         )
         for country in sorted(_read("3166-1"), key=itemgetter("alpha_2"))

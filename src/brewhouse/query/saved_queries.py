@@ -39,10 +39,6 @@ def saved_query(name: str) -> SavedQuery:
 
     Raises:
         NotFoundError: It does not exist; the hint lists the names.
-
-    Example:
-        >>> saved_query("top_cities").title
-        'Cities with the most breweries'
     """
     queries = {query.name: query for query in saved_queries()}
     if name not in queries:

@@ -69,11 +69,6 @@ def reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb
     Raises:
         UsageError: It is not a single statement, it changes something, or it reads something other than tables.
         duckdb.Error: DuckDB cannot parse it.
-
-    Example:
-        >>> import duckdb
-        >>> reading_statement(duckdb.connect(), "SELECT 1;").type.name
-        'SELECT'
     """
     statements = connection.extract_statements(sql)
     kinds = [statement.type.name for statement in statements]

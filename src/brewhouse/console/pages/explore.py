@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from itertools import chain
@@ -16,10 +17,10 @@ from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from brewhouse.console.downloads import MEDIA_TYPES, FileKind
 from brewhouse.console.formatting import number as number_text
 from brewhouse.console.pages.tables import SnapshotDetail, snapshot_options
-from brewhouse.console.query_service import QueryService, QueryStatus, ResultPage
+from brewhouse.console.query_service import QueryStatus, ResultPage
 from brewhouse.console.sandbox import ResultColumn
-from brewhouse.console.web import API, HTML, At, ConsoleContext, ConsoleDep, lake_state_of, link, page, translator_of
-from brewhouse.errors import BrewhouseError, UsageError
+from brewhouse.console.web import API, HTML, At, ConsoleDep, lake_state_of, link, page, translator_of
+from brewhouse.errors import BrewhouseError, NotFoundError
 from brewhouse.query.saved_queries import SavedQuery, for_duckdb, formatted, saved_queries, saved_query
 from brewhouse.query.statements import with_parameters
 
@@ -29,6 +30,15 @@ _FIRST_SQL = """SELECT country_name, sum(brewery_count) AS breweries, sum(operat
 FROM gold.breweries_by_location
 GROUP BY ALL
 ORDER BY breweries DESC"""
+_TABLE_COLUMNS = """
+SELECT CASE database_name WHEN 'monitoring' THEN 'monitoring' ELSE schema_name END || '.' || table_name,
+  list([column_name, data_type] ORDER BY column_index)
+FROM duckdb_columns()
+WHERE NOT internal AND (database_name, schema_name) <> ('memory', 'main')  -- cache tables of the overview
+GROUP BY 1
+ORDER BY 1
+"""
+"""Name and type of the columns of every readable table."""
 _PREFIX = "p."  # of the names of placeholders in forms and addresses
 _INITIAL_WAIT_S = 0.5  # most queries finish in this time, so the first response has their rows
 _ROWS = 100
@@ -56,17 +66,32 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
         lake_state_of(request, at)  # is 404 if there is none
     console.queries.prepare()
     language = translator_of(request).language
-    status = _wait(console.queries, result)
+    status: QueryStatus | None = None
+    if result:
+        with suppress(NotFoundError):
+            status = console.queries.wait(result, _INITIAL_WAIT_S)
     if status is not None:
         sql, at = status.sql, status.at
     elif saved:
         sql = _displayed_sql(saved)
     is_default = not (sql or result)
     given = status.parameters if status is not None else _parameters(request.query_params)
-    tables = _table_columns(console)
+    tables: dict[str, list[list[str]]] = {}
+    snapshots: list[SnapshotDetail] = []
+    with suppress(BrewhouseError):  # nothing is published yet
+        state = console.lake_reader.state()
+        tables = state.cached("table columns", lambda: dict(state.cursor().execute(_TABLE_COLUMNS).fetchall()))
+        snapshots = snapshot_options(console.lake, state)
     if is_default and "gold.breweries_by_location" in tables:
         sql = _FIRST_SQL
-    rows = console.queries.page(status.id, number, _ROWS, sort) if status is not None and status.has_result else None
+    rows, shown = None, {}
+    if status is not None and status.has_result:
+        rows = console.queries.page(status.id, number, _ROWS, sort)
+        shown = {
+            "cells": [[_cell(*each, language) for each in zip(rows.columns, row, strict=True)] for row in rows.rows],
+            "numeric": [bool(_NUMERIC.match(column.type)) for column in rows.columns],
+            "offset": (rows.page - 1) * _ROWS,
+        }
     return page(
         request,
         "explore.html",
@@ -77,17 +102,13 @@ def show(  # noqa: PLR0913, PLR0917 - parameters of the URL
         query=status,
         is_unknown=bool(result) and status is None,
         rows=rows,
-        cells=[[_cell(*each, language) for each in zip(rows.columns, row, strict=True)] for row in rows.rows]
-        if rows
-        else [],
-        numeric=[bool(_NUMERIC.match(column.type)) for column in rows.columns] if rows else [],
-        offset=(rows.page - 1) * _ROWS if rows else 0,
+        **shown,
         sort=sort,
         history=console.queries.newest()[:_HISTORY],
         saved=saved_queries(),
         tables=tables,
         is_default=is_default,
-        snapshots=_snapshots(console),
+        snapshots=snapshots,
         share=link("/explore", {"sql": sql, "at": at or "", **_prefixed(given), "run": "1"}),
     )
 
@@ -186,14 +207,6 @@ def _prefixed(parameters: Mapping[str, str]) -> dict[str, str]:
     return {_PREFIX + name: value for name, value in parameters.items()}
 
 
-def _wait(queries: QueryService, name: str) -> QueryStatus | None:
-    """Wait briefly for a query to finish; None if it is unknown."""
-    try:
-        return queries.wait(name, _INITIAL_WAIT_S) if name else None
-    except UsageError:
-        return None
-
-
 @cache
 def _displayed_sql(name: str) -> str:
     """Format a saved query in DuckDB's dialect, without its header comment."""
@@ -210,34 +223,3 @@ def _cell(column: ResultColumn, value: object, language: str) -> str | None:
             return number_text(value, language, len(decimals))
     text = msgspec.json.encode(value).decode() if isinstance(value, list | dict | bool) else str(value)
     return text if len(text) <= _MAX_CELL_CHARACTERS else f"{text[:_MAX_CELL_CHARACTERS]}…"
-
-
-def _snapshots(console: ConsoleContext) -> list[SnapshotDetail]:
-    """List the snapshots to choose from; empty while no tables are published."""
-    try:
-        return snapshot_options(console.lake, console.lake_reader.state())
-    except BrewhouseError:
-        return []
-
-
-def _table_columns(console: ConsoleContext) -> dict[str, list[tuple[str, str]]]:
-    """List name and type of the columns of every readable table; empty while no tables are published."""
-    try:
-        state = console.lake_reader.state()
-    except BrewhouseError:
-        return {}
-
-    def read() -> dict[str, list[tuple[str, str]]]:
-        tables: dict[str, list[tuple[str, str]]] = {}
-        with state.cursor() as cursor:
-            rows = cursor.execute(
-                "SELECT CASE database_name WHEN 'monitoring' THEN 'monitoring' ELSE schema_name END || '.' || "
-                "table_name, column_name, data_type FROM duckdb_columns() "
-                "WHERE NOT internal AND (database_name, schema_name) <> ('memory', 'main') "  # cache tables of overview
-                "ORDER BY 1, column_index"
-            ).fetchall()
-        for table, column, kind in rows:
-            tables.setdefault(table, []).append((column, kind))
-        return tables
-
-    return state.cached("table columns", read)

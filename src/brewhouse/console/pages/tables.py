@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from brewhouse.console.downloads import FileKind
 from brewhouse.console.lake_reader import LakeState
-from brewhouse.console.run_views import view_run
+from brewhouse.console.pages.runs import view_run
 from brewhouse.console.web import API, HTML, ConsoleContext, ConsoleDep, LakeStateDep, link, page, translator_of
 from brewhouse.errors import BrewhouseError
 from brewhouse.iceberg.table_spec import Column
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["tables"])
 
 SAMPLE_ROWS = 20
-_TOP_VALUES = 3
+_PROFILE = (
+    "{{'nulls': count(*) - count({0}), 'distinct': count(DISTINCT {0}), 'least': min({0})::VARCHAR, "
+    "'greatest': max({0})::VARCHAR, 'top': coalesce(approx_top_k({0}::VARCHAR, 3), [])}}"
+)
 _CHECKED_RUNS = 50
 _DOWNLOAD_S = 60.0
 _SNAPSHOT = ("committed_at", "operation", "rows", "files", "run", "raw_snapshot", "current")
@@ -93,18 +96,6 @@ class TableSample:
     rows: list[list[Any]]
 
 
-@dataclass(frozen=True)
-class ColumnProfile:
-    """What a column contains; `top` has its most frequent values, approximately."""
-
-    name: str
-    nulls: int
-    distinct: int
-    least: str | None
-    greatest: str | None
-    top: list[str]
-
-
 @router.get("/tables", **HTML)
 def show(request: Request, console: ConsoleDep) -> Response:
     """Show the list of tables and their lineage."""
@@ -142,7 +133,7 @@ def show_table(request: Request, console: ConsoleDep, lake_state: LakeStateDep, 
         "table.html",
         table=table,
         sample=get_sample(lake_state, name) if name in lake_state.tables else None,
-        profile={each.name: each for each in profile(lake_state, table)},
+        profile=profile(lake_state, table),
         checks=next(filter(None, ([check for check in run if check.table == name] for run in checks)), []),
         **sources,
     )
@@ -218,22 +209,16 @@ def snapshot_options(lake: Lake, state: LakeState) -> list[SnapshotDetail]:
     return list(newest.values())
 
 
-def profile(state: LakeState, table: TableDetail) -> list[ColumnProfile]:
-    """Profile the columns of a table, once for each state."""
-    name, columns = table.summary.name, [column.name for column in table.columns]
+def profile(state: LakeState, table: TableDetail) -> dict[str, dict[str, Any]]:
+    """Describe what each column of a table contains, once for each state; its most frequent values approximately."""
+    name = table.summary.name
     if name not in state.tables:
-        return []
+        return {}
 
-    def read() -> list[ColumnProfile]:
-        column = "count(*) - count({0}), count(DISTINCT {0}), CAST(min({0}) AS VARCHAR), CAST(max({0}) AS VARCHAR), "
-        column += f"approx_top_k(CAST({{0}} AS VARCHAR), {_TOP_VALUES})"
-        facts = ", ".join(column.format(identifier(each)) for each in columns)
+    def read() -> dict[str, dict[str, Any]]:
+        facts = ", ".join(_PROFILE.format(identifier(column.name)) for column in table.columns)
         [row] = state.cursor().execute(f"SELECT {facts} FROM {identifier(name)}").fetchall()
-        found = []
-        for number, each in enumerate(columns):
-            nulls, distinct, least, greatest, top = row[number * 5 : number * 5 + 5]
-            found.append(ColumnProfile(each, nulls, distinct, least, greatest, [str(value) for value in top or []]))
-        return found
+        return {column.name: found for column, found in zip(table.columns, row, strict=True)}
 
     return state.cached(("profile", name), read)
 
