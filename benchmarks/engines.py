@@ -1,10 +1,11 @@
 """Measure transform and aggregate in one run with both engines, next to a plain PySpark script on the same raw pages.
 
 `python -m benchmarks.engines 200k 1m 10m` compares the engines by size, `--page-rows 200 10000` the sizes of raw
-pages, `--cores 1 2` the number of cores of Spark, and `--only duckdb` leaves out the others. Raw snapshots are written
-as files, without an API. CPU time is that of the process and all its descendants, JVM and Python workers included;
-memory is their sampled peak. Jobs, stages and tasks are those of Spark's event log; "one task" is the longest task that
-is all of its stage, without the time that it waits for a core, and "to driver" what tasks returned.
+pages, `--cores 1 2` the number of cores of all threads and processes, Spark's tasks and Java's compiler alike, and
+`--only duckdb` leaves out the others. Raw snapshots are written as files, without an API. CPU time is that of the
+process and all its descendants, JVM and Python workers included; memory is their sampled peak. Jobs, stages and tasks
+are those of Spark's event log; "one task" is the longest task that is all of its stage, without the time that it waits
+for a core, and "to driver" what tasks returned.
 Each JVM has the options that are its default; `JDK_JAVA_OPTIONS=-XX:+UseParallelGC` gives all of them the same ones.
 """
 
@@ -128,12 +129,13 @@ class Cost:
     peak_mb: float
 
 
-def measure(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
-    """Run a command once, to the end of its last descendant."""
+def measure(command: Sequence[str], environment: Mapping[str, str], cores: int) -> Cost:
+    """Run a command once, to the end of its last descendant, on a number of the machine's cores."""
     ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
     before, began, peak, done = _cpu_s(), perf_counter(), 0, threading.Event()
+    on_cores = ["taskset", "--cpu-list", ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores]))]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **environment}
+        [*on_cores, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **environment}
     )
 
     def watch() -> None:
@@ -227,7 +229,7 @@ def compare(folder: Path, rows: int, page_rows: int, cores: int, engines: Sequen
                 str(cores),
                 str(memory_mb),
             ]
-        cost = measure(command, environment)
+        cost = measure(command, environment, cores)  # the JIT compiler has no others either
         lines = [line for line in cost.output.splitlines() if line.startswith("[")]  # others are of libraries
         took = dict(map(json.loads, lines)) if engine != PLAIN else {}
         plain_cpu_s = cost.cpu_s if engine == PLAIN else plain_cpu_s
@@ -258,7 +260,7 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sizes", nargs="+", type=rows_of, help="numbers of breweries, as 200k or 1m")
     parser.add_argument("--page-rows", nargs="+", type=int, default=[10_000])
-    parser.add_argument("--cores", nargs="+", type=int, default=[os.cpu_count() or 1], help="of Spark")
+    parser.add_argument("--cores", nargs="+", type=int, default=[os.cpu_count() or 1])
     parser.add_argument("--only", nargs="+", choices=tuple(NAMES), default=tuple(NAMES))
     parser.add_argument("--memory-mb", type=int, default=4096, help="of DuckDB, or of Spark's JVM")
     asked = parser.parse_args(argv)

@@ -68,7 +68,7 @@ class Header:
     """The fields of a header.
 
     Attributes:
-        partition: Columns whose values divide the rows into files.
+        partition: Columns whose values divide the rows into files, also those in which Spark keeps an ephemeral one.
         sort: Columns by which the rows of a file are ordered.
         incremental_by: Batch column of a table that keeps the rows of earlier snapshots: a run replaces the rows of
             its own batch. Empty if each run rebuilds the whole table.
