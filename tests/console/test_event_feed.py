@@ -18,8 +18,7 @@ from tests.events.any_events import AnyEventLog
 from brewhouse.console import event_feed
 from brewhouse.console.event_feed import EventFeed
 from brewhouse.events.envelope import CHECK, JOB, RUN, SCHEDULE, Event
-from brewhouse.events.event import read_events
-from brewhouse.events.event_archive import archive_events
+from brewhouse.events.event import archive_events, read_events
 from brewhouse.ids import id_at
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import LockInfo

@@ -25,8 +25,7 @@ from brewhouse.events.details import (
     RunStarted,
 )
 from brewhouse.events.envelope import DRIFT, JOB, RUN, Event
-from brewhouse.events.event import EventReader, parse_events, read_events, read_present
-from brewhouse.events.event_archive import archive_events
+from brewhouse.events.event import EventReader, archive_events, parse_events, read_events, read_present
 from brewhouse.ids import id_at
 from brewhouse.lake.lake import Lake, read_many
 

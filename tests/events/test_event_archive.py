@@ -14,10 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.events.any_events import AnyEventLog
 
-from brewhouse.events import event_archive
+from brewhouse.events import event as event_module
 from brewhouse.events.envelope import DRIFT, RUN, Event
-from brewhouse.events.event import read_events
-from brewhouse.events.event_archive import archive_events
+from brewhouse.events.event import archive_events, read_events
 from brewhouse.lake.lake import Lake
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1, hours=1)
@@ -91,7 +90,7 @@ def test_a_kill_at_any_moment_loses_no_event(tmp_path: Path) -> None:
     lake, events = filled(tmp_path, 300)
     program = (
         "import sys, datetime, pathlib\n"
-        "from brewhouse.events.event_archive import archive_events\nfrom brewhouse.lake.lake import Lake\n"
+        "from brewhouse.events.event import archive_events\nfrom brewhouse.lake.lake import Lake\n"
         "import obstore.store\nprint('ready', flush=True)\n"
         "archive_events(Lake(pathlib.Path(sys.argv[1])), datetime.datetime.fromisoformat(sys.argv[2]))\n"
     )
@@ -110,7 +109,7 @@ def test_a_kill_at_any_moment_loses_no_event(tmp_path: Path) -> None:
 
 
 def test_today_is_archived_when_it_has_very_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_archive, "_MANY", 10)
+    monkeypatch.setattr(event_module, "_MANY", 10)
     lake, events = filled(tmp_path, 11)
     assert archive_events(lake) == 1
     events.append(AnyEventLog(lake, "R2").write(RUN, {}))

@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from brewhouse.console.event_feed import EventFeed
-from brewhouse.events.event import read_events
-from brewhouse.events.event_archive import archive_events
+from brewhouse.events.event import archive_events, read_events
 from brewhouse.events.schedule_state import claim, schedule_state, switch
 from brewhouse.lake.lake import Lake
 

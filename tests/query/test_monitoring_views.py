@@ -13,10 +13,10 @@ from tests.events.any_events import AnyEventLog
 
 from brewhouse.errors import BrewhouseError
 from brewhouse.events.envelope import CHECK, JOB, RUN
-from brewhouse.events.event_archive import archive_events
+from brewhouse.events.event import archive_events
 from brewhouse.lake.lake import Lake
 from brewhouse.query.connection import connect, query
-from brewhouse.query.monitoring_views import monitoring_statements
+from brewhouse.query.views import monitoring_statements
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
 

@@ -120,10 +120,8 @@ def backfill(lake: Lake, versions: Sequence[DatasetVersion], progress: Callable[
         drift += snapshot.manifest.drift if snapshot else []
         progress(len(results), len(versions))
     if all(result.outcome == "held back" for result in results):
-        raise BrewhouseError(
-            f"All {len(results)} version(s) are held back; the last one, {results[0].name}: {results[0].reason}.",
-            hint="Pass versions of the public dataset's breweries.csv.",
-        )
+        what = f"All {len(results)} version(s) are held back; the last one, {results[0].name}: {results[0].reason}."
+        raise BrewhouseError(what, hint="Pass versions of the public dataset's breweries.csv.")
     return BackfillResult(results[::-1], _added_up(drift))
 
 

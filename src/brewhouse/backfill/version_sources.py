@@ -164,17 +164,13 @@ def _repository_versions(folder: Path, path: str) -> list[DatasetVersion]:
         )
     sizes = git.sizes([change.blob for change in changes])
     if sum(sizes.values()) > _MAX_HISTORY_BYTES:
-        raise BrewhouseError(
-            f"The versions in {folder} add up to more than {_MAX_HISTORY_BYTES // 1024**3} GB.",
-            hint="Pass the versions as files, a part of them at a time.",
-        )
+        what = f"The versions in {folder} add up to more than {_MAX_HISTORY_BYTES // 1024**3} GB."
+        raise BrewhouseError(what, hint="Pass the versions as files, a part of them at a time.")
     return [
         DatasetVersion(
-            f"git:{change.commit}:{change.name}",
-            _commit_time(change),
-            partial(git.read, change, sizes.get(change.blob)),
+            f"git:{each.commit}:{each.name}", _commit_time(each), partial(git.read, each, sizes.get(each.blob))
         )
-        for change in changes
+        for each in changes
     ]
 
 

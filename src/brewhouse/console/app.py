@@ -38,7 +38,7 @@ from brewhouse.console.web import (
     translator_of,
 )
 from brewhouse.errors import BrewhouseError, NotFoundError, UsageError
-from brewhouse.events.event_archive import archive_events
+from brewhouse.events.event import archive_events
 from brewhouse.lake.error_translation import translate_error, translate_system_error
 from brewhouse.lake.lake import Lake
 from brewhouse.pipeline.cron_schedule import parse_schedule

@@ -179,10 +179,8 @@ def read_log(lake: Lake, run: str, job: str | None = None) -> list[LogLine]:
     found = lake.logs.glob(f"date=*/{glob.escape(run)}.*")
     files = [file for file in found if file.name.partition(".")[0] == run]
     if not files:
-        raise UsageError(
-            f"The lake {lake.root} has no log of run {run}: no file is named logs/date=*/{run}.jsonl.",
-            hint="`brewhouse runs` lists the runs; logs are kept for `log_retention_days`.",
-        )
+        what = f"The lake {lake.root} has no log of run {run}: no file is named logs/date=*/{run}.jsonl."
+        raise UsageError(what, hint="`brewhouse runs` lists the runs; logs are kept for `log_retention_days`.")
     lines = (line for file in sorted(files) for line in read_file(file).splitlines())
     decoded: list[LogLine] = []
     for line in lines:

@@ -293,10 +293,8 @@ class MultiTableCatalog(LakeCatalog):
         databases = {name: at for name, at in self._cloud.databases().items() if name.startswith(self._prefix)}
         for database, location in databases.items():
             if location and not f"{location.rstrip('/')}/".startswith(f"{self._lake.warehouse}/"):
-                raise UsageError(
-                    f"The database {database} belongs to {location}, not to the lake {self._lake.root}.",
-                    hint="Choose another BREWHOUSE_CATALOG_DATABASE_PREFIX for this lake.",
-                )
+                what = f"The database {database} belongs to {location}, not to the lake {self._lake.root}."
+                raise UsageError(what, hint="Choose another BREWHOUSE_CATALOG_DATABASE_PREFIX for this lake.")
         return [table for database in databases for table in self._cloud.catalog.list_tables(database)]
 
     def _load(self, name: Identifier) -> Table | None:

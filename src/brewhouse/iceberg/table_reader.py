@@ -314,16 +314,12 @@ class TableReader:
             table = None
         if table is None:
             known = self.names()
-            raise NotFoundError(
-                f"The lake {self._lake.root} has no table {name}; it has: {', '.join(known) or 'none'}.",
-                hint=suggestion(name, known, "`brewhouse run` creates missing ones."),
-            )
+            what = f"The lake {self._lake.root} has no table {name}; it has: {', '.join(known) or 'none'}."
+            raise NotFoundError(what, hint=suggestion(name, known, "`brewhouse run` creates missing ones."))
         ids = [snapshot.snapshot_id for snapshot in table.metadata.snapshots]
         if snapshot_id is not None and snapshot_id not in ids:
-            raise UsageError(
-                f"Table {name} has no snapshot {snapshot_id}; it has {', '.join(map(str, ids)) or 'none'}.",
-                hint=f"`brewhouse history {name}` lists them.",
-            )
+            what = f"Table {name} has no snapshot {snapshot_id}; it has {', '.join(map(str, ids)) or 'none'}."
+            raise UsageError(what, hint=f"`brewhouse history {name}` lists them.")
         return table
 
 

@@ -104,10 +104,8 @@ def _translate_service(error: BaseException) -> BrewhouseError | None:
             f"The Iceberg REST catalog failed: {error}.", hint="Run again: what is incomplete is undone first."
         )
     if names & {"ForbiddenError", "UnauthorizedError"}:
-        return BrewhouseError(
-            f"The Iceberg REST catalog denies access: {error}.",
-            hint="Set its credentials in PyIceberg's configuration of the catalog `brewhouse`.",
-        )
+        what = f"The Iceberg REST catalog denies access: {error}."
+        return BrewhouseError(what, hint="Set its credentials in PyIceberg's configuration of the catalog `brewhouse`.")
     return None
 
 

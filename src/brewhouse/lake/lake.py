@@ -132,10 +132,8 @@ def lake_of(settings: Settings) -> Lake:
         except FileNotFoundError:  # a run creates it
             return lake
         except OSError as error:
-            raise UsageError(
-                f"The lake {lake.root} cannot be opened: {error.strerror}.",
-                hint="Check its permissions, or name another folder with --lake.",
-            ) from error
+            what = f"The lake {lake.root} cannot be opened: {error.strerror}."
+            raise UsageError(what, hint="Check its permissions, or name another folder with --lake.") from error
         if not is_folder:
             raise UsageError(f"The lake {lake.root} is not a folder.", hint="Name a folder with --lake.")
     return lake

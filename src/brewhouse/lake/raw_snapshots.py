@@ -87,10 +87,8 @@ def find(lake: Lake, run: str) -> RawSnapshot:
         return _read(likely)
     files = {_run_of(file): file for file in _manifests(lake)}
     if run not in files:
-        raise BrewhouseError(
-            f"The lake {lake.root} has no complete raw snapshot {run}; it has {', '.join(files) or 'none'}.",
-            hint="Name one of those, or run `brewhouse extract` for a new one.",
-        )
+        what = f"The lake {lake.root} has no complete raw snapshot {run}; it has {', '.join(files) or 'none'}."
+        raise BrewhouseError(what, hint="Name one of those, or run `brewhouse extract` for a new one.")
     return _read(files[run])
 
 

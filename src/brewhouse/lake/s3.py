@@ -39,10 +39,8 @@ def session() -> boto3.Session:
     except BotoCoreError as error:
         raise UsageError(f"The AWS configuration is invalid: {error}.", hint="Check AWS_PROFILE and ~/.aws.") from error
     if credentials is None:
-        raise UsageError(
-            "No AWS credentials are configured.",
-            hint="Set AWS_PROFILE, or log in with `aws configure` or `aws sso login`.",
-        )
+        what = "No AWS credentials are configured."
+        raise UsageError(what, hint="Set AWS_PROFILE, or log in with `aws configure` or `aws sso login`.")
     return opened
 
 

@@ -77,10 +77,8 @@ class SnapshotWriter:
             BrewhouseError: A snapshot of this run was already started, or the lake cannot be written.
         """
         if not self._create("started.json", msgspec.json.encode(self.started)):
-            raise BrewhouseError(
-                f"A snapshot of run {self.run} was already started, with other settings or too long ago to resume.",
-                hint="Run again: a new run has a new id.",
-            )
+            what = f"A snapshot of run {self.run} was already started, with other settings or too long ago to resume."
+            raise BrewhouseError(what, hint="Run again: a new run has a new id.")
 
     async def write_page(self, number: int, lines: Sequence[bytes], *, url: str, status: int, fetched_at: str) -> Page:
         """Write a page of records, byte for byte, each a line without its line break.

@@ -79,18 +79,15 @@ def draw_svg(
         ]
         height += _LEGEND_HEIGHT
     sentences = [translate(f"{node.name} is built from {', '.join(node.reads)}.") for node in nodes if node.reads]
-    return (
-        _FILES.with_suffix(".svg")
-        .read_text("utf-8")
-        .format(
-            width=width,
-            height=height,
-            role="img" if address is None else "group",  # screen readers ignore the links of an image
-            title=escape(translate("Table lineage")),
-            description=escape(" ".join(sentences)),
-            style=f"<style>\n{_FILES.with_suffix('.css').read_text('utf-8')}</style>" if address is None else "",
-            parts="\n".join(parts),
-        )
+    frame = _FILES.with_suffix(".svg").read_text("utf-8")
+    return frame.format(
+        width=width,
+        height=height,
+        role="img" if address is None else "group",  # screen readers ignore the links of an image
+        title=escape(translate("Table lineage")),
+        description=escape(" ".join(sentences)),
+        style=f"<style>\n{_FILES.with_suffix('.css').read_text('utf-8')}</style>" if address is None else "",
+        parts="\n".join(parts),
     )
 
 

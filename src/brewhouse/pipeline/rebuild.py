@@ -73,10 +73,8 @@ def rebuild(context: RunContext) -> JobResult:
         checks.append(check_result(name, "bronze.breweries", len(left_out), "; ".join(left_out), "warning"))
         context.emit_checks(checks)
         if shown is None:
-            raise BrewhouseError(
-                f"None of the {len(runs)} raw snapshots in {lake.root} passes its checks.",
-                hint="Run `brewhouse show` for the reasons, or `brewhouse run` for a new one.",
-            )
+            what = f"None of the {len(runs)} raw snapshots in {lake.root} passes its checks."
+            raise BrewhouseError(what, hint="Run `brewhouse show` for the reasons, or `brewhouse run` for a new one.")
         context.ignore_stops()
     refresh_views(lake, tables, context.warn)
     published = list_states(tables, tables.names(), context.run)

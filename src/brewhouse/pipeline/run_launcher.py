@@ -73,10 +73,8 @@ class RunLauncher:
                     why = _error_in(output.read().decode(errors="replace"))
                     raise BrewhouseError(why or "The run did not start.", hint="" if why else "See `brewhouse doctor`.")
                 time.sleep(_POLL_S)
-            raise BrewhouseError(
-                f"The run did not start within {_START_S:.0f} s (process {child.pid}).",
-                hint="See `brewhouse runs`.",
-            )
+            what = f"The run did not start within {_START_S:.0f} s (process {child.pid})."
+            raise BrewhouseError(what, hint="See `brewhouse runs`.")
 
     def retry(self, report: RunReport) -> str:
         """Start a run of the jobs that a failed run did not complete, and return its id.
@@ -99,10 +97,8 @@ class RunLauncher:
             raise UsageError(f"Run {run} is not running.", hint="`brewhouse runs` lists the runs.")
         if not _is_here(held) or not _is_holder(held, self._lake):
             where = held.host or "another machine or container"
-            raise UsageError(
-                f"Run {run} is running on {where} (process {held.pid}) and can only be stopped there.",
-                hint=f"Run there: kill {held.pid}",
-            )
+            what = f"Run {run} is running on {where} (process {held.pid}) and can only be stopped there."
+            raise UsageError(what, hint=f"Run there: kill {held.pid}")
         try:
             os.kill(held.pid, signal.SIGTERM)
         except ProcessLookupError:
@@ -132,17 +128,13 @@ def retry_command(report: RunReport, snapshot: str | None) -> tuple[str, ...]:
         ('run', '--snapshot', 'R')
     """
     if report.state == "SUCCEEDED" or report.state not in {*ENDED, "INTERRUPTED"}:
-        raise UsageError(
-            f"Run {report.run} {'succeeded' if report.state == 'SUCCEEDED' else 'is running'}: nothing to retry.",
-            hint="Run the workflow instead.",
-        )
+        what = f"Run {report.run} {'succeeded' if report.state == 'SUCCEEDED' else 'is running'}: nothing to retry."
+        raise UsageError(what, hint="Run the workflow instead.")
     if report.workflow in {"rebuild", "maintain"}:
         return (report.workflow,)
     if report.workflow != WORKFLOW:
-        raise UsageError(
-            f"A run of {report.workflow or 'an unknown workflow'} cannot be retried here.",
-            hint=f"Repeat the `brewhouse {report.workflow}` command on the command line.",
-        )
+        what = f"A run of {report.workflow or 'an unknown workflow'} cannot be retried here."
+        raise UsageError(what, hint=f"Repeat the `brewhouse {report.workflow}` command on the command line.")
     done = {job.name for job in report.jobs if job.state == "SUCCEEDED"}
     if "aggregate" in report.planned and "aggregate" not in done:
         done.discard("transform")  # its tables were staged, and are published with gold only
@@ -180,10 +172,8 @@ def _same(file: Path, other: Path) -> bool:
 
 def _refusal(held: LockInfo) -> BrewhouseError:
     where = f"process {held.pid}{f' on {held.host}' if held.host else ''}"
-    return BrewhouseError(
-        f"One run at a time: run {held.run} has been running since {held.started_at} ({where}).",
-        hint="Wait for it to end, or stop it.",
-    )
+    what = f"One run at a time: run {held.run} has been running since {held.started_at} ({where})."
+    return BrewhouseError(what, hint="Wait for it to end, or stop it.")
 
 
 def _error_in(output: str) -> str:

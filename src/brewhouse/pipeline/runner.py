@@ -20,7 +20,7 @@ from brewhouse.errors import BrewhouseError, redacted
 from brewhouse.events import details
 from brewhouse.events.alerts import WORKFLOW
 from brewhouse.events.envelope import Event
-from brewhouse.events.event import EventLog, EventReader, Listener, event_days
+from brewhouse.events.event import EventLog, EventReader, Listener, archive_events, event_days
 from brewhouse.events.run_log import run_log
 from brewhouse.events.run_reports import ENDED, RunReport, run_reports
 from brewhouse.lake.lake import Lake
@@ -241,8 +241,6 @@ def _earlier(reader: EventReader, external: ExternalRun | None) -> RunReport | N
 @_guarded("Failed to archive the events of past days")
 def _archive(lake: Lake) -> None:
     if len(event_days(lake)) > 1:  # else they are today's, which are not archived yet
-        from brewhouse.events.event_archive import archive_events
-
         archive_events(lake, max_days=_DAYS_ARCHIVED)
 
 

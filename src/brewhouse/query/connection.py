@@ -20,9 +20,8 @@ from brewhouse.lake.duckdb_access import enable_s3, file_pattern, literal
 from brewhouse.lake.error_translation import translate_error
 from brewhouse.lake.lake import Lake, has_checksum, is_irregular, lacking
 from brewhouse.lake.s3 import SCHEME
-from brewhouse.query.monitoring_views import monitoring_statements
 from brewhouse.query.statements import files_read_by_views, reading_relation
-from brewhouse.query.views import shown_pages, view_statements, views_copy
+from brewhouse.query.views import monitoring_statements, shown_pages, view_statements, views_copy
 
 if TYPE_CHECKING:
     import duckdb
@@ -140,10 +139,8 @@ def _nothing_published_named(connection: duckdb.DuckDBPyConnection) -> Iterator[
         tables = "SELECT 1 FROM duckdb_views() WHERE schema_name IN ('silver', 'gold') LIMIT 1"
         if not isinstance(error.__cause__, duckdb.CatalogException) or connection.execute(tables).fetchall():
             raise
-        raise BrewhouseError(
-            "The lake has no tables yet.",
-            hint="Run `brewhouse run`; `brewhouse show` says how the last run ended.",
-        ) from error
+        what = "The lake has no tables yet."
+        raise BrewhouseError(what, hint="Run `brewhouse run`; `brewhouse show` says how the last run ended.") from error
 
 
 @contextmanager
@@ -277,8 +274,6 @@ def _time(at: str) -> datetime:
     try:
         time = datetime.fromisoformat(at)
     except ValueError as error:
-        raise UsageError(
-            f"{at!r} is neither a time (2026-08-02T12:00:00Z) nor a snapshot or run of this lake.",
-            hint="`brewhouse history TABLE` lists the snapshots.",
-        ) from error
+        what = f"{at!r} is neither a time (2026-08-02T12:00:00Z) nor a snapshot or run of this lake."
+        raise UsageError(what, hint="`brewhouse history TABLE` lists the snapshots.") from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -29,8 +29,7 @@ from brewhouse.aws.functions.job_runs import dpu_hour_usd
 from brewhouse.aws.functions.normalize import MAX_BYTES, normalize
 from brewhouse.aws.package import write_functions
 from brewhouse.events.envelope import JOB, RUN, Event
-from brewhouse.events.event import read_events
-from brewhouse.events.event_archive import archive_events
+from brewhouse.events.event import archive_events, read_events
 from brewhouse.ids import id_at
 from brewhouse.lake.lake import Lake
 from brewhouse.query.connection import connect
