@@ -19,15 +19,15 @@ from brewhouse.query.views import raw_records_sql
 
 
 def main(root: str, file: str) -> None:
-    """Clean every record and write the result, without places, checks, changes or a table format."""
+    """Clean every record and write it next to the record as received, without places, checks, changes or tables."""
     snapshot = newest(Lake(Path(root)))
     assert snapshot is not None
-    staging = next(model for model in models_of("staging") if model.name == "staging.cleaned_records")
+    received = next(model for model in models_of("staging") if model.name == "staging.received_records")
     with duckdb.connect() as connection:
         connection.execute(duckdb_macros())
         connection.execute("CREATE SCHEMA bronze")
         connection.execute(f"CREATE VIEW bronze.breweries AS {raw_records_sql(snapshot.files)}")
-        connection.execute(f"COPY ({to_duckdb(staging.sql)}) TO {literal(file)} (FORMAT parquet, COMPRESSION zstd)")
+        connection.execute(f"COPY ({to_duckdb(received.sql)}) TO {literal(file)} (FORMAT parquet, COMPRESSION zstd)")
 
 
 if __name__ == "__main__":

@@ -173,6 +173,18 @@ def test_progress_is_reported_up_to_the_last_page(lake: Lake) -> None:
     assert {total for _, total in calls} == {PAGES}
 
 
+def test_progress_of_many_pages_is_reported_once_per_percent(lake: Lake) -> None:
+    done: list[int] = []
+
+    def listen(detail: Detail, _: Event) -> None:
+        if isinstance(detail, PagesFetched):
+            done.append(detail.done)
+
+    with MockApiServer(generate(250)) as api:
+        extract(lake, settings_for(api, per_page_rows=1), "01A", [listen])
+    assert done == [-(-percent * 250 // 100) for percent in range(1, 101)]
+
+
 def test_no_unneeded_request_is_sent(lake: Lake) -> None:
     with MockApiServer(generate(ROWS)) as api:
         extract(lake, settings_for(api, compared_pages=0), "01A")

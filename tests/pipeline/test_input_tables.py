@@ -10,6 +10,7 @@ from tests.mock_api.server import MockApiServer
 
 from brewhouse.engines.duckdb import DuckDBEngine
 from brewhouse.lake.lake import Lake
+from brewhouse.lake.manifest import Page
 from brewhouse.mock_api.dataset import generate
 from brewhouse.models.model import Model
 from brewhouse.pipeline import input_tables
@@ -28,8 +29,8 @@ def early(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
     batches: list[Sequence[str]] = []
     add, compute_ahead = EarlyCleaning.add, DuckDBEngine.compute_ahead
 
-    def add_and_wait(cleaning: EarlyCleaning, file: Path, records: int) -> None:
-        add(cleaning, file, records)
+    def add_and_wait(cleaning: EarlyCleaning, folder: Path, page: Page) -> None:
+        add(cleaning, folder, page)
         if cleaning._running is not None:
             cleaning._running.result()
 

@@ -47,12 +47,15 @@ class Profiler:
 
     def __init__(self) -> None:
         self._examples: dict[_Shape, Record] = {}
+        self._shapes: Counter[_Shape] = Counter()  # of all pages
         self._pages: dict[int, _Profile] = {}
 
     def count(self, number: int, lines: Sequence[bytes], records: Records) -> None:
         """Profile a page, each record's bytes as sent and decoded; it replaces an earlier one of the same number."""
+        self.forget(number)
         shapes = _shapes(records)
         profile = self._pages[number] = _Profile(Counter(shapes))
+        self._shapes.update(profile.shapes)
         for shape in profile.shapes:
             if shape not in self._examples:
                 self._examples[shape] = records[shapes.index(shape)]
@@ -71,7 +74,8 @@ class Profiler:
 
     def forget(self, number: int) -> None:
         """Discard a page, if it was counted."""
-        self._pages.pop(number, None)
+        if profile := self._pages.pop(number, None):
+            self._shapes.subtract(profile.shapes)
 
     def fields_seen(self) -> dict[str, dict[str, int]]:
         """Count the JSON types of each field."""
@@ -96,12 +100,9 @@ class Profiler:
         return drift
 
     def _counted(self) -> Iterator[tuple[Record, int]]:
-        counts: Counter[_Shape] = Counter()
-        for profile in self._pages.values():
-            counts.update(profile.shapes)
         for shape, example in self._examples.items():
-            if shape in counts:
-                yield example, counts[shape]
+            if count := self._shapes[shape]:
+                yield example, count
 
 
 def _shapes(records: Records) -> list[_Shape]:

@@ -23,6 +23,7 @@ from brewhouse.places.reference import country_boxes
 if TYPE_CHECKING:
     from brewhouse.iceberg.tables import Tables
     from brewhouse.lake.lake import Lake
+    from brewhouse.lake.manifest import Page
     from brewhouse.pipeline.run_context import RunContext
 
 RAW_SNAPSHOT = "brewhouse.raw-snapshot"
@@ -45,7 +46,7 @@ class EarlyCleaning:
     def __init__(self, context: RunContext) -> None:
         self._context = context
         self._is_useful = "transform" in context.jobs and context.settings.engine != "spark" and context.lake.is_local
-        self._files: list[str] = []
+        self._pages: list[Page] = []
         self._records = 0
         self._running: Future[None] | None = None
 
@@ -56,18 +57,19 @@ class EarlyCleaning:
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown()
 
-    def add(self, file: Path, records: int) -> None:
+    def add(self, folder: Path, page: Page) -> None:
         """Add a page; pages are cleaned as soon as there are many and the earlier ones are done."""
         if not self._is_useful:
             return
-        self._files.append(str(file.absolute()))
-        self._records += records
+        self._pages.append(page)
+        self._records += page.records
         if self._records >= _RECORDS_AT_ONCE and (self._running is None or self._running.done()):
-            self._running = self._thread.submit(self._clean, self._files)
-            self._files, self._records = [], 0
+            self._running = self._thread.submit(self._clean, folder.absolute(), self._pages)
+            self._pages, self._records = [], 0
 
-    def _clean(self, files: Sequence[str]) -> None:
+    def _clean(self, folder: Path, pages: Sequence[Page]) -> None:
         with suppress(Exception):
+            files = [str(folder / page.file) for page in pages]
             models = models_of("staging")
             cleaned = [model.name for model in models].index("staging.cleaned_records")
             self._context.engine.compute_ahead(models[: cleaned + 1], files)

@@ -43,7 +43,7 @@ class PageFetcher:
         writer: SnapshotWriter,
         concurrency: int,
         progress: Progress,
-        on_page: Callable[[Path, int], None],
+        on_page: Callable[[Path, Page], None],
     ) -> None:
         self.size = writer.started.page_size_rows
         self.pages: dict[int, Page] = {}
@@ -121,7 +121,7 @@ class PageFetcher:
             number, lines, url=result.url, status=result.status, fetched_at=result.fetched_at
         )
         self._count(page, result.lines, result.records, result.missing_rows)
-        self._on_page(self._writer.folder / page.file, page.records)
+        self._on_page(self._writer.folder, page)
         count = len(self.pages)
         is_due = count >= _FEW_PAGES and count.bit_count() == 1  # rarely, as it takes as long as counting all pages
         if is_due and self._completeness.is_repetitive():

@@ -140,8 +140,9 @@ class RunContext:
             self.emit(details.ModelStarted(model=name))
 
     def emit_pages(self, done: int, total: int) -> None:
-        """Emit how many pages of how many are fetched."""
-        self.events.emit(details.PagesFetched(job_name=self.job, done=done, total=total))
+        """Emit how many pages of how many are fetched, once per percent."""
+        if 100 * done // total > 100 * (done - 1) // total:
+            self.events.emit(details.PagesFetched(job_name=self.job, done=done, total=total))
 
     def emit_snapshots(self, done: int, total: int) -> None:
         """Emit how many raw snapshots of how many are processed."""
