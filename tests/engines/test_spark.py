@@ -142,6 +142,28 @@ def test_the_rows_of_files_are_written_without_a_shuffle_and_in_order(
     assert shuffled_bytes(spark_session) > before, "filtered rows, of perhaps many small parts, are put together"
 
 
+def test_kept_rows_with_a_partition_are_shuffled_once_and_written_without_another_shuffle(
+    spark_session: SparkSession, spark_by_default: SparkEngine, tmp_path: Path
+) -> None:
+    selects = [f"SELECT {quoted(a)} AS country, {quoted(b)} AS city, {n} AS n, {CELLS}" for a, b, n in ROWS]
+    header = "-- ephemeral: yes\n-- partition: country\n\n"
+    begun = shuffled_bytes(spark_session)
+    spark_by_default.compute(parse("staging.kept", header + " UNION ALL ".join(selects)))
+    before = shuffled_bytes(spark_session)
+    assert before > begun
+    spark_by_default.attach_rows("bronze.snapshot", {"run": "string"}, [("RUN",)])
+    read = "SELECT k.* FROM staging.kept AS k CROSS JOIN bronze.snapshot AS s WHERE k.n > 0"
+    spark_by_default.compute(parse(SPEC.name, read))
+    files = spark_by_default.write(SPEC, IDS, tmp_path)
+    assert shuffled_bytes(spark_session) == before
+    found = [set(parquet.ParquetFile(file).read(columns=["n"])["n"].to_pylist()) for file in files]
+    assert len(found) == 3
+    assert {1, 3, 5} in found
+    spark_by_default.compute(parse(SPEC.name, f"{read} UNION ALL {read}"))
+    spark_by_default.write(SPEC, IDS, tmp_path)
+    assert shuffled_bytes(spark_session) > before, "rows of several inputs are put together"
+
+
 def test_a_page_that_differs_from_its_checksum_fails_the_query_and_other_files_are_not_read(
     spark: SparkEngine, tmp_path: Path
 ) -> None:

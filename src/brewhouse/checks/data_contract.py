@@ -54,9 +54,8 @@ def _measures(table: str, rule: Rule) -> Iterator[Measure]:
         case Unique(columns=names):
             columns = ", ".join(map(_quoted, names))
             sql = f"SELECT {columns}, count(*) AS rows FROM {rows} GROUP BY {columns} HAVING count(*) > 1"
-            shared = f"SELECT count(*) AS rows FROM {rows} GROUP BY xxhash64({columns}) HAVING count(*) > 1"
             result = partial(_unique_check, f"({', '.join(names)}) is unique", table, sql, rule.severity)
-            yield Measure(f"SELECT count(*) FROM ({shared}) AS violation", result)
+            yield Measure(f"count(*) - count(DISTINCT xxhash64({columns}))", result, rows)
         case NotNull(columns=names):
             for name in names:
                 yield rows_where(f"{name} is never null", f"{_quoted(name)} IS NULL")
@@ -94,14 +93,16 @@ def _computed(engine: Engine, numbers: Sequence[tuple[str, str]]) -> list[int]:
     """
     if not numbers:
         return []
-    queries = [f"({sql}) AS n{number}" for number, (sql, rows) in enumerate(numbers) if not rows]
+    selects = [(f"n{number}", f"({sql})") for number, (sql, rows) in enumerate(numbers) if not rows]
     aggregates: dict[str, list[str]] = {}
     for number, (sql, rows) in enumerate(numbers):
         if rows:
             aggregates.setdefault(rows, []).append(f"{sql} AS n{number}")
-    sources = [f"(SELECT {', '.join(parts)} FROM {rows}) AS t{n}" for n, (rows, parts) in enumerate(aggregates.items())]
-    columns = ", ".join([f"t{number}.*" for number in range(len(sources))] + queries)
-    (row,) = engine.rows(f"SELECT {columns} {'FROM ' * bool(sources)}{' CROSS JOIN '.join(sources)}")
+    for number, (rows, parts) in enumerate(aggregates.items()):  # not a join, for which Spark would broadcast each row
+        selects.append((f"t{number}", f"(SELECT struct({', '.join(parts)}) FROM {rows})"))
+    (row,) = engine.rows(f"SELECT {', '.join(f'{sql} AS {name}' for name, sql in selects)}")
+    for number in range(len(aggregates)):
+        row |= row[f"t{number}"]
     return [int(row[f"n{number}"]) for number in range(len(numbers))]
 
 

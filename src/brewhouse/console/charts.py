@@ -49,8 +49,9 @@ def specification(name: str) -> dict[str, Any]:
     return spec
 
 
-def line_path(days: Sequence[DayCount], width: int = 1000, height: int = 150) -> str:
-    """Draw counts by day as the path of an SVG, from 0 at its lower edge to the highest count."""
+def line_path(days: Sequence[DayCount]) -> str:
+    """Draw counts by day as the path of an SVG of 1000 by 150, from 0 at its lower edge to the highest count."""
+    width, height = 1000, 150
     first, last = days[0].day, days[-1].day
     x, y = width / max((last - first).days, 1), height / max(*(each.breweries for each in days), 1)
     points = (f"{(each.day - first).days * x:.1f},{height - each.breweries * y:.1f}" for each in days)

@@ -18,23 +18,29 @@ WITH misplaced AS (
     WHERE longitude IS NOT NULL AND country_code IN (SELECT country_code FROM reference.country_boxes)
 ),
 
-shared AS (
-    SELECT country_code, lower(name) AS name_key, city_name, lower(address_1) AS address_key, min(id) AS first_id
+keyed AS (
+    SELECT *, xxhash64(country_code, lower(name), city_name, lower(address_1)) AS address_hash
     FROM silver.breweries
     WHERE city_name IS NOT NULL AND address_1 IS NOT NULL
-    GROUP BY country_code, lower(name), city_name, lower(address_1)
-    HAVING count(*) > 1
+),
+
+-- Few breweries share a hash, and only these are compared by the values.
+compared AS (
+    SELECT
+        *,
+        min(id) OVER (PARTITION BY country_code, lower(name), city_name, lower(address_1)) AS first_id,
+        count(*) OVER (PARTITION BY country_code, lower(name), city_name, lower(address_1)) AS breweries
+    FROM keyed
+    WHERE address_hash IN (SELECT address_hash FROM keyed GROUP BY address_hash HAVING count(*) > 1)
 ),
 
 duplicates AS (
     SELECT
-        brewery.*,
+        *,
         'probable duplicate' AS doubt,
-        concat('same name, city and address as ', CASE WHEN brewery.id = shared.first_id THEN 'another brewery' ELSE shared.first_id END) AS detail
-    FROM silver.breweries AS brewery
-    INNER JOIN shared
-        ON brewery.country_code <=> shared.country_code AND lower(brewery.name) = shared.name_key
-        AND brewery.city_name = shared.city_name AND lower(brewery.address_1) = shared.address_key
+        concat('same name, city and address as ', CASE WHEN id = first_id THEN 'another brewery' ELSE first_id END) AS detail
+    FROM compared
+    WHERE breweries > 1
 )
 
 SELECT DISTINCT

@@ -1,5 +1,6 @@
 -- One row per record of the raw snapshot, cleaned. Only an invalid one is kept as received, which takes most memory.
 -- ephemeral: yes
+-- partition: country
 
 SELECT
     id,
@@ -12,8 +13,9 @@ SELECT
     state_province,
     postal_code,
     country,
-    longitude_text,
-    latitude_text,
+    longitude_number,
+    latitude_number,
+    coordinates_issue,
     phone,
     website_url,
     CASE WHEN problems IS NOT NULL THEN fields END AS fields,

@@ -26,35 +26,18 @@ SELECT
 FROM (
     SELECT
         *,
-        nullif(concat_ws(
+        CASE WHEN problems IS NOT NULL OR (id IS NOT NULL AND id_number > 1) THEN concat_ws(
             '; ', problems, CASE WHEN id IS NOT NULL AND id_number > 1 THEN 'id is also in another record with different content' END
-        ), '') AS reasons
+        ) END AS reasons
     FROM (
-        SELECT
-            *,
-            CASE
-                WHEN longitude_text IS NULL AND latitude_text IS NULL THEN NULL
-                WHEN longitude_text IS NULL OR latitude_text IS NULL THEN 'only one'
-                WHEN longitude_number IS NULL OR latitude_number IS NULL THEN 'not a number'
-                WHEN NOT (longitude_number BETWEEN -180 AND 180 AND latitude_number BETWEEN -90 AND 90) THEN 'out of range'
-                WHEN longitude_number = 0 AND latitude_number = 0 THEN 'zero'
-            END AS coordinates_issue
+        SELECT cleaned.*, 1 AS copy_number, 1 AS id_number
+        FROM staging.cleaned_records AS cleaned
+        LEFT ANTI JOIN staging.repeated_ids AS repeated ON xxhash64(cleaned.id) = repeated.id_hash
+        UNION ALL
+        SELECT *, CASE WHEN copy_number = 1 THEN row_number() OVER (PARTITION BY id, copy_number ORDER BY name IS NULL, page, record) END AS id_number
         FROM (
-            SELECT
-                *,
-                CASE WHEN longitude_text RLIKE '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$' THEN try_cast(longitude_text AS DOUBLE) END AS longitude_number,
-                CASE WHEN latitude_text RLIKE '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$' THEN try_cast(latitude_text AS DOUBLE) END AS latitude_number
-            FROM (
-                SELECT cleaned.*, 1 AS copy_number, 1 AS id_number
-                FROM staging.cleaned_records AS cleaned
-                LEFT ANTI JOIN staging.repeated_ids AS repeated ON xxhash64(cleaned.id) = repeated.id_hash
-                UNION ALL
-                SELECT *, CASE WHEN copy_number = 1 THEN row_number() OVER (PARTITION BY id, copy_number ORDER BY name IS NULL, page, record) END AS id_number
-                FROM (
-                    SELECT cleaned.*, row_number() OVER (PARTITION BY record ORDER BY page) AS copy_number
-                    FROM staging.repeated_records AS cleaned
-                ) AS copies
-            ) AS numbered
-        ) AS measured
-    ) AS located
+            SELECT cleaned.*, row_number() OVER (PARTITION BY record ORDER BY page) AS copy_number
+            FROM staging.repeated_records AS cleaned
+        ) AS copies
+    ) AS numbered
 ) AS validated
