@@ -18,6 +18,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import FrameType
 
@@ -69,7 +70,7 @@ class Profiler:
             if code.co_filename.startswith(_PREFIX):
                 if code.co_name == "<module>":
                     return
-                module = module_name(Path(code.co_filename))
+                module = module_name(code.co_filename)
                 is_of_run = is_of_run or (module, code.co_name) == ("cli.jobs", "run")
                 if not stack or stack[-1] != module:
                     stack.append(module)
@@ -89,9 +90,10 @@ def is_called_by_import(frame: FrameType) -> bool:
     return frame.f_back is not None and frame.f_back.f_code.co_filename.startswith("<frozen importlib")
 
 
-def module_name(file: Path) -> str:
+@cache
+def module_name(file: str) -> str:
     """Return the dotted name of a module, such as `cli.jobs`."""
-    return ".".join(file.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(Path(file).relative_to(PACKAGE).with_suffix("").parts)
 
 
 def trace_run() -> Trace:

@@ -1,4 +1,4 @@
-"""A lake that is made once and given to each test as it was made, at the same place: Iceberg's paths are absolute."""
+"""A lake that is made once and given to each test as it was, at the same place: Iceberg's paths are absolute."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class LakeTemplate:
         self.lake = Lake(folder / "lake")
         self._kept = folder / "kept"
 
-    def keep(self) -> None:
-        """Take the lake as it is for what `restore` gives."""
-        shutil.copytree(self.lake.root, self._kept)
+    def keep(self, name: str = "") -> None:
+        """Take the lake as it is for what `restore` gives by this name."""
+        shutil.copytree(self.lake.root, self._kept / name)
 
-    def restore(self) -> Lake:
+    def restore(self, name: str = "") -> Lake:
         """Undo everything since `keep`."""
         shutil.rmtree(self.lake.root)
-        shutil.copytree(self._kept, self.lake.root)
+        shutil.copytree(self._kept / name, self.lake.root)
         return self.lake

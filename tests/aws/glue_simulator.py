@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.compatibility import warm_process
+
 from brewhouse.aws.deploy import resources, triggers
 from brewhouse.aws.session import Account
 from brewhouse.errors import BrewhouseError
@@ -71,6 +73,31 @@ class WorkflowRun:
     ended: datetime | None = None
 
 
+Launch = Callable[[tuple[str, ...], list[str], Mapping[str, str], Path, int], subprocess.CompletedProcess[str]]
+
+
+def start_process(
+    python: tuple[str, ...], command: list[str], environment: Mapping[str, str], folder: Path, timeout_s: int
+) -> subprocess.CompletedProcess[str]:
+    """Run a script to its end."""
+    return subprocess.run(
+        [*python, *command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        cwd=folder,
+    )
+
+
+def fork_process(
+    python: tuple[str, ...], command: list[str], environment: Mapping[str, str], folder: Path, timeout_s: int
+) -> subprocess.CompletedProcess[str]:
+    """Run a script to its end in a process that has imported Brewhouse."""
+    return warm_process.run(command, cwd=str(folder), environment=environment, timeout_s=timeout_s, python=python)
+
+
 @dataclass
 class GlueSimulator:
     """Runs a workflow of an account on this machine.
@@ -83,6 +110,7 @@ class GlueSimulator:
         before: Called with a job's name and attempt before it starts.
         runs: Every attempt of a job.
         provided: Folders of packages that Glue itself has, behind those of the job.
+        launch: Starts a Python with a script and its arguments; by default in a new process.
     """
 
     account: Account
@@ -93,6 +121,7 @@ class GlueSimulator:
     before: Callable[[str, int], object] = lambda *_: None
     runs: list[JobRun] = field(default_factory=list)
     provided: Sequence[Path] = ()
+    launch: Launch = start_process
 
     def run(self) -> dict[str, str]:
         """Run the workflow; return the last state of each job and crawler that was started."""
@@ -140,8 +169,8 @@ class GlueSimulator:
             job_run = JobRun(name, first_id, attempt, workflow_run)
             self.runs.append(job_run)
             argv = [word for pair in {**given, "--JOB_RUN_ID": job_run.id}.items() for word in pair]
-            command = [str(python), "-I", str(script), *argv]
-            output = self._attempt(job_run, command, self.environment_of(job["Role"]), 60 * int(job["Timeout"]))
+            command = [str(script), *argv]
+            output = self._attempt(job_run, python, command, self.environment_of(job["Role"]), 60 * int(job["Timeout"]))
             self._log(arguments["--custom-logGroup-prefix"], job_run.id, output)
             state = job_run.state
             if state == "SUCCEEDED":
@@ -155,19 +184,11 @@ class GlueSimulator:
         self.account.client("glue").get_crawler(Name=action["CrawlerName"])
         return action["CrawlerName"], "SUCCEEDED"
 
-    def _attempt(self, run: JobRun, command: list[str], given: Mapping[str, str], timeout_s: int) -> str:
+    def _attempt(self, run: JobRun, python: Path, command: list[str], given: Mapping[str, str], timeout_s: int) -> str:
         """Run an attempt to its end; return what it wrote."""
         environment = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), **given}
         try:
-            done = subprocess.run(
-                command,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=timeout_s,
-                check=False,
-                cwd=self.folder,
-            )
+            done = self.launch((str(python), "-I"), command, environment, self.folder, timeout_s)
         except subprocess.TimeoutExpired:
             state = "TIMEOUT"
         else:

@@ -28,7 +28,7 @@ import pytest
 from pyiceberg.catalog import load_catalog
 from tests.aws import emulator
 from tests.aws.cloud import STACK
-from tests.aws.glue_simulator import EXECUTOR_LINE, GlueSimulator
+from tests.aws.glue_simulator import EXECUTOR_LINE, GlueSimulator, fork_process
 from tests.aws.simulated_services import SimulatedServices, simulate_services
 from tests.mock_api.server import MockApiServer
 from tests.s3_caches import forget
@@ -175,6 +175,8 @@ def cloud(
         spark = _spark_of_glue(small_spark) if is_spark else {}
         simulator = GlueSimulator(account, STACK, home, {version: python}, _as_on_aws(account, spark))
         simulator.provided = (_link_pyspark(home),)
+        if not is_spark:
+            simulator.launch = fork_process
         with simulate_services(simulator, strict_aws_url) as services:
             patch.setenv("AWS_ENDPOINT_URL_GLUE", services.url)
             patch.setenv("AWS_ENDPOINT_URL_ATHENA", services.url)

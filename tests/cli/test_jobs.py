@@ -29,13 +29,10 @@ HEADER = (
 KEY = "00000001-0000-4000-8000-000000000000"
 
 
-def test_failed_checks_are_exit_code_3_and_publish_nothing(call: Call, tmp_path: Path) -> None:
-    records = list(generate(200))
-    lake = ("--lake", tmp_path / "lake")
-    with MockApiServer(records) as source:
-        assert call("run", *lake, "--source-url", source.url).code == 0
-        before = call("tables", *lake, "--json").out
-        source.remove([str(record["id"]) for record in records[:100]])
+def test_failed_checks_are_exit_code_3_and_publish_nothing(call: Call, copied: Path) -> None:
+    lake = ("--lake", copied)
+    before = call("tables", *lake, "--json").out
+    with MockApiServer(list(generate(300, unusable=4))[:150]) as source:
         done = call("run", *lake, "--source-url", source.url)
     assert done.code == 3
     assert "--max-count-drop-percent" in done.err
@@ -66,21 +63,18 @@ def test_progress_is_plain_lines_on_standard_error_when_piped(tmp_path: Path) ->
     assert not [line for line in lines if not line.startswith(("extract: ", "transform: ", "aggregate: ", "model "))]
 
 
-def test_rollback_restores_an_earlier_snapshot(call: Call, tmp_path: Path) -> None:
-    lake = ("--lake", tmp_path / "lake")
-    records = list(generate(120))
-    with MockApiServer(records[10:]) as source:
-        call("run", *lake, "--source-url", source.url)
-        source.add(records[:10])
+def test_rollback_restores_an_earlier_snapshot(call: Call, copied: Path) -> None:
+    lake = ("--lake", copied)
+    with MockApiServer(generate(310, unusable=4)) as source:
         call("run", *lake, "--source-url", source.url)
     count = "SELECT count(*) AS n FROM silver.breweries"
-    assert json.loads(call("query", count, *lake, "--json").out) == [{"n": 120}]
+    assert json.loads(call("query", count, *lake, "--json").out) == [{"n": 306}]
     first = json.loads(call("history", "silver.breweries", *lake, "--json").out)[0]["snapshot"]
     assert call("rollback", "silver.breweries", first, *lake).code == 0
-    assert json.loads(call("query", count, *lake, "--json").out) == [{"n": 110}]
+    assert json.loads(call("query", count, *lake, "--json").out) == [{"n": 296}]
     last = json.loads(call("history", "silver.breweries", *lake, "--json").out)[-1]["snapshot"]
     now = json.loads(call("rollback", "silver.breweries", last, *lake, "--json").out)
-    assert (now["table"], now["snapshot_id"], now["rows"]) == ("silver.breweries", last, 120)
+    assert (now["table"], now["snapshot_id"], now["rows"]) == ("silver.breweries", last, 306)
 
 
 def test_each_job_reports_its_result_as_json(call: Call, tmp_path: Path) -> None:
@@ -116,18 +110,16 @@ def test_an_unknown_table_or_snapshot_is_a_readable_error(call: Call, full: Path
     assert "Unexpected" not in done.err
 
 
-def test_a_run_of_an_earlier_raw_snapshot_publishes_it_again(call: Call, tmp_path: Path) -> None:
-    lake = ("--lake", tmp_path / "lake")
+def test_a_run_of_an_earlier_raw_snapshot_publishes_it_again(call: Call, copied: Path) -> None:
+    lake = ("--lake", copied)
     count = ("query", "SELECT count(*) AS n FROM silver.breweries", *lake, "--json")
-    records = list(generate(120))
-    with MockApiServer(records[10:]) as source:
-        first = json.loads(call("run", *lake, "--source-url", source.url, "--json").out)["run"]
-        source.add(records[:10])
+    first = json.loads(call("show", "last", *lake, "--json").out)["run"]
+    with MockApiServer(generate(310, unusable=4)) as source:
         call("run", *lake, "--source-url", source.url)
-    assert json.loads(call(*count).out) == [{"n": 120}]
+    assert json.loads(call(*count).out) == [{"n": 306}]
     report = json.loads(call("run", *lake, "--snapshot", first, "--json").out)
     assert [job["name"] for job in report["jobs"]] == ["transform", "aggregate"]
-    assert json.loads(call(*count).out) == [{"n": 110}]
+    assert json.loads(call(*count).out) == [{"n": 296}]
 
 
 @pytest.mark.parametrize("command", ["run", "transform"])
@@ -185,13 +177,24 @@ def test_progress_is_drawn_in_a_terminal_and_leaves_a_line_per_job(tmp_path: Pat
     assert all(job in shown for job in ("extract", "transform", "aggregate"))
 
 
-@pytest.fixture
-def versions(tmp_path: Path) -> list[Path]:
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Versions with a slug, a missing id and a UUID."""
+    folder = tmp_path_factory.mktemp("versions")
     content = {"2022-01-01": "ales-york", "2023-01-01": "", "2024-01-01": KEY}
     for date, key in content.items():
-        (tmp_path / f"breweries-{date}.csv").write_text(f"{HEADER}{key},Ales,micro,1 Main St,,,York,,,,,,,\n")
-    return sorted(tmp_path.glob("*.csv"))
+        (folder / f"breweries-{date}.csv").write_text(f"{HEADER}{key},Ales,micro,1 Main St,,,York,,,,,,,\n")
+    return sorted(folder.glob("*.csv"))
+
+
+Backfilled = tuple[Path, subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def backfilled(versions: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Backfilled:
+    """A lake that is made by a backfill, and its result; tests only read it."""
+    lake = tmp_path_factory.mktemp("backfilled") / "lake"
+    return lake, shell("backfill", *versions, "--lake", lake, "--json")
 
 
 def test_a_backfill_prints_the_outcome_of_each_version(call: Call, versions: list[Path], tmp_path: Path) -> None:
@@ -219,9 +222,8 @@ def test_a_backfill_abbreviates_the_commit_of_a_git_version(call: Call, versions
     assert f" git:{commit[:8]}:breweries.csv " in done.out
 
 
-def test_a_backfill_adds_its_versions_to_the_tables(call: Call, versions: list[Path], tmp_path: Path) -> None:
-    lake = ("--lake", tmp_path / "lake", "--json")
-    call("backfill", *versions, *lake)
+def test_a_backfill_adds_its_versions_to_the_tables(call: Call, backfilled: Backfilled) -> None:
+    lake = ("--lake", backfilled[0], "--json")
     sql = "SELECT snapshot_date, sum(brewery_count) AS n FROM gold.brewery_counts_over_time GROUP BY 1 ORDER BY 1"
     assert json.loads(call("query", sql, *lake).out) == [
         {"snapshot_date": "2022-01-01", "n": 1},
@@ -229,9 +231,10 @@ def test_a_backfill_adds_its_versions_to_the_tables(call: Call, versions: list[P
     ]
 
 
-def test_a_backfill_is_a_run(call: Call, versions: list[Path], tmp_path: Path) -> None:
-    result = json.loads(call("backfill", *versions, "--lake", tmp_path / "lake", "--json").out)
-    report = json.loads(call("show", result["run"], "--lake", tmp_path / "lake", "--json").out)
+def test_a_backfill_is_a_run(call: Call, backfilled: Backfilled) -> None:
+    lake, done = backfilled
+    result = json.loads(done.stdout)
+    report = json.loads(call("show", result["run"], "--lake", lake, "--json").out)
     assert [version["outcome"] for version in result["versions"]] == ["new", "held back", "new"]
     assert result["versions"][1]["reason"] == "1 of its 1 records have no id"
     assert [(job["name"], job["state"]) for job in report["jobs"]] == [
@@ -244,8 +247,11 @@ def test_a_backfill_is_a_run(call: Call, versions: list[Path], tmp_path: Path) -
     assert "missing_field" in {drift["name"] for drift in report["drift"]}
 
 
-def test_a_second_backfill_changes_nothing(call: Call, versions: list[Path], tmp_path: Path) -> None:
-    call("backfill", *versions, "--lake", tmp_path / "lake")
+def test_a_second_backfill_changes_nothing(
+    call: Call, versions: list[Path], backfilled: Backfilled, tmp_path: Path
+) -> None:
+    shutil.copytree(backfilled[0], tmp_path / "lake")
+    call("relocate", "--lake", tmp_path / "lake")
     history = call("history", "silver.breweries", "--lake", tmp_path / "lake").out
     done = call("backfill", *versions, "--lake", tmp_path / "lake")
     assert "0 new, 2 already present, 1 held back" in done.out
@@ -282,11 +288,8 @@ def test_a_backfill_fails_while_another_run_holds_the_lock(call: Call, versions:
     assert "locked by run OTHER" in done.err
 
 
-def test_a_dry_run_reports_the_changes_that_a_run_makes(call: Call, tmp_path: Path) -> None:
-    lake = ("--lake", tmp_path / "lake")
-    with MockApiServer(generate(60)) as source:
-        for _ in range(2):
-            assert call("run", *lake, "--source-url", source.url).code == 0
+def test_a_dry_run_reports_the_changes_that_a_run_makes(call: Call, copied: Path) -> None:
+    lake = ("--lake", copied)
     before = call("history", "silver.breweries", *lake, "--json").out
     options = ("--keep-days", "0", "--keep-last", "1", *lake)
     done = call("maintain", "--dry-run", *options)

@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import pkgutil
+import runpy
 import select
 import signal
 import socket
@@ -19,10 +20,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+PYTHON = (sys.executable, "-P")
 _NOT_WARM = (
     "brewhouse.aws",
     "brewhouse.console",
@@ -40,16 +43,25 @@ sys.exit(_ask({address!r}, sys.argv[1:], os.getcwd(), os.environ, [0, 1, 2]))
 
 
 def run(
-    arguments: list[str], *, cwd: str, environment: Mapping[str, str], timeout_s: float
+    arguments: list[str],
+    *,
+    cwd: str,
+    environment: Mapping[str, str],
+    timeout_s: float,
+    python: tuple[str, ...] = PYTHON,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, without input."""
+    """Run a command, or a script by its path, to its end, without input.
+
+    Args:
+        python: An interpreter that has Brewhouse, with its options.
+    """
     with (
         Path(os.devnull).open("rb") as nothing,
         tempfile.TemporaryFile("w+") as out,
         tempfile.TemporaryFile("w+") as err,
     ):
         streams = [nothing.fileno(), out.fileno(), err.fileno()]
-        code = _ask(_server(), arguments, cwd, environment, streams, timeout_s)
+        code = _ask(_server(python), arguments, cwd, environment, streams, timeout_s)
         texts = []
         for file in (out, err):
             file.seek(0)
@@ -60,7 +72,7 @@ def run(
 def write_program(folder: Path) -> None:
     """Write a program `brewhouse` for scripts that stop none of its processes by a signal."""
     program = folder / "brewhouse"
-    program.write_text(_PROGRAM.format(python=sys.executable, root=str(ROOT), address=_server()))
+    program.write_text(_PROGRAM.format(python=sys.executable, root=str(ROOT), address=_server(PYTHON)))
     program.chmod(0o755)
 
 
@@ -83,13 +95,11 @@ def _ask(
 
 
 @functools.cache
-def _server() -> str:
+def _server(python: tuple[str, ...]) -> str:
     """Start the process that is forked, once for a process of pytest; gives the address of its socket."""
     folder = tempfile.TemporaryDirectory(prefix="warm-")
     address = f"{folder.name}/socket"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.compatibility.warm_process", address], cwd=ROOT, stdin=subprocess.PIPE
-    )
+    server = subprocess.Popen([*python, __file__, address], cwd=ROOT, stdin=subprocess.PIPE)
 
     def end() -> None:
         server.communicate()
@@ -108,7 +118,8 @@ def _serve(address: str) -> None:
 
     for module in pkgutil.walk_packages(brewhouse.__path__, "brewhouse."):
         if not module.name.startswith((*_NOT_WARM, "brewhouse.__main__")):
-            import_module(module.name)
+            with suppress(ImportError):  # it needs a library that this environment lacks
+                import_module(module.name)
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a process with threads cannot be forked"
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -142,14 +153,18 @@ def _wait_for_command(connection: socket.socket) -> None:
 
 
 def _become(arguments: list[str], cwd: str, environment: Mapping[str, str]) -> None:
-    """Be the process that `python -m brewhouse` starts; never returns."""
-    from brewhouse.cli.main import start
-
+    """Be the process that `python -m brewhouse`, or a script, starts; never returns."""
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
+    if arguments[0].endswith(".py"):
+        sys.argv = arguments
+        runpy.run_path(arguments[0], run_name="__main__")
+        sys.exit()
+    from brewhouse.cli.main import start
+
     sys.argv = ["brewhouse", *arguments]
     try:
         start()

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from tests.console.conftest import HOSTILE_NAME
 
 from brewhouse.console.lake_reader import LakeReader, LakeState
-from brewhouse.console.pages.breweries import BreweryFilters, search
+from brewhouse.console.pages.breweries import BreweryFilters, list_breweries
 from brewhouse.lake.lake import Lake
 
 
@@ -25,42 +25,42 @@ def rows(state: LakeState, sql: str, *parameters: object) -> list[tuple[Any, ...
 
 
 def test_without_words_all_breweries_are_listed_by_name(state: LakeState) -> None:
-    found = search(state, BreweryFilters())
+    found = list_breweries(state, BreweryFilters())
     [(total,)] = rows(state, "SELECT count(*) FROM silver.breweries")
     assert (found.total, found.pages, len(found.breweries)) == (total, 3, 50)
     assert [each.name.lower() for each in found.breweries] == sorted(each.name.lower() for each in found.breweries)
-    last = search(state, BreweryFilters(page=99))
+    last = list_breweries(state, BreweryFilters(page=99))
     assert (last.page, len(last.breweries)) == (3, total - 100)
 
 
 @pytest.mark.parametrize("query", ["o'brien", "O'BRIEN", "brien  o'", "Ö'Brîen", '"&"'])
 def test_words_are_found_in_any_order_whatever_their_case_and_accents(state: LakeState, query: str) -> None:
-    assert [each.name for each in search(state, BreweryFilters(q=query)).breweries] == [HOSTILE_NAME]
+    assert [each.name for each in list_breweries(state, BreweryFilters(q=query)).breweries] == [HOSTILE_NAME]
 
 
 def test_words_are_found_in_names_addresses_and_cities(state: LakeState) -> None:
     [(id_, name, address, city)] = rows(
         state, "SELECT id, name, address_1, city FROM silver.breweries WHERE address_1 IS NOT NULL ORDER BY id LIMIT 1"
     )
-    found = search(state, BreweryFilters(q=f"{name} {address} {city}"))
+    found = list_breweries(state, BreweryFilters(q=f"{name} {address} {city}"))
     assert id_ in [each.id for each in found.breweries]
-    assert search(state, BreweryFilters(q="no such brewery anywhere")).total == 0
+    assert list_breweries(state, BreweryFilters(q="no such brewery anywhere")).total == 0
 
 
 @pytest.mark.parametrize("query", ["%", "_", "'; DROP TABLE x", "\\", "{table}"])
 def test_words_have_no_special_characters(state: LakeState, query: str) -> None:
-    assert search(state, BreweryFilters(q=query)).total == 0
+    assert list_breweries(state, BreweryFilters(q=query)).total == 0
 
 
 def test_facets_count_the_matching_breweries_without_their_own_filter(state: LakeState) -> None:
-    country = search(state, BreweryFilters()).facets["country"][0]
-    found = search(state, BreweryFilters(country=country.key))
+    country = list_breweries(state, BreweryFilters()).facets["country"][0]
+    found = list_breweries(state, BreweryFilters(country=country.key))
     assert found.total == country.breweries
-    assert found.facets["country"] == search(state, BreweryFilters()).facets["country"]
+    assert found.facets["country"] == list_breweries(state, BreweryFilters()).facets["country"]
     for facet in ("state", "city", "type"):
         assert sum(count.breweries for count in found.facets[facet]) == country.breweries
     kind = found.facets["type"][0]
-    assert search(state, BreweryFilters(country=country.key, type=kind.key)).total == kind.breweries
+    assert list_breweries(state, BreweryFilters(country=country.key, type=kind.key)).total == kind.breweries
 
 
 def test_a_page_lists_the_results_escaped_and_with_facets(varied_client: TestClient) -> None:

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.console.lake_reader import LakeReader, LakeState
-from brewhouse.console.pages.quality import MAX_RUNS, PAGE_ROWS, SUSPECT_QUERIES, Kind, checks_over_time, suspect_rows
+from brewhouse.console.pages.quality import (
+    MAX_RUNS,
+    PAGE_ROWS,
+    SUSPECT_QUERIES,
+    Kind,
+    checks_over_time,
+    list_suspect_rows,
+)
 from brewhouse.events.run_reports import RunReport
 from brewhouse.lake.lake import Lake
 from brewhouse.mock_api.dataset import generate
@@ -106,7 +113,7 @@ def test_incomplete_details_of_an_event_do_not_break_the_page() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_suspect_rows_are_those_of_the_table(state: LakeState, kind: Kind) -> None:
-    suspects = suspect_rows(state, kind, 1)
+    suspects = list_suspect_rows(state, kind, 1)
     expected = state.cursor().execute(SUSPECT_SOURCES[kind]).fetchall()
     assert suspects.total == len(suspects.rows) == len(expected) > 0
     assert (suspects.page, suspects.pages) == (1, 1)
@@ -115,7 +122,7 @@ def test_suspect_rows_are_those_of_the_table(state: LakeState, kind: Kind) -> No
 
 
 def test_groups_count_the_rows_of_each_category(state: LakeState) -> None:
-    rejected, suspects = suspect_rows(state, "rejected", 1), suspect_rows(state, "suspects", 1)
+    rejected, suspects = list_suspect_rows(state, "rejected", 1), list_suspect_rows(state, "suspects", 1)
     assert [(group.name, group.count) for group in rejected.groups] == [("name is missing", 1)]
     assert {group.name: group.count for group in suspects.groups} == {
         "coordinates outside the country": 1,
@@ -125,15 +132,15 @@ def test_groups_count_the_rows_of_each_category(state: LakeState) -> None:
 
 
 def test_groups_of_places_count_breweries(state: LakeState) -> None:
-    places = suspect_rows(state, "places", 1)
+    places = list_suspect_rows(state, "places", 1)
     assert places.rows == [{"country": "Atlantis", "state_province": "Deep", "breweries": 1}]
     assert [(group.name, group.count) for group in places.groups] == [("Atlantis", 1)]
 
 
 def test_pages_contain_every_row_once_in_order(rejecting_state: LakeState) -> None:
-    first = suspect_rows(rejecting_state, "rejected", 1)
+    first = list_suspect_rows(rejecting_state, "rejected", 1)
     assert (first.total, first.pages, len(first.rows)) == (2 * PAGE_ROWS + 7, 3, PAGE_ROWS)
-    pages = [suspect_rows(rejecting_state, "rejected", number) for number in (1, 2, 3)]
+    pages = [list_suspect_rows(rejecting_state, "rejected", number) for number in (1, 2, 3)]
     assert [page.page for page in pages] == [1, 2, 3]
     rows = [(row["page"], row["id"]) for page in pages for row in page.rows]
     assert rows == sorted(rows)
@@ -145,11 +152,11 @@ def test_pages_contain_every_row_once_in_order(rejecting_state: LakeState) -> No
 def test_a_page_number_out_of_range_selects_the_nearest_page(
     rejecting_state: LakeState, number: int, page: int
 ) -> None:
-    assert suspect_rows(rejecting_state, "rejected", number).page == page
+    assert list_suspect_rows(rejecting_state, "rejected", number).page == page
 
 
 def test_a_kind_without_rows_has_one_empty_page(rejecting_state: LakeState) -> None:
-    places = suspect_rows(rejecting_state, "places", 7)
+    places = list_suspect_rows(rejecting_state, "places", 7)
     assert (places.groups, places.rows, places.total, places.page, places.pages) == ([], [], 0, 1, 1)
 
 

@@ -175,3 +175,24 @@ def test_rows_computed_ahead_count_once_and_only_for_attached_pages(
             rows = engine.rows(f"SELECT id FROM {table} ORDER BY id")
             assert [row["id"] for row in rows] == [str(number) for number in attached]
     engine.close()
+
+
+def test_a_table_without_rows_has_no_file(small: DuckDBEngine, tmp_path: Path) -> None:
+    small.compute(parse(SPEC.name, "SELECT 'Cork' AS city, 1 AS n WHERE false"))
+    assert small.write(replace(SPEC, partition=()), IDS, tmp_path) == ()
+    assert list(tmp_path.iterdir()) == []
+    assert small.rows(f"SELECT count(*) AS n FROM {SPEC.name}") == [{"n": 0}]
+
+
+def test_an_incremental_table_is_computed_when_it_is_written(small: DuckDBEngine, tmp_path: Path) -> None:
+    sql = "SELECT 'R1' AS snapshot_run, CAST(text AS INT) AS n FROM reference.given"
+    batch = f"-- incremental by: snapshot_run\n-- sort: n\n{sql}"
+    columns = (Column("snapshot_run", "string", ""), Column("n", "long", ""))
+    spec, ids = TableSpec("silver.log", "", columns, sort=("n",)), {"snapshot_run": 1, "n": 2}
+    small.attach_rows("reference.given", {"text": "string"}, [("2",), ("1",)])
+    small.compute(parse(spec.name, batch))
+    (file,) = small.write(spec, ids, tmp_path)
+    assert parquet.ParquetFile(file).read(["n"])["n"].to_pylist() == [1, 2]
+    small.compute(parse(spec.name, batch.replace("CAST(text AS INT)", "CAST(error(text) AS INT)")))
+    with pytest.raises(EngineError, match=r"silver\.log cannot be computed"):
+        small.write(spec, ids, tmp_path)

@@ -56,11 +56,16 @@ def tables(engine: Engine, before: Sequence[str], now: Sequence[str]) -> dict[st
     return {name: engine.rows(f"SELECT * FROM {name}") for name in names}
 
 
-def described(value: object) -> object:
+def described(row: Row) -> str:
     """Distinguish values that are equal in Python but not in SQL: 1 and 1.0, 0.0 and -0.0."""
+    return repr({name: _comparable(value) for name, value in row.items()})
+
+
+def _comparable(value: object) -> object:
+    """Give what has the same text for the same instant in each time zone object."""
     if isinstance(value, dict):
-        return tuple((name, described(inner)) for name, inner in value.items())
-    return type(value).__name__, value.isoformat() if isinstance(value, datetime) else repr(value)
+        return {name: _comparable(inner) for name, inner in value.items()}
+    return (type(value), value.isoformat()) if isinstance(value, datetime) else value
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +90,7 @@ def differing(engine: DuckDBEngine, spark: SparkEngine, tmp_path_factory: pytest
         assert sum(map(len, one.values())) > 0 or not any(map(len, now))
         found: dict[str, list[Any]] = {}
         for name, rows in one.items():
-            here, there = (sorted(map(repr, map(described, part))) for part in (rows, other[name]))
+            here, there = (sorted(map(described, part)) for part in (rows, other[name]))
             if here != there:
                 found[name] = [*sorted(set(here) ^ set(there))[:4], len(here), len(there)]
         return found

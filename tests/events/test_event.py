@@ -25,7 +25,7 @@ from brewhouse.events.details import (
     RunStarted,
 )
 from brewhouse.events.envelope import DRIFT, JOB, RUN, Event
-from brewhouse.events.event import EventReader, archive_events, events_of, parse_events, read_events
+from brewhouse.events.event import EventReader, archive_events, parse_events, read_events, read_present
 from brewhouse.ids import id_at
 from brewhouse.lake.lake import Lake, read_many
 
@@ -264,11 +264,10 @@ def test_a_file_may_hold_an_event_per_line() -> None:
     assert [event.id for event in parse_events(b"\n".join(lines))] == ["b", "a", "b"]
 
 
-def test_events_of_files_are_sorted_and_each_counts_once(tmp_path: Path) -> None:
-    for name, ids in {"1.json": "CA", "2.json": "BA"}.items():
-        lines = [json.dumps({"id": key, "detail-type": RUN, "time": "", "detail": {}}) for key in ids]
-        (tmp_path / name).write_text("\n".join(lines))
-    assert [event.id for event in events_of([tmp_path / "2.json", tmp_path / "1.json"])] == ["A", "B", "C"]
+def test_files_that_were_moved_meanwhile_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "1.json").write_text(json.dumps({"id": "A", "detail-type": RUN, "time": "", "detail": {}}))
+    files = [tmp_path / "1.json", tmp_path / "moved.json"]
+    assert [(file, [event.id for event in events]) for file, events in read_present(files)] == [(files[0], ["A"])]
 
 
 def test_reading_starts_at_a_day(lake: Lake) -> None:

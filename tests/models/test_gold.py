@@ -41,10 +41,17 @@ ROWS = [
 
 
 def gold(given: Given, rows: Sequence[Sequence[Any]], table: str) -> list[tuple[Any, ...]]:
+    return golds(given, rows, table)[0]
+
+
+def golds(given: Given, rows: Sequence[Sequence[Any]], *tables: str) -> list[list[tuple[Any, ...]]]:
+    """Compute the gold models on rows of `silver.breweries` and read some of their tables."""
     engine = given("silver.breweries", SILVER, rows)
     for model in models_of("gold"):
         engine.compute(model)
-    return [tuple(row.values()) for row in engine.rows(f"SELECT * FROM gold.{table} ORDER BY ALL")]
+    return [
+        [tuple(row.values()) for row in engine.rows(f"SELECT * FROM gold.{table} ORDER BY ALL")] for table in tables
+    ]
 
 
 def test_by_type_and_location_counts_each_type_and_its_share_of_the_country(given: Given) -> None:
@@ -93,9 +100,8 @@ kind = st.sampled_from([None, "micro", "closed", "planning"])
 @examples(rows=st.lists(st.tuples(place, place, place, kind, st.sampled_from([None, 1.5])), max_size=12))
 def test_gold_adds_up_to_silver(given: Given, rows: list[tuple[Any, ...]]) -> None:
     silver = [(country, country, state, state, *rest, *TAKEN) for country, state, *rest in rows]
-    by_type = gold(given, silver, "breweries_by_type_and_location")
-    by_place = gold(given, silver, "breweries_by_location")
-    over_time = gold(given, silver, "brewery_counts_over_time")
+    tables = ("breweries_by_type_and_location", "breweries_by_location", "brewery_counts_over_time")
+    by_type, by_place, over_time = golds(given, silver, *tables)
     assert sum(row[6] for row in by_type) == sum(row[5] for row in by_place) == len(rows)
     assert sum(row[6] for row in over_time) == len(rows)
     assert all(row[5] == row[6] + row[7] + row[8] for row in by_place)

@@ -41,10 +41,20 @@ def sizes(engine: DuckDBEngine) -> tuple[int, int, int]:
     return breweries, rejected, duplicates
 
 
+@pytest.fixture(scope="module")
+def spaced(transform: Transform) -> dict[str, dict[str, Any]]:
+    """The row of a brewery with much whitespace in a column, by the column."""
+    ids = {column: f"00000000-0000-4000-8000-{number:012}" for number, column in enumerate(TEXTS)}
+    records = [brewery(id=ids[column], **{column: " \t Old \u00a0\n  Oak\u3000 Inn \u00a0"}) for column in TEXTS]
+    rows = {row["id"]: row for row in transform(records).rows("SELECT * FROM silver.breweries")}
+    return {column: rows[ids[column]] for column in TEXTS}
+
+
 @pytest.mark.parametrize("column", TEXTS)
-def test_every_text_is_trimmed_and_its_inner_whitespace_collapsed(transform: Transform, column: str) -> None:
-    row = only(transform([brewery(**{column: " \t Old \u00a0\n  Oak\u3000 Inn \u00a0"})]))
-    assert row[column] == "Old Oak Inn"
+def test_every_text_is_trimmed_and_its_inner_whitespace_collapsed(
+    spaced: dict[str, dict[str, Any]], column: str
+) -> None:
+    assert spaced[column][column] == "Old Oak Inn"
 
 
 @pytest.mark.parametrize("blank", [" ", "\\u0020"])
@@ -102,32 +112,40 @@ def test_a_row_names_its_snapshot(transform: Transform) -> None:
     assert (row["snapshot_run"], row["snapshot_time"]) == ("RUN1", datetime(2026, 8, 2, 12, tzinfo=UTC))
 
 
-@pytest.mark.parametrize(
-    ("longitude", "latitude", "expected"),
-    [
-        (-97.5, 35.25, (-97.5, 35.25, None)),
-        ("-97.5", " 35.25 ", (-97.5, 35.25, None)),
-        ("1e1", "+.5", (10.0, 0.5, None)),
-        (-97.46818222123456, 35.2, (-97.46818222123456, 35.2, None)),
-        (180, -90, (180.0, -90.0, None)),
-        (0, 51.5, (0.0, 51.5, None)),
-        (None, "", (None, None, None)),
-        (180.01, 10, (None, None, "out of range")),
-        (10, "-90.5", (None, None, "out of range")),
-        (0, "0.0", (None, None, "zero")),
-        ("north", 10, (None, None, "not a number")),
-        ("NaN", 10, (None, None, "not a number")),
-        ("Infinity", 10, (None, None, "not a number")),
-        ("1,5", 10, (None, None, "not a number")),
-        (10, None, (None, None, "only one")),
-        (" ", 10, (None, None, "only one")),
-    ],
-)
-def test_coordinates_are_numbers_or_null_with_the_reason(
-    transform: Transform, longitude: object, latitude: object, expected: tuple[float | None, float | None, str | None]
-) -> None:
-    row = only(transform([brewery(longitude=longitude, latitude=latitude)]))
-    assert (row["longitude"], row["latitude"], row["coordinates_issue"]) == expected
+COORDINATES: list[tuple[object, object, tuple[float | None, float | None, str | None]]] = [
+    (-97.5, 35.25, (-97.5, 35.25, None)),
+    ("-97.5", " 35.25 ", (-97.5, 35.25, None)),
+    ("1e1", "+.5", (10.0, 0.5, None)),
+    (-97.46818222123456, 35.2, (-97.46818222123456, 35.2, None)),
+    (180, -90, (180.0, -90.0, None)),
+    (0, 51.5, (0.0, 51.5, None)),
+    (None, "", (None, None, None)),
+    (180.01, 10, (None, None, "out of range")),
+    (10, "-90.5", (None, None, "out of range")),
+    (0, "0.0", (None, None, "zero")),
+    ("north", 10, (None, None, "not a number")),
+    ("NaN", 10, (None, None, "not a number")),
+    ("Infinity", 10, (None, None, "not a number")),
+    ("1,5", 10, (None, None, "not a number")),
+    (10, None, (None, None, "only one")),
+    (" ", 10, (None, None, "only one")),
+]
+
+
+@pytest.fixture(scope="module")
+def located(transform: Transform) -> list[dict[str, Any]]:
+    """The row of each pair of coordinates."""
+    records = [
+        brewery(id=f"00000000-0000-4000-8000-{number:012}", longitude=longitude, latitude=latitude)
+        for number, (longitude, latitude, _) in enumerate(COORDINATES)
+    ]
+    return transform(records).rows("SELECT * FROM silver.breweries ORDER BY id")
+
+
+@pytest.mark.parametrize("number", range(len(COORDINATES)))
+def test_coordinates_are_numbers_or_null_with_the_reason(located: list[dict[str, Any]], number: int) -> None:
+    row = located[number]
+    assert (row["longitude"], row["latitude"], row["coordinates_issue"]) == COORDINATES[number][2]
 
 
 @pytest.mark.parametrize(("new", "old"), [("state_province", "state"), ("address_1", "street")])

@@ -16,6 +16,7 @@ import duckdb
 import pyarrow
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
+from tests.compatibility import warm_process
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, ChecksFailed
@@ -474,13 +475,15 @@ maintenance.run_maintenance(Lake(Path(sys.argv[1])), settings)
 MOMENTS = ("_combine", "write_snapshot", "rewrite", "add_pending", "expire", "_choose_files")
 
 
-def test_a_kill_at_any_moment_leaves_a_consistent_lake(lake: Lake) -> None:
+def test_a_kill_at_any_moment_leaves_a_consistent_lake(lake: Lake, tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
     for number, function in enumerate(MOMENTS):
         for batch in (2 * number, 2 * number + 1):
             append(lake, batch)
         age(lake)
-        command = [sys.executable, "-c", KILLED, str(lake.root), function]
-        died = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        arguments = [str(script), str(lake.root), function]
+        died = warm_process.run(arguments, cwd=str(tmp_path), environment=os.environ, timeout_s=60)
         assert died.returncode == -9, (function, died.stderr)
         assert rows_of(lake) == iceberg_rows(lake) == expected(2 * number + 2), function
     rows = expected(2 * len(MOMENTS))

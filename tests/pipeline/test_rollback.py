@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.lake.snapshots import finish, start, write
+from tests.lake_template import LakeTemplate
 
 from brewhouse.errors import BrewhouseError, UsageError
 from brewhouse.events.event import read_events
@@ -155,6 +156,22 @@ def history(tmp_path: Path) -> History:
     return History(Lake(tmp_path / "lake"))
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[LakeTemplate, History]:
+    template = LakeTemplate(tmp_path_factory.mktemp("history"))
+    history = History(template.lake)
+    history.add({"1": "One", "2": "Two"}, days_ago=3)
+    template.keep()
+    return template, history
+
+
+@pytest.fixture
+def begun(template: tuple[LakeTemplate, History]) -> History:
+    """A history of one run, which published two breweries three days ago."""
+    lake, history = template[0].restore(), template[1]
+    return History(lake, dict(history.names), dict(history.days), dict(history.states), history.state)
+
+
 def test_history_continues_from_the_state_that_a_rollback_returns_to(history: History) -> None:
     """A snapshot is rolled back, published again, left out by what follows, and included by a rebuild."""
     history.take([("new", 0), ("new", 3), ("rollback", 0), ("new", 5), ("publish", 1), ("rollback", 3), ("rebuild", 0)])
@@ -170,91 +187,86 @@ def test_any_sequence_of_publications_rollbacks_and_rebuilds_keeps_one_history(
     History(Lake(tmp_path_factory.mktemp("lake"))).take([("new", 1), *steps])
 
 
-def test_a_rollback_is_a_run_that_returns_all_tables_to_the_state_as_of_a_run(history: History) -> None:
-    first = history.add({"1": "One", "2": "Two"}, days_ago=2)
-    before = {name: Tables(history.lake).current(name) for name in Tables(history.lake).names()}
-    run_of_first = next(iter(history.states))
-    bad = history.add({"1": "One"}, days_ago=1)
-    rolled_back = history.rollback(run_of_first)
-    tables = Tables(history.lake)
+def test_a_rollback_is_a_run_that_returns_all_tables_to_the_state_as_of_a_run(begun: History) -> None:
+    (first,) = begun.names
+    before = {name: Tables(begun.lake).current(name) for name in Tables(begun.lake).names()}
+    run_of_first = next(iter(begun.states))
+    bad = begun.add({"1": "One"}, days_ago=1)
+    rolled_back = begun.rollback(run_of_first)
+    tables = Tables(begun.lake)
     assert {name: tables.current(name) for name in tables.names()} == before
-    report = run_reports(read_events(history.lake))[-1]
+    report = run_reports(read_events(begun.lake))[-1]
     assert (report.run, report.workflow, report.state) == (rolled_back, "rollback", "SUCCEEDED")
     assert {entry["table"] for entry in report.published} == set(tables.names())
     states = [(s.raw_snapshot, s.current, s.rolled_back) for s in tables.history("silver.brewery_changes")]
     assert states == [(first, True, False), (bad, False, True)]
-    history.rollback(list(history.states)[1])  # forth again
-    history.check()
-    history.rollback(rolled_back)
-    history.check()
+    begun.rollback(list(begun.states)[1])  # forth again
+    begun.check()
+    begun.rollback(rolled_back)
+    begun.check()
 
 
-def test_tables_that_a_run_did_not_publish_return_to_their_state_at_that_time(history: History) -> None:
-    history.add({"1": "One"}, days_ago=3)
-    gold = Tables(history.lake).current("gold.breweries_by_location")
-    raw = history.write({"1": "Two"}, 2)
-    silver_only = run_workflow(history.lake, SETTINGS, ("transform",), raw)
-    history.add({"1": "New"}, days_ago=1)
-    run_rollback(history.lake, SETTINGS, silver_only)
-    assert Tables(history.lake).current("gold.breweries_by_location") == gold
-    assert rows(history.lake, "SELECT name FROM silver.breweries") == [("Two",)]
+def test_tables_that_a_run_did_not_publish_return_to_their_state_at_that_time(begun: History) -> None:
+    gold = Tables(begun.lake).current("gold.breweries_by_location")
+    raw = begun.write({"1": "Two"}, 2)
+    silver_only = run_workflow(begun.lake, SETTINGS, ("transform",), raw)
+    begun.add({"1": "New"}, days_ago=1)
+    run_rollback(begun.lake, SETTINGS, silver_only)
+    assert Tables(begun.lake).current("gold.breweries_by_location") == gold
+    assert rows(begun.lake, "SELECT name FROM silver.breweries") == [("Two",)]
 
 
 @pytest.mark.parametrize("table", ["silver.brewery_changes", "silver.breweries"])
-def test_the_log_continues_after_one_table_was_rolled_back_alone(history: History, table: str) -> None:
-    history.add({"1": "One", "2": "Two"}, days_ago=3)
-    history.add({"1": "One"}, days_ago=2)
-    first = Tables(history.lake).history(table)[0]
-    run_rollback(history.lake, SETTINGS, table, first.snapshot_id)
-    last = history.add({"1": "One", "2": "Two"}, days_ago=1)
+def test_the_log_continues_after_one_table_was_rolled_back_alone(begun: History, table: str) -> None:
+    begun.add({"1": "One"}, days_ago=2)
+    first = Tables(begun.lake).history(table)[0]
+    run_rollback(begun.lake, SETTINGS, table, first.snapshot_id)
+    last = begun.add({"1": "One", "2": "Two"}, days_ago=1)
     kinds = [kind for (kind,) in rows(
-        history.lake, "SELECT kind FROM silver.brewery_changes WHERE id LIKE '%2' ORDER BY snapshot_run")]  # fmt: skip
+        begun.lake, "SELECT kind FROM silver.brewery_changes WHERE id LIKE '%2' ORDER BY snapshot_run")]  # fmt: skip
     assert kinds == (["added"] if table == "silver.brewery_changes" else ["added", "removed", "added"])
-    assert rows(history.lake, "SELECT DISTINCT snapshot_run FROM silver.breweries") == [(last,)]
+    assert rows(begun.lake, "SELECT DISTINCT snapshot_run FROM silver.breweries") == [(last,)]
 
 
-def test_an_unknown_run_or_snapshot_is_rejected_before_anything_is_recorded(history: History) -> None:
-    history.add({"1": "One"})
-    events = read_events(history.lake)
+def test_an_unknown_run_or_snapshot_is_rejected_before_anything_is_recorded(begun: History) -> None:
+    events = read_events(begun.lake)
     for target, snapshot, why in (
         (id_at(datetime.now(UTC), b"x"), None, "has no run"),
         ("silver.breweries", 7, "no snapshot 7"),
     ):
         with pytest.raises(UsageError, match=why):
-            run_rollback(history.lake, SETTINGS, target, snapshot)
-    assert read_events(history.lake) == events
+            run_rollback(begun.lake, SETTINGS, target, snapshot)
+    assert read_events(begun.lake) == events
 
 
-def test_an_expired_run_is_named_as_such(history: History) -> None:
-    first = history.add({"1": "One"}, days_ago=2)
-    run_of_first = next(iter(history.states))
-    history.add({"1": "Two"}, days_ago=1)
-    kept = list(history.states)[1]
-    run_maintenance(history.lake, load({"snapshot_retention_days": 0, "min_snapshots_to_keep": 1}, environ={}))
+def test_an_expired_run_is_named_as_such(begun: History) -> None:
+    (first,) = begun.names
+    run_of_first = next(iter(begun.states))
+    begun.add({"1": "Two"}, days_ago=1)
+    kept = list(begun.states)[1]
+    run_maintenance(begun.lake, load({"snapshot_retention_days": 0, "min_snapshots_to_keep": 1}, environ={}))
     for key in (first, run_of_first):
         expired = rf"Run {key} was expired by `brewhouse maintain` on \d{{4}}-\d\d-\d\d\. Kept are .*{kept}"
         with pytest.raises(BrewhouseError, match=expired):
-            run_rollback(history.lake, SETTINGS, key)
+            run_rollback(begun.lake, SETTINGS, key)
         with pytest.raises(BrewhouseError, match=expired):
-            connect(history.lake, key)
+            connect(begun.lake, key)
 
 
-def test_a_run_that_published_nothing_is_named_as_such(history: History) -> None:
-    history.add({"1": "One"})
+def test_a_run_that_published_nothing_is_named_as_such(begun: History) -> None:
     with pytest.raises(BrewhouseError):
-        run_workflow(history.lake, load({"source_url": "http://127.0.0.1:1/v1", "max_attempts": 1}, environ={}))
-    failed = run_reports(read_events(history.lake))[-1].run
+        run_workflow(begun.lake, load({"source_url": "http://127.0.0.1:1/v1", "max_attempts": 1}, environ={}))
+    failed = run_reports(read_events(begun.lake))[-1].run
     with pytest.raises(BrewhouseError, match=f"Run {failed} published no tables"):
-        run_rollback(history.lake, SETTINGS, failed)
+        run_rollback(begun.lake, SETTINGS, failed)
 
 
-def test_a_rebuild_is_rolled_back_to_what_the_run_before_it_published(history: History) -> None:
-    history.add({"1": "One"}, days_ago=1)
-    before = {name: Tables(history.lake).current(name) for name in Tables(history.lake).names()}
-    history.rebuild()
-    history.rollback(next(iter(history.states)))
-    assert {name: Tables(history.lake).current(name) for name in before} == before
-    history.check()
+def test_a_rebuild_is_rolled_back_to_what_the_run_before_it_published(begun: History) -> None:
+    before = {name: Tables(begun.lake).current(name) for name in Tables(begun.lake).names()}
+    begun.rebuild()
+    begun.rollback(next(iter(begun.states)))
+    assert {name: Tables(begun.lake).current(name) for name in before} == before
+    begun.check()
 
 
 def test_a_date_reads_the_data_of_that_day_even_if_it_was_published_later(history: History) -> None:

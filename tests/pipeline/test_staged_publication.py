@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from tests.background import repeating
+from tests.lake_template import LakeTemplate
 from tests.mock_api.server import MockApiServer
 
 from brewhouse.errors import BrewhouseError, ChecksFailed
@@ -47,6 +48,28 @@ def source() -> Iterator[MockApiServer]:
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> LakeTemplate:
+    """The run wr_1, before and after its last job."""
+    template = LakeTemplate(tmp_path_factory.mktemp("staged"))
+    with MockApiServer(generate(ROWS)) as source:
+        run_jobs(template.lake, settings_for(source), "wr_1", JOBS[:2])
+        template.keep("transformed")
+        run_job(template.lake, settings_for(source), "aggregate", "wr_1")
+        template.keep("published")
+    return template
+
+
+@pytest.fixture
+def transformed(template: LakeTemplate) -> Lake:
+    return template.restore("transformed")
+
+
+@pytest.fixture
+def published(template: LakeTemplate) -> Lake:
+    return template.restore("published")
 
 
 def settings_for(source: MockApiServer, **changes: object) -> Settings:
@@ -99,15 +122,14 @@ def consistent(lake: Lake) -> bool | None:
     return len(set(found)) == 1
 
 
-def test_silver_is_published_by_aggregate_together_with_gold(lake: Lake, source: MockApiServer) -> None:
-    run_jobs(lake, settings_for(source), "wr_1", JOBS[:2])
-    assert (shown(lake), len(staged_files(lake))) == ({}, 1)
-    run_job(lake, settings_for(source), "aggregate", "wr_1")
-    assert {name.partition(".")[0] for name in shown(lake)} == {"silver", "gold"}
-    assert staged_files(lake) == []
-    (event,) = [event for event in read_events(lake) if event.detail_type == PUBLISHED]
-    assert {table["table"] for table in event.detail["tables"]} == shown(lake).keys()
-    assert consistent(lake)
+def test_silver_is_published_by_aggregate_together_with_gold(transformed: Lake, source: MockApiServer) -> None:
+    assert (shown(transformed), len(staged_files(transformed))) == ({}, 1)
+    run_job(transformed, settings_for(source), "aggregate", "wr_1")
+    assert {name.partition(".")[0] for name in shown(transformed)} == {"silver", "gold"}
+    assert staged_files(transformed) == []
+    (event,) = [event for event in read_events(transformed) if event.detail_type == PUBLISHED]
+    assert {table["table"] for table in event.detail["tables"]} == shown(transformed).keys()
+    assert consistent(transformed)
 
 
 def test_the_rows_are_those_of_a_run_in_one_process(
@@ -122,18 +144,17 @@ def test_the_rows_are_those_of_a_run_in_one_process(
 
 
 def test_a_failing_check_of_gold_leaves_silver_unchanged_and_a_retry_publishes(
-    lake: Lake, source: MockApiServer, tmp_path: Path
+    published: Lake, source: MockApiServer, tmp_path: Path
 ) -> None:
-    run_jobs(lake, settings_for(source), "wr_1")
-    before = shown(lake)
+    before = shown(published)
     source.add(list(generate(ROWS + 5))[ROWS:])
-    run_jobs(lake, settings_for(source), "wr_2", JOBS[:2])
+    run_jobs(published, settings_for(source), "wr_2", JOBS[:2])
     with pytest.raises(ChecksFailed, match="Nothing was published"):
-        run_job(lake, settings_for(source, models=models(tmp_path / "models", FAILS)), "aggregate", "wr_2")
-    assert shown(lake) == before
-    run_job(lake, settings_for(source), "aggregate", "wr_2")
-    assert not set(shown(lake).values()) & set(before.values())
-    assert staged_files(lake) == []
+        run_job(published, settings_for(source, models=models(tmp_path / "models", FAILS)), "aggregate", "wr_2")
+    assert shown(published) == before
+    run_job(published, settings_for(source), "aggregate", "wr_2")
+    assert not set(shown(published).values()) & set(before.values())
+    assert staged_files(published) == []
 
 
 def test_a_job_outside_of_a_workflow_run_publishes_its_own_tables(lake: Lake, source: MockApiServer) -> None:
@@ -143,61 +164,57 @@ def test_a_job_outside_of_a_workflow_run_publishes_its_own_tables(lake: Lake, so
     assert staged_files(lake) == []
 
 
-def test_an_attempt_after_the_publication_has_nothing_to_do(lake: Lake, source: MockApiServer) -> None:
-    run_jobs(lake, settings_for(source), "wr_1", JOBS[:2])
-    (staged,) = staged_files(lake)
-    content = (lake.root / staged).read_bytes()
-    run_job(lake, settings_for(source), "aggregate", "wr_1")
-    before = shown(lake)
-    (lake.root / staged).write_bytes(content)  # as if it was killed before it deleted the object
-    run_job(lake, settings_for(source), "aggregate", "wr_1")
-    assert (shown(lake), staged_files(lake)) == (before, [])
+def test_an_attempt_after_the_publication_has_nothing_to_do(transformed: Lake, source: MockApiServer) -> None:
+    (staged,) = staged_files(transformed)
+    content = (transformed.root / staged).read_bytes()
+    run_job(transformed, settings_for(source), "aggregate", "wr_1")
+    before = shown(transformed)
+    (transformed.root / staged).write_bytes(content)  # as if it was killed before it deleted the object
+    run_job(transformed, settings_for(source), "aggregate", "wr_1")
+    assert (shown(transformed), staged_files(transformed)) == (before, [])
 
 
-def test_a_run_without_news_succeeds(lake: Lake, source: MockApiServer) -> None:
-    run_jobs(lake, settings_for(source), "wr_1")
-    before = shown(lake)
+def test_a_run_without_news_succeeds(published: Lake, source: MockApiServer) -> None:
+    before = shown(published)
     for job in JOBS[1:]:
-        run_job(lake, settings_for(source), job, "wr_2")
-    assert shown(lake) == before
+        run_job(published, settings_for(source), job, "wr_2")
+    assert shown(published) == before
 
 
-def test_tables_that_changed_meanwhile_are_not_overwritten(lake: Lake, source: MockApiServer) -> None:
-    run_jobs(lake, settings_for(source), "wr_1")
+def test_tables_that_changed_meanwhile_are_not_overwritten(published: Lake, source: MockApiServer) -> None:
     source.add(list(generate(ROWS + 5))[ROWS:])
-    run_jobs(lake, settings_for(source), "wr_2", JOBS[:2])
-    run_workflow(lake, settings_for(source))
-    before = shown(lake)
+    run_jobs(published, settings_for(source), "wr_2", JOBS[:2])
+    run_workflow(published, settings_for(source))
+    before = shown(published)
     with pytest.raises(
         BrewhouseError, match=r"silver\.breweries, .* changed since run \w+ staged its tables\. Run the"
     ):
-        run_job(lake, settings_for(source), "aggregate", "wr_2")
-    assert shown(lake) == before
+        run_job(published, settings_for(source), "aggregate", "wr_2")
+    assert shown(published) == before
 
 
-def test_staged_tables_that_are_missing_or_damaged_are_named(lake: Lake, source: MockApiServer) -> None:
-    run_jobs(lake, settings_for(source), "wr_1", JOBS[:2])
-    (staged,) = staged_files(lake)
-    content = (lake.root / staged).read_bytes()
+def test_staged_tables_that_are_missing_or_damaged_are_named(transformed: Lake, source: MockApiServer) -> None:
+    (staged,) = staged_files(transformed)
+    content = (transformed.root / staged).read_bytes()
     (file, *_) = json.loads(content)["tables"]["publications"][0]["files"]
 
     def failure() -> str:
         with pytest.raises(BrewhouseError) as failed:
-            run_job(lake, settings_for(source), "aggregate", "wr_1")
-        assert shown(lake) == {}
+            run_job(transformed, settings_for(source), "aggregate", "wr_1")
+        assert shown(transformed) == {}
         return str(failed.value)
 
-    data = (lake.root / file).read_bytes()
-    (lake.root / file).unlink()
+    data = (transformed.root / file).read_bytes()
+    (transformed.root / file).unlink()
     assert f"Nothing was published: {file} is missing: run" in failure()
-    (lake.root / file).write_bytes(data)
-    (lake.root / staged).write_bytes(content[:-9])
-    assert f"The staged publication {lake.root / staged} is corrupt: " in failure()
-    (lake.root / staged).unlink()
+    (transformed.root / file).write_bytes(data)
+    (transformed.root / staged).write_bytes(content[:-9])
+    assert f"The staged publication {transformed.root / staged} is corrupt: " in failure()
+    (transformed.root / staged).unlink()
     assert "left no staged tables in" in failure()
-    (lake.root / staged).write_bytes(content)
-    run_job(lake, settings_for(source), "aggregate", "wr_1")
-    assert consistent(lake)
+    (transformed.root / staged).write_bytes(content)
+    run_job(transformed, settings_for(source), "aggregate", "wr_1")
+    assert consistent(transformed)
 
 
 def data_files(lake: Lake) -> list[Path]:
@@ -235,17 +252,16 @@ def test_maintenance_keeps_what_may_be_published_and_deletes_what_is_abandoned(
     assert consistent(lake)
 
 
-def test_files_of_tables_that_were_never_published_are_deleted(lake: Lake, source: MockApiServer) -> None:
+def test_files_of_tables_that_were_never_published_are_deleted(transformed: Lake, source: MockApiServer) -> None:
     settings = settings_for(source)
-    run_jobs(lake, settings, "wr_1", JOBS[:2])
-    tables, spec = Tables(lake), TableSpec("silver.other", "A table.", ())
-    assert list((lake.warehouse / "silver").rglob("*.parquet"))
-    age(lake, "warehouse", "staged")
+    tables, spec = Tables(transformed), TableSpec("silver.other", "A table.", ())
+    assert list((transformed.warehouse / "silver").rglob("*.parquet"))
+    age(transformed, "warehouse", "staged")
     tables.publish([Publication(spec, ())], {})
-    (report,) = [report for report in run_maintenance(lake, settings) if report.table == "staged"]
+    (report,) = [report for report in run_maintenance(transformed, settings) if report.table == "staged"]
     assert report.files_removed > 1
-    assert not list((lake.warehouse / "silver").rglob("*.parquet"))
-    assert staged_files(lake) == []
+    assert not list((transformed.warehouse / "silver").rglob("*.parquet"))
+    assert staged_files(transformed) == []
 
 
 JOB = """

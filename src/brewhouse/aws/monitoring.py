@@ -77,7 +77,8 @@ def runtime_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
     yield DeploymentCheck("events of Glue arrive in the lake", passed, f"{count} in the last two days")
     for name in ("output", "error"):
         group = f"/aws-glue/{stack.name}/{name}"
-        missing = [step.run for step in ended if not _has_stream(account, group, step.run)]
+        streams = partial(account.client("logs").describe_log_streams, logGroupName=group)
+        missing = [step.run for step in ended if not streams(logStreamNamePrefix=step.run)["logStreams"]]
         detail = f"missing: {', '.join(missing)}" if missing else f"of {len(ended)} jobs"
         yield DeploymentCheck(f"log group {group} has the last runs", not missing if ended else None, detail)
     letters = _dead_letters(account, stack)
@@ -92,11 +93,6 @@ def runtime_checks(account: Account, stack: Stack) -> Iterator[DeploymentCheck]:
     for alarm in alarms(account, stack):
         passed = {"ok": True, "alarm": False}.get(alarm["state"])
         yield DeploymentCheck(f"alarm {alarm['alarm']} does not fire", passed, alarm["why"])
-
-
-def _has_stream(account: Account, group: str, run: str) -> bool:
-    logs = account.client("logs")
-    return bool(logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=run)["logStreams"])
 
 
 def _sum(account: Account, metric: str, rule: str, now: datetime) -> int:

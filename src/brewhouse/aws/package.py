@@ -99,9 +99,7 @@ def make_package(folder: Path, glue_version: str, lock: Path | None = None) -> P
     before = folder / f"modules-python{python}.gluewheels.zip"
     with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as name, tempfile.TemporaryDirectory() as wheels:
         new = Path(name)
-        if _has_dependencies(folder, before, lock_sha256):
-            _unpack_dependencies(before, Path(wheels))
-        else:
+        if not _unpack_dependencies(folder, before, lock_sha256, Path(wheels)):
             _download_dependencies(locked, python, Path(wheels))
         _write_modules(new / before.name, locked, Path(wheels))
         (new / "glue_job.py").write_bytes(files(__package__).joinpath("glue_job.py").read_bytes())
@@ -137,21 +135,19 @@ def read_package(folder: Path) -> PackageManifest:
     return manifest
 
 
-def _has_dependencies(folder: Path, modules: Path, lock_sha256: str) -> bool:
-    """Return whether the folder has the modules of a lock file, intact."""
+def _unpack_dependencies(folder: Path, modules: Path, lock_sha256: str, wheels: Path) -> bool:
+    """Unpack the wheels of an earlier package of this lock file, without the project's own; False if there is none."""
     try:
         before = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=PackageManifest)
-        return before.lock_sha256 == lock_sha256 and before.modules == _file(modules)
+        if before.lock_sha256 != lock_sha256 or before.modules != _file(modules):
+            return False
     except (OSError, msgspec.DecodeError):
         return False
-
-
-def _unpack_dependencies(modules: Path, wheels: Path) -> None:
-    """Unpack the wheels of an earlier package, without the project's own."""
     with ZipFile(modules) as archive:
         for name in archive.namelist():
             if name.endswith(".whl") and not name.startswith("wheels/brewhouse-"):
                 (wheels / Path(name).name).write_bytes(archive.read(name))
+    return True
 
 
 def _pip() -> list[str]:

@@ -31,6 +31,7 @@ from brewhouse.errors import UsageError
 
 if TYPE_CHECKING:
     from brewhouse.aws.session import Account
+    from brewhouse.aws.stacks import Stack
 
 _FOLDER = Path("brewhouse-aws")
 
@@ -128,10 +129,7 @@ def run(
 
     Example: brewhouse aws run --wait
     """
-    from brewhouse.aws.stacks import get_stack
-
-    with _account() as account:
-        get_stack(account, stack)
+    with _deployed(stack) as (account, _):
         _run_workflow(account, stack, wait=wait)
 
 
@@ -144,10 +142,8 @@ def status(stack: StackOption = "brewhouse", as_json: JsonOption = False) -> Non
     from brewhouse.aws.deploy import triggers
     from brewhouse.aws.glue_workflow import last_job_runs
     from brewhouse.aws.monitoring import alarms, queue_depths, subscribers
-    from brewhouse.aws.stacks import get_stack
 
-    with _account() as account:
-        found = get_stack(account, stack)
+    with _deployed(stack) as (account, found):
         sections: dict[str, list[dict[str, Any]]] = {
             "triggers": [
                 {"trigger": each["Name"], "state": each["State"].lower(), "schedule": each.get("Schedule", "")}
@@ -214,10 +210,9 @@ def query(
 def query_on_athena(sql: str, stack: str, output_format: Format, output: Path | None, limit: int | None) -> None:
     """Run a query with Athena and write its result."""
     from brewhouse.aws.athena import run_query
-    from brewhouse.aws.stacks import get_stack
 
-    with _account() as account:
-        result = run_query(account, get_stack(account, stack), sql)
+    with _deployed(stack) as (account, deployed):
+        result = run_query(account, deployed, sql)
     with result_file(output_format, output) as file:
         write(result.relation(), output_format, file, limit)
     print(f"{result.scanned_bytes} bytes scanned, {result.cost_usd:.6f} USD", file=sys.stderr)
@@ -277,15 +272,12 @@ def verify(
     Example: brewhouse aws verify --break
     """
     from brewhouse.aws.recording import recording
-    from brewhouse.aws.stacks import get_stack
     from brewhouse.aws.verify import failure_drill
     from brewhouse.aws.verify import verify as run_checks
 
-    with _account() as account:
-        deployed = get_stack(account, stack)
-        with recording(account, deployed, record) if record else nullcontext():
-            found = chain(run_checks(account, deployed), failure_drill(account, deployed) if breaks else ())
-            print_json(list(found)) if as_json else print_checks(found)
+    with _deployed(stack) as (account, deployed), recording(account, deployed, record) if record else nullcontext():
+        found = chain(run_checks(account, deployed), failure_drill(account, deployed) if breaks else ())
+        print_json(list(found)) if as_json else print_checks(found)
 
 
 @aws.command()
@@ -325,6 +317,15 @@ def destroy(
         else:
             print(f"Kept: s3://{bucket}, and databases and queues: {', '.join([*databases, *queues]) or '(none)'}.")
             print("`brewhouse aws deploy` uses them again; `brewhouse aws destroy --with-data` deletes them.")
+
+
+@contextmanager
+def _deployed(stack: str) -> Iterator[tuple[Account, Stack]]:
+    """Open the AWS account and a stack in it."""
+    from brewhouse.aws.stacks import get_stack
+
+    with _account() as account:
+        yield account, get_stack(account, stack)
 
 
 @contextmanager

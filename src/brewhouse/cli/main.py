@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import atexit
 import gc
-import math
 import os
 import re
 import signal
+import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from inspect import isfunction
@@ -169,30 +168,29 @@ def _ended_by_ctrl_c() -> Iterator[None]:
     What works on a lake may still record its end and release the lock, so a second Ctrl-C ends it, not one that
     follows at once: timeout(1) sends two.
     """
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
+    reader, writer = socket.socketpair()  # on Windows, a pipe always blocks
+    writer.setblocking(False)
     ended = threading.Event()
 
     def watch() -> None:
-        ends_from_s = math.inf
-        while signals := os.read(reader, 8):
-            if signal.SIGINT not in signals or ended.wait(_UNHEARD_S):
-                continue
-            if time.monotonic() > ends_from_s or not output.is_output_optional():
-                os._exit(130)
-            if ends_from_s == math.inf:
+        is_announced = False
+        while reader.recv(1, socket.MSG_PEEK):
+            is_heard = not is_announced and ended.wait(_UNHEARD_S)
+            if signal.SIGINT in reader.recv(64) and not is_heard:  # all that came meanwhile count as one
+                if is_announced or not output.is_output_optional():
+                    os._exit(130)
                 print("brewhouse: stopping; press Ctrl-C again to end at once", file=sys.stderr, flush=True)
-                ends_from_s = time.monotonic() + 2 * _UNHEARD_S
-        os.close(reader)
+                is_announced = True
+        reader.close()
 
     threading.Thread(target=watch, daemon=True).start()
-    previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    previous = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     try:
         yield
     finally:
         ended.set()
         signal.set_wakeup_fd(previous)
-        os.close(writer)
+        writer.close()
 
 
 def _common_first(arguments: list[str]) -> list[str]:

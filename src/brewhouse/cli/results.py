@@ -72,11 +72,11 @@ def parse_parameters(given: list[str] | None) -> dict[str, str]:
         >>> parse_parameters(["country=BE"])
         {'country': 'BE'}
     """
-    wrong = [each for each in given or [] if not each.partition("=")[0] or "=" not in each]
-    if wrong:
-        raise UsageError(f"{wrong[0]!r} is not a parameter.", hint="Write it as name=value.")
     values: dict[str, str] = {}
-    for name, _, value in (each.partition("=") for each in given or []):
+    for each in given or []:
+        name, equals, value = each.partition("=")
+        if not (name and equals):
+            raise UsageError(f"{each!r} is not a parameter.", hint="Write it as name=value.")
         if name in values:
             raise UsageError(f"{name} has two values, {values[name]} and {value}.", hint="Pass one of them.")
         values[name] = value

@@ -90,10 +90,7 @@ def doctor(lake: LakeOption = None, as_json: JsonOption = False) -> None:
     Example: brewhouse doctor
     """
     settings, place = settings_and_lake(lake)
-    findings = [
-        *(finding for examine in (_python, _engine, _storage) for finding in examine(settings, place)),
-        *_source(settings),
-    ]
+    findings = [*_machine(settings), *_storage(place), *_source(settings)]
     if as_json:
         print_json([finding._asdict() for finding in findings])
     else:
@@ -131,24 +128,18 @@ def _shown(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _python(*_: object) -> Iterator[Diagnosis]:
-    version = ".".join(map(str, sys.version_info[:3]))
-    yield Diagnosis("python", "ok", version)
+def _machine(settings: Settings) -> Iterator[Diagnosis]:
+    yield Diagnosis("python", "ok", ".".join(map(str, sys.version_info[:3])))
     installed = [extra for extra, module in _EXTRAS.items() if find_spec(module)]
     yield Diagnosis("extras", "ok", f"installed: {', '.join(installed) or 'none'}")
-
-
-def _engine(settings: Settings, _: Lake) -> Iterator[Diagnosis]:
     java = shutil.which("java")
-    if settings.engine != "spark":
-        yield Diagnosis("java", "ok", java or "not installed; only Spark needs it")
-    elif java is None:
+    if settings.engine == "spark" and java is None:
         yield Diagnosis("java", "error", "not installed", "Install Java 17 or 21, or use --engine duckdb.")
     else:
-        yield Diagnosis("java", "ok", java)
+        yield Diagnosis("java", "ok", java or "not installed; only Spark needs it")
 
 
-def _storage(_: Settings, lake: Lake) -> Iterator[Diagnosis]:
+def _storage(lake: Lake) -> Iterator[Diagnosis]:
     from brewhouse.events.run_history import reports_of
 
     if not lake.is_local:

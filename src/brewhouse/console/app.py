@@ -114,7 +114,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 overview_numbers.figures_over_time(state, overview_numbers.OverviewFilters())
             tables.table_details(console.lake, state)
             if overview_numbers.has_breweries(state):
-                breweries.search(state, breweries.BreweryFilters())
+                breweries.list_breweries(state, breweries.BreweryFilters())
 
     stopping = threading.Event()
 

@@ -49,8 +49,9 @@ def specification(name: str) -> dict[str, Any]:
     return spec
 
 
-def line_path(days: Sequence[DayCount], width: int = 1000, height: int = 150) -> str:
-    """Draw counts by day as the path of an SVG, from 0 at its lower edge to the highest count."""
+def line_path(days: Sequence[DayCount]) -> str:
+    """Draw counts by day as the path of an SVG of 1000 by 150, from 0 at its lower edge to the highest count."""
+    width, height = 1000, 150
     first, last = days[0].day, days[-1].day
     x, y = width / max((last - first).days, 1), height / max(*(each.breweries for each in days), 1)
     points = (f"{(each.day - first).days * x:.1f},{height - each.breweries * y:.1f}" for each in days)
@@ -79,10 +80,11 @@ def overview_sheet(
         del line["$schema"]
         rows.append({**line, "width": _SHEET_WIDTH, "title": translate("Counts over time")})
     lists = {"type": shown.by_type, "country": shown.by_country, "state": shown.by_state}
-    bars = [
-        _bars([(translate.label(name, each), each.breweries) for each in counts], translate(f"By {name}"))
-        for name, counts in lists.items()
-    ]
+    bars = []
+    for name, counts in lists.items():
+        values = [{"name": translate.label(name, each), "breweries": each.breweries} for each in counts[:_MAX_BARS]]
+        chart = {"title": translate(f"By {name}"), "width": _SHEET_WIDTH // 3 - 130, "data": {"values": values}}
+        bars.append(specification("bars") | chart)
     rows.append({"hconcat": bars})
     if shown.changes:
         changes = [
@@ -200,8 +202,3 @@ def _projection(part: Box) -> dict[str, Any]:
         "translate": [_SHEET_WIDTH / 2, _MAP_HEIGHT / 2 + scale * (top + bottom) / 2],
         "clipExtent": [[0, 0], [_SHEET_WIDTH, _MAP_HEIGHT]],
     }
-
-
-def _bars(counts: Sequence[tuple[str, int]], title: str) -> dict[str, Any]:
-    values = [{"name": name, "breweries": count} for name, count in counts[:_MAX_BARS]]
-    return specification("bars") | {"title": title, "width": _SHEET_WIDTH // 3 - 130, "data": {"values": values}}

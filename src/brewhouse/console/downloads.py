@@ -38,6 +38,7 @@ _BLOCK_BYTES = 1 << 20
 _TYPED = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "BOOLEAN", "DATE", "TIME", "BIGNUM")
 _MAX_CELLS, _MAX_CHARACTERS, _MAX_DIGITS = 5_000_000, 32_767, 15  # of a workbook; the last two are limits of Excel
 _FIRST_YEAR = 1900  # of Excel
+_QUOTE = '"'
 _QUOTED = re.compile(r'^$|[",\r\n]|^#')
 _FORMULA = r"'^[=+@\t\r\n-]'"
 
@@ -95,11 +96,8 @@ def _csv(
 
 def _csv_line(values: Iterable[str | None]) -> bytes:
     """Format a line as DuckDB does: null is empty, an empty text is quoted."""
-    return (",".join("" if v is None else _quote(v) if _QUOTED.search(v) else v for v in values) + "\n").encode()
-
-
-def _quote(value: str) -> str:
-    return '"' + value.replace('"', '""') + '"'
+    texts = ("" if v is None else f'"{v.replace(_QUOTE, _QUOTE * 2)}"' if _QUOTED.search(v) else v for v in values)
+    return (",".join(texts) + "\n").encode()
 
 
 def _wide_json(stored: DuckDBPyRelation, names: Sequence[str], kinds: Sequence[DuckDBPyType]) -> Iterator[bytes]:

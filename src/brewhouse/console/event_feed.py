@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from brewhouse.events.envelope import JOB, RUN, Event
-from brewhouse.events.event import events_of
+from brewhouse.events.event import read_present
 from brewhouse.events.run_reports import RunReport, run_reports
 from brewhouse.lake.lake import Lake
 from brewhouse.lake.run_lock import LockInfo
@@ -79,14 +79,12 @@ class EventFeed:
         files = list(self._new_files())
         if not files:
             return
-        try:
-            read = events_of(files)
-        except FileNotFoundError:
+        read = dict(read_present(files))
+        if len(read) < len(files):
             self._complete_days.clear()
-            read = [event for file in files for event in _events_if_exists(file)]
         self._files.update(str(file) for file in files)
-        unseen = {event.id: event for event in read if event.id not in self._ids}  # a file and its archive have it
-        new = list(unseen.values())
+        unseen = {event.id: event for events in read.values() for event in events if event.id not in self._ids}
+        new = [unseen[id_] for id_ in sorted(unseen)]  # each once: a file and its archive have it
         self._ids.update(unseen)
         self._events = _in_order(self._events, new)
         new_by_run: defaultdict[str, list[Event]] = defaultdict(list)
@@ -132,9 +130,3 @@ def _json_files(folder: str) -> set[str]:
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         return {entry.path for entry in entries if entry.name.endswith(".json") and entry.is_file()}
     return set()
-
-
-def _events_if_exists(file: Path) -> list[Event]:
-    with suppress(FileNotFoundError):
-        return events_of([file])
-    return []

@@ -32,8 +32,7 @@ class LakeState:
         self._connection = connection
         self._lock = threading.RLock()
         self._cache: dict[Hashable, object] = {}
-        row = connection.execute("SELECT current_database()").fetchone()
-        self._database = row[0] if row else "memory"
+        [(self._database,)] = connection.execute("SELECT current_database()").fetchall()
         self.tables: dict[str, str] = dict(
             connection.execute(
                 "SELECT schema_name || '.' || view_name, coalesce(comment, '') FROM duckdb_views() "

@@ -180,13 +180,15 @@ def overview(state: LakeState, filters: OverviewFilters) -> Overview:
     )
 
 
-def with_chosen(shown: Overview, filters: OverviewFilters) -> Overview:
-    """Add to the counts what is chosen but has no breweries."""
+def with_counts(
+    shown: Overview, filters: OverviewFilters, change: Callable[[list[BreweryCount], str], list[BreweryCount]]
+) -> Overview:
+    """Change the counts by type, country and state with a function of each and of its filter."""
     return replace(
         shown,
-        by_type=counts_with(shown.by_type, filters.type),
-        by_country=counts_with(shown.by_country, filters.country),
-        by_state=counts_with(shown.by_state, filters.state),
+        by_type=change(shown.by_type, filters.type),
+        by_country=change(shown.by_country, filters.country),
+        by_state=change(shown.by_state, filters.state),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -51,7 +50,7 @@ def write_report(
         _require_known(state, filters)
     translate = Translator(language)
     values = {**text_helpers(translate), **overview_values(state, filters, translate), "at": at}
-    values["shown"] = shown = _only(values["shown"])
+    values["shown"] = shown = overview.with_counts(values["shown"], filters, _only)
     parts: Any = templates().get_template("overview_parts.html").make_module(values)
     values["title"] = title = html.unescape(str(parts.headline())).strip()
     locations = overview.brewery_locations(state, filters)
@@ -65,7 +64,7 @@ def write_report(
 
 def overview_values(state: LakeState, filters: overview.OverviewFilters, translate: Translator) -> dict[str, Any]:
     """Return what the page and its report show, as variables of their templates."""
-    shown = overview.with_chosen(overview.overview(state, filters), filters)
+    shown = overview.with_counts(overview.overview(state, filters), filters, overview.counts_with)
     return {
         "shown": shown,
         "latest": overview.latest_changes(state, filters),
@@ -85,19 +84,9 @@ def _require_known(state: LakeState, filters: overview.OverviewFilters) -> None:
             raise UsageError(f"No brewery of the lake has the {name} {wanted!r}.", hint=hint)
 
 
-def _only(shown: overview.Overview) -> overview.Overview:
-    """Leave out the types and places that the filters exclude; on the page, they can be chosen instead."""
-    filters = shown.filters
-
-    def wanted(counts: list[overview.BreweryCount], key: str) -> list[overview.BreweryCount]:
-        return [count for count in counts if key in {"", count.key}]
-
-    return replace(
-        shown,
-        by_type=wanted(shown.by_type, filters.type),
-        by_country=wanted(shown.by_country, filters.country),
-        by_state=wanted(shown.by_state, filters.state),
-    )
+def _only(counts: list[overview.BreweryCount], key: str) -> list[overview.BreweryCount]:
+    """Leave out the types or places that a filter excludes; on the page, they can be chosen instead."""
+    return [count for count in counts if key in {"", count.key}]
 
 
 def _html(values: dict[str, Any], locations: list[overview.BreweryLocation]) -> str:

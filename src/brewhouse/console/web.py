@@ -72,14 +72,15 @@ class ConsoleContext:
                 return time if isinstance(time, datetime) else None
         return None
 
-    def health(self) -> Health:
-        """Return the health of the lake as it is now."""
-        schedule, now = self.settings.schedule, datetime.now(UTC)
-        held, events = holder(self.lake), self.event_feed.events()
-        state = schedule_state(events)
-        plan = parse_schedule(schedule.cron, schedule.time_zone) or parse_schedule(state.cron, state.time_zone)
-        late_after_hours = self.settings.alerts.late_after_hours
-        return health(self.event_feed.reports(held), held.run if held else "", plan, state, late_after_hours, now)
+    def health(self) -> Health | None:
+        """Return the health of the lake as it is now; None if its events cannot be read: error pages show it, too."""
+        schedule, late_after_hours = self.settings.schedule, self.settings.alerts.late_after_hours
+        with suppress(BrewhouseError, OSError):
+            held, state = holder(self.lake), schedule_state(self.event_feed.events())
+            plan = parse_schedule(schedule.cron, schedule.time_zone) or parse_schedule(state.cron, state.time_zone)
+            reports, running = self.event_feed.reports(held), held.run if held else ""
+            return health(reports, running, plan, state, late_after_hours, datetime.now(UTC))
+        return None
 
 
 THEME_COOKIE = "brewhouse_theme"
@@ -233,18 +234,11 @@ def _context(request: Request) -> dict[str, Any]:
         "at": request.query_params.get("at", ""),
         "link": partial(link, request.url.path, dict(request.query_params)),
         "here": "",
-        "health": partial(_health, console),
+        "health": console.health,
         "data_time": console.data_time,
         "theme": theme if theme in THEMES else "auto",
         "themes": THEMES,
     }
-
-
-def _health(console: ConsoleContext) -> Health | None:
-    """Return the health, None if the events cannot be read: error pages show it, too."""
-    with suppress(BrewhouseError, OSError):
-        return console.health()
-    return None
 
 
 def link(path: str, query: Mapping[str, str], **changes: str | None) -> str:

@@ -88,7 +88,7 @@ class DuckDBEngine:
         self._run(f"SET GLOBAL preserve_insertion_order = {not model.ephemeral}")
         try:
             with _translated(f"{model.file}: {model.name} cannot be computed"):
-                if model.ephemeral == "view":
+                if model.ephemeral == "view" or (model.incremental_by and not model.partition):  # it is written once
                     self._run(f"CREATE OR REPLACE VIEW {identifier(model.name)} AS {to_duckdb(model.sql)}")
                 elif (ahead := self._ahead.pop(model.name, None)) and ahead <= set(self._pages):
                     self._add_rows(model, [page for page in self._pages if page not in ahead])
@@ -129,17 +129,20 @@ class DuckDBEngine:
         order = "" if is_ordered else _order_by(spec.sort)
 
         def copy(condition: str) -> str:
-            file = str(folder / f"{uuid.uuid4()}.parquet")
-            select = f"SELECT {columns} FROM {_computed(spec.name)} WHERE {condition}{order}"
-            with self._connection.cursor() as cursor:
-                cursor.execute(
-                    f"COPY ({select}) TO {literal(file)} "
+            file = folder / f"{uuid.uuid4()}.parquet"
+            select = f"SELECT {columns} FROM {identifier(spec.name)} WHERE {condition}{order}"
+            with self._connection.cursor() as cursor, _translated(f"{spec.name} cannot be computed"):
+                (rows,) = cursor.execute(
+                    f"COPY ({select}) TO {literal(str(file))} "
                     f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, FIELD_IDS {{{ids}}})"
-                )
-            return file if isinstance(folder, S3Path) else str(add_checksum(Path(file)))
+                ).fetchall()[0]
+            if not rows:
+                file.unlink()
+                return ""
+            return str(file if isinstance(folder, S3Path) else add_checksum(file))
 
         with ThreadPoolExecutor(_CONCURRENT_FILES) as threads:  # a COPY of a small partition uses one core
-            files = tuple(threads.map(copy, self._partitions(spec)))
+            files = tuple(filter(None, threads.map(copy, self._partitions(spec))))
         self.attach_table(spec, files)
         return files
 
@@ -184,14 +187,15 @@ class DuckDBEngine:
 
     def _partitions(self, spec: TableSpec) -> list[str]:
         """List the condition of each partition, largest first so that the longest COPY does not start last."""
-        names = ", ".join(identifier(name) for name in spec.partition) or "1"
-        source = f"SELECT {names} FROM {_computed(spec.name)} GROUP BY {names} ORDER BY count(*) DESC, {names}"
+        if not spec.partition:
+            return ["true"]
+        names = ", ".join(map(identifier, spec.partition))
+        source = f"SELECT {names} FROM {identifier(spec.name)} GROUP BY {names} ORDER BY count(*) DESC, {names}"
         return [
             " AND ".join(
                 f"{identifier(name)} IS NOT DISTINCT FROM {'NULL' if value is None else literal(str(value))}"
-                for name, value in zip(spec.partition, row, strict=False)
+                for name, value in zip(spec.partition, row, strict=True)
             )
-            or "true"
             for row in self._run(source).fetchall()
         ]
 

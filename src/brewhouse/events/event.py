@@ -137,7 +137,7 @@ class EventReader:
             files = [file for day in event_days(self._lake, since) for file in list_files(day, ".json", first)]
             new = [file for file in files if file not in self._events]
             is_last = attempt == _READ_ATTEMPTS - 1
-            self._events.update(map(_parse_file, new, read_many(new)) if is_last else _read_present(new))
+            self._events.update(map(_parse_file, new, read_many(new)) if is_last else read_present(new))
             if self._events.keys() >= set(files):
                 return _sorted(self._events[file] for file in files)
         raise AssertionError("the last attempt returns or raises")
@@ -152,15 +152,6 @@ def event_days(lake: Lake, since: date | None = None) -> list[Path]:
     """List the folders of days with events, oldest first, from a day on or all."""
     first = f"date={since}" if since else ""
     return sorted(day for day in lake.events.glob("date=*") if day.name >= first)
-
-
-def events_of(files: Sequence[Path]) -> list[Event]:
-    """Read the events of files, each once, oldest first; lines that are not events are skipped.
-
-    Raises:
-        FileNotFoundError: A file was deleted.
-    """
-    return _sorted(map(parse_events, read_many(files)))
 
 
 def _sorted(groups: Iterable[list[Event]]) -> list[Event]:
@@ -179,7 +170,7 @@ def _damage(file: Path, lines: int, events: int) -> DamagedFileError | None:
     return DamagedFileError(file, reason) if invalid or not lines else None
 
 
-def _read_present(files: Sequence[Path]) -> Iterator[tuple[Path, list[Event]]]:
+def read_present(files: Sequence[Path]) -> Iterator[tuple[Path, list[Event]]]:
     """Read the files that still exist; others were just moved into the archive of their day."""
     try:
         yield from map(_parse_file, files, read_many(files))

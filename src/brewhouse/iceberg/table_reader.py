@@ -179,8 +179,11 @@ class TableReader:
 
     def runs(self) -> set[str]:
         """List the runs and raw snapshots of which a table has a state."""
-        history = [snapshot for name in self.names() for snapshot in self.history(name)]
-        return {run for snapshot in history for run in (snapshot.run, snapshot.raw_snapshot) if run}
+        snapshots = [snapshot for name in self.names() for snapshot in self._load(name).metadata.snapshots]
+        properties = [snapshot_properties(snapshot) for snapshot in snapshots]
+        return {
+            each[key] for each in properties for key in ("brewhouse.run", "brewhouse.raw-snapshot") if each.get(key)
+        }
 
     def snapshot_at(self, name: str, at: datetime) -> TableSnapshot | None:
         """Return the snapshot that readers saw at a time, None before the first or if it has expired.

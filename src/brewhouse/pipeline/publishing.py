@@ -63,11 +63,14 @@ def stage_models(
         context.emit_model(model.name)
         spec = model.spec(engine.compute(model))
         kept: list[str] = []
+        mixed: list[str] = []
         if model.incremental_by and model.name in known:
             mixed, kept = _files_to_rewrite(context, model, batch[model.incremental_by])
             if mixed:
                 _compute_with_rows_of(engine, model, spec, mixed, batch[model.incremental_by])
-        files = engine.write(spec, tables.field_ids(spec), tables.data_folder(spec.name))
+        alike = () if mixed else (model.incremental_by,)  # of one value, by which sorting takes a fifth of the time
+        written = replace(spec, sort=tuple(name for name in spec.sort if name not in alike))
+        files = engine.write(written, tables.field_ids(spec), tables.data_folder(spec.name))
         publications.append(Publication(spec, files, tuple(kept), properties))
     return publications
 

@@ -97,7 +97,7 @@ class BreweryDetail:
 @router.get("/breweries", **HTML)
 def show(request: Request, state: LakeStateDep, filters: _Query) -> Response:
     """Show the matching breweries and the facets."""
-    found = search(state, filters)
+    found = list_breweries(state, filters)
     facets = {name: counts_with(counts, getattr(filters, name)) for name, counts in found.facets.items()}
     return page(request, "breweries.html", found=found, facets=facets, filters=filters, shown=_SHOWN_BY_FACET)
 
@@ -114,7 +114,7 @@ def show_brewery(request: Request, state: LakeStateDep, brewery: str) -> Respons
 
 
 @router.get(f"{API}/breweries")
-def search(state: LakeStateDep, filters: _Query) -> BreweryList:
+def list_breweries(state: LakeStateDep, filters: _Query) -> BreweryList:
     """Search breweries by words of their name, address or place, and count them by country, state, city and type.
 
     Case and accents are ignored.

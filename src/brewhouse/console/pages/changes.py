@@ -62,7 +62,7 @@ def show(request: Request, state: LakeStateDep, query: _Query) -> Response:
     """Show the matching changes."""
     found = list_changes(state, query)
     counts = overview.overview(state, OverviewFilters(country=query.country))
-    counts = overview.with_chosen(counts, query)
+    counts = overview.with_counts(counts, query, overview.counts_with)
     most = max((sum(month.counts.values()) for month in found.months), default=1)
     return page(request, "changes.html", found=found, query=query, kinds=CHANGE_KINDS, counts=counts, most=most)
 

@@ -118,7 +118,7 @@ def show_checks(request: Request, console: ConsoleDep) -> Response:
 @router.get("/quality/{kind}", **HTML)
 def show_suspect_rows(request: Request, state: LakeStateDep, kind: Kind, number: PageNumber = 1) -> Response:
     """Show rejected records, unmatched places or suspect breweries."""
-    return page(request, "quality.html", kind=kind, checks=None, suspects=suspect_rows(state, kind, number))
+    return page(request, "quality.html", kind=kind, checks=None, suspects=list_suspect_rows(state, kind, number))
 
 
 @router.get(f"{API}/quality/checks")
@@ -146,7 +146,7 @@ def checks_over_time(reports: Iterable[RunReport]) -> ChecksOverTime:
 
 
 @router.get(f"{API}/quality/{{kind}}")
-def suspect_rows(state: LakeStateDep, kind: Kind, number: PageNumber = 1) -> SuspectRows:
+def list_suspect_rows(state: LakeStateDep, kind: Kind, number: PageNumber = 1) -> SuspectRows:
     """List rejected records, unmatched places or suspect breweries."""
     query = SUSPECT_QUERIES[kind]
     if query.table not in state.tables:
