@@ -3,7 +3,7 @@
 -- key: id, snapshot_run
 -- not null: id, kind, snapshot_run
 -- incremental by: snapshot_run
--- sort: id, snapshot_run
+-- sort: snapshot_run, id
 
 SELECT
     coalesce(now.id, before.id) AS id,
