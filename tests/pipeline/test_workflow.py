@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -46,6 +49,23 @@ def test_rejected_records_are_kept_apart_and_counted(lake: Lake) -> None:
     tables = Tables(lake)
     rows = {name: now.rows for name in tables.names() if (now := tables.current(name))}
     assert (rows["silver.breweries"], rows["silver.rejected_breweries"]) == (493, 7)
+
+
+def test_a_run_ends_though_the_preparation_of_its_later_jobs_never_does(tmp_path: Path) -> None:
+    prepares_forever = (
+        "import threading, brewhouse.pipeline.workflow as workflow; from brewhouse.cli.main import start; "
+        "workflow._prepare_later_jobs = threading.Event().wait; start()"
+    )
+    flags = ("run", "--lake", str(tmp_path / "lake"), "--source-url", "http://127.0.0.1:1")
+    ended = subprocess.run(
+        [sys.executable, "-c", prepares_forever, *flags],
+        env=os.environ | {"BREWHOUSE_MAX_ATTEMPTS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, "Cannot connect" in ended.stderr) == (1, True), ended.stderr
 
 
 def test_a_repeated_job_has_nothing_to_do(lake: Lake) -> None:

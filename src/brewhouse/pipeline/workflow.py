@@ -50,7 +50,8 @@ def run_workflow(
     }
     chosen = {name: every[name] for name in jobs}
     if jobs[0] == "extract" and len(jobs) > 1:  # it mostly waits for the network
-        threading.Thread(target=_prepare_later_jobs).start()
+        # No process waits for it: a signal in the middle of an import can leave Python's import lock held forever.
+        threading.Thread(target=_prepare_later_jobs, daemon=True).start()
     return run_jobs(lake, settings, WORKFLOW, chosen, listeners=listeners, external=external)
 
 
