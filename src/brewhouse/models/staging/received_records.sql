@@ -6,7 +6,7 @@ WITH received AS (
     SELECT
         *,
         NOT (
-            contains(record, '  ') OR contains(record, ':" ') OR contains(record, ' "')
+            contains(record, '  ') OR contains(record, ':" ') OR contains(record, ' "') OR contains(record, '\t')
             OR bit_length(record) > 8 * length(record)
             OR (contains(record, '\\') AND record RLIKE '\\\\([bfnrt]|u(00[0128aA]|1680|20|3000))')
         ) AS is_tidy
