@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import duckdb
 import pytest
 from pyarrow import parquet
-from tests.engines.pages import write_page
 
 from brewhouse.engines.duckdb import DuckDBEngine, _translated
 from brewhouse.engines.engine import EngineError
@@ -157,24 +156,6 @@ def test_the_limit_of_open_files_is_named_with_a_hint() -> None:
         _translated("x"),
     ):
         raise error
-
-
-@pytest.mark.parametrize(("ahead", "attached"), [((1, 2), (1, 2, 3)), ((1, 2), (1, 2)), ((1, 2), (2, 3)), ((), (1,))])
-def test_rows_computed_ahead_count_once_and_only_for_attached_pages(
-    tmp_path: Path, ahead: Sequence[int], attached: Sequence[int]
-) -> None:
-    engine = DuckDBEngine()
-    pages = {number: write_page(tmp_path, number, f'{{"id": "{number}"}}\n') for number in (1, 2, 3)}
-    ids = parse("staging.ids", "-- ephemeral: yes\nSELECT id FROM bronze.breweries")
-    for number in ahead:
-        engine.compute_ahead([ids], [pages[number]])
-    engine.attach_raw_snapshot([pages[number] for number in attached], "RUN", "2026-01-01T00:00:00+00:00")
-    for _ in range(2):
-        engine.compute(ids)
-        for table in ("staging.ids", "bronze.breweries"):
-            rows = engine.rows(f"SELECT id FROM {table} ORDER BY id")
-            assert [row["id"] for row in rows] == [str(number) for number in attached]
-    engine.close()
 
 
 def test_a_table_without_rows_has_no_file(small: DuckDBEngine, tmp_path: Path) -> None:

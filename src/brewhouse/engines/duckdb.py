@@ -49,8 +49,6 @@ class DuckDBEngine:
     def __init__(self, memory_limit_mb: int = 2048) -> None:
         self._spill = TempDir()
         self._orders: dict[str, tuple[str, ...]] = {}
-        self._pages: Sequence[str] = ()
-        self._ahead: dict[str, set[str]] = {}  # by model, the pages that `compute_ahead` has computed
         self._connection = duckdb.connect(
             config={
                 "memory_limit": f"{max(memory_limit_mb - _PYTHON_MB, memory_limit_mb // 2)}MB",
@@ -65,8 +63,7 @@ class DuckDBEngine:
     def attach_raw_snapshot(self, files: Sequence[str], run: str, fetched_at: str) -> None:
         """See `Engine.attach_raw_snapshot`."""
         enable_s3(self._connection, files, prefetch=True)
-        self._pages = files
-        self._show_pages(files)
+        self._run(f"CREATE OR REPLACE VIEW bronze.breweries AS {raw_records_sql(files)}")
         metadata = {"run": "string", "taken_at": "timestamptz"}
         self.attach_rows("bronze.snapshot", metadata, [(run, datetime.fromisoformat(fetched_at))])
 
@@ -90,9 +87,6 @@ class DuckDBEngine:
             with _translated(f"{model.file}: {model.name} cannot be computed"):
                 if model.ephemeral == "view" or (model.incremental_by and not model.partition):  # it is written once
                     self._run(f"CREATE OR REPLACE VIEW {identifier(model.name)} AS {to_duckdb(model.sql)}")
-                elif (ahead := self._ahead.pop(model.name, None)) and ahead <= set(self._pages):
-                    self._add_rows(model, [page for page in self._pages if page not in ahead])
-                    self._show_pages(self._pages)
                 else:
                     self._store_in_order(model)
         finally:
@@ -101,21 +95,6 @@ class DuckDBEngine:
         return tuple(
             Column(name.lower(), _ICEBERG_TYPES.get(kind.partition("(")[0], kind), "") for name, kind, *_ in described
         )
-
-    def compute_ahead(self, models: Sequence[Model], files: Sequence[str]) -> None:
-        """See `Engine.compute_ahead`."""
-        name = models[-1].name
-        self._run("SET GLOBAL threads = 1")  # as fetching pages needs the other cores
-        try:
-            if name in self._ahead:
-                self._add_rows(models[-1], files)
-            else:
-                self._show_pages(files)
-                for model in models:
-                    self.compute(model)
-            self._ahead.setdefault(name, set()).update(files)
-        finally:
-            self._run("RESET GLOBAL threads")
 
     def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
         """See `Engine.write`."""
@@ -174,16 +153,6 @@ class DuckDBEngine:
         self._run(f"CREATE OR REPLACE TABLE {_computed(name)} AS {select}", values)
         self._orders[name] = order
         self._run(f"CREATE OR REPLACE VIEW {identifier(name)} AS SELECT * FROM {_computed(name)}")
-
-    def _show_pages(self, files: Sequence[str]) -> None:
-        self._run(f"CREATE OR REPLACE VIEW bronze.breweries AS {raw_records_sql(files)}")
-
-    def _add_rows(self, model: Model, files: Sequence[str]) -> None:
-        """Add a model's rows of further pages to those that were computed."""
-        if files:
-            self._show_pages(files)
-            self._run("SET GLOBAL preserve_insertion_order = false")
-            self._run(f"INSERT INTO {_computed(model.name)} {to_duckdb(model.sql)}")
 
     def _partitions(self, spec: TableSpec) -> list[str]:
         """List the condition of each partition, largest first so that the longest COPY does not start last."""

@@ -47,13 +47,6 @@ class Engine(Protocol):
             EngineError: The engine cannot run the SQL.
         """
 
-    def compute_ahead(self, models: Sequence[Model], files: Sequence[str]) -> None:
-        """Compute the last of some models for further pages of a raw snapshot that is still being fetched, if possible.
-
-        Each row of it must come from one record. `compute` then adds the rows of the other pages, or starts over if a
-        snapshot without one of these pages is attached.
-        """
-
     def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
         """Write a computed model to Parquet files in an existing folder, and read it from them afterwards.
 

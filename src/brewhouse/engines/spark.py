@@ -138,9 +138,6 @@ class SparkEngine:
             Column(name.lower(), _ICEBERG_TYPES.get(kind.partition("(")[0], kind), "") for name, kind in computed.dtypes
         )
 
-    def compute_ahead(self, models: Sequence[Model], files: Sequence[str]) -> None:
-        """See `Engine.compute_ahead`: Spark computes everything when its session is open."""
-
     def write(self, spec: TableSpec, field_ids: Mapping[str, int], folder: Path) -> tuple[str, ...]:
         """See `Engine.write`."""
         from pyspark.sql import functions as f

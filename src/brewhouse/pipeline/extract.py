@@ -25,7 +25,6 @@ from brewhouse.ids import later
 from brewhouse.lake.manifest import Manifest
 from brewhouse.lake.raw_snapshots import RawSnapshot, complete_runs, find
 from brewhouse.lake.snapshot_writer import ResumeInfo, SnapshotWriter, find_resumable
-from brewhouse.pipeline.input_tables import EarlyCleaning
 from brewhouse.pipeline.page_fetcher import PageFetcher
 from brewhouse.pipeline.run_context import JobResult, RunContext
 from brewhouse.source import Meta, SchemaDrift
@@ -100,13 +99,8 @@ class _Extract:
         self._settings = context.settings
         self._meta_deviations: Counter[str] = Counter()
         self._attempts = 1
-        self._cleaning = EarlyCleaning(context)
 
     async def run(self, rate_limit_window_s: float) -> Extraction:
-        with self._cleaning:
-            return await self._run(rate_limit_window_s)
-
-    async def _run(self, rate_limit_window_s: float) -> Extraction:
         async with Client(self._settings, rate_limit_window_s) as client:
             writer, fetcher = await self._start(client)
             try:
@@ -124,7 +118,7 @@ class _Extract:
         source = str(settings.source_url)
         writer = find_resumable(self._lake, source, settings.per_page_rows, settings.resume_max_age_hours)
         if writer is not None:
-            fetcher = PageFetcher(pager, writer, settings.concurrency, self._context.emit_pages, self._cleaning.add)
+            fetcher = PageFetcher(pager, writer, settings.concurrency, self._context.emit_pages)
             fetcher.resume(writer.started.meta_before.total)
             return writer, fetcher
         started_at = _now()
@@ -140,7 +134,7 @@ class _Extract:
         self._context.check_clock(self._newest, "newest raw snapshot")
         writer = SnapshotWriter(self._lake, later(self._context.run, self._newest), started)
         writer.start()
-        fetcher = PageFetcher(pager, writer, settings.concurrency, self._context.emit_pages, self._cleaning.add)
+        fetcher = PageFetcher(pager, writer, settings.concurrency, self._context.emit_pages)
         await fetcher.write_page(1, first)
         return writer, fetcher
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,8 +20,6 @@ from brewhouse.places.reference import country_boxes
 if TYPE_CHECKING:
     from brewhouse.iceberg.tables import Tables
     from brewhouse.lake.lake import Lake
-    from brewhouse.lake.manifest import Page
-    from brewhouse.pipeline.run_context import RunContext
 
 RAW_SNAPSHOT = "brewhouse.raw-snapshot"
 SNAPSHOT_TIME = "brewhouse.snapshot-time"
@@ -33,46 +28,7 @@ COMPARED_WITH = "brewhouse.compared-with"
 BREWERIES = "silver.breweries"
 _CHANGES = "silver.brewery_changes"
 _PREVIOUS = "previous.breweries"
-_RECORDS_AT_ONCE = 20_000
 _RECEIVED = ("country", "state_province", "city")
-
-
-class EarlyCleaning:
-    """Cleans pages in a thread while others are fetched, if this process transforms them later.
-
-    What it computes counts only for pages that the complete snapshot has, and what fails is left to `attach_snapshot`.
-    """
-
-    def __init__(self, context: RunContext) -> None:
-        self._context = context
-        self._is_useful = "transform" in context.jobs and context.settings.engine != "spark" and context.lake.is_local
-        self._pages: list[Page] = []
-        self._records = 0
-        self._running: Future[None] | None = None
-
-    def __enter__(self) -> Self:
-        self._thread = ThreadPoolExecutor(1)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.shutdown()
-
-    def add(self, folder: Path, page: Page) -> None:
-        """Add a page; pages are cleaned as soon as there are many and the earlier ones are done."""
-        if not self._is_useful:
-            return
-        self._pages.append(page)
-        self._records += page.records
-        if self._records >= _RECORDS_AT_ONCE and (self._running is None or self._running.done()):
-            self._running = self._thread.submit(self._clean, folder.absolute(), self._pages)
-            self._pages, self._records = [], 0
-
-    def _clean(self, folder: Path, pages: Sequence[Page]) -> None:
-        with suppress(Exception):
-            files = [str(folder / page.file) for page in pages]
-            models = models_of("staging")
-            cleaned = [model.name for model in models].index("staging.cleaned_records")
-            self._context.engine.compute_ahead(models[: cleaned + 1], files)
 
 
 def attach_snapshot(engine: Engine, snapshot: RawSnapshot, on_model: Callable[[str], None] = lambda _: None) -> None:

@@ -8,7 +8,6 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import takewhile
-from pathlib import Path
 
 from brewhouse.api.client import PageResult
 from brewhouse.api.contract import Records, one_line, parse_page
@@ -37,14 +36,7 @@ class PageFetcher:
         profiler: Knows the fields of the pages, and their deviations from the contract.
     """
 
-    def __init__(
-        self,
-        pager: Pager,
-        writer: SnapshotWriter,
-        concurrency: int,
-        progress: Progress,
-        on_page: Callable[[Path, Page], None],
-    ) -> None:
+    def __init__(self, pager: Pager, writer: SnapshotWriter, concurrency: int, progress: Progress) -> None:
         self.size = writer.started.page_size_rows
         self.pages: dict[int, Page] = {}
         self.resumed = 0
@@ -55,7 +47,6 @@ class PageFetcher:
         self._writer = writer
         self._concurrency = concurrency
         self._progress = progress
-        self._on_page = on_page
         self._completeness = CompletenessCheck()
         self.profiler = Profiler()
 
@@ -121,7 +112,6 @@ class PageFetcher:
             number, lines, url=result.url, status=result.status, fetched_at=result.fetched_at
         )
         self._count(page, result.lines, result.records, result.missing_rows)
-        self._on_page(self._writer.folder, page)
         count = len(self.pages)
         is_due = count >= _FEW_PAGES and count.bit_count() == 1  # rarely, as it takes as long as counting all pages
         if is_due and self._completeness.is_repetitive():
