@@ -88,6 +88,14 @@ def secrets_of_other_tests_are_forgotten() -> Iterator[None]:
     SECRETS.intersection_update(before)
 
 
+@pytest.fixture(autouse=True)
+def lineage_ends_with_a_test() -> Iterator[None]:
+    """OpenLineage's client adds variables to the environment, which would be those of the next test."""
+    yield
+    for name in [name for name in os.environ if name.startswith("OPENLINEAGE__")]:
+        del os.environ[name]
+
+
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """A real HTTP server on the loopback."""

@@ -186,6 +186,10 @@ def test_an_object_has_the_time_it_was_written(shared_lake: Lake) -> None:
     assert (stat.st_size, before - 1 <= stat.st_mtime <= time.time() + 1) == (5, True)
 
 
+def test_the_uri_of_a_path_is_its_text() -> None:
+    assert S3Path("/bucket/lake").as_uri() == "s3://bucket/lake"
+
+
 def test_paths_of_s3_are_compared_and_hashed_by_bucket_and_key() -> None:
     paths = [path_at(url) for url in ("s3://b/a", "s3://b/a/", "s3://b//a", "s3://c/a", "s3://b/a/b")]
     assert len(set(paths)) == 3

@@ -67,6 +67,15 @@ def test_runs_jobs_and_datasets_arrive_with_schema_rows_and_checks(
     assert "gold.breweries_by_location" in [d["name"] for d in aggregate["outputs"]]
 
 
+def test_a_run_on_s3_is_sent_under_the_address_of_its_lake(
+    shared_lake: Lake, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENLINEAGE_URL", receiver.url)
+    with pytest.raises(BrewhouseError):
+        run(shared_lake, "http://127.0.0.1:1/v1")
+    assert {event["job"]["namespace"] for event in sent(receiver)} == {str(shared_lake.root)}
+
+
 def test_a_failed_run_is_sent_with_its_error(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

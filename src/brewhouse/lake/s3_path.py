@@ -30,6 +30,10 @@ class S3Path(PosixPath):
     def __fspath__(self) -> str:
         raise TypeError(f"{self} is not a path on this machine.")
 
+    def as_uri(self) -> str:
+        """Return the path as text, which is a URI."""
+        return str(self)
+
     def iterdir(self) -> Generator[S3Path, None, None]:
         """Raise TypeError; Python 3.14 would list a local folder of this name."""
         raise TypeError(f"{self} is not a path on this machine.")
