@@ -1,7 +1,6 @@
 -- One row per record of the raw snapshot, cleaned, with its rejection reasons: the base of breweries and rejected_breweries.
 -- ephemeral: view
 
--- In a WITH, Spark would not find the rows of staging.cleaned_records that it keeps.
 SELECT
     id,
     name,
