@@ -269,7 +269,7 @@ class SparkEngine:
     def _shuffled(self, rows: DataFrame, partition: Sequence[str]) -> DataFrame:
         """Shuffle rows by their partition; queries read the files of this shuffle, and Spark computes lost ones again.
 
-        That takes a third of the time of Spark's cache, which has a buffer for each column, and no memory.
+        Spark's cache has a buffer and statistics for each column, which take more time, and memory.
         """
         from pyspark.sql import DataFrame
 
