@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from brewhouse.cli.results import (
@@ -177,7 +177,6 @@ def test_parquet_is_never_printed(capsys: Capture) -> None:
     assert capsys.readouterr().out == ""
 
 
-@settings(max_examples=40)
 @given(st.lists(st.text("abc_2", min_size=1, max_size=3), min_size=1, max_size=8))
 def test_json_has_one_key_per_column_and_keeps_the_first_names(names: list[str]) -> None:
     quoted = ", ".join(f'{number} AS "{name}"' for number, name in enumerate(names))
