@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from brewhouse.iceberg.lake_catalog import LakeCatalog
 
+_RUN = "brewhouse.run"
+_RAW_SNAPSHOT = "brewhouse.raw-snapshot"
+
 
 @dataclass(frozen=True)
 class CurrentFile:
@@ -66,12 +69,12 @@ class TableSnapshot:
     @property
     def run(self) -> str:
         """Id of the run that published it."""
-        return self.properties.get("brewhouse.run", "")
+        return self.properties.get(_RUN, "")
 
     @property
     def raw_snapshot(self) -> str:
         """Run id of the raw snapshot that it was made of."""
-        return self.properties.get("brewhouse.raw-snapshot", "")
+        return self.properties.get(_RAW_SNAPSHOT, "")
 
     @property
     def data_time(self) -> datetime:
@@ -181,9 +184,7 @@ class TableReader:
         """List the runs and raw snapshots of which a table has a state."""
         snapshots = [snapshot for name in self.names() for snapshot in self._load(name).metadata.snapshots]
         properties = [snapshot_properties(snapshot) for snapshot in snapshots]
-        return {
-            each[key] for each in properties for key in ("brewhouse.run", "brewhouse.raw-snapshot") if each.get(key)
-        }
+        return {each[key] for each in properties for key in (_RUN, _RAW_SNAPSHOT) if each.get(key)}
 
     def snapshot_at(self, name: str, at: datetime) -> TableSnapshot | None:
         """Return the snapshot that readers saw at a time, None before the first or if it has expired.
@@ -341,7 +342,7 @@ def _branches(metadata: TableMetadata, line: Sequence[int | None]) -> dict[int |
     first_ms = log[0].timestamp_ms if log else 0
     seen = {*line, *(entry.snapshot_id for entry in log)}
     for snapshot in metadata.snapshots:
-        if snapshot.timestamp_ms < first_ms and "brewhouse.run" in snapshot_properties(snapshot):
+        if snapshot.timestamp_ms < first_ms and _RUN in snapshot_properties(snapshot):
             seen.add(snapshot.snapshot_id)
     branches = {n: r.snapshot_id for n, r in metadata.refs.items() if r.snapshot_ref_type is SnapshotRefType.BRANCH}
     return {each: name for name, head in branches.items() for each in _line(metadata, head) if each not in seen}

@@ -31,8 +31,11 @@ from brewhouse.settings import Settings, is_lineage_configured
 
 _DAYS_ARCHIVED = 7
 _STEPS = (
-    *(details.JobStarted, details.PagesFetched, details.SnapshotsProcessed),
-    *(details.ModelStarted, details.ChecksFinished),
+    details.JobStarted,
+    details.PagesFetched,
+    details.SnapshotsProcessed,
+    details.ModelStarted,
+    details.ChecksFinished,
 )
 
 _log = logging.getLogger(__name__)
